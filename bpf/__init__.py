@@ -1,0 +1,1 @@
+"""From the kernel to a record. Knows no screen and no file format."""

@@ -1,0 +1,241 @@
+"""One failed exec, as the rest of the program sees it.
+
+Text that a process chose is a ``str`` decoded from UTF-8 with ``surrogateescape``, so every byte
+survives (``os.fsencode`` gives the bytes back). It is hostile: show it only through
+``tui.model.printable``. A fact that could not be had is ``None``, never a made-up value.
+"""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+KERNEL_ONLY_ERRORS: Final = {
+    512: "ERESTARTSYS",
+    513: "ERESTARTNOINTR",
+    514: "ERESTARTNOHAND",
+    516: "ERESTART_RESTARTBLOCK",
+    524: "ENOTSUPP",
+}
+"""Errors of the kernel's include/linux/errno.h that have no name in user space."""
+
+ArgumentsSource = Literal["kernel", "user", "unreadable"]
+Outcome = Literal["found", "not-found", "open"]
+
+
+def error_name(return_value: int) -> str:
+    """The name of a negative errno, such as "ENOENT" for -2; "E999" for one that has no name."""
+    number = -return_value
+    return errno.errorcode.get(number) or KERNEL_ONLY_ERRORS.get(number) or f"E{number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Binary:
+    """The file that was to be executed.
+
+    Attributes:
+        path: Absolute path after following every link, in the caller's root directory.
+        device_id: The kernel's s_dev: major << 20 | minor (uint32).
+        device: "major:minor", as in /proc/PID/mountinfo.
+        inode_number: The inode number (uint64).
+        ctime: Last change of the inode, nanoseconds since 1970 UTC.
+        inode_mode: The full i_mode, file type and permissions.
+        source: "kernel" where it was read from the file that the kernel had open, "resolved" where
+            it was looked up by path right after the exec failed.
+        uid: Owner, where known.
+        gid: Owning group, where known.
+        size: Bytes, where known.
+    """
+
+    path: str | None
+    device_id: int
+    device: str
+    inode_number: int
+    ctime: int
+    inode_mode: int
+    source: Literal["kernel", "resolved"]
+    uid: int | None = None
+    gid: int | None = None
+    size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Truncated:
+    """What of argv, envp and path was left out, and how much there was.
+
+    Attributes:
+        arguments: Some of argv is missing: elements at its end, or the end of an element.
+        environment: The same of envp.
+        path: The path was longer than what was read (4,095 bytes).
+        argc: How many elements argv had; None where its end was not reached.
+        envc: How many elements envp had; None where its end was not reached.
+        argument_indexes: Elements of ``arguments`` of which only the beginning was read.
+        environment_indexes: The same of ``environment``.
+    """
+
+    arguments: bool = False
+    environment: bool = False
+    path: bool = False
+    argc: int | None = None
+    envc: int | None = None
+    argument_indexes: tuple[int, ...] = ()
+    environment_indexes: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ancestor:
+    """A process above the caller: its pid as on the host, and its comm."""
+
+    pid: int
+    comm: str
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """Why the exec failed (see ``tui.why``).
+
+    Attributes:
+        code: Stable, kebab-case: "missing-interpreter".
+        summary: One sentence.
+        evidence: The facts that were looked at, one sentence each.
+        advice: One sentence that says what to do, or None.
+        certain: False where evidence is missing or contradicts.
+        brief: The summary in as few words as a table column has room for.
+    """
+
+    code: str
+    summary: str
+    evidence: tuple[str, ...] = ()
+    advice: str | None = None
+    certain: bool = True
+    brief: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """The PATH search that an exec belongs to (SPEC section 5)."""
+
+    id: int
+    name: str
+    tries: int
+    outcome: Outcome
+    found_path: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecFailure:
+    """One exec that failed.
+
+    Attributes:
+        timestamp: When the exec returned: nanoseconds since 1970 UTC, from the kernel's boot clock.
+        path: The path as the caller gave it; None where the caller's memory could not be read.
+        binary: The file itself, where there was one.
+        interpreter_path: The interpreter of the file's ``#!`` line or PT_INTERP.
+        stdin_type: inode mode of fd 0 & S_IFMT; 0 when closed.
+        stdin_path: Path of fd 0; "pipe:[123]" and "socket:[123]" where it has none.
+        kernel_invoked: The kernel itself started this exec (usermodehelper).
+        arguments: argv. An element that could not be read is None.
+        environment: envp, "NAME=value" each. An element that could not be read is None.
+        truncated: What is missing of them.
+        arguments_source: Whose copy of argv and envp was read.
+        return_value: The negative errno.
+        syscall: "execve", "execveat", or None when kernel_invoked.
+        compat: A 32-bit system call.
+        dirfd: Of execveat, else None. AT_FDCWD is -100.
+        flags: Of execveat, else None (AT_EMPTY_PATH 0x1000, AT_SYMLINK_NOFOLLOW 0x100, ...).
+        check_only: AT_EXECVE_CHECK: nothing would have been executed.
+        pid: The caller's process (tgid), as on the host.
+        tid: The caller's thread, as on the host.
+        ppid: The parent process, as on the host.
+        uid: Real user id, in the initial user namespace, as every id here.
+        euid: Effective user id.
+        gid: Real group id.
+        egid: Effective group id.
+        fsuid: The user id that the kernel checks file permissions with.
+        fsgid: The group id that the kernel checks file permissions with.
+        groups: Supplementary groups; None where there were more than could be read.
+        capabilities: Effective capabilities, a bit each (1 << CAP_DAC_OVERRIDE, ...).
+        comm: The caller's command name.
+        parent_comm: Its parent's.
+        ancestors: Parent first; ends at pid 1 or after as many as were read.
+        cwd: The caller's working directory, below its root directory.
+        root: The caller's root directory where it has changed it (chroot), else None.
+        tty: Its controlling terminal, such as "pts/3", or None.
+        cgroup: Path of its cgroup (v2), such as "/system.slice/cron.service".
+        unit: systemd unit of that cgroup.
+        container_id: Container id of that cgroup.
+        mount_ns: Inode number of its mount namespace.
+        pid_ns: Inode number of its pid namespace.
+        started: When the caller's process started: nanoseconds of the boot clock.
+        killed_by: The signal ("SIGSEGV") when the failure came after the point of no return.
+        diagnosis: Why it failed.
+        search: The PATH search that it belongs to.
+    """
+
+    timestamp: int
+    path: str | None
+    return_value: int
+    binary: Binary | None = None
+    interpreter_path: str | None = None
+    stdin_type: int = 0
+    stdin_path: str | None = None
+    kernel_invoked: bool = False
+    arguments: tuple[str | None, ...] = ()
+    environment: tuple[str | None, ...] = ()
+    truncated: Truncated = field(default_factory=Truncated)
+    arguments_source: ArgumentsSource = "user"
+    syscall: str | None = "execve"
+    compat: bool = False
+    dirfd: int | None = None
+    flags: int | None = None
+    check_only: bool = False
+    pid: int = 0
+    tid: int = 0
+    ppid: int = 0
+    uid: int = 0
+    euid: int = 0
+    gid: int = 0
+    egid: int = 0
+    fsuid: int = 0
+    fsgid: int = 0
+    groups: tuple[int, ...] | None = None
+    capabilities: int = 0
+    comm: str = ""
+    parent_comm: str = ""
+    ancestors: tuple[Ancestor, ...] = ()
+    cwd: str | None = None
+    root: str | None = None
+    tty: str | None = None
+    cgroup: str | None = None
+    unit: str | None = None
+    container_id: str | None = None
+    mount_ns: int | None = None
+    pid_ns: int | None = None
+    started: int | None = None
+    killed_by: str | None = None
+    diagnosis: Diagnosis | None = None
+    search: Search | None = None
+
+    @property
+    def error(self) -> str:
+        """The errno's name: "ENOENT"."""
+        return error_name(self.return_value)
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Events that were lost, at their place in time.
+
+    Attributes:
+        timestamp: When the loss was noticed: nanoseconds since 1970 UTC.
+        count: How many.
+        reason: The name of what was full: "ring buffer full".
+    """
+
+    timestamp: int
+    count: int
+    reason: str
+
+
+Event = ExecFailure | Loss

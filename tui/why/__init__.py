@@ -1,0 +1,1 @@
+"""Names the cause of each failed exec, with its evidence."""
