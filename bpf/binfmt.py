@@ -1,0 +1,185 @@
+"""What the first bytes of a file tell the kernel: fs/binfmt_script.c and fs/binfmt_elf.c, read-only."""
+
+from __future__ import annotations
+
+import enum
+import os
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+BINPRM_BUF_SIZE: Final = 256
+"""How much of a file the kernel looks at to recognise it (include/uapi/linux/binfmts.h, since 5.1)."""
+
+MAX_INTERPRETER_BYTES: Final = 4096
+"""PATH_MAX: a longer PT_INTERP is ENOEXEC (load_elf_binary)."""
+
+MAX_PROGRAM_HEADERS: Final = 256
+"""Real programs have about 13; the kernel stops at 64 KiB of them (1170 for 64-bit)."""
+
+PT_INTERP: Final = 3
+ET_EXEC: Final = 2
+ET_DYN: Final = 3
+_BLANKS: Final = b" \t"
+_ENDS: Final = b" \t\0"
+
+Read = Callable[[int, int], bytes]
+"""Reads (count, offset) of the file; fewer bytes at its end."""
+
+
+class ShebangFault(enum.Enum):
+    """Why the kernel makes no interpreter out of a line that begins with ``#!``: ENOEXEC."""
+
+    NO_INTERPRETER = "no interpreter"
+    TOO_LONG = "too long"
+
+
+@dataclass(frozen=True, slots=True)
+class Shebang:
+    """A ``#!`` line as load_script() of the kernel reads it.
+
+    Attributes:
+        line: The line up to its newline, or as far as the kernel looks.
+        interpreter: The path that the kernel opens; None with a ``fault``.
+        argument: The one argument, blanks and all; None where there is none.
+        fault: Why there is no interpreter.
+    """
+
+    line: bytes
+    interpreter: str | None
+    argument: str | None = None
+    fault: ShebangFault | None = None
+
+
+def read_shebang(head: bytes) -> Shebang | None:
+    """The ``#!`` line of a file's first bytes; None where they do not begin with ``#!``."""
+    if not head.startswith(b"#!"):
+        return None
+    buffer = head[:BINPRM_BUF_SIZE].ljust(BINPRM_BUF_SIZE, b"\0")
+    newline = _newline(buffer)
+    if newline is None:
+        body = buffer[2:-1]
+        begin = _skip(body, 0, _BLANKS)
+        line = head[: BINPRM_BUF_SIZE - 1].split(b"\0")[0]
+        if begin == len(body) or _find(body, begin, _ENDS) == len(body):
+            return Shebang(line, None, fault=ShebangFault.TOO_LONG)
+    else:
+        line = buffer[:newline]
+        body = line[2:].rstrip(_BLANKS)
+        begin = _skip(body, 0, _BLANKS)
+        if begin == len(body):
+            return Shebang(line, None, fault=ShebangFault.NO_INTERPRETER)
+    body = body.rstrip(_BLANKS)
+    end = _find(body, begin, _ENDS)
+    argument = None
+    if end < len(body) and body[end] != 0:
+        rest = body[_skip(body, end, _BLANKS) :].split(b"\0")[0]
+        argument = os.fsdecode(rest) or None
+    return Shebang(line, os.fsdecode(body[begin:end]), argument)
+
+
+def _newline(buffer: bytes) -> int | None:
+    """The first newline, unless a NUL comes before it (strnchr stops there)."""
+    newline, nul = buffer.find(b"\n"), buffer.find(b"\0")
+    return None if newline < 0 or 0 <= nul < newline else newline
+
+
+def _skip(data: bytes, begin: int, what: bytes) -> int:
+    while begin < len(data) and data[begin] in what:
+        begin += 1
+    return begin
+
+
+def _find(data: bytes, begin: int, what: bytes) -> int:
+    while begin < len(data) and data[begin] not in what:
+        begin += 1
+    return begin
+
+
+class ElfFault(enum.Enum):
+    """What is wrong with an ELF file whoever wants to run it."""
+
+    SHORT_HEADER = "the file ends within its ELF header"
+    NO_PROGRAM_HEADERS = "it has no program headers"
+    HEADER_SIZE = "its program headers have the wrong size"
+    CUT_OFF = "the file ends before its program headers do"
+    INTERPRETER_CUT_OFF = "the file ends before the name of its ELF interpreter does"
+    INTERPRETER_SIZE = "the name of its ELF interpreter has an impossible length"
+    INTERPRETER_OPEN = "the name of its ELF interpreter does not end"
+
+
+@dataclass(frozen=True, slots=True)
+class Elf:
+    """The header of an ELF file (elf(5)).
+
+    Attributes:
+        bits: 32 or 64.
+        big_endian: Its byte order.
+        type: e_type: 1 relocatable, 2 executable, 3 shared object or position-independent, 4 core.
+        machine: e_machine.
+        interpreter: PT_INTERP, such as "/lib64/ld-linux-x86-64.so.2"; None where there is none.
+        fault: What is wrong with it.
+        needed_bytes: How long the file must be for what ``fault`` names.
+    """
+
+    bits: int
+    big_endian: bool
+    type: int
+    machine: int
+    interpreter: str | None = None
+    fault: ElfFault | None = None
+    needed_bytes: int = 0
+
+
+def read_elf(head: bytes, read: Read) -> Elf | None:
+    """The ELF header and PT_INTERP of a file; None where it is no ELF file."""
+    if not head.startswith(b"\x7fELF"):
+        return None
+    wide, big = head[4:5] != b"\1", head[5:6] == b"\2"
+    order = ">" if big else "<"
+    bits, size, entry = (64, 64, 56) if wide else (32, 52, 32)
+    if len(head) < size:
+        kind, machine = struct.unpack(f"{order}HH", head[16:20]) if len(head) >= 20 else (0, 0)
+        return Elf(bits, big, kind, machine, None, ElfFault.SHORT_HEADER, size)
+    kind, machine = struct.unpack_from(f"{order}HH", head, 16)
+    (offset,) = struct.unpack_from(f"{order}{'Q' if wide else 'I'}", head, 32 if wide else 28)
+    entry_size, count = struct.unpack_from(f"{order}HH", head, 54 if wide else 42)
+
+    def elf(interpreter: str | None = None, fault: ElfFault | None = None, needed_bytes: int = 0) -> Elf:
+        return Elf(bits, big, kind, machine, interpreter, fault, needed_bytes)
+
+    if count == 0:
+        return elf(fault=ElfFault.NO_PROGRAM_HEADERS)
+    if entry_size != entry:
+        return elf(fault=ElfFault.HEADER_SIZE)
+    wanted = min(count, MAX_PROGRAM_HEADERS) * entry
+    table = head[offset : offset + wanted]
+    if len(table) < wanted:
+        table = read(wanted, offset)
+    if len(table) < wanted:
+        return elf(fault=ElfFault.CUT_OFF, needed_bytes=offset + count * entry)
+    for (p_type,), at in ((struct.unpack_from(f"{order}I", table, at), at) for at in range(0, wanted, entry)):
+        if p_type != PT_INTERP:
+            continue
+        begin, length = _extent(table, at, order, wide)
+        if not 2 <= length <= MAX_INTERPRETER_BYTES:
+            return elf(fault=ElfFault.INTERPRETER_SIZE)
+        name = head[begin : begin + length]
+        if len(name) < length:
+            name = read(length, begin)
+        if len(name) < length:
+            return elf(fault=ElfFault.INTERPRETER_CUT_OFF, needed_bytes=begin + length)
+        if name[-1] != 0:
+            return elf(fault=ElfFault.INTERPRETER_OPEN)
+        return elf(os.fsdecode(name.split(b"\0")[0]))
+    return elf()
+
+
+def _extent(table: bytes, at: int, order: str, wide: bool) -> tuple[int, int]:
+    """p_offset and p_filesz of a program header."""
+    if wide:
+        begin, length = struct.unpack_from(f"{order}Q16xQ", table, at + 8)
+    else:
+        begin, length = struct.unpack_from(f"{order}I8xI", table, at + 4)
+    return begin, length

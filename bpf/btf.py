@@ -1,0 +1,233 @@
+"""Where the kernel's structures keep their members: from the running kernel's BTF.
+
+BTF is read with libbpf, which libbcc brings along: a Python reader of the 5 MB takes a second,
+libbpf a few milliseconds.
+"""
+
+from __future__ import annotations
+
+import ctypes as ct
+import ctypes.util
+from collections.abc import Mapping
+from functools import cache
+from typing import Final
+
+MEMBERS: Final = (
+    "pt_regs.di",
+    "pt_regs.si",
+    "pt_regs.dx",
+    "pt_regs.r10",
+    "pt_regs.r8",
+    "pt_regs.bx",
+    "pt_regs.cx",
+    "pt_regs.orig_ax",
+    "task_struct.thread_info.status",
+    "task_struct.mm",
+    "task_struct.tgid",
+    "task_struct.real_parent",
+    "task_struct.group_leader",
+    "task_struct.thread_pid",
+    "task_struct.start_boottime|real_start_time",
+    "task_struct.cred",
+    "task_struct.comm",
+    "task_struct.fs",
+    "task_struct.files",
+    "task_struct.nsproxy",
+    "task_struct.signal",
+    "task_struct.pending.signal",
+    "task_struct.cgroups",
+    "cred.uid",
+    "cred.cap_effective",
+    "cred.group_info",
+    "group_info.ngroups",
+    "group_info.gid",
+    "mm_struct.arg_start",
+    "mm_struct.arg_end",
+    "fs_struct.root",
+    "fs_struct.pwd",
+    "path.mnt",
+    "path.dentry",
+    "vfsmount.mnt_root",
+    "mount.mnt",
+    "mount.mnt_parent",
+    "mount.mnt_mountpoint",
+    "dentry.d_parent",
+    "dentry.d_name.name",
+    "dentry.d_inode",
+    "inode.i_mode",
+    "inode.i_ino",
+    "inode.i_nlink",
+    "files_struct.fdt",
+    "fdtable.fd",
+    "file.f_inode",
+    "file.f_path",
+    "nsproxy.mnt_ns",
+    "mnt_namespace.ns.inum",
+    "pid.level",
+    "pid.numbers",
+    "upid.ns",
+    "pid_namespace.ns.inum",
+    "signal_struct.tty",
+    "tty_struct.name",
+    "css_set.dfl_cgrp",
+    "cgroup.kn",
+    "kernfs_node.name",
+    "kernfs_node.parent|__parent",
+)
+"""Members that the BPF program reads, as struct.member; "a|b" is the member's name by kernel version."""
+
+SIZES: Final = ("upid",)
+"""Structures whose size it needs."""
+
+_KIND_STRUCT: Final = 4
+_KIND_UNION: Final = 5
+_KIND_FUNC: Final = 12
+_KINDS_OF_NAMES: Final = {8, 9, 10, 11, 18}  # typedef, volatile, const, restrict, type_tag
+_MAX_NESTING: Final = 16
+
+
+class BtfError(Exception):
+    """The running kernel's types cannot be read; the message is one sentence."""
+
+
+class _Type(ct.Structure):
+    """struct btf_type of include/uapi/linux/btf.h."""
+
+    _fields_ = (("name_off", ct.c_uint32), ("info", ct.c_uint32), ("size_or_type", ct.c_uint32))
+
+
+class _Member(ct.Structure):
+    """struct btf_member of include/uapi/linux/btf.h."""
+
+    _fields_ = (("name_off", ct.c_uint32), ("type", ct.c_uint32), ("offset", ct.c_uint32))
+
+
+def _libbpf() -> ct.CDLL:
+    for name in ("libbpf.so.1", "libbpf.so.0", ctypes.util.find_library("bpf")):
+        if not name:
+            continue
+        try:
+            library = ct.CDLL(name, use_errno=True)
+        except OSError:
+            continue
+        library.btf__load_vmlinux_btf.restype = ct.c_void_p
+        library.btf__free.argtypes = [ct.c_void_p]
+        library.btf__find_by_name_kind.argtypes = [ct.c_void_p, ct.c_char_p, ct.c_uint32]
+        library.btf__type_by_id.argtypes = [ct.c_void_p, ct.c_uint32]
+        library.btf__type_by_id.restype = ct.c_void_p
+        library.btf__name_by_offset.argtypes = [ct.c_void_p, ct.c_uint32]
+        library.btf__name_by_offset.restype = ct.c_char_p
+        # libbpf reports on standard error, which is the operator's screen.
+        library.libbpf_set_print(None)
+        return library
+    raise BtfError("libbpf is missing: install bcc from the distribution (python3-bpfcc), which brings it.")
+
+
+class Btf:
+    """The types of the running kernel. Use as a context manager: it holds 10 MB.
+
+    Raises:
+        BtfError: There is no libbpf, or the kernel has no readable BTF.
+    """
+
+    def __init__(self) -> None:
+        self._library = _libbpf()
+        self._btf = self._library.btf__load_vmlinux_btf()
+        # libbpf 0.x returns an error as a pointer near the top of memory.
+        if not self._btf or self._btf >= 2**64 - 4095:
+            self._btf = None
+            raise BtfError("this kernel has no BTF (/sys/kernel/btf/vmlinux, CONFIG_DEBUG_INFO_BTF).")
+
+    def __enter__(self) -> Btf:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the types; may be called twice."""
+        if self._btf:
+            self._library.btf__free(self._btf)
+            self._btf = None
+
+    def _type(self, type_id: int) -> tuple[int, int, int, int]:
+        """Address, kind, number of members and size or type of a type."""
+        address = self._library.btf__type_by_id(self._btf, type_id)
+        raw = _Type.from_address(address)
+        return address, raw.info >> 24 & 0x1F, raw.info & 0xFFFF, raw.size_or_type
+
+    def _find(self, struct: str) -> int:
+        found: int = self._library.btf__find_by_name_kind(self._btf, struct.encode(), _KIND_STRUCT)
+        if found < 0:
+            raise BtfError(f"this kernel's BTF has no struct {struct}.")
+        return found
+
+    def size(self, struct: str) -> int:
+        """sizeof(struct), in bytes."""
+        return self._type(self._find(struct))[3]
+
+    def offset(self, path: str) -> int:
+        """Byte offset of a member, as "task_struct.thread_info.status"; anonymous members are looked through.
+
+        Raises:
+            BtfError: There is no such member.
+        """
+        struct, *names = path.split(".")
+        type_id, total = self._find(struct), 0
+        for name in names:
+            found = self._member(type_id, tuple(name.split("|")))
+            if found is None:
+                raise BtfError(f"this kernel's struct {struct} has no member {'.'.join(names)}.")
+            type_id, bits = found
+            total += bits // 8
+        return total
+
+    def function_id(self, name: str) -> int:
+        """BTF id of a kernel function.
+
+        Raises:
+            BtfError: The kernel has no such function, or has inlined it everywhere.
+        """
+        found: int = self._library.btf__find_by_name_kind(self._btf, name.encode(), _KIND_FUNC)
+        if found < 0:
+            raise BtfError(f"this kernel has no function {name}.")
+        return found
+
+    def _member(self, type_id: int, names: tuple[str, ...], depth: int = 0) -> tuple[int, int] | None:
+        """Type and bit offset of the first member that has one of the names."""
+        address, kind, count, target = self._type(type_id)
+        while kind in _KINDS_OF_NAMES:
+            address, kind, count, target = self._type(target)
+        if kind not in (_KIND_STRUCT, _KIND_UNION) or depth > _MAX_NESTING:
+            return None
+        for member in (_Member * count).from_address(address + ct.sizeof(_Type)):
+            name = self._library.btf__name_by_offset(self._btf, member.name_off).decode()
+            bits = member.offset & 0xFFFFFF
+            if name in names:
+                return member.type, bits
+            if not name and (inner := self._member(member.type, names, depth + 1)):
+                return inner[0], bits + inner[1]
+        return None
+
+
+def defines(values: Mapping[str, int]) -> str:
+    """C #defines of numbers."""
+    return "".join(f"#define {name} {value}\n" for name, value in values.items())
+
+
+def macro_name(member: str) -> str:
+    """The C name of a member's offset: "kernfs_node.parent|__parent" -> "AT_kernfs_node_parent"."""
+    return "AT_" + member.split("|", maxsplit=1)[0].replace(".", "_")
+
+
+@cache
+def offsets() -> dict[str, int]:
+    """All offsets and sizes that the BPF program needs, by the names it uses.
+
+    Raises:
+        BtfError: They cannot be had.
+    """
+    with Btf() as btf:
+        found = {macro_name(member): btf.offset(member) for member in MEMBERS}
+        found |= {f"SIZE_{struct}": btf.size(struct) for struct in SIZES}
+    return found

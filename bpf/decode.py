@@ -1,0 +1,216 @@
+"""From a record's bytes (``bpf.layout``) to an ``ExecFailure``."""
+
+from __future__ import annotations
+
+import signal
+import stat
+import struct
+from functools import lru_cache
+from typing import Final
+
+from bpf import layout
+from bpf.cgroups import container_of, unit_of
+from bpf.record import Ancestor, ArgumentsSource, ExecFailure, Truncated
+
+AT_EXECVE_CHECK: Final = 0x10000
+"""include/uapi/linux/fcntl.h, since 6.14."""
+_ELEMENT: Final = struct.Struct("<H")
+_FATAL_SIGNALS: Final = (signal.SIGSEGV, signal.SIGKILL)
+"""What kills a task after the point of no return (fs/exec.c, bprm_execve); forced ones first."""
+
+
+class DecodeError(ValueError):
+    """The bytes are not a record; the message is one sentence."""
+
+
+def decode(raw: bytes, boot_time: int) -> tuple[ExecFailure, int]:
+    """One record, and how many events were lost on its CPU since the one before it.
+
+    Args:
+        raw: The record as the BPF program wrote it.
+        boot_time: Nanoseconds since 1970 UTC at which the boot clock was zero.
+
+    Raises:
+        DecodeError: ``raw`` is too short or its lengths do not add up.
+    """
+    if len(raw) < layout.HEADER_STRUCT.size:
+        raise DecodeError(f"a record of {len(raw)} bytes is shorter than its header.")
+    fields = layout.HEADER_STRUCT.unpack_from(raw)
+    (
+        timestamp, started, capabilities, stdin_inode, pending,
+        return_value, pid, tid, uid, gid, _suid, _sgid, euid, egid, fsuid, fsgid,
+        mount_ns, pid_ns, dirfd, flags, argc, envc, lost_before, bits, used,
+    ) = fields[:25]  # fmt: skip
+    lengths = fields[25 : 25 + len(layout.SECTIONS)]
+    stdin_mode, cwd_end, root_end, stdin_end, cgroup_end, comm, tty = fields[25 + len(layout.SECTIONS) :]
+    if sum(lengths) != used or layout.HEADER_STRUCT.size + used > len(raw):
+        raise DecodeError(f"a record of {len(raw)} bytes has sections of {sum(lengths)} bytes.")
+    sections = []
+    at = layout.HEADER_STRUCT.size
+    for length in lengths:
+        sections.append(raw[at : at + length])
+        at += length
+    path, cwd, root, stdin, cgroup, ancestor_bytes, groups, arguments, environment = sections
+
+    execveat = bool(bits & layout.EXECVEAT)
+    kernel_invoked = bool(bits & layout.KERNEL_INVOKED)
+    argv, cut_arguments, argv_open = _elements(arguments)
+    envp, cut_environment, envp_open = _elements(environment)
+    ancestors = _ancestors(ancestor_bytes)
+    parent = ancestors[0] if ancestors else Ancestor(0, "")
+    cgroup_path = _path(cgroup, cgroup_end) if cgroup_end != layout.NO_FILE else None
+    unit, container = _where(cgroup_path)
+    record = ExecFailure(
+        timestamp=boot_time + timestamp,
+        path=_path_argument(path, bits),
+        return_value=return_value,
+        stdin_type=stat.S_IFMT(stdin_mode),
+        stdin_path=_stdin_path(stdin, stdin_end, stdin_mode, stdin_inode, bits),
+        kernel_invoked=kernel_invoked,
+        arguments=argv,
+        environment=envp,
+        truncated=Truncated(
+            arguments=bool(bits & layout.ARGUMENTS_CUT) or argv_open,
+            environment=bool(bits & layout.ENVIRONMENT_CUT) or envp_open,
+            path=bool(bits & layout.PATH_CUT),
+            argc=None if argc == layout.UNKNOWN else argc,
+            envc=None if envc == layout.UNKNOWN else envc,
+            argument_indexes=cut_arguments,
+            environment_indexes=cut_environment,
+        ),
+        arguments_source=_arguments_source(argv, envp, bits),
+        syscall=None if kernel_invoked else "execveat" if execveat else "execve",
+        compat=bool(bits & layout.COMPAT),
+        dirfd=dirfd if execveat else None,
+        flags=flags if execveat else None,
+        check_only=execveat and bool(flags & AT_EXECVE_CHECK),
+        pid=pid,
+        tid=tid,
+        ppid=parent.pid,
+        uid=uid,
+        euid=euid,
+        gid=gid,
+        egid=egid,
+        fsuid=fsuid,
+        fsgid=fsgid,
+        groups=None if bits & layout.GROUPS_CUT else _groups(groups),
+        capabilities=capabilities,
+        comm=_text(comm.split(b"\0", 1)[0]),
+        parent_comm=parent.comm,
+        ancestors=ancestors,
+        cwd=_cwd(cwd, cwd_end, bits),
+        root=_path(root, root_end) if root else None,
+        tty=_text(tty.split(b"\0", 1)[0]) or None,
+        cgroup=cgroup_path,
+        unit=unit,
+        container_id=container,
+        mount_ns=mount_ns or None,
+        pid_ns=pid_ns or None,
+        started=started,
+        killed_by=_killed_by(pending) if bits & layout.NEW_IMAGE else None,
+    )
+    return record, lost_before
+
+
+@lru_cache(4096)
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def _path_argument(section: bytes, bits: int) -> str | None:
+    if bits & layout.NEW_IMAGE:
+        # The end of the new stack: the path, its NUL, and 8 more zero bytes.
+        strings = section.rstrip(b"\0")
+        return _text(strings[strings.rfind(b"\0") + 1 :]) or None
+    if bits & layout.PATH_UNREAD:
+        return None
+    return _text(section[:-1])
+
+
+@lru_cache(4096)
+def _path(section: bytes, end: int) -> str:
+    """A walked path: its components are leaf first, each with its NUL."""
+    components = section.split(b"\0")[:-1]
+    path = _text(b"/".join(reversed(components)))
+    return ".../" + path if end == layout.UNFINISHED else "/" + path
+
+
+def _cwd(section: bytes, end: int, bits: int) -> str:
+    path = _path(section, end)
+    if end == layout.AT_TOP:
+        # Not below the caller's root directory; getcwd(2) says it in the same words.
+        path = "(unreachable)" + path
+    return path + " (deleted)" if bits & layout.CWD_DELETED else path
+
+
+def _stdin_path(section: bytes, end: int, mode: int, inode: int, bits: int) -> str | None:
+    if end == layout.NO_FILE:
+        return None
+    if end == layout.AT_TOP:
+        # A file that is in no directory: named as in /proc/PID/fd.
+        name = section[:-1]
+        if stat.S_ISSOCK(mode):
+            return f"socket:[{inode}]"
+        if stat.S_ISFIFO(mode) and not name:
+            return f"pipe:[{inode}]"
+        if name.startswith(b"[") or not stat.S_IFMT(mode):
+            return "anon_inode:" + _text(name)
+    path = _path(section, end)
+    return path + " (deleted)" if bits & layout.STDIN_DELETED else path
+
+
+@lru_cache(4096)
+def _elements(section: bytes) -> tuple[tuple[str | None, ...], tuple[int, ...], bool]:
+    """The strings; the indexes of those that were cut; whether the last one was."""
+    strings: list[str | None] = []
+    begun = b""
+    at = 0
+    while at + 2 <= len(section):
+        (length,) = _ELEMENT.unpack_from(section, at)
+        at += 2
+        if length == layout.UNREAD:
+            # Where only the rest of a string could not be read, its beginning is kept, as cut.
+            if begun:
+                break
+            strings.append(None)
+            continue
+        size = length & ~layout.CONTINUED
+        begun += section[at : at + size]
+        at += size
+        if not length & layout.CONTINUED:
+            strings.append(_text(begun))
+            begun = b""
+    if begun:
+        strings.append(_text(begun))
+        return tuple(strings), (len(strings) - 1,), True
+    return tuple(strings), (), False
+
+
+def _arguments_source(
+    argv: tuple[str | None, ...], envp: tuple[str | None, ...], bits: int
+) -> ArgumentsSource:
+    if bits & (layout.ARGUMENTS_UNREAD | layout.ENVIRONMENT_UNREAD) and not argv and not envp:
+        return "unreadable"
+    strings = argv + envp
+    return "unreadable" if strings and all(string is None for string in strings) else "user"
+
+
+@lru_cache(4096)
+def _ancestors(section: bytes) -> tuple[Ancestor, ...]:
+    return tuple(
+        Ancestor(pid, _text(comm.split(b"\0", 1)[0]))
+        for pid, comm in layout.ANCESTOR_STRUCT.iter_unpack(section)
+    )
+
+
+def _groups(section: bytes) -> tuple[int, ...]:
+    return struct.unpack(f"<{len(section) // 4}I", section)
+
+
+@lru_cache(4096)
+def _where(cgroup: str | None) -> tuple[str | None, str | None]:
+    return (unit_of(cgroup), container_of(cgroup)) if cgroup else (None, None)
+
+
+def _killed_by(pending: int) -> str | None:
+    return next((number.name for number in _FATAL_SIGNALS if pending >> (number - 1) & 1), None)

@@ -1,0 +1,590 @@
+// SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
+/*
+ * Writes one record for each exec that fails.
+ *
+ * bpf/probe.py puts in front of this text: the declarations of bpf/layout.py, the offsets of
+ * bpf/btf.py (AT_<struct>_<member>, in bytes), and the sizes that bpf/probe.py chooses.
+ *
+ * Kernel objects are addressed by number (u64) and read with explicit helper calls: nothing here
+ * depends on kernel headers, and bcc rewrites nothing.
+ */
+
+BPF_RINGBUF_OUTPUT(events, RING_PAGES);
+
+/* Read by user space through mmap: looking needs neither a system call nor a privilege. */
+BPF_F_TABLE("array", u32, struct counters, counters, CPUS, BPF_F_MMAPABLE);
+
+/* Two, of which `active_capture` tells the one in force, so that a change is seen whole or not at all. */
+BPF_F_TABLE("array", u32, struct capture, captures, 2, BPF_F_MMAPABLE);
+BPF_F_TABLE("array", u32, u64, active_capture, 1, BPF_F_MMAPABLE);
+
+/* What the caller asked for. */
+struct call {
+    u64 path;
+    u64 argv;
+    u64 envp;
+    u32 pointer_size;
+};
+
+struct scratch {
+    /* Must come first: a record is written from here on. */
+    struct record record;
+    u8 data[DATA_SIZE];
+    struct call call; /* in map memory: the verifier need not tell callers apart */
+    u64 pointers[32];
+    u64 string;
+    u32 elements;
+};
+
+/* One for each CPU, in an ordinary array: a per-CPU array holds at most 32 KiB. The hooks run with
+ * preemption off, and none of them nests in another. */
+BPF_ARRAY(scratches, struct scratch, CPUS);
+
+/* ---- reading the kernel ------------------------------------------------------------------- */
+
+static __always_inline u64 kernel_u64(u64 address)
+{
+    u64 value = 0;
+    bpf_probe_read_kernel(&value, sizeof(value), (void *)address);
+    return value;
+}
+
+static __always_inline u32 kernel_u32(u64 address)
+{
+    u32 value = 0;
+    bpf_probe_read_kernel(&value, sizeof(value), (void *)address);
+    return value;
+}
+
+static __always_inline u16 kernel_u16(u64 address)
+{
+    u16 value = 0;
+    bpf_probe_read_kernel(&value, sizeof(value), (void *)address);
+    return value;
+}
+
+/* ---- sections ----------------------------------------------------------------------------- */
+
+/* `used` lives in map memory and is checked at each use: kept in a register, the verifier would
+ * follow every value that it can take. */
+
+static __always_inline u64 place_in_data(struct scratch *s)
+{
+    u64 at = s->record.used;
+    asm volatile("" : "+r"(at)); /* else the compiler checks one copy of it and uses another */
+    return at;
+}
+
+static __always_inline int append_kernel_string(struct scratch *s, u64 address)
+{
+    u64 at = place_in_data(s);
+    if (at > DATA_SIZE - CHUNK)
+        return -1;
+    int n = bpf_probe_read_kernel_str(&s->data[at], 256, (void *)address);
+    if (n > 0)
+        s->record.used = at + n;
+    return n;
+}
+
+static __always_inline u32 section_length(struct scratch *s, u32 start)
+{
+    return s->record.used - start;
+}
+
+struct place {
+    u64 dentry;
+    u64 mount; /* struct vfsmount, not struct mount */
+};
+
+static __always_inline struct place place_of(u64 path)
+{
+    struct place place = {
+        .dentry = kernel_u64(path + AT_path_dentry),
+        .mount = kernel_u64(path + AT_path_mnt),
+    };
+    return place;
+}
+
+/* What a path needs of struct dentry lies close together: one read. */
+struct dentry_part {
+    u8 bytes[AT_dentry_d_name_name + 8 - AT_dentry_d_parent];
+};
+
+/* The components from `place` up to `root`, leaf first, each with its NUL, as d_path would walk. */
+static __always_inline u8 append_path(struct scratch *s, struct place place, struct place root, u32 section)
+{
+    u32 start = s->record.used;
+    u8 end = UNFINISHED;
+    u64 mount_root = kernel_u64(place.mount + AT_vfsmount_mnt_root);
+    for (int i = 0; i < MAX_COMPONENTS; i++) {
+        if (section_length(s, start) >= MAX_PATH_BYTES)
+            break;
+        if (place.dentry == root.dentry && place.mount == root.mount) {
+            end = AT_ROOT;
+            break;
+        }
+        struct dentry_part part;
+        if (bpf_probe_read_kernel(&part, sizeof(part), (void *)(place.dentry + AT_dentry_d_parent)))
+            break;
+        u64 parent = *(u64 *)&part.bytes[0];
+        u64 name = *(u64 *)&part.bytes[AT_dentry_d_name_name - AT_dentry_d_parent];
+        if (place.dentry == mount_root || place.dentry == parent) {
+            u64 mount = place.mount - AT_mount_mnt;
+            u64 above = kernel_u64(mount + AT_mount_mnt_parent);
+            if (above == mount || place.dentry != mount_root) {
+                /* The top of the tree; or a file of no tree (pipe, memfd), which has a name at most. */
+                if (place.dentry != mount_root)
+                    append_kernel_string(s, name);
+                end = AT_TOP;
+                break;
+            }
+            place.dentry = kernel_u64(mount + AT_mount_mnt_mountpoint);
+            place.mount = above + AT_mount_mnt;
+            mount_root = kernel_u64(place.mount + AT_vfsmount_mnt_root);
+            continue;
+        }
+        if (append_kernel_string(s, name) < 0)
+            break;
+        place.dentry = parent;
+    }
+    s->record.lengths[section] = section_length(s, start);
+    return end;
+}
+
+static __always_inline void append_cgroup(struct scratch *s, u64 task)
+{
+    u32 start = s->record.used;
+    u8 end = UNFINISHED;
+    u64 set = kernel_u64(task + AT_task_struct_cgroups);
+    u64 node = kernel_u64(kernel_u64(set + AT_css_set_dfl_cgrp) + AT_cgroup_kn);
+    for (int i = 0; i < 32; i++) {
+        u64 parent = kernel_u64(node + AT_kernfs_node_parent);
+        if (!node || !parent) {
+            end = node ? AT_ROOT : NO_FILE;
+            break;
+        }
+        if (append_kernel_string(s, kernel_u64(node + AT_kernfs_node_name)) < 0)
+            break;
+        node = parent;
+    }
+    s->record.lengths[SECTION_CGROUP] = section_length(s, start);
+    s->record.cgroup_end = end;
+}
+
+/* ---- the caller --------------------------------------------------------------------------- */
+
+static __always_inline void append_ancestors(struct scratch *s, u64 task)
+{
+    u32 start = s->record.used;
+    u64 parent = kernel_u64(task + AT_task_struct_real_parent);
+    for (int i = 0; i < MAX_ANCESTORS; i++) {
+        u64 at = place_in_data(s);
+        u32 pid = kernel_u32(parent + AT_task_struct_tgid);
+        if (!parent || !pid || at > DATA_SIZE - CHUNK)
+            break;
+        struct ancestor *ancestor = (struct ancestor *)&s->data[at];
+        ancestor->pid = pid;
+        u64 leader = kernel_u64(parent + AT_task_struct_group_leader);
+        bpf_probe_read_kernel(ancestor->comm, COMM_SIZE, (void *)(leader + AT_task_struct_comm));
+        s->record.used = at + sizeof(*ancestor);
+        parent = kernel_u64(parent + AT_task_struct_real_parent);
+        if (i == MAX_ANCESTORS - 1 && kernel_u32(parent + AT_task_struct_tgid))
+            s->record.bits |= ANCESTORS_CUT;
+    }
+    s->record.lengths[SECTION_ANCESTORS] = section_length(s, start);
+}
+
+static __always_inline void append_groups(struct scratch *s, u64 cred)
+{
+    u64 info = kernel_u64(cred + AT_cred_group_info);
+    u32 count = kernel_u32(info + AT_group_info_ngroups);
+    u64 at = place_in_data(s);
+    s->record.lengths[SECTION_GROUPS] = 0;
+    if (count > MAX_GROUPS) {
+        s->record.bits |= GROUPS_CUT;
+        return;
+    }
+    if (!count || at > DATA_SIZE - CHUNK)
+        return;
+    if (bpf_probe_read_kernel(&s->data[at], count * sizeof(u32), (void *)(info + AT_group_info_gid))) {
+        s->record.bits |= GROUPS_CUT;
+        return;
+    }
+    s->record.used = at + count * sizeof(u32);
+    s->record.lengths[SECTION_GROUPS] = count * sizeof(u32);
+}
+
+static __always_inline void append_stdin(struct scratch *s, u64 task, struct place root)
+{
+    struct record *r = &s->record;
+    r->stdin_mode = 0;
+    r->stdin_inode = 0;
+    r->stdin_end = NO_FILE;
+    r->lengths[SECTION_STDIN] = 0;
+    u64 table = kernel_u64(kernel_u64(task + AT_task_struct_files) + AT_files_struct_fdt);
+    u64 file = kernel_u64(kernel_u64(table + AT_fdtable_fd));
+    if (!file)
+        return;
+    u64 inode = kernel_u64(file + AT_file_f_inode);
+    r->stdin_mode = kernel_u16(inode + AT_inode_i_mode);
+    r->stdin_inode = kernel_u64(inode + AT_inode_i_ino);
+    if (!kernel_u32(inode + AT_inode_i_nlink))
+        r->bits |= STDIN_DELETED;
+    r->stdin_end = append_path(s, place_of(file + AT_file_f_path), root, SECTION_STDIN);
+}
+
+static __always_inline void fill_caller(struct scratch *s, u64 task)
+{
+    struct record *r = &s->record;
+    u64 signal = kernel_u64(task + AT_task_struct_signal);
+    u64 tty = kernel_u64(signal + AT_signal_struct_tty);
+    if (!tty || bpf_probe_read_kernel_str(r->tty, TTY_SIZE, (void *)(tty + AT_tty_struct_name)) < 0)
+        r->tty[0] = 0;
+
+    u64 proxy = kernel_u64(task + AT_task_struct_nsproxy);
+    r->mount_ns = kernel_u32(kernel_u64(proxy + AT_nsproxy_mnt_ns) + AT_mnt_namespace_ns_inum);
+    u64 pid = kernel_u64(task + AT_task_struct_thread_pid);
+    u64 level = kernel_u32(pid + AT_pid_level);
+    u64 numbers = pid + AT_pid_numbers + level * SIZE_upid;
+    r->pid_ns = kernel_u32(kernel_u64(numbers + AT_upid_ns) + AT_pid_namespace_ns_inum);
+
+    r->started = kernel_u64(kernel_u64(task + AT_task_struct_group_leader) + AT_task_struct_start_boottime);
+    r->pending_signals = kernel_u64(task + AT_task_struct_pending_signal);
+
+    u64 fs = kernel_u64(task + AT_task_struct_fs);
+    struct place root = place_of(fs + AT_fs_struct_root);
+    struct place cwd = place_of(fs + AT_fs_struct_pwd);
+    struct place top = {};
+    if (!kernel_u32(kernel_u64(cwd.dentry + AT_dentry_d_inode) + AT_inode_i_nlink))
+        r->bits |= CWD_DELETED;
+    r->cwd_end = append_path(s, cwd, root, SECTION_CWD);
+    r->root_end = append_path(s, root, top, SECTION_ROOT);
+    append_stdin(s, task, root);
+    append_cgroup(s, task);
+    append_ancestors(s, task);
+
+    u64 cred = kernel_u64(task + AT_task_struct_cred);
+    r->capabilities = kernel_u64(cred + AT_cred_cap_effective);
+    append_groups(s, cred);
+}
+
+/* ---- argv and envp ------------------------------------------------------------------------ */
+
+/*
+ * The verifier walks these loops turn by turn and goes both ways at each condition. So what changes
+ * from turn to turn lives in map memory, where it follows no values, and the only conditions are the
+ * ends of a loop: 0 or 1 is computed with bit_if_*.
+ */
+
+static __always_inline u64 top_bit(u64 value)
+{
+    asm volatile("" : "+r"(value)); /* else the compiler sees through it and makes a condition of it */
+    return value >> 63;
+}
+
+static __always_inline u64 bit_if_zero(u64 value)
+{
+    return top_bit(value | -value) ^ 1;
+}
+
+static __always_inline u64 bit_if_less(u64 a, u64 b) /* both below 2^63 */
+{
+    return top_bit(a - b);
+}
+
+static __always_inline u64 read_block(struct scratch *s, u64 from, u32 size)
+{
+    if (size > sizeof(s->pointers))
+        return 1;
+    return bpf_probe_read_user(s->pointers, size, (void *)from);
+}
+
+/*
+ * Goes on counting at `elements`, without reading strings. Pointers are read in blocks that end at
+ * multiples of their size and so never cross a page: an array that ends where its mapping ends can
+ * still be read. A block's zero is looked for as in strlen: of all pointers at once.
+ */
+static __always_inline u32 count_pointers(struct scratch *s, u64 array)
+{
+    u64 narrow = bit_if_less(s->call.pointer_size, 8);
+    u64 ones = 1 | narrow << 32;
+    u64 tops = 1ULL << 63 | narrow << 31;
+    u64 from = array + (u64)s->elements * s->call.pointer_size;
+    u32 size = sizeof(s->pointers) - (from & (sizeof(s->pointers) - 1));
+    if (from & (s->call.pointer_size - 1))
+        return UNKNOWN;
+    u64 found = 0;
+    for (int turn = 0; turn < MAX_COUNTED_BLOCKS; turn++) {
+        if (!turn)
+#pragma clang loop unroll(disable)
+            for (int i = 0; i < sizeof(s->pointers) / 8; i++)
+                s->pointers[i] = ~0ULL;
+        if (read_block(s, from, size))
+            return UNKNOWN;
+#pragma clang loop unroll(disable)
+        for (int i = 0; i < sizeof(s->pointers) / 8; i++) {
+            u64 value = s->pointers[i];
+            found |= (value - ones) & ~value & tops;
+        }
+        if (found)
+            break;
+        s->elements += size >> (3 - narrow);
+        from += size;
+        size = sizeof(s->pointers);
+    }
+    if (!found)
+        return UNKNOWN;
+#pragma clang loop unroll(disable)
+    for (u32 i = 0; i < sizeof(s->pointers) / 4; i++) {
+        u64 pointer = ((u32 *)s->pointers)[i];
+        if (!narrow)
+            pointer = i < sizeof(s->pointers) / 8 ? s->pointers[i] : 0;
+        if (!pointer)
+            return s->elements + i;
+    }
+    return UNKNOWN;
+}
+
+/* Appends the strings of `array` (argv or envp), each behind its length, and tells how many there are. */
+static __always_inline u32 append_array(struct scratch *s, u64 array, u32 limit, u32 section, u32 cut_bit,
+                                        u32 unread_bit)
+{
+    u32 start = s->record.used;
+    s->record.lengths[section] = 0;
+    s->elements = 0;
+    s->string = 0; /* where the string goes on that did not fit one read */
+    if (!array) /* the kernel takes NULL for an empty array */
+        return 0;
+    for (int turn = 0; turn < MAX_ELEMENTS; turn++) {
+        u64 at = place_in_data(s);
+        if (at > DATA_SIZE - 2 * CHUNK || at >= (u64)start + limit)
+            break;
+        u32 size = s->call.pointer_size;
+        if (size > 8)
+            break; /* for the verifier only */
+        s->pointers[0] = 0;
+        if (bpf_probe_read_user(s->pointers, size, (void *)(array + (u64)s->elements * size))) {
+            s->record.bits |= unread_bit;
+            s->record.lengths[section] = section_length(s, start);
+            return UNKNOWN;
+        }
+        u64 string = s->string | (s->pointers[0] & -bit_if_zero(s->string));
+        if (!string) {
+            s->record.lengths[section] = section_length(s, start);
+            return s->elements;
+        }
+        s64 n = bpf_probe_read_user_str(&s->data[at + 2], CHUNK, (void *)string);
+        u64 unread = bit_if_less(n + 4095, 4096); /* n <= 0 */
+        u64 more = bit_if_zero(n - CHUNK);
+        *(u16 *)&s->data[at] = (n - 1) | -unread | more * CONTINUED;
+        s->record.used = at + 2 + ((n - 1) & (unread - 1));
+        s->string = (string + CHUNK - 1) & -more;
+        s->elements += 1 - more;
+    }
+    s->record.lengths[section] = section_length(s, start);
+    u32 held = s->elements;
+    u32 total = count_pointers(s, array);
+    if (total != held)
+        s->record.bits |= cut_bit;
+    return total;
+}
+
+/* ---- the call ----------------------------------------------------------------------------- */
+
+static __always_inline void append_path_argument(struct scratch *s, u64 path)
+{
+    struct record *r = &s->record;
+    int n = bpf_probe_read_user_str(s->data, CHUNK, (void *)path);
+    r->used = n > 0 ? n : 0;
+    r->lengths[SECTION_PATH] = r->used;
+    if (n < 0)
+        r->bits |= PATH_UNREAD;
+    if (n == CHUNK) {
+        u8 next = 0;
+        bpf_probe_read_user(&next, 1, (void *)(path + CHUNK - 1));
+        if (next)
+            r->bits |= PATH_CUT;
+    }
+}
+
+/*
+ * After the point of no return the caller's old memory is gone, and with it path, argv and envp.
+ * The kernel had copied the path to the top of the new stack, where only 8 zero bytes follow it;
+ * arg_end is not set until the new program is complete (fs/binfmt_elf.c, create_elf_tables). What
+ * goes into the path section is the end of that stack; user space finds the last string in it.
+ */
+static __always_inline void append_new_image_path(struct scratch *s, u64 task)
+{
+    u64 fatal = (1ULL << (SIGSEGV - 1)) | (1ULL << (SIGKILL - 1));
+    u64 mm = kernel_u64(task + AT_task_struct_mm);
+    u64 strings = kernel_u64(mm + AT_mm_struct_arg_start);
+    if (!(kernel_u64(task + AT_task_struct_pending_signal) & fatal) || !strings ||
+        kernel_u64(mm + AT_mm_struct_arg_end))
+        return;
+    u64 page = strings & ~4095ULL;
+    for (int i = 0; i < MAX_STACK_PAGES; i++) {
+        u8 byte;
+        if (bpf_probe_read_user(&byte, 1, (void *)(page + 4096)))
+            break;
+        page += 4096;
+    }
+    if (bpf_probe_read_user(s->data, 4096, (void *)page))
+        return;
+    s->record.bits |= NEW_IMAGE;
+    s->record.used = 4096;
+    s->record.lengths[SECTION_PATH] = 4096;
+}
+
+static __always_inline bool path_matches(struct scratch *s, struct capture *capture)
+{
+    for (u32 i = 0; i < MAX_CAPTURE_PATHS; i++) {
+        if (i >= capture->paths)
+            return false;
+        u32 length = capture->path_length[i];
+        for (u32 j = 0; j < CAPTURE_PATH_SIZE; j++) {
+            if (j >= length)
+                return true;
+            if (s->data[j] != (u8)capture->path[i * CAPTURE_PATH_SIZE + j])
+                break;
+        }
+    }
+    return false;
+}
+
+static __always_inline bool uid_matches(u32 uid, struct capture *capture)
+{
+    for (u32 i = 0; i < MAX_UID_RANGES; i++) {
+        if (i >= capture->uid_ranges)
+            return false;
+        if (uid >= capture->uid_low[i] && uid <= capture->uid_high[i])
+            return true;
+    }
+    return false;
+}
+
+static __always_inline struct capture *capture_in_force(void)
+{
+    u32 zero = 0;
+    u64 *active = active_capture.lookup(&zero);
+    u32 index = active && *active ? 1 : 0;
+    return captures.lookup(&index);
+}
+
+/* Before: `s->call`, and return_value, dirfd, flags and bits of `s->record`. */
+static __always_inline void write_record(struct scratch *s, u64 task)
+{
+    u32 cpu = bpf_get_smp_processor_id();
+    struct counters *count = counters.lookup(&cpu);
+    struct capture *capture = capture_in_force();
+    if (!count || !capture)
+        return;
+    struct record *r = &s->record;
+    u64 cred = kernel_u64(task + AT_task_struct_cred);
+    bpf_probe_read_kernel(&r->uid, 8 * sizeof(u32), (void *)(cred + AT_cred_uid));
+    if (capture->uid_ranges && !uid_matches(r->uid, capture)) {
+        count->suppressed++;
+        count->seen++;
+        return;
+    }
+    append_path_argument(s, s->call.path);
+    if (capture->paths && !path_matches(s, capture)) {
+        count->suppressed++;
+        count->seen++;
+        return;
+    }
+    if (r->bits & PATH_UNREAD)
+        append_new_image_path(s, task);
+
+    u64 ids = bpf_get_current_pid_tgid();
+    r->timestamp = bpf_ktime_get_boot_ns();
+    r->pid = ids >> 32;
+    r->tid = ids;
+    bpf_get_current_comm(r->comm, sizeof(r->comm));
+    fill_caller(s, task);
+    r->argc = UNKNOWN;
+    r->envc = UNKNOWN;
+    r->lengths[SECTION_ARGUMENTS] = 0;
+    r->lengths[SECTION_ENVIRONMENT] = 0;
+    if (r->bits & NEW_IMAGE) {
+        r->bits |= ARGUMENTS_UNREAD | ENVIRONMENT_UNREAD;
+    } else {
+        r->argc = append_array(s, s->call.argv, MAX_ARGS_BYTES, SECTION_ARGUMENTS, ARGUMENTS_CUT,
+                               ARGUMENTS_UNREAD);
+        r->envc = append_array(s, s->call.envp, MAX_ENV_BYTES, SECTION_ENVIRONMENT, ENVIRONMENT_CUT,
+                               ENVIRONMENT_UNREAD);
+    }
+    r->lost_before = count->lost - count->told;
+    u64 size = sizeof(*r) + (u64)r->used;
+    if (size > sizeof(*r) + DATA_SIZE)
+        size = sizeof(*r) + DATA_SIZE;
+    if (events.ringbuf_output(s, size, 0)) {
+        count->lost++;
+    } else {
+        count->recorded++;
+        count->told = count->lost;
+    }
+    count->seen++;
+}
+
+/* ---- hooks -------------------------------------------------------------------------------- */
+
+struct sys_exit_context {
+    u64 registers; /* struct pt_regs * */
+    s64 return_value;
+};
+
+/*
+ * Raw tracepoint sys_exit: at the end of every system call of every task, 32-bit ones too, also of
+ * those that seccomp refused. On failure the registers still hold the arguments. The kernel has
+ * read the path by now, and argv and envp as far as it needed them, so their pages are present.
+ */
+int on_sys_exit(struct sys_exit_context *ctx)
+{
+    s64 error = -ctx->return_value;
+    if (error <= 0 || error > 4095 || (error >= 512 && error <= 516)) /* success, or it is restarted */
+        return 0;
+    u64 regs = ctx->registers;
+    u32 number = kernel_u64(regs + AT_pt_regs_orig_ax);
+    u32 bits = 0;
+    if (number == NR_execve || number == NR_execveat) {
+        bits = number == NR_execveat ? EXECVEAT : 0;
+    } else if (number == NR_x32_execve || number == NR_x32_execveat) {
+        bits = COMPAT | (number == NR_x32_execveat ? EXECVEAT : 0);
+    } else if (number == NR_ia32_execve || number == NR_ia32_execveat) {
+        u32 status = kernel_u32(bpf_get_current_task() + AT_task_struct_thread_info_status);
+        if (!(status & TS_COMPAT)) /* the same numbers are munmap and close_range of 64-bit callers */
+            return 0;
+        bits = COMPAT | (number == NR_ia32_execveat ? EXECVEAT : 0);
+    } else {
+        return 0;
+    }
+    u32 cpu = bpf_get_smp_processor_id();
+    struct scratch *s = scratches.lookup(&cpu);
+    if (!s)
+        return 0;
+    u64 arguments[5];
+    if (number == NR_ia32_execve || number == NR_ia32_execveat) {
+        arguments[0] = (u32)kernel_u64(regs + AT_pt_regs_bx);
+        arguments[1] = (u32)kernel_u64(regs + AT_pt_regs_cx);
+        arguments[2] = (u32)kernel_u64(regs + AT_pt_regs_dx);
+        arguments[3] = (u32)kernel_u64(regs + AT_pt_regs_si);
+        arguments[4] = (u32)kernel_u64(regs + AT_pt_regs_di);
+    } else {
+        arguments[0] = kernel_u64(regs + AT_pt_regs_di);
+        arguments[1] = kernel_u64(regs + AT_pt_regs_si);
+        arguments[2] = kernel_u64(regs + AT_pt_regs_dx);
+        arguments[3] = kernel_u64(regs + AT_pt_regs_r10);
+        arguments[4] = kernel_u64(regs + AT_pt_regs_r8);
+    }
+    u32 at = bits & EXECVEAT ? 1 : 0;
+    s->call.path = arguments[at];
+    s->call.argv = arguments[at + 1];
+    s->call.envp = arguments[at + 2];
+    s->call.pointer_size = bits & COMPAT ? 4 : 8;
+    s->record.dirfd = arguments[0];
+    s->record.flags = arguments[4];
+    s->record.bits = bits;
+    s->record.return_value = ctx->return_value;
+    write_record(s, bpf_get_current_task());
+    return 0;
+}

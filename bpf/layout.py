@@ -1,0 +1,203 @@
+"""The bytes of a record, defined once: C declarations for the BPF program, and their decoding.
+
+A record is a fixed header and, right behind it, sections of variable length in the order of
+``SECTIONS``; the header holds each section's length. All integers are little-endian, as on
+every machine that a plan exists for.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import Final
+
+COMM_SIZE: Final = 16
+"""TASK_COMM_LEN of include/linux/sched.h."""
+TTY_SIZE: Final = 32
+"""Half of tty_struct.name: real names ("pts/12", "ttyUSB0") are far shorter."""
+UNKNOWN: Final = 0xFFFFFFFF
+"""The count of an array whose end was not reached."""
+CHUNK: Final = 4096
+"""Bytes that one read of a string takes at most, its NUL included (PATH_MAX)."""
+MAX_ELEMENTS: Final = 512
+"""Reads of argv's or envp's strings at most: what the verifier is willing to follow."""
+MAX_COUNTED_BLOCKS: Final = 64
+"""Blocks of 32 pointers that are only counted once a limit is reached: argc to at least 2,048."""
+MAX_COMPONENTS: Final = 96
+"""Components of one path that are walked; each mount on the way takes one as well."""
+MAX_PATH_BYTES: Final = 4096
+"""Bytes after which a walk ends."""
+MAX_ANCESTORS: Final = 6
+"""Parents that are read: enough for shell <- sshd <- systemd and a container's shims."""
+MAX_GROUPS: Final = 32
+"""Supplementary groups that are read; a caller with more has them as unknown."""
+MAX_STACK_PAGES: Final = 640
+"""Pages of a new program's strings: a quarter of the usual 8 MiB stack limit, and some."""
+MAX_UID_RANGES: Final = 16
+"""Ranges of a capture filter."""
+MAX_CAPTURE_PATHS: Final = 8
+"""Paths of a capture filter."""
+CAPTURE_PATH_SIZE: Final = 256
+"""Bytes of a capture path that are compared."""
+
+CONTINUED: Final = 0x4000
+"""Flag of an element's length: the next element continues this string; if there is none, it was cut."""
+UNREAD: Final = 0xFFFF
+"""Instead of an element's length: its memory could not be read."""
+
+SECTIONS: Final = (
+    "path",
+    "cwd",
+    "root",
+    "stdin",
+    "cgroup",
+    "ancestors",
+    "groups",
+    "arguments",
+    "environment",
+)
+"""What follows the header: strings end in NUL; paths are walked, so their components are leaf first."""
+
+# Bits of record.bits
+COMPAT: Final = 1
+EXECVEAT: Final = 2
+KERNEL_INVOKED: Final = 4
+PATH_UNREAD: Final = 8
+PATH_CUT: Final = 16
+CWD_DELETED: Final = 32
+STDIN_DELETED: Final = 64
+ARGUMENTS_CUT: Final = 128
+ENVIRONMENT_CUT: Final = 256
+ARGUMENTS_UNREAD: Final = 512
+ENVIRONMENT_UNREAD: Final = 1024
+GROUPS_CUT: Final = 2048
+NEW_IMAGE: Final = 4096
+ANCESTORS_CUT: Final = 8192
+
+# How a path walk ended
+AT_ROOT: Final = 0
+AT_TOP: Final = 1
+UNFINISHED: Final = 2
+NO_FILE: Final = 3
+
+BITS: Final = {
+    name: value
+    for name, value in list(globals().items())
+    if name.isupper() and isinstance(value, int) and not name.startswith("_")
+}
+"""Every number above, for the C program's #defines."""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A member of the header: its C type, its name, and how many there are (1: not an array)."""
+
+    ctype: str
+    name: str
+    count: int = 1
+
+
+HEADER: Final = (
+    Field("u64", "timestamp"),  # boot clock, ns
+    Field("u64", "started"),  # boot clock, ns
+    Field("u64", "capabilities"),
+    Field("u64", "stdin_inode"),
+    Field("u64", "pending_signals"),
+    Field("s32", "return_value"),
+    Field("u32", "pid"),
+    Field("u32", "tid"),
+    Field("u32", "uid"),  # these eight in the order of struct cred, which is read in one piece
+    Field("u32", "gid"),
+    Field("u32", "suid"),
+    Field("u32", "sgid"),
+    Field("u32", "euid"),
+    Field("u32", "egid"),
+    Field("u32", "fsuid"),
+    Field("u32", "fsgid"),
+    Field("u32", "mount_ns"),
+    Field("u32", "pid_ns"),
+    Field("s32", "dirfd"),
+    Field("u32", "flags"),
+    Field("u32", "argc"),
+    Field("u32", "envc"),
+    Field("u32", "lost_before"),  # on this CPU since its last record
+    Field("u32", "bits"),
+    Field("u32", "used"),  # bytes behind the header
+    Field("u32", "lengths", len(SECTIONS)),
+    Field("u16", "stdin_mode"),
+    Field("u8", "cwd_end"),
+    Field("u8", "root_end"),
+    Field("u8", "stdin_end"),
+    Field("u8", "cgroup_end"),
+    Field("char", "comm", COMM_SIZE),
+    Field("char", "tty", TTY_SIZE),
+    Field("u8", "reserved", 6),
+)
+
+_FORMATS: Final = {"u64": "Q", "s64": "q", "u32": "I", "s32": "i", "u16": "H", "u8": "B"}
+
+
+def _format(fields: tuple[Field, ...]) -> str:
+    return "<" + "".join(
+        f"{f.count}s"
+        if f.ctype == "char"
+        else (f"{f.count}x" if f.name == "reserved" else f"{f.count}{_FORMATS[f.ctype]}")
+        for f in fields
+    )
+
+
+HEADER_STRUCT: Final = struct.Struct(_format(HEADER))
+ANCESTOR: Final = (Field("u32", "pid"), Field("char", "comm", COMM_SIZE))
+ANCESTOR_STRUCT: Final = struct.Struct(_format(ANCESTOR))
+COUNTERS: Final = (
+    Field("u64", "seen"),
+    Field("u64", "recorded"),
+    Field("u64", "suppressed"),
+    Field("u64", "lost"),
+    Field("u64", "told"),  # how many of the lost a record has told of
+    Field("u64", "reserved", 3),  # a cache line for each CPU
+)
+COUNTERS_STRUCT: Final = struct.Struct("<5Q24x")
+CAPTURE: Final = (
+    Field("u32", "uid_ranges"),
+    Field("u32", "paths"),
+    Field("u32", "uid_low", MAX_UID_RANGES),
+    Field("u32", "uid_high", MAX_UID_RANGES),
+    Field("u32", "path_length", MAX_CAPTURE_PATHS),  # bytes to compare; an exact path includes its NUL
+    Field("char", "path", MAX_CAPTURE_PATHS * CAPTURE_PATH_SIZE),
+)
+CAPTURE_STRUCT: Final = struct.Struct(_format(CAPTURE))
+
+
+def _c_struct(name: str, fields: tuple[Field, ...], size: int) -> str:
+    members = "\n".join(f"    {f.ctype} {f.name}{f'[{f.count}]' if f.count > 1 else ''};" for f in fields)
+    return (
+        f"struct {name} {{\n{members}\n}};\n"
+        f'_Static_assert(sizeof(struct {name}) == {size}, "{name}: C and Python disagree");\n'
+    )
+
+
+def c_declarations(max_args_bytes: int, max_env_bytes: int) -> str:
+    """The C text that the BPF program needs of this module.
+
+    Args:
+        max_args_bytes: Bytes of argv after which no further element is read.
+        max_env_bytes: The same for envp.
+    """
+    # Each section may overshoot its limit by one read.
+    data_size = CHUNK + 4 * (MAX_PATH_BYTES + CHUNK) + max_args_bytes + max_env_bytes + 3 * CHUNK
+    numbers = BITS | {
+        "MAX_ARGS_BYTES": max_args_bytes,
+        "MAX_ENV_BYTES": max_env_bytes,
+        "DATA_SIZE": data_size,
+    }
+    numbers |= {f"SECTION_{name.upper()}": index for index, name in enumerate(SECTIONS)}
+    return "".join(
+        [
+            *(f"#define {name} {value:#x}\n" for name, value in numbers.items()),
+            _c_struct("record", HEADER, HEADER_STRUCT.size),
+            _c_struct("ancestor", ANCESTOR, ANCESTOR_STRUCT.size),
+            _c_struct("counters", COUNTERS, COUNTERS_STRUCT.size),
+            _c_struct("capture", CAPTURE, CAPTURE_STRUCT.size),
+        ]
+    )

@@ -1,0 +1,123 @@
+"""Starts ``bpf.probe`` in a process of its own and takes over the descriptors of what it loaded."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from bpf.probe import MAPS, ProbeError, Settings, arguments
+
+_ROOT: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_SYSTEM_PYTHON: Final = "/usr/bin/python3"
+_MAX_FDS: Final = 64
+_RUN: Final = "import sys; sys.path.insert(0, {!r}); from bpf import probe; probe.main()"
+"""With -I neither the working directory nor PYTHON* variables can put code into a root process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Descriptors of a program that is attached; closing them all removes it from the kernel."""
+
+    plan: str
+    ring_bytes: int
+    events: int
+    counters: int
+    captures: int
+    active_capture: int
+    links: tuple[int, ...]
+
+    def close(self) -> None:
+        """Detach and free."""
+        for fd in (*self.links, self.events, self.counters, self.captures, self.active_capture):
+            os.close(fd)
+
+
+def interpreter() -> str:
+    """The Python that has bcc: this one, or else the distribution's, for which bcc is packaged.
+
+    Raises:
+        ProbeError: Neither has it.
+    """
+    from importlib.util import find_spec
+
+    if find_spec("bcc"):
+        return sys.executable
+    if os.path.exists(_SYSTEM_PYTHON):
+        test = "import importlib.util as u; raise SystemExit(u.find_spec('bcc') is None)"
+        if subprocess.run([_SYSTEM_PYTHON, "-I", "-c", test], check=False).returncode == 0:
+            return _SYSTEM_PYTHON
+    raise ProbeError(
+        "bcc is missing: install it from the distribution (Debian and Ubuntu python3-bpfcc, Fedora python3-bcc, "
+        "Arch python-bcc, Alpine py3-bcc)."
+    )
+
+
+class Loader:
+    """One attempt to load. ``cancel`` may be called from another thread."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Start the process; it works on its own until ``finish``.
+
+        Raises:
+            ProbeError: No Python here has bcc.
+        """
+        self._settings = settings
+        self._ours, theirs = socket.socketpair()
+        command = [interpreter(), "-I", "-c", _RUN.format(_ROOT), arguments(settings), str(theirs.fileno())]
+        with theirs:
+            self._process = subprocess.Popen(
+                command,
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                start_new_session=True,  # Ctrl-C at the terminal is not meant for it
+            )
+
+    def finish(self, on_stage: Callable[[str, str], None]) -> Loaded:
+        """Wait until the program is attached.
+
+        Args:
+            on_stage: Called with "compiling" or "attaching" and the plan's name.
+
+        Raises:
+            ProbeError: It could not be loaded.
+        """
+        received = b""
+        try:
+            with self._ours:
+                while data_and_fds := socket.recv_fds(self._ours, 65536, _MAX_FDS):
+                    data, fds, _, _ = data_and_fds
+                    if not data:
+                        break
+                    received += data
+                    *lines, received = received.split(b"\n")
+                    for line in lines:
+                        message = json.loads(line)
+                        if "error" in message:
+                            raise ProbeError(message["error"])
+                        if fds:
+                            return self._loaded(message["plan"], fds)
+                        on_stage(message["stage"], message["plan"])
+        finally:
+            _, noise = self._process.communicate()
+        words = noise.decode("utf-8", "replace").strip().splitlines()
+        raise ProbeError(
+            f"the BPF loader ended with status {self._process.returncode}: {(words or ['no words'])[-1]}"
+        )
+
+    def _loaded(self, plan: str, fds: list[int]) -> Loaded:
+        for fd in fds:
+            os.set_inheritable(fd, False)
+        maps = dict(zip(MAPS, fds, strict=False))
+        return Loaded(plan, self._settings.ring_bytes, **maps, links=tuple(fds[len(MAPS) :]))
+
+    def cancel(self) -> None:
+        """End the attempt; ``finish`` then raises ProbeError."""
+        self._process.kill()

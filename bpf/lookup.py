@@ -1,0 +1,207 @@
+"""The file that a failed exec named, looked up by path right after, as its caller saw it.
+
+Nothing here blocks: network and FUSE file systems are not entered, nothing is opened but regular
+files, and of those a few KiB are read.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from typing import Final
+
+from bpf.binfmt import Elf, Shebang, read_elf, read_shebang
+from bpf.mounts import Mount
+from bpf.record import Binary, ExecFailure
+from bpf.vantage import AT_FDCWD, Fleeting, Vantage, reach, start_of
+from bpf.walk import Ground, Trail, extended_attribute, walk
+
+HEAD_BYTES: Final = 4096
+"""Enough for the ``#!`` line, and in nearly every program for the ELF headers and PT_INTERP."""
+
+AT_SYMLINK_NOFOLLOW: Final = 0x100
+AT_EMPTY_PATH: Final = 0x1000
+
+_SECONDS: Final = 0.25
+"""How long an answer is good for: long enough for a storm, short enough for a file just replaced."""
+
+_ENTRIES: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file that was found.
+
+    Attributes:
+        path: Where, below the caller's root, every link followed.
+        stat: Its inode.
+        mount: The mount it was reached through; None where that could not be told.
+        head: Its first bytes; None where it is no regular file or could not be read.
+        shebang: Its ``#!`` line, where it has one.
+        elf: Its ELF header, where it has one.
+        acl: Its raw POSIX ACL (system.posix_acl_access), where it was asked for and there is one.
+        capability: Its raw file capabilities (security.capability), likewise.
+    """
+
+    path: str
+    stat: os.stat_result
+    mount: Mount | None
+    head: bytes | None = None
+    shebang: Shebang | None = None
+    elf: Elf | None = None
+    acl: bytes | None = None
+    capability: bytes | None = None
+
+    @property
+    def device_id(self) -> int:
+        """The kernel's s_dev, which differs from st_dev on btrfs and overlay."""
+        if self.mount is not None:
+            return self.mount.device_id
+        return os.major(self.stat.st_dev) << 20 | os.minor(self.stat.st_dev)
+
+    @property
+    def interpreter(self) -> str | None:
+        """What the kernel would open to run it: of its ``#!`` line, or PT_INTERP."""
+        if self.shebang is not None:
+            return self.shebang.interpreter
+        return None if self.elf is None else self.elf.interpreter
+
+    def binary(self) -> Binary:
+        """The facts that a record carries."""
+        status, device_id = self.stat, self.device_id
+        return Binary(
+            path=self.path,
+            device_id=device_id,
+            device=f"{device_id >> 20}:{device_id & 0xFFFFF}",
+            inode_number=status.st_ino,
+            ctime=status.st_ctime_ns,
+            inode_mode=status.st_mode,
+            source="resolved",
+            uid=status.st_uid,
+            gid=status.st_gid,
+            size=status.st_size,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What was seen of a path: the way, and the file where there is one."""
+
+    trail: Trail
+    file: File | None
+
+
+def look_at(
+    vantage: Vantage,
+    ground: Ground,
+    path: str,
+    start: tuple[int, str] | None = None,
+    *,
+    follow_last: bool = True,
+    thorough: bool = False,
+) -> Sight:
+    """Walk along a path and look at the file at its end; ``thorough`` reads its attributes too.
+
+    A relative path begins at ``start``, a descriptor and its path.
+    """
+    start_descriptor, start_path = start or (None, "/")
+    trail, descriptor = walk(ground, path, start_descriptor, start_path, follow_last=follow_last)
+    if descriptor < 0:
+        return Sight(trail, None)
+    try:
+        return Sight(trail, _file(vantage, descriptor, trail.path, thorough))
+    finally:
+        os.close(descriptor)
+
+
+def look_at_target(
+    record: ExecFailure, vantage: Vantage, ground: Ground, *, thorough: bool = False
+) -> Sight | None:
+    """Look at what ``record.path`` names; None where that, or where it begins, is not known."""
+    path = record.path
+    if path is None or record.truncated.path:
+        return None
+    flags = record.flags or 0
+    if not path and not flags & AT_EMPTY_PATH:
+        return None
+    follow_last = not flags & AT_SYMLINK_NOFOLLOW
+    if path.startswith("/"):
+        return look_at(vantage, ground, path, follow_last=follow_last, thorough=thorough)
+    start = start_of(record, vantage)
+    if start is None:
+        return None
+    try:
+        return look_at(vantage, ground, path, start, follow_last=follow_last, thorough=thorough)
+    finally:
+        os.close(start[0])
+
+
+def look_up(record: ExecFailure) -> tuple[Binary | None, str | None]:
+    """The file that ``record.path`` names now, and its interpreter; (None, None) where nothing is there.
+
+    Called by the reader for every record, so an answer is kept for a moment and shared by all who ask
+    for the same path in the same place. Never raises.
+    """
+    key = _key(record)
+    known = _answers.get(key)
+    if known is not None:
+        return known
+    try:
+        answer, personal = _look_up(record)
+    except Exception:  # the reader's thread must outlive any file, however odd
+        return None, None
+    return answer if personal else _answers.put(key, answer)
+
+
+_Answer = tuple[Binary | None, str | None]
+_answers: Final[Fleeting[tuple[object, ...], _Answer]] = Fleeting(_SECONDS, _ENTRIES)
+
+
+def _key(record: ExecFailure) -> tuple[object, ...]:
+    path = record.path or ""
+    where = (record.mount_ns, record.root, path, record.flags, record.truncated.path)
+    if path.startswith("/"):
+        return where
+    own = record.cwd is None or record.dirfd not in (None, AT_FDCWD)
+    return (*where, record.cwd, record.dirfd, record.pid if own else 0)
+
+
+def _look_up(record: ExecFailure) -> tuple[_Answer, bool]:
+    vantage = reach(record)
+    if vantage is None:
+        return (None, None), False
+    with vantage:
+        sight = look_at_target(record, vantage, vantage.ground(record))
+    if sight is None or sight.file is None:
+        return (None, None), sight is not None and sight.trail.personal
+    return (sight.file.binary(), sight.file.interpreter), sight.trail.personal
+
+
+def _file(vantage: Vantage, descriptor: int, path: str, thorough: bool) -> File:
+    status = os.fstat(descriptor)
+    mount = vantage.mounts.of(descriptor)
+    shebang = elf = acl = capability = head = None
+    if stat.S_ISREG(status.st_mode):
+        head, shebang, elf = _content(descriptor)
+    if thorough and not stat.S_ISLNK(status.st_mode):
+        acl = extended_attribute(descriptor, "system.posix_acl_access")
+        capability = extended_attribute(descriptor, "security.capability")
+    return File(path, status, mount, head, shebang, elf, acl, capability)
+
+
+def _content(descriptor: int) -> tuple[bytes | None, Shebang | None, Elf | None]:
+    """The first bytes of a regular file, and what they mean."""
+    try:
+        # O_NONBLOCK: a lease that another process holds on the file is no reason to wait.
+        reading = os.open(f"/proc/self/fd/{descriptor}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None, None, None
+    try:
+        head = os.pread(reading, HEAD_BYTES, 0)
+        elf = read_elf(head, lambda count, offset: os.pread(reading, count, offset))
+        return head, read_shebang(head), elf
+    except (OSError, OverflowError):
+        return None, None, None
+    finally:
+        os.close(reading)

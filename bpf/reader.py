@@ -1,0 +1,244 @@
+"""The background thread between the kernel's ring buffer and whoever drains it."""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+import time
+from dataclasses import replace
+from typing import Final
+
+from bpf.btf import BtfError
+from bpf.clock import this_machine
+from bpf.decode import decode
+from bpf.kernel import KernelError
+from bpf.loader import Loaded, Loader
+from bpf.lookup import look_up
+from bpf.maps import RING_FULL, CaptureMap, CounterMap
+from bpf.probe import ProbeError, Settings, possible_cpus
+from bpf.record import Event, ExecFailure, Loss
+from bpf.ring import Ring
+from bpf.source import Capture, Counters, Stage, Status
+
+DEFAULT_ARGS_BYTES: Final = 8192
+DEFAULT_ENV_BYTES: Final = 8192
+"""Nearly every real command line and environment; a record takes only what there is."""
+MAX_TEXT_BYTES: Final = 65536
+"""The most of argv or envp that one record holds."""
+
+_BATCH_BYTES: Final = 1 << 20
+"""Records taken at once: a few thousand, so that a closing program waits for no more than those."""
+_MAX_QUEUED: Final = 200_000
+"""Events that wait for the screen; beyond it they wait in the ring, where the kernel counts what is lost."""
+_PAUSE: Final = 0.02
+"""Seconds between looks while the queue is full."""
+_IDLE: Final = 0.25
+"""Seconds after which losses that no record has told of are looked for."""
+
+
+def default_ring_bytes() -> int:
+    """A 512th of the memory, as a power of two between 4 and 64 MiB: some 10,000 to 100,000 records."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return max(4 << 20, min(64 << 20, 1 << (memory // 512).bit_length() - 1))
+
+
+class KernelSource:
+    """This kernel's failing execs: an ``EventSource`` with a thread of its own.
+
+    Events are decoded and their binary is looked up in that thread, at once, while the caller is
+    likely still there.
+    """
+
+    def __init__(
+        self,
+        *,
+        plan: str | None = None,
+        max_args_bytes: int = DEFAULT_ARGS_BYTES,
+        max_env_bytes: int = DEFAULT_ENV_BYTES,
+        capture: Capture | None = None,
+        ring_bytes: int | None = None,
+    ) -> None:
+        """Prepare; nothing runs before ``start``.
+
+        Args:
+            plan: Name of the hook plan, or None for the best one.
+            max_args_bytes: Bytes of argv to read, ``MAX_TEXT_BYTES`` at most.
+            max_env_bytes: The same for envp.
+            capture: What to record; None records everything.
+            ring_bytes: Size of the ring buffer, a power of two; None goes by the memory.
+        """
+        self._settings = Settings(plan, max_args_bytes, max_env_bytes, ring_bytes or default_ring_bytes())
+        self._capture = capture
+        self._origin = this_machine(plan)
+        self._lock = threading.Lock()
+        self._queue: list[Event] = []
+        self._stage = Stage.STARTING
+        self._detail = ""
+        self._counters = Counters()
+        self._counter_map: CounterMap | None = None
+        self._capture_map: CaptureMap | None = None
+        self._loader: Loader | None = None
+        self._something = threading.Event()
+        self._stopping = threading.Event()
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._thread = threading.Thread(target=self._run, name="execwhy-reader", daemon=True)
+        self._told = 0
+        self._announced = 0
+
+    # ---- EventSource ----
+
+    def start(self) -> None:
+        """Compile and attach in the background."""
+        self._thread.start()
+
+    def drain(self) -> list[Event]:
+        """Take what has come."""
+        with self._lock:
+            events, self._queue = self._queue, []
+            self._something.clear()
+        return events
+
+    def status(self) -> Status:
+        """The state now; the counters are read from the kernel."""
+        with self._lock:
+            if self._counter_map is not None:
+                self._counters = self._counter_map.read()
+            return Status(self._stage, self._detail, self._counters, self._origin)
+
+    def set_capture(self, capture: Capture | None) -> None:
+        """Apply a capture filter from now on.
+
+        Raises:
+            ValueError: It does not fit.
+        """
+        with self._lock:
+            if self._capture_map is not None:
+                self._capture_map.set(capture)
+            self._capture = capture
+
+    def close(self) -> None:
+        """Detach, and free everything in the kernel. What was recorded before can still be drained."""
+        if self._stopping.is_set():
+            return
+        self._stopping.set()
+        with self._lock:
+            if self._loader is not None:
+                self._loader.cancel()
+        if self._thread.ident is not None:
+            os.eventfd_write(self._wake, 1)
+            self._thread.join()
+        os.close(self._wake)
+
+    # ---- for callers without an event loop ----
+
+    def wait(self, seconds: float) -> None:
+        """Sleep until there is something to drain, or the stage changes; that long at most."""
+        self._something.wait(seconds)
+
+    # ---- the thread ----
+
+    def _enter(self, stage: Stage, detail: str = "") -> None:
+        with self._lock:
+            self._stage, self._detail = stage, detail
+            self._something.set()
+
+    def _run(self) -> None:
+        try:
+            self._watch(self._load())
+            self._enter(Stage.ENDED)
+        except (ProbeError, KernelError, BtfError, ValueError, OSError) as error:
+            if self._stopping.is_set():
+                self._enter(Stage.ENDED)
+            else:
+                self._enter(Stage.FAILED, str(error))
+        except Exception as error:
+            # An error in this thread must reach the operator, whatever it is.
+            self._enter(Stage.FAILED, f"the reader stopped: {type(error).__name__}: {error}")
+
+    def _load(self) -> Loaded:
+        loader = Loader(self._settings)
+        with self._lock:
+            self._loader = loader
+        if self._stopping.is_set():
+            loader.cancel()
+
+        def on_stage(stage: str, plan: str) -> None:
+            self._origin = replace(self._origin, plan=plan)
+            self._enter(Stage(stage))
+
+        loaded = loader.finish(on_stage)
+        with self._lock:
+            self._loader = None
+        return loaded
+
+    def _watch(self, loaded: Loaded) -> None:
+        ring = Ring(loaded.events, loaded.ring_bytes)
+        try:
+            with self._lock:
+                self._counter_map = CounterMap(loaded.counters, possible_cpus())
+                self._capture_map = CaptureMap(loaded.captures, loaded.active_capture)
+                self._capture_map.set(self._capture)
+            self._enter(Stage.LIVE)
+            with select.epoll() as poll:
+                poll.register(loaded.events, select.EPOLLIN)
+                poll.register(self._wake, select.EPOLLIN)
+                while not self._stopping.is_set():
+                    poll.poll(_IDLE)
+                    self._take(ring)
+            for link in loaded.links:
+                os.close(link)
+            loaded = replace(loaded, links=())
+            while ring.pending and self._take(ring):
+                pass
+        finally:
+            with self._lock:
+                if self._counter_map is not None:
+                    self._counters = self._counter_map.read()
+                    self._counter_map.close()
+                if self._capture_map is not None:
+                    self._capture_map.close()
+                self._counter_map = self._capture_map = None
+            ring.close()
+            loaded.close()
+
+    def _take(self, ring: Ring) -> bool:
+        """Move a batch from the ring to the queue; False where there is no room or nothing came."""
+        if len(self._queue) >= _MAX_QUEUED:
+            self._stopping.wait(_PAUSE)
+            return False
+        records = ring.consume(_BATCH_BYTES)
+        events: list[Event] = []
+        for raw in records:
+            record, lost_before = decode(raw, self._origin.boot_time)
+            if lost_before:
+                self._told += lost_before
+                self._announce(events, self._told, record.timestamp)
+            events.append(_with_binary(record))
+        if not ring.pending:
+            self._announce_silent_losses(events)
+        if events:
+            with self._lock:
+                self._queue += events
+                self._something.set()
+        return bool(records)
+
+    def _announce(self, events: list[Event], lost: int, timestamp: int) -> None:
+        if lost > self._announced:
+            events.append(Loss(timestamp, lost - self._announced, RING_FULL))
+            self._announced = lost
+
+    def _announce_silent_losses(self, events: list[Event]) -> None:
+        """Losses after which no record came on their CPU, and so none that tells of them."""
+        with self._lock:
+            lost = self._counter_map.read().lost if self._counter_map else 0
+        if lost > self._announced:
+            now = self._origin.boot_time + time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+            self._announce(events, lost, now)
+
+
+def _with_binary(record: ExecFailure) -> ExecFailure:
+    binary, interpreter = look_up(record)
+    if binary is None and interpreter is None:
+        return record
+    return replace(record, binary=binary, interpreter_path=interpreter)

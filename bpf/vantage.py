@@ -1,0 +1,215 @@
+"""From where a caller's files can be seen: its root directory and mount namespace, while they exist.
+
+The caller of a failed exec is often gone by the time it is looked at. Its mount namespace may live on
+in another process, and mostly it is our own.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+import time
+from collections.abc import Hashable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final, Generic, TypeVar
+
+from bpf.mounts import MountTable, OwnMounts, mounts_of
+from bpf.record import ExecFailure
+from bpf.walk import End, Ground, walk
+
+AT_FDCWD: Final = -100
+MAX_PROCESSES: Final = 4096
+"""Processes asked for their mount namespace, 3 us each."""
+
+_TICK: Final = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+class Fleeting(Generic[K, V]):
+    """A bounded cache whose values are good for a moment. Safe to share between threads."""
+
+    def __init__(self, seconds: float, entries: int) -> None:
+        self._seconds = seconds
+        self._entries = entries
+        self._values: dict[K, tuple[float, V]] = {}
+        self._lock = threading.Lock()
+
+    def get(self, key: K) -> V | None:
+        """The value, or None where there is none or it is too old."""
+        held = self._values.get(key)
+        return None if held is None or held[0] < time.monotonic() else held[1]
+
+    def put(self, key: K, value: V) -> V:
+        """Keep a value; the oldest makes room for it."""
+        with self._lock:
+            self._values.pop(key, None)
+            while len(self._values) >= self._entries:
+                del self._values[next(iter(self._values))]
+            self._values[key] = (time.monotonic() + self._seconds, value)
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Vantage:
+    """A view of the caller's files; a context manager that closes its descriptor.
+
+    Attributes:
+        root: O_PATH descriptor of the caller's root directory.
+        base: Path of that root in the terms of ``mounts``; "" for "/".
+        mounts: Its mounts.
+        own: The caller's mount namespace is ours.
+        assumed: The caller's mount namespace is not known; ours is looked at.
+    """
+
+    root: int
+    base: str
+    mounts: MountTable
+    own: bool
+    assumed: bool = False
+
+    def __enter__(self) -> Vantage:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self.root)
+
+    def ground(self, record: ExecFailure, deadline: float = float("inf"), with_acls: bool = False) -> Ground:
+        """Where a walk for that caller takes place."""
+        return Ground(self.root, self.mounts, self.base, record.pid, record.tid, deadline, with_acls)
+
+
+def reach(record: ExecFailure) -> Vantage | None:
+    """The caller's root directory; None where neither it nor its mount namespace can be reached."""
+    if record.mount_ns is None or record.mount_ns == own_mount_ns():
+        return _below("/", _own_mounts().now(), record, own=True)
+    caller = caller_of(record)
+    if caller is not None and _mount_ns(caller) == record.mount_ns:
+        try:
+            root = os.open(f"{caller}/root", os.O_PATH | os.O_CLOEXEC)
+        except OSError:
+            pass
+        else:
+            return Vantage(root, "", mounts_of(caller), own=False)
+    neighbour = _neighbour(record)
+    if neighbour is None:
+        return None
+    return _below(f"{neighbour}/root", mounts_of(neighbour), record, own=False)
+
+
+def _below(namespace_root: str, mounts: MountTable, record: ExecFailure, own: bool) -> Vantage | None:
+    """The view from a namespace's root directory, or from the one below it that the caller had."""
+    try:
+        root = os.open(namespace_root, os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return None
+    base = "" if record.root is None or record.root == "/" else record.root
+    if base:
+        trail, inner = walk(Ground(root, mounts), base)
+        os.close(root)
+        if trail.end is not End.FOUND:
+            return None
+        root = inner
+    return Vantage(root, base, mounts, own, assumed=record.mount_ns is None)
+
+
+def start_of(record: ExecFailure, vantage: Vantage) -> tuple[int, str] | None:
+    """Where a relative path of the caller begins: a descriptor to close, and its path.
+
+    That is the file behind execveat's dirfd, which only a living caller has, or the working directory.
+    """
+    if record.dirfd is not None and record.dirfd != AT_FDCWD:
+        return _follow(record, vantage, f"fd/{record.dirfd}")
+    if record.cwd is None:
+        return _follow(record, vantage, "cwd")
+    trail, descriptor = walk(vantage.ground(record), record.cwd)
+    return None if descriptor < 0 else (descriptor, trail.path)
+
+
+def _follow(record: ExecFailure, vantage: Vantage, name: str) -> tuple[int, str] | None:
+    """Follow a link of the caller's /proc directory without opening what it leads to."""
+    caller = caller_of(record)
+    if caller is None:
+        return None
+    link = f"{caller}/task/{record.tid}/{name}"
+    try:
+        path = os.readlink(link)
+        root = os.readlink(f"{caller}/root").rstrip("/")
+        descriptor = os.open(link, os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return None
+    if not vantage.mounts.may_enter(descriptor, path):
+        os.close(descriptor)
+        return None
+    if root and path.startswith(f"{root}/"):
+        path = path[len(root) :]
+    return descriptor, path
+
+
+@functools.cache
+def own_mount_ns() -> int:
+    """Inode number of our own mount namespace; 0 where there is no /proc."""
+    return _mount_ns("/proc/self") or 0
+
+
+@functools.cache
+def _own_mounts() -> OwnMounts:
+    return OwnMounts()
+
+
+def _mount_ns(process: str) -> int | None:
+    try:
+        return os.stat(f"{process}/ns/mnt").st_ino
+    except OSError:
+        return None
+
+
+def caller_of(record: ExecFailure) -> str | None:
+    """The caller's "/proc/PID", unless it is gone or its pid means another process now."""
+    if record.pid <= 0:
+        return None
+    process = f"/proc/{record.pid}"
+    try:
+        with open(f"{process}/stat", "rb", buffering=0) as file:
+            fields = file.read(1024).rpartition(b")")[2].split()
+    except OSError:
+        return None
+    if len(fields) < 20 or fields[0] in (b"Z", b"X"):
+        return None
+    if record.started is not None and abs(int(fields[19]) - record.started // _TICK) > 1:
+        return None
+    return process
+
+
+_witnesses: Final[Fleeting[int, str]] = Fleeting(60, 256)
+_forlorn: Final[Fleeting[int, bool]] = Fleeting(1, 256)
+
+
+def _neighbour(record: ExecFailure) -> str | None:
+    """Another process in the caller's mount namespace: a relative, the one found before, or any."""
+    namespace = record.mount_ns
+    if namespace is None or _forlorn.get(namespace):
+        return None
+    relatives = (f"/proc/{pid}" for pid in (record.ppid, *(a.pid for a in record.ancestors)) if pid > 0)
+    witness = _witnesses.get(namespace)
+    for process in (*((witness,) if witness else ()), *relatives):
+        if _mount_ns(process) == namespace and _stands_at_its_root(process):
+            return _witnesses.put(namespace, process)
+    with os.scandir("/proc") as entries:
+        pids = sorted((int(entry.name) for entry in entries if entry.name.isdigit()), reverse=True)
+    for pid in pids[:MAX_PROCESSES]:
+        process = f"/proc/{pid}"
+        if _mount_ns(process) == namespace and _stands_at_its_root(process):
+            return _witnesses.put(namespace, process)
+    _forlorn.put(namespace, True)
+    return None
+
+
+def _stands_at_its_root(process: str) -> bool:
+    """It is not chrooted: its root directory is where a mount begins."""
+    return any(mount.point == "/" for mount in mounts_of(process).by_id.values())
