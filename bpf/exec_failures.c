@@ -21,9 +21,19 @@ BPF_F_TABLE("array", u32, u64, active_capture, 1, BPF_F_MMAPABLE);
 /* What the caller asked for. */
 struct call {
     u64 path;
-    u64 argv;
-    u64 envp;
+    u64 arrays[2]; /* argv, envp */
     u32 pointer_size;
+};
+
+struct place {
+    u64 dentry;
+    u64 mount; /* struct vfsmount, not struct mount */
+};
+
+/* A path to be walked, up to `root` or, where that is empty, to the top. */
+struct walk {
+    struct place place;
+    struct place root;
 };
 
 struct scratch {
@@ -31,6 +41,7 @@ struct scratch {
     struct record record;
     u8 data[DATA_SIZE];
     struct call call; /* in map memory: the verifier need not tell callers apart */
+    struct walk walks[3]; /* in the order of their sections: cwd, root, stdin */
     u64 pointers[32];
     u64 string;
     u32 elements;
@@ -91,11 +102,6 @@ static __always_inline u32 section_length(struct scratch *s, u32 start)
     return s->record.used - start;
 }
 
-struct place {
-    u64 dentry;
-    u64 mount; /* struct vfsmount, not struct mount */
-};
-
 static __always_inline struct place place_of(u64 path)
 {
     struct place place = {
@@ -111,7 +117,7 @@ struct dentry_part {
 };
 
 /* The components from `place` up to `root`, leaf first, each with its NUL, as d_path would walk. */
-static __always_inline u8 append_path(struct scratch *s, struct place place, struct place root, u32 section)
+static __always_inline u8 append_path(struct scratch *s, struct place place, struct place root)
 {
     u32 start = s->record.used;
     u8 end = UNFINISHED;
@@ -147,8 +153,21 @@ static __always_inline u8 append_path(struct scratch *s, struct place place, str
             break;
         place.dentry = parent;
     }
-    s->record.lengths[section] = section_length(s, start);
     return end;
+}
+
+/* One loop for all paths: inlined thrice, it would take twice as long to compile. */
+static __always_inline void append_paths(struct scratch *s)
+{
+#pragma clang loop unroll(disable)
+    for (u32 i = 0; i < 3; i++) {
+        u32 start = s->record.used;
+        u8 end = NO_FILE;
+        if (s->walks[i].place.dentry)
+            end = append_path(s, s->walks[i].place, s->walks[i].root);
+        s->record.ends[i] = end;
+        s->record.lengths[SECTION_CWD + i] = section_length(s, start);
+    }
 }
 
 static __always_inline void append_cgroup(struct scratch *s, u64 task)
@@ -168,7 +187,7 @@ static __always_inline void append_cgroup(struct scratch *s, u64 task)
         node = parent;
     }
     s->record.lengths[SECTION_CGROUP] = section_length(s, start);
-    s->record.cgroup_end = end;
+    s->record.ends[3] = end;
 }
 
 /* ---- the caller --------------------------------------------------------------------------- */
@@ -214,23 +233,21 @@ static __always_inline void append_groups(struct scratch *s, u64 cred)
     s->record.lengths[SECTION_GROUPS] = count * sizeof(u32);
 }
 
-static __always_inline void append_stdin(struct scratch *s, u64 task, struct place root)
+static __always_inline struct place fill_stdin(struct record *r, u64 task)
 {
-    struct record *r = &s->record;
+    struct place none = {};
     r->stdin_mode = 0;
     r->stdin_inode = 0;
-    r->stdin_end = NO_FILE;
-    r->lengths[SECTION_STDIN] = 0;
     u64 table = kernel_u64(kernel_u64(task + AT_task_struct_files) + AT_files_struct_fdt);
     u64 file = kernel_u64(kernel_u64(table + AT_fdtable_fd));
     if (!file)
-        return;
+        return none;
     u64 inode = kernel_u64(file + AT_file_f_inode);
     r->stdin_mode = kernel_u16(inode + AT_inode_i_mode);
     r->stdin_inode = kernel_u64(inode + AT_inode_i_ino);
     if (!kernel_u32(inode + AT_inode_i_nlink))
         r->bits |= STDIN_DELETED;
-    r->stdin_end = append_path(s, place_of(file + AT_file_f_path), root, SECTION_STDIN);
+    return place_of(file + AT_file_f_path);
 }
 
 static __always_inline void fill_caller(struct scratch *s, u64 task)
@@ -254,12 +271,11 @@ static __always_inline void fill_caller(struct scratch *s, u64 task)
     u64 fs = kernel_u64(task + AT_task_struct_fs);
     struct place root = place_of(fs + AT_fs_struct_root);
     struct place cwd = place_of(fs + AT_fs_struct_pwd);
-    struct place top = {};
+    struct walk walks[3] = {{cwd, root}, {root, {}}, {fill_stdin(r, task), root}};
     if (!kernel_u32(kernel_u64(cwd.dentry + AT_dentry_d_inode) + AT_inode_i_nlink))
         r->bits |= CWD_DELETED;
-    r->cwd_end = append_path(s, cwd, root, SECTION_CWD);
-    r->root_end = append_path(s, root, top, SECTION_ROOT);
-    append_stdin(s, task, root);
+    __builtin_memcpy(s->walks, walks, sizeof(walks));
+    append_paths(s);
     append_cgroup(s, task);
     append_ancestors(s, task);
 
@@ -346,11 +362,9 @@ static __always_inline u32 count_pointers(struct scratch *s, u64 array)
 }
 
 /* Appends the strings of `array` (argv or envp), each behind its length, and tells how many there are. */
-static __always_inline u32 append_array(struct scratch *s, u64 array, u32 limit, u32 section, u32 cut_bit,
-                                        u32 unread_bit)
+static __always_inline u32 append_array(struct scratch *s, u64 array, u32 limit, u32 cut_bit, u32 unread_bit)
 {
     u32 start = s->record.used;
-    s->record.lengths[section] = 0;
     s->elements = 0;
     s->string = 0; /* where the string goes on that did not fit one read */
     if (!array) /* the kernel takes NULL for an empty array */
@@ -365,14 +379,11 @@ static __always_inline u32 append_array(struct scratch *s, u64 array, u32 limit,
         s->pointers[0] = 0;
         if (bpf_probe_read_user(s->pointers, size, (void *)(array + (u64)s->elements * size))) {
             s->record.bits |= unread_bit;
-            s->record.lengths[section] = section_length(s, start);
             return UNKNOWN;
         }
         u64 string = s->string | (s->pointers[0] & -bit_if_zero(s->string));
-        if (!string) {
-            s->record.lengths[section] = section_length(s, start);
+        if (!string)
             return s->elements;
-        }
         s64 n = bpf_probe_read_user_str(&s->data[at + 2], CHUNK, (void *)string);
         u64 unread = bit_if_less(n + 4095, 4096); /* n <= 0 */
         u64 more = bit_if_zero(n - CHUNK);
@@ -381,12 +392,23 @@ static __always_inline u32 append_array(struct scratch *s, u64 array, u32 limit,
         s->string = (string + CHUNK - 1) & -more;
         s->elements += 1 - more;
     }
-    s->record.lengths[section] = section_length(s, start);
     u32 held = s->elements;
     u32 total = count_pointers(s, array);
     if (total != held)
         s->record.bits |= cut_bit;
     return total;
+}
+
+static __always_inline void append_arrays(struct scratch *s)
+{
+#pragma clang loop unroll(disable)
+    for (u32 i = 0; i < 2; i++) {
+        u32 start = s->record.used;
+        s->record.counts[i] = append_array(s, s->call.arrays[i], i ? MAX_ENV_BYTES : MAX_ARGS_BYTES,
+                                           i ? ENVIRONMENT_CUT : ARGUMENTS_CUT,
+                                           i ? ENVIRONMENT_UNREAD : ARGUMENTS_UNREAD);
+        s->record.lengths[SECTION_ARGUMENTS + i] = section_length(s, start);
+    }
 }
 
 /* ---- the call ----------------------------------------------------------------------------- */
@@ -501,17 +523,12 @@ static __always_inline void write_record(struct scratch *s, u64 task)
     r->tid = ids;
     bpf_get_current_comm(r->comm, sizeof(r->comm));
     fill_caller(s, task);
-    r->argc = UNKNOWN;
-    r->envc = UNKNOWN;
-    r->lengths[SECTION_ARGUMENTS] = 0;
-    r->lengths[SECTION_ENVIRONMENT] = 0;
     if (r->bits & NEW_IMAGE) {
         r->bits |= ARGUMENTS_UNREAD | ENVIRONMENT_UNREAD;
+        r->counts[0] = r->counts[1] = UNKNOWN;
+        r->lengths[SECTION_ARGUMENTS] = r->lengths[SECTION_ENVIRONMENT] = 0;
     } else {
-        r->argc = append_array(s, s->call.argv, MAX_ARGS_BYTES, SECTION_ARGUMENTS, ARGUMENTS_CUT,
-                               ARGUMENTS_UNREAD);
-        r->envc = append_array(s, s->call.envp, MAX_ENV_BYTES, SECTION_ENVIRONMENT, ENVIRONMENT_CUT,
-                               ENVIRONMENT_UNREAD);
+        append_arrays(s);
     }
     r->lost_before = count->lost - count->told;
     u64 size = sizeof(*r) + (u64)r->used;
@@ -578,8 +595,8 @@ int on_sys_exit(struct sys_exit_context *ctx)
     }
     u32 at = bits & EXECVEAT ? 1 : 0;
     s->call.path = arguments[at];
-    s->call.argv = arguments[at + 1];
-    s->call.envp = arguments[at + 2];
+    s->call.arrays[0] = arguments[at + 1];
+    s->call.arrays[1] = arguments[at + 2];
     s->call.pointer_size = bits & COMPAT ? 4 : 8;
     s->record.dirfd = arguments[0];
     s->record.flags = arguments[4];

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-_TYPES: Final = """\
+TYPES: Final = """\
 #pragma once
 typedef signed char s8, __s8;
 typedef unsigned char u8, __u8;
@@ -60,7 +60,7 @@ def header_tree() -> Iterator[str]:
     try:
         files = dict.fromkeys(_EMPTY, "")
         files["linux/kconfig.h"] = "#define CONFIG_BPF_SYSCALL 1\n"
-        files["linux/types.h"] = _TYPES
+        files["linux/types.h"] = TYPES
         files["linux/version.h"] = _VERSION.format(*kernel_version(os.uname().release))
         files["asm/page.h"] = f"#define PAGE_SIZE {os.sysconf('SC_PAGE_SIZE')}\n"
         for name, text in files.items():

@@ -89,7 +89,7 @@ def _try_raw_tracepoints() -> str | None:
         finally:
             os.close(program)
     except OSError as error:
-        return f"the kernel refuses a raw tracepoint program on sys_exit ({_refusal(error)}); it needs 4.17 or later."
+        return f"the kernel refuses a raw tracepoint program ({_refusal(error)}); it needs 4.17 or later."
     return None
 
 
@@ -160,8 +160,8 @@ def check_machine() -> None:
     """
     if platform.system() != "Linux" or platform.machine() != SUPPORTED_MACHINE:
         raise KernelError(
-            f"this machine is {platform.system()} {platform.machine()}: execwhy captures on Linux x86_64 only "
-            "(`execwhy --open FILE` works everywhere)."
+            f"this machine is {platform.system()} {platform.machine()}: execwhy captures on Linux x86_64 "
+            "only (`execwhy --open FILE` works everywhere)."
         )
     if os.geteuid() != 0:
         raise KernelError("watching execs needs root: run `sudo execwhy`.")

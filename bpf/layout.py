@@ -118,17 +118,13 @@ HEADER: Final = (
     Field("u32", "pid_ns"),
     Field("s32", "dirfd"),
     Field("u32", "flags"),
-    Field("u32", "argc"),
-    Field("u32", "envc"),
+    Field("u32", "counts", 2),  # argc, envc
     Field("u32", "lost_before"),  # on this CPU since its last record
     Field("u32", "bits"),
     Field("u32", "used"),  # bytes behind the header
     Field("u32", "lengths", len(SECTIONS)),
     Field("u16", "stdin_mode"),
-    Field("u8", "cwd_end"),
-    Field("u8", "root_end"),
-    Field("u8", "stdin_end"),
-    Field("u8", "cgroup_end"),
+    Field("u8", "ends", 4),  # of the walks: cwd, root, stdin, cgroup
     Field("char", "comm", COMM_SIZE),
     Field("char", "tty", TTY_SIZE),
     Field("u8", "reserved", 6),

@@ -53,8 +53,8 @@ def interpreter() -> str:
         if subprocess.run([_SYSTEM_PYTHON, "-I", "-c", test], check=False).returncode == 0:
             return _SYSTEM_PYTHON
     raise ProbeError(
-        "bcc is missing: install it from the distribution (Debian and Ubuntu python3-bpfcc, Fedora python3-bcc, "
-        "Arch python-bcc, Alpine py3-bcc)."
+        "bcc is missing: install it from the distribution (Debian and Ubuntu python3-bpfcc, Fedora "
+        "python3-bcc, Arch python-bcc, Alpine py3-bcc)."
     )
 
 

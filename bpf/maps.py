@@ -79,7 +79,8 @@ class CaptureMap:
 def _pack(capture: Capture) -> bytes:
     if len(capture.uid_ranges) > layout.MAX_UID_RANGES:
         raise ValueError(
-            f"the kernel program takes {layout.MAX_UID_RANGES} uid ranges at most, not {len(capture.uid_ranges)}."
+            f"the kernel program takes {layout.MAX_UID_RANGES} uid ranges at most, "
+            f"not {len(capture.uid_ranges)}."
         )
     # An exact path is a prefix that includes the NUL.
     paths = [os.fsencode(path) + b"\0" for path in capture.paths]

@@ -15,6 +15,7 @@ import resource
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -84,8 +85,8 @@ def _import_bcc() -> Any:  # noqa: ANN401  # bcc has no types
         import bcc
     except ImportError as error:
         raise ProbeError(
-            f"bcc is missing for {sys.executable} ({error}): install it from the distribution (Debian and Ubuntu "
-            "python3-bpfcc, Fedora python3-bcc, Arch python-bcc, Alpine py3-bcc)."
+            f"bcc is missing for {sys.executable} ({error}): install it from the distribution (Debian and "
+            "Ubuntu python3-bpfcc, Fedora python3-bcc, Arch python-bcc, Alpine py3-bcc)."
         ) from None
     if not hasattr(bcc, "BPF"):
         raise ProbeError(
@@ -124,11 +125,9 @@ def _load(settings: Settings, tell: Callable[..., None]) -> None:
     plan = kernel.choose(settings.plan)
     tell(stage="compiling", plan=plan.name)
     bcc = _import_bcc()
-    try:
+    with suppress(OSError, ValueError):
         # Kernels before 5.11 count maps against this limit; later ones against the cgroup.
         resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    except (OSError, ValueError):
-        pass
     program = _compile(bcc, _source(settings))
     tell(stage="attaching", plan=plan.name)
     links = _attach(bcc, program, plan)

@@ -1,0 +1,33 @@
+# `make` alone lists the targets.
+.PHONY: help setup run test check unit live format lock
+
+help:
+	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' Makefile
+
+setup: ## install what is missing; leaves .venv/bin/execwhy
+	tools/setup run
+
+run: ## open the monitor
+	./execwhy
+
+test: ## all tests that this machine can run (root)
+	tests/run
+
+check: ## the loop before a commit: format, lint, types, imports, tests without root
+	tools/setup dev
+	.venv/bin/ruff format .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports --no-cache
+	.venv/bin/python -m pytest -q tests/unit tests/ui tests/pty
+
+live: ## only the tests on this kernel (root)
+	tools/setup dev
+	.venv/bin/python -m pytest -q tests/live
+
+lock: ## write requirements/*.txt anew (needs pip-tools)
+	for kind in run dev; do \
+	    pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --all-build-deps --no-header \
+	        --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+	        $$([ $$kind = dev ] && echo --extra dev) -o requirements/$$kind.txt pyproject.toml; \
+	done

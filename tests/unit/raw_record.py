@@ -1,0 +1,60 @@
+"""Makes the bytes of a record as the BPF program writes them, for tests of what reads them."""
+
+from __future__ import annotations
+
+import struct
+
+from bpf import layout
+
+
+def element(text: bytes) -> bytes:
+    """One string of argv or envp; long ones in pieces, as the kernel's reads give them."""
+    pieces = []
+    while len(text) >= layout.CHUNK - 1:
+        pieces.append((text[: layout.CHUNK - 1], True))
+        text = text[layout.CHUNK - 1 :]
+    pieces.append((text, False))
+    return b"".join(
+        struct.pack("<H", len(piece) | (layout.CONTINUED if more else 0)) + piece for piece, more in pieces
+    )
+
+
+UNREAD = struct.pack("<H", layout.UNREAD)
+
+
+def walked(*components: bytes) -> bytes:
+    """A path as it is walked: from its last component up."""
+    return b"".join(component + b"\0" for component in reversed(components))
+
+
+def raw_record(
+    sections: dict[str, bytes] | None = None,
+    *,
+    counts: tuple[int, int] = (0, 0),
+    ends: tuple[int, int, int, int] = (layout.AT_ROOT, layout.AT_TOP, layout.NO_FILE, layout.AT_ROOT),
+    **fields: int | bytes,
+) -> bytes:
+    """A record; what is not told is zero.
+
+    Args:
+        sections: Bytes of each section by name.
+        counts: argc and envc.
+        ends: How the walks ended: cwd, root, stdin, cgroup.
+        fields: Other members of the header.
+    """
+    sections = {"path": b"/x\0"} | (sections or {})
+    bodies = [sections.get(name, b"") for name in layout.SECTIONS]
+    values: list[int | bytes] = []
+    for member in layout.HEADER:
+        if member.name == "counts":
+            values += counts
+        elif member.name == "ends":
+            values += ends
+        elif member.name == "lengths":
+            values += map(len, bodies)
+        elif member.name == "used":
+            values.append(sum(map(len, bodies)))
+        elif member.name != "reserved":
+            values.append(fields.pop(member.name, b"" if member.ctype == "char" else 0))
+    assert not fields, f"no such members: {fields}"
+    return layout.HEADER_STRUCT.pack(*values) + b"".join(bodies)

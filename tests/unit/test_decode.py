@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import stat
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bpf import layout
+from bpf.decode import DecodeError, decode
+from bpf.record import Ancestor, ExecFailure
+from tests.unit.raw_record import UNREAD, element, raw_record, walked
+
+
+def record_of(raw: bytes) -> ExecFailure:
+    return decode(raw, 0)[0]
+
+
+def test_header_members_reach_the_record() -> None:
+    record, lost_before = decode(
+        raw_record(
+            timestamp=5, started=4, capabilities=1 << 21, return_value=-13, pid=10, tid=11, uid=1, gid=2,
+            euid=5, egid=6, fsuid=7, fsgid=8, mount_ns=20, pid_ns=21, lost_before=3, comm=b"sh", tty=b"pts/3",
+        ),
+        1_000,
+    )  # fmt: skip
+    assert lost_before == 3
+    assert (record.timestamp, record.started, record.capabilities) == (1_005, 4, 1 << 21)
+    assert (record.return_value, record.error, record.pid, record.tid) == (-13, "EACCES", 10, 11)
+    assert (record.uid, record.gid, record.euid, record.egid, record.fsuid, record.fsgid) == (
+        1,
+        2,
+        5,
+        6,
+        7,
+        8,
+    )
+    assert (record.mount_ns, record.pid_ns, record.comm, record.tty) == (20, 21, "sh", "pts/3")
+    assert (record.syscall, record.dirfd, record.flags, record.compat) == ("execve", None, None, False)
+
+
+def test_execveat_has_its_directory_and_flags() -> None:
+    record = record_of(raw_record(bits=layout.EXECVEAT | layout.COMPAT, dirfd=-100, flags=0x11000))
+    assert (record.syscall, record.dirfd, record.flags) == ("execveat", -100, 0x11000)
+    assert record.compat
+    assert record.check_only
+
+
+def test_walked_paths_are_put_in_order() -> None:
+    record = record_of(
+        raw_record({"cwd": walked(b"srv", b"a\xff"), "root": walked(b"jail"), "cgroup": walked(b"x.slice")})
+    )
+    assert (record.cwd, record.root, record.cgroup) == ("/srv/a\udcff", "/jail", "/x.slice")
+
+
+def test_a_caller_that_has_not_changed_its_root_has_none() -> None:
+    assert record_of(raw_record()).root is None
+
+
+@pytest.mark.parametrize(
+    ("end", "bits", "cwd"),
+    [
+        (layout.AT_ROOT, layout.CWD_DELETED, "/d (deleted)"),
+        (layout.AT_TOP, 0, "(unreachable)/d"),
+        (layout.UNFINISHED, 0, ".../d"),
+    ],
+)
+def test_a_cwd_that_is_not_plain_is_marked(end: int, bits: int, cwd: str) -> None:
+    ends = (end, layout.AT_TOP, layout.NO_FILE, layout.AT_ROOT)
+    assert record_of(raw_record({"cwd": walked(b"d")}, ends=ends, bits=bits)).cwd == cwd
+
+
+@pytest.mark.parametrize(
+    ("mode", "components", "end", "bits", "path"),
+    [
+        (stat.S_IFCHR | 0o666, (b"dev", b"null"), layout.AT_ROOT, 0, "/dev/null"),
+        (stat.S_IFIFO | 0o600, (b"",), layout.AT_TOP, 0, "pipe:[77]"),
+        (stat.S_IFIFO | 0o600, (b"run", b"fifo"), layout.AT_ROOT, 0, "/run/fifo"),
+        (stat.S_IFSOCK | 0o777, (b"TCP",), layout.AT_TOP, 0, "socket:[77]"),
+        (stat.S_IFREG | 0o777, (b"memfd:x",), layout.AT_TOP, layout.STDIN_DELETED, "/memfd:x (deleted)"),
+        (0o600, (b"[eventfd]",), layout.AT_TOP, 0, "anon_inode:[eventfd]"),
+        (0, (), layout.NO_FILE, 0, None),
+    ],
+)
+def test_stdin_is_named_as_in_proc(
+    mode: int, components: tuple[bytes, ...], end: int, bits: int, path: str | None
+) -> None:
+    record = record_of(
+        raw_record(
+            {"stdin": walked(*components)},
+            ends=(layout.AT_ROOT, layout.AT_TOP, end, layout.AT_ROOT),
+            stdin_mode=mode,
+            stdin_inode=77,
+            bits=bits,
+        )
+    )
+    assert (record.stdin_path, record.stdin_type) == (path, stat.S_IFMT(mode))
+
+
+def test_elements_keep_their_state() -> None:
+    arguments = element(b"a") + UNREAD + element(b"") + element(b"\xff\n")
+    record = record_of(raw_record({"arguments": arguments}, counts=(4, 0)))
+    assert record.arguments == ("a", None, "", "\udcff\n")
+    assert (record.truncated.arguments, record.truncated.argc) == (False, 4)
+    assert record.arguments_source == "user"
+
+
+@pytest.mark.parametrize("length", [4094, 4095, 4096, 8190, 10_000])
+def test_a_long_element_is_put_together(length: int) -> None:
+    text = bytes(65 + i % 26 for i in range(length))
+    record = record_of(raw_record({"arguments": element(text) + element(b"z")}, counts=(2, 0)))
+    assert record.arguments == (text.decode(), "z")
+    assert not record.truncated.arguments
+
+
+def test_an_element_whose_end_is_missing_is_marked_as_cut() -> None:
+    begun = struct.pack("<H", 3 | layout.CONTINUED) + b"abc"
+    record = record_of(raw_record({"environment": element(b"A=1") + begun}, counts=(0, layout.UNKNOWN)))
+    assert record.environment == ("A=1", "abc")
+    assert record.truncated.environment
+    assert record.truncated.environment_indexes == (1,)
+    assert record.truncated.envc is None
+
+
+def test_arrays_that_could_not_be_read_are_told_apart_from_empty_ones() -> None:
+    unread = layout.ARGUMENTS_UNREAD | layout.ENVIRONMENT_UNREAD
+    assert record_of(raw_record(bits=unread, counts=(layout.UNKNOWN,) * 2)).arguments_source == "unreadable"
+    assert record_of(raw_record({"arguments": UNREAD}, counts=(1, 0))).arguments_source == "unreadable"
+    assert record_of(raw_record()).arguments_source == "user"
+
+
+def test_a_path_that_could_not_be_read_is_none_and_an_empty_one_is_empty() -> None:
+    assert record_of(raw_record({"path": b""}, bits=layout.PATH_UNREAD)).path is None
+    assert record_of(raw_record({"path": b"\0"})).path == ""
+
+
+def test_after_the_point_of_no_return_path_and_signal_are_found() -> None:
+    stack = b"argv0\0A=1\0/opt/bad\0".rjust(4096 - 8, b"x") + bytes(8)
+    bits = layout.NEW_IMAGE | layout.PATH_UNREAD
+    record = record_of(raw_record({"path": stack}, bits=bits, pending_signals=1 << 10))
+    assert (record.path, record.killed_by) == ("/opt/bad", "SIGSEGV")
+
+
+def test_a_pending_signal_alone_has_killed_nobody() -> None:
+    assert record_of(raw_record(pending_signals=1 << 10)).killed_by is None
+
+
+def test_ancestors_are_in_order_and_the_first_is_the_parent() -> None:
+    pack = layout.ANCESTOR_STRUCT.pack
+    record = record_of(raw_record({"ancestors": pack(7, b"cron") + pack(1, b"systemd")}))
+    assert record.ancestors == (Ancestor(7, "cron"), Ancestor(1, "systemd"))
+    assert (record.ppid, record.parent_comm) == (7, "cron")
+
+
+def test_groups_that_were_too_many_are_unknown() -> None:
+    assert record_of(raw_record({"groups": struct.pack("<2I", 4, 27)})).groups == (4, 27)
+    assert record_of(raw_record(bits=layout.GROUPS_CUT)).groups is None
+
+
+@given(st.binary(max_size=600))
+def test_bytes_that_are_no_record_are_refused_with_a_sentence(raw: bytes) -> None:
+    try:
+        decode(raw, 0)
+    except DecodeError as error:
+        assert str(error).endswith(".")
+
+
+@given(st.data())
+def test_any_bytes_in_the_sections_give_a_record(data: st.DataObject) -> None:
+    sections = {name: data.draw(st.binary(max_size=60)) for name in layout.SECTIONS}
+    sections["ancestors"] = sections["ancestors"][: len(sections["ancestors"]) // 20 * 20]
+    sections["groups"] = sections["groups"][: len(sections["groups"]) // 4 * 4]
+    bits = data.draw(st.integers(0, 2**14 - 1))
+    ends = data.draw(st.tuples(*[st.integers(0, 3)] * 4))
+    record = record_of(raw_record(sections, bits=bits, ends=ends))
+    assert isinstance(record, ExecFailure)

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+from collections.abc import Iterator
+
+import pytest
+
+from bpf.ring import Ring
+
+PAGE = os.sysconf("SC_PAGE_SIZE")
+SIZE = PAGE
+BUSY, DISCARDED = 1 << 31, 1 << 30
+
+
+class Kernel:
+    """The producer's side, in a file that is laid out as a ring buffer's mapping."""
+
+    def __init__(self) -> None:
+        self.fd = os.memfd_create("ring")
+        os.ftruncate(self.fd, 2 * PAGE + 2 * SIZE)
+        self.memory = mmap.mmap(self.fd, 0)
+        self.position = 0
+
+    def write(self, data: bytes, flags: int = 0) -> int:
+        at = self.position
+        record = struct.pack("<II", len(data) | flags, 0) + data
+        for i, byte in enumerate(record):
+            offset = (at + i) % SIZE
+            for copy in (0, SIZE):  # the kernel maps the data twice
+                self.memory[2 * PAGE + copy + offset] = byte
+        self.position += (len(record) + 7) & ~7
+        self.memory[PAGE : PAGE + 8] = struct.pack("<Q", self.position)
+        return at
+
+    def commit(self, at: int, length: int) -> None:
+        for copy in (0, SIZE):
+            offset = 2 * PAGE + copy + at % SIZE
+            self.memory[offset : offset + 4] = struct.pack("<I", length)
+
+
+@pytest.fixture
+def kernel() -> Iterator[Kernel]:
+    made = Kernel()
+    yield made
+    made.memory.close()
+    os.close(made.fd)
+
+
+@pytest.fixture
+def ring(kernel: Kernel) -> Iterator[Ring]:
+    made = Ring(kernel.fd, SIZE)
+    yield made
+    made.close()
+
+
+def test_records_come_in_order_and_once(kernel: Kernel, ring: Ring) -> None:
+    for text in (b"a", b"bb" * 40, b""):
+        kernel.write(text)
+    assert ring.consume(1 << 20) == [b"a", b"bb" * 40, b""]
+    assert ring.consume(1 << 20) == []
+    assert ring.pending == 0
+
+
+def test_a_record_that_wraps_is_whole(kernel: Kernel, ring: Ring) -> None:
+    kernel.write(b"x" * (SIZE - 100))
+    ring.consume(1 << 20)
+    kernel.write(b"y" * 300)
+    assert ring.consume(1 << 20) == [b"y" * 300]
+
+
+def test_a_record_being_written_and_those_behind_it_wait(kernel: Kernel, ring: Ring) -> None:
+    kernel.write(b"first")
+    at = kernel.write(b"later", BUSY)
+    kernel.write(b"third")
+    assert ring.consume(1 << 20) == [b"first"]
+    kernel.commit(at, 5)
+    assert ring.consume(1 << 20) == [b"later", b"third"]
+
+
+def test_a_discarded_record_is_skipped(kernel: Kernel, ring: Ring) -> None:
+    kernel.write(b"gone", DISCARDED)
+    kernel.write(b"here")
+    assert ring.consume(1 << 20) == [b"here"]
+
+
+def test_a_batch_ends_at_its_limit_and_the_rest_follows(kernel: Kernel, ring: Ring) -> None:
+    for _ in range(10):
+        kernel.write(b"z" * 56)
+    assert len(ring.consume(3 * 64)) == 3
+    assert len(ring.consume(1 << 20)) == 7
+
+
+def test_closing_twice_does_no_harm(kernel: Kernel) -> None:
+    ring = Ring(kernel.fd, SIZE)
+    ring.close()
+    ring.close()
