@@ -42,7 +42,18 @@ struct scratch {
     u8 data[DATA_SIZE];
     struct call call; /* in map memory: the verifier need not tell callers apart */
     struct walk walks[3]; /* in the order of their sections: cwd, root, stdin */
-    u64 pointers[32];
+    /* Copies of parts of kernel structures: a read costs 40 ns, however short it is. */
+    u8 registers[SPAN_registers];
+    u8 task[SPAN_task];
+    u8 parent[SPAN_parent];
+    u8 cred[SPAN_cred];
+    u8 fs[SPAN_fs];
+    u8 file[SPAN_file];
+    u8 inode[SPAN_inode];
+    u64 pointers[33]; /* a block of 32, and room for a wide look at the last one of 64 narrow ones */
+    u64 block;
+    u64 block_mask;
+    u32 block_size;
     u64 string;
     u32 elements;
 };
@@ -67,11 +78,14 @@ static __always_inline u32 kernel_u32(u64 address)
     return value;
 }
 
-static __always_inline u16 kernel_u16(u64 address)
+static __always_inline u64 u64_in(const u8 *part, u32 offset)
 {
-    u16 value = 0;
-    bpf_probe_read_kernel(&value, sizeof(value), (void *)address);
-    return value;
+    return *(const u64 *)&part[offset];
+}
+
+static __always_inline u32 u32_in(const u8 *part, u32 offset)
+{
+    return *(const u32 *)&part[offset];
 }
 
 /* ---- sections ----------------------------------------------------------------------------- */
@@ -102,18 +116,18 @@ static __always_inline u32 section_length(struct scratch *s, u32 start)
     return s->record.used - start;
 }
 
-static __always_inline struct place place_of(u64 path)
+static __always_inline struct place place_in(const u8 *part, u32 offset)
 {
     struct place place = {
-        .dentry = kernel_u64(path + AT_path_dentry),
-        .mount = kernel_u64(path + AT_path_mnt),
+        .dentry = u64_in(part, offset + AT_path_dentry),
+        .mount = u64_in(part, offset + AT_path_mnt),
     };
     return place;
 }
 
 /* What a path needs of struct dentry lies close together: one read. */
 struct dentry_part {
-    u8 bytes[AT_dentry_d_name_name + 8 - AT_dentry_d_parent];
+    u8 bytes[SPAN_dentry];
 };
 
 /* The components from `place` up to `root`, leaf first, each with its NUL, as d_path would walk. */
@@ -130,10 +144,10 @@ static __always_inline u8 append_path(struct scratch *s, struct place place, str
             break;
         }
         struct dentry_part part;
-        if (bpf_probe_read_kernel(&part, sizeof(part), (void *)(place.dentry + AT_dentry_d_parent)))
+        if (bpf_probe_read_kernel(&part, sizeof(part), (void *)(place.dentry + START_dentry)))
             break;
-        u64 parent = *(u64 *)&part.bytes[0];
-        u64 name = *(u64 *)&part.bytes[AT_dentry_d_name_name - AT_dentry_d_parent];
+        u64 parent = u64_in(part.bytes, AT_dentry_d_parent - START_dentry);
+        u64 name = u64_in(part.bytes, AT_dentry_d_name_name - START_dentry);
         if (place.dentry == mount_root || place.dentry == parent) {
             u64 mount = place.mount - AT_mount_mnt;
             u64 above = kernel_u64(mount + AT_mount_mnt_parent);
@@ -192,30 +206,30 @@ static __always_inline void append_cgroup(struct scratch *s, u64 task)
 
 /* ---- the caller --------------------------------------------------------------------------- */
 
-static __always_inline void append_ancestors(struct scratch *s, u64 task)
+static __always_inline void append_ancestors(struct scratch *s)
 {
     u32 start = s->record.used;
-    u64 parent = kernel_u64(task + AT_task_struct_real_parent);
+    u64 parent = u64_in(s->task, AT_task_struct_real_parent - START_task);
     for (int i = 0; i < MAX_ANCESTORS; i++) {
         u64 at = place_in_data(s);
-        u32 pid = kernel_u32(parent + AT_task_struct_tgid);
-        if (!parent || !pid || at > DATA_SIZE - CHUNK)
+        if (bpf_probe_read_kernel(s->parent, sizeof(s->parent), (void *)(parent + START_parent)))
+            break;
+        u32 pid = u32_in(s->parent, AT_task_struct_tgid - START_parent);
+        if (!pid || at > DATA_SIZE - CHUNK)
             break;
         struct ancestor *ancestor = (struct ancestor *)&s->data[at];
         ancestor->pid = pid;
-        u64 leader = kernel_u64(parent + AT_task_struct_group_leader);
+        u64 leader = u64_in(s->parent, AT_task_struct_group_leader - START_parent);
         bpf_probe_read_kernel(ancestor->comm, COMM_SIZE, (void *)(leader + AT_task_struct_comm));
         s->record.used = at + sizeof(*ancestor);
-        parent = kernel_u64(parent + AT_task_struct_real_parent);
-        if (i == MAX_ANCESTORS - 1 && kernel_u32(parent + AT_task_struct_tgid))
-            s->record.bits |= ANCESTORS_CUT;
+        parent = u64_in(s->parent, AT_task_struct_real_parent - START_parent);
     }
     s->record.lengths[SECTION_ANCESTORS] = section_length(s, start);
 }
 
-static __always_inline void append_groups(struct scratch *s, u64 cred)
+static __always_inline void append_groups(struct scratch *s)
 {
-    u64 info = kernel_u64(cred + AT_cred_group_info);
+    u64 info = u64_in(s->cred, AT_cred_group_info - START_cred);
     u32 count = kernel_u32(info + AT_group_info_ngroups);
     u64 at = place_in_data(s);
     s->record.lengths[SECTION_GROUPS] = 0;
@@ -233,55 +247,60 @@ static __always_inline void append_groups(struct scratch *s, u64 cred)
     s->record.lengths[SECTION_GROUPS] = count * sizeof(u32);
 }
 
-static __always_inline struct place fill_stdin(struct record *r, u64 task)
+static __always_inline struct place fill_stdin(struct scratch *s)
 {
     struct place none = {};
+    struct record *r = &s->record;
     r->stdin_mode = 0;
     r->stdin_inode = 0;
-    u64 table = kernel_u64(kernel_u64(task + AT_task_struct_files) + AT_files_struct_fdt);
+    u64 table = kernel_u64(u64_in(s->task, AT_task_struct_files - START_task) + AT_files_struct_fdt);
     u64 file = kernel_u64(kernel_u64(table + AT_fdtable_fd));
-    if (!file)
+    if (!file || bpf_probe_read_kernel(s->file, sizeof(s->file), (void *)(file + START_file)))
         return none;
-    u64 inode = kernel_u64(file + AT_file_f_inode);
-    r->stdin_mode = kernel_u16(inode + AT_inode_i_mode);
-    r->stdin_inode = kernel_u64(inode + AT_inode_i_ino);
-    if (!kernel_u32(inode + AT_inode_i_nlink))
+    u64 inode = u64_in(s->file, AT_file_f_inode - START_file);
+    if (bpf_probe_read_kernel(s->inode, sizeof(s->inode), (void *)(inode + START_inode)))
+        return none;
+    r->stdin_mode = u32_in(s->inode, AT_inode_i_mode - START_inode);
+    r->stdin_inode = u64_in(s->inode, AT_inode_i_ino - START_inode);
+    if (!u32_in(s->inode, AT_inode_i_nlink - START_inode))
         r->bits |= STDIN_DELETED;
-    return place_of(file + AT_file_f_path);
+    return place_in(s->file, AT_file_f_path - START_file);
 }
 
 static __always_inline void fill_caller(struct scratch *s, u64 task)
 {
     struct record *r = &s->record;
-    u64 signal = kernel_u64(task + AT_task_struct_signal);
+    bpf_probe_read_kernel(s->task, sizeof(s->task), (void *)(task + START_task));
+    u64 signal = u64_in(s->task, AT_task_struct_signal - START_task);
     u64 tty = kernel_u64(signal + AT_signal_struct_tty);
     if (!tty || bpf_probe_read_kernel_str(r->tty, TTY_SIZE, (void *)(tty + AT_tty_struct_name)) < 0)
         r->tty[0] = 0;
 
-    u64 proxy = kernel_u64(task + AT_task_struct_nsproxy);
+    u64 proxy = u64_in(s->task, AT_task_struct_nsproxy - START_task);
     r->mount_ns = kernel_u32(kernel_u64(proxy + AT_nsproxy_mnt_ns) + AT_mnt_namespace_ns_inum);
-    u64 pid = kernel_u64(task + AT_task_struct_thread_pid);
+    u64 pid = u64_in(s->task, AT_task_struct_thread_pid - START_task);
     u64 level = kernel_u32(pid + AT_pid_level);
     u64 numbers = pid + AT_pid_numbers + level * SIZE_upid;
     r->pid_ns = kernel_u32(kernel_u64(numbers + AT_upid_ns) + AT_pid_namespace_ns_inum);
 
-    r->started = kernel_u64(kernel_u64(task + AT_task_struct_group_leader) + AT_task_struct_start_boottime);
-    r->pending_signals = kernel_u64(task + AT_task_struct_pending_signal);
+    u64 leader = u64_in(s->task, AT_task_struct_group_leader - START_task);
+    r->started = kernel_u64(leader + AT_task_struct_start_boottime);
+    r->pending_signals = u64_in(s->task, AT_task_struct_pending_signal - START_task);
 
-    u64 fs = kernel_u64(task + AT_task_struct_fs);
-    struct place root = place_of(fs + AT_fs_struct_root);
-    struct place cwd = place_of(fs + AT_fs_struct_pwd);
-    struct walk walks[3] = {{cwd, root}, {root, {}}, {fill_stdin(r, task), root}};
+    u64 fs = u64_in(s->task, AT_task_struct_fs - START_task);
+    bpf_probe_read_kernel(s->fs, sizeof(s->fs), (void *)(fs + START_fs));
+    struct place root = place_in(s->fs, AT_fs_struct_root - START_fs);
+    struct place cwd = place_in(s->fs, AT_fs_struct_pwd - START_fs);
+    struct walk walks[3] = {{cwd, root}, {root, {}}, {fill_stdin(s), root}};
     if (!kernel_u32(kernel_u64(cwd.dentry + AT_dentry_d_inode) + AT_inode_i_nlink))
         r->bits |= CWD_DELETED;
     __builtin_memcpy(s->walks, walks, sizeof(walks));
     append_paths(s);
     append_cgroup(s, task);
-    append_ancestors(s, task);
+    append_ancestors(s);
 
-    u64 cred = kernel_u64(task + AT_task_struct_cred);
-    r->capabilities = kernel_u64(cred + AT_cred_cap_effective);
-    append_groups(s, cred);
+    r->capabilities = u64_in(s->cred, AT_cred_cap_effective - START_cred);
+    append_groups(s);
 }
 
 /* ---- argv and envp ------------------------------------------------------------------------ */
@@ -310,7 +329,7 @@ static __always_inline u64 bit_if_less(u64 a, u64 b) /* both below 2^63 */
 
 static __always_inline u64 read_block(struct scratch *s, u64 from, u32 size)
 {
-    if (size > sizeof(s->pointers))
+    if (size > BLOCK)
         return 1;
     return bpf_probe_read_user(s->pointers, size, (void *)from);
 }
@@ -326,19 +345,19 @@ static __always_inline u32 count_pointers(struct scratch *s, u64 array)
     u64 ones = 1 | narrow << 32;
     u64 tops = 1ULL << 63 | narrow << 31;
     u64 from = array + (u64)s->elements * s->call.pointer_size;
-    u32 size = sizeof(s->pointers) - (from & (sizeof(s->pointers) - 1));
+    u32 size = BLOCK - (from & (BLOCK - 1));
     if (from & (s->call.pointer_size - 1))
         return UNKNOWN;
     u64 found = 0;
     for (int turn = 0; turn < MAX_COUNTED_BLOCKS; turn++) {
         if (!turn)
 #pragma clang loop unroll(disable)
-            for (int i = 0; i < sizeof(s->pointers) / 8; i++)
+            for (int i = 0; i < BLOCK / 8; i++)
                 s->pointers[i] = ~0ULL;
         if (read_block(s, from, size))
             return UNKNOWN;
 #pragma clang loop unroll(disable)
-        for (int i = 0; i < sizeof(s->pointers) / 8; i++) {
+        for (int i = 0; i < BLOCK / 8; i++) {
             u64 value = s->pointers[i];
             found |= (value - ones) & ~value & tops;
         }
@@ -346,15 +365,15 @@ static __always_inline u32 count_pointers(struct scratch *s, u64 array)
             break;
         s->elements += size >> (3 - narrow);
         from += size;
-        size = sizeof(s->pointers);
+        size = BLOCK;
     }
     if (!found)
         return UNKNOWN;
 #pragma clang loop unroll(disable)
-    for (u32 i = 0; i < sizeof(s->pointers) / 4; i++) {
+    for (u32 i = 0; i < BLOCK / 4; i++) {
         u64 pointer = ((u32 *)s->pointers)[i];
         if (!narrow)
-            pointer = i < sizeof(s->pointers) / 8 ? s->pointers[i] : 0;
+            pointer = i < BLOCK / 8 ? s->pointers[i] : 0;
         if (!pointer)
             return s->elements + i;
     }
@@ -369,19 +388,26 @@ static __always_inline u32 append_array(struct scratch *s, u64 array, u32 limit,
     s->string = 0; /* where the string goes on that did not fit one read */
     if (!array) /* the kernel takes NULL for an empty array */
         return 0;
+    /* Pointers are read in aligned blocks, as when counting; one by one where the array is not aligned. */
+    bool aligned = !(array & (s->call.pointer_size - 1));
+    s->block = 1; /* none yet */
+    s->block_mask = aligned ? ~(u64)(BLOCK - 1) : ~0ULL;
+    s->block_size = aligned ? BLOCK : 8;
     for (int turn = 0; turn < MAX_ELEMENTS; turn++) {
         u64 at = place_in_data(s);
         if (at > DATA_SIZE - 2 * CHUNK || at >= (u64)start + limit)
             break;
-        u32 size = s->call.pointer_size;
-        if (size > 8)
-            break; /* for the verifier only */
-        s->pointers[0] = 0;
-        if (bpf_probe_read_user(s->pointers, size, (void *)(array + (u64)s->elements * size))) {
+        u64 from = array + (u64)s->elements * s->call.pointer_size;
+        u64 block = from & s->block_mask;
+        if (block != s->block && read_block(s, block, s->block_size)) {
             s->record.bits |= unread_bit;
             return UNKNOWN;
         }
-        u64 string = s->string | (s->pointers[0] & -bit_if_zero(s->string));
+        s->block = block;
+        u64 pointer = *(u64 *)((u8 *)s->pointers + ((from - block) & (BLOCK - 1)));
+        u64 wide = 0 - bit_if_zero(s->call.pointer_size - 8);
+        pointer &= 0xffffffff | wide;
+        u64 string = s->string | (pointer & -bit_if_zero(s->string));
         if (!string)
             return s->elements;
         s64 n = bpf_probe_read_user_str(&s->data[at + 2], CHUNK, (void *)string);
@@ -502,7 +528,8 @@ static __always_inline void write_record(struct scratch *s, u64 task)
         return;
     struct record *r = &s->record;
     u64 cred = kernel_u64(task + AT_task_struct_cred);
-    bpf_probe_read_kernel(&r->uid, 8 * sizeof(u32), (void *)(cred + AT_cred_uid));
+    bpf_probe_read_kernel(s->cred, sizeof(s->cred), (void *)(cred + START_cred));
+    __builtin_memcpy(&r->uid, &s->cred[AT_cred_uid - START_cred], 8 * sizeof(u32));
     if (capture->uid_ranges && !uid_matches(r->uid, capture)) {
         count->suppressed++;
         count->seen++;
@@ -579,19 +606,20 @@ int on_sys_exit(struct sys_exit_context *ctx)
     struct scratch *s = scratches.lookup(&cpu);
     if (!s)
         return 0;
+    bpf_probe_read_kernel(s->registers, sizeof(s->registers), (void *)(regs + START_registers));
     u64 arguments[5];
     if (number == NR_ia32_execve || number == NR_ia32_execveat) {
-        arguments[0] = (u32)kernel_u64(regs + AT_pt_regs_bx);
-        arguments[1] = (u32)kernel_u64(regs + AT_pt_regs_cx);
-        arguments[2] = (u32)kernel_u64(regs + AT_pt_regs_dx);
-        arguments[3] = (u32)kernel_u64(regs + AT_pt_regs_si);
-        arguments[4] = (u32)kernel_u64(regs + AT_pt_regs_di);
+        arguments[0] = u32_in(s->registers, AT_pt_regs_bx - START_registers);
+        arguments[1] = u32_in(s->registers, AT_pt_regs_cx - START_registers);
+        arguments[2] = u32_in(s->registers, AT_pt_regs_dx - START_registers);
+        arguments[3] = u32_in(s->registers, AT_pt_regs_si - START_registers);
+        arguments[4] = u32_in(s->registers, AT_pt_regs_di - START_registers);
     } else {
-        arguments[0] = kernel_u64(regs + AT_pt_regs_di);
-        arguments[1] = kernel_u64(regs + AT_pt_regs_si);
-        arguments[2] = kernel_u64(regs + AT_pt_regs_dx);
-        arguments[3] = kernel_u64(regs + AT_pt_regs_r10);
-        arguments[4] = kernel_u64(regs + AT_pt_regs_r8);
+        arguments[0] = u64_in(s->registers, AT_pt_regs_di - START_registers);
+        arguments[1] = u64_in(s->registers, AT_pt_regs_si - START_registers);
+        arguments[2] = u64_in(s->registers, AT_pt_regs_dx - START_registers);
+        arguments[3] = u64_in(s->registers, AT_pt_regs_r10 - START_registers);
+        arguments[4] = u64_in(s->registers, AT_pt_regs_r8 - START_registers);
     }
     u32 at = bits & EXECVEAT ? 1 : 0;
     s->call.path = arguments[at];

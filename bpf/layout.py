@@ -23,6 +23,8 @@ MAX_ELEMENTS: Final = 512
 """Reads of argv's or envp's strings at most: what the verifier is willing to follow."""
 MAX_COUNTED_BLOCKS: Final = 64
 """Blocks of 32 pointers that are only counted once a limit is reached: argc to at least 2,048."""
+BLOCK: Final = 256
+"""Bytes of pointers that are read at once: a power of two, so that no block crosses a page."""
 MAX_COMPONENTS: Final = 96
 """Components of one path that are walked; each mount on the way takes one as well."""
 MAX_PATH_BYTES: Final = 4096
@@ -72,7 +74,6 @@ ARGUMENTS_UNREAD: Final = 512
 ENVIRONMENT_UNREAD: Final = 1024
 GROUPS_CUT: Final = 2048
 NEW_IMAGE: Final = 4096
-ANCESTORS_CUT: Final = 8192
 
 # How a path walk ended
 AT_ROOT: Final = 0

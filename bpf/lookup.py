@@ -14,7 +14,7 @@ from typing import Final
 from bpf.binfmt import Elf, Shebang, read_elf, read_shebang
 from bpf.mounts import Mount
 from bpf.record import Binary, ExecFailure
-from bpf.vantage import AT_FDCWD, Fleeting, Vantage, reach, start_of
+from bpf.vantage import AT_FDCWD, Fleeting, Vantage, own_mount_ns, reach, start_of
 from bpf.walk import Ground, Trail, extended_attribute, walk
 
 HEAD_BYTES: Final = 4096
@@ -160,7 +160,10 @@ _answers: Final[Fleeting[tuple[object, ...], _Answer]] = Fleeting(_SECONDS, _ENT
 
 def _key(record: ExecFailure) -> tuple[object, ...]:
     path = record.path or ""
-    where = (record.mount_ns, record.root, path, record.flags, record.truncated.path)
+    where: tuple[object, ...] = (record.mount_ns, record.root, path, record.flags, record.truncated.path)
+    if record.mount_ns != own_mount_ns():
+        # The next namespace gets the number of one that has ended, such as a restarted container's.
+        where = (*where, record.ppid, record.cgroup)
     if path.startswith("/"):
         return where
     own = record.cwd is None or record.dirfd not in (None, AT_FDCWD)
