@@ -42,7 +42,7 @@ class Shebang:
     Attributes:
         line: The line up to its newline, or as far as the kernel looks.
         interpreter: The path that the kernel opens; None with a ``fault``.
-        argument: The one argument, blanks and all; None where there is none.
+        argument: The one argument, blanks and all, or even empty; None where there is none.
         fault: Why there is no interpreter.
     """
 
@@ -74,8 +74,9 @@ def read_shebang(head: bytes) -> Shebang | None:
     end = _find(body, begin, _ENDS)
     argument = None
     if end < len(body) and body[end] != 0:
-        rest = body[_skip(body, end, _BLANKS) :].split(b"\0")[0]
-        argument = os.fsdecode(rest) or None
+        rest = body[_skip(body, end, _BLANKS) :]
+        # Blanks that the end of the file follows, not of the line, are an empty argument to the kernel.
+        argument = os.fsdecode(rest.split(b"\0")[0]) if rest else None
     return Shebang(line, os.fsdecode(body[begin:end]), argument)
 
 

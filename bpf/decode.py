@@ -10,7 +10,7 @@ from typing import Final
 
 from bpf import layout
 from bpf.cgroups import container_of, unit_of
-from bpf.record import Ancestor, ArgumentsSource, ExecFailure, Truncated
+from bpf.record import Ancestor, ArgumentsSource, ExecFailure, SearchEnd, Truncated
 
 AT_EXECVE_CHECK: Final = 0x10000
 """include/uapi/linux/fcntl.h, since 6.14."""
@@ -23,7 +23,7 @@ class DecodeError(ValueError):
     """The bytes are not a record; the message is one sentence."""
 
 
-def decode(raw: bytes, boot_time: int) -> tuple[ExecFailure, int]:
+def decode(raw: bytes, boot_time: int) -> tuple[ExecFailure | SearchEnd, int]:
     """One record, and how many events were lost on its CPU since the one before it.
 
     Args:
@@ -37,12 +37,12 @@ def decode(raw: bytes, boot_time: int) -> tuple[ExecFailure, int]:
         raise DecodeError(f"a record of {len(raw)} bytes is shorter than its header.")
     fields = layout.HEADER_STRUCT.unpack_from(raw)
     (
-        timestamp, started, capabilities, stdin_inode, pending,
+        timestamp, started, capabilities, stdin_inode, pending, task,
         return_value, pid, tid, uid, gid, _suid, _sgid, euid, egid, fsuid, fsgid,
         mount_ns, pid_ns, dirfd, flags, argc, envc, lost_before, bits, used,
-    ) = fields[:25]  # fmt: skip
-    lengths = fields[25 : 25 + len(layout.SECTIONS)]
-    stdin_mode, cwd_end, root_end, stdin_end, cgroup_end, comm, tty = fields[25 + len(layout.SECTIONS) :]
+    ) = fields[:26]  # fmt: skip
+    lengths = fields[26 : 26 + len(layout.SECTIONS)]
+    stdin_mode, cwd_end, root_end, stdin_end, cgroup_end, comm, tty = fields[26 + len(layout.SECTIONS) :]
     if sum(lengths) != used or layout.HEADER_STRUCT.size + used > len(raw):
         raise DecodeError(f"a record of {len(raw)} bytes has sections of {sum(lengths)} bytes.")
     sections = []
@@ -52,6 +52,9 @@ def decode(raw: bytes, boot_time: int) -> tuple[ExecFailure, int]:
         at += length
     path, cwd, root, stdin, cgroup, ancestor_bytes, groups, arguments, environment = sections
 
+    if bits & (layout.FOUND | layout.TASK_ENDED):
+        found = _text(path[:-1]) if bits & layout.FOUND else None
+        return SearchEnd(boot_time + timestamp, task, found), lost_before
     execveat = bool(bits & layout.EXECVEAT)
     kernel_invoked = bool(bits & layout.KERNEL_INVOKED)
     argv, cut_arguments, argv_open = _elements(arguments)
@@ -106,6 +109,7 @@ def decode(raw: bytes, boot_time: int) -> tuple[ExecFailure, int]:
         container_id=container,
         mount_ns=mount_ns or None,
         pid_ns=pid_ns or None,
+        task=0 if bits & layout.UNTRACKED else task,
         started=started,
         killed_by=_killed_by(pending) if bits & layout.NEW_IMAGE else None,
     )

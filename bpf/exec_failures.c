@@ -36,6 +36,9 @@ struct walk {
     struct place root;
 };
 
+/* Tasks whose last exec failed: their next success, or their end, ends a PATH search. */
+BPF_HASH(searchers, u64, u8, MAX_SEARCHERS);
+
 struct scratch {
     /* Must come first: a record is written from here on. */
     struct record record;
@@ -557,6 +560,10 @@ static __always_inline void write_record(struct scratch *s, u64 task)
     } else {
         append_arrays(s);
     }
+    r->task = task;
+    u8 yes = 1;
+    if (!searchers.lookup(&task) && searchers.update(&task, &yes))
+        r->bits |= UNTRACKED;
     r->lost_before = count->lost - count->told;
     u64 size = sizeof(*r) + (u64)r->used;
     if (size > sizeof(*r) + DATA_SIZE)
@@ -631,5 +638,58 @@ int on_sys_exit(struct sys_exit_context *ctx)
     s->record.bits = bits;
     s->record.return_value = ctx->return_value;
     write_record(s, bpf_get_current_task());
+    return 0;
+}
+
+/* Tells of a task that had failed to exec what became of it; of others, nothing. */
+static __always_inline void end_search(u64 task, u64 filename, u32 bits)
+{
+    if (!searchers.lookup(&task))
+        return;
+    searchers.delete(&task);
+    u32 cpu = bpf_get_smp_processor_id();
+    struct scratch *s = scratches.lookup(&cpu);
+    struct counters *count = counters.lookup(&cpu);
+    if (!s || !count)
+        return;
+    struct record *r = &s->record;
+    __builtin_memset(r, 0, sizeof(*r));
+    r->timestamp = bpf_ktime_get_boot_ns();
+    r->task = task;
+    r->bits = bits;
+    if (filename) {
+        int n = bpf_probe_read_kernel_str(s->data, CHUNK, (void *)filename);
+        r->used = r->lengths[SECTION_PATH] = n > 0 ? n : 0;
+    }
+    u64 size = sizeof(*r) + (u64)r->used;
+    if (size > sizeof(*r) + CHUNK)
+        size = sizeof(*r) + CHUNK;
+    if (events.ringbuf_output(s, size, 0))
+        count->untold++;
+}
+
+struct exec_context {
+    u64 task;
+    u64 old_pid;
+    u64 bprm;
+};
+
+/* Raw tracepoint sched_process_exec: an exec has succeeded; the program's path is still at hand. */
+int on_exec(struct exec_context *ctx)
+{
+    u64 task = ctx->task;
+    if (searchers.lookup(&task))
+        end_search(task, kernel_u64(ctx->bprm + AT_linux_binprm_filename), FOUND);
+    return 0;
+}
+
+struct exit_context {
+    u64 task;
+};
+
+/* Raw tracepoint sched_process_exit: a task ends. Its address will be another's. */
+int on_task_exit(struct exit_context *ctx)
+{
+    end_search(ctx->task, 0, TASK_ENDED);
     return 0;
 }

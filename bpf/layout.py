@@ -35,6 +35,8 @@ MAX_GROUPS: Final = 32
 """Supplementary groups that are read; a caller with more has them as unknown."""
 MAX_STACK_PAGES: Final = 640
 """Pages of a new program's strings: a quarter of the usual 8 MiB stack limit, and some."""
+MAX_SEARCHERS: Final = 16384
+"""Living tasks that have failed to exec and may yet succeed; beyond it their searches are not followed."""
 MAX_UID_RANGES: Final = 16
 """Ranges of a capture filter."""
 MAX_CAPTURE_PATHS: Final = 8
@@ -74,6 +76,9 @@ ARGUMENTS_UNREAD: Final = 512
 ENVIRONMENT_UNREAD: Final = 1024
 GROUPS_CUT: Final = 2048
 NEW_IMAGE: Final = 4096
+FOUND: Final = 8192
+TASK_ENDED: Final = 16384
+UNTRACKED: Final = 32768
 
 # How a path walk ended
 AT_ROOT: Final = 0
@@ -104,6 +109,7 @@ HEADER: Final = (
     Field("u64", "capabilities"),
     Field("u64", "stdin_inode"),
     Field("u64", "pending_signals"),
+    Field("u64", "task"),  # the kernel's address of the caller: the same after an exec in a thread
     Field("s32", "return_value"),
     Field("u32", "pid"),
     Field("u32", "tid"),
@@ -152,9 +158,10 @@ COUNTERS: Final = (
     Field("u64", "suppressed"),
     Field("u64", "lost"),
     Field("u64", "told"),  # how many of the lost a record has told of
-    Field("u64", "reserved", 3),  # a cache line for each CPU
+    Field("u64", "untold"),  # ends of searches that did not fit
+    Field("u64", "reserved", 2),  # a cache line for each CPU
 )
-COUNTERS_STRUCT: Final = struct.Struct("<5Q24x")
+COUNTERS_STRUCT: Final = struct.Struct("<6Q16x")
 CAPTURE: Final = (
     Field("u32", "uid_ranges"),
     Field("u32", "paths"),

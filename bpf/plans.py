@@ -87,6 +87,8 @@ TRACEPOINT: Final = Plan(
             "looked up right after",
             "on_sys_exit",
         ),
+        Hook("raw_tracepoint", "sched_process_exec", "that a PATH search has found its program", "on_exec"),
+        Hook("raw_tracepoint", "sched_process_exit", "that a PATH search has ended", "on_task_exit"),
     ),
 )
 PLANS: Final = (FENTRY, KPROBE, LEGACY, TRACEPOINT)

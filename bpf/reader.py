@@ -214,7 +214,8 @@ class KernelSource:
             if lost_before:
                 self._told += lost_before
                 self._announce(events, self._told, record.timestamp)
-            events.append(_with_binary(record))
+            if isinstance(record, ExecFailure):
+                events.append(_with_binary(record))
         if not ring.pending:
             self._announce_silent_losses(events)
         if events:

@@ -167,6 +167,7 @@ class ExecFailure:
         container_id: Container id of that cgroup.
         mount_ns: Inode number of its mount namespace.
         pid_ns: Inode number of its pid namespace.
+        task: Which task it was, 0 where that is unknown; only good for comparing, and in no file.
         started: When the caller's process started: nanoseconds of the boot clock.
         killed_by: The signal ("SIGSEGV") when the failure came after the point of no return.
         diagnosis: Why it failed.
@@ -212,6 +213,7 @@ class ExecFailure:
     container_id: str | None = None
     mount_ns: int | None = None
     pid_ns: int | None = None
+    task: int = 0
     started: int | None = None
     killed_by: str | None = None
     diagnosis: Diagnosis | None = None
@@ -236,6 +238,21 @@ class Loss:
     timestamp: int
     count: int
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SearchEnd:
+    """A task whose last exec failed has now succeeded with another, or has ended.
+
+    Attributes:
+        timestamp: Nanoseconds since 1970 UTC.
+        task: The ``ExecFailure.task`` of its failures.
+        found_path: The path of the exec that succeeded, as the caller gave it; None where the task ended.
+    """
+
+    timestamp: int
+    task: int
+    found_path: str | None
 
 
 Event = ExecFailure | Loss

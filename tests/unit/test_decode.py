@@ -9,12 +9,14 @@ from hypothesis import strategies as st
 
 from bpf import layout
 from bpf.decode import DecodeError, decode
-from bpf.record import Ancestor, ExecFailure
+from bpf.record import Ancestor, ExecFailure, SearchEnd
 from tests.unit.raw_record import UNREAD, element, raw_record, walked
 
 
 def record_of(raw: bytes) -> ExecFailure:
-    return decode(raw, 0)[0]
+    record = decode(raw, 0)[0]
+    assert isinstance(record, ExecFailure)
+    return record
 
 
 def test_header_members_reach_the_record() -> None:
@@ -26,6 +28,7 @@ def test_header_members_reach_the_record() -> None:
         1_000,
     )  # fmt: skip
     assert lost_before == 3
+    assert isinstance(record, ExecFailure)
     assert (record.timestamp, record.started, record.capabilities) == (1_005, 4, 1 << 21)
     assert (record.return_value, record.error, record.pid, record.tid) == (-13, "EACCES", 10, 11)
     assert (record.uid, record.gid, record.euid, record.egid, record.fsuid, record.fsgid) == (
@@ -153,6 +156,18 @@ def test_ancestors_are_in_order_and_the_first_is_the_parent() -> None:
     assert (record.ppid, record.parent_comm) == (7, "cron")
 
 
+def test_what_ended_a_search_is_no_failure() -> None:
+    found = decode(raw_record({"path": b"/usr/bin/ls\0"}, bits=layout.FOUND, task=9, timestamp=1), 10)[0]
+    assert found == SearchEnd(11, 9, "/usr/bin/ls")
+    ended = decode(raw_record({"path": b""}, bits=layout.TASK_ENDED, task=9, timestamp=1), 10)[0]
+    assert ended == SearchEnd(11, 9, None)
+
+
+def test_a_task_that_could_not_be_followed_is_unknown() -> None:
+    assert record_of(raw_record(task=5)).task == 5
+    assert record_of(raw_record(task=5, bits=layout.UNTRACKED)).task == 0
+
+
 def test_groups_that_were_too_many_are_unknown() -> None:
     assert record_of(raw_record({"groups": struct.pack("<2I", 4, 27)})).groups == (4, 27)
     assert record_of(raw_record(bits=layout.GROUPS_CUT)).groups is None
@@ -171,7 +186,7 @@ def test_any_bytes_in_the_sections_give_a_record(data: st.DataObject) -> None:
     sections = {name: data.draw(st.binary(max_size=60)) for name in layout.SECTIONS}
     sections["ancestors"] = sections["ancestors"][: len(sections["ancestors"]) // 20 * 20]
     sections["groups"] = sections["groups"][: len(sections["groups"]) // 4 * 4]
-    bits = data.draw(st.integers(0, 2**14 - 1))
+    bits = data.draw(st.integers(0, layout.FOUND - 1))
     ends = data.draw(st.tuples(*[st.integers(0, 3)] * 4))
     record = record_of(raw_record(sections, bits=bits, ends=ends))
     assert isinstance(record, ExecFailure)

@@ -28,7 +28,7 @@ def in_force(fds: tuple[int, int]) -> tuple[int | bytes, ...]:
 
 def test_counters_of_all_cpus_add_up(fds: tuple[int, int]) -> None:
     pack = layout.COUNTERS_STRUCT.pack
-    os.pwrite(fds[0], pack(10, 7, 2, 1, 0) + pack(5, 5, 0, 0, 0), 0)
+    os.pwrite(fds[0], pack(10, 7, 2, 1, 0, 0) + pack(5, 5, 0, 0, 0, 0), 0)
     counters = CounterMap(fds[0], 2)
     found = counters.read()
     counters.close()
@@ -37,7 +37,7 @@ def test_counters_of_all_cpus_add_up(fds: tuple[int, int]) -> None:
 
 
 def test_the_equation_holds_even_where_the_kernel_is_in_the_middle_of_an_update(fds: tuple[int, int]) -> None:
-    os.pwrite(fds[0], layout.COUNTERS_STRUCT.pack(10, 11, 0, 0, 0), 0)
+    os.pwrite(fds[0], layout.COUNTERS_STRUCT.pack(10, 11, 0, 0, 0, 0), 0)
     counters = CounterMap(fds[0], 1)
     found = counters.read()
     counters.close()
