@@ -113,14 +113,34 @@ class Diagnosis:
 
 
 @dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try of a PATH search: the path as the caller gave it, and the negative errno."""
+
+    path: str
+    return_value: int
+
+
+@dataclass(frozen=True, slots=True)
 class Search:
-    """The PATH search that an exec belongs to (SPEC section 5)."""
+    """The PATH search that an exec belongs to.
+
+    Attributes:
+        id: The same for all its tries, and for no other search of this recording.
+        name: What was searched for: the last component of every try's path.
+        tries: How many execs failed.
+        outcome: "found", "not-found", or "open" while it is not known.
+        found_path: Where it was found, as the caller gave it.
+        attempts: All tries, oldest first; only on its last try, which stands for the whole search.
+        folded: This try is told by another one's row. Neither this nor ``attempts`` is in a file.
+    """
 
     id: int
     name: str
     tries: int
     outcome: Outcome
     found_path: str | None = None
+    attempts: tuple[Attempt, ...] = ()
+    folded: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -256,3 +276,6 @@ class SearchEnd:
 
 
 Event = ExecFailure | Loss
+
+Report = Event | SearchEnd
+"""What a source hands over: events, and what ends a search of earlier ones."""

@@ -1,0 +1,81 @@
+"""The ways in which an exec fails, as tables: what to exec, how, and what that must give."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from tests.live import circumstances
+from tests.live.exec_child import Attempt, Exec
+from tests.live.expectation import Expected, File
+from tests.live.zoo import Zoo
+
+Setup = Callable[[Zoo], object]
+Call = Callable[[Zoo], Exec]
+
+MISSING: Final = b"/no/such/program"
+
+HUGE: Final = b"h" * 100_000
+"""A string that the kernel would take, and that is longer than what is recorded of one."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One way to fail.
+
+    Attributes:
+        name: What the case is, for a reader.
+        error: Name of the errno.
+        call: Makes the exec's arguments, in the child.
+        setup: Runs in the child before that.
+        binary: Name of the file in the zoo, or its path below the caller's root; None where there is none.
+        interpreter: Its interpreter: ``{zoo}`` and ``{loader}`` stand for what only a run knows.
+        looked_at: Descriptor of the caller at which the file is, where it has no path.
+        in_thread: The exec is made by another thread than the first.
+        killed_by: The signal, after the point of no return.
+    """
+
+    name: str
+    error: str
+    call: Call
+    setup: Setup = lambda zoo: None
+    binary: str | None = None
+    interpreter: str | None = None
+    looked_at: int | None = None
+    in_thread: bool = False
+    killed_by: str | None = None
+
+    def prepare(self, zoo: Zoo) -> Callable[[], Exec]:
+        """What the child has to do."""
+
+        def prepare() -> Exec:
+            self.setup(zoo)
+            return self.call(zoo)
+
+        return prepare
+
+    def expected(self, zoo: Zoo, attempt: Attempt) -> Expected:
+        """What the record must be."""
+        file = None
+        if self.binary is not None:
+            path = self.binary if self.binary.startswith("/") else zoo / self.binary
+            process = f"/proc/{attempt.caller.pid}"
+            if self.killed_by:
+                file = File(path)
+            elif self.looked_at is not None:
+                file = File(path, f"{process}/fd/{self.looked_at}")
+            else:
+                file = File(path, f"{process}/root{path}")
+        interpreter = self.interpreter and self.interpreter.format(zoo=zoo.directory, loader=zoo.loader)
+        return Expected(self.error, file, interpreter, self.killed_by, unread=self.killed_by is not None)
+
+
+def named(name: str) -> Call:
+    """An execve of a file in the zoo."""
+    return lambda zoo: Exec(zoo.path(name))
+
+
+def as_user(zoo: Zoo) -> None:
+    """The caller is not root."""
+    circumstances.become_user()

@@ -1,0 +1,37 @@
+"""One live source for all tests. Where BPF cannot run, the tests fail: they prove nothing by skipping."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.live.listener import Listener
+from tests.live.zoo import Zoo, built_zoo
+
+
+@pytest.fixture(scope="session")
+def zoo() -> Iterator[Zoo]:
+    """Files that cannot be executed, and programs that make execs fail."""
+    with built_zoo() as zoo:
+        yield zoo
+
+
+@pytest.fixture(scope="session")
+def listener() -> Iterator[Listener]:
+    """What the kernel says, from now on."""
+    if os.geteuid() != 0:
+        pytest.fail("live tests load BPF programs: run them as root")
+    from bpf.reader import DEFAULT_ARGS_BYTES, DEFAULT_ENV_BYTES, KernelSource
+
+    source = KernelSource(
+        plan=None, max_args_bytes=DEFAULT_ARGS_BYTES, max_env_bytes=DEFAULT_ENV_BYTES, capture=None
+    )
+    listener = Listener(source)
+    try:
+        listener.start()
+    except RuntimeError as error:
+        pytest.fail(f"no BPF here, so nothing can be proved: {error}")
+    yield listener
+    source.close()

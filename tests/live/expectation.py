@@ -1,0 +1,215 @@
+"""What a record must be, field by field: from what the test did, and from ``/proc`` and ``stat``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Final
+
+from bpf.cgroups import container_of, unit_of
+from bpf.reader import DEFAULT_ARGS_BYTES, DEFAULT_ENV_BYTES
+from bpf.record import Binary, ExecFailure
+from tests.live.exec_child import AT_EXECVE_CHECK, Array, Attempt, Pointer, Strings
+from tests.live.proc import TICK, file_type, mounted_device
+
+LONGEST_PATH: Final = 4095
+"""PATH_MAX without its NUL."""
+
+CLOCK_SLACK: Final = 50_000_000
+"""Nanoseconds. Records have the boot clock, converted once; NTP slews the wall clock a little meanwhile."""
+
+LEAST_COUNTED: Final = 2048
+"""Elements of argv or envp that are counted in any case; how many there are of more may be unknown."""
+
+LEAST_HELD: Final = 512
+"""Elements that are recorded in any case, if their bytes are few."""
+
+LATER: Final = {"diagnosis", "search"}
+"""Fields that are not the kernel's: they have tests of their own."""
+
+
+@dataclass(frozen=True)
+class File:
+    """The file that a record's ``binary`` must be.
+
+    Attributes:
+        path: Its path, every link followed, below the caller's root directory.
+        looked_at: The same file, from the test's point of view; None where that is its path.
+    """
+
+    path: str
+    looked_at: str | None = None
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a test knows of a record, beyond what the attempt itself tells.
+
+    Attributes:
+        error: Name of the errno.
+        binary: The file, or None where there is none.
+        interpreter: Its interpreter.
+        killed_by: The signal, after the point of no return.
+        unread: argv and envp cannot be read at all.
+    """
+
+    error: str
+    binary: File | None = None
+    interpreter: str | None = None
+    killed_by: str | None = None
+    unread: bool = False
+
+
+def check(record: ExecFailure, attempt: Attempt, expected: Expected) -> None:
+    """Compare every field of a record.
+
+    Raises:
+        AssertionError: One of them is wrong; the message shows which.
+    """
+    caller, call = attempt.caller, attempt.exec
+    assert attempt.before - CLOCK_SLACK <= record.timestamp <= attempt.after + CLOCK_SLACK
+    assert attempt.killed_by == expected.killed_by
+    if not expected.killed_by:
+        assert attempt.error == expected.error, "the exec did not fail as this test wanted it to"
+
+    _check_strings(record, "arguments", call.argv, expected.unread)
+    _check_strings(record, "environment", call.envp, expected.unread)
+    assert record.arguments_source in (("unreadable",) if expected.unread else ("user", "kernel"))
+    ancestors = tuple((ancestor.pid, os.fsencode(ancestor.comm)) for ancestor in record.ancestors)
+    assert ancestors and ancestors == caller.ancestors[: len(ancestors)]
+    assert record.groups == caller.groups or (record.groups is None and len(caller.groups) > 32)
+    if caller.started:
+        assert record.started is not None and record.started // TICK == caller.started
+
+    path = call.path_read
+    root, stdin, cgroup = caller.root, caller.stdin, caller.cgroup
+    known: dict[str, Any] = {
+        "path": None if path is None else os.fsdecode(path[:LONGEST_PATH]),
+        "return_value": record.return_value,
+        "binary": _binary(record, expected.binary, caller.pid),
+        "interpreter_path": expected.interpreter,
+        "stdin_type": file_type(stdin[0]) if stdin else 0,
+        "stdin_path": os.fsdecode(_below(root, stdin[1])) if stdin else None,
+        "kernel_invoked": False,
+        "syscall": call.syscall,
+        "compat": call.compat,
+        "dirfd": None if call.flags is None else call.dirfd,
+        "flags": call.flags,
+        "check_only": bool((call.flags or 0) & AT_EXECVE_CHECK),
+        "pid": caller.pid,
+        "tid": caller.tid,
+        "ppid": caller.ppid,
+        "capabilities": caller.capabilities,
+        "comm": os.fsdecode(_comm(attempt)),
+        "parent_comm": os.fsdecode(caller.ancestors[0][1]),
+        "cwd": os.fsdecode(_cwd(root, caller.cwd)),
+        "root": None if root == b"/" else os.fsdecode(root),
+        "tty": caller.tty,
+        "cgroup": None if cgroup is None else os.fsdecode(cgroup),
+        "unit": None if cgroup is None else unit_of(os.fsdecode(cgroup)),
+        "container_id": None if cgroup is None else container_of(os.fsdecode(cgroup)),
+        "mount_ns": caller.mount_ns,
+        "pid_ns": caller.pid_ns,
+        "killed_by": expected.killed_by,
+        **dict(zip(("uid", "euid", "fsuid"), _without_saved(caller.uids), strict=True)),
+        **dict(zip(("gid", "egid", "fsgid"), _without_saved(caller.gids), strict=True)),
+    }
+    compared_above = {"timestamp", "arguments", "environment", "truncated", "arguments_source"}
+    compared_above |= {"ancestors", "groups", "started", "task"}
+    names = {each.name for each in fields(ExecFailure)}
+    assert names == set(known) | compared_above | LATER, "a field that no test compares"
+    assert record.task, "known of every caller; which number it is, is the kernel's affair"
+    assert record.error == expected.error
+    assert record.truncated.path == (path is not None and len(path) > LONGEST_PATH)
+    wrong = {
+        name: f"recorded {recorded!r}, but it is {value!r}"
+        for name, value in known.items()
+        if (recorded := getattr(record, name)) != value
+    }
+    assert not wrong, wrong
+
+
+def _check_strings(record: ExecFailure, name: str, passed: Strings, unread: bool) -> None:
+    """Compare argv or envp: each element is right, or a part that is marked so, or None if unreadable."""
+    recorded: Sequence[str | None] = getattr(record, name)
+    cut: bool = getattr(record.truncated, name)
+    total: int | None = getattr(record.truncated, "argc" if name == "arguments" else "envc")
+    parts: tuple[int, ...] = getattr(record.truncated, f"{name.removesuffix('s')}_indexes")
+    strings = passed.reads if isinstance(passed, Array) else passed
+    if unread or strings is None:
+        assert not [string for string in recorded if string is not None], f"{name} cannot be known"
+        assert total is None, f"how many {name} there are cannot be known"
+        return
+    assert total == len(strings) or (total is None and len(strings) > LEAST_COUNTED)
+    truth = [os.fsdecode(s) if (s := _reads(string)) is not None else None for string in strings]
+    whole = [string for index, string in enumerate(recorded) if index not in parts]
+    assert whole == [string for index, string in enumerate(truth[: len(recorded)]) if index not in parts]
+    for index in parts:
+        part, string = recorded[index], truth[index]
+        assert part is not None and string is not None
+        assert string.startswith(part) and len(part) < len(string)
+    assert cut == (len(recorded) < len(strings) or bool(parts)), f"truncated.{name}"
+    if cut:
+        held = sum(len(os.fsencode(string or "")) for string in recorded)
+        limit = DEFAULT_ARGS_BYTES if name == "arguments" else DEFAULT_ENV_BYTES
+        assert held >= limit - 3 * len(recorded) or len(recorded) >= LEAST_HELD, f"too little of {name}"
+
+
+def _reads(string: bytes | Pointer) -> bytes | None:
+    return string.reads if isinstance(string, Pointer) else string
+
+
+def _binary(record: ExecFailure, file: File | None, pid: int) -> Binary | None:
+    if file is None:
+        return None
+    status = os.stat(file.looked_at or file.path)
+    device = mounted_device(file.looked_at or file.path, pid) or (
+        f"{os.major(status.st_dev)}:{os.minor(status.st_dev)}"
+    )
+    major, minor = map(int, device.split(":"))
+    binary = Binary(
+        path=file.path,
+        device_id=major << 20 | minor,
+        device=device,
+        inode_number=status.st_ino,
+        ctime=status.st_ctime_ns,
+        inode_mode=status.st_mode,
+        source="resolved",
+        uid=status.st_uid,
+        gid=status.st_gid,
+        size=status.st_size,
+    )
+    # These need not be known, and which hook found the file is the plan's affair.
+    if record.binary:
+        binary = replace(binary, source=record.binary.source)
+        unknown: dict[str, Any] = {
+            name: None for name in ("uid", "gid", "size") if getattr(record.binary, name) is None
+        }
+        binary = replace(binary, **unknown)
+    return binary
+
+
+def _below(root: bytes, path: bytes) -> bytes:
+    """A path below a process's root directory, as that process sees it."""
+    if root == b"/":
+        return path
+    return b"/" if path == root else path.removeprefix(root) if path.startswith(root + b"/") else path
+
+
+def _cwd(root: bytes, path: bytes) -> bytes:
+    """A working directory as getcwd(2) tells it of one that is not below the root directory."""
+    below = _below(root, path)
+    return b"(unreachable)" + path if root != b"/" and below == path else below
+
+
+def _comm(attempt: Attempt) -> bytes:
+    """The caller's comm: past the point of no return it is the new program's (begin_new_exec)."""
+    if attempt.killed_by and attempt.exec.path_read:
+        return os.path.basename(attempt.exec.path_read)[:15]
+    return attempt.caller.comm
+
+
+def _without_saved(ids: tuple[int, ...]) -> tuple[int, ...]:
+    """Real, effective and file system id, of the four of /proc/PID/status."""
+    return ids[0], ids[1], ids[3]

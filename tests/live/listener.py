@@ -1,0 +1,123 @@
+"""The events of one source, kept, and a way to know that no more of them can be on their way."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections.abc import Callable
+from typing import Protocol
+
+from bpf.record import Event, ExecFailure, Loss
+from bpf.source import Counters, EventSource, Stage
+from tests.live.exec_child import PATIENCE
+
+_POLL = 0.2
+
+
+class LiveSource(EventSource, Protocol):
+    """What the kernel's source can do beyond ``EventSource``."""
+
+    def wait(self, seconds: float) -> None:
+        """Sleep until there is something to drain, at most that long."""
+
+
+class Listener:
+    """Drains a source and keeps all of it: other tests' and other programs' events come along."""
+
+    def __init__(self, source: LiveSource) -> None:
+        self.source = source
+        self.failures: list[ExecFailure] = []
+        self.losses: list[Loss] = []
+
+    @property
+    def plan(self) -> str | None:
+        """The hook plan of the source."""
+        return self.source.status().origin.plan
+
+    @property
+    def counters(self) -> Counters:
+        """The counters now."""
+        return self.source.status().counters
+
+    def start(self) -> None:
+        """Start the source, and return once its hooks are attached.
+
+        Raises:
+            RuntimeError: It failed; the message is the source's own.
+        """
+        self.source.start()
+        deadline = time.monotonic() + PATIENCE
+        while (status := self.source.status()).stage is not Stage.LIVE:
+            if status.stage is Stage.FAILED or time.monotonic() > deadline:
+                raise RuntimeError(f"{status.stage.value}: {status.detail}")
+            time.sleep(_POLL)
+
+    def take(self) -> None:
+        """Take what there is."""
+        for event in self.source.drain():
+            self._keep(event)
+
+    def until(self, condition: Callable[[], bool], what: str) -> None:
+        """Take events until the condition holds.
+
+        Raises:
+            TimeoutError: It never did.
+        """
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            self.take()
+            if condition():
+                return
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{what}: not within {PATIENCE:.0f} s; {self.source.status()}")
+            self.source.wait(_POLL)
+
+    def catch_up(self) -> None:
+        """Take every event of an exec that failed before this call.
+
+        An exec is made to fail, and its event waited for: those of the execs before it came before it.
+        """
+        path = f"/execwhy-caught-up/{uuid.uuid4()}"
+        fail_to_exec(path)
+        self.until(lambda: any(failure.path == path for failure in reversed(self.failures)), "catching up")
+
+    def records_of(self, pid: int, since: int) -> list[ExecFailure]:
+        """All records of the execs that a process has made, until now, since a time (CLOCK_REALTIME)."""
+        self.catch_up()
+        # Pids come round again; the clock may have been set by a fraction of a second meanwhile.
+        return [
+            failure
+            for failure in self.failures
+            if failure.pid == pid and failure.timestamp > since - 1_000_000_000
+        ]
+
+    def records_with(self, argument: str) -> list[ExecFailure]:
+        """All records until now that have this argument."""
+        self.catch_up()
+        return [failure for failure in self.failures if argument in failure.arguments]
+
+    def _keep(self, event: Event) -> None:
+        if isinstance(event, ExecFailure):
+            self.failures.append(event)
+        elif isinstance(event, Loss):
+            self.losses.append(event)
+
+
+def fail_to_exec(path: str, *arguments: str) -> None:
+    """Exec a path that does not exist, from a child of its own."""
+    try:
+        child = os.posix_spawn(path, [path or "no path", *arguments], {})
+    except FileNotFoundError:
+        return
+    os.waitpid(child, 0)
+    raise RuntimeError(f"{path} could be executed")
+
+
+def add_up(counters: Counters) -> bool:
+    """Nothing is missing between what was seen and what became of it."""
+    return (
+        counters.seen
+        == counters.recorded + counters.suppressed + counters.lost
+        == (counters.recorded + counters.suppressed + sum(counters.losses.values()))
+    )

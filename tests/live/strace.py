@@ -1,0 +1,159 @@
+"""strace as a second witness: what it saw of one exec."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from tests.live.exec_child import PATIENCE
+
+_CALL: Final = re.compile(r"(?:\d+\s+)?(execve|execveat)\((.*)\) += (?:-1 (E[A-Z0-9]+)|\?|0)")
+_LINES: Final = re.MULTILINE | re.DOTALL
+_STRING: Final = re.compile(r'"((?:\\x[0-9a-f]{2})*)"(\.\.\.)?')
+_OTHER: Final = re.compile(r"[^,\]]+")
+
+
+@dataclass(frozen=True)
+class Text:
+    """A string as strace shows it; ``cut`` where it went on."""
+
+    content: bytes
+    cut: bool = False
+
+
+Word = Text | None
+"""None: strace could not read it either."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One failed call, as strace shows it.
+
+    Attributes:
+        syscall: Its name.
+        path: The path.
+        argv: The strings that are shown; None for a pointer that leads nowhere, or NULL.
+        envp: The same.
+        error: Name of the errno.
+    """
+
+    syscall: str
+    path: Word
+    argv: tuple[Word, ...] | None
+    envp: tuple[Word, ...] | None
+    error: str
+
+
+class Witness:
+    """A strace that is attached to a process for as long as that lives."""
+
+    def __init__(self, output: str) -> None:
+        self._output = output
+        self._strace: subprocess.Popen[bytes] | None = None
+
+    def attach(self, pid: int) -> None:
+        """Attach to a process, and return once every thread of it is traced."""
+        asleep = {task: _switches(pid, task) for task in os.listdir(f"/proc/{pid}/task")}
+        options = ["-f", "-Z", "-xx", "-s", "4096", "-v", "-e", "trace=execve,execveat", "-e", "signal=none"]
+        self._strace = subprocess.Popen(
+            ["strace", "-qq", *options, "-o", self._output, "-p", str(pid)], stderr=subprocess.PIPE
+        )
+        deadline = time.monotonic() + PATIENCE
+        # To be traced, a sleeping thread is woken, stops, and falls asleep again: it gives up its
+        # processor twice. Before that its system calls are not seen, though it has a tracer.
+        while not all(_switches(pid, task) >= before + 2 for task, before in asleep.items()):
+            if time.monotonic() > deadline or self._strace.poll() is not None:
+                raise RuntimeError(f"strace did not attach to {pid}")
+            time.sleep(0.01)
+
+    def seen(self) -> list[Seen]:
+        """What it saw, once the process has ended."""
+        assert self._strace is not None
+        self._strace.communicate(timeout=PATIENCE)
+        with open(self._output) as file:
+            lines = file.read().splitlines()
+        return [_parse(match) for match in map(_CALL.match, lines) if match and match[3]]
+
+    def close(self) -> None:
+        """End strace, if the test failed before the process ended."""
+        if self._strace and self._strace.poll() is None:
+            self._strace.terminate()
+            self._strace.wait()
+
+
+@contextmanager
+def witness(output: str) -> Iterator[Witness]:
+    """A witness that writes to a file."""
+    one = Witness(output)
+    try:
+        yield one
+    finally:
+        one.close()
+
+
+def _switches(pid: int, task: str) -> int:
+    """How often a thread has given up its processor; waits for the thread to be asleep."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        with open(f"/proc/{pid}/task/{task}/status", "rb") as file:
+            status = file.read()
+        if match := re.search(rb"^State:\tS.*^voluntary_ctxt_switches:\t(\d+)$", status, _LINES):
+            return int(match[1])
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"thread {task} of {pid} does not fall asleep")
+        time.sleep(0.001)
+
+
+def _parse(call: re.Match[str]) -> Seen:
+    words = _Words(call[2])
+    if call[1] == "execveat":
+        words.one()
+    path, argv, envp = words.one(), words.one(), words.one()
+    assert not isinstance(path, tuple)
+    return Seen(call[1], path, _array(argv), _array(envp), call[3])
+
+
+def _array(words: Word | tuple[Word, ...]) -> tuple[Word, ...] | None:
+    return words if isinstance(words, tuple) else None
+
+
+class _Words:
+    """The arguments of a call, one after the other."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._at = 0
+
+    def one(self) -> Word | tuple[Word, ...]:
+        word: Word | tuple[Word, ...]
+        if self._text.startswith("[", self._at):
+            self._at += 1
+            elements = []
+            while not self._text.startswith("]", self._at):
+                elements.append(self._word())
+                self._pass(", ")
+            self._at += 1
+            word = tuple(elements)
+        else:
+            word = self._word()
+        self._pass(", ")
+        return word
+
+    def _word(self) -> Word:
+        if match := _STRING.match(self._text, self._at):
+            self._at = match.end()
+            return Text(bytes.fromhex(match[1].replace("\\x", "")), bool(match[2]))
+        match = _OTHER.match(self._text, self._at)
+        assert match, self._text[self._at :]
+        self._at = match.end()
+        return None
+
+    def _pass(self, text: str) -> None:
+        if self._text.startswith(text, self._at):
+            self._at += len(text)

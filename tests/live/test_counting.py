@@ -1,0 +1,121 @@
+"""Nothing is lost in silence: what was seen was recorded, suppressed by the filter, or counted as lost."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from bpf.reader import DEFAULT_ARGS_BYTES, DEFAULT_ENV_BYTES, KernelSource
+from bpf.source import Capture
+from tests.live.listener import Listener, add_up, fail_to_exec
+from tests.live.zoo import Zoo
+
+THREADS = 8
+TIMES = 250
+
+
+def storm(zoo: Zoo, path: str, marker: str) -> list[int]:
+    """Let many threads fail at once; returns their tids."""
+    command = [zoo / "storm", path, marker, str(THREADS), str(TIMES)]
+    return [int(tid) for tid in subprocess.run(command, check=True, capture_output=True).stdout.split()]
+
+
+def test_many_threads_at_once_are_recorded_each_exec_once(zoo: Zoo, listener: Listener) -> None:
+    lost = listener.counters.lost
+    marker = str(uuid.uuid4())
+    tids = storm(zoo, "/no/such/program", marker)
+    records = listener.records_with(marker)
+    assert listener.counters.lost == lost
+    execs = Counter(record.arguments for record in records)
+    assert execs == Counter(
+        (marker, f"{thread}-{time}") for thread in range(THREADS) for time in range(TIMES)
+    )
+    for record in records:
+        thread = int(str(record.arguments[1]).partition("-")[0])
+        assert record.tid == tids[thread]
+    assert len({record.pid for record in records}) == 1
+    assert len({record.task for record in records}) == THREADS
+    assert len({(record.task, record.tid) for record in records}) == THREADS
+
+
+def test_the_execs_of_one_thread_come_in_order(zoo: Zoo, listener: Listener) -> None:
+    marker = str(uuid.uuid4())
+    storm(zoo, "/no/such/program", marker)
+    last: dict[int, tuple[int, int]] = {}
+    for record in listener.records_with(marker):
+        this = record.timestamp, int(str(record.arguments[1]).partition("-")[2])
+        assert last.get(record.tid, (0, -1)) < this
+        last[record.tid] = this
+
+
+def test_the_counters_add_up_at_every_moment_of_a_storm(zoo: Zoo, listener: Listener) -> None:
+    command = [zoo / "storm", "/no/such/program", "counted", str(THREADS), str(TIMES * 4)]
+    before = listener.counters.seen
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        while process.poll() is None:
+            assert add_up(listener.counters)
+            listener.take()
+    listener.catch_up()
+    assert add_up(listener.counters)
+    assert listener.counters.seen >= before + THREADS * TIMES * 4
+
+
+def test_as_many_records_arrive_as_were_counted(zoo: Zoo, listener: Listener) -> None:
+    storm(zoo, "/no/such/program", "arrives")
+    listener.catch_up()
+
+    def all_arrived() -> bool:
+        # Other programs fail execs all the time: what counts is a moment in which none came in between.
+        before = listener.counters
+        listener.take()
+        return before == listener.counters and before.recorded == len(listener.failures)
+
+    listener.until(all_arrived, "all records")
+
+
+@pytest.fixture
+def one_cpu() -> Iterator[None]:
+    """Everything that the test does happens on one CPU, so that its events have one order."""
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(allowed)})
+    yield
+    os.sched_setaffinity(0, allowed)
+
+
+def test_what_does_not_fit_the_ring_is_counted_and_told_at_its_place_in_time(one_cpu: None) -> None:
+    here = f"/execwhy-{uuid.uuid4()}"
+    source = KernelSource(
+        plan=None,
+        max_args_bytes=DEFAULT_ARGS_BYTES,
+        max_env_bytes=DEFAULT_ENV_BYTES,
+        capture=Capture(path_prefixes=(here,)),
+        ring_bytes=4096,
+    )
+    listener = Listener(source)
+    try:
+        listener.start()
+        fail_to_exec(f"{here}/first")
+        for _ in range(7):
+            fail_to_exec(f"{here}/too-large", "x" * (DEFAULT_ARGS_BYTES - 100))
+        fail_to_exec(f"{here}/last")
+        listener.until(
+            lambda: any(failure.path == f"{here}/last" for failure in listener.failures), "the last record"
+        )
+        listener.until(lambda: sum(loss.count for loss in listener.losses) >= 7, "the losses")
+        counters = listener.counters
+        assert [failure.path for failure in listener.failures] == [f"{here}/first", f"{here}/last"]
+        assert (counters.recorded, counters.lost) == (2, 7)
+        assert add_up(counters)
+        assert sum(loss.count for loss in listener.losses) == 7
+        first, last = listener.failures
+        for loss in listener.losses:
+            assert first.timestamp <= loss.timestamp
+            assert loss.reason in counters.losses
+        assert listener.losses[0].timestamp <= last.timestamp
+    finally:
+        source.close()

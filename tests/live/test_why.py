@@ -1,0 +1,158 @@
+"""Every cause, made for real, is named rightly, and none is claimed that cannot be known any more."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from bpf.lookup import look_up
+from bpf.record import Diagnosis, ExecFailure
+from tests.live import circumstances
+from tests.live.exec_child import PATIENCE, Attempt, Exec, attempted
+from tests.live.listener import Listener
+from tests.live.why_cases import CAUSES, FORGOTTEN, Cause
+from tests.live.why_files import mount_silent_file_system, write_files
+from tests.live.zoo import Zoo, built_zoo
+from tui.why import diagnose
+
+CLOCK_TICK = 0.05
+"""Seconds after which a change of a file has another ctime: file systems take the last tick's time."""
+
+NO_PID = 2**22 + 1
+"""Above PID_MAX_LIMIT: no process has it."""
+
+
+@pytest.fixture(scope="module")
+def files() -> Iterator[Zoo]:
+    with built_zoo() as zoo:
+        write_files(zoo)
+        time.sleep(CLOCK_TICK)
+        yield zoo
+
+
+def prepare(cause: Cause, zoo: Zoo) -> Callable[[], Exec]:
+    def in_child() -> Exec:
+        cause.setup(zoo)
+        call = cause.call(zoo)
+        time.sleep(CLOCK_TICK)
+        return call
+
+    return in_child
+
+
+def the_record(attempt: Attempt, listener: Listener) -> ExecFailure:
+    records = listener.records_of(attempt.caller.pid, attempt.before)
+    assert len(records) == 1
+    return records[0]
+
+
+def is_said(cause: Cause, diagnosis: Diagnosis, zoo: Zoo) -> None:
+    assert diagnosis.code == cause.code, diagnosis
+    assert cause.says.format(zoo=zoo.directory) in diagnosis.summary
+    assert diagnosis.certain is cause.certain, diagnosis
+    assert 0 < len(diagnosis.brief) <= 150
+
+
+@pytest.mark.parametrize("cause", CAUSES, ids=[f"{cause.error}: {cause.name}" for cause in CAUSES])
+def test_the_cause_is_named_while_the_caller_lives(cause: Cause, files: Zoo, listener: Listener) -> None:
+    with attempted(prepare(cause, files)) as attempt:
+        assert attempt.error == (None if cause.killed else cause.error)
+        record = the_record(attempt, listener)
+        is_said(cause, diagnose(record), files)
+
+
+@pytest.mark.parametrize("cause", CAUSES, ids=[f"{cause.error}: {cause.name}" for cause in CAUSES])
+def test_the_cause_is_named_or_left_open_once_the_caller_is_gone(
+    cause: Cause, files: Zoo, listener: Listener
+) -> None:
+    with attempted(prepare(cause, files)) as attempt:
+        record = the_record(attempt, listener)
+    diagnosis = diagnose(record)
+    if cause.gone is None:
+        assert diagnosis.code == cause.code, diagnosis
+    else:
+        assert diagnosis.code == cause.gone, diagnosis
+        assert not diagnosis.certain
+
+
+def test_the_causes_are_many() -> None:
+    assert len({(cause.error, cause.name) for cause in CAUSES}) == len(CAUSES)
+    assert len({cause.code for cause in CAUSES}) >= 40
+
+
+def test_a_namespace_that_lives_on_in_another_process_is_seen_through_that(
+    files: Zoo, listener: Listener
+) -> None:
+    def in_child() -> Exec:
+        time.sleep(FORGOTTEN)
+        circumstances.mount_noexec(files / "directory")
+        if child := os.fork():
+            os.waitpid(child, 0)
+            os._exit(0)
+        time.sleep(CLOCK_TICK)
+        return Exec(files.path("directory/program"))
+
+    with attempted(in_child) as attempt:
+        record = the_record(attempt, listener)
+        # Its parent is in the same namespace and still there.
+        diagnosis = diagnose(dataclasses.replace(record, pid=NO_PID, tid=NO_PID))
+    assert diagnosis.code == "noexec-mount"
+    assert diagnosis.certain
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (os.unlink, "vanished-since"),
+        (lambda path: os.rename(f"{path}.new", path), "replaced-since"),
+        (lambda path: os.chmod(path, 0o755), "changed-since"),
+    ],
+    ids=["removed", "replaced", "made executable"],
+)
+def test_what_was_changed_right_after_the_exec_is_told_so(
+    change: Callable[[str], None], code: str, files: Zoo, listener: Listener
+) -> None:
+    path = files / "to-be-changed"
+    for name in (path, f"{path}.new"):
+        with open(name, "w") as file:
+            file.write("#!/bin/sh\n")
+        os.chmod(name, 0o644)
+
+    def in_child() -> Exec:
+        time.sleep(FORGOTTEN)
+        return Exec(os.fsencode(path))
+
+    with attempted(in_child) as attempt:
+        record = the_record(attempt, listener)
+        change(path)
+    diagnosis = diagnose(record)
+    assert diagnosis.code == code, diagnosis
+    assert not diagnosis.certain
+
+
+def test_a_file_system_that_never_answers_is_not_waited_for(files: Zoo, listener: Listener) -> None:
+    def in_child() -> Exec:
+        time.sleep(FORGOTTEN)
+        mount_silent_file_system(files / "directory")
+        return Exec(files.path("nothing"))
+
+    said: list[object] = []
+
+    def ask(record: ExecFailure) -> None:
+        said.append(look_up(record))
+        said.append(diagnose(record).code)
+
+    with attempted(in_child) as attempt:
+        record = the_record(attempt, listener)
+        for path in (files / "directory/program", files / "directory"):
+            asked = dataclasses.replace(record, path=path, return_value=-errno.EACCES)
+            thread = threading.Thread(target=ask, args=(asked,), daemon=True)
+            thread.start()
+            thread.join(PATIENCE)
+    assert said == [(None, None), "not-looked-at"] * 2

@@ -1,0 +1,432 @@
+"""Causes: how each is made, and what must be said of it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import platform
+import time
+from dataclasses import dataclass
+from typing import Final
+
+from tests.live import circumstances
+from tests.live.cases import HUGE, Call, Setup, as_user, named
+from tests.live.circumstances import GROUP, USER
+from tests.live.exec_child import (
+    AT_EMPTY_PATH,
+    AT_EXECVE_CHECK,
+    AT_SYMLINK_NOFOLLOW,
+    BAD,
+    Exec,
+)
+from tests.live.zoo import Zoo
+
+FORGOTTEN: Final = 1.0
+"""Seconds after which nothing is remembered that was looked up in a mount namespace of the same number."""
+_EXECVE: Final = {"x86_64": 59, "aarch64": 221}[platform.machine()]
+_STRING: Final = b"x" * 131_072
+
+
+@dataclass(frozen=True)
+class Cause:
+    """One cause.
+
+    Attributes:
+        name: What it is, for a reader.
+        error: Name of the errno that it gives.
+        code: The diagnosis's code.
+        says: What its summary must have in it; ``{zoo}`` stands for the directory.
+        call: Makes the exec's arguments, in the child.
+        setup: Runs in the child before that.
+        certain: It must be claimed for certain while the caller lives.
+        gone: The code when the caller is gone; None where it is the same.
+        killed: The exec kills the caller.
+    """
+
+    name: str
+    error: str
+    code: str
+    says: str
+    call: Call
+    setup: Setup = lambda zoo: None
+    certain: bool = True
+    gone: str | None = None
+    killed: bool = False
+
+
+def _member_of_group(zoo: Zoo) -> None:
+    os.setgroups([GROUP])
+    os.setresuid(USER, USER, USER)
+
+
+def _noexec(zoo: Zoo) -> None:
+    # The namespace may have the number of the one before: what was looked up in that must be forgotten.
+    time.sleep(FORGOTTEN)
+    circumstances.mount_noexec(zoo / "directory")
+
+
+def _noexec_without_x(zoo: Zoo) -> None:
+    _noexec(zoo)
+    os.chmod(zoo / "directory/program", 0o644)
+
+
+def _busy(zoo: Zoo) -> Exec:
+    os.open(zoo / "busy", os.O_WRONLY)
+    return Exec(zoo.path("busy"))
+
+
+def _in(name: str) -> Setup:
+    return lambda zoo: os.chdir(zoo / name)
+
+
+def _at(name: str, path: bytes, flags: int, open_flags: int = os.O_RDONLY) -> Call:
+    return lambda zoo: Exec(path, dirfd=os.open(zoo / name, open_flags), flags=flags)
+
+
+def _in_root(zoo: Zoo) -> None:
+    circumstances.change_root(zoo / "root", "/")
+
+
+ENOENT: Final = [
+    Cause("file", "ENOENT", "missing-file", "{zoo}/nothing", named("nothing")),
+    Cause(
+        "directory", "ENOENT", "missing-directory", '"{zoo}/none" does not exist', named("none/bin/program")
+    ),
+    Cause("dangling link", "ENOENT", "dangling-link", '"{zoo}/gone" does not exist', named("dangling")),
+    Cause(
+        "dangling link on the way",
+        "ENOENT",
+        "dangling-link",
+        '"/no" does not exist',
+        named("link-to-directory/program"),
+    ),
+    Cause(
+        "interpreter",
+        "ENOENT",
+        "missing-interpreter",
+        '"/no/such/interpreter" does not',
+        named("bad-interpreter"),
+    ),
+    Cause("CRLF", "ENOENT", "crlf-interpreter", "CR (a Windows line ending), so", named("crlf")),
+    Cause(
+        "ELF interpreter",
+        "ENOENT",
+        "missing-elf-interpreter",
+        'ELF interpreter "/no/such/ld.so"',
+        named("missing-loader"),
+    ),
+    Cause(
+        "interpreter that is a dangling link",
+        "ENOENT",
+        "missing-interpreter",
+        "through the link",
+        named("by-dangling-link"),
+    ),
+    Cause(
+        "relative interpreter", "ENOENT", "missing-interpreter", "is a relative path", named("by-relative")
+    ),
+    Cause(
+        "interpreter's interpreter",
+        "ENOENT",
+        "missing-interpreter",
+        '{zoo}/bad-interpreter" exists',
+        named("by-script"),
+    ),
+    Cause(
+        "close-on-exec script",
+        "ENOENT",
+        "close-on-exec-script",
+        "closes on exec",
+        _at("script", b"", AT_EMPTY_PATH, os.O_RDONLY | os.O_CLOEXEC),
+    ),
+    Cause(
+        "relative path",
+        "ENOENT",
+        "missing-in-working-directory",
+        'working directory "{zoo}/directory"',
+        lambda zoo: Exec(b"nothing"),
+        _in("directory"),
+    ),
+    Cause(
+        "removed working directory",
+        "ENOENT",
+        "working-directory-gone",
+        "does not exist any more",
+        lambda zoo: Exec(b"nothing"),
+        lambda zoo: circumstances.go_to_deleted_directory(zoo.directory),
+    ),
+    Cause("empty path", "ENOENT", "empty-path", "empty", lambda zoo: Exec(b"")),
+    Cause("name with CR", "ENOENT", "name-ends-in-cr", "ends in CR", named("program\r")),
+    Cause(
+        "below a descriptor",
+        "ENOENT",
+        "missing-file",
+        "{zoo}/directory/nothing",
+        _at("directory", b"nothing", 0),
+        gone="not-looked-at",
+    ),
+    Cause(
+        "in another root directory",
+        "ENOENT",
+        "missing-directory",
+        '"/bin" does not exist',
+        lambda zoo: Exec(b"/bin/sh"),
+        _in_root,
+    ),
+]
+
+EACCES: Final = [
+    Cause(
+        "no x bit, root",
+        "EACCES",
+        "no-execute-permission",
+        "root may not execute",
+        named("not-executable"),
+    ),
+    Cause(
+        "owner only", "EACCES", "no-execute-permission", f"uid {USER} may not", named("owner-only"), as_user
+    ),
+    Cause(
+        "not for the group",
+        "EACCES",
+        "no-execute-permission",
+        "rwx---r-x",
+        named("not-for-group"),
+        _member_of_group,
+    ),
+    Cause("ACL entry", "EACCES", "no-execute-permission", f"uid {USER} may not", named("acl"), as_user),
+    Cause("ACL mask", "EACCES", "no-execute-permission", f"uid {USER} may not", named("acl-mask"), as_user),
+    Cause("directory", "EACCES", "is-directory", "is a directory", named("directory")),
+    Cause("FIFO", "EACCES", "special-file", "is a FIFO", named("fifo")),
+    Cause("device", "EACCES", "special-file", "is a character device", named("device")),
+    Cause(
+        "noexec mount",
+        "EACCES",
+        "noexec-mount",
+        'lies on "{zoo}/directory", which is mounted noexec',
+        named("directory/program"),
+        _noexec,
+        gone="namespace-gone",
+    ),
+    Cause(
+        "noexec mount and no x bit",
+        "EACCES",
+        "several-causes",
+        "noexec",
+        named("directory/program"),
+        _noexec_without_x,
+        certain=False,
+        gone="namespace-gone",
+    ),
+    Cause(
+        "unsearchable directory",
+        "EACCES",
+        "unsearchable-directory",
+        'the directory "{zoo}/private"',
+        named("private/program"),
+        as_user,
+    ),
+    Cause(
+        "directory's ACL",
+        "EACCES",
+        "unsearchable-directory",
+        'the directory "{zoo}/acl-directory"',
+        named("acl-directory/program"),
+        as_user,
+    ),
+    Cause(
+        "interpreter without x bit",
+        "EACCES",
+        "interpreter-not-executable",
+        'the interpreter "{zoo}/not-executable"',
+        named("interpreter-not-executable"),
+    ),
+    Cause(
+        "interpreter is a directory",
+        "EACCES",
+        "interpreter-not-executable",
+        "is a directory",
+        named("by-directory"),
+    ),
+    Cause(
+        "interpreter on a noexec mount",
+        "EACCES",
+        "interpreter-on-noexec-mount",
+        "which is mounted noexec",
+        named("by-mounted"),
+        _noexec,
+        gone="namespace-gone",
+    ),
+    Cause(
+        "interpreter not within reach",
+        "EACCES",
+        "unsearchable-directory",
+        "on the way to the interpreter",
+        named("by-unsearchable"),
+        as_user,
+    ),
+    Cause(
+        "capable in its own user namespace only",
+        "EACCES",
+        "no-execute-permission",
+        f"uid {USER} may not",
+        named("owner-only"),
+        lambda zoo: circumstances.enter_user_namespace(),
+        gone="unexplained-denial",
+    ),
+    Cause(
+        "only a check",
+        "EACCES",
+        "no-execute-permission",
+        "root may not execute",
+        lambda zoo: Exec(zoo.path("not-executable"), flags=AT_EXECVE_CHECK),
+    ),
+]
+
+ENOEXEC: Final = [
+    Cause("text", "ENOEXEC", "no-shebang", "without a #! line", named("text")),
+    Cause("empty file", "ENOEXEC", "empty-file", "is empty", named("empty")),
+    Cause("byte order mark", "ENOEXEC", "bom-before-shebang", "UTF-8", named("bom")),
+    Cause("UTF-16", "ENOEXEC", "bom-before-shebang", "UTF-16, little endian", named("utf-16")),
+    Cause("blank", "ENOEXEC", "blank-before-shebang", "blanks before its #!", named("blank")),
+    Cause("empty line", "ENOEXEC", "blank-before-shebang", "an empty line before", named("empty-line")),
+    Cause("foreign machine", "ENOEXEC", "foreign-architecture", "built for s390x", named("foreign")),
+    Cause(
+        "#! alone", "ENOEXEC", "shebang-without-interpreter", "names no interpreter", named("no-interpreter")
+    ),
+    Cause("long #! line", "ENOEXEC", "shebang-too-long", "255 bytes", named("long")),
+    Cause("cut ELF header", "ENOEXEC", "truncated-elf", "has 40 bytes", named("cut-header")),
+    Cause("cut program headers", "ENOEXEC", "truncated-elf", "has 100 bytes", named("cut-program-headers")),
+    Cause("core dump", "ENOEXEC", "not-an-executable-elf", "a core dump", named("core")),
+    Cause("object file", "ENOEXEC", "not-an-executable-elf", "an object file", named("object")),
+    Cause("compressed", "ENOEXEC", "not-a-program", "gzip", named("compressed")),
+    Cause("Windows program", "ENOEXEC", "windows-program", "a Windows program", named("windows.exe")),
+    Cause("data", "ENOEXEC", "not-a-program", "no format", named("data")),
+    Cause("interpreter is a text", "ENOEXEC", "no-shebang", "{zoo}/text", named("by-text")),
+]
+
+OTHERS: Final = [
+    Cause("open for writing", "ETXTBSY", "open-for-writing", "open for writing", _busy),
+    Cause(
+        "argument",
+        "E2BIG",
+        "argument-too-long",
+        "Argument 1 has",
+        lambda zoo: Exec(zoo.path("dynamic"), argv=(b"argv0", _STRING)),
+    ),
+    Cause(
+        "variable",
+        "E2BIG",
+        "variable-too-long",
+        'Variable "LONG" has',
+        lambda zoo: Exec(zoo.path("dynamic"), envp=(b"SHORT=1", b"LONG=" + _STRING)),
+    ),
+    Cause(
+        "all arguments",
+        "E2BIG",
+        "arguments-too-big",
+        "argv and envp",
+        lambda zoo: Exec(zoo.path("dynamic"), argv=(b"argv0", *[HUGE] * 100)),
+        certain=False,
+    ),
+    Cause("link loop", "ELOOP", "link-loop", "leads back to itself", named("loop-a")),
+    Cause("chain of links", "ELOOP", "too-many-links", "more than 40", named("link-0")),
+    Cause("nested scripts", "ELOOP", "interpreters-nested-too-deep", "more than 5", named("recursion-0")),
+    Cause(
+        "link not to be followed",
+        "ELOOP",
+        "link-not-followed",
+        "AT_SYMLINK_NOFOLLOW",
+        lambda zoo: Exec(zoo.path("link"), flags=AT_SYMLINK_NOFOLLOW),
+    ),
+    Cause(
+        "file as directory", "ENOTDIR", "not-a-directory", '"{zoo}/text" is a regular', named("text/program")
+    ),
+    Cause("slash at the end", "ENOTDIR", "not-a-directory", "ends in a slash", named("succeeds/")),
+    Cause(
+        "file as the interpreter's directory",
+        "ENOTDIR",
+        "not-a-directory",
+        "of the interpreter",
+        named("by-file-as-directory"),
+    ),
+    Cause(
+        "below a file",
+        "ENOTDIR",
+        "descriptor-is-no-directory",
+        "is a regular file",
+        _at("text", b"program", 0),
+        gone="not-looked-at",
+    ),
+    Cause("long component", "ENAMETOOLONG", "name-too-long", "256 bytes", named("n" * 256)),
+    Cause("long path", "ENAMETOOLONG", "path-too-long", "4,095 bytes", lambda zoo: Exec(b"/p" * 2500)),
+    Cause("path pointer", "EFAULT", "bad-path-pointer", "path's address", lambda zoo: Exec(BAD)),
+    Cause(
+        "argument pointer",
+        "EFAULT",
+        "bad-argument-pointer",
+        "argument 1",
+        lambda zoo: Exec(zoo.path("succeeds"), argv=(b"good", BAD, b"good again")),
+    ),
+    Cause("descriptor", "EBADF", "bad-descriptor", "987", lambda zoo: Exec(b"program", dirfd=987, flags=0)),
+    Cause("flags", "EINVAL", "unknown-flags", "0x1", lambda zoo: Exec(b"/no/such/program", flags=1)),
+    Cause(
+        "ELF interpreter that is none", "ELIBBAD", "bad-elf-interpreter", "no ELF file", named("bad-loader")
+    ),
+    Cause("cut before PT_INTERP", "EIO", "truncated-elf", "headers point to", named("cut-interpreter")),
+    Cause(
+        "process limit",
+        "EAGAIN",
+        "process-limit",
+        f"uid {USER} has",
+        named("succeeds"),
+        lambda zoo: circumstances.exceed_process_limit(),
+    ),
+    Cause(
+        "file capability",
+        "EPERM",
+        "file-capabilities-not-granted",
+        "CAP_NET_RAW",
+        named("capable"),
+        lambda zoo: circumstances.lose_net_raw(),
+        gone="unexplained-denial",
+    ),
+    Cause(
+        "seccomp",
+        "EPERM",
+        "seccomp-filter",
+        "seccomp filter",
+        named("succeeds"),
+        lambda zoo: circumstances.deny_exec_by_seccomp(_EXECVE, errno.EPERM),
+        certain=False,
+        gone="unexplained-denial",
+    ),
+    Cause(
+        "pretended to be no system call",
+        "ENOSYS",
+        "no-such-system-call",
+        "seccomp",
+        named("succeeds"),
+        lambda zoo: circumstances.deny_exec_by_seccomp(_EXECVE, errno.ENOSYS),
+        certain=False,
+    ),
+    Cause(
+        "an error of no known cause",
+        "EUSERS",
+        "unexplained",
+        "nothing that was looked at",
+        named("succeeds"),
+        lambda zoo: circumstances.deny_exec_by_seccomp(_EXECVE, errno.EUSERS),
+        certain=False,
+    ),
+    Cause(
+        "after the point of no return",
+        "ENOMEM",
+        "killed-after-point-of-no-return",
+        "killed by SIGSEGV",
+        named("unmappable"),
+        killed=True,
+    ),
+]
+
+CAUSES: Final = [*ENOENT, *EACCES, *ENOEXEC, *OTHERS]

@@ -1,0 +1,113 @@
+"""Files that cannot be executed, each for a reason of its own, beside those of the zoo."""
+
+from __future__ import annotations
+
+import ctypes
+import gzip
+import os
+import struct
+from typing import Final
+
+from tests.live.circumstances import GROUP, USER
+from tests.live.exec_child import libc
+from tests.live.zoo import Zoo
+
+LINKS: Final = 41
+"""One more than the kernel follows (MAXSYMLINKS of include/linux/namei.h)."""
+
+_CLONE_NEWNS: Final = 0x20000
+_MS_PRIVATE_ALL: Final = 0x4000 | 1 << 18
+_ACL_VERSION: Final = 2
+_USER_OBJ, _USER, _GROUP_OBJ, _MASK, _OTHER = 0x01, 0x02, 0x04, 0x10, 0x20
+_NO_ID: Final = 0xFFFFFFFF
+
+
+def write_files(zoo: Zoo) -> None:
+    """Put them into the directory of the zoo."""
+
+    def write(name: str, content: str | bytes, mode: int = 0o755) -> str:
+        path = zoo / name
+        with open(path, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+        os.chmod(path, mode)
+        return path
+
+    with open(zoo / "succeeds", "rb") as file:
+        static = file.read()
+    with open(zoo / "dynamic", "rb") as file:
+        dynamic = file.read()
+
+    os.symlink("/no/such/directory", zoo / "link-to-directory")
+    os.symlink("/no/such/target", zoo / "dangling-interpreter")
+    write("by-dangling-link", f"#!{zoo / 'dangling-interpreter'}\n")
+    write("by-relative", "#!such-an-interpreter\n")
+    write("by-script", f"#!{zoo / 'bad-interpreter'}\n")
+    write("by-file-as-directory", f"#!{zoo / 'text'}/sh\n")
+    write("by-directory", f"#!{zoo / 'directory'}\n")
+    write("by-text", f"#!{zoo / 'text'}\n")
+    write("by-mounted", f"#!{zoo / 'directory'}/program\n")
+    write("by-unsearchable", f"#!{zoo / 'private'}/program\n")
+
+    os.chown(write("not-for-group", static, 0o705), 0, GROUP)
+    os.setxattr(write("acl", static), "system.posix_acl_access", acl(user=4, mask=7))
+    os.setxattr(write("acl-mask", static), "system.posix_acl_access", acl(user=5, mask=4))
+    os.mkdir(zoo / "acl-directory", 0o755)
+    os.setxattr(zoo / "acl-directory", "system.posix_acl_access", acl(user=4, mask=7))
+
+    write("bom", b"\xef\xbb\xbf#!/bin/sh\n")
+    write("utf-16", "#!/bin/sh\n".encode("utf-16"))
+    write("blank", " #!/bin/sh\n")
+    write("empty-line", "\n#!/bin/sh\n")
+    write("no-interpreter", "#! \t\n")
+    write("long", f"#!/{'n' * 300}\n")
+    write("cut-header", static[:40])
+    write("cut-program-headers", static[:100])
+    write("cut-interpreter", dynamic[: _program_headers_end(dynamic)])
+    write("core", _with_type(static, 4))
+    write("object", _with_type(static, 1))
+    write("compressed", gzip.compress(static[:1000]))
+    write("windows.exe", b"MZ\x90\0" + bytes(200))
+    write("data", bytes(range(256)))
+
+    for number in range(LINKS):
+        os.symlink(f"link-{number + 1}", zoo / f"link-{number}")
+    write(f"link-{LINKS}", static)
+    write("program\r", static)
+    os.rename(zoo / "program\r", zoo / "program")
+
+
+def acl(*, user: int, mask: int) -> bytes:
+    """A raw ACL that gives one user these permissions, and everyone else rx."""
+    entries = (
+        (_USER_OBJ, 7, _NO_ID),
+        (_USER, user, USER),
+        (_GROUP_OBJ, 5, _NO_ID),
+        (_MASK, mask, _NO_ID),
+        (_OTHER, 5, _NO_ID),
+    )
+    return struct.pack("<I", _ACL_VERSION) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+
+
+def mount_silent_file_system(directory: str) -> None:
+    """Mount a FUSE file system whose server never answers, in a mount namespace of its own."""
+    device = os.open("/dev/fuse", os.O_RDWR)
+    options = f"fd={device},rootmode=40000,user_id=0,group_id=0".encode()
+    for result in (
+        libc.unshare(_CLONE_NEWNS),
+        libc.mount(b"none", b"/", None, _MS_PRIVATE_ALL, None),
+        libc.mount(b"fuse", os.fsencode(directory), b"fuse", 0, options),
+    ):
+        if result:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+
+
+def _with_type(program: bytes, kind: int) -> bytes:
+    return program[:16] + struct.pack("<H", kind) + program[18:]
+
+
+def _program_headers_end(program: bytes) -> int:
+    (offset,) = struct.unpack_from("<Q", program, 32)
+    size, count = struct.unpack_from("<HH", program, 54)
+    end: int = offset + size * count
+    return end

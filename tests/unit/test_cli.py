@@ -1,0 +1,415 @@
+"""The command line says what it does, does what it says, and answers nonsense with one sentence."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import pwd
+import select
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from bpf.record import ExecFailure
+from bpf.source import Counters, Origin
+from tests.unit.records import failure
+from tui import cli
+from tui.arguments import UsageError, filter_text, parse
+from tui.model import snapshot
+from tui.model.query import parse as parse_query
+
+PROJECT = Path(__file__).parents[2]
+PATIENCE = 120.0
+NO_TERMINAL = {key: value for key, value in os.environ.items() if not key.startswith(("TEXTUAL", "NO_COLOR"))}
+
+
+def execwhy(*options: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """The command without a terminal."""
+    return subprocess.run(
+        [sys.executable, "-m", "tui.cli", *options],
+        cwd=PROJECT,
+        env={**NO_TERMINAL, **more},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        start_new_session=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+
+
+def imported(*options: str) -> set[str]:
+    """The modules that are loaded after the command ran with these options."""
+    script = (
+        "import sys\nfrom tui.cli import main\nstatus = main(sys.argv[1:])\n"
+        "print('\\n' + '\\n'.join(sys.modules), file=sys.stderr)\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", script, *options], cwd=PROJECT, capture_output=True, text=True, check=True
+    )
+    return set(run.stderr.split())
+
+
+def test_help_tells_every_option_with_examples() -> None:
+    run = execwhy("--help")
+    assert run.returncode == 0
+    for option in (
+        "--filter",
+        "--uid",
+        "--path",
+        "--capture",
+        "--plan",
+        "--check",
+        "--record",
+        "--duration",
+        "--count",
+        "--open",
+        "--history",
+        "--history-bytes",
+        "--max-args-bytes",
+        "--max-env-bytes",
+        "--show-secrets",
+        "--no-mouse",
+        "--version",
+        "--help",
+        "examples:",
+        "exit status:",
+    ):
+        assert option in run.stdout
+    assert all(len(line) <= 100 for line in run.stdout.splitlines())
+
+
+def test_the_examples_of_the_help_are_right() -> None:
+    examples = execwhy("--help").stdout.split("examples:")[1].split("exit status:")[0]
+    for line in examples.strip().splitlines():
+        words = shlex.split(line.split("   ")[0].split(" | ")[0])
+        options = parse(words[words.index("execwhy") + 1 :])
+        parse_query(filter_text(options))
+        if options.capture:
+            parse_query(options.capture).capture()
+
+
+def test_version_tells_the_version_that_is_installed() -> None:
+    from importlib.metadata import version
+
+    run = execwhy("--version")
+    assert (run.returncode, run.stdout) == (0, f"execwhy {version('execwhy')}\n")
+
+
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_what_needs_no_screen_imports_none(option: str) -> None:
+    modules = imported(option)
+    assert not {"textual", "rich", "bcc", "numpy", "bpf.reader", "bpf.probe", "tui.app"} & modules
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--nonsense"], "unrecognized arguments: --nonsense: see execwhy --help."),
+        (["nonsense"], "unrecognized arguments: nonsense"),
+        (["--fil", "x"], "unrecognized arguments: --fil"),
+        (["--uid"], "argument --uid: expected one argument"),
+        (["--uid", "no-such-user"], 'there is no user "no-such-user", give a name or a number'),
+        (["--uid", "4294967295"], 'there is no user "4294967295"'),
+        (["--uid", "\udcff"], r'there is no user "\xff"'),
+        (["--plan", "best"], "invalid choice: 'best'"),
+        (["--duration", "0", "--record", "-"], "no number of seconds above 0"),
+        (["--duration", "nan", "--record", "-"], "no number of seconds above 0"),
+        (["--count", "0", "--record", "-"], "no whole number above 0"),
+        (["--count", "-1", "--record", "-"], "argument --count"),
+        (["--history", "0"], "no whole number above 0"),
+        (["--history-bytes", "0"], "give more than 0 bytes"),
+        (["--history-bytes", "12X"], '"12X" is no size, give one such as 65536, 64K, 512M or 2G'),
+        (["--count", "3"], "--count needs --record: leave it out."),
+        (["--duration", "3"], "--duration needs --record: leave it out."),
+        (["--record", "-", "--open", "x"], "not allowed with argument"),
+        (["--check", "--open", "x"], "not allowed with argument"),
+        (["--check", "--uid", "0"], "--uid has no effect on --check"),
+        (["--record", "-", "--no-mouse"], "--no-mouse concerns the screen"),
+        (["--record", "-", "--history", "5"], "--history concerns the screen"),
+        (["--open", "x", "--plan", "fentry"], "--plan concerns the kernel"),
+        (["--open", "x", "--capture", "uid==0"], "--capture concerns the kernel"),
+        (["--record="], "--record is empty"),
+        (["--path="], "--path is empty"),
+        (["--filter", "uid=="], "--filter: "),
+        (["--filter", "(a"], "--filter: "),
+        (["--filter", "\x1b[2J ("], r"\x1b[2J"),
+    ],
+)
+def test_a_wrong_command_line_is_answered_with_one_sentence_and_status_2(
+    options: list[str], sentence: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(options) == 2
+    captured = capfd.readouterr()
+    assert captured.out == ""
+    assert sentence in captured.err
+    assert captured.err.startswith("execwhy: ") and captured.err.count("\n") == 1
+    assert captured.err[:-1].isprintable()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the kernel's side asks for root first")
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--capture", "comm:cron"], "--capture: "),
+        (["--capture", "uid=="], "--capture: "),
+        (["--max-args-bytes", "1G"], "--max-args-bytes is too large: give at most"),
+        (["--max-env-bytes", "1G"], "--max-env-bytes is too large: give at most"),
+    ],
+)
+def test_what_the_kernel_cannot_do_is_a_wrong_command_line_too(
+    options: list[str], sentence: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["--record", "-", *options]) == 2
+    assert sentence in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ([], ""),
+        (["--filter", "a or b"], "a or b"),
+        (["--uid", "0"], "uid==0"),
+        (["--uid", "root"], "uid==0"),
+        (["--path", "/opt/app"], "path:/opt/app**"),
+        (["--uid", "0", "--path", "/opt/", "--filter", "a or b"], "uid==0 path:/opt/** (a or b)"),
+    ],
+)
+def test_uid_path_and_filter_are_one_filter(options: list[str], expected: str) -> None:
+    assert filter_text(parse(options)) == expected
+    parse_query(expected)
+
+
+def test_a_user_is_known_by_name() -> None:
+    user = pwd.getpwall()[-1]
+    assert parse(["--uid", user.pw_name]).uid == user.pw_uid
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        "/opt/app",
+        "/opt/a b",
+        "/opt/[x]*?",
+        '/opt/"q"',
+        "/opt/\\",
+        "/opt/(",
+        "./x",
+        "/\udcff",
+        "/ö",
+        "-x",
+        "/a:b=c",
+    ],
+)
+def test_a_path_prefix_means_exactly_itself(prefix: str) -> None:
+    query = parse_query(filter_text(parse([f"--path={prefix}"])))
+
+    def matches(path: str) -> bool:
+        record: ExecFailure = failure(path=path)
+        return query.matches(record, 0)
+
+    assert matches(prefix)
+    assert matches(prefix + "/and/more")
+    assert not matches("/before" + prefix)
+    assert not matches(prefix[:-1])
+    assert not matches(prefix[:-1] + "~" + "/more")
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("4096", 4096),
+        ("64K", 65536),
+        ("64k", 65536),
+        ("64KiB", 65536),
+        ("512M", 512 << 20),
+        ("2G", 2 << 30),
+        ("0", 0),
+    ],
+)
+def test_sizes_have_units(text: str, size: int) -> None:
+    assert parse(["--max-args-bytes", text]).max_args_bytes == size
+
+
+def test_options_are_not_guessed_from_their_beginning() -> None:
+    with pytest.raises(UsageError):
+        parse(["--show"])
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root is allowed to")
+def test_without_root_one_sentence_says_what_to_do(capfd: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([]) == 1
+    assert "needs root: run sudo execwhy" in capfd.readouterr().err
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become someone else")
+@pytest.mark.parametrize("options", [[], ["--record", "-"]])
+def test_whoever_is_not_root_is_told_what_to_do(options: list[str]) -> None:
+    # Imported before, since someone else may not be able to read this directory.
+    script = (
+        "import os, sys\nfrom tui.cli import main\nimport tui.model.query, bpf.reader\n"
+        "os.setresuid(65534, 65534, 65534)\nsys.exit(main(sys.argv[1:]))\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", script, *options], cwd=PROJECT, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 1
+    assert run.stderr == (
+        "execwhy: watching execs needs root: run sudo execwhy, or open a recording with --open FILE.\n"
+    )
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the kernel's side asks for root first")
+def test_a_recording_never_replaces_a_file(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("old")
+    run = execwhy("--record", str(tmp_path / "a"))
+    assert (run.returncode, (tmp_path / "a").read_text()) == (1, "old")
+    assert run.stderr == f"execwhy: {tmp_path / 'a'} exists: choose another name, or remove it.\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--open", "/nonexistent/file"], "/nonexistent/file cannot be read (No such file or directory)"),
+        (["--open", "/"], "/ is a directory: give the name of a snapshot or a recording in it."),
+        (["--open", "/dev/null"], "the screen needs a terminal"),
+        (["--open", "-"], "the screen needs a terminal"),
+    ],
+)
+def test_what_cannot_be_shown_is_answered_with_one_sentence_and_status_1(
+    options: list[str], sentence: str
+) -> None:
+    run = execwhy(*options)
+    assert run.returncode == 1
+    assert sentence in run.stderr
+    assert run.stderr.startswith("execwhy: ") and run.stderr.count("\n") == 1
+
+
+def recording(path: Path) -> Path:
+    header = snapshot.Header(Origin("web-1", "6.1.0", 0, "tracepoint"), "", Counters(2, 2), 0)
+    events = [failure(path="/opt/app/first"), failure(path="/opt/app/second")]
+    snapshot.write(str(path), events, header, show_secrets=False)
+    return path
+
+
+class Terminal:
+    """The command in a pseudo-terminal."""
+
+    def __init__(
+        self, options: Sequence[str], standard_input: Path | None, environment: dict[str, str]
+    ) -> None:
+        script = [sys.executable, "-m", "tui.cli", *options]
+        pid, self._descriptor = pty.fork()
+        if pid == 0:
+            os.chdir(PROJECT)
+            if standard_input is not None:
+                os.dup2(os.open(standard_input, os.O_RDONLY), 0)
+            os.execve(script[0], script, {**NO_TERMINAL, "TERM": "xterm-256color", **environment})
+        self.pid = pid
+        self.output = b""
+
+    def wait_for(self, text: bytes) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while text not in self.output:
+            assert time.monotonic() < deadline, self.output[-2000:]
+            assert self._read(), self.output[-2000:]
+
+    def press(self, keys: bytes) -> None:
+        os.write(self._descriptor, keys)
+
+    def status(self) -> int:
+        while self._read():
+            pass
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+    def _read(self) -> bool:
+        select.select([self._descriptor], [], [], PATIENCE)
+        try:
+            data = os.read(self._descriptor, 65536)
+        except OSError:
+            # EIO: the other end was closed.
+            data = b""
+        self.output += data
+        return bool(data)
+
+
+@contextmanager
+def in_terminal(*options: str, standard_input: Path | None = None, **environment: str) -> Iterator[Terminal]:
+    terminal = Terminal(options, standard_input, environment)
+    try:
+        yield terminal
+    finally:
+        terminal.close()
+
+
+def test_a_recording_on_standard_input_is_shown_and_the_keys_come_from_the_terminal(tmp_path: Path) -> None:
+    with in_terminal("--open", "-", standard_input=recording(tmp_path / "a.jsonl")) as terminal:
+        terminal.wait_for(b"second")
+        terminal.press(b"q")
+        assert terminal.status() == 0
+
+
+def test_a_recording_is_shown_with_the_filter_of_the_command_line(tmp_path: Path) -> None:
+    path = recording(tmp_path / "a.jsonl")
+    with in_terminal("--open", str(path), "--path", "/opt/app/s") as terminal:
+        terminal.wait_for(b"second")
+        terminal.press(b"q")
+        assert terminal.status() == 0
+    assert b"/opt/app/first" not in terminal.output
+
+
+def test_the_terminal_as_the_data_is_refused() -> None:
+    with in_terminal("--open", "-") as terminal:
+        assert terminal.status() == 2
+    assert b"--open - reads standard input: give it a file" in terminal.output
+
+
+@pytest.mark.parametrize("term", ["dumb", ""])
+def test_a_dumb_terminal_is_refused(term: str, tmp_path: Path) -> None:
+    with in_terminal("--open", str(recording(tmp_path / "a")), TERM=term) as terminal:
+        assert terminal.status() == 1
+    assert b"cannot show a screen" in terminal.output
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has to distrust its environment")
+def test_the_environment_of_root_cannot_make_the_screen_import_code(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    path = recording(tmp_path / "a.jsonl")
+    with in_terminal("--open", str(path), TEXTUAL_DRIVER="no.such:Driver", TEXTUAL_LOG=str(log)) as terminal:
+        terminal.wait_for(b"second")
+        terminal.press(b"q")
+        assert terminal.status() == 0
+    assert not log.exists()
+
+
+def test_a_recording_is_opened_without_bcc_and_without_the_kernels_side(tmp_path: Path) -> None:
+    path = recording(tmp_path / "a.jsonl")
+    script = (
+        "import sys; sys.modules['bcc'] = None\n"
+        "import tui.terminal, json\n"
+        "def run(app, *, mouse):\n"
+        "    print(json.dumps([name for name in sys.modules if name.startswith('bpf.')]))\n"
+        "    return 0\n"
+        "tui.terminal.run = run\n"
+        "import tui.cli\n"
+        "tui.cli._require_terminal = lambda: None\n"
+        "sys.exit(tui.cli.main(sys.argv[1:]))\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", script, "--open", str(path)],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert not {"bpf.reader", "bpf.probe", "bpf.loader", "bpf.ring"} & set(json.loads(run.stdout))

@@ -1,0 +1,212 @@
+"""The bounded store of events."""
+
+from __future__ import annotations
+
+import tracemalloc
+from dataclasses import replace
+
+import pytest
+
+from bpf.record import Ancestor, Binary, Diagnosis, Event, ExecFailure, Loss, Search, Truncated
+from tui.model.history import History
+from tui.model.query import parse
+from tui.model.view import View
+
+FULL = ExecFailure(
+    timestamp=1_790_000_000_123_456_789,
+    path="/opt/\udcff\x1b[31m",
+    return_value=-2,
+    binary=Binary("/opt/x", 8 << 20 | 1, "8:1", 2**64 - 1, 1, 0o100644, "resolved", 0, None, 12),
+    interpreter_path="/bin/sh",
+    stdin_type=0o010000,
+    stdin_path="pipe:[1]",
+    kernel_invoked=True,
+    arguments=("a", None, "\ud800"),
+    environment=("A=1",),
+    truncated=Truncated(True, False, False, 400, None, (1,), ()),
+    arguments_source="kernel",
+    syscall="execveat",
+    compat=True,
+    dirfd=-100,
+    flags=0x1000,
+    check_only=True,
+    pid=1, tid=2, ppid=3, uid=4, euid=5, gid=6, egid=7, fsuid=8, fsgid=9,
+    groups=(10, 11),
+    capabilities=2**40,
+    comm="c",
+    parent_comm="p",
+    ancestors=(Ancestor(3, "p"), Ancestor(1, "init")),
+    cwd="/w", root="/r", tty="pts/3", cgroup="/s", unit="u.service", container_id="4f9c",
+    mount_ns=12, pid_ns=13, task=2**64 - 4096, started=14,
+    killed_by="SIGSEGV",
+    diagnosis=Diagnosis("code", "summary", ("e",), "advice", False, "brief"),
+    search=Search(1, "x", 2, "found", "/usr/bin/x"),
+)  # fmt: skip
+
+PLAIN = ExecFailure(timestamp=1, path=None, return_value=-13)
+
+
+def failures(count: int) -> list[ExecFailure]:
+    return [replace(PLAIN, timestamp=number, pid=number) for number in range(count)]
+
+
+def test_what_goes_in_comes_out() -> None:
+    history = History()
+    events: list[Event] = [FULL, PLAIN, Loss(5, 132, "ring buffer full"), FULL]
+    assert history.append(events) == range(0, 4)
+    assert [history[event_id] for event_id in range(4)] == events
+    assert type(history[0].compat) is bool if isinstance(history[0], ExecFailure) else False
+    assert (history.failures, history.losses, len(history)) == (3, 1, 4)
+
+
+def test_ids_grow_by_one_for_ever_and_the_oldest_events_go_first() -> None:
+    history = History(max_events=100)
+    given = [event_id for _ in range(50) for event_id in history.append(failures(7))]
+    assert given == list(range(350))
+    assert history.end_id == 350
+    assert history.first_id == history.evicted == 350 - len(history)
+    assert 90 <= len(history) <= 100
+    with pytest.raises(KeyError):
+        history[history.first_id - 1]
+    with pytest.raises(KeyError):
+        history[350]
+    with pytest.raises(KeyError):
+        history[-1]
+    assert history[history.first_id] == failures(7)[history.first_id % 7]
+
+
+def test_a_batch_beyond_the_bound_keeps_its_newest_events() -> None:
+    history = History(max_events=10)
+    assert history.append(failures(1000)) == range(0, 1000)
+    assert len(history) == 10
+    newest = history[999]
+    assert isinstance(newest, ExecFailure)
+    assert newest.pid == 999
+
+
+def test_a_history_of_one_event_holds_the_last_one() -> None:
+    history = History(max_events=1)
+    history.append(failures(3))
+    assert (len(history), history.first_id) == (1, 2)
+
+
+def test_the_byte_bound_holds_whatever_comes() -> None:
+    history = History(max_bytes=2_000_000)
+    for number in range(3000):
+        unlike = tuple(f"{number}-{index}" * 20 for index in range(20))
+        history.append([replace(PLAIN, timestamp=number, environment=unlike, path=f"/{number}")])
+        assert history.nbytes <= 2_000_000
+    assert history.evicted
+    assert len(history) > 100
+    history.append([replace(PLAIN, environment=("x" * 3_000_000,))])
+    assert history.nbytes <= 2_000_000
+    assert history.append([PLAIN]) == range(3001, 3002)
+    assert history[3001] == PLAIN
+
+
+def test_the_bytes_told_are_the_bytes_taken() -> None:
+    history = History(max_events=20_000)
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for number in range(8000):
+            unlike = tuple(f"VARIABLE_{index}={number}" for index in range(15))
+            history.append([replace(PLAIN, timestamp=number, path=f"/usr/bin/{number}", environment=unlike)])
+        taken = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert 0.8 * taken < history.nbytes < 1.5 * taken
+
+
+def test_environments_that_repeat_cost_next_to_nothing() -> None:
+    history = History()
+    environments = [tuple(f"NAME_{index}_{number}={'x' * 50}" for index in range(30)) for number in range(10)]
+    events = [
+        replace(PLAIN, timestamp=n, pid=n, environment=tuple(map(str, environments[n % 10])))
+        for n in range(50_000)
+    ]
+    history.append(events)
+    assert history.nbytes / 50_000 < 200
+
+
+def test_all_memory_comes_back_when_everything_has_been_evicted() -> None:
+    history = History(max_events=64)
+    for number in range(500):
+        history.append([replace(FULL, environment=(f"N={number}", "SAME=1"), path=f"/{number}", pid=number)])
+    level = history.nbytes
+    for number in range(500, 5000):
+        history.append([replace(FULL, environment=(f"N={number}", "SAME=1"), path=f"/{number}", pid=number)])
+    assert history.nbytes < level * 1.2
+
+
+def test_a_diagnosis_can_come_later() -> None:
+    history = History(max_events=1000)
+    history.append(failures(600))
+    found = Diagnosis("missing-file", "It is missing.")
+    for event_id in (0, 300, 599):
+        history.set_diagnosis(event_id, found)
+    expected = failures(600)
+    for event_id in (0, 300, 599):
+        assert history[event_id] == replace(expected[event_id], diagnosis=found)
+    assert history[1] == expected[1]
+
+
+def test_more_diagnoses_than_a_small_code_can_tell_apart() -> None:
+    history = History(max_events=100_000)
+    history.append(failures(9000))
+    for event_id in range(3000):
+        history.set_diagnosis(event_id, Diagnosis("code", f"The file {event_id} is missing."))
+    for event_id in range(0, 3000, 7):
+        event = history[event_id]
+        assert isinstance(event, ExecFailure)
+        assert event.diagnosis is not None
+        assert event.diagnosis.summary == f"The file {event_id} is missing."
+
+
+def test_a_diagnosis_for_an_evicted_event_is_dropped_and_one_for_a_loss_is_refused() -> None:
+    history = History(max_events=32)
+    history.append(failures(100))
+    history.set_diagnosis(0, Diagnosis("code", "summary"))
+    history.append([Loss(1, 2, "ring buffer full")])
+    with pytest.raises(ValueError, match="loss"):
+        history.set_diagnosis(100, Diagnosis("code", "summary"))
+    with pytest.raises(ValueError, match="yet"):
+        history.set_diagnosis(101, Diagnosis("code", "summary"))
+
+
+def test_diagnoses_count_towards_the_byte_bound() -> None:
+    history = History(max_bytes=1_000_000)
+    history.append(failures(2000))
+    for event_id in range(history.first_id, history.end_id):
+        history.set_diagnosis(event_id, Diagnosis("code", f"{event_id}" * 500))
+        assert history.nbytes <= 1_000_000
+
+
+def test_losses_leave_the_count_with_their_block() -> None:
+    history = History(max_events=50)
+    history.append([Loss(number, 1, "ring buffer full") for number in range(40)])
+    assert history.losses == 40
+    history.append(failures(60))
+    assert history.losses == 0
+    assert history.failures == len(history)
+
+
+def test_a_time_that_no_kernel_tells_is_refused_and_changes_nothing() -> None:
+    history = History()
+    history.append([PLAIN])
+    with pytest.raises(OverflowError):
+        history.append([replace(PLAIN, timestamp=2**80)])
+    assert history.append([FULL]) == range(1, 2)
+    assert history[1] == FULL
+
+
+def test_a_history_needs_room() -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        History(max_events=0)
+
+
+def test_an_empty_history_is_a_history() -> None:
+    history = History()
+    assert (len(history), history.first_id, history.end_id, history.evicted) == (0, 0, 0, 0)
+    assert history.append([]) == range(0, 0)
+    assert len(View(history, parse(""))) == 0

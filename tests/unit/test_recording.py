@@ -1,0 +1,359 @@
+"""A recording holds what came while it ran, and ends whole however it is ended."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bpf.record import Diagnosis, Event, ExecFailure, Loss
+from bpf.source import Capture, Counters, Origin, Stage, Status
+from tests.unit.records import failure
+from tui.model.safe_file import Existing, LiveFile, SnapshotError
+from tui.recording import (
+    Limits,
+    ReaderGone,
+    Recording,
+    Result,
+    StandardOutput,
+    ending_on_signals,
+    open_output,
+    summary,
+)
+
+ORIGIN = Origin("web-1", "6.1.0", 0, "tracepoint")
+PROJECT = Path(__file__).parents[2]
+
+
+class Script:
+    """A source that hands over these batches, one at a time, and then stays in this stage."""
+
+    def __init__(
+        self,
+        batches: Sequence[Sequence[Event]],
+        *,
+        starting: Sequence[Stage] = (),
+        stage: Stage = Stage.ENDED,
+        detail: str = "",
+        at_close: Sequence[Event] = (),
+        on_wait: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._batches = list(batches)
+        self._starting = list(starting)
+        self._stage = stage
+        self._detail = detail
+        self._at_close = list(at_close)
+        self._on_wait = on_wait
+        self._taken = 0
+        self.closed = False
+
+    def start(self) -> None:
+        pass
+
+    def wait(self, seconds: float) -> None:
+        assert 0 <= seconds <= 1
+        self._on_wait()
+
+    def drain(self) -> Sequence[Event]:
+        if self._batches:
+            batch: Sequence[Event] = self._batches.pop(0)
+        else:
+            batch, self._at_close = (self._at_close if self.closed else []), []
+        self._taken += len(batch)
+        return batch
+
+    def status(self) -> Status:
+        if self._starting:
+            return Status(self._starting.pop(0), "", Counters(), ORIGIN)
+        stage = Stage.LIVE if self._batches and not self.closed else self._stage
+        return Status(stage, self._detail, Counters(seen=self._taken, recorded=self._taken), ORIGIN)
+
+    def set_capture(self, capture: Capture | None) -> None:
+        raise ValueError("a script captures nothing")
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Kept:
+    """An output in memory that may be full."""
+
+    def __init__(self, room: int = 1 << 30, error: Exception | None = None) -> None:
+        self.data = b""
+        self.writes = 0
+        self.state = "open"
+        self._room = room
+        self._error = error
+
+    def write(self, data: bytes) -> None:
+        if self._error and len(self.data) + len(data) > self._room:
+            raise self._error
+        self.data += data
+        self.writes += 1
+
+    def close(self) -> None:
+        assert self.state == "open"
+        self.state = "closed"
+
+    def discard(self) -> None:
+        assert self.state == "open"
+        self.state = "discarded"
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.data.splitlines()]
+
+
+class Only:
+    """Selects the records of these paths."""
+
+    def __init__(self, *paths: str) -> None:
+        self._paths = paths
+
+    def matches(self, record: ExecFailure, now: int) -> bool:
+        return not self._paths or record.path in self._paths
+
+
+def why(record: ExecFailure) -> Diagnosis:
+    return Diagnosis("missing-file", f"{record.path} is not there")
+
+
+def recorder(source: Script, output: Kept, selection: Only | None = None, **options: Any) -> Recording:
+    return Recording(source, output, selection=selection or Only(), query="uid==33", diagnose=why, **options)
+
+
+def failures(*paths: str) -> list[Event]:
+    return [failure(path=path) for path in paths]
+
+
+def paths(output: Kept) -> list[str]:
+    return [line["path"] for line in output.lines if "path" in line]
+
+
+def test_a_recording_is_a_header_the_events_and_an_ending() -> None:
+    output = Kept()
+    source = Script([failures("/a", "/b"), [Loss(1, 5, "ring buffer full")], failures("/c")])
+    result = recorder(source, output).run()
+    header, a, _b, loss, c, ending = output.lines
+    assert (header["execwhy"], header["filter"], header["host"]) == (1, "uid==33", "web-1")
+    assert (a["path"], c["path"], loss["lost"]) == ("/a", "/c", 5)
+    assert ending["counters"] == {"seen": 4, "recorded": 4, "suppressed": 0, "lost": 0, "losses": {}}
+    assert result == Result(True, 3, Counters(seen=4, recorded=4))
+    assert (output.state, source.closed) == ("closed", True)
+
+
+def test_every_record_is_diagnosed_unless_it_is_already() -> None:
+    output = Kept()
+    known = failure(path="/b", diagnosis=Diagnosis("known", "known before"))
+    recorder(Script([[failure(path="/a"), known]]), output).run()
+    assert [line["diagnosis"]["code"] for line in output.lines if "path" in line] == ["missing-file", "known"]
+
+
+def test_only_what_the_filter_selects_is_written_and_diagnosed_and_every_loss() -> None:
+    output = Kept()
+    diagnosed: list[str | None] = []
+
+    def diagnose(record: ExecFailure) -> Diagnosis:
+        diagnosed.append(record.path)
+        return why(record)
+
+    source = Script([[*failures("/a", "/b", "/a"), Loss(1, 5, "ring buffer full")]])
+    recording = Recording(source, output, selection=Only("/b"), query="", diagnose=diagnose)
+    assert recording.run().written == 1
+    assert (paths(output), diagnosed) == (["/b"], ["/b"])
+    assert output.lines[-2]["lost"] == 5
+
+
+def test_secrets_are_masked_unless_they_are_asked_for() -> None:
+    for show, expected in ((False, False), (True, True)):
+        output = Kept()
+        source = Script([[failure(arguments=("x", "--password=hunter2"))]])
+        recorder(source, output, show_secrets=show).run()
+        assert (b"hunter2" in output.data) is expected
+
+
+def test_each_batch_is_in_the_file_before_the_next_one_is_waited_for() -> None:
+    output = Kept()
+    seen: list[int] = []
+    source = Script([failures("/a"), failures("/b")], on_wait=lambda: seen.append(output.writes))
+    recorder(source, output).run()
+    assert seen == [1, 2]
+
+
+def test_a_recording_ends_after_count_records_and_not_one_more() -> None:
+    output = Kept()
+    source = Script([failures("/a", "/b", "/c", "/d"), failures("/e")], at_close=failures("/f"))
+    assert recorder(source, output, limits=Limits(count=3)).run().written == 3
+    assert paths(output) == ["/a", "/b", "/c"]
+    assert "ended" in output.lines[-1]
+
+
+def test_what_the_filter_hides_does_not_count() -> None:
+    output = Kept()
+    source = Script([failures("/x", "/a", "/x"), failures("/a", "/a")])
+    recorder(source, output, Only("/a"), limits=Limits(count=2)).run()
+    assert paths(output) == ["/a", "/a"]
+
+
+def test_a_recording_ends_after_its_duration() -> None:
+    output = Kept()
+    recorder(Script([], stage=Stage.LIVE), output, limits=Limits(duration=0.05)).run()
+    assert ["execwhy" in output.lines[0], "ended" in output.lines[1]] == [True, True]
+
+
+def test_what_was_captured_before_the_end_is_written_too() -> None:
+    output = Kept()
+    source = Script([failures("/a")], stage=Stage.LIVE, at_close=failures("/late"))
+    recording = recorder(source, output)
+    source._on_wait = recording.stop
+    recording.run()
+    assert paths(output) == ["/a", "/late"]
+    assert "ended" in output.lines[-1]
+
+
+def test_a_long_batch_is_written_whole_while_nothing_more_is_captured() -> None:
+    output = Kept()
+    source = Script([failures(*map(str, range(1700)))], stage=Stage.LIVE)
+    recording = recorder(source, output)
+    source._on_wait = recording.stop
+    assert recording.run().written == 1700
+    assert output.writes > 3
+
+
+def test_the_header_waits_until_the_plan_is_known() -> None:
+    output = Kept()
+    source = Script([failures("/a")], starting=[Stage.STARTING, Stage.COMPILING, Stage.ATTACHING])
+    recorder(source, output).run()
+    assert output.lines[0]["plan"] == "tracepoint"
+
+
+def test_a_source_that_fails_to_start_leaves_no_file_and_says_why() -> None:
+    output = Kept()
+    source = Script([], stage=Stage.FAILED, detail="the kernel says no.")
+    result = recorder(source, output).run()
+    assert (result.began, result.problem, output.state, output.data) == (
+        False,
+        "the kernel says no.",
+        "discarded",
+        b"",
+    )
+
+
+def test_a_source_that_fails_later_leaves_a_whole_recording_and_says_why() -> None:
+    output = Kept()
+    source = Script([failures("/a")], stage=Stage.FAILED, detail="the reader stopped.")
+    result = recorder(source, output).run()
+    assert result.problem == "the reader stopped."
+    assert paths(output) == ["/a"]
+    assert "ended" in output.lines[-1]
+
+
+def test_stopping_before_the_hooks_are_attached_leaves_no_file() -> None:
+    output = Kept()
+    recording = recorder(Script([], stage=Stage.COMPILING), output)
+    recording.stop()
+    assert recording.run().began is False
+    assert output.state == "discarded"
+
+
+def test_a_reader_that_has_had_enough_is_no_problem() -> None:
+    output = Kept(room=2000, error=ReaderGone())
+    source = Script([failures("/a"), failures(*"b" * 50)], stage=Stage.LIVE)
+    result = recorder(source, output).run()
+    assert (result.problem, result.written, source.closed) == ("", 1, True)
+
+
+def test_a_full_disk_ends_the_recording_with_what_was_written_before() -> None:
+    output = Kept(room=2000, error=SnapshotError("there is no room."))
+    source = Script([failures("/a"), failures(*"b" * 50)], stage=Stage.LIVE)
+    result = recorder(source, output).run()
+    assert (result.problem, result.written) == ("there is no room.", 1)
+    assert paths(output) == ["/a"]
+    assert (output.state, source.closed) == ("closed", True)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_stops_and_the_handlers_come_back(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    stops: list[bool] = []
+    with ending_on_signals(lambda: stops.append(True)):
+        signal.raise_signal(number)
+        assert stops == [True]
+        assert signal.getsignal(number) is signal.SIG_DFL
+    assert signal.getsignal(number) is before
+
+
+def test_standard_output_that_is_closed_at_its_other_end_is_told_apart() -> None:
+    script = (
+        "import sys; sys.path.insert(0, '.')\n"
+        "from tui.recording import ReaderGone, StandardOutput\n"
+        "try:\n"
+        "    while True: StandardOutput().write(b'x' * 100_000)\n"
+        "except ReaderGone: sys.exit(7)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, cwd=PROJECT) as process:
+        assert process.stdout is not None
+        process.stdout.read(10)
+        process.stdout.close()
+        assert process.wait(60) == 7
+
+
+def test_standard_output_that_is_full_or_closed_gives_a_sentence() -> None:
+    script = (
+        "import sys, os; sys.path.insert(0, '.')\n"
+        "from tui.model.safe_file import SnapshotError\n"
+        "from tui.recording import StandardOutput\n"
+        "for _ in range(2):\n"
+        "    try: StandardOutput().write(b'x')\n"
+        "    except SnapshotError as error: print(error, file=sys.stderr)\n"
+        "    os.closerange(1, 2)\n"
+    )
+    with open("/dev/full", "wb") as full:
+        run = subprocess.run(
+            [sys.executable, "-c", script],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=PROJECT,
+            check=True,
+        )
+    first, second = run.stderr.splitlines()
+    assert first.startswith("standard output could not be written, there is no room for it")
+    assert second == "Standard output is closed: redirect it, or name a file."
+
+
+def test_the_output_is_a_new_file_or_standard_output(tmp_path: Path) -> None:
+    assert isinstance(open_output("-"), StandardOutput)
+    output = open_output(str(tmp_path / "a"))
+    assert isinstance(output, LiveFile)
+    output.close()
+    with pytest.raises(Existing):
+        open_output(str(tmp_path / "a"))
+
+
+def test_the_summary_tells_the_equation_and_names_each_loss() -> None:
+    counters = Counters(seen=1204, recorded=1000, suppressed=72, lost=132, losses={"ring buffer full": 132})
+    assert summary(Result(True, 38, counters), "/tmp/\x1b.jsonl") == (
+        "execwhy: 1,204 seen = 1,000 recorded + 72 suppressed + 132 lost (ring buffer full: 132); "
+        r"38 written to /tmp/\x1b.jsonl."
+    )
+    assert summary(Result(True, 0, Counters()), "-") == (
+        "execwhy: 0 seen = 0 recorded + 0 suppressed + 0 lost; 0 written to standard output."
+    )
+
+
+def test_a_broken_device_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> int:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "write", broken)
+    with pytest.raises(SnapshotError, match="Input/output error"):
+        StandardOutput().write(b"x")

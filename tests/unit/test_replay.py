@@ -1,0 +1,246 @@
+"""A file is a source of events like any other, and a damaged one gives what is left of it."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bpf.record import Event, Loss
+from bpf.source import Capture, Counters, EventSource, Origin, Stage, Status
+from tests.unit.records import failure
+from tui.model import replay
+from tui.model.replay import FileSource
+from tui.model.snapshot import Ending, Header, ending_line, event_line, header_line
+
+ORIGIN = Origin("web-1", "6.1.0", 1_795_500_000_000_000_000, "tracepoint")
+HEADER = header_line(Header(ORIGIN, "uid==33", Counters(), 1_795_557_012_000_000_000))
+EVENTS: list[Event] = [failure(path=f"/{number}") for number in range(3)]
+LINES = [event_line(event, show_secrets=False) for event in EVENTS]
+FINAL = Counters(seen=10, recorded=3, suppressed=5, lost=2, losses={"ring buffer full": 2})
+ENDING = ending_line(Ending(1_795_557_020_000_000_000, FINAL))
+PATIENCE = 60.0
+
+
+def drained(source: FileSource) -> tuple[list[Event], Status]:
+    """All events, and the state at the end."""
+    source.start()
+    events: list[Event] = []
+    deadline = time.monotonic() + PATIENCE
+    while source.status().stage is Stage.READING:
+        assert time.monotonic() < deadline
+        source.wait(1.0)
+        events += source.drain()
+    events += source.drain()
+    source.close()
+    return events, source.status()
+
+
+def opened(tmp_path: Path, *lines: str | bytes) -> tuple[list[Event], Status]:
+    path = tmp_path / "recording.jsonl"
+    path.write_bytes(b"".join(line if isinstance(line, bytes) else line.encode() for line in lines))
+    return drained(FileSource(str(path)))
+
+
+def test_a_whole_recording_gives_its_events_origin_and_last_counters(tmp_path: Path) -> None:
+    events, status = opened(tmp_path, HEADER, *LINES, ENDING)
+    assert events == EVENTS
+    assert status == Status(Stage.ENDED, str(tmp_path / "recording.jsonl"), FINAL, ORIGIN)
+
+
+def test_a_file_source_is_an_event_source(tmp_path: Path) -> None:
+    source: EventSource = FileSource(str(tmp_path / "x"))
+    assert source.status().stage is Stage.STARTING
+
+
+def test_the_filter_of_the_header_can_be_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "x").write_text(HEADER)
+    source = FileSource(str(tmp_path / "x"))
+    drained(source)
+    assert source.query == "uid==33"
+
+
+def test_a_snapshot_keeps_the_counters_of_its_header(tmp_path: Path) -> None:
+    header = header_line(Header(ORIGIN, "", FINAL, 0))
+    _, status = opened(tmp_path, header, LINES[0])
+    assert (status.stage, status.counters) == (Stage.ENDED, FINAL)
+
+
+def test_a_recording_without_its_ending_counts_what_is_there(tmp_path: Path) -> None:
+    loss = Loss(5, 7, "ring buffer full")
+    events, status = opened(tmp_path, HEADER, *LINES, event_line(loss, show_secrets=False))
+    assert events == [*EVENTS, loss]
+    assert status.counters == Counters(seen=10, recorded=3, lost=7, losses={"ring buffer full": 7})
+
+
+def test_a_torn_last_line_is_told_and_left_out(tmp_path: Path) -> None:
+    events, status = opened(tmp_path, HEADER, LINES[0], LINES[1][:100])
+    assert events == EVENTS[:1]
+    assert status.stage is Stage.ENDED
+    assert status.detail.endswith("was cut off: its last line is incomplete and left out.")
+
+
+def test_a_last_line_without_newline_is_read(tmp_path: Path) -> None:
+    events, status = opened(tmp_path, HEADER, LINES[0].rstrip("\n"))
+    assert events == EVENTS[:1]
+    assert status.detail == str(tmp_path / "recording.jsonl")
+
+
+def test_damaged_lines_are_left_out_and_the_first_is_named(tmp_path: Path) -> None:
+    wrong = LINES[1].replace('"pid":27420', '"pid":"many"')
+    events, status = opened(tmp_path, HEADER, LINES[0], wrong, b"\xff\n", LINES[2], ENDING)
+    assert events == [EVENTS[0], EVENTS[2]]
+    assert status.stage is Stage.ENDED
+    assert 'line 3: "pid" is not a whole number, and 1 more.' in status.detail
+
+
+def test_lines_that_went_through_grep_need_no_header(tmp_path: Path) -> None:
+    events, status = opened(tmp_path, *LINES)
+    assert events == EVENTS
+    assert status.stage is Stage.ENDED
+    assert status.counters == Counters(seen=3, recorded=3)
+
+
+def test_blank_lines_mean_nothing(tmp_path: Path) -> None:
+    events, status = opened(tmp_path, HEADER, "\n", LINES[0], "  \n")
+    assert events == EVENTS[:1]
+    assert status.detail == str(tmp_path / "recording.jsonl")
+
+
+def test_a_file_of_another_version_is_refused(tmp_path: Path) -> None:
+    events, status = opened(tmp_path, HEADER.replace('"execwhy":1', '"execwhy":2'), *LINES)
+    assert events == []
+    assert status.stage is Stage.FAILED
+    assert "update execwhy" in status.detail
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "it is empty"),
+        (b"hello\n", "line 1: it is no JSON"),
+        (bytes(range(256)) * 1000, "line 1: it is no JSON"),
+    ],
+)
+def test_a_file_of_something_else_is_refused_with_a_sentence(
+    content: bytes, reason: str, tmp_path: Path
+) -> None:
+    events, status = opened(tmp_path, content)
+    assert events == []
+    assert status.stage is Stage.FAILED
+    assert f"is no snapshot or recording of execwhy ({reason})." in status.detail
+
+
+def test_a_long_file_of_something_else_is_not_read_to_its_end(tmp_path: Path) -> None:
+    _, status = opened(tmp_path, b"no\n" * 1000, *LINES)
+    assert status.stage is Stage.FAILED
+
+
+def test_a_line_that_is_too_long_is_skipped_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replay, "MAX_LINE_BYTES", 10_000)
+    monkeypatch.setattr("tui.model.snapshot.MAX_LINE_BYTES", 10_000)
+    long_line = LINES[1].rstrip().rstrip("}") + " " * 35_000 + "}\n"
+    events, status = opened(tmp_path, HEADER, LINES[0], long_line, LINES[2])
+    assert events == [EVENTS[0], EVENTS[2]]
+    assert "line 3: it is longer than" in status.detail
+    assert "more" not in status.detail
+
+
+@pytest.mark.parametrize("name", ["missing", "", "a\0b", "."])
+def test_a_file_that_cannot_be_opened_gives_a_sentence(name: str, tmp_path: Path) -> None:
+    path = str(tmp_path / name) if name != "" else ""
+    events, status = drained(FileSource(path))
+    assert events == []
+    assert status.stage is Stage.FAILED
+    assert status.detail.endswith(".")
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    st.lists(st.binary(max_size=60) | st.sampled_from([HEADER, *LINES, ENDING]).map(str.encode), max_size=8)
+)
+def test_no_file_raises_and_every_good_line_is_kept(tmp_path: Path, parts: Sequence[bytes]) -> None:
+    lines = [part.rstrip(b"\n") for part in parts if part in (LINES[0].encode(), LINES[1].encode())]
+    events, status = opened(tmp_path, b"\n".join(part.rstrip(b"\n") for part in parts))
+    assert status.stage in (Stage.ENDED, Stage.FAILED)
+    assert status.detail
+    assert len(events) >= len(lines)
+    counters = status.counters
+    assert counters.seen == counters.recorded + counters.suppressed + counters.lost
+
+
+def test_standard_input_is_read_as_it_comes() -> None:
+    reading, writing = os.pipe()
+    source = FileSource("-", standard_input=reading)
+    source.start()
+    os.write(writing, HEADER.encode() + LINES[0].encode())
+    deadline = time.monotonic() + PATIENCE
+    events: list[Event] = []
+    while not events:
+        assert time.monotonic() < deadline
+        source.wait(1.0)
+        events += source.drain()
+    assert events == EVENTS[:1]
+    assert source.status() == Status(Stage.READING, "standard input", Counters(seen=1, recorded=1), ORIGIN)
+    os.close(writing)
+    while source.status().stage is Stage.READING:
+        assert time.monotonic() < deadline
+        source.wait(1.0)
+    assert source.status().stage is Stage.ENDED
+    source.close()
+
+
+def test_the_reader_waits_for_a_screen_that_is_slower(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replay, "_PENDING_BYTES", 10 * len(LINES[0]))
+    path = tmp_path / "many.jsonl"
+    path.write_text(HEADER + LINES[0] * 500)
+    source = FileSource(str(path))
+    source.start()
+    total = 0
+    deadline = time.monotonic() + PATIENCE
+    while total < 500:
+        assert time.monotonic() < deadline
+        source.wait(1.0)
+        batch = source.drain()
+        assert len(batch) <= 11
+        total += len(batch)
+    source.close()
+
+
+def test_closing_ends_a_reader_that_waits_for_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replay, "_PENDING_BYTES", 1)
+    path = tmp_path / "many.jsonl"
+    path.write_text(HEADER + LINES[0] * 500)
+    source = FileSource(str(path))
+    source.start()
+    source.wait(PATIENCE)
+    source.close()
+    source.close()
+    assert "execwhy-replay" not in [thread.name for thread in threading.enumerate()]
+
+
+def test_closing_does_not_wait_for_a_pipe_that_says_nothing() -> None:
+    reading, writing = os.pipe()
+    source = FileSource("-", standard_input=reading)
+    source.start()
+    source.close()
+    os.close(writing)
+
+
+def test_a_source_that_was_never_started_can_be_closed() -> None:
+    FileSource("/nonexistent").close()
+
+
+def test_a_capture_filter_cannot_be_applied_to_a_file(tmp_path: Path) -> None:
+    source = FileSource(str(tmp_path / "x"))
+    with pytest.raises(ValueError, match="use the filter"):
+        source.set_capture(Capture(uid_ranges=((0, 0),)))
+    source.set_capture(None)

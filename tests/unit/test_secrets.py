@@ -1,0 +1,231 @@
+"""What looks like a secret is masked, and what only sounds like one is not."""
+
+from __future__ import annotations
+
+import os
+import resource
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bpf.record import Diagnosis, ExecFailure
+from tests.unit.records import failure, records, words
+from tui.model.secrets import MASK, mask_arguments, mask_environment, mask_text, masked
+
+GITHUB = "ghp_" + "a1B2" * 9
+JWT = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9P"
+PRIVATE_KEY = "-----BEGIN RSA PRIVATE KEY-----\nMIIEow-Bz\n-----END RSA PRIVATE KEY-----"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "DB_PASSWORD",
+        "PGPASSWORD",
+        "MYSQL_PWD",
+        "SSHPASS",
+        "DB_PASS",
+        "RESTIC_PASSPHRASE",
+        "ROOT_PASSWD",
+        "CLIENT_SECRET",
+        "AWS_SECRET_ACCESS_KEY",
+        "GITHUB_TOKEN",
+        "npm_config__authToken",
+        "STRIPE_KEY",
+        "MY_APIKEY",
+        "API_KEY",
+        "GOOGLE_CREDENTIALS",
+        "TOKENIZERS_PARALLELISM",
+        "REDISCLI_AUTH",
+        "db.password",
+    ],
+)
+def test_a_variable_with_a_secret_name_is_masked(name: str) -> None:
+    assert mask_environment([f"{name}=hunter2 and more"]) == (f"{name}={MASK}",)
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        "PATH=/usr/bin:/opt/token:/bin",
+        "KEYBOARD=us",
+        "MONKEY=1",
+        "HOTKEYS=on",
+        "PWD=/srv",
+        "OLDPWD=/root",
+        "SSH_AUTH_SOCK=/tmp/agent",
+        "GIT_ASKPASS=/usr/bin/askpass",
+        "LS_COLORS=di=01;34:ln=01;36",
+        "COMPASS=north",
+        "DBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/0/bus,guid=0f",
+        "DISPLAY=:0",
+        "LANG=C.UTF-8",
+        "",
+        "=",
+        "x",
+        "HOMEPAGE=https://example.org:8080/a@b?page=1",
+        "MAIL=root@example.org",
+        "PASSAGE=here",
+        "TASK=risk-management-of-the-whole-disk-array",
+        "DEVICE=/dev/disk/by-id/wwn-0x5000c500a1b2c3d4",
+    ],
+)
+def test_a_variable_that_is_no_secret_stays(variable: str) -> None:
+    assert mask_environment([variable]) == (variable,)
+
+
+def test_an_empty_secret_is_a_fact_that_stays_visible() -> None:
+    assert mask_environment(["DB_PASSWORD=", "TOKEN="]) == ("DB_PASSWORD=", "TOKEN=")
+
+
+def test_an_unreadable_element_stays_unreadable() -> None:
+    assert mask_environment([None, "A=b"]) == (None, "A=b")
+    assert mask_arguments(["x", "--password", None, "y"]) == ("x", "--password", None, "y")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ("x --password=hunter2", f"x --password={MASK}"),
+        ("x --password hunter2 -v", f"x --password {MASK} -v"),
+        ("x -password hunter2", f"x -password {MASK}"),
+        ("x --api-key abc --dry-run", f"x --api-key {MASK} --dry-run"),
+        ("x --db.password=hunter2", f"x --db.password={MASK}"),
+        ("java -Dspring.datasource.password=hunter2", f"java -Dspring.datasource.password={MASK}"),
+        ("env FOO_KEY=1 PATH=/bin", f"env FOO_KEY={MASK} PATH=/bin"),
+        ("docker login --password-stdin registry", "docker login --password-stdin registry"),
+        ("gpg --passphrase-fd 3 --passphrase-file /x", "gpg --passphrase-fd 3 --passphrase-file /x"),
+        ("psql --no-password db", "psql --no-password db"),
+        ("x --password --verbose", "x --password --verbose"),
+        ("mysql -u root -phunter2 db", f"mysql -u root -p{MASK} db"),
+        ("/usr/bin/mysqldump -phunter2", f"/usr/bin/mysqldump -p{MASK}"),
+        ("mysql -p db", "mysql -p db"),
+        ("mkdir -p secret/dir", "mkdir -p secret/dir"),
+        ("ssh -p2222 host", "ssh -p2222 host"),
+        ("sshpass -p hunter2 ssh host", f"sshpass -p {MASK} ssh host"),
+        ("redis-cli -a hunter2 ping", f"redis-cli -a {MASK} ping"),
+        ("curl -u bob:hunter2 http://h/", f"curl -u bob:{MASK} http://h/"),
+        ("curl --user bob:hunter2 http://h/", f"curl --user bob:{MASK} http://h/"),
+        ("curl -u bob http://h/", "curl -u bob http://h/"),
+        ("openssl rsa -passin pass:hunter2", f"openssl rsa -passin pass:{MASK}"),
+        ("git clone https://bob:hunter2@h/r", f"git clone https://bob:{MASK}@h/r"),
+        ("git clone git@example.org:a/b", "git clone git@example.org:a/b"),
+        (f"git clone https://{GITHUB}@h/r", f"git clone https://{MASK}@h/r"),
+        ("tar --keep-old-files -xf a", "tar --keep-old-files -xf a"),
+    ],
+)
+def test_a_secret_in_the_arguments_is_masked(arguments: str, expected: str) -> None:
+    assert mask_arguments(arguments.split(" ")) == tuple(expected.split(" "))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("redis://:p%40ss@cache:6379/0", f"redis://:{MASK}@cache:6379/0"),
+        ("postgres://u:p@ss:w@db/x", f"postgres://u:{MASK}@db/x"),
+        ("https://h/x?access_token=abc&page=2", f"https://h/x?access_token={MASK}&page=2"),
+        ("Authorization: Bearer abc.def", f"Authorization: Bearer {MASK}"),
+        ("authorization: Basic dTpw", f"authorization: Basic {MASK}"),
+        ("X-Api-Key: abc", f"X-Api-Key: {MASK}"),
+        ("Cookie: session=abc; b=c", f"Cookie: {MASK}"),
+        ("export DB_PASSWORD='a b'; make", f"export DB_PASSWORD={MASK}; make"),
+        ("tool --token abc --flag", f"tool --token {MASK} --flag"),
+        ('{"password": "zz", "user": "u"}', f'{{"password": {MASK}, "user": "u"}}'),
+        (f"a {GITHUB} b", f"a {MASK} b"),
+        (f"-H{JWT}", f"-H{MASK}"),
+        ("github_pat_" + "11ABCDEFG0" * 3, MASK),
+        ("glpat-" + "x" * 20, MASK),
+        ("xoxb-123456789012-abcdef", MASK),
+        ("AKIAIOSFODNN7EXAMPLE", MASK),
+        ("ASIAIOSFODNN7EXAMPLE", MASK),
+        ("sk-proj-" + "a1" * 20, MASK),
+        ("AIza" + "b" * 35, MASK),
+        (f"key is {PRIVATE_KEY} here", f"key is {MASK} here"),
+        ("-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNz", MASK),
+        ("-----BEGIN CERTIFICATE-----\nMIIB", "-----BEGIN CERTIFICATE-----\nMIIB"),
+        ("interpreter /usr/bin/pyhton3 is missing", "interpreter /usr/bin/pyhton3 is missing"),
+    ],
+)
+def test_a_secret_within_a_text_is_masked(text: str, expected: str) -> None:
+    assert mask_text(text) == expected
+
+
+def test_a_record_is_masked_in_all_that_quotes_its_strings() -> None:
+    record = failure(
+        path=f"/srv/{GITHUB}/run",
+        arguments=("run", "--password", "hunter2"),
+        environment=("DB_PASSWORD=hunter2", "HOME=/root"),
+        diagnosis=Diagnosis(
+            "too-big", "argv[2] is too long", ("it is --password=hunter2",), "drop --password=hunter2"
+        ),
+    )
+    shown = masked(record)
+    assert "hunter2" not in repr(shown)
+    assert GITHUB not in repr(shown)
+    assert shown.environment == (f"DB_PASSWORD={MASK}", "HOME=/root")
+    assert (shown.pid, shown.timestamp, shown.return_value) == (
+        record.pid,
+        record.timestamp,
+        record.return_value,
+    )
+
+
+@given(records)
+def test_masking_keeps_the_number_of_elements_and_which_are_unreadable(record: ExecFailure) -> None:
+    shown = masked(record)
+    for before, after in ((record.arguments, shown.arguments), (record.environment, shown.environment)):
+        assert [element is None for element in before] == [element is None for element in after]
+
+
+@given(words)
+def test_masking_twice_masks_no_more(elements: tuple[str | None, ...]) -> None:
+    once = mask_environment(elements)
+    assert mask_environment(once) == once
+
+
+@given(st.text(alphabet="abcXYZ019!$%", min_size=1), st.text(alphabet="abc-_", max_size=5))
+def test_no_part_of_a_password_option_survives(secret: str, prefix: str) -> None:
+    shown = mask_arguments(["x", f"--{prefix}password={secret}"])
+    assert shown == ("x", f"--{prefix}password={MASK}")
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "a",
+        "-",
+        "--",
+        "token",
+        "token='",
+        "://",
+        "://a:",
+        "://a:b@",
+        "eyJ-",
+        "eyJ.",
+        "SG.",
+        "sk-",
+        "_key",
+        "password ",
+        "password: ",
+        "authorization: ",
+        "bearer ",
+        "cookie",
+        "-----BEGIN PRIVATE KEY-----",
+        "-----BEGIN ",
+        " ",
+        "\n",
+        "=",
+    ],
+)
+def test_no_text_takes_more_than_linear_time(piece: str) -> None:
+    def cpu() -> float:
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        return usage.ru_utime + usage.ru_stime
+
+    text = "--token" + piece * (131_072 // len(piece))
+    began = cpu()
+    mask_text(text)
+    mask_arguments(["mysql", text, text])
+    # Quadratic would be minutes: 128 KiB is the kernel's MAX_ARG_STRLEN.
+    assert cpu() - began < 20, os.getloadavg()

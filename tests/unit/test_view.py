@@ -1,0 +1,204 @@
+"""The rows that a filter selects, while events come, are evicted, get a diagnosis and grow old."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from bpf.record import Diagnosis, Event, ExecFailure, Loss
+from tui.model.history import History
+from tui.model.query import parse
+from tui.model.view import View
+
+SECOND = 10**9
+PLAIN = ExecFailure(timestamp=0, path="/bin/x", return_value=-2)
+
+
+def failures(count: int, first_pid: int = 0) -> list[ExecFailure]:
+    return [replace(PLAIN, timestamp=pid, pid=pid) for pid in range(first_pid, first_pid + count)]
+
+
+def finish(view: View) -> None:
+    while not view.complete:
+        view.advance(0)
+
+
+def test_a_new_filter_shows_the_newest_events_first() -> None:
+    history = History(max_events=3200)
+    history.append(failures(3000))
+    view = View(history, parse("pid>=10"))
+    assert not view.complete
+    first_rows = list(view)
+    assert first_rows
+    assert first_rows[-1] == 2999
+    assert 0 < view.progress < 1
+    view.advance(0)
+    assert list(view)[-len(first_rows) :] == first_rows
+    assert len(view) > len(first_rows)
+    finish(view)
+    assert list(view) == list(range(10, 3000))
+    assert view.progress == 1
+
+
+def test_rows_and_ids_find_each_other() -> None:
+    history = History(max_events=3200)
+    history.append(failures(1000))
+    view = View(history, parse("pid>=100 not pid:200..299"))
+    finish(view)
+    for row in range(len(view)):
+        assert view.row_of(view[row]) == row
+    assert view[view.row_of(250)] == 199, "the nearest one before it"
+    assert view.row_of(5) == 0
+    assert view.row_of(10**9) == len(view) - 1
+    with pytest.raises(IndexError):
+        view[len(view)]
+    with pytest.raises(IndexError):
+        view[-1]
+
+
+def test_what_comes_is_taken_in_by_refresh_alone() -> None:
+    history = History()
+    view = View(history, parse("pid:5..14"))
+    assert view.complete
+    history.append(failures(10))
+    assert len(view) == 0
+    assert view.refresh()
+    assert list(view) == [5, 6, 7, 8, 9]
+    history.append(failures(10, first_pid=10))
+    assert view.refresh()
+    assert list(view) == list(range(5, 15))
+    history.append(failures(10, first_pid=20))
+    assert not view.refresh()
+    assert view.complete
+
+
+def test_losses_are_always_shown_and_not_counted_as_failures() -> None:
+    history = History()
+    history.append([PLAIN, Loss(1, 132, "ring buffer full"), PLAIN, Loss(2, 1, "ring buffer full")])
+    view = View(history, parse("nginx"))
+    assert list(view) == [1, 3]
+    assert view.failures == 0
+    view.query = parse("/bin/x")
+    assert list(view) == [0, 1, 2, 3]
+    assert view.failures == 2
+
+
+def test_evicted_events_leave_the_view() -> None:
+    history = History(max_events=320)
+    history.append(failures(300))
+    view = View(history, parse(""))
+    finish(view)
+    history.append(failures(10_000, first_pid=300))
+    assert view.refresh()
+    finish(view)
+    assert list(view) == list(range(history.first_id, history.end_id))
+
+
+def test_a_diagnosis_that_comes_later_brings_its_row() -> None:
+    history = History(max_events=640)
+    history.append(failures(600))
+    view = View(history, parse("why:missing"))
+    finish(view)
+    assert len(view) == 0
+    for event_id in (3, 333, 599):
+        history.set_diagnosis(event_id, Diagnosis("missing-file", "It is missing."))
+    assert view.refresh()
+    assert list(view) == [3, 333, 599]
+    assert not view.refresh()
+
+
+def test_rows_go_as_they_grow_too_old_and_come_as_they_grow_old_enough() -> None:
+    now = 1000 * SECOND
+    history = History()
+    history.append([replace(PLAIN, timestamp=(990 + number) * SECOND) for number in range(10)])
+    young = View(history, parse("age<5s"), clock=lambda: now)
+    old = View(history, parse("age>=5s"), clock=lambda: now)
+    assert list(young) == [6, 7, 8, 9]
+    for now in (1001 * SECOND, 1002 * SECOND, 1010 * SECOND):
+        assert young.refresh()
+        expected = [n for n in range(10) if now - (990 + n) * SECOND < 5 * SECOND]
+        assert list(young) == expected
+        old.refresh()
+        assert list(old) == [n for n in range(10) if n not in expected]
+    now = 1000 * SECOND
+    assert young.refresh()
+    assert list(young) == [6, 7, 8, 9], "the clock was set back"
+
+
+class ViewsAgree(RuleBasedStateMachine):
+    """A view that was kept up to date has the rows that a new one finds."""
+
+    queries = st.sampled_from(
+        ["", "pid:3..40", "why:missing", "not why:missing pid>5", "age<20s", "age>10s or pid=1"]
+    )
+
+    @initialize(max_events=st.sampled_from([1, 20, 100, 1000]), text=queries)
+    def begin(self, max_events: int, text: str) -> None:
+        self.now = 100 * SECOND
+        self.history = History(max_events=max_events)
+        self.view = View(self.history, parse(text), clock=lambda: self.now)
+
+    @rule(count=st.integers(1, 60), lost=st.booleans())
+    def append(self, count: int, lost: bool) -> None:
+        events: list[Event] = [
+            replace(PLAIN, timestamp=self.now - n % 7 * SECOND, pid=n % 50) for n in range(count)
+        ]
+        if lost:
+            events.append(Loss(self.now, 3, "ring buffer full"))
+        self.history.append(events)
+
+    @rule(place=st.floats(0, 1, exclude_max=True), missing=st.booleans())
+    def diagnose(self, place: float, missing: bool) -> None:
+        event_id = self.history.first_id + int(place * len(self.history))
+        if event_id < self.history.end_id and isinstance(self.history[event_id], ExecFailure):
+            code = "missing-file" if missing else "permission"
+            self.history.set_diagnosis(event_id, Diagnosis(code, "Said so."))
+
+    @rule(seconds=st.integers(0, 15))
+    def wait(self, seconds: int) -> None:
+        self.now += seconds * SECOND
+
+    @rule(text=queries)
+    def filter(self, text: str) -> None:
+        self.view.query = parse(text)
+
+    @rule()
+    def advance(self) -> None:
+        self.view.advance(0)
+
+    @rule()
+    def refresh(self) -> None:
+        before = list(self.view)
+        changed = self.view.refresh()
+        assert changed or list(self.view) == before
+        finish(self.view)
+        query = self.view.query
+        events = [
+            (event_id, self.history[event_id])
+            for event_id in range(self.history.first_id, self.history.end_id)
+        ]
+        expected = [
+            event_id
+            for event_id, event in events
+            if isinstance(event, Loss) or query.matches(event, self.now)
+        ]
+        assert list(self.view) == expected
+        assert self.view.failures == sum(
+            isinstance(self.history[event_id], ExecFailure) for event_id in expected
+        )
+
+    @invariant()
+    def rows_are_in_order_and_counted(self) -> None:
+        rows = list(self.view)
+        assert rows == sorted(set(rows))
+        assert len(self.view) == len(rows)
+        assert [self.view[row] for row in range(len(rows))] == rows
+        assert 0 <= self.view.progress <= 1
+
+
+ViewsAgree.TestCase.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+test_a_view_kept_up_to_date_has_the_rows_of_a_new_one = ViewsAgree.TestCase

@@ -1,0 +1,83 @@
+"""Execs that really fail, in a child that is gone afterwards, and the record that the kernel would give."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pickle
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bpf.lookup import look_up
+from bpf.record import ExecFailure
+from bpf.vantage import own_mount_ns
+
+CLOCK_TICK = 0.03
+"""Seconds after which a change of a file has another ctime: file systems take the last tick's time."""
+
+
+def failed_exec(
+    path: str | os.PathLike[str],
+    arguments: Sequence[str] = ("program",),
+    environment: Mapping[str, str] | None = None,
+    *,
+    cwd: str | os.PathLike[str] = "/",
+) -> ExecFailure:
+    """Make an exec fail, a moment after whatever was done before, and return its record.
+
+    Raises:
+        AssertionError: The exec did not fail.
+    """
+    time.sleep(CLOCK_TICK)
+    path, environment = os.fspath(path), dict(environment or {"PATH": "/usr/bin:/bin"})
+    ours, theirs = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.chdir(cwd)
+            os.execve(path, list(arguments), environment)
+        except OSError as error:
+            os.write(theirs, pickle.dumps((error.errno, time.time_ns())))
+        finally:
+            os._exit(0)
+    os.close(theirs)
+    answer = os.read(ours, 4096)
+    os.close(ours)
+    os.waitpid(child, 0)
+    assert answer, f"{path} could be executed"
+    number, timestamp = pickle.loads(answer)
+    record = ExecFailure(
+        timestamp=timestamp,
+        path=path,
+        return_value=-number,
+        pid=child,
+        tid=child,
+        ppid=os.getpid(),
+        arguments=tuple(arguments),
+        environment=tuple(f"{name}={value}" for name, value in environment.items()),
+        cwd=os.fspath(cwd),
+        **ours_now(),
+    )
+    binary, interpreter = look_up(record)
+    return dataclasses.replace(record, binary=binary, interpreter_path=interpreter)
+
+
+def a_failure(path: str | None, error: int, **facts: Any) -> ExecFailure:
+    """A record of a failure that cannot be made here, by its facts."""
+    known: dict[str, Any] = {"timestamp": time.time_ns(), "cwd": "/", **ours_now(), **facts}
+    return ExecFailure(path=path, return_value=-error, **known)
+
+
+def ours_now() -> dict[str, Any]:
+    """This process's own credentials and namespace, as a record has them."""
+    with open("/proc/self/status") as file:
+        values = dict(line.split(":", 1) for line in file if ":" in line)
+    return {
+        "uid": os.getuid(),
+        "fsuid": os.geteuid(),
+        "fsgid": os.getegid(),
+        "groups": tuple(os.getgroups()),
+        "capabilities": int(values["CapEff"], 16),
+        "mount_ns": own_mount_ns(),
+    }

@@ -1,0 +1,108 @@
+"""E2BIG and its kin: what was too much, and only as far as that was read."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from bpf.record import Truncated
+from tests.unit.why.failing import a_failure, failed_exec
+from tui.why import diagnose
+from tui.why.limits import MAX_ARG_STRLEN
+
+
+def too_big(**facts: object) -> tuple[str, bool, str]:
+    diagnosis = diagnose(a_failure("/bin/true", errno.E2BIG, **facts))
+    return diagnosis.code, diagnosis.certain, diagnosis.summary
+
+
+def test_one_string_too_long_is_named() -> None:
+    record = failed_exec("/bin/true", ["true", "x" * MAX_ARG_STRLEN, "short"])
+    assert record.error == "E2BIG"
+    diagnosis = diagnose(record)
+    assert (diagnosis.code, diagnosis.certain) == ("argument-too-long", True)
+    assert diagnosis.brief == "argument 1 is too long"
+
+
+def test_a_variable_too_long_is_named_without_its_value() -> None:
+    record = failed_exec("/bin/true", ["true"], {"SECRET": "s3cr3t" * MAX_ARG_STRLEN})
+    diagnosis = diagnose(record)
+    assert diagnosis.code == "variable-too-long"
+    assert '"SECRET"' in diagnosis.summary
+    assert "s3cr3t" not in str(diagnosis)
+
+
+def test_a_string_of_which_only_the_beginning_was_read_is_named_if_it_is_the_only_one() -> None:
+    truncated = Truncated(arguments=True, argc=2, envc=1, argument_indexes=(1,))
+    caller = {"pid": os.getpid(), "tid": os.getpid()}
+    facts = {"arguments": ("true", "x" * 4095), "environment": ("A=1",), "truncated": truncated, **caller}
+    assert too_big(**facts)[:2] == ("argument-too-long", True)
+
+
+def test_two_strings_of_which_only_the_beginning_was_read_are_not_told_apart() -> None:
+    truncated = Truncated(arguments=True, argc=3, envc=0, argument_indexes=(1, 2))
+    facts = {"arguments": ("true", "x" * 4095, "y" * 4095), "truncated": truncated}
+    assert too_big(**facts)[:2] == ("arguments-too-big", False)
+
+
+def test_strings_that_were_not_read_at_all_leave_it_open() -> None:
+    truncated = Truncated(arguments=True, argc=400, envc=0)
+    assert too_big(arguments=("true",) * 41, truncated=truncated)[:2] == ("arguments-too-big", False)
+
+
+def test_more_than_a_quarter_of_the_callers_stack_is_too_big() -> None:
+    # This process is the caller here, so that its limit can be read.
+    arguments = tuple("x" * 100_000 for _ in range(70))
+    code, certain, summary = too_big(
+        pid=os.getpid(), tid=os.getpid(), arguments=arguments, truncated=Truncated(argc=70, envc=0)
+    )
+    assert (code, certain) == ("arguments-too-big", True)
+    assert "7,00" in summary
+
+
+def test_the_process_limit_is_told_with_the_count() -> None:
+    diagnosis = diagnose(a_failure("/bin/true", errno.EAGAIN, pid=os.getpid(), tid=os.getpid()))
+    assert diagnosis.code == "process-limit"
+    assert "RLIMIT_NPROC" in diagnosis.summary
+    assert not diagnosis.certain
+
+
+def test_a_bad_pointer_is_claimed_only_where_it_is_the_only_one() -> None:
+    one = diagnose(a_failure("/bin/true", errno.EFAULT, arguments=("a", None, "b")))
+    assert (one.code, one.certain) == ("bad-argument-pointer", True)
+    assert "argument 1" in one.summary
+    two = diagnose(a_failure("/bin/true", errno.EFAULT, arguments=("a", None), environment=(None,)))
+    assert (two.code, two.certain) == ("bad-argument-pointer", False)
+
+
+def test_a_file_open_for_writing_is_told_with_its_holder(tmp_path: Path) -> None:
+    path = tmp_path / "job"
+    path.write_bytes(b"#!/bin/sh\n")
+    path.chmod(0o755)
+    time.sleep(0.03)
+    with path.open("r+b") as file:
+        record = failed_exec(path)
+        assert record.error == "ETXTBSY"
+        diagnosis = diagnose(record)
+        assert diagnosis.code == "open-for-writing"
+        assert f"(pid {os.getpid()})" in diagnosis.brief
+        assert f"fd {file.fileno()}" in diagnosis.summary
+    afterwards = diagnose(record)
+    assert afterwards.brief == "was open for writing"
+
+
+@pytest.mark.parametrize("flags", [0x1, 0x10000])
+def test_flags_that_the_kernel_does_not_know_are_named(flags: int) -> None:
+    diagnosis = diagnose(a_failure("x", errno.EINVAL, syscall="execveat", dirfd=-100, flags=flags))
+    assert diagnosis.code == "unknown-flags"
+    assert diagnosis.certain
+
+
+def test_a_process_that_was_killed_is_said_to_be_killed() -> None:
+    diagnosis = diagnose(a_failure("/bin/true", errno.ENOMEM, killed_by="SIGSEGV"))
+    assert diagnosis.code == "killed-after-point-of-no-return"
+    assert diagnosis.brief == "killed by SIGSEGV while loading"

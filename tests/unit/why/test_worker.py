@@ -1,0 +1,140 @@
+"""The diagnosing thread: nobody waits for it, what is visible goes first, a storm is looked at once."""
+
+from __future__ import annotations
+
+import errno
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from bpf.record import Diagnosis, ExecFailure
+from tests.unit.why.failing import a_failure
+from tui.why import worker
+from tui.why.worker import Diagnostician
+
+PATIENCE = 30.0
+
+
+class Slow:
+    """A diagnosis that waits until it may go on, and tells what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[str | None] = []
+        self.may_go_on = threading.Semaphore(0)
+
+    def __call__(self, record: ExecFailure) -> Diagnosis:
+        self.asked.append(record.path)
+        assert self.may_go_on.acquire(timeout=PATIENCE)
+        return Diagnosis("code", f"{record.path}.")
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def failure(number: int) -> ExecFailure:
+    return a_failure(f"/missing/{number}", errno.ENOENT)
+
+
+@pytest.fixture
+def slow() -> Slow:
+    return Slow()
+
+
+@pytest.fixture
+def diagnostician(slow: Slow) -> Iterator[Diagnostician]:
+    made = Diagnostician(slow)
+    yield made
+    made.close()
+    slow.may_go_on.release(1000)
+
+
+def all_of(diagnostician: Diagnostician, count: int) -> list[tuple[int, Diagnosis]]:
+    results: list[tuple[int, Diagnosis]] = []
+
+    def enough() -> bool:
+        results.extend(diagnostician.results())
+        return len(results) >= count
+
+    until(enough)
+    return results
+
+
+def test_the_newest_goes_first_after_those_that_are_preferred(
+    slow: Slow, diagnostician: Diagnostician
+) -> None:
+    diagnostician.submit(0, failure(0))
+    until(lambda: len(slow.asked) == 1)
+    for number in range(1, 6):
+        diagnostician.submit(number, failure(number))
+    diagnostician.prefer([2, 3])
+    slow.may_go_on.release(6)
+    results = all_of(diagnostician, 6)
+    assert [event_id for event_id, _ in results] == [0, 2, 3, 5, 4, 1]
+
+
+def test_beyond_the_bound_the_oldest_is_dropped(
+    slow: Slow, diagnostician: Diagnostician, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "MAX_WAITING", 3)
+    diagnostician.submit(0, failure(0))
+    until(lambda: len(slow.asked) == 1)
+    for number in range(1, 10):
+        diagnostician.submit(number, failure(number))
+    assert diagnostician.waiting == 3
+    slow.may_go_on.release(4)
+    assert {event_id for event_id, _ in all_of(diagnostician, 4)} == {0, 7, 8, 9}
+
+
+def test_a_storm_of_one_failure_is_diagnosed_once(slow: Slow, diagnostician: Diagnostician) -> None:
+    slow.may_go_on.release(1000)
+    for number in range(500):
+        diagnostician.submit(number, a_failure("/missing/one", errno.ENOENT, pid=number))
+    assert len(all_of(diagnostician, 500)) == 500
+    assert len(slow.asked) < 10
+
+
+def test_failures_that_differ_in_what_matters_are_each_diagnosed(
+    slow: Slow, diagnostician: Diagnostician
+) -> None:
+    slow.may_go_on.release(1000)
+    variants: list[dict[str, Any]] = [
+        {},
+        {"fsuid": 7},
+        {"groups": (1,)},
+        {"capabilities": 2},
+        {"mount_ns": 5},
+        {"root": "/srv"},
+        {"flags": 0x100},
+    ]
+    for number, variant in enumerate(variants):
+        diagnostician.submit(number, a_failure("/x", errno.EACCES, **{**variant, "timestamp": 1}))
+    all_of(diagnostician, len(variants))
+    assert len(slow.asked) == len(variants)
+
+
+def test_an_error_inside_becomes_a_diagnosis() -> None:
+    def broken(_: ExecFailure) -> Diagnosis:
+        raise RuntimeError("boom")
+
+    diagnostician = Diagnostician(broken)
+    diagnostician.submit(1, failure(1))
+    (result,) = all_of(diagnostician, 1)
+    diagnostician.close()
+    assert result[1].code == "diagnosis-failed"
+    assert not result[1].certain
+
+
+def test_closing_twice_is_no_error_and_does_not_wait(slow: Slow) -> None:
+    diagnostician = Diagnostician(slow)
+    diagnostician.submit(1, failure(1))
+    until(lambda: len(slow.asked) == 1)
+    diagnostician.close()
+    diagnostician.close()
+    slow.may_go_on.release()

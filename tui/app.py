@@ -1,0 +1,370 @@
+"""The screen: joins an event source, the history and the widgets."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import ClassVar, Final
+
+from rich.text import Text
+from textual import on
+from textual.app import App, ComposeResult
+from textual.binding import Binding, BindingType
+
+from bpf.record import Diagnosis, ExecFailure
+from bpf.source import EventSource, Stage
+from tui import sentences, themes
+from tui.arrivals import Arrivals
+from tui.model.history import History
+from tui.model.printable import pieces, printable
+from tui.model.query import QueryError, add_term, parse
+from tui.model.snapshot import Header, default_name
+from tui.model.view import View
+from tui.screen_picture import svg_of
+from tui.terminal import crash_report, set_mouse
+from tui.under_cursor import UnderCursor
+from tui.widgets.body import Body
+from tui.widgets.event_table import EventTable
+from tui.widgets.filter_bar import FilterBar
+from tui.widgets.help import Help
+from tui.widgets.key_bar import KeyBar
+from tui.widgets.rate import Rate
+from tui.widgets.save_dialog import SaveDialog, Selection
+from tui.widgets.status_bar import State, StatusBar
+
+_TICK: Final = 1 / 15
+"""Seconds between two looks at the source: an eye sees it as at once, and nothing to do costs little."""
+
+_BUDGET: Final = 0.008
+"""Seconds of work at a time, so that a key is answered within a frame or two."""
+
+_SPARKLINES: Final = (30, 20, 12, 6)
+"""Bars; each divides the minute."""
+
+
+class ExecwhyApp(App[None]):
+    """Shows the failed execs of a source, live."""
+
+    TITLE = "execwhy"
+    CSS_PATH = "theme.tcss"
+    ENABLE_COMMAND_PALETTE = True
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("q", "quit", "Quit", id="quit"),
+        Binding("ctrl+c", "quit", "Quit", show=False, priority=True),
+        Binding("question_mark,f1", "help", "Help", id="help"),
+        Binding("slash", "filter", "Filter", id="filter"),
+        Binding("c", "toggle_filter", "Clear the filter", id="clear-filter"),
+        Binding("f", "follow", "Follow", id="follow"),
+        Binding("space,p", "freeze", "Freeze", id="freeze"),
+        Binding("enter", "detail", "Detail", id="detail"),
+        Binding("tab", "other_pane(1)", "Other pane", show=False, id="other-pane"),
+        Binding("shift+tab", "other_pane(-1)", "Other pane", show=False, id="other-pane-back"),
+        Binding("plus", "add_cell(False)", "Filter for the cell", id="include"),
+        Binding("minus", "add_cell(True)", "Exclude the cell", id="exclude"),
+        Binding("w", "write", "Write a snapshot", id="write"),
+        Binding("y", "copy", "Copy", id="copy"),
+        Binding("K", "capture", "Apply the filter in the kernel", id="capture"),
+        Binding("f2", "mouse", "Mouse on or off", id="mouse"),
+        Binding("ctrl+z", "suspend_process", "Suspend", id="suspend"),
+        Binding("ctrl+l", "redraw", "Redraw", id="redraw"),
+        Binding("escape", "close_layer", "Back", show=False, id="back"),
+    ]
+
+    def __init__(
+        self,
+        source: EventSource,
+        *,
+        history: History,
+        query: str = "",
+        show_secrets: bool = False,
+        why: Callable[[ExecFailure], Diagnosis] | None = None,
+        capture: str = "",
+    ) -> None:
+        """Make the screen; nothing starts before ``run``.
+
+        Args:
+            source: Where events come from.
+            history: Where they are kept.
+            query: The filter to begin with.
+            show_secrets: Nothing is masked.
+            why: Diagnoses a record; None where nothing is to be diagnosed.
+            capture: The filter that the kernel applies already.
+
+        Raises:
+            QueryError: ``query`` is no filter.
+        """
+        theme = themes.first_theme(os.environ)
+        super().__init__(ansi_color=True if theme == themes.TERMINAL else None)
+        for own in (themes.DARK, themes.LIGHT):
+            self.register_theme(own)
+        self.theme = theme
+        self.source = source
+        self.history = history
+        self.show_secrets = show_secrets
+        self.view = View(history, parse(query))
+        self._capture = capture
+        self._arrivals = Arrivals(source, history, why)
+        self._rate = Rate()
+        self._frozen_at: int | None = None
+        self._failure_told = False
+        self._preferred: list[int] = []
+        self._goes_on = False
+        self._has_mouse = True
+        self._status = StatusBar(id="status")
+        self._filter = FilterBar(self.view.query, id="filter")
+        self._table = EventTable(history, self.view, show_secrets=show_secrets, id="table")
+        self._under_cursor = UnderCursor(
+            history, source, show_secrets=show_secrets, are_diagnosed=self._arrivals.are_diagnosed
+        )
+        self._body = Body(self._table, self._under_cursor.facts, id="body")
+        self._keys = KeyBar(id="keys")
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """What theme.tcss asks for, for themes that do not say it."""
+        return dict(themes.VARIABLES)
+
+    def compose(self) -> ComposeResult:
+        """State, filter, table and detail, keys."""
+        yield self._status
+        yield self._filter
+        yield self._body
+        yield self._keys
+
+    def on_mount(self) -> None:
+        """Start the source once there is a screen to show it on."""
+        self._table.is_diagnosed = self._arrivals.are_diagnosed
+        self._table.focus()
+        self.source.start()
+        self._count()
+        self.set_interval(_TICK, self._tick)
+        self.set_interval(1.0, self._count)
+
+    def on_unmount(self) -> None:
+        """Stop what runs beside the screen."""
+        self._arrivals.close()
+        self.source.close()
+
+    def _fatal_error(self) -> None:
+        """Textual would print the locals of every frame: the arguments of other people's processes."""
+        self._exit_renderables.append(Text(crash_report(sys.exc_info()[1])))
+        self._close_messages_no_wait()
+
+    # What comes in
+
+    def _count(self) -> None:
+        self._rate.tick(self.source.status().counters.seen)
+
+    def _tick(self) -> None:
+        """Take in what has come, a few milliseconds at a time, and show what changed."""
+        self._arrivals.pull(_BUDGET)
+        diagnosed = self._arrivals.take_diagnoses()
+        changed = self._frozen_at is None and self.view.refresh()
+        if not self.view.complete:
+            changed |= self.view.advance(_BUDGET)
+        if changed:
+            self._table.sync()
+        visible = self._table.visible_ids()
+        if seen := diagnosed.intersection(visible):
+            self._table.redraw(seen)
+        if self._table.cursor_id in diagnosed:
+            self._body.renew()
+        if visible != self._preferred:
+            self._preferred = visible
+            self._arrivals.prefer(visible)
+        self._body.show_event()
+        self._tell_state()
+        if (self._arrivals.wait or not self.view.complete) and not self._goes_on:
+            self._goes_on = True
+            self.call_later(self._go_on)
+
+    def _go_on(self) -> None:
+        """More is to be done than one step; keys come in between."""
+        self._goes_on = False
+        self._tick()
+
+    def _tell_state(self) -> None:
+        status = self.source.status()
+        self._status.show(
+            State(
+                stage=status.stage,
+                host=status.origin.host,
+                plan=status.origin.plan,
+                counters=status.counters,
+                evicted=self.history.evicted,
+                rate=self._rate.now,
+                sparklines=tuple(map(self._rate.sparkline, _SPARKLINES)),
+                frozen=None if self._frozen_at is None else self.history.end_id - self._frozen_at,
+            )
+        )
+        self._filter.tell(sentences.shown(self.view, self.history, self._capture))
+        self._table.empty = sentences.empty(status, self.view, self.history)
+        self._keys.show(sentences.keys(self._filter.is_editing, self._body, self._frozen_at is not None))
+        if status.stage is Stage.FAILED and not self._failure_told and len(self.view):
+            self._failure_told = True
+            self._keys.say(pieces(status.detail), "danger", stays=True)
+
+    def _say(self, text: str) -> None:
+        self._keys.say(pieces(text))
+
+    # What the widgets tell
+
+    @on(EventTable.CursorMoved)
+    def _cursor_moved(self) -> None:
+        self._body.show_event(at_once=not self._table.following)
+
+    @on(EventTable.CellFocused)
+    def _cell_focused(self) -> None:
+        place = self._table.focused_cell
+        self._body.header.focused_column = "" if place is None else place.column.title
+
+    @on(FilterBar.Changed)
+    def _filter_changed(self, message: FilterBar.Changed) -> None:
+        self.view.query = message.query
+        if self._frozen_at is not None:
+            self._frozen_at = self.history.end_id
+        self.view.advance(_BUDGET)
+        self._table.sync()
+        self._tick()
+
+    @on(FilterBar.Problem)
+    def _filter_problem(self, message: FilterBar.Problem) -> None:
+        self._body.problem.show(message.problem)
+        self._body.header.display = message.problem is None
+
+    @on(FilterBar.Closed)
+    def _filter_closed(self) -> None:
+        self._body.focus_pane()
+        self._tell_state()
+
+    @on(Body.Arranged)
+    @on(EventTable.FollowingChanged)
+    def _state_changed(self) -> None:
+        self._tell_state()
+
+    # Keys
+
+    async def action_quit(self) -> None:
+        """Leave; after a failure with its sentence and exit status 1."""
+        status = self.source.status()
+        if status.stage is Stage.FAILED:
+            self.exit(return_code=1, message=Text(f"execwhy: {printable(status.detail)}"))
+        else:
+            self.exit()
+
+    def action_help(self) -> None:
+        """Show the keys."""
+        self.push_screen(Help(self.source.status().counters, self.history.evicted))
+
+    def action_filter(self) -> None:
+        """Type a filter."""
+        self._filter.edit()
+        self._tell_state()
+
+    def action_toggle_filter(self) -> None:
+        """Clear the filter, or bring it back."""
+        self._filter.toggle()
+
+    def action_follow(self) -> None:
+        """Follow the newest event, or stay."""
+        self._table.follow(not self._table.following)
+
+    def action_freeze(self) -> None:
+        """Stop taking in what comes, or go on."""
+        self._frozen_at = self.history.end_id if self._frozen_at is None else None
+        self._tick()
+
+    def action_detail(self) -> None:
+        """Open or close the detail."""
+        self._body.open_detail(not self._body.detail_is_open)
+
+    def action_close_layer(self) -> None:
+        """Close the top layer; the table is never closed."""
+        if self._body.detail_is_all:
+            self._body.open_detail(False)
+        elif self._body.detail.has_focus:
+            self._table.focus()
+        else:
+            self._keys.say([])
+
+    def action_other_pane(self, step: int) -> None:
+        """Move the focus to the other pane, or to the next cell where there is none."""
+        if not self._body.other_pane():
+            self._table.action_cell(step)
+
+    def action_add_cell(self, exclude: bool) -> None:
+        """Filter for what the focused cell or fact says, or exclude it."""
+        condition = self._under_cursor.condition(self._body)
+        if condition is None:
+            self._say("Focus a cell with ← and → or a fact of the detail: not a time, not a masked text.")
+            return
+        field, value = condition
+        try:
+            self._filter.set_text(add_term(self._filter.active.text, field, value, exclude=exclude))
+        except QueryError as error:
+            self._say(error.message)
+
+    def action_copy(self) -> None:
+        """Put the row or the fact into the terminal's clipboard."""
+        text = self._under_cursor.text(self._body)
+        if text is not None:
+            self.copy_to_clipboard(text)
+            self._say("Copied, where the terminal allows it (OSC 52).")
+
+    def action_capture(self) -> None:
+        """Have the kernel apply the filter, or record everything again."""
+        text = self._filter.active.text
+        if not text and not self._capture:
+            self._say("There is no filter for the kernel to apply: type one with / first.")
+            return
+        wanted = "" if text == self._capture else text
+        try:
+            self.source.set_capture(parse(wanted).capture() if wanted else None)
+        except QueryError as error:
+            self._say(f"{error.message} The kernel applies uid and path only.")
+        except ValueError as error:
+            self._say(str(error))
+        else:
+            self._capture = wanted
+            self._say(sentences.captured(wanted))
+            self._tell_state()
+
+    def action_write(self) -> None:
+        """Ask where to write what the filter shows."""
+        status, now = self.source.status(), time.time_ns()
+        header = Header(
+            origin=status.origin, query=self.view.query.text, counters=status.counters, written=now
+        )
+        screen = self.screen
+        self.push_screen(
+            SaveDialog(
+                Selection(
+                    history=self.history,
+                    event_ids=list(self.view),
+                    failures=self.view.failures,
+                    header=header,
+                    show_secrets=self.show_secrets,
+                    default_name=default_name(status.origin.host, now),
+                    svg=lambda: svg_of(screen, "execwhy"),
+                )
+            ),
+            self._written,
+        )
+
+    def _written(self, said: str | None) -> None:
+        if said is not None:
+            self._say(said)
+
+    def action_mouse(self) -> None:
+        """Give the mouse to the terminal, for selecting text, or take it back."""
+        if set_mouse(self, not self._has_mouse):
+            self._has_mouse = not self._has_mouse
+            self._say(
+                "The mouse is back." if self._has_mouse else "The mouse is the terminal's; F2 takes it back."
+            )
+
+    def action_redraw(self) -> None:
+        """Paint everything anew, where something else wrote on the terminal."""
+        self.screen.refresh(layout=True)

@@ -1,0 +1,198 @@
+"""The command line's options: what they are called, what they take, and which go together."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pwd
+import re
+from collections.abc import Sequence
+from typing import Final, NoReturn
+
+from bpf.plans import NAMES
+
+USAGE_ERROR: Final = 2
+"""Exit status of a command line that cannot be understood."""
+
+_NO_ID: Final = 0xFFFFFFFF
+_SIZE: Final = re.compile(r"(\d{1,15})\s?([KMGT]?)(?:i?B)?", re.ASCII | re.IGNORECASE)
+_UNITS: Final = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
+
+_EPILOG: Final = """\
+examples:
+  sudo execwhy                                every exec that fails, live
+  sudo execwhy --uid www-data                 those of one user; --uid 0 is root
+  sudo execwhy --path /opt/app/               those of paths that begin so
+  sudo execwhy --filter 'errno in (EACCES,EPERM) !comm:cron'
+  sudo execwhy --capture 'uid:1000..1999'     what does not match costs nothing, and is counted
+  sudo execwhy --record fails.jsonl --duration 60
+  sudo execwhy --record - --count 10 | jq -r 'select(.path).path'
+  execwhy --open fails.jsonl                  no root needed
+  sudo execwhy --check                        what this kernel allows
+
+exit status: 0, 1 when something failed, 2 when the command line is wrong.
+"""
+
+
+class UsageError(Exception):
+    """A command line that cannot be understood; ``str()`` is one sentence that says what to do.
+
+    It quotes the command line: show it through ``printable``.
+    """
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}: see execwhy --help.")
+
+
+class _Version(argparse.Action):
+    """Looks the version up only when it is asked for, which takes longer than all else here."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_rest: object) -> NoReturn:
+        from importlib.metadata import version
+
+        print(f"execwhy {version('execwhy')}")
+        parser.exit()
+
+
+def _uid(text: str) -> int:
+    """A user id, or the id of the user of that name."""
+    if text.isascii() and text.isdigit() and len(text) <= 10 and int(text) < _NO_ID:
+        return int(text)
+    try:
+        return pwd.getpwnam(text).pw_uid
+    except (KeyError, ValueError, UnicodeError):
+        raise argparse.ArgumentTypeError(f'there is no user "{text}", give a name or a number') from None
+
+
+def _size(text: str) -> int:
+    """Bytes: 4096, 64K, 512M, 2GiB; each unit is 1,024 of the one before."""
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f'"{text}" is no size, give one such as 65536, 64K, 512M or 2G')
+    return int(match[1]) << _UNITS[match[2].upper()]
+
+
+def _positive_size(text: str) -> int:
+    number = _size(text)
+    if number == 0:
+        raise argparse.ArgumentTypeError("give more than 0 bytes")
+    return number
+
+
+def _positive(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 15 and int(text) > 0):
+        raise argparse.ArgumentTypeError(f'"{text}" is no whole number above 0')
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    if not re.fullmatch(r"\d{1,9}(\.\d{1,9})?", text, re.ASCII) or float(text) == 0:
+        raise argparse.ArgumentTypeError(f'"{text}" is no number of seconds above 0')
+    return float(text)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="execwhy",
+        description="Shows every process execution that fails, live, and says why.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    selection = parser.add_argument_group("what is shown, or written by --record")
+    selection.add_argument(
+        "--filter", metavar="EXPR", default="", help="start with this filter (? in the screen)"
+    )
+    selection.add_argument("--uid", metavar="N|NAME", type=_uid, help="only execs of this user")
+    selection.add_argument("--path", metavar="PREFIX", help="only paths that begin so")
+    capture = parser.add_argument_group("what is captured")
+    capture.add_argument(
+        "--capture", metavar="EXPR", help="let the kernel skip what does not match; uid and path only"
+    )
+    capture.add_argument("--plan", choices=NAMES, help="use this hook plan, not the best one")
+    capture.add_argument(
+        "--max-args-bytes", metavar="SIZE", type=_size, help="bytes of argv to read of each exec"
+    )
+    capture.add_argument("--max-env-bytes", metavar="SIZE", type=_size, help="the same for envp")
+    mode = parser.add_argument_group("other than the live screen").add_mutually_exclusive_group()
+    mode.add_argument(
+        "--record", metavar="FILE|-", help="write JSON Lines without a screen; - is standard output"
+    )
+    mode.add_argument("--open", metavar="FILE|-", help="show a snapshot or a recording; - is standard input")
+    mode.add_argument("--check", action="store_true", help="tell what this kernel allows, and exit")
+    recording = parser.add_argument_group("with --record")
+    recording.add_argument("--duration", metavar="SECONDS", type=_seconds, help="end after so many seconds")
+    recording.add_argument("--count", metavar="N", type=_positive, help="end after so many failed execs")
+    screen = parser.add_argument_group("the screen")
+    screen.add_argument("--history", metavar="N", type=_positive, help="keep so many events (1000000)")
+    screen.add_argument(
+        "--history-bytes", metavar="SIZE", type=_positive_size, help="keep so much, such as 200M (384M)"
+    )
+    screen.add_argument("--no-mouse", action="store_true", help="leave the mouse to the terminal")
+    parser.add_argument(
+        "--show-secrets", action="store_true", help="do not mask what looks like a password or token"
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="tell the version, and exit")
+    return parser
+
+
+_NEEDS_RECORD: Final = ("duration", "count")
+_ONLY_LIVE: Final = ("capture", "plan", "max_args_bytes", "max_env_bytes")
+_ONLY_SCREEN: Final = ("history", "history_bytes", "no_mouse")
+_ONLY_EVENTS: Final = ("filter", "uid", "path", "capture", "max_args_bytes", "max_env_bytes", "show_secrets")
+
+
+def _refuse(options: argparse.Namespace, names: Sequence[str], reason: str) -> None:
+    """Tell of the first of these options that was given: without effect it would be a trap."""
+    for name in names:
+        value = getattr(options, name)
+        # By identity: 0 is a uid, and equal to False.
+        if value is not None and value is not False and value != "":
+            raise UsageError(f"--{name.replace('_', '-')} {reason}: leave it out.")
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The options.
+
+    Raises:
+        UsageError: They cannot be understood, or do not go together.
+        SystemExit: --help or --version was given, and is answered.
+    """
+    options = _parser().parse_args(argv)
+    if options.record is None:
+        _refuse(options, _NEEDS_RECORD, "needs --record")
+    else:
+        _refuse(options, _ONLY_SCREEN, "concerns the screen, and --record has none")
+    if options.open is not None:
+        _refuse(options, _ONLY_LIVE, "concerns the kernel, and --open reads a file")
+    if options.check:
+        _refuse(options, (*_ONLY_EVENTS, *_ONLY_SCREEN), "has no effect on --check")
+    for name in ("record", "open", "path"):
+        if getattr(options, name) == "":
+            raise UsageError(f"--{name} is empty: give it a name, or leave it out.")
+    return options
+
+
+def filter_text(options: argparse.Namespace) -> str:
+    """The filter that --uid, --path and --filter make together, in the filter language."""
+    terms = []
+    if options.uid is not None:
+        terms.append(f"uid=={options.uid}")
+    if options.path is not None:
+        terms.append(_prefix_term(options.path))
+    if not terms:
+        return str(options.filter)
+    if options.filter.strip():
+        terms.append(f"({options.filter})")
+    return " ".join(terms)
+
+
+def _prefix_term(prefix: str) -> str:
+    """The term for paths that begin so: a glob, which reads well, where the prefix has nothing special."""
+    if re.fullmatch(r"[\w./+@%-]+", os.fsencode(prefix).decode("latin-1"), re.ASCII):
+        return f"path:{prefix}**"
+    from tui.model.query_lexer import quoted
+
+    return f"path~{quoted('^' + re.escape(prefix))}"

@@ -1,0 +1,105 @@
+"""What comes from the source and from the diagnosis, on its way into the history.
+
+The screen pulls; nothing here calls the screen. Work is done in steps, so that a storm of events
+never keeps a key waiting.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from bpf.record import Diagnosis, Event, ExecFailure, Loss
+from bpf.source import EventSource
+from tui.model.history import History
+from tui.why.worker import Diagnostician
+
+_STEP: Final = 512
+"""Events appended between two looks at the clock: a few milliseconds at most."""
+
+
+class Arrivals:
+    """Takes events out of a source and diagnoses into the history.
+
+    Args:
+        source: Where events come from.
+        history: Where they go.
+        why: Diagnoses one record, in a thread of its own; None where nothing is to be diagnosed.
+    """
+
+    def __init__(
+        self, source: EventSource, history: History, why: Callable[[ExecFailure], Diagnosis] | None
+    ) -> None:
+        self._source = source
+        self._history = history
+        self._diagnostician = None if why is None else Diagnostician(why)
+        self._waiting: deque[Sequence[Event]] = deque()
+
+    @property
+    def are_diagnosed(self) -> bool:
+        """Each record gets a diagnosis sooner or later."""
+        return self._diagnostician is not None
+
+    @property
+    def wait(self) -> bool:
+        """Events were taken from the source and are not in the history yet."""
+        return bool(self._waiting)
+
+    def pull(self, seconds: float) -> bool:
+        """Append what has come, at most about that long; True if there was something."""
+        came = self._source.drain()
+        if came:
+            self._waiting.append(came)
+        deadline = time.monotonic() + seconds
+        appended = False
+        while self._waiting:
+            events = self._waiting.popleft()
+            step = events[:_STEP]
+            if len(events) > _STEP:
+                self._waiting.appendleft(events[_STEP:])
+            self._append(step)
+            appended = True
+            if time.monotonic() >= deadline:
+                break
+        return appended
+
+    def _append(self, events: Sequence[Event]) -> None:
+        for event_id, event in zip(self._history.append(events), events, strict=True):
+            self._submit(event_id, event)
+
+    def _submit(self, event_id: int, event: Event) -> None:
+        if self._diagnostician is None or isinstance(event, Loss) or event.diagnosis is not None:
+            return
+        self._diagnostician.submit(event_id, event)
+
+    def prefer(self, event_ids: Iterable[int]) -> None:
+        """Diagnose these before all others: one looks at them."""
+        if self._diagnostician is None:
+            return
+        wanted = []
+        for event_id in event_ids:
+            try:
+                event = self._history[event_id]
+            except KeyError:
+                continue
+            if not isinstance(event, Loss) and event.diagnosis is None:
+                wanted.append(event_id)
+                # It may have been dropped in a storm; submitting it twice costs nothing.
+                self._diagnostician.submit(event_id, event)
+        self._diagnostician.prefer(wanted)
+
+    def take_diagnoses(self) -> set[int]:
+        """Put what was diagnosed into the history; the ids of the events."""
+        if self._diagnostician is None:
+            return set()
+        results = self._diagnostician.results()
+        for event_id, diagnosis in results:
+            self._history.set_diagnosis(event_id, diagnosis)
+        return {event_id for event_id, _ in results}
+
+    def close(self) -> None:
+        """Stop diagnosing."""
+        if self._diagnostician is not None:
+            self._diagnostician.close()

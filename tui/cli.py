@@ -1,0 +1,225 @@
+"""The command ``execwhy``: reads its options, joins a source with the screen or a file, and runs it.
+
+bcc, the screen and the kernel's side are imported only where they are needed, so that --help answers
+at once and --open works where there is no bcc.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final
+
+from tui.arguments import USAGE_ERROR, UsageError, filter_text, parse
+from tui.model.printable import printable
+
+if TYPE_CHECKING:
+    from bpf.reader import KernelSource
+    from bpf.record import Diagnosis, ExecFailure
+    from bpf.source import EventSource
+    from tui.model.query import Query
+
+_FAILURE: Final = 1
+"""Exit status when something failed that was asked for rightly."""
+
+
+class _Failure(Exception):
+    """The program cannot do what it was asked to; ``str()`` is one sentence that says what to do."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        argv: The arguments without the program's name; None for those of the process.
+
+    Returns:
+        The exit status: 0, 1 for a failure, 2 for a wrong command line.
+    """
+    try:
+        options = parse(sys.argv[1:] if argv is None else argv)
+        if options.check:
+            return _check(options)
+        query = _parse_filter(filter_text(options), "--filter")
+        if options.record is not None:
+            return _record(options, query)
+        return _monitor(options, query)
+    except UsageError as error:
+        return _complain(str(error), USAGE_ERROR)
+    except _Failure as error:
+        return _complain(str(error), _FAILURE)
+    except KeyboardInterrupt:
+        return _complain("interrupted.", _FAILURE)
+    except SystemExit as error:
+        # --help and --version
+        return error.code if isinstance(error.code, int) else 0
+
+
+def _complain(message: str, status: int) -> int:
+    print(f"execwhy: {printable(message)}", file=sys.stderr)
+    return status
+
+
+def _parse_filter(text: str, option: str) -> Query:
+    from tui.model.query import QueryError, parse
+
+    try:
+        return parse(text)
+    except QueryError as error:
+        raise UsageError(f"{option}: {error.message}, at column {error.start + 1} of: {text}") from None
+
+
+def _check(options: Namespace) -> int:
+    from bpf.check import report
+
+    text, status = report(options.plan)
+    print(text)
+    return status
+
+
+def _kernel_source(options: Namespace) -> KernelSource:
+    if os.geteuid() != 0:
+        raise _Failure("watching execs needs root: run sudo execwhy, or open a recording with --open FILE.")
+    from bpf.reader import DEFAULT_ARGS_BYTES, DEFAULT_ENV_BYTES, MAX_TEXT_BYTES, KernelSource
+    from tui.model.query import QueryError
+
+    capture = None
+    if options.capture is not None:
+        query = _parse_filter(options.capture, "--capture")
+        try:
+            capture = query.capture()
+        except QueryError as error:
+            raise UsageError(f"--capture: {error.message}: {options.capture}") from None
+    for name in ("max_args_bytes", "max_env_bytes"):
+        if (getattr(options, name) or 0) > MAX_TEXT_BYTES:
+            raise UsageError(f"--{name.replace('_', '-')} is too large: give at most {MAX_TEXT_BYTES}.")
+    args_bytes, env_bytes = options.max_args_bytes, options.max_env_bytes
+    return KernelSource(
+        plan=options.plan,
+        max_args_bytes=DEFAULT_ARGS_BYTES if args_bytes is None else args_bytes,
+        max_env_bytes=DEFAULT_ENV_BYTES if env_bytes is None else env_bytes,
+        capture=capture,
+    )
+
+
+def _record(options: Namespace, query: Query) -> int:
+    from tui.model.safe_file import SnapshotError
+    from tui.recording import Limits, Recording, ending_on_signals, open_output, summary
+    from tui.why import diagnose
+
+    source = _kernel_source(options)
+    try:
+        output = open_output(options.record)
+    except SnapshotError as error:
+        raise _Failure(str(error)) from None
+    recording = Recording(
+        source,
+        output,
+        selection=query,
+        query=query.text,
+        diagnose=diagnose,
+        show_secrets=options.show_secrets,
+        limits=Limits(options.duration, options.count),
+    )
+    with ending_on_signals(recording.stop):
+        result = recording.run()
+    if result.problem:
+        _complain(result.problem, _FAILURE)
+    if result.began:
+        print(summary(result, options.record), file=sys.stderr)
+    return _FAILURE if result.problem else 0
+
+
+def _monitor(options: Namespace, query: Query) -> int:
+    source: EventSource
+    if options.open is None:
+        source = _kernel_source(options)
+        _require_terminal()
+    else:
+        from tui.model.replay import FileSource
+
+        if options.open != "-":
+            _require_readable(options.open)
+        descriptor = _keyboard_for_data() if options.open == "-" else 0
+        _require_terminal()
+        source = FileSource(options.open, standard_input=descriptor)
+    _distrust_environment()
+    from tui import terminal
+    from tui.app import ExecwhyApp
+    from tui.model.history import DEFAULT_MAX_BYTES, DEFAULT_MAX_EVENTS, History
+
+    why: Callable[[ExecFailure], Diagnosis] | None = None
+    if options.open is None:
+        # A file's records were diagnosed where they were captured; here and now the facts are others.
+        from tui.why import diagnose
+
+        why = diagnose
+    app = ExecwhyApp(
+        source,
+        query=query.text,
+        history=History(options.history or DEFAULT_MAX_EVENTS, options.history_bytes or DEFAULT_MAX_BYTES),
+        show_secrets=options.show_secrets,
+        why=why,
+        capture=options.capture or "",
+    )
+    return terminal.run(app, mouse=not options.no_mouse)
+
+
+def _require_readable(path: str) -> None:
+    """Say what is wrong with a file before the screen covers the shell; reading it may fail all the same."""
+    try:
+        if stat.S_ISDIR(os.stat(path).st_mode):
+            raise _Failure(f"{path} is a directory: give the name of a snapshot or a recording in it.")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "no name of a file"
+        raise _Failure(f"{path} cannot be read ({reason}): check its name.") from None
+    if not os.access(path, os.R_OK):
+        raise _Failure(f"{path} cannot be read by this user: ask its owner, or open it as root.")
+
+
+def _keyboard_for_data() -> int:
+    """Put the terminal in standard input's place; the descriptor under which the data is read now.
+
+    Raises:
+        UsageError: Standard input is the terminal itself, or closed.
+        _Failure: There is no terminal.
+    """
+    try:
+        if os.isatty(0):
+            raise UsageError("--open - reads standard input: give it a file, as in execwhy --open - < FILE.")
+        data = os.dup(0)
+    except OSError:
+        raise UsageError("--open - reads standard input, and that is closed: give it a file.") from None
+    try:
+        keyboard = os.open("/dev/tty", os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        raise _Failure("the screen needs a terminal: run execwhy --open in one.") from None
+    os.dup2(keyboard, 0)
+    os.close(keyboard)
+    return data
+
+
+def _require_terminal() -> None:
+    """Refuse what Textual would draw nonsense on. It reads standard input and draws on standard error.
+
+    Raises:
+        _Failure: There is no terminal, or none that can place a cursor.
+    """
+    if not (os.isatty(0) and os.isatty(2)):
+        raise _Failure("the screen needs a terminal: run execwhy in one, or use --record - without a screen.")
+    if os.environ.get("TERM", "dumb") in ("dumb", ""):
+        raise _Failure("this terminal cannot show a screen (TERM is dumb or empty): use --record - instead.")
+
+
+def _distrust_environment() -> None:
+    """Drop what Textual would obey as root: TEXTUAL_DRIVER imports any code, TEXTUAL_LOG writes any file."""
+    if os.geteuid() == 0:
+        for name in [name for name in os.environ if name.startswith("TEXTUAL_")]:
+            del os.environ[name]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

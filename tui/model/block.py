@@ -1,0 +1,190 @@
+"""A run of successive events, column by column."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from operator import attrgetter
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from bpf.record import Diagnosis, Event, ExecFailure, Loss
+from tui.model.columns import GROUPS, NO_NUMBER, NUMBERS, TEXTS, Key, diagnosis_key, record_of
+from tui.model.pool import Entry, Pool, Strings
+
+Numbers = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
+_ENTRY_BYTES: Final = 116
+"""Bytes that a distinct value costs a column that still grows: a dict's slot and two lists'."""
+
+_SEALED_ENTRY_BYTES: Final = 12
+"""And one that does not: the lists' slots."""
+
+BYTES_AN_EVENT: Final = 4 * len(GROUPS) + 8 * len(NUMBERS)
+"""Bytes of the arrays of a block that still grows, for each event."""
+
+_required = {name: attrgetter(name) for name in NUMBERS if name != "started"}
+
+
+class Pools:
+    """What the blocks of one history share: a pool for each column."""
+
+    def __init__(self) -> None:
+        self._strings = Strings()
+        self.of = {name: Pool(self._strings if name in TEXTS else None) for name in GROUPS}
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all values."""
+        return self._strings.nbytes + sum(pool.nbytes for pool in self.of.values())
+
+
+class Column(dict[Key, int]):
+    """One dictionary-encoded column: a code for each event, an entry for each code.
+
+    It is itself the dictionary from key to code, so that a lookup of a known key runs in C alone.
+    """
+
+    __slots__ = ("_slots", "codes", "entries", "pool")
+
+    def __init__(self, pool: Pool, capacity: int) -> None:
+        super().__init__()
+        self.pool = pool
+        self.entries: list[Entry] = []
+        self._slots = array("I")
+        self.codes: npt.NDArray[np.unsignedinteger] = np.zeros(capacity, np.uint32)
+
+    def __missing__(self, key: Key) -> int:
+        entry = self.pool.take(key)
+        code = len(self.entries)
+        self.entries.append(entry)
+        self._slots.append(entry.slot)
+        self[entry.value] = code
+        return code
+
+    @property
+    def slots(self) -> npt.NDArray[np.uint32]:
+        """The slot of each entry in the pool."""
+        return np.array(self._slots, np.uint32)
+
+    def seal(self, length: int) -> None:
+        """Give up what only a growing column needs."""
+        self.clear()
+        self.codes = self.codes[:length].astype(np.min_scalar_type(max(len(self.entries) - 1, 0)))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes beside the values, which the pool counts."""
+        return self.codes.nbytes + len(self.entries) * (_ENTRY_BYTES if self else _SEALED_ENTRY_BYTES)
+
+
+class Block:
+    """Up to ``capacity`` events; evicted whole.
+
+    Attributes:
+        first_id: The id of its first event.
+        capacity: How many events fit.
+        numbers: The arrays of ``NUMBERS``.
+        columns: The columns of ``GROUPS``.
+        losses: The Loss events in it, by offset. Their rows in the columns are blank.
+        version: Grows with every diagnosis that is set later.
+        oldest: The smallest timestamp.
+        newest: The largest timestamp.
+    """
+
+    def __init__(self, first_id: int, capacity: int, pools: Pools) -> None:
+        self.first_id = first_id
+        self.capacity = capacity
+        self.numbers: dict[str, Numbers] = {name: np.zeros(capacity, np.int64) for name in NUMBERS}
+        self.columns = {name: Column(pools.of[name], capacity) for name in GROUPS}
+        self.losses: dict[int, Loss] = {}
+        self.version = 0
+        self.oldest = 2**63 - 1
+        self.newest = NO_NUMBER
+        self._length = 0
+
+    def __len__(self) -> int:
+        return self._length
+
+    @property
+    def end_id(self) -> int:
+        """The id after its last event's."""
+        return self.first_id + self._length
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes beside the values in the pools."""
+        arrays = sum(numbers.nbytes for numbers in self.numbers.values())
+        return arrays + sum(column.nbytes for column in self.columns.values())
+
+    def append(self, events: Sequence[Event]) -> None:
+        """Take these events in; there must be room.
+
+        Raises:
+            OverflowError: A time or a pid needs more than 64 bits; nothing was taken in.
+        """
+        start, stop = self._length, self._length + len(events)
+        records, losses = self._split(events)
+        encoded = {
+            name: np.fromiter(map(get, records), np.int64, len(records)) for name, get in _required.items()
+        }
+        encoded["started"] = np.fromiter(
+            (NO_NUMBER if record.started is None else record.started for record in records),
+            np.int64,
+            len(records),
+        )
+        for name, numbers in encoded.items():
+            self.numbers[name][start:stop] = numbers
+        for name, group in GROUPS.items():
+            column = self.columns[name]
+            codes = map(column.__getitem__, map(group.key, records))
+            column.codes[start:stop] = np.fromiter(codes, np.uint32, len(records))
+        self.losses.update(losses)
+        if records:
+            self.oldest = min(self.oldest, int(encoded["timestamp"].min()))
+            self.newest = max(self.newest, int(encoded["timestamp"].max()))
+        self._length = stop
+
+    def _split(self, events: Sequence[Event]) -> tuple[Sequence[ExecFailure], dict[int, Loss]]:
+        records: list[ExecFailure] = []
+        losses: dict[int, Loss] = {}
+        for offset, event in enumerate(events, self._length):
+            if isinstance(event, Loss):
+                losses[offset] = event
+                event = ExecFailure(timestamp=event.timestamp, path=None, return_value=0)
+            records.append(event)
+        return records, losses
+
+    def seal(self) -> None:
+        """No event will be appended any more. Diagnoses may still be set."""
+        self.capacity = self._length
+        self.numbers = {name: numbers[: self._length].copy() for name, numbers in self.numbers.items()}
+        for column in self.columns.values():
+            column.seal(self._length)
+
+    def __getitem__(self, offset: int) -> Event:
+        loss = self.losses.get(offset)
+        if loss is not None:
+            return loss
+        return record_of(
+            {name: int(numbers[offset]) for name, numbers in self.numbers.items()},
+            {name: column.entries[column.codes[offset]].value for name, column in self.columns.items()},
+        )
+
+    def set_diagnosis(self, offset: int, diagnosis: Diagnosis) -> None:
+        """Replace the diagnosis of one record."""
+        column = self.columns["diagnosis"]
+        code = column[diagnosis_key(diagnosis)]
+        if code > np.iinfo(column.codes.dtype).max:
+            column.codes = column.codes.astype(np.uint32)
+        column.codes[offset] = code
+        self.version += 1
+
+    def release(self) -> None:
+        """Give its values back to the pools; the block must not be used afterwards."""
+        for column in self.columns.values():
+            column.pool.release(column.entries)
+            column.entries.clear()

@@ -1,0 +1,160 @@
+"""The events that are kept in memory: a bounded, columnar store."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Sequence
+from typing import Final
+
+from bpf.record import Diagnosis, Event, Loss
+from tui.model.block import BYTES_AN_EVENT, Block, Pools
+
+DEFAULT_MAX_EVENTS: Final = 1_000_000
+DEFAULT_MAX_BYTES: Final = 384 * 1024 * 1024
+"""A million events whose environments repeat take well under half of it; unlike ones fill it."""
+
+_LARGEST_BLOCK: Final = 16_384
+"""Events: large enough that a value is met often within one, small enough to filter in 2 ms."""
+
+_SHARE: Final = 32
+"""A block is at most this part of a bound, so that an eviction never takes much at once."""
+
+_STEP: Final = 256
+"""Events between two looks at the byte bound: what can exceed it meanwhile came from the caller."""
+
+
+class History:
+    """Keeps the newest events within both bounds; the oldest block goes first, whole.
+
+    Ids grow by one for each event, for ever, and are never given twice.
+    """
+
+    def __init__(self, max_events: int = DEFAULT_MAX_EVENTS, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
+        if max_events < 1 or max_bytes < 1:
+            raise ValueError("the history needs room for at least one event and one byte")
+        self.max_events = max_events
+        self.max_bytes = max_bytes
+        room = min(max_events // _SHARE, max_bytes // _SHARE // BYTES_AN_EVENT)
+        self._capacity = max(1, min(room, _LARGEST_BLOCK))
+        self._pools = Pools()
+        self._blocks: deque[Block] = deque()
+        self._sealed_bytes = 0
+        self._growth = 0
+        self._end_id = 0
+        self._losses = 0
+
+    @property
+    def blocks(self) -> Sequence[Block]:
+        """The blocks, oldest first; only the last one grows."""
+        return self._blocks
+
+    @property
+    def first_id(self) -> int:
+        """The id of the oldest event held."""
+        return self._blocks[0].first_id if self._blocks else self._end_id
+
+    @property
+    def end_id(self) -> int:
+        """The id that the next event will get."""
+        return self._end_id
+
+    @property
+    def evicted(self) -> int:
+        """How many events have been dropped to hold the bounds."""
+        return self.first_id
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes in use, as far as Python tells."""
+        growing = self._blocks[-1].nbytes if self._blocks else 0
+        return self._pools.nbytes + self._sealed_bytes + growing
+
+    @property
+    def losses(self) -> int:
+        """How many of the events held are losses."""
+        return self._losses
+
+    @property
+    def failures(self) -> int:
+        """How many of the events held are failed execs."""
+        return len(self) - self._losses
+
+    def __len__(self) -> int:
+        return self._end_id - self.first_id
+
+    def append(self, events: Sequence[Event]) -> range:
+        """Take in events, oldest first, and drop the oldest ones where a bound asks for it.
+
+        Returns:
+            Their ids. Where the batch alone exceeds a bound, its first ones are evicted already.
+
+        Raises:
+            OverflowError: A time or a pid needs more than 64 bits.
+        """
+        before = self._end_id
+        at = 0
+        while at < len(events):
+            block = self._growing()
+            step = events[at : at + min(_STEP, block.capacity - len(block))]
+            before_step = self._pools.nbytes
+            block.append(step)
+            self._growth += self._pools.nbytes - before_step
+            at += len(step)
+            self._end_id += len(step)
+            self._losses += sum(isinstance(event, Loss) for event in step)
+            self._hold_bounds()
+        return range(before, self._end_id)
+
+    def __getitem__(self, event_id: int) -> Event:
+        block = self._block_of(event_id)
+        if block is None:
+            raise KeyError(event_id)
+        return block[event_id - block.first_id]
+
+    def set_diagnosis(self, event_id: int, diagnosis: Diagnosis) -> None:
+        """Replace an event's diagnosis; one that comes after the eviction is dropped.
+
+        Raises:
+            ValueError: The event is a loss, or has not been appended yet.
+        """
+        if event_id >= self._end_id:
+            raise ValueError(f"no event has the id {event_id} yet")
+        block = self._block_of(event_id)
+        if block is None:
+            return
+        offset = event_id - block.first_id
+        if offset in block.losses:
+            raise ValueError("a loss has no diagnosis")
+        column = block.columns["diagnosis"]
+        before = column.nbytes
+        block.set_diagnosis(offset, diagnosis)
+        if block is not self._blocks[-1]:
+            self._sealed_bytes += column.nbytes - before
+        self._hold_bounds()
+
+    def _block_of(self, event_id: int) -> Block | None:
+        if not self.first_id <= event_id < self._end_id:
+            return None
+        return self._blocks[bisect_right(self._blocks, event_id, key=lambda block: block.first_id) - 1]
+
+    def _growing(self) -> Block:
+        """The last block, or a new one where that is full or has brought much that is new."""
+        if self._blocks:
+            last = self._blocks[-1]
+            if len(last) < last.capacity and self._growth <= self.max_bytes // _SHARE:
+                return last
+            last.seal()
+            self._sealed_bytes += last.nbytes
+        self._growth = 0
+        block = Block(self._end_id, self._capacity, self._pools)
+        self._blocks.append(block)
+        return block
+
+    def _hold_bounds(self) -> None:
+        while self._blocks and (len(self) > self.max_events or self.nbytes > self.max_bytes):
+            oldest = self._blocks.popleft()
+            if self._blocks:
+                self._sealed_bytes -= oldest.nbytes
+            self._losses -= len(oldest.losses)
+            oldest.release()

@@ -1,0 +1,130 @@
+"""The filter language (SPEC section 6): what to import from it.
+
+``parse`` makes a ``Query`` of one line of text; a Query selects records one by one (``matches``) or a
+block of the history at once (``select``), always the same ones.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bpf.record import ExecFailure
+from bpf.source import Capture
+from tui.model.block import Block, Mask
+from tui.model.query_capture import capture
+from tui.model.query_fields import FIELDS, Field, Kind
+from tui.model.query_lexer import QueryError, quoted
+from tui.model.query_parser import Parser
+from tui.model.query_terms import And, InRanges, Node, Or, Term
+
+__all__ = ["FIELDS", "Field", "Kind", "Query", "QueryError", "Term", "add_term", "parse"]
+
+
+class Query:
+    """A filter.
+
+    Attributes:
+        text: As it was written.
+        terms: Its conditions, each with its place in the text; a bare word has several at one place.
+    """
+
+    def __init__(self, text: str, root: Node) -> None:
+        self.text = text
+        self._root = root
+        self.terms: tuple[Term, ...] = tuple(root.terms())
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it selects everything because it says nothing."""
+        return not self.terms
+
+    @property
+    def depends_on_time(self) -> bool:
+        """Whether what it selects changes as time goes by."""
+        return any(term.field.kind is Kind.AGE for term in self.terms)
+
+    @property
+    def depends_on_diagnosis(self) -> bool:
+        """Whether a diagnosis that is set later can change what it selects."""
+        return any(term.field.column == "diagnosis" for term in self.terms)
+
+    @property
+    def ages(self) -> tuple[int, ...]:
+        """The ages, in nanoseconds, at which an event may come to match or cease to."""
+        return tuple(
+            age
+            for term in self.terms
+            if term.field.kind is Kind.AGE and isinstance(term.test, InRanges)
+            for bound in term.test.bounds
+            for age in bound
+            if age is not None
+        )
+
+    @property
+    def alternatives(self) -> bool:
+        """Whether it is an ``or`` of several conditions, so that one more needs parentheses around it."""
+        return isinstance(self._root, Or) and len({term.start for term in self.terms}) > 1
+
+    @property
+    def required(self) -> tuple[Term, ...]:
+        """The conditions that every selected event meets, each alone."""
+        parts = self._root.parts if isinstance(self._root, And) else (self._root,)
+        return tuple(part for part in parts if isinstance(part, Term))
+
+    def matches(self, record: ExecFailure, now: int) -> bool:
+        """Whether it selects this record; ``now`` is nanoseconds since 1970 UTC, for ``age``."""
+        return self._root.holds(record, now)
+
+    def select(self, block: Block, start: int, stop: int, now: int) -> Mask:
+        """Which events of a block it selects, from offset ``start`` to before ``stop``: losses always."""
+        mask = self._root.select(block, start, stop, now)
+        if block.losses:
+            lost = np.fromiter(block.losses, np.int64, len(block.losses))
+            mask[lost[(lost >= start) & (lost < stop)] - start] = True
+        return mask
+
+    def capture(self) -> Capture:
+        """The same filter for the kernel to apply.
+
+        Raises:
+            QueryError: Which condition cannot be applied there.
+        """
+        return capture(self._root)
+
+
+def parse(text: str) -> Query:
+    """Read a filter; "" selects everything.
+
+    Raises:
+        QueryError: What was expected, and where.
+    """
+    return Query(text, Parser(text).parse())
+
+
+def add_term(text: str, field: str, value: object, *, exclude: bool) -> str:
+    """The filter that also asks for ``field==value``, or excludes it: what ``+`` and ``-`` do.
+
+    Args:
+        text: The filter so far.
+        field: A name of ``FIELDS``.
+        value: The field's value in a record, or one of its elements; None asks for a fact unknown.
+        exclude: Ask for ``!=``.
+
+    Raises:
+        QueryError: ``text`` is no filter, no field has that name, or it never has such a value.
+    """
+    if value is None:
+        written = "null"
+    elif isinstance(value, bool):
+        written = "true" if value else "false"
+    else:
+        written = quoted(str(value))
+    term = f"{field}{'!=' if exclude else '=='}{written}"
+    parse(term)
+    before = parse(text)
+    if before.is_empty:
+        return term
+    so_far = text.strip()
+    if any(text[asked.start : asked.end] == term for asked in before.required):
+        return so_far
+    return f"({so_far}) {term}" if before.alternatives else f"{so_far} {term}"

@@ -1,0 +1,181 @@
+"""The filter language's text: words, operators, values and quotes, each with its place."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+OPERATORS: Final = ("==", "!=", "<=", ">=", "!:", "!~", "=", "<", ">", ":", "~")
+"""Longest first."""
+
+_OPERATOR: Final = re.compile("|".join(OPERATORS))
+_SPACE: Final = re.compile(r"\s*")
+_WORD: Final = re.compile(r"[^\s()\"'!=<>~:,][^\s()\"!=<>~:,]*")
+_PLAIN: Final = re.compile(r"[^\s()\"]+")
+_ESCAPES: Final = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\", '"': '"', "'": "'"}
+_HEX_DIGITS: Final = {"x": 2, "u": 4, "U": 8}
+
+
+class QueryError(ValueError):
+    """A filter that cannot be understood, or not be applied.
+
+    Attributes:
+        message: One sentence for the operator. It may quote the text: show it through ``printable``.
+        start: Where in the text the fault begins.
+        end: Where it ends; equal to ``start`` where something is missing there.
+    """
+
+    def __init__(self, message: str, start: int, end: int) -> None:
+        super().__init__(message)
+        self.message = message
+        self.start = start
+        self.end = end
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A piece of the text.
+
+    Attributes:
+        text: What it says, without quotes and escapes.
+        start: Where it begins.
+        end: Where it ends.
+        quoted: It stood in quotes, so nothing in it has a special meaning.
+    """
+
+    text: str
+    start: int
+    end: int
+    quoted: bool = False
+
+    def is_word(self, word: str) -> bool:
+        """Whether it is this word of the language; case does not matter, quotes do."""
+        return not self.quoted and self.text.lower() == word
+
+
+class Scanner:
+    """Reads a filter from left to right; what is read depends on what the parser expects."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.at = 0
+
+    def peek(self) -> str:
+        """The next character that is not white space; "" at the end."""
+        self._skip_space()
+        return self.text[self.at : self.at + 1]
+
+    def take(self, character: str) -> bool:
+        """Step over this character if it is the next one."""
+        if self.peek() != character:
+            return False
+        self.at += 1
+        return True
+
+    def operator(self) -> Token | None:
+        """The operator that comes next, if one does."""
+        self._skip_space()
+        return self._token(_OPERATOR)
+
+    def word(self) -> Token | None:
+        """A field's name, a word of the language or a word to search for; None where none begins.
+
+        A word that begins like a path or an option is text up to the next space: ``/opt/a=b``.
+        """
+        start = self.peek()
+        if start and start in "\"'":
+            return self._quoted()
+        return self._plain(stop="") if start and start in "/.-*?[" else self._token(_WORD)
+
+    def value(self, *, in_list: bool) -> Token | None:
+        """What an operator compares with; None where nothing is there.
+
+        Parentheses belong to it as far as they are balanced, so that ``~^/(bin|sbin)/`` needs no quotes.
+        """
+        start = self.peek()
+        if start and start in "\"'":
+            return self._quoted()
+        return self._plain(stop="," if in_list else "")
+
+    def _skip_space(self) -> None:
+        space = _SPACE.match(self.text, self.at)
+        assert space is not None
+        self.at = space.end()
+
+    def _token(self, pattern: re.Pattern[str]) -> Token | None:
+        found = pattern.match(self.text, self.at)
+        if found is None:
+            return None
+        self.at = found.end()
+        return Token(found.group(), found.start(), found.end())
+
+    def _plain(self, stop: str) -> Token | None:
+        start, depth = self.at, 0
+        while self.at < len(self.text):
+            character = self.text[self.at]
+            if character == '"':
+                raise QueryError('put the whole value in quotes: "..."', self.at, self.at + 1)
+            if character.isspace() or (character == stop and not depth) or (character == ")" and not depth):
+                break
+            if character == "\\" and self.text[self.at + 1 : self.at + 2] in ("(", ")"):
+                self.at += 1
+            else:
+                depth += (character == "(") - (character == ")")
+            self.at += 1
+        return Token(self.text[start : self.at], start, self.at) if self.at > start else None
+
+    def _quoted(self) -> Token:
+        start, quote = self.at, self.text[self.at]
+        pieces: list[str] = []
+        self.at += 1
+        while self.at < len(self.text):
+            character = self.text[self.at]
+            self.at += 1
+            if character == quote:
+                return Token("".join(pieces), start, self.at, quoted=True)
+            pieces.append(self._escape() if character == "\\" else character)
+        raise QueryError(f"expected a closing {quote}", start, len(self.text))
+
+    def _escape(self) -> str:
+        """What follows a backslash; one that escapes nothing stays, as regular expressions need it."""
+        start = self.at - 1
+        letter = self.text[self.at : self.at + 1]
+        self.at += 1
+        if letter in _ESCAPES:
+            return _ESCAPES[letter]
+        if letter not in _HEX_DIGITS:
+            return "\\" + letter
+        count = _HEX_DIGITS[letter]
+        digits = self.text[self.at : self.at + count]
+        self.at += count
+        if not re.fullmatch(f"[0-9a-fA-F]{{{count}}}", digits) or int(digits, 16) > 0x10FFFF:
+            end = min(self.at, len(self.text))
+            raise QueryError(
+                f"expected {count} hexadecimal digits of a character after \\{letter}", start, end
+            )
+        number = int(digits, 16)
+        return chr(number + 0xDC00 if letter == "x" and number >= 0x80 else number)
+
+
+def quoted(text: str) -> str:
+    """The text as the language reads it back: one line, safe on a terminal, in quotes where it needs them."""
+    if _BARE_VALUE.fullmatch(text) and text.lower() != "null":
+        return text
+    return '"' + "".join(map(_escaped, text)) + '"'
+
+
+_BARE_VALUE: Final = re.compile(r"[A-Za-z0-9_/.+@%-][A-Za-z0-9_/.+@%=:-]*", re.ASCII)
+
+
+def _escaped(character: str) -> str:
+    if character in '"\\':
+        return "\\" + character
+    if character.isprintable():
+        return character
+    number = ord(character)
+    if 0xDC80 <= number <= 0xDCFF:
+        return f"\\x{number - 0xDC00:02x}"
+    if number < 0x80:
+        return f"\\x{number:02x}"
+    return f"\\u{number:04x}" if number <= 0xFFFF else f"\\U{number:08x}"

@@ -1,0 +1,205 @@
+"""Conditions on text: equal, substring, glob and regular expression, each bounded in time.
+
+They run as root over strings that hostile processes chose.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+LONGEST_PATTERN: Final = 500
+"""Characters of a glob or a regular expression: more is not typed, and a longer one may compile slowly."""
+
+LONGEST_SUBJECT: Final = 4096
+"""Characters of a text that a pattern looks at (PATH_MAX): bounds what one hostile string can cost."""
+
+_SUBJECT_OF_DEGREE: Final = (LONGEST_SUBJECT, LONGEST_SUBJECT, LONGEST_SUBJECT, 512)
+"""Characters of a text that a regular expression looks at, by how often it may start over in it.
+
+Each unbounded repetition and a start that is not fixed by ``^`` may multiply the work by the length;
+these bounds keep what one hostile string can cost near 10 ms.
+"""
+
+_MOST_CHOICES: Final = 8
+"""Options and groups with alternatives in a regular expression: each one may double the work."""
+
+_WILD: Final = re.compile(r"[*?\[]")
+
+_SEPARATOR: Final = "\0"
+"""Joins texts that are searched at once; no argument of a process can contain it."""
+
+
+class PatternProblem(ValueError):
+    """A pattern that cannot be used; its text is one sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextTest:
+    """What a text must be; None is no text.
+
+    Attributes:
+        check: Whether one text meets it.
+        inside: The lower-case text that must be inside, where that is all: many are then searched at once.
+    """
+
+    check: Callable[[str], bool]
+    inside: str | None = None
+
+    def holds(self, text: str | None) -> bool:
+        """Whether this text meets it."""
+        return text is not None and self.check(text)
+
+    def holds_for_any(self, texts: Sequence[str | None]) -> bool:
+        """Whether one of these texts meets it."""
+        if self.inside and _SEPARATOR not in self.inside:
+            try:
+                return self.inside in _SEPARATOR.join(texts).lower()  # type: ignore[arg-type]
+            except TypeError:  # an element is None, which is rare
+                pass
+        return any(map(self.holds, texts))
+
+
+def is_glob(text: str) -> bool:
+    """Whether it has a wildcard."""
+    return _WILD.search(text) is not None
+
+
+def any_of(tests: Sequence[TextTest]) -> TextTest:
+    """One of them holds."""
+    if len(tests) == 1:
+        return tests[0]
+    return TextTest(lambda subject: any(test.check(subject) for test in tests))
+
+
+def equal(text: str) -> TextTest:
+    """The very same text."""
+    return TextTest(text.__eq__)
+
+
+def substring(text: str) -> TextTest:
+    """Contains the text; upper and lower case are the same."""
+    wanted = text.lower()
+    return TextTest(lambda subject: wanted in subject.lower(), inside=wanted)
+
+
+def glob(pattern: str, *, path: bool) -> TextTest:
+    """Matches the whole text, case and all, as a shell would; never a text beyond 4,096 characters.
+
+    Args:
+        pattern: ``*`` is any characters, ``?`` one, ``[a-z]`` and ``[!a-z]`` one of a class.
+        path: ``*``, ``?`` and classes stop at a slash; ``**`` crosses it, and ``**/`` may be nothing.
+
+    Raises:
+        PatternProblem: It is too long, or has a class that is none.
+    """
+    _check_length(pattern)
+    match = re.compile(_glob_as_regex(pattern, path), re.DOTALL).fullmatch
+    return TextTest(lambda subject: len(subject) <= LONGEST_SUBJECT and match(subject) is not None)
+
+
+def regex(pattern: str) -> TextTest:
+    """Found anywhere in the text's first 4,096 characters; 512 where it has three places to start over.
+
+    Raises:
+        PatternProblem: It is no regular expression, or might take for ever.
+    """
+    _check_length(pattern)
+    try:
+        search = re.compile(pattern).search
+    except (re.error, OverflowError, RecursionError) as error:
+        raise PatternProblem(f"not a regular expression: {error}") from None
+    longest = _SUBJECT_OF_DEGREE[_degree(pattern)]
+    return TextTest(lambda subject: search(subject[:longest]) is not None)
+
+
+def _check_length(pattern: str) -> None:
+    if len(pattern) > LONGEST_PATTERN:
+        raise PatternProblem(f"a pattern has at most {LONGEST_PATTERN} characters")
+
+
+def _glob_as_regex(pattern: str, path: bool) -> str:
+    """The pattern as an expression that hardly ever goes back.
+
+    Between two stars the first place that fits is as good as any later one, so the search for it is
+    atomic; only what follows the last ``**`` and the last ``*`` is tried at several places.
+    """
+    one = "[^/]" if path else "."
+    chains: list[tuple[str, list[str]]] = [("", [""])]
+    for token in _GLOB_TOKEN.findall(pattern):
+        if path and token.startswith("**"):
+            chains.append(("(?:.*?/)??" if token.endswith("/") else ".*?", [""]))
+        elif token[0] == "*":
+            chains[-1][1].append("/" if token.endswith("/") else "")
+        elif token == "?":
+            chains[-1][1][-1] += one
+        elif token[0] == "[" and len(token) > 1:
+            chains[-1][1][-1] += ("(?!/)" if path else "") + _class(token[1:-1])
+        else:
+            chains[-1][1][-1] += re.escape(token)
+    written = ""
+    for index, (reach, (chain, *segments)) in enumerate(chains):
+        is_last = index == len(chains) - 1
+        for number, segment in enumerate(segments, 1):
+            is_end = is_last and number == len(segments)
+            chain += f"{one}*{segment}" if is_end else f"(?>{one}*?{segment})"
+        written += reach + chain if is_last or not reach else f"(?>{reach}{chain})"
+    return written
+
+
+def _class(members: str) -> str:
+    negated = members.startswith("!")
+    body = re.sub(r"([\\\[\]^&~|])", r"\\\1", members.removeprefix("!"))
+    try:
+        re.compile(f"[{body}]")
+    except re.error as error:
+        raise PatternProblem(f"not a class of characters: [{members}]") from error
+    return f"[{'^' if negated else ''}{body}]"
+
+
+_GLOB_TOKEN: Final = re.compile(r"\*\*+/?|\*|\?|\[!?\]?[^\]]*\]|.", re.DOTALL)
+_REGEX_TOKEN: Final = re.compile(
+    r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\((?:\?(?:P?[=!:]|<[=!]|P?<\w+>|P=\w+|[aiLmsux-]+:?|>)?)?|\)|"
+    r"[*+]|\{\d*,\d*\}|\{\d+\}|\?|.",
+    re.DOTALL,
+)
+
+
+def _degree(pattern: str) -> int:
+    """How often a backtracking matcher may start over, each time at any place of the text.
+
+    Python's ``re`` has no time limit and holds the interpreter's lock, so what takes exponential time
+    is refused: a group that repeats must have no repetition, option or alternative in it, and there
+    are no back-references.
+
+    Raises:
+        PatternProblem: It may take for ever.
+    """
+    outer: list[bool] = []
+    varies = after_varying_group = after_repeat = False
+    degree = 0 if pattern.startswith("^") and "|" not in pattern else 1
+    choices = 0
+    for token in _REGEX_TOKEN.findall(pattern):
+        repeats = token in ("*", "+") or (token[0] == "{" and len(token) > 1)
+        if repeats and after_varying_group:
+            raise PatternProblem("a repeated group that varies in itself can take for ever")
+        if re.fullmatch(r"\\[1-9]|\(\?P=\w+", token):
+            raise PatternProblem("a back-reference can take for ever")
+        after_varying_group = token == ")" and varies
+        choices += after_varying_group or (token == "?" and not after_repeat)
+        if token[0] == "(":
+            outer.append(varies)
+            varies = False
+        elif token == ")":
+            varies = bool(outer and outer.pop()) or varies
+        elif repeats or token in ("?", "|"):
+            varies = True
+        after_repeat = repeats
+        degree += repeats and not re.fullmatch(r"\{\d+\}", token)
+    if degree >= len(_SUBJECT_OF_DEGREE):
+        raise PatternProblem("at most 3 repetitions, or 2 where it does not begin with ^")
+    if choices > _MOST_CHOICES:
+        raise PatternProblem(f"at most {_MOST_CHOICES} groups and options")
+    return degree

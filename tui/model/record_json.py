@@ -1,0 +1,269 @@
+"""A record as a JSON object, and back.
+
+The names are those of the fields of ``bpf.record``. What comes back may be hostile: every value's
+type and range is checked, so that nothing later needs to.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final, TypeVar
+
+from bpf.record import Ancestor, Binary, Diagnosis, ExecFailure, Search, Truncated
+from tui.model.secrets import masked
+
+T = TypeVar("T")
+Read = Callable[[str, object], T]
+"""Checks a value that has come under a name; raises RecordError with the name in its sentence."""
+
+_NANOSECONDS: Final = 1_000_000_000
+_U16, _U32, _U64 = (1 << 16) - 1, (1 << 32) - 1, (1 << 64) - 1
+_I64: Final = (1 << 63) - 1
+"""The history keeps times in 64 bits, signed; they reach to the year 2262."""
+
+_MAX_ERRNO: Final = 4095
+"""MAX_ERRNO of the kernel's include/linux/err.h."""
+
+_RFC3339: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z", re.ASCII)
+
+
+class RecordError(ValueError):
+    """A JSON object that is no record; ``str()`` is one sentence without its full stop."""
+
+
+def rfc3339(timestamp: int) -> str:
+    """Nanoseconds since 1970 UTC as "2026-11-24T21:50:12.000000001Z"."""
+    seconds, nanoseconds = divmod(timestamp, _NANOSECONDS)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{nanoseconds:09d}Z"
+
+
+def record_to_json(record: ExecFailure, *, show_secrets: bool) -> dict[str, object]:
+    """The record's fields by their names, ready for ``json.dumps(..., ensure_ascii=True)``.
+
+    Args:
+        record: The record.
+        show_secrets: Secret-looking values are written as they are, not masked.
+
+    Returns:
+        The object; a lone surrogate in it stands for a byte that was no UTF-8.
+    """
+    shown = record if show_secrets else masked(record)
+    result: dict[str, object] = {}
+    for name in _RECORD:
+        value = getattr(shown, name)
+        result[name] = _plain(value)
+        if name == "return_value":
+            result["error"] = record.error
+    result["timestamp"] = rfc3339(record.timestamp)
+    return result
+
+
+def _plain(value: object) -> object:
+    """A field's value in what JSON has."""
+    if isinstance(value, tuple):
+        return [_plain(element) for element in value]
+    if dataclasses.is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    return value
+
+
+def record_from_json(obj: object) -> ExecFailure:
+    """The record that ``record_to_json`` made an object of; unknown names are ignored.
+
+    Args:
+        obj: What ``json.loads`` gave.
+
+    Raises:
+        RecordError: A value has a wrong type or is out of range, or one without a default is missing.
+    """
+    return _read_record("record", obj)
+
+
+def _wrong(name: str, expected: str) -> RecordError:
+    return RecordError(f'"{name}" is not {expected}')
+
+
+def text(name: str, value: object) -> str:
+    """A string whose every character is a Unicode character or stands for a byte."""
+    if not isinstance(value, str):
+        raise _wrong(name, "a string")
+    if value.isascii():
+        return value
+    try:
+        # A surrogate that stands for no byte would make os.fsencode fail much later.
+        return value.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise _wrong(name, "a string of Unicode characters and bytes") from None
+
+
+def boolean(name: str, value: object) -> bool:
+    """True or false."""
+    if not isinstance(value, bool):
+        raise _wrong(name, "true or false")
+    return value
+
+
+def integer(lowest: int, highest: int) -> Read[int]:
+    """A whole number between the two, both included."""
+
+    def read(name: str, value: object) -> int:
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise _wrong(name, "a whole number")
+        if not lowest <= value <= highest:
+            raise _wrong(name, f"between {lowest} and {highest}")
+        return value
+
+    return read
+
+
+def timestamp(name: str, value: object) -> int:
+    """RFC 3339 in UTC with up to nine decimals; nanoseconds since 1970."""
+    match = _RFC3339.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise _wrong(name, "a time such as 2026-11-24T21:50:12.000000000Z")
+    try:
+        moment = datetime.fromisoformat(match[1]).replace(tzinfo=UTC)
+    except ValueError:
+        raise _wrong(name, "a time that exists") from None
+    seconds = int(moment.timestamp())
+    return integer(0, _I64)(name, seconds * _NANOSECONDS + int((match[2] or "").ljust(9, "0")))
+
+
+def optional(read: Read[T]) -> Read[T | None]:
+    """Null, or what ``read`` reads."""
+    return lambda name, value: None if value is None else read(name, value)
+
+
+def _tuple_of(read: Read[T]) -> Read[tuple[T, ...]]:
+    def read_all(name: str, value: object) -> tuple[T, ...]:
+        if not isinstance(value, list):
+            raise _wrong(name, "an array")
+        return tuple(read(name, element) for element in value)
+
+    return read_all
+
+
+def _one_of(*words: str) -> Read[str]:
+    def read(name: str, value: object) -> str:
+        if value not in words:
+            raise _wrong(name, "one of " + ", ".join(words))
+        return text(name, value)
+
+    return read
+
+
+def _object(kind: type[T], fields: Mapping[str, Read[Any]]) -> Read[T]:
+    """An object with these names; one that is missing takes the class's default, where it has one."""
+    required = inspect.signature(kind).parameters.values()
+    needed = tuple(field.name for field in required if field.default is field.empty)
+
+    def read(name: str, value: object) -> T:
+        if not isinstance(value, dict):
+            raise _wrong(name, "an object")
+        for field in needed:
+            if field not in value:
+                raise RecordError(f'"{field}" is missing')
+        return kind(
+            **{field: check(field, value[field]) for field, check in fields.items() if field in value}
+        )
+
+    return read
+
+
+_u16, _u32, _u64 = integer(0, _U16), integer(0, _U32), integer(0, _U64)
+_i32: Final = integer(-(1 << 31), (1 << 31) - 1)
+_time: Final = integer(0, _I64)
+_texts: Final = _tuple_of(optional(text))
+
+_BINARY: Final[Mapping[str, Read[Any]]] = {
+    "path": optional(text),
+    "device_id": _u32,
+    "device": text,
+    "inode_number": _u64,
+    "ctime": _u64,
+    "inode_mode": _u16,
+    "source": _one_of("kernel", "resolved"),
+    "uid": optional(_u32),
+    "gid": optional(_u32),
+    "size": optional(_time),
+}
+
+_TRUNCATED: Final[Mapping[str, Read[Any]]] = {
+    "arguments": boolean,
+    "environment": boolean,
+    "path": boolean,
+    "argc": optional(_u32),
+    "envc": optional(_u32),
+    "argument_indexes": _tuple_of(_u32),
+    "environment_indexes": _tuple_of(_u32),
+}
+
+_DIAGNOSIS: Final[Mapping[str, Read[Any]]] = {
+    "code": text,
+    "summary": text,
+    "evidence": _tuple_of(text),
+    "advice": optional(text),
+    "certain": boolean,
+    "brief": text,
+}
+
+_SEARCH: Final[Mapping[str, Read[Any]]] = {
+    "id": _u64,
+    "name": text,
+    "tries": _u32,
+    "outcome": _one_of("found", "not-found", "open"),
+    "found_path": optional(text),
+}
+
+_RECORD: Final[Mapping[str, Read[Any]]] = {
+    "timestamp": timestamp,
+    "path": optional(text),
+    "binary": optional(_object(Binary, _BINARY)),
+    "interpreter_path": optional(text),
+    "stdin_type": _u16,
+    "stdin_path": optional(text),
+    "kernel_invoked": boolean,
+    "arguments": _texts,
+    "environment": _texts,
+    "truncated": _object(Truncated, _TRUNCATED),
+    "arguments_source": _one_of("kernel", "user", "unreadable"),
+    "return_value": integer(-_MAX_ERRNO, -1),
+    "syscall": optional(text),
+    "compat": boolean,
+    "dirfd": optional(_i32),
+    "flags": optional(_u32),
+    "check_only": boolean,
+    "pid": _u32,
+    "tid": _u32,
+    "ppid": _u32,
+    "uid": _u32,
+    "euid": _u32,
+    "gid": _u32,
+    "egid": _u32,
+    "fsuid": _u32,
+    "fsgid": _u32,
+    "groups": optional(_tuple_of(_u32)),
+    "capabilities": _u64,
+    "comm": text,
+    "parent_comm": text,
+    "ancestors": _tuple_of(_object(Ancestor, {"pid": _u32, "comm": text})),
+    "cwd": optional(text),
+    "root": optional(text),
+    "tty": optional(text),
+    "cgroup": optional(text),
+    "unit": optional(text),
+    "container_id": optional(text),
+    "mount_ns": optional(_u64),
+    "pid_ns": optional(_u64),
+    "started": optional(_time),
+    "killed_by": optional(text),
+    "diagnosis": optional(_object(Diagnosis, _DIAGNOSIS)),
+    "search": optional(_object(Search, _SEARCH)),
+}
+"""The record's fields in the order in which they are written."""
+
+_read_record: Final = _object(ExecFailure, _RECORD)

@@ -1,0 +1,246 @@
+"""Writing a file as root where someone else may own the directory.
+
+Nothing is followed, nothing is overwritten unasked, and what does not fit leaves nothing behind. Each
+file is opened in its directory's descriptor, so that a directory which is renamed or replaced
+meanwhile cannot redirect the write.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from typing import BinaryIO, Final
+
+_MODE: Final = 0o600
+"""Arguments and environments of other users' processes are nobody else's business."""
+
+_NO_ID: Final = 0xFFFFFFFF
+"""(uid_t)-1 is no id: chown(2) takes it as "leave it as it is"."""
+
+_FULL: Final = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
+_CANNOT_LINK: Final = frozenset((errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK))
+"""What link(2) says where the file system has no hard links (vfat, some network and FUSE ones)."""
+
+_REASONS: Final = {
+    errno.ENOENT: "its directory does not exist: make it, or choose another one",
+    errno.ENOTDIR: "a part of its path is no directory: choose another place",
+    errno.EACCES: "this user may not write there: choose a directory of your own",
+    errno.EPERM: "this user may not write there: choose a directory of your own",
+    errno.EROFS: "the file system is mounted read-only: choose another place",
+    errno.ENAMETOOLONG: "its name is too long: choose a shorter one",
+    errno.ELOOP: "its name is a symbolic link: choose another name",
+    **dict.fromkeys(_FULL, "there is no room for it: free some, or choose another place"),
+}
+
+
+class SnapshotError(Exception):
+    """A file that could not be written or read; ``str()`` is one sentence that says what to do.
+
+    It names the file as it was given: show it through ``printable``.
+    """
+
+
+class Existing(SnapshotError):
+    """The file is there: ask, then write with ``overwrite=True``."""
+
+
+def failure(path: str, error: OSError) -> SnapshotError:
+    """The sentence for an error of the operating system that concerns ``path``."""
+    reason = _REASONS.get(error.errno or 0, f"{os.strerror(error.errno or 0)}: choose another place")
+    return SnapshotError(f"{path} could not be written, {reason}.")
+
+
+def _existing(path: str) -> Existing:
+    return Existing(f"{path} exists: choose another name, or say that it may be replaced.")
+
+
+def _split(path: str) -> tuple[str, str]:
+    """The directory and the name in it.
+
+    Raises:
+        SnapshotError: The path names no file.
+    """
+    directory, name = os.path.split(path)
+    if name in ("", ".", "..") or "\0" in path:
+        raise SnapshotError(f'"{path}" is no name of a file: give one such as execwhy.jsonl.')
+    return directory or ".", name
+
+
+@contextlib.contextmanager
+def _directory(path: str, directory: str) -> Iterator[int]:
+    """The directory's descriptor; an OSError of what is done within becomes the sentence about ``path``."""
+    try:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise failure(path, error) from error
+
+
+def _sudo_id(name: str) -> int | None:
+    """A user or group id that sudo has left in the environment; None unless it is a valid one."""
+    text = os.environ.get(name, "")
+    if not (text.isascii() and text.isdigit() and len(text) <= 10):
+        return None
+    number = int(text)
+    return number if number < _NO_ID else None
+
+
+def owner_behind_sudo() -> tuple[int, int] | None:
+    """The uid and gid of the user who called sudo; None without sudo, or when this is not root."""
+    if os.geteuid() != 0:
+        return None
+    uid, gid = _sudo_id("SUDO_UID"), _sudo_id("SUDO_GID")
+    return None if uid is None or gid is None else (uid, gid)
+
+
+def _create(name: str, directory: int) -> int:
+    """A new, empty file with the mode and owner that all files of this program have; its descriptor."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(name, flags, _MODE, dir_fd=directory)
+    try:
+        os.fchmod(descriptor, _MODE)
+        owner = owner_behind_sudo()
+        if owner is not None:
+            os.fchown(descriptor, *owner)
+    except BaseException:
+        os.close(descriptor)
+        os.unlink(name, dir_fd=directory)
+        raise
+    return descriptor
+
+
+def _check_target(path: str, name: str, directory: int, *, overwrite: bool) -> None:
+    """Refuse everything at the final name but nothing, or a regular file that may be replaced."""
+    try:
+        found = os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return
+    if stat.S_ISLNK(found.st_mode):
+        raise SnapshotError(f"{path} is a symbolic link: choose another name.")
+    if stat.S_ISDIR(found.st_mode):
+        raise SnapshotError(f"{path} is a directory: give the name of a file in it.")
+    if not stat.S_ISREG(found.st_mode):
+        raise SnapshotError(f"{path} is no regular file: choose another name.")
+    if not overwrite:
+        raise _existing(path)
+
+
+def _publish(path: str, temporary: str, name: str, directory: int, *, overwrite: bool) -> None:
+    """Give the finished file its name; without ``overwrite`` only if nothing has taken it meanwhile."""
+    if not overwrite:
+        try:
+            os.link(temporary, name, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False)
+            os.unlink(temporary, dir_fd=directory)
+            return
+        except FileExistsError as error:
+            raise _existing(path) from error
+        except OSError as error:
+            if error.errno not in _CANNOT_LINK:
+                raise
+        try:
+            os.close(_create(name, directory))
+        except FileExistsError as error:
+            raise _existing(path) from error
+    os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
+
+
+@contextlib.contextmanager
+def replacing(path: str, *, overwrite: bool = False) -> Iterator[BinaryIO]:
+    """A file that gets its name once it is complete and on disk, and is gone if anything fails.
+
+    Args:
+        path: Where it shall be.
+        overwrite: A regular file of that name may be replaced.
+
+    Yields:
+        The file, to be written.
+
+    Raises:
+        Existing: There is a file of that name, and ``overwrite`` is False.
+        SnapshotError: It cannot be written there.
+    """
+    directory_path, name = _split(path)
+    with _directory(path, directory_path) as directory:
+        _check_target(path, name, directory, overwrite=overwrite)
+        # Not derived from the name: that may be as long as a name can be.
+        temporary = f".execwhy-{secrets.token_hex(8)}"
+        descriptor = _create(temporary, directory)
+        try:
+            with os.fdopen(descriptor, "wb", buffering=io.DEFAULT_BUFFER_SIZE * 16) as file:
+                yield file
+                file.flush()
+                os.fsync(descriptor)
+            _check_target(path, name, directory, overwrite=overwrite)
+            _publish(path, temporary, name, directory, overwrite=overwrite)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary, dir_fd=directory)
+            raise
+        os.fsync(directory)
+
+
+class LiveFile:
+    """A new file that grows while others may read it; it always ends with a complete ``write``.
+
+    Raises (on creation):
+        Existing: There is something of that name: a recording never replaces anything.
+        SnapshotError: It cannot be written there.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._directory, self._name = _split(path)
+        with _directory(path, self._directory) as directory:
+            try:
+                _check_target(path, self._name, directory, overwrite=False)
+                self._descriptor = _create(self._name, directory)
+            except (FileExistsError, Existing) as error:
+                raise Existing(f"{path} exists: choose another name, or remove it.") from error
+        self._size = 0
+
+    def write(self, data: bytes) -> None:
+        """Append all of it, or nothing.
+
+        Raises:
+            SnapshotError: It did not fit, or the device failed.
+        """
+        try:
+            rest = memoryview(data)
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._descriptor, self._size)
+            raise failure(self._path, error) from error
+        self._size += len(data)
+
+    def close(self) -> None:
+        """End the file.
+
+        Raises:
+            SnapshotError: What was written did not reach the disk.
+        """
+        try:
+            try:
+                os.fsync(self._descriptor)
+            finally:
+                os.close(self._descriptor)
+        except OSError as error:
+            raise failure(self._path, error) from error
+
+    def discard(self) -> None:
+        """Close the file and remove it, unless another file has its name by now."""
+        ours = os.fstat(self._descriptor)
+        os.close(self._descriptor)
+        with _directory(self._path, self._directory) as directory, contextlib.suppress(FileNotFoundError):
+            there = os.stat(self._name, dir_fd=directory, follow_symlinks=False)
+            if os.path.samestat(ours, there):
+                os.unlink(self._name, dir_fd=directory)

@@ -1,0 +1,287 @@
+"""``--record``: failed execs as JSON Lines, without a screen."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import math
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, Protocol
+
+from bpf.record import Diagnosis, Event, ExecFailure
+from bpf.source import Counters, EventSource, Stage
+from tui.model.printable import printable
+from tui.model.safe_file import LiveFile, failure
+from tui.model.snapshot import Ending, Header, SnapshotError, ending_line, event_line, header_line
+
+_WAIT: Final = 0.2
+"""Seconds: how late a signal or the end of the duration may be noticed. Five looks a second cost nothing."""
+
+_STARTING_WAIT: Final = 0.02
+"""Seconds between looks at a source that compiles and attaches, which takes half a second."""
+
+_CHUNK: Final = 500
+"""Events between two looks at whether it is time to end: less than a second of work."""
+
+_STDOUT: Final = 1
+
+
+class WaitingSource(EventSource, Protocol):
+    """A source that its caller can sleep on."""
+
+    def wait(self, seconds: float) -> None:
+        """Sleep until there is something to drain, or that long."""
+
+
+class Selection(Protocol):
+    """What decides which records are written: a ``Query``."""
+
+    def matches(self, record: ExecFailure, now: int) -> bool:
+        """Whether this record is written; ``now`` in nanoseconds since 1970 UTC."""
+
+
+class Output(Protocol):
+    """Where a recording goes."""
+
+    def write(self, data: bytes) -> None:
+        """Write all of it, at once."""
+
+    def close(self) -> None:
+        """End it."""
+
+    def discard(self) -> None:
+        """End it where nothing was written."""
+
+
+class ReaderGone(Exception):
+    """Whoever read standard output has had enough."""
+
+
+class StandardOutput:
+    """Standard output as it is given: a pipe, a terminal or a redirected file."""
+
+    def write(self, data: bytes) -> None:
+        """Write all of it.
+
+        Raises:
+            ReaderGone: The pipe was closed at its other end.
+            SnapshotError: It did not fit, or the device failed.
+        """
+        rest = memoryview(data)
+        try:
+            while rest:
+                rest = rest[os.write(_STDOUT, rest) :]
+        except BrokenPipeError:
+            raise ReaderGone from None
+        except OSError as error:
+            if error.errno == errno.EBADF:
+                raise SnapshotError("Standard output is closed: redirect it, or name a file.") from error
+            raise failure("standard output", error) from error
+
+    def close(self) -> None:
+        """Nothing to do: the descriptor is the shell's."""
+
+    def discard(self) -> None:
+        """Nothing to do: nothing was written."""
+
+
+def open_output(path: str) -> Output:
+    """The output of that name: a new file, or standard output for "-".
+
+    Raises:
+        SnapshotError: The file exists, or cannot be written there.
+    """
+    return StandardOutput() if path == "-" else LiveFile(path)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Limits:
+    """When a recording ends by itself.
+
+    Attributes:
+        duration: Seconds after the hooks are attached; None for no end.
+        count: Records written; None for no end.
+    """
+
+    duration: float | None = None
+    count: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Result:
+    """What became of a recording.
+
+    Attributes:
+        began: The source delivered, and a header was written.
+        written: How many records were written.
+        counters: The counters at the end.
+        problem: One sentence where it did not end as it was meant to, else "".
+    """
+
+    began: bool
+    written: int
+    counters: Counters
+    problem: str = ""
+
+
+class Recording:
+    """One recording, from the first look at its source to the ending line.
+
+    Args:
+        source: Where the events come from; it is started and closed here.
+        output: Where they go; it is closed here.
+        selection: Which records are written. Losses always are.
+        query: The filter's text, for the header.
+        diagnose: Says why an exec failed.
+        show_secrets: Secret-looking values are written as they are.
+        limits: When to end.
+    """
+
+    def __init__(
+        self,
+        source: WaitingSource,
+        output: Output,
+        *,
+        selection: Selection,
+        query: str,
+        diagnose: Callable[[ExecFailure], Diagnosis],
+        show_secrets: bool = False,
+        limits: Limits = Limits(),
+    ) -> None:
+        self._source = source
+        self._output = output
+        self._selection = selection
+        self._query = query
+        self._diagnose = diagnose
+        self._show_secrets = show_secrets
+        self._limits = limits
+        self._written = 0
+        self._stopped = False
+        self._deadline = math.inf
+
+    def stop(self) -> None:
+        """End soon, in order; may be called from a signal handler."""
+        self._stopped = True
+
+    def run(self) -> Result:
+        """Record until a limit, ``stop``, or the source's end."""
+        self._source.start()
+        problem = ""
+        began = False
+        try:
+            began = self._attached()
+            if began:
+                self._record()
+                self._output.close()
+            else:
+                self._output.discard()
+        except ReaderGone:
+            self._output.close()
+        except SnapshotError as error:
+            problem = str(error)
+            with contextlib.suppress(SnapshotError):
+                self._output.close()
+        finally:
+            self._source.close()
+        status = self._source.status()
+        if status.stage is Stage.FAILED:
+            problem = problem or status.detail
+        return Result(began, self._written, status.counters, problem)
+
+    def _attached(self) -> bool:
+        """Wait until the source delivers; False where it never does."""
+        while not self._stopped:
+            stage = self._source.status().stage
+            if stage in (Stage.LIVE, Stage.READING, Stage.ENDED):
+                return True
+            if stage is Stage.FAILED:
+                return False
+            time.sleep(_STARTING_WAIT)
+        return False
+
+    def _record(self) -> None:
+        """Write the header, what comes until it is time to end, what came until then, and the ending."""
+        if self._limits.duration is not None:
+            self._deadline = time.monotonic() + self._limits.duration
+        status = self._source.status()
+        header = Header(status.origin, self._query, status.counters, time.time_ns())
+        self._output.write(header_line(header).encode())
+        while not self._is_over():
+            self._source.wait(min(_WAIT, max(0.0, self._deadline - time.monotonic())))
+            self._write(self._source.drain())
+        self._source.close()
+        self._write(self._source.drain())
+        ending = Ending(time.time_ns(), self._source.status().counters)
+        self._output.write(ending_line(ending).encode())
+
+    def _is_over(self) -> bool:
+        return (
+            self._stopped
+            or self._is_complete()
+            or time.monotonic() >= self._deadline
+            or self._source.status().stage in (Stage.ENDED, Stage.FAILED)
+        )
+
+    def _is_complete(self) -> bool:
+        return self._limits.count is not None and self._written >= self._limits.count
+
+    def _write(self, events: Sequence[Event]) -> None:
+        """Write the selected ones of a batch, diagnosed; all of them are in the file when this returns.
+
+        Each is one write, so that a disk that fills up keeps every record that still fitted.
+        """
+        for start in range(0, len(events), _CHUNK):
+            for event in self._selected(events[start : start + _CHUNK]):
+                self._output.write(event_line(event, show_secrets=self._show_secrets).encode())
+                self._written += isinstance(event, ExecFailure)
+            if self._is_over():
+                # A long batch is written to its end, but nothing more is captured meanwhile.
+                self._source.close()
+
+    def _selected(self, events: Sequence[Event]) -> list[Event]:
+        """The records that the filter selects, diagnosed, up to the count; and every loss."""
+        now = time.time_ns()
+        room = math.inf if self._limits.count is None else self._limits.count - self._written
+        selected: list[Event] = []
+        for event in events:
+            if isinstance(event, ExecFailure):
+                if room <= 0 or not self._selection.matches(event, now):
+                    continue
+                room -= 1
+                if event.diagnosis is None:
+                    event = dataclasses.replace(event, diagnosis=self._diagnose(event))
+            selected.append(event)
+        return selected
+
+
+@contextlib.contextmanager
+def ending_on_signals(stop: Callable[[], None]) -> Iterator[None]:
+    """Within, the first SIGINT or SIGTERM calls ``stop``; a second one ends the program at once."""
+
+    def first(number: int, _frame: object) -> None:
+        stop()
+        signal.signal(number, signal.SIG_DFL)
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, first) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+def summary(result: Result, path: str) -> str:
+    """The counters and what was written, in one line for standard error."""
+    counters = result.counters
+    causes = ", ".join(f"{printable(name)}: {number:,}" for name, number in counters.losses.items() if number)
+    lost = f"{counters.lost:,} lost" + (f" ({causes})" if causes else "")
+    target = "standard output" if path == "-" else printable(path)
+    return (
+        f"execwhy: {counters.seen:,} seen = {counters.recorded:,} recorded + "
+        f"{counters.suppressed:,} suppressed + {lost}; {result.written:,} written to {target}."
+    )

@@ -1,0 +1,24 @@
+"""The screen as an SVG picture. Only printable text reaches the screen, so the SVG is well-formed."""
+
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+from textual.screen import Screen
+
+
+def svg_of(screen: Screen[object], title: str) -> str:
+    """Draw a screen, whether or not another one is on top of it."""
+    console = Console(
+        width=screen.size.width,
+        height=screen.size.height,
+        file=io.StringIO(),
+        force_terminal=True,
+        color_system="truecolor",
+        record=True,
+        legacy_windows=False,
+        safe_box=False,
+    )
+    console.print(screen._compositor.render_update(full=True))
+    return console.export_svg(title=title)

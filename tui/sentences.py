@@ -1,0 +1,84 @@
+"""What the screen says in words about its own state. All of it is printable."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from bpf.source import Stage, Status
+from tui.model.history import History
+from tui.model.printable import printable
+from tui.model.view import View
+from tui.widgets.body import Body
+from tui.widgets.key_bar import Hint
+
+_BEFORE_LIVE: Final = {
+    Stage.STARTING: "starting…",
+    Stage.COMPILING: "compiling the BPF program…",
+    Stage.ATTACHING: "attaching to the kernel…",
+    Stage.LIVE: "no exec has failed yet: try /nonexistent in another shell",
+    Stage.READING: "reading…",
+    Stage.ENDED: "there is no failed exec in it",
+    Stage.FAILED: "no events can come any more",
+}
+
+
+def shown(view: View, history: History, capture: str) -> str:
+    """What the filter matches, and what the kernel filters."""
+    parts = []
+    if capture:
+        parts.append(
+            "in the kernel" if capture == view.query.text else f"in the kernel: {printable(capture)}"
+        )
+    if not view.complete:
+        parts.append(f"filtering {view.progress:.0%}")
+    if not view.query.is_empty:
+        parts.append(f"{view.failures:,} of {history.failures:,} shown")
+    return "   ".join(parts)
+
+
+def empty(status: Status, view: View, history: History) -> str:
+    """Why the table shows no failed exec; "" where it shows one."""
+    if view.failures:
+        return ""
+    if history.failures and not view.complete:
+        return f"filtering {view.progress:.0%}…"
+    if history.failures and not view.query.is_empty:
+        return f"nothing matches {printable(view.query.text)}; {history.failures:,} hidden, c clears"
+    if status.stage in (Stage.FAILED, Stage.READING, Stage.ENDED) and status.detail:
+        return printable(status.detail)
+    return _BEFORE_LIVE[status.stage]
+
+
+def captured(text: str) -> str:
+    """What the kernel records from now on."""
+    if not text:
+        return "The kernel records everything again."
+    return f"The kernel records only {text}; all else costs nothing and is counted as suppressed. K ends it."
+
+
+def keys(editing: bool, body: Body, frozen: bool) -> tuple[Hint, ...]:
+    """The keys that serve now, in the order in which one needs them."""
+    if editing:
+        return (("Enter", "keep", ""), ("Esc", "revert", ""), ("↑ ↓", "earlier filters", ""))
+    if body.detail_is_all:
+        return (
+            ("Esc", "back", "close_layer"),
+            ("↑ ↓ ← →", "facts", ""),
+            ("+ -", "filter", ""),
+            ("y", "copy", "copy"),
+            ("?", "help", "help"),
+            ("q", "quit", "quit"),
+        )
+    table = body.table
+    follow = "following" if table.following else "follow"
+    if not table.following and table.rows_below:
+        follow = f"follow, {table.rows_below:,} below"
+    return (
+        ("/", "filter", "filter"),
+        ("f", follow, "follow"),
+        ("Space", "go on" if frozen else "freeze", "freeze"),
+        ("Enter", "detail", "detail"),
+        ("w", "snapshot", "write"),
+        ("?", "help", "help"),
+        ("q", "quit", "quit"),
+    )

@@ -1,0 +1,117 @@
+"""The terminal: given back as it was, whatever ends the program, and drawn on by nothing but the screen."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, Final
+
+from textual.app import App
+from textual.drivers.linux_driver import LinuxDriver
+
+_MAX_NOISE: Final = 64 * 1024
+"""Bytes of standard error that are kept: the last of what libraries wrote says what went wrong."""
+
+_GC_THRESHOLDS: Final = (50_000, 20, 50)
+"""Collections are rarer than by default: each full one stops the screen for as long as it takes."""
+
+
+def run(app: App[Any], *, mouse: bool) -> int:
+    """Run the app until it ends.
+
+    Returns:
+        The exit status: 0, 1 after a failure, 128 and the signal's number after SIGTERM or SIGHUP.
+    """
+    previous = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+
+    def end(number: int, frame: FrameType | None) -> None:
+        app.exit(return_code=128 + number)
+
+    # Under nohup SIGHUP is ignored, and an app whose terminal is gone would spin for ever.
+    for number in previous:
+        signal.signal(number, end)
+    thresholds = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(*_GC_THRESHOLDS)
+    try:
+        with _quiet_standard_error() as noise:
+            app.run(mouse=mouse)
+        status = app.return_code or 0
+        if status == 1 and noise:
+            sys.stderr.write(bytes(noise).decode("utf-8", "backslashreplace"))
+        return status
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _quiet_standard_error() -> Iterator[bytearray]:
+    """Keep what C libraries write to descriptor 2 off the screen, which Textual draws on the same one.
+
+    Yields:
+        The last of what was written there; complete once the context has ended.
+    """
+    noise = bytearray()
+    screen = os.dup(2)
+    reading, writing = os.pipe2(os.O_CLOEXEC)
+
+    def collect() -> None:
+        while chunk := os.read(reading, 4096):
+            noise.extend(chunk)
+            del noise[:-_MAX_NOISE]
+
+    collector = threading.Thread(target=collect, name="standard-error", daemon=True)
+    previous = sys.__stderr__
+    with open(screen, "w", encoding="utf-8", errors="backslashreplace", closefd=False) as drawn:
+        sys.__stderr__ = drawn  # type: ignore[misc]
+        os.dup2(writing, 2)
+        os.close(writing)
+        collector.start()
+        try:
+            yield noise
+        finally:
+            sys.__stderr__ = previous  # type: ignore[misc]
+            os.dup2(screen, 2)
+            collector.join(timeout=1.0)
+    os.close(screen)
+    if not collector.is_alive():
+        os.close(reading)
+
+
+def set_mouse(app: App[Any], on: bool) -> bool:
+    """Have the terminal report the mouse to the app, or keep it for its own selection of text.
+
+    Returns:
+        Whether this terminal could be told.
+    """
+    driver = app._driver
+    if not isinstance(driver, LinuxDriver):
+        return False
+    if on:
+        driver._mouse = True
+        driver._enable_mouse_support()
+    else:
+        driver._disable_mouse_support()
+        driver._mouse = False
+    return True
+
+
+def crash_report(error: BaseException | None) -> str:
+    """Where a crash happened, and nothing of what was on the screen.
+
+    The exception's own words are left out as the locals are: they may hold someone's arguments.
+    """
+    lines = [f"execwhy stopped: {type(error).__name__} (a fault of this program; please report it)"]
+    for frame in traceback.extract_tb(error.__traceback__ if error is not None else None):
+        lines.append(f"  {frame.filename}:{frame.lineno} in {frame.name}")
+    return "\n".join(lines)

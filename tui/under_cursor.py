@@ -1,0 +1,73 @@
+"""What the cursor is on, as the keys need it: a record, a condition for the filter, a text to copy."""
+
+from __future__ import annotations
+
+from bpf.record import Event, ExecFailure, Loss
+from bpf.source import EventSource
+from tui.model.history import History
+from tui.model.printable import printable
+from tui.model.secrets import masked
+from tui.widgets.body import Body
+from tui.widgets.columns import row_text
+from tui.widgets.fact import Section
+from tui.widgets.facts import loss_sections, sections
+
+
+class UnderCursor:
+    """Looks at table and detail; masks what must not be shown."""
+
+    def __init__(
+        self, history: History, source: EventSource, *, show_secrets: bool, are_diagnosed: bool
+    ) -> None:
+        self._history = history
+        self._source = source
+        self._show_secrets = show_secrets
+        self._are_diagnosed = are_diagnosed
+
+    def facts(self, event_id: int) -> list[Section]:
+        """All facts of an event; none where it has been evicted."""
+        event = self._event(event_id)
+        if event is None:
+            return []
+        if isinstance(event, Loss):
+            return loss_sections(event, self._source.status().counters)
+        looking = self._are_diagnosed and event.diagnosis is None
+        return sections(event, self._shown(event), looking=looking)
+
+    def condition(self, body: Body) -> tuple[str, object] | None:
+        """The field and the value of the focused fact or cell; None where it cannot be made a filter.
+
+        A masked text cannot: the filter would show it.
+        """
+        if body.detail.has_focus:
+            fact = body.detail.focused_fact
+            return None if fact is None or fact.field is None else (fact.field, fact.value)
+        place, record = body.table.focused_cell, self._record(body)
+        if place is None or record is None or place.column.field is None:
+            return None
+        value = place.column.value(record)
+        if value != place.column.value(self._shown(record)):
+            return None
+        return place.column.field, value
+
+    def text(self, body: Body) -> str | None:
+        """The focused fact, or the row; printable."""
+        if body.detail.has_focus:
+            fact = body.detail.focused_fact
+            return None if fact is None else printable(fact.text)
+        record = self._record(body)
+        return None if record is None else row_text(self._shown(record))
+
+    def _shown(self, record: ExecFailure) -> ExecFailure:
+        return record if self._show_secrets else masked(record)
+
+    def _record(self, body: Body) -> ExecFailure | None:
+        event_id = body.table.cursor_id
+        event = None if event_id is None else self._event(event_id)
+        return event if isinstance(event, ExecFailure) else None
+
+    def _event(self, event_id: int) -> Event | None:
+        try:
+            return self._history[event_id]
+        except KeyError:
+            return None

@@ -1,0 +1,76 @@
+"""EACCES on the way to a file: a directory that the caller may not search, a link that is not followed."""
+
+from __future__ import annotations
+
+import stat
+
+from bpf.lookup import Sight
+from bpf.record import Diagnosis
+from bpf.walk import Step, Trail
+from tui.why import words
+from tui.why.credentials import Verdict, may_execute
+from tui.why.scene import Interpreter, Scene, read_proc
+
+
+def unsearchable(scene: Scene, sight: Sight, interpreter: Interpreter | None = None) -> Diagnosis | None:
+    """EACCES on the way: a directory that the caller may not search, or a link that it may not follow."""
+    steps = sight.trail.steps
+    needed = steps[:-1] if sight.file is not None else steps
+    for step in needed:
+        if step.target is not None:
+            continue
+        if not step.is_directory:
+            continue
+        verdict = may_execute(scene.credentials, step.stat, step.acl)
+        if verdict.allowed is False:
+            return _not_searchable(scene, step, verdict, interpreter)
+        if verdict.allowed is None:
+            scene.doubts.append(
+                f"Whether {scene.who} may search {words.quoted(step.path)} depends on groups that"
+                " were not read."
+            )
+    return _protected_link(scene, sight.trail)
+
+
+def _not_searchable(scene: Scene, step: Step, verdict: Verdict, interpreter: Interpreter | None) -> Diagnosis:
+    bits, path = words.permissions(step.stat.st_mode), step.path
+    whose = "" if interpreter is None else f" on the way to the {interpreter.kind} {interpreter.path}"
+    return scene.diagnosis(
+        "unsearchable-directory",
+        f"{scene.who} may not search the directory {words.quoted(path)}{whose} ({bits}, owner"
+        f" {scene.owner(step.stat)}).",
+        f"{scene.who} may not search {path} ({bits})",
+        f"Decided by {verdict.by}.",
+        advice=permission_advice(scene, "search", path, verdict, "o+x"),
+        about=((path, step.stat),),
+    )
+
+
+def permission_advice(scene: Scene, verb: str, path: str, verdict: Verdict, change: str) -> str:
+    """What to change where permission bits, or an ACL, forbid the caller something."""
+    if "ACL" in verdict.by:
+        return f"Look at its ACL, which decides here: `getfacl {words.shell(path)}`{scene.elsewhere}."
+    return f"Let {scene.who} {verb} it, such as by `chmod {change} {words.shell(path)}`{scene.elsewhere}."
+
+
+def _protected_link(scene: Scene, trail: Trail) -> Diagnosis | None:
+    """may_follow_link() of fs/namei.c: a foreign link at the end, in a sticky directory for all."""
+    if not trail.links or (read_proc("/proc/sys/fs/protected_symlinks") or "0").strip() != "1":
+        return None
+    for number, step in enumerate(trail.steps):
+        directory = trail.steps[number - 1]
+        if step.target is None or number == 0 or not directory.is_directory:
+            continue
+        open_to_all = directory.stat.st_mode & (stat.S_ISVTX | stat.S_IWOTH) == stat.S_ISVTX | stat.S_IWOTH
+        at_end = step is trail.links[-1] or trail.steps[number + 1 :][0].target is not None
+        if open_to_all and at_end and step.stat.st_uid not in (scene.record.fsuid, directory.stat.st_uid):
+            return scene.diagnosis(
+                "protected-link",
+                f"The link {words.quoted(step.path)} lies in a sticky directory that all may write,"
+                f" and belongs neither to {scene.who} nor to the directory's owner, so the kernel does"
+                " not follow it.",
+                f"link of {scene.owner(step.stat)} in a sticky directory",
+                "The sysctl fs.protected_symlinks is 1.",
+                about=((step.path, step.stat),),
+            )
+    return None

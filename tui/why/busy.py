@@ -1,0 +1,42 @@
+"""ETXTBSY: someone writes the program that is to be executed."""
+
+from __future__ import annotations
+
+from bpf.record import Diagnosis
+from tui.why import processes, words
+from tui.why.scene import Scene, inodes, is_regular
+
+
+def explain(scene: Scene) -> list[Diagnosis]:
+    """Who has the file, or its interpreter, open for writing."""
+    files = [file for file in scene.files() if is_regular(file)]
+    for file in files:
+        holders = processes.writers(scene, file)
+        if not holders:
+            continue
+        names = words.listed([f"{one.comm} (pid {one.pid}, fd {one.descriptor})" for one in holders[:5]])
+        return [
+            scene.diagnosis(
+                "open-for-writing",
+                f"{words.quoted(file.path)} is open for writing by {names}.",
+                f"open for writing by {holders[0].comm} (pid {holders[0].pid})",
+                f"Seen {scene.later}, in /proc/{holders[0].pid}/fdinfo/{holders[0].descriptor}.",
+                advice="Close it before it is executed; a child that was forked meanwhile holds it"
+                " open, too.",
+            )
+        ]
+    if not files:
+        return []
+    which = words.quoted(files[0].path) if len(files) == 1 else "The file or its interpreter"
+    return [
+        scene.diagnosis(
+            "open-for-writing",
+            f"{which} was open for writing; {scene.later}, no process was found that has it open so.",
+            "was open for writing",
+            *(f"{words.quoted(file.path)} was looked for." for file in files),
+            advice="Often a child that was forked while the file was written held it for a moment;"
+            " try again.",
+            about=inodes(),
+            certain=len(files) == 1,
+        )
+    ]

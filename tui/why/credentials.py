@@ -1,0 +1,152 @@
+"""May that caller do it? The kernel's decision about a file's permission bits, made again.
+
+inode_permission() of fs/namei.c: owner, then the ACL, then the group, then the others; then the
+capabilities that override them.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from bpf.record import ExecFailure
+
+CAP_DAC_OVERRIDE: Final = 1 << 1
+CAP_DAC_READ_SEARCH: Final = 1 << 2
+CAP_SYS_ADMIN: Final = 1 << 21
+CAP_SYS_RESOURCE: Final = 1 << 24
+
+_EXECUTE: Final = 1
+_ACL_VERSION: Final = 2
+_USER_OBJ, _USER, _GROUP_OBJ, _GROUP, _MASK, _OTHER = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20
+_MAX_ENTRIES: Final = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Whom the kernel checks file permissions for.
+
+    Attributes:
+        fsuid: The user.
+        fsgid: The group.
+        groups: The supplementary groups; None where not all are known.
+        capabilities: The effective ones.
+        uid_ranges: The (first, count) of the initial namespace's user ids that the caller's user
+            namespace has; None where that is not known, which is nearly always all of them.
+    """
+
+    fsuid: int
+    fsgid: int
+    groups: tuple[int, ...] | None
+    capabilities: int
+    uid_ranges: tuple[tuple[int, int], ...] | None = None
+
+    @classmethod
+    def of(cls, record: ExecFailure) -> Credentials:
+        """The caller's, as the kernel program read them."""
+        return cls(record.fsuid, record.fsgid, record.groups, record.capabilities)
+
+    def has_group(self, gid: int) -> bool | None:
+        """Whether it is in a group; None where that is not known."""
+        if gid == self.fsgid or gid in (self.groups or ()):
+            return True
+        return None if self.groups is None else False
+
+    def overrides(self, capability: int, owner: int) -> bool:
+        """Whether a capability counts for a file of that owner: its user namespace must have the id."""
+        if not self.capabilities & capability:
+            return False
+        return self.uid_ranges is None or any(a <= owner < a + n for a, n in self.uid_ranges)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the permission bits say.
+
+    Attributes:
+        allowed: None where a group that decides is not known.
+        by: The entry that decided: "the owner's bits", "the ACL entry of group 50".
+    """
+
+    allowed: bool | None
+    by: str
+
+
+def may_execute(who: Credentials, status: os.stat_result, acl: bytes | None) -> Verdict:
+    """Whether ``who`` may execute a file, or search a directory.
+
+    ``acl`` is the raw system.posix_acl_access, or None where there is none.
+    """
+    verdict = _by_bits(who, status, acl)
+    if verdict.allowed:
+        return verdict
+    mode, owner = status.st_mode, status.st_uid
+    if stat.S_ISDIR(mode):
+        if who.overrides(CAP_DAC_READ_SEARCH, owner) or who.overrides(CAP_DAC_OVERRIDE, owner):
+            return Verdict(True, "a capability that overrides directory permissions")
+    elif who.overrides(CAP_DAC_OVERRIDE, owner):
+        # Even root needs one execute bit, whosever it is (generic_permission).
+        if mode & 0o111:
+            return Verdict(True, "the capability CAP_DAC_OVERRIDE")
+        return Verdict(False, "the lack of any execute bit")
+    return verdict
+
+
+def _by_bits(who: Credentials, status: os.stat_result, acl: bytes | None) -> Verdict:
+    mode = status.st_mode
+    if who.fsuid == status.st_uid:
+        return Verdict(bool(mode >> 6 & _EXECUTE), "the owner's bits")
+    if acl is not None and mode & 0o070:
+        verdict = _by_acl(who, status, acl)
+        if verdict is not None:
+            return verdict
+    member = who.has_group(status.st_gid)
+    group, other = bool(mode >> 3 & _EXECUTE), bool(mode & _EXECUTE)
+    if member is None and group != other:
+        return Verdict(None, "whether it belongs to the file's group")
+    if member:
+        return Verdict(group, "the group's bits")
+    return Verdict(other, "the bits for others")
+
+
+def _by_acl(who: Credentials, status: os.stat_result, acl: bytes) -> Verdict | None:
+    """posix_acl_permission() of fs/posix_acl.c, for one who is not the owner."""
+    entries = list(_entries(acl))
+    mask = next((permissions for tag, permissions, _ in entries if tag == _MASK), 0o7)
+    in_group = unknown = False
+    for tag, permissions, number in entries:
+        allowed = bool(permissions & _EXECUTE)
+        if tag == _USER and number == who.fsuid:
+            return _masked(allowed, mask, f"the ACL entry of user {number}")
+        if tag in (_GROUP_OBJ, _GROUP):
+            gid = status.st_gid if tag == _GROUP_OBJ else number
+            member = who.has_group(gid)
+            if member and allowed:
+                return _masked(True, mask, f"the ACL entry of group {gid}")
+            in_group = in_group or bool(member)
+            unknown = unknown or (member is None and allowed)
+        elif tag == _OTHER:
+            if unknown:
+                return Verdict(None, "whether it belongs to a group of the ACL")
+            if in_group:
+                return Verdict(False, "the ACL entries of its groups")
+            return Verdict(allowed, "the ACL entry for others")
+    return None
+
+
+def _masked(allowed: bool, mask: int, by: str) -> Verdict:
+    if allowed and not mask & _EXECUTE:
+        return Verdict(False, f"the ACL's mask, which takes it from {by}")
+    return Verdict(allowed, by)
+
+
+def _entries(acl: bytes) -> Iterator[tuple[int, int, int]]:
+    """The (tag, permissions, id) of each entry (include/uapi/linux/posix_acl_xattr.h)."""
+    if len(acl) < 4 or struct.unpack_from("<I", acl)[0] != _ACL_VERSION:
+        return
+    for at in range(4, min(len(acl) - 7, 4 + 8 * _MAX_ENTRIES), 8):
+        yield struct.unpack_from("<HHI", acl, at)

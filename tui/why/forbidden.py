@@ -1,0 +1,116 @@
+"""EACCES: who may not do what, by the kernel's order of checks."""
+
+from __future__ import annotations
+
+import stat
+
+from bpf.lookup import File
+from bpf.record import Diagnosis
+from tui.why import access, security, words
+from tui.why.credentials import Verdict, may_execute
+from tui.why.mounts import forbids_exec
+from tui.why.scene import Interpreter, Scene, inodes
+
+
+def explain(scene: Scene) -> list[Diagnosis]:
+    """The causes of an EACCES: all that forbid the first file on which the kernel stops."""
+    sight = scene.target
+    if sight is None:
+        return []
+    on_the_way = access.unsearchable(scene, sight)
+    if on_the_way is not None:
+        return [on_the_way]
+    if sight.file is None:
+        return []
+    causes = _of_file(scene, sight.file, None)
+    if causes:
+        return causes
+    for interpreter in scene.interpreters:
+        if interpreter.sight is None:
+            break
+        on_the_way = access.unsearchable(scene, interpreter.sight, interpreter)
+        if on_the_way is not None:
+            return [on_the_way]
+        file = interpreter.sight.file
+        causes = [] if file is None else _of_file(scene, file, interpreter)
+        if causes or file is None:
+            return causes
+    return security.remainder(scene)
+
+
+def _of_file(scene: Scene, file: File, interpreter: Interpreter | None) -> list[Diagnosis]:
+    mode = file.stat.st_mode
+    if not stat.S_ISREG(mode):
+        return [_not_regular(scene, file, interpreter)]
+    causes = [_noexec(scene, file, interpreter)] if forbids_exec(file) else []
+    verdict = may_execute(scene.credentials, file.stat, file.acl)
+    if verdict.allowed is False:
+        causes.append(_no_permission(scene, file, verdict, interpreter))
+    elif verdict.allowed is None:
+        scene.doubts.append(
+            f"Whether {scene.who} may execute {words.quoted(file.path)} depends on groups that were not read."
+        )
+    return causes
+
+
+def _not_regular(scene: Scene, file: File, interpreter: Interpreter | None) -> Diagnosis:
+    what = words.file_type(file.stat.st_mode)
+    directory = stat.S_ISDIR(file.stat.st_mode)
+    code = "is-directory" if directory else "special-file"
+    if interpreter is not None:
+        code = "interpreter-not-executable"
+    return scene.diagnosis(
+        code,
+        f"{_subject(file, interpreter)} is {what}; only a regular file can be executed.",
+        f"{'' if interpreter is None else f'{interpreter.kind} is '}{what}",
+        *_links_of(scene, interpreter),
+        about=inodes(file),
+    )
+
+
+def _noexec(scene: Scene, file: File, interpreter: Interpreter | None) -> Diagnosis:
+    mount = file.mount
+    point, kind = ("?", "?") if mount is None else (mount.point, mount.file_system)
+    return scene.diagnosis(
+        "noexec-mount" if interpreter is None else "interpreter-on-noexec-mount",
+        f"{_subject(file, interpreter)} lies on {words.quoted(point)}, which is mounted noexec.",
+        f"{point} is mounted noexec",
+        f"The mount {words.quoted(point)} is of type {kind}, with the options"
+        f" {','.join(sorted(mount.options)) if mount is not None else '?'}.",
+        advice=f"Move it to a file system that allows execution, or run `mount -o remount,exec"
+        f" {words.shell(point)}`{scene.elsewhere}.",
+        about=inodes(file),
+    )
+
+
+def _no_permission(scene: Scene, file: File, verdict: Verdict, interpreter: Interpreter | None) -> Diagnosis:
+    mode, bits = file.stat.st_mode, words.permissions(file.stat.st_mode)
+    owner = scene.owner(file.stat)
+    named = "" if interpreter is None else f"{interpreter.kind} {file.path}: "
+    path, place = words.shell(file.path), scene.elsewhere
+    if not mode & 0o111:
+        advice = f"Run `chmod +x {path}`{place} if it is meant to be a program."
+    else:
+        advice = access.permission_advice(scene, "execute", file.path, verdict, "a+x")
+    return scene.diagnosis(
+        "no-execute-permission" if interpreter is None else "interpreter-not-executable",
+        f"{scene.who} may not execute {_subject(file, interpreter, capital=False)} ({bits}, owner {owner}).",
+        f"{named}{scene.who} may not execute it ({bits})",
+        f"Decided by {verdict.by}.",
+        *_links_of(scene, interpreter),
+        advice=advice,
+        about=inodes(file),
+    )
+
+
+def _subject(file: File, interpreter: Interpreter | None, *, capital: bool = True) -> str:
+    if interpreter is None:
+        return words.quoted(file.path)
+    article = "The" if capital else "the"
+    return f"{article} {interpreter.kind} {words.quoted(file.path)} of {words.quoted(interpreter.of.path)}"
+
+
+def _links_of(scene: Scene, interpreter: Interpreter | None) -> tuple[str, ...]:
+    sight = scene.target if interpreter is None else interpreter.sight
+    links = () if sight is None else sight.trail.links[:5]
+    return tuple(f"{words.quoted(link.path)} links to {words.quoted(link.target or '')}." for link in links)

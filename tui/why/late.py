@@ -1,0 +1,30 @@
+"""Failures after the point of no return: the old program is gone, and the process is killed."""
+
+from __future__ import annotations
+
+from bpf.record import Diagnosis
+from tui.why import limits, words
+from tui.why.scene import Scene, inodes
+
+
+def explain(scene: Scene) -> Diagnosis:
+    """The process was killed because the new program could not be set up."""
+    record = scene.record
+    file = next(scene.files(), None)
+    name = words.quoted(record.path or "?") if file is None else words.quoted(file.path)
+    evidence = [
+        f"The kernel had already discarded the old program when it met {record.error}, so there was none to"
+        " return to."
+    ]
+    if record.error == "ENOMEM":
+        evidence.extend(limits.no_memory(scene)[0].evidence)
+        evidence.append("A segment that cannot be mapped, such as one below vm.mmap_min_addr, fails so, too.")
+    return scene.diagnosis(
+        "killed-after-point-of-no-return",
+        f"{name} could not be loaded ({record.error}), and as the old program was gone by then, the"
+        f" process was killed by {record.killed_by}.",
+        f"killed by {record.killed_by} while loading",
+        *evidence,
+        advice=None if file is None else f"Look at its segments: readelf -lW {words.shell(file.path)}",
+        about=() if file is None else inodes(file),
+    )

@@ -1,0 +1,121 @@
+"""ENOEXEC, ELIBBAD, EIO, ELOOP of formats: the file is there and allowed, but the kernel cannot run it."""
+
+from __future__ import annotations
+
+import os
+
+from bpf.lookup import File
+from bpf.record import Diagnosis
+from tui.why import elf, handlers, shebang, words
+from tui.why.scene import Scene, inodes, is_regular
+
+
+def not_executable(scene: Scene) -> list[Diagnosis]:
+    """ENOEXEC. Where the file is a good script, the fault lies in what its interpreter is."""
+    cause: Diagnosis | None = None
+    scripts = [one for one in scene.files() if is_regular(one)]
+    for file in scripts:
+        if file.shebang is not None and file.shebang.fault is None:
+            continue
+        cause = (
+            _empty(scene, file)
+            or shebang.malformed(scene, file)
+            or elf.unrunnable(scene, file)
+            or (
+                None
+                if file.elf is not None
+                else shebang.without(scene, file) or elf.other_format(scene, file)
+            )
+        )
+        if cause is None or file is scripts[0]:
+            break
+        script = scripts[scripts.index(file) - 1]
+        interpreted = f"It is the interpreter of the script {words.quoted(script.path)}."
+        return [_with_evidence(cause, interpreted)]
+    return [] if cause is None else [_with_handler(scene, cause)]
+
+
+def bad_library(scene: Scene) -> list[Diagnosis]:
+    """ELIBBAD: the ELF interpreter."""
+    causes = (elf.bad_interpreter(scene, interpreter) for interpreter in scene.interpreters)
+    return [cause for cause in causes if cause is not None]
+
+
+def unreadable(scene: Scene) -> list[Diagnosis]:
+    """EIO: the kernel could not read what the headers promise, or the disk failed."""
+    for file in scene.files():
+        cause = elf.cut_off(scene, file)
+        if cause is not None:
+            return [cause]
+        if is_regular(file) and file.head is None:
+            return [
+                scene.diagnosis(
+                    "read-error",
+                    f"{words.quoted(file.path)} could not be read when looked at {scene.later}"
+                    " either; the file system or its disk reports errors.",
+                    "the file cannot be read",
+                    "The kernel's log (dmesg) has the details.",
+                    about=inodes(file),
+                    certain=False,
+                )
+            ]
+    return []
+
+
+def looping(scene: Scene) -> list[Diagnosis]:
+    """ELOOP without a loop of links: scripts as interpreters of scripts, or links that a mount forbids."""
+    nested = shebang.nested_too_deep(scene)
+    if nested is not None:
+        return [nested]
+    sight, vantage = scene.target, scene.vantage
+    if sight is None or vantage is None:
+        return []
+    for link in sight.trail.links:
+        mounts = (m for m in vantage.mounts.by_id.values() if "nosymfollow" in m.options)
+        inside = next((m for m in mounts if link.path.startswith(f"{m.point.rstrip('/')}/")), None)
+        if inside is not None:
+            return [
+                scene.diagnosis(
+                    "links-forbidden-by-mount",
+                    f"{words.quoted(link.path)} is a symbolic link, and"
+                    f" {words.quoted(inside.point)} is mounted nosymfollow.",
+                    f"link on the nosymfollow mount {inside.point}",
+                    about=((link.path, link.stat),),
+                )
+            ]
+    return []
+
+
+def _empty(scene: Scene, file: File) -> Diagnosis | None:
+    if file.stat.st_size or file.head != b"":
+        return None
+    return scene.diagnosis(
+        "empty-file",
+        f"{words.quoted(file.path)} is empty.",
+        "the file is empty",
+        about=inodes(file),
+    )
+
+
+def _with_evidence(cause: Diagnosis, sentence: str) -> Diagnosis:
+    return Diagnosis(
+        cause.code, cause.summary, (sentence, *cause.evidence), cause.advice, cause.certain, cause.brief
+    )
+
+
+def _with_handler(scene: Scene, cause: Diagnosis) -> Diagnosis:
+    """A binfmt_misc handler that takes the file now contradicts every one of these causes."""
+    file = scene.target.file if scene.target is not None else None
+    handler = None if file is None else handlers.handler_of(file, scene.record.path or "")
+    if handler is None or file is None or cause.code == "foreign-architecture":
+        return cause
+    state = "is registered" if handler.enabled else "is registered, but disabled"
+    sentence = f"The binfmt_misc handler {os.path.basename(handler.interpreter)} for it {state}."
+    return Diagnosis(
+        cause.code,
+        cause.summary,
+        (*cause.evidence, sentence),
+        cause.advice,
+        cause.certain and not handler.enabled,
+        cause.brief,
+    )

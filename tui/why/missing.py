@@ -1,0 +1,119 @@
+"""ENOENT where the file itself exists: its interpreter, or the way back to a script, does not."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import Final
+
+from bpf.lookup import AT_EMPTY_PATH
+from bpf.record import Diagnosis
+from bpf.vantage import AT_FDCWD
+from tui.why import handlers, paths, shebang, words
+from tui.why.scene import Scene, inodes, is_found, read_proc
+
+_O_CLOEXEC: Final = os.O_CLOEXEC
+_DELETED: Final = " (deleted)"
+"""What the kernel writes behind the path of a directory that has no name any more (d_path)."""
+
+
+def explain(scene: Scene) -> list[Diagnosis]:
+    """The causes of an ENOENT."""
+    record, sight = scene.record, scene.target
+    if record.path == "" and not (record.flags or 0) & AT_EMPTY_PATH:
+        return [
+            scene.diagnosis("empty-path", "The path is empty; it names no file.", "the path is empty"),
+        ]
+    if sight is None:
+        gone = _start_is_gone(scene)
+        return [] if gone is None else [gone]
+    on_the_way = paths.missing(scene, sight)
+    if on_the_way is not None:
+        return [on_the_way]
+    causes = [cause for cause in (_interpreter(scene), _close_on_exec(scene), _handler(scene)) if cause]
+    return causes or _by_elimination(scene)
+
+
+def _interpreter(scene: Scene) -> Diagnosis | None:
+    for interpreter in scene.interpreters:
+        if interpreter.sight is None:
+            continue
+        carriage_return = shebang.carriage_return(scene, interpreter)
+        if carriage_return is not None:
+            return carriage_return
+        cause = paths.missing(scene, interpreter.sight, interpreter)
+        if cause is not None:
+            return cause
+    return None
+
+
+def _close_on_exec(scene: Scene) -> Diagnosis | None:
+    """A script goes to its interpreter as /dev/fd/N, which close-on-exec does not leave open."""
+    file = scene.target.file if scene.target is not None else None
+    if not scene.by_descriptor or file is None or file.shebang is None:
+        return None
+    record = scene.record
+    text = read_proc(f"{scene.caller}/task/{record.tid}/fdinfo/{record.dirfd}") if scene.caller else None
+    flags = next((line.split()[1] for line in (text or "").splitlines() if line.startswith("flags:")), None)
+    if flags is None or not int(flags, 8) & _O_CLOEXEC:
+        return None
+    return _closed(scene, "The descriptor's flags have O_CLOEXEC.")
+
+
+def _by_elimination(scene: Scene) -> list[Diagnosis]:
+    """The caller is gone: what else but close-on-exec makes a script missing whose interpreters exist?"""
+    file = scene.target.file if scene.target is not None else None
+    exists = all(is_found(interpreter.sight) for interpreter in scene.interpreters)
+    if scene.caller or not scene.by_descriptor or file is None or file.shebang is None or not exists:
+        return []
+    return [_closed(scene, "The script and its interpreter exist; the descriptor is gone with its owner.")]
+
+
+def _closed(scene: Scene, evidence: str) -> Diagnosis:
+    files = tuple(scene.files())[:1]
+    return scene.diagnosis(
+        "close-on-exec-script",
+        f"File descriptor {scene.record.dirfd} is a script and closes on exec, so its interpreter could not"
+        " have opened it.",
+        "script descriptor closes on exec",
+        evidence,
+        advice="Open the script without O_CLOEXEC, or execute it by its path.",
+        about=inodes(*files),
+    )
+
+
+def _handler(scene: Scene) -> Diagnosis | None:
+    """A binfmt_misc registration takes the file, and its interpreter is missing."""
+    file = scene.target.file if scene.target is not None else None
+    handler = None if file is None else handlers.handler_of(file, scene.record.path or "")
+    # With the flag F the interpreter was opened when it was registered.
+    if file is None or handler is None or not handler.enabled or "F" in handler.flags:
+        return None
+    sight = scene.look(handler.interpreter)
+    if sight is None or sight.file is not None:
+        return None
+    return scene.diagnosis(
+        "missing-binfmt-interpreter",
+        f"{words.quoted(file.path)} is taken by the binfmt_misc handler {words.quoted(handler.name)}, whose"
+        f" interpreter {words.quoted(handler.interpreter)} does not exist here.",
+        f"handler {handler.interpreter} is missing",
+        about=inodes(file),
+    )
+
+
+def _start_is_gone(scene: Scene) -> Diagnosis | None:
+    """A relative path, and nowhere to begin: the working directory was removed."""
+    record = scene.record
+    if record.dirfd not in (None, AT_FDCWD) or record.cwd is None or record.path is None:
+        return None
+    directory = record.cwd.removesuffix(_DELETED)
+    sight = scene.look(directory)
+    if sight is None or paths.explain_walk(scene, sight, errno.ENOENT) is None:
+        return None
+    return scene.diagnosis(
+        "working-directory-gone",
+        f"The path {words.quoted(record.path)} is relative, and the working directory"
+        f" {words.quoted(directory)} does not exist any more.",
+        f"working directory {directory} is gone",
+        certain=record.cwd != directory,
+    )

@@ -1,0 +1,106 @@
+"""What other processes have to do with it: bounded looks through /proc."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from bpf.lookup import File
+from tui.why.scene import Scene, read_proc
+
+MAX_PROCESSES: Final = 4096
+MAX_DESCRIPTORS: Final = 20_000
+"""Over all processes; each costs about 5 us."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A process that has a file open: its pid, comm and descriptor."""
+
+    pid: int
+    comm: str
+    descriptor: int
+
+
+def writers(scene: Scene, file: File) -> tuple[Holder, ...]:
+    """Who has a file open for writing now, as far as time allows to look."""
+    found: list[Holder] = []
+    name = os.path.basename(file.path)
+    for pid, descriptor, link in _descriptors(scene):
+        # Another name of the same inode is not found here: fstat on all would wait for network files.
+        if os.path.basename(link.removesuffix(" (deleted)")) != name:
+            continue
+        if _is_open_for_writing(pid, descriptor, file):
+            found.append(Holder(pid, comm(pid), descriptor))
+    return tuple(found)
+
+
+def fanotify_holders(scene: Scene) -> tuple[str, ...]:
+    """Who has a fanotify group, which may decide about every exec: "fapolicyd (pid 7)"."""
+    pids = dict.fromkeys(pid for pid, _, link in _descriptors(scene) if link == "anon_inode:[fanotify]")
+    return tuple(f"{comm(pid)} (pid {pid})" for pid in pids)
+
+
+def threads_of(scene: Scene, uid: int) -> int | None:
+    """How many threads a user has, as RLIMIT_NPROC counts; None where they are too many to count."""
+    count = 0
+    pids = _pids()
+    if len(pids) > MAX_PROCESSES:
+        return None
+    for pid in pids:
+        if scene.out_of_time:
+            return None
+        values = dict(line.split(":\t", 1) for line in _status_lines(pid) if ":\t" in line)
+        if values.get("Uid", "").split("\t")[0] == str(uid):
+            count += int(values.get("Threads", "0"))
+    return count
+
+
+def comm(pid: int) -> str:
+    """A process's command name; "?" where it is gone."""
+    return (read_proc(f"/proc/{pid}/comm") or "?\n").rstrip("\n")
+
+
+def _status_lines(pid: int) -> list[str]:
+    return (read_proc(f"/proc/{pid}/status") or "").splitlines()
+
+
+def _pids() -> list[int]:
+    try:
+        return sorted((int(name) for name in os.listdir("/proc") if name.isdigit()), reverse=True)
+    except OSError:
+        return []
+
+
+def _descriptors(scene: Scene) -> Iterator[tuple[int, int, str]]:
+    """Every open descriptor: pid, number and what its link says. The newest processes first."""
+    seen = 0
+    for pid in _pids()[:MAX_PROCESSES]:
+        if scene.out_of_time or seen > MAX_DESCRIPTORS:
+            return
+        try:
+            numbers = os.listdir(f"/proc/{pid}/fd")
+        except OSError:
+            continue
+        for number in numbers[: MAX_DESCRIPTORS - seen]:
+            seen += 1
+            try:
+                yield pid, int(number), os.readlink(f"/proc/{pid}/fd/{number}")
+            except OSError:
+                continue
+
+
+def _is_open_for_writing(pid: int, descriptor: int, file: File) -> bool:
+    text = read_proc(f"/proc/{pid}/fdinfo/{descriptor}") or ""
+    flags = next((line.split()[1] for line in text.splitlines() if line.startswith("flags:")), "0")
+    if int(flags, 8) & os.O_ACCMODE == os.O_RDONLY:
+        return False
+    try:
+        status = os.stat(f"/proc/{pid}/fd/{descriptor}")
+    except OSError:
+        return False
+    same = (status.st_dev, status.st_ino) == (file.stat.st_dev, file.stat.st_ino)
+    return same and stat.S_ISREG(status.st_mode)

@@ -1,0 +1,261 @@
+"""The scene of a failed exec: what can be seen of it now, looked at once and only where it is asked for.
+
+A look costs bounded time: every step checks the deadline, files are read a few KiB deep, and lists of
+processes and directory entries end at a limit.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+import stat
+import time
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Final
+
+from bpf.lookup import AT_EMPTY_PATH, File, Sight, look_at, look_at_target
+from bpf.record import Diagnosis, ExecFailure
+from bpf.vantage import AT_FDCWD, caller_of, reach, start_of
+from bpf.walk import End, Trail
+from tui.why import words
+from tui.why.credentials import Credentials
+
+SECONDS: Final = 0.5
+"""How long one diagnosis may look around."""
+
+CLOCK_STEP: Final = 10_000_000
+"""Nanoseconds by which a ctime may be early: file systems take the time of the last clock tick (HZ=100)."""
+
+MAX_INTERPRETERS: Final = 5
+"""How many interpreters may follow each other (exec_binprm, fs/exec.c)."""
+
+_PROC_BYTES: Final = 16384
+
+
+class Scene:
+    """Everything about one failed exec that its causes are made out from. A context manager.
+
+    Attributes:
+        record: The failed exec.
+        credentials: The caller's, as far as file permissions go.
+        vantage: The view of the caller's files; None where nothing of it is left.
+        doubts: What makes the present sight of the files worth less, one sentence each.
+    """
+
+    def __init__(self, record: ExecFailure, seconds: float = SECONDS) -> None:
+        self.record = record
+        self.doubts: list[str] = []
+        self._deadline = time.monotonic() + seconds
+        self.vantage = reach(record)
+        if self.vantage is not None and self.vantage.assumed:
+            self.doubts.append("The caller's mount namespace is not known; our own was looked at.")
+        self.credentials = dataclasses.replace(Credentials.of(record), uid_ranges=self._uid_ranges())
+
+    def __enter__(self) -> Scene:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.vantage is not None:
+            os.close(self.vantage.root)
+
+    @property
+    def out_of_time(self) -> bool:
+        """The deadline has passed."""
+        return time.monotonic() > self._deadline
+
+    @functools.cached_property
+    def caller(self) -> str | None:
+        """The caller's "/proc/PID" while it lives."""
+        return caller_of(self.record)
+
+    @functools.cached_property
+    def later(self) -> str:
+        """How long after the exec this look is: "40 ms later"."""
+        return f"{words.span(time.time_ns() - self.record.timestamp)} later"
+
+    @functools.cached_property
+    def who(self) -> str:
+        """The caller, by the user that file permissions are checked for."""
+        uid = self.record.fsuid
+        return words.user(uid) if self.vantage is not None and self.vantage.own else f"uid {uid}"
+
+    def owner(self, status: os.stat_result) -> str:
+        """The owner of an inode, by name where the name is one of this host."""
+        own = self.vantage is not None and self.vantage.own
+        return words.user(status.st_uid) if own else f"uid {status.st_uid}"
+
+    @property
+    def elsewhere(self) -> str:
+        """What an advice with a path must add where that path is not the operator's own."""
+        if self.vantage is None or not self.vantage.own:
+            return " in the caller's mount namespace"
+        return f" below its root directory {words.shell(self.vantage.base)}" if self.vantage.base else ""
+
+    def of_caller(self, name: str) -> str | None:
+        """A file of the caller's /proc directory, such as "status"; None where it is gone."""
+        return read_proc(f"{self.caller}/{name}") if self.caller is not None else None
+
+    @functools.cached_property
+    def target(self) -> Sight | None:
+        """What the caller's path leads to; None where it is not known where it begins."""
+        if self.vantage is None:
+            return None
+        ground = self.vantage.ground(self.record, self._deadline, with_acls=True)
+        sight = look_at_target(self.record, self.vantage, ground, thorough=True)
+        binary = self.record.binary
+        if sight is None and binary is not None and binary.path is not None and binary.path.startswith("/"):
+            # The descriptor is gone with its owner, but the kernel knew the file's path.
+            found = look_at(self.vantage, ground, binary.path, thorough=True)
+            if found.file is not None and found.file.stat.st_ino == binary.inode_number:
+                return found
+        return sight
+
+    def look(self, path: str) -> Sight | None:
+        """What another path leads to for the caller: a relative one begins at its working directory."""
+        if self.vantage is None:
+            return None
+        ground = self.vantage.ground(self.record, self._deadline, with_acls=True)
+        if path.startswith("/"):
+            return look_at(self.vantage, ground, path, thorough=True)
+        start = start_of(dataclasses.replace(self.record, dirfd=None), self.vantage)
+        if start is None:
+            return None
+        try:
+            return look_at(self.vantage, ground, path, start, thorough=True)
+        finally:
+            os.close(start[0])
+
+    @functools.cached_property
+    def interpreters(self) -> tuple[Interpreter, ...]:
+        """The interpreters that follow from the file, each named by the one before, as far as they go."""
+        found: list[Interpreter] = []
+        file = self.target.file if self.target is not None else None
+        while file is not None and file.interpreter is not None and len(found) <= MAX_INTERPRETERS:
+            sight = self.look(file.interpreter)
+            found.append(Interpreter(file, file.interpreter, sight))
+            if file.elf is not None:
+                break
+            file = sight.file if sight is not None else None
+        return tuple(found)
+
+    def files(self) -> Iterator[File]:
+        """The file and its interpreters, as far as they exist."""
+        if self.target is not None and self.target.file is not None:
+            yield self.target.file
+        for interpreter in self.interpreters:
+            if interpreter.sight is not None and interpreter.sight.file is not None:
+                yield interpreter.sight.file
+
+    @property
+    def by_descriptor(self) -> bool:
+        """The path begins at a descriptor of execveat."""
+        record = self.record
+        if record.dirfd is None or record.dirfd == AT_FDCWD or record.path is None:
+            return False
+        return not record.path.startswith("/") and bool(record.path or (record.flags or 0) & AT_EMPTY_PATH)
+
+    def changed(self, path: str, status: os.stat_result) -> str | None:
+        """A sentence if the inode changed at or after the time of the exec, as far as can be told."""
+        binary = self.record.binary
+        same = binary is not None and (binary.inode_number, binary.ctime) == (
+            status.st_ino,
+            status.st_ctime_ns,
+        )
+        if same and binary is not None and binary.source == "kernel":
+            return None
+        if binary is not None and binary.inode_number == status.st_ino and binary.ctime != status.st_ctime_ns:
+            return f"{words.quoted(path)} has changed since the exec (another ctime {self.later})."
+        if status.st_ctime_ns >= self.record.timestamp:
+            return f"{words.quoted(path)} has changed since the exec, when looked at {self.later}."
+        if status.st_ctime_ns > self.record.timestamp - CLOCK_STEP:
+            return f"{words.quoted(path)} changed at about the time of the exec."
+        return None
+
+    def diagnosis(
+        self,
+        code: str,
+        summary: str,
+        brief: str,
+        *evidence: str,
+        advice: str | None = None,
+        about: tuple[tuple[str, os.stat_result], ...] = (),
+        certain: bool = True,
+    ) -> Diagnosis:
+        """A cause, less certain where an inode that it rests on has changed since.
+
+        ``about`` are these inodes, each with its path.
+        """
+        doubts = [sentence for path, status in about if (sentence := self.changed(path, status)) is not None]
+        doubts += [doubt for doubt in self.doubts if doubt not in doubts]
+        return Diagnosis(
+            code=code,
+            summary=summary,
+            evidence=(*evidence, *doubts),
+            advice=advice,
+            certain=certain and not doubts,
+            brief=brief,
+        )
+
+    def _uid_ranges(self) -> tuple[tuple[int, int], ...] | None:
+        """The ids of the caller's user namespace, in terms of ours."""
+        text = self.of_caller("uid_map")
+        if text is None:
+            return None
+        rows = [line.split() for line in text.splitlines()]
+        return tuple((int(row[1]), int(row[2])) for row in rows if len(row) == 3)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Interpreter:
+    """An interpreter that a file names.
+
+    Attributes:
+        of: The file that names it.
+        path: The path as it is named there.
+        sight: What that leads to; None where it could not be looked at.
+    """
+
+    of: File
+    path: str
+    sight: Sight | None
+
+    @property
+    def kind(self) -> str:
+        """How it is named: "interpreter" in a ``#!`` line, "ELF interpreter" in PT_INTERP."""
+        return "ELF interpreter" if self.of.elf is not None else "interpreter"
+
+
+def last_directory(trail: Trail) -> tuple[str, os.stat_result] | None:
+    """The directory in which a walk ended, with its path."""
+    for step in reversed(trail.steps):
+        if step.is_directory:
+            return step.path, step.stat
+    return None
+
+
+def inodes(*files: File) -> tuple[tuple[str, os.stat_result], ...]:
+    """What a cause rests on, as ``Scene.diagnosis`` takes it."""
+    return tuple((file.path, file.stat) for file in files)
+
+
+def is_regular(file: File) -> bool:
+    """It is a regular file."""
+    return stat.S_ISREG(file.stat.st_mode)
+
+
+def is_found(sight: Sight | None) -> bool:
+    """The walk reached its end."""
+    return sight is not None and sight.trail.end is End.FOUND
+
+
+def read_proc(path: str) -> str | None:
+    """The beginning of a file of /proc or /sys; None where it cannot be read."""
+    try:
+        with open(path, "rb", buffering=0) as file:
+            return os.fsdecode(file.read(_PROC_BYTES))
+    except OSError:
+        return None

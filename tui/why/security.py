@@ -1,0 +1,180 @@
+"""EPERM, and what is left of EACCES: file capabilities, seccomp, security modules. Nothing is guessed."""
+
+from __future__ import annotations
+
+import os
+import struct
+from typing import Final
+
+from bpf.lookup import File
+from bpf.record import Diagnosis
+from tui.why import processes, words
+from tui.why.mounts import ignores_privileges
+from tui.why.scene import Scene, inodes, read_proc
+
+_REFUSING: Final = ("selinux", "apparmor", "smack", "tomoyo", "landlock", "ima", "ipe", "loadpin", "bpf")
+"""Security modules that can refuse an exec (capability, yama, lockdown and integrity alone cannot)."""
+
+_VFS_CAP_EFFECTIVE: Final = 1
+_REVISION_1: Final = 0x01000000
+
+_CAPABILITIES: Final = (
+    "CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP",
+    "LINUX_IMMUTABLE", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW", "IPC_LOCK", "IPC_OWNER",
+    "SYS_MODULE", "SYS_RAWIO", "SYS_CHROOT", "SYS_PTRACE", "SYS_PACCT", "SYS_ADMIN", "SYS_BOOT", "SYS_NICE",
+    "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "MKNOD", "LEASE", "AUDIT_WRITE", "AUDIT_CONTROL", "SETFCAP",
+    "MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG", "WAKE_ALARM", "BLOCK_SUSPEND", "AUDIT_READ", "PERFMON", "BPF",
+    "CHECKPOINT_RESTORE",
+)  # fmt: skip
+"""By number (include/uapi/linux/capability.h)."""
+
+
+def not_permitted(scene: Scene) -> list[Diagnosis]:
+    """EPERM."""
+    for file in scene.files():
+        if file.shebang is not None:
+            continue
+        cause = _file_capabilities(scene, file)
+        if cause is not None:
+            return [cause]
+        break
+    filtered = _seccomp(scene)
+    return [filtered] if filtered is not None else remainder(scene)
+
+
+def remainder(scene: Scene) -> list[Diagnosis]:
+    """What is left where permissions, mounts and interpreters allow it, and nothing has changed."""
+    files = list(scene.files())
+    if not files or any(scene.changed(file.path, file.stat) for file in files):
+        return []
+    active = _active_modules()
+    evidence = [f"When looked at {scene.later}, permissions, mounts and interpreters allowed it."]
+    if active:
+        evidence.append(f"Active security modules that can refuse an exec: {words.listed(active)}.")
+    else:
+        evidence.append("SELinux, AppArmor and IMA are not active here.")
+    label = (scene.of_caller("attr/current") or "").rstrip("\0\n")
+    if label:
+        evidence.append(f"The task's security label is {words.quoted(label)}.")
+    mode = _seccomp_mode(scene)
+    if mode is not None:
+        evidence.append(f"The caller {'runs under' if mode else 'has no'} seccomp filters.")
+    watching = processes.fanotify_holders(scene)
+    if watching:
+        evidence.append(f"Processes with a fanotify group, which can refuse: {words.listed(watching)}.")
+    if scene.credentials.capabilities and scene.credentials.uid_ranges is None:
+        evidence.append(
+            "Its capabilities count only for files of its own user namespace, which is not known."
+        )
+    left = words.listed([module.split(" ")[0] for module in active]) or "a security policy"
+    return [
+        scene.diagnosis(
+            "unexplained-denial",
+            f"Neither permissions nor mount options forbid it; what can have refused it with"
+            f" {scene.record.error} is {left} or something else that leaves no trace in the file system.",
+            f"not forbidden by permissions; {left}?",
+            *evidence,
+            advice="Look for a denial in the kernel's log (dmesg) and the audit log." if active else None,
+            certain=False,
+        )
+    ]
+
+
+def _file_capabilities(scene: Scene, file: File) -> Diagnosis | None:
+    """bprm_caps_from_vfs_caps() of security/commoncap.c: an effective set that cannot be had in full."""
+    raw = file.capability
+    if raw is None or len(raw) < 12 or ignores_privileges(file):
+        return None
+    (magic, permitted, inheritable) = struct.unpack_from("<III", raw)
+    if magic & 0xFF000000 != _REVISION_1 and len(raw) >= 20:
+        high = struct.unpack_from("<II", raw, 12)
+        permitted, inheritable = permitted | high[0] << 32, inheritable | high[1] << 32
+    if not magic & _VFS_CAP_EFFECTIVE:
+        return None
+    sets = _capability_sets(scene)
+    if sets is None:
+        return None
+    bounding, own_inheritable, whose = sets
+    lacking = permitted & ~((bounding & permitted) | (own_inheritable & inheritable))
+    if not lacking:
+        return None
+    names = words.listed(_named(lacking))
+    return scene.diagnosis(
+        "file-capabilities-not-granted",
+        f"{words.quoted(file.path)} has file capabilities that the caller may not gain: {names} is not in its"
+        " bounding set.",
+        f"file capability {names} not in the bounding set",
+        f"The bounding set of {whose} is {bounding:#x}; the file asks for {permitted:#x}.",
+        advice=f"Give the caller {names} (a container: --cap-add), or remove the file's: setcap -r"
+        f" {words.shell(file.path)}",
+        about=inodes(file),
+        certain=whose == "the caller",
+    )
+
+
+def _capability_sets(scene: Scene) -> tuple[int, int, str] | None:
+    """The bounding and the inheritable set of the caller, or of its parent, which most often agree."""
+    for text, whose in (
+        (scene.of_caller("status"), "the caller"),
+        (read_proc(f"/proc/{scene.record.ppid}/status"), "its parent"),
+    ):
+        values = _status(text)
+        if "CapBnd" in values and "CapInh" in values:
+            return int(values["CapBnd"], 16), int(values["CapInh"], 16), whose
+    return None
+
+
+def _named(bits: int) -> list[str]:
+    numbers = (number for number in range(64) if bits >> number & 1)
+    return [
+        f"CAP_{_CAPABILITIES[number]}" if number < len(_CAPABILITIES) else f"capability {number}"
+        for number in numbers
+    ]
+
+
+def _seccomp(scene: Scene) -> Diagnosis | None:
+    """A filter that refuses the system call: then the kernel never came to look for a file."""
+    binary = scene.record.binary
+    if not _seccomp_mode(scene) or (binary is not None and binary.source == "kernel"):
+        return None
+    others = [*_active_modules(), *processes.fanotify_holders(scene)]
+    return scene.diagnosis(
+        "seccomp-filter",
+        "The caller runs under a seccomp filter, and nothing else that was looked at refuses this exec.",
+        "refused by its seccomp filter" if not others else "its seccomp filter, or another guard",
+        *((f"These could have refused it, too: {words.listed(others)}.",) if others else ()),
+        advice=f"Allow {scene.record.syscall or 'execve'} in the seccomp profile of this service or"
+        " container.",
+        certain=False,
+    )
+
+
+def _seccomp_mode(scene: Scene) -> int | None:
+    """The task's seccomp mode, or its parent's, which it inherits; None where neither is there any more."""
+    text = scene.of_caller("status") or read_proc(f"/proc/{scene.record.ppid}/status")
+    value = _status(text).get("Seccomp")
+    return None if value is None else int(value)
+
+
+def _status(text: str | None) -> dict[str, str]:
+    lines = (line.partition(":") for line in (text or "").splitlines())
+    return {name: value.strip() for name, found, value in lines if found}
+
+
+def _active_modules() -> list[str]:
+    """The security modules that can refuse an exec, with what is known of their state."""
+    listed = (read_proc("/sys/kernel/security/lsm") or "").strip().split(",")
+    names = [name for name in _REFUSING if name in listed]
+    enforcing = read_proc("/sys/fs/selinux/enforce")
+    if enforcing is not None and "selinux" not in names:
+        names.append("selinux")
+    if (
+        read_proc("/sys/module/apparmor/parameters/enabled") or ""
+    ).strip() == "Y" and "apparmor" not in names:
+        names.append("apparmor")
+    if os.path.exists("/sys/kernel/security/ima/ascii_runtime_measurements") and "ima" not in names:
+        names.append("ima")
+    state = {"1": "selinux (enforcing)", "0": "selinux (permissive)"}.get(
+        (enforcing or "").strip(), "selinux"
+    )
+    return [state if name == "selinux" else name for name in names]

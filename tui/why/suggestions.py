@@ -1,0 +1,195 @@
+"""What to do about a missing file: the nearest name that exists.
+
+Only what was seen in a directory is suggested, never what a package might hold.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import stat
+from typing import Final
+
+from bpf.lookup import File
+from bpf.vantage import Fleeting
+from bpf.walk import End, Ground, Trail, walk
+from tui.why import words
+from tui.why.scene import Scene
+
+MAX_ENTRIES: Final = 20_000
+"""Directory entries that are compared; /usr/bin has some thousand."""
+
+MAX_PATH_DIRECTORIES: Final = 16
+DEFAULT_PATH: Final = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
+
+_LOADERS: Final = (
+    (
+        "/lib/ld-musl-",
+        "It was built for musl, as Alpine Linux has it; the file system has no musl loader here.",
+    ),
+    ("/lib64/ld-linux-x86-64.so", "It was built for glibc on x86_64; the file system has no such loader."),
+    ("/lib/ld-linux.so.2", "It is a 32-bit x86 program; the file system has no 32-bit loader."),
+    ("/lib/ld-linux-armhf.so", "It is a 32-bit ARM program; the file system has no such loader."),
+    ("/lib/ld-linux-aarch64.so", "It was built for glibc on aarch64; the file system has no such loader."),
+    ("/nix/store/", "It was built by Nix and needs its store."),
+    ("/system/bin/linker", "It was built for Android."),
+)
+
+
+def for_missing(scene: Scene, trail: Trail) -> str | None:
+    """A file of the same name in PATH, or the nearest name in the directory, or in PATH."""
+    name = os.path.basename(trail.path)
+    elsewhere = _on_path(scene, name, exactly=True)
+    if elsewhere is not None and elsewhere != trail.path:
+        return f"There is a program of that name: {words.shell(elsewhere)}."
+    return in_directory(scene, trail) or _mean(_on_path(scene, name, exactly=False))
+
+
+def in_directory(scene: Scene, trail: Trail) -> str | None:
+    """The nearest name in the directory in which the walk ended."""
+    directory, name = os.path.split(trail.path)
+    found = _nearest(name, _entries(scene, directory, programs=False))
+    return _mean(None if found is None else os.path.join(directory, found))
+
+
+def for_interpreter(scene: Scene, trail: Trail, file: File) -> str | None:
+    """What to name in the ``#!`` line instead."""
+    if file.elf is not None:
+        return None
+    name = os.path.basename(trail.asked)
+    found = _on_path(scene, name, exactly=True) or _on_path(scene, name, exactly=False)
+    if found is None and not trail.left:
+        directory = os.path.dirname(trail.path)
+        near = _nearest(name, _entries(scene, directory, programs=False))
+        found = None if near is None else os.path.join(directory, near)
+    if found is None:
+        return None
+    return f"Name {words.shell(found)} in the first line of {words.shell(file.path)}, if that is meant."
+
+
+def loader(file: File, name: str) -> tuple[str, ...]:
+    """What a missing ELF interpreter says about where a program was built."""
+    if file.elf is None:
+        return ()
+    return tuple(sentence for prefix, sentence in _LOADERS if name.startswith(prefix))
+
+
+def _mean(path: str | None) -> str | None:
+    return None if path is None else f"Did you mean {words.shell(path)}?"
+
+
+def _on_path(scene: Scene, name: str, exactly: bool) -> str | None:
+    """A program in the caller's PATH, by its name or by one near it."""
+    best: tuple[int, str] | None = None
+    for directory in _path(scene):
+        names = _entries(scene, directory, programs=True)
+        if exactly:
+            if name in names and _is_program(scene, f"{directory}/{name}"):
+                return f"{directory}/{name}"
+        elif (found := _nearest(name, names)) is not None:
+            distance = _distance(name, found, 3)
+            if best is None or distance < best[0]:
+                best = (distance, f"{directory}/{found}")
+    return None if best is None else best[1]
+
+
+def _path(scene: Scene) -> list[str]:
+    variables = (variable for variable in scene.record.environment if variable is not None)
+    value = next((v[5:] for v in variables if v.startswith("PATH=")), DEFAULT_PATH)
+    directories = (part.rstrip("/") for part in value.split(":") if part.startswith("/"))
+    return list(dict.fromkeys(directories))[:MAX_PATH_DIRECTORIES]
+
+
+def _is_program(scene: Scene, path: str) -> bool:
+    sight = scene.look(path)
+    return (
+        sight is not None
+        and sight.file is not None
+        and stat.S_ISREG(sight.file.stat.st_mode)
+        and bool(sight.file.stat.st_mode & 0o111)
+    )
+
+
+def _entries(scene: Scene, directory: str, programs: bool) -> tuple[str, ...]:
+    """The names in a directory of the caller's; of many, as many as are looked at."""
+    if scene.vantage is None or scene.out_of_time:
+        return ()
+    ground: Ground = scene.vantage.ground(scene.record)
+    trail, descriptor = walk(ground, directory)
+    if trail.end is not End.FOUND:
+        return ()
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISDIR(status.st_mode):
+            return ()
+        reading = os.open(f"/proc/self/fd/{descriptor}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return ()
+    finally:
+        os.close(descriptor)
+    try:
+        return _names(reading, status, programs)
+    except OSError:
+        return ()
+    finally:
+        os.close(reading)
+
+
+_Key = tuple[int, int, int, bool]
+_listings: Final[Fleeting[_Key, tuple[str, ...]]] = Fleeting(60, 64)
+
+
+def _names(directory: int, status: os.stat_result, programs: bool) -> tuple[str, ...]:
+    key = (status.st_dev, status.st_ino, status.st_mtime_ns, programs)
+    known = _listings.get(key)
+    if known is not None:
+        return known
+    names: list[str] = []
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if len(names) >= MAX_ENTRIES:
+                break
+            if not programs or not entry.is_dir(follow_symlinks=False):
+                names.append(entry.name)
+    return _listings.put(key, tuple(sorted(names)))
+
+
+def _nearest(name: str, names: tuple[str, ...]) -> str | None:
+    """The first name with the least edits, if they are few for its length."""
+    limit = 0 if len(name) < 3 else 1 if len(name) < 5 else 2
+    wanted = _letters(name)
+    best, chosen = limit + 1, None
+    for candidate in names:
+        if abs(len(candidate) - len(name)) >= best + 1 or candidate == name:
+            continue
+        if (wanted ^ _letters(candidate)).bit_count() > 2 * limit:
+            continue
+        distance = _distance(name, candidate, limit)
+        if distance < best:
+            best, chosen = distance, candidate
+    return chosen
+
+
+@functools.lru_cache(maxsize=16384)
+def _letters(name: str) -> int:
+    """The letters that occur, a bit each: two names that differ in many are far apart."""
+    bits = 0
+    for letter in name:
+        bits |= 1 << (ord(letter) & 127)
+    return bits
+
+
+def _distance(one: str, other: str, limit: int) -> int:
+    """Edits from one to the other: insert, delete, replace, swap neighbours; inexact above ``limit``."""
+    before: list[int] = []
+    row = list(range(len(other) + 1))
+    for i, letter in enumerate(one, 1):
+        older, before, row = before, row, [i]
+        for j, opposite in enumerate(other, 1):
+            cost = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (letter != opposite))
+            if older and j > 1 and letter == other[j - 2] and one[i - 2] == opposite:
+                cost = min(cost, older[j - 2] + 1)
+            row.append(cost)
+        if min(row) > limit:
+            return limit + 1
+    return row[-1]

@@ -1,0 +1,181 @@
+"""What is said where no cause can be named: what was looked at, and why that does not tell."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Mapping
+from typing import Final
+
+from bpf.record import Diagnosis, ExecFailure
+from bpf.walk import End
+from tui.why import words
+from tui.why.scene import Scene
+
+_OTHER: Final[Mapping[int, str]] = {
+    errno.EISDIR: "an interpreter is a directory",
+    errno.ENODEV: "a device that the kernel needed is not there",
+    errno.ENXIO: "the device of a special file is not there",
+    errno.ESTALE: "the file's handle on a network file system has become stale",
+    errno.ETIMEDOUT: "a network file system did not answer in time",
+    errno.EHOSTDOWN: "the server of a network file system is down",
+    errno.ENOTCONN: "a FUSE file system has lost its server process",
+    errno.EKEYREJECTED: "a signature of the file was rejected",
+    errno.ENOKEY: "the file is encrypted and its key is missing, or a signature's key is",
+    errno.EBADMSG: "the content of the file does not match its checksum (fs-verity, dm-verity)",
+    errno.EUCLEAN: "the file system is damaged",
+    errno.EOVERFLOW: "a number of the file is too large for this kind of program",
+    errno.EINTR: "a signal interrupted it",
+    513: "a signal interrupted it, and it is tried again",
+    512: "a signal interrupted it, and it is tried again",
+}
+"""Errors with one meaning and no trace: what the kernel means by them in an exec."""
+
+
+def contradiction(scene: Scene) -> Diagnosis | None:
+    """The file of the event is gone, or another has its name now: then only the event itself counts."""
+    record, binary, sight = scene.record, scene.record.binary, scene.target
+    if binary is None or sight is None:
+        return None
+    same = any(
+        (file.stat.st_ino, file.device_id) == (binary.inode_number, binary.device_id)
+        for file in scene.files()
+    )
+    if same:
+        return None
+    shown = words.quoted(binary.path or record.path or "?")
+    facts = [
+        f"At the time of the exec it was inode {binary.inode_number} on device {binary.device}, mode"
+        f" {words.permissions(binary.inode_mode)}."
+    ]
+    if record.interpreter_path is not None:
+        facts.append(f"Its interpreter was {words.quoted(record.interpreter_path)}.")
+        found = scene.look(record.interpreter_path)
+        if found is not None and found.trail.end is End.MISSING:
+            facts.append(f"{words.quoted(record.interpreter_path)} does not exist {scene.later}.")
+    if sight.file is None and sight.trail.end in (End.MISSING, End.NOT_A_DIRECTORY):
+        return scene.diagnosis(
+            "vanished-since",
+            f"{shown} existed when the exec failed with {record.error}, but was gone when looked at"
+            f" {scene.later}.",
+            f"gone {scene.later}",
+            *facts,
+            certain=False,
+        )
+    if sight.file is None:
+        return None
+    return scene.diagnosis(
+        "replaced-since",
+        f"{shown} was replaced by another file between the exec, which failed with {record.error},"
+        f" and the look {scene.later}.",
+        f"replaced {scene.later}",
+        *facts,
+        f"Now it is inode {sight.file.stat.st_ino}, mode {words.permissions(sight.file.stat.st_mode)}.",
+        certain=False,
+    )
+
+
+def namespace_gone(scene: Scene) -> Diagnosis:
+    """Nothing of the caller's files can be seen any more."""
+    record = scene.record
+    return scene.diagnosis(
+        "namespace-gone",
+        f"The exec failed with {record.error}; the caller's root directory and its mount namespace"
+        f" {record.mount_ns} were gone when looked at {scene.later}.",
+        f"{_meaning(record)}; its namespace is gone",
+        *(
+            (f"Its interpreter was {words.quoted(record.interpreter_path)}.",)
+            if record.interpreter_path
+            else ()
+        ),
+        certain=False,
+    )
+
+
+def unexplained(scene: Scene) -> Diagnosis:
+    """No cause was found."""
+    record, sight = scene.record, scene.target
+    error = -record.return_value
+    meaning = _meaning(record)
+    if sight is None:
+        why = (
+            f"file descriptor {record.dirfd} is gone with its owner"
+            if scene.by_descriptor
+            else "where its path begins is not known"
+        )
+        return scene.diagnosis(
+            "not-looked-at",
+            f"The exec failed with {record.error} ({meaning}); the file could not be looked at, as {why}.",
+            meaning,
+            certain=False,
+        )
+    end = sight.trail.end
+    if end in (End.MAY_BLOCK, End.UNREADABLE, End.OUT_OF_TIME):
+        reason = {
+            End.MAY_BLOCK: "lies on a network or FUSE file system, which is not looked into as that"
+            " could block",
+            End.UNREADABLE: "could not be looked at",
+            End.OUT_OF_TIME: "took too long to look at",
+        }[end]
+        return scene.diagnosis(
+            "not-looked-at",
+            f"The exec failed with {record.error} ({meaning}); {words.quoted(sight.trail.path)} {reason}.",
+            meaning,
+            certain=False,
+        )
+    if error == errno.ENOENT and sight.file is not None:
+        return scene.diagnosis(
+            "appeared-since",
+            f"{words.quoted(sight.file.path)} and what it needs exist when looked at {scene.later},"
+            " so something that was missing has appeared since.",
+            f"exists {scene.later}",
+            about=((sight.file.path, sight.file.stat),),
+            certain=False,
+        )
+    changed = _changed(scene)
+    if changed is not None:
+        return changed
+    if error in _OTHER:
+        return scene.diagnosis(
+            record.error.lower(),
+            f"The exec failed with {record.error}: {_OTHER[error]}.",
+            _OTHER[error],
+            certain=False,
+        )
+    state = f"{words.quoted(sight.trail.path)} {'exists' if sight.file is not None else 'was ' + end.value}"
+    return scene.diagnosis(
+        "unexplained",
+        f"The exec failed with {record.error} ({meaning}), and nothing that was looked at"
+        f" {scene.later} explains it.",
+        meaning,
+        f"{state}.",
+        certain=False,
+    )
+
+
+def _changed(scene: Scene) -> Diagnosis | None:
+    """Nothing is in the way now, but something has changed since the exec."""
+    record, binary = scene.record, scene.record.binary
+    changes = [
+        change for file in scene.files() if (change := scene.changed(file.path, file.stat)) is not None
+    ]
+    file = next(scene.files(), None)
+    if not changes or file is None:
+        return None
+    then = (
+        () if binary is None else (f"At the time of the exec its mode was {words.mode(binary.inode_mode)}.",)
+    )
+    return scene.diagnosis(
+        "changed-since",
+        f"The exec failed with {record.error} ({_meaning(record)}), and nothing is in its way when looked at"
+        f" {scene.later}: {words.quoted(file.path)} or its interpreter has changed since.",
+        f"changed {scene.later}",
+        *changes,
+        *then,
+        f"Now its mode is {words.mode(file.stat.st_mode)}.",
+        certain=False,
+    )
+
+
+def _meaning(record: ExecFailure) -> str:
+    return os.strerror(-record.return_value).lower()

@@ -1,0 +1,106 @@
+"""The words of the sentences: quoted names, modes, spans of time, users.
+
+The names stay as they are, whatever they hold; only ``tui.model.printable`` makes them fit to show.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import shlex
+import stat
+from collections.abc import Sequence
+from typing import Final
+
+MAX_PASSWD_BYTES: Final = 1 << 20
+"""Only the local files are read: a name service may ask the network and let us wait."""
+
+_CONTROL: Final = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\udc80-\udcff]"
+)
+
+
+def quoted(name: str) -> str:
+    """A name in a sentence."""
+    return f'"{name}"'
+
+
+def shell(word: str) -> str:
+    """A word for a shell. One with control characters or bytes that are no text becomes $'...'."""
+    if not _CONTROL.search(word):
+        return shlex.quote(word)
+    bytes_ = os.fsencode(word)
+    escaped = "".join(
+        chr(byte) if 0x20 <= byte < 0x7F and byte not in b"\\'" else f"\\x{byte:02x}" for byte in bytes_
+    )
+    return f"$'{escaped}'"
+
+
+def permissions(mode: int) -> str:
+    """The permissions as ls shows them, without the file type: "rw-r--r--"."""
+    return stat.filemode(mode)[1:]
+
+
+def mode(number: int) -> str:
+    """A mode with its file type, as ls shows it: "-rw-r--r--"."""
+    return stat.filemode(number)
+
+
+_TYPES: Final = {
+    stat.S_IFREG: "a regular file",
+    stat.S_IFDIR: "a directory",
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a character device",
+    stat.S_IFBLK: "a block device",
+    stat.S_IFLNK: "a symbolic link",
+}
+
+
+def file_type(mode: int) -> str:
+    """What kind of file it is, with its article."""
+    return _TYPES.get(stat.S_IFMT(mode), "a file of no known type")
+
+
+def span(nanoseconds: int) -> str:
+    """A span of time in one unit: "40 ms", "3 s", "2 h"."""
+    milliseconds = max(0, nanoseconds) / 1e6
+    if milliseconds < 1000:
+        return f"{milliseconds:.1f} ms" if milliseconds < 10 else f"{milliseconds:.0f} ms"
+    seconds = milliseconds / 1000
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def listed(items: Sequence[str]) -> str:
+    """Items in a sentence: "a, b and c"."""
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}" if items else ""
+
+
+def user(uid: int) -> str:
+    """The name of a user of this host, or "uid 1000"."""
+    return _names("/etc/passwd", _stamp("/etc/passwd")).get(uid) or f"uid {uid}"
+
+
+def _stamp(path: str) -> int:
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return 0
+
+
+@functools.lru_cache(maxsize=4)
+def _names(path: str, _stamp: int) -> dict[int, str]:
+    try:
+        with open(path, "rb") as file:
+            lines = file.read(MAX_PASSWD_BYTES).split(b"\n")
+    except OSError:
+        return {}
+    names: dict[int, str] = {}
+    for fields in (line.split(b":") for line in lines):
+        if len(fields) > 2 and fields[2].isdigit():
+            names.setdefault(int(fields[2]), os.fsdecode(fields[0]))
+    return names

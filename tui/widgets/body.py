@@ -1,0 +1,125 @@
+"""Where table and detail stand: below each other, beside each other, or one in place of the other."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final, Literal
+
+from textual import events
+from textual.app import ComposeResult
+from textual.containers import Container, Vertical
+from textual.message import Message
+
+from tui.widgets.detail_pane import DetailPane
+from tui.widgets.event_table import EventTable
+from tui.widgets.fact import Section
+from tui.widgets.filter_bar import ProblemLine
+from tui.widgets.table_header import TableHeader
+
+Mode = Literal["beside", "below", "over"]
+
+_BESIDE: Final = 160
+"""Columns from which on the detail stands beside the table."""
+
+_BELOW: Final = (100, 20)
+"""Columns and lines from which on it stands below."""
+
+_PAUSE: Final = 0.4
+"""Seconds between two details while they change by themselves: faster than that nobody reads."""
+
+
+class Body(Container):
+    """The table and the detail of the event under its cursor."""
+
+    class Arranged(Message):
+        """The detail was opened or closed, or has another place."""
+
+    def __init__(self, table: EventTable, facts_of: Callable[[int], list[Section]], *, id: str) -> None:
+        super().__init__(id=id)
+        self.table = table
+        self.header = TableHeader()
+        self.problem = ProblemLine()
+        self.detail = DetailPane(id="detail")
+        self._facts_of = facts_of
+        self._is_open: dict[bool, bool] = {True: False, False: True}
+        self._due = 0.0
+        self._stale = True
+        self._shown: int | None = None
+
+    def compose(self) -> ComposeResult:
+        """The table under its headings, and the detail."""
+        with Vertical(id="list"):
+            yield self.header
+            yield self.problem
+            yield self.table
+        yield self.detail
+
+    @property
+    def mode(self) -> Mode:
+        """Where the detail has its place."""
+        width, height = self.size
+        if width >= _BESIDE:
+            return "beside"
+        return "below" if width >= _BELOW[0] and height >= _BELOW[1] else "over"
+
+    @property
+    def detail_is_open(self) -> bool:
+        """The detail is on the screen: by default where it takes no room from the table's columns."""
+        return self._is_open[self.mode == "over"]
+
+    @property
+    def detail_is_all(self) -> bool:
+        """The detail stands in place of the table."""
+        return self.mode == "over" and self.detail_is_open
+
+    def open_detail(self, is_open: bool) -> None:
+        """Open or close the detail; windows too narrow for both keep their own choice."""
+        self._is_open[self.mode == "over"] = is_open
+        if self.detail_is_all:
+            self.table.follow(False)
+        self._arrange()
+
+    def other_pane(self) -> bool:
+        """Move the focus between table and detail; False where only one of them is there."""
+        if self.mode == "over" or not self.detail_is_open:
+            return False
+        (self.table if self.detail.has_focus else self.detail).focus()
+        return True
+
+    def focus_pane(self) -> None:
+        """Put the focus where one reads."""
+        (self.detail if self.detail_is_all else self.table).focus()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Another width has room for something else."""
+        self._arrange()
+
+    def _arrange(self) -> None:
+        classes = f"-{self.mode}" + (" -detail" if self.detail_is_open else "")
+        if set(classes.split()) != self.classes:
+            had_focus = self.table.has_focus or self.detail.has_focus
+            reading = self.detail.has_focus and self.detail_is_open
+            self.set_classes(classes)
+            if had_focus and not reading:
+                self.focus_pane()
+        self._stale = True
+        self.show_event(at_once=True)
+        self.post_message(self.Arranged())
+
+    def renew(self) -> None:
+        """The event under the cursor has got new facts."""
+        self._stale = True
+
+    def show_event(self, *, at_once: bool = False) -> None:
+        """Show the event under the cursor, where it is another one or has changed."""
+        event_id = self.table.cursor_id
+        if not self.detail_is_open or (event_id == self._shown and not self._stale):
+            return
+        now = time.monotonic()
+        if self.table.following and now < self._due and not at_once:
+            return
+        self._due = now + _PAUSE
+        facts = [] if event_id is None else self._facts_of(event_id)
+        self.detail.show(facts, same_event=event_id == self._shown)
+        self._shown, self._stale = event_id, False

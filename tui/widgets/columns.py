@@ -1,0 +1,181 @@
+"""The table's columns: which of them a width has room for, and what stands in a cell.
+
+Numbers are right-aligned. WHY and PATH share what the others leave, so their widths depend on the
+width of the table alone and never on what is shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Final
+
+from bpf.record import ExecFailure
+from tui.model.printable import printable
+from tui.widgets.accounts import user_name
+from tui.widgets.error_class import error_class, own_words
+from tui.widgets.painted import Piece, in_role
+from tui.widgets.shorten import keep_beginning, keep_name, width_of
+
+LOOKING: Final = "looking…"
+"""WHY while the diagnosis is under way."""
+
+GUTTER: Final = 1
+"""Cells left of the first column: the cursor's mark stands there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of the table.
+
+    Attributes:
+        title: Its heading.
+        field: What the filter language calls it; None where a cell cannot be made a filter.
+        value: What ``field`` is compared with for one record; None where the record has none.
+        right: Right-aligned.
+    """
+
+    title: str
+    field: str | None
+    value: Callable[[ExecFailure], object]
+    right: bool = False
+
+
+TIME: Final = Column("TIME", None, lambda record: None)
+PID: Final = Column("PID", "pid", lambda record: record.pid, right=True)
+USER: Final = Column("USER", "uid", lambda record: record.uid)
+COMM: Final = Column("COMM", "comm", lambda record: record.comm)
+PARENT: Final = Column("PARENT", "parent_comm", lambda record: record.parent_comm)
+UNIT: Final = Column("UNIT", "unit", lambda record: record.unit)
+ERROR: Final = Column("ERROR", "error", lambda record: record.error)
+PATH: Final = Column("PATH", "path", lambda record: record.path)
+WHY: Final = Column(
+    "WHY", "why", lambda record: record.diagnosis.code if record.diagnosis is not None else None
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A column at its place: the cell it begins in and how many it has."""
+
+    column: Column
+    x: int
+    width: int
+
+
+_TIERS: Final[tuple[tuple[int, tuple[tuple[Column, int], ...]], ...]] = (
+    (200, ((TIME, 12), (PID, 7), (USER, 12), (COMM, 15), (PARENT, 15), (UNIT, 20), (ERROR, 12))),
+    (172, ((TIME, 12), (PID, 7), (USER, 12), (COMM, 15), (UNIT, 20), (ERROR, 12))),
+    (130, ((TIME, 12), (PID, 7), (USER, 10), (COMM, 15), (ERROR, 12))),
+    (98, ((TIME, 12), (PID, 7), (USER, 8), (COMM, 15), (ERROR, 7))),
+    (64, ((TIME, 8), (PID, 7), (USER, 8), (ERROR, 7))),
+    (46, ((TIME, 8), (ERROR, 7))),
+    (0, ((ERROR, 7),)),
+)
+"""From which width on which columns stand left of PATH and WHY. A comm has at most 15 bytes, a pid at
+most 7 digits (PID_MAX_LIMIT is 4,194,304), and of the errors only ENAMETOOLONG needs more than 7."""
+
+_WIDEST_PATH: Final = 64
+"""Beyond it WHY gains more from the room."""
+
+
+@lru_cache(maxsize=64)
+def placed_columns(width: int) -> tuple[Placed, ...]:
+    """The columns for a table of ``width`` cells, from the left."""
+    fixed = next(columns for smallest, columns in _TIERS if width >= smallest)
+    gap = 1 if width < 98 else 2
+    x = GUTTER
+    places: list[Placed] = []
+    for column, cells in fixed:
+        places.append(Placed(column, x, cells))
+        x += cells + gap
+    rest = max(2, width - x - gap)
+    path = max(1, min(_WIDEST_PATH, rest * 42 // 100))
+    places.append(Placed(PATH, x, path))
+    places.append(Placed(WHY, x + path + gap, rest - path))
+    return tuple(places)
+
+
+@lru_cache(maxsize=4096)
+def _clock(second: int) -> str:
+    return datetime.fromtimestamp(second).strftime("%H:%M:%S")
+
+
+def clock(timestamp: int, width: int = 8) -> str:
+    """Local time of day of a time in nanoseconds; with milliseconds where 12 cells are there."""
+    second, rest = divmod(timestamp, 1_000_000_000)
+    return _clock(second) if width < 12 else f"{_clock(second)}.{rest // 1_000_000:03d}"
+
+
+def why_text(record: ExecFailure, looking: bool) -> tuple[str, str]:
+    """What stands under WHY, and its role."""
+    diagnosis = record.diagnosis
+    if diagnosis is not None:
+        return diagnosis.brief or diagnosis.summary, "why"
+    return (LOOKING, "muted") if looking else (own_words(record), "plain")
+
+
+def cell(record: ExecFailure, place: Placed, looking: bool) -> list[Piece]:
+    """What stands in one cell: exactly ``place.width`` cells wide.
+
+    Args:
+        record: The failed exec, its secrets masked already.
+        place: The column.
+        looking: Its diagnosis is still to come.
+    """
+    column, width = place.column, place.width
+    if column is PATH:
+        pieces = _path(record, width)
+    elif column is WHY:
+        text, role = why_text(record, looking)
+        pieces = in_role(keep_beginning(text, width), role)
+    elif column is ERROR:
+        role = "danger" if record.killed_by else error_class(record.return_value)
+        pieces = [(_cut(record.killed_by or record.error, width), role)]
+    elif column is TIME:
+        pieces = [(clock(record.timestamp, width), "muted")]
+    elif column is PID:
+        pieces = [(str(record.pid), "muted")]
+    elif column is USER:
+        name = user_name(record.uid)
+        pieces = in_role(keep_beginning(str(record.uid) if name is None else name, width), "plain")
+    else:
+        value = column.value(record)
+        text = "" if value is None else str(value)
+        pieces = in_role(keep_beginning(text, width), "muted")
+    padding = " " * (width - width_of((text, False) for text, _ in pieces))
+    return [(padding, "plain"), *pieces] if column.right else [*pieces, (padding, "plain")]
+
+
+def _cut(word: str, width: int) -> str:
+    return word if len(word) <= width else word[: width - 1] + "…"
+
+
+def _path(record: ExecFailure, width: int) -> list[Piece]:
+    """The directories recede, the name stands out."""
+    if record.path is None:
+        return [(_cut("unreadable", width), "muted")]
+    path = record.path
+    if not path and record.binary is not None and record.binary.path is not None:
+        path = record.binary.path  # execveat with AT_EMPTY_PATH: the descriptor's file was meant
+    if not path:
+        return [(_cut('""' if record.dirfd is None else f"fd {record.dirfd}", width), "muted")]
+    directory, name = keep_name(path, width)
+    return [*in_role(directory, "muted"), *in_role(name, "name")]
+
+
+def row_text(record: ExecFailure) -> str:
+    """A row without its limits, for the clipboard: printable, two spaces between the columns."""
+    name = user_name(record.uid)
+    texts = (
+        clock(record.timestamp, 12),
+        str(record.pid),
+        str(record.uid) if name is None else name,
+        record.comm,
+        record.killed_by or record.error,
+        record.path or "",
+        why_text(record, False)[0],
+    )
+    return "  ".join(map(printable, texts))

@@ -1,0 +1,335 @@
+"""The table of events: a window onto a view, painted line by line.
+
+Textual's DataTable costs time for every row it holds; here only the lines on the screen cost any.
+The cursor belongs to an event, not to a row: whatever comes or is evicted, the event stays where it
+is on the screen while the cursor is on it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import ClassVar, Final
+
+from rich.style import Style
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.geometry import Size
+from textual.message import Message
+from textual.reactive import reactive
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from bpf.record import ExecFailure, Loss
+from tui.model.history import History
+from tui.model.secrets import masked
+from tui.model.view import View
+from tui.widgets.columns import GUTTER, Placed, cell, clock, placed_columns
+from tui.widgets.painted import Painted, Piece, in_role
+from tui.widgets.shorten import keep_beginning, wrapped
+
+_MAX_STRIPS: Final = 2_000
+"""Painted lines that are kept: several screens of the largest terminal."""
+
+
+class EventTable(Painted, ScrollView, can_focus=True):
+    """Shows the events of a view; the newest at the end."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k", "move(-1)", "Up", show=False),
+        Binding("down,j", "move(1)", "Down", show=False),
+        Binding("pageup", "page(-1.0)", "Page up", show=False),
+        Binding("pagedown", "page(1.0)", "Page down", show=False),
+        Binding("ctrl+u", "page(-0.5)", "Half a page up", show=False),
+        Binding("ctrl+d", "page(0.5)", "Half a page down", show=False),
+        Binding("home,g", "first", "First", show=False),
+        Binding("end,G", "last", "Last", show=False),
+        Binding("left", "cell(-1)", "Cell left", show=False),
+        Binding("right", "cell(1)", "Cell right", show=False),
+    ]
+
+    empty: reactive[str] = reactive("")
+    """What to say below the rows, such as why there is none; printable."""
+
+    following: reactive[bool] = reactive(True)
+    """The newest event stays on the screen, with the cursor on it."""
+
+    class CursorMoved(Message):
+        """The cursor is on another event, or on none."""
+
+    class FollowingChanged(Message):
+        """Following began or ended."""
+
+    class CellFocused(Message):
+        """Another column is focused."""
+
+    def __init__(self, history: History, view: View, *, show_secrets: bool, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.history = history
+        self.view = view
+        self.is_diagnosed = False
+        """Records without a diagnosis will get one."""
+        self._show_secrets = show_secrets
+        self._wanted: int | None = None
+        self._shown: int | None = None
+        self._line: int | None = None
+        self._column = ""
+        self._strips: dict[tuple[int, str, str], Strip] = {}
+        self._placing = False
+
+    # What the cursor is on
+
+    @property
+    def cursor_id(self) -> int | None:
+        """The event under the cursor."""
+        return self._shown
+
+    @property
+    def focused_cell(self) -> Placed | None:
+        """The column whose cell is focused; None where it has no room now."""
+        return next((place for place in self._places if place.column.title == self._column), None)
+
+    @property
+    def rows_below(self) -> int:
+        """Rows below the last line on the screen."""
+        return max(0, len(self.view) - round(self.scroll_y) - self.size.height)
+
+    def visible_ids(self) -> list[int]:
+        """The events on the screen, from the top."""
+        top = round(self.scroll_y)
+        return [self.view[row] for row in range(top, min(len(self.view), top + self.size.height))]
+
+    @property
+    def _places(self) -> tuple[Placed, ...]:
+        return placed_columns(self._width)
+
+    @property
+    def _width(self) -> int:
+        """Cells of a line: the scrollbar has the last one of the widget."""
+        return self.scrollable_content_region.width
+
+    def _row(self) -> int:
+        """The row of the cursor."""
+        if self._wanted is None or not len(self.view):
+            return 0
+        return min(max(0, self.view.row_of(self._wanted)), len(self.view) - 1)
+
+    # What comes from outside
+
+    def sync(self) -> None:
+        """The view has changed: keep the end in sight, or the cursor where it is on the screen."""
+        rows = len(self.view)
+        if self.following:
+            self._resize(rows)
+            self._wanted = self.view[rows - 1] if rows else None
+            self._scroll(rows)
+        else:
+            top, line = round(self.scroll_y), self._line
+            self._resize(rows)
+            self._scroll(top if line is None else self._row() - line)
+        self._settle()
+        self.refresh()
+
+    def redraw(self, event_ids: set[int] | None = None) -> None:
+        """Paint some events anew, or everything."""
+        if event_ids is None:
+            self._strips.clear()
+        else:
+            for key in [key for key in self._strips if key[0] in event_ids]:
+                del self._strips[key]
+        self.refresh()
+
+    def follow(self, following: bool) -> None:
+        """Begin or end to follow."""
+        if following != self.following:
+            self.following = following
+            if following:
+                self.sync()
+            self.post_message(self.FollowingChanged())
+
+    # Placing
+
+    def _resize(self, rows: int) -> None:
+        self._placing = True
+        self.virtual_size = Size(self._width, rows)
+        self._placing = False
+
+    def _scroll(self, top: int) -> None:
+        """Put a row in the first line, as far as there are rows."""
+        self._placing = True
+        last = max(0, len(self.view) - self.size.height)
+        self.set_scroll_y(float(min(max(0, top), last)))
+        self._placing = False
+
+    def set_scroll_y(self, y: float) -> None:
+        """Scroll without an animation."""
+        self.scroll_target_y = self.scroll_y = y
+
+    def _settle(self) -> None:
+        """Remember where the cursor is now, and tell when it is on another event."""
+        rows = len(self.view)
+        shown = self.view[self._row()] if rows else None
+        if self.view.complete and shown is not None:
+            self._wanted = shown
+        line = self._row() - round(self.scroll_y)
+        self._line = line if rows and 0 <= line < self.size.height else None
+        if shown != self._shown:
+            self._shown = shown
+            self.post_message(self.CursorMoved())
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        """The wheel and the scrollbar end following as the keys do."""
+        super().watch_scroll_y(old_value, new_value)
+        if not self._placing and round(new_value) != round(old_value):
+            if new_value < old_value:
+                self.follow(False)
+            self._settle()
+
+    def on_resize(self) -> None:
+        """Other columns, other lines."""
+        self._strips.clear()
+        self.sync()
+        self.post_message(self.CellFocused())
+
+    def notify_style_update(self) -> None:
+        """Another theme."""
+        super().notify_style_update()
+        self._strips.clear()
+
+    def on_focus(self) -> None:
+        """The cursor is drawn stronger."""
+        self.refresh()
+
+    def on_blur(self) -> None:
+        """The cursor is drawn weaker."""
+        self.refresh()
+
+    # Keys and mouse
+
+    def move_to(self, row: int) -> None:
+        """Put the cursor on a row and the row on the screen."""
+        rows = len(self.view)
+        if not rows:
+            return
+        row = min(max(0, row), rows - 1)
+        if row < self._row() or row < rows - 1:
+            self.follow(False)
+        before = self._row()
+        self._wanted = self.view[row]
+        top, height = round(self.scroll_y), self.size.height
+        if row < top:
+            self._scroll(row)
+        elif row >= top + height:
+            self._scroll(row - height + 1)
+        else:
+            self.refresh_line(before)
+            self.refresh_line(row)
+        self._settle()
+
+    def action_move(self, rows: int) -> None:
+        """Move the cursor by rows."""
+        self.move_to(self._row() + rows)
+
+    def action_page(self, pages: float) -> None:
+        """Move the cursor and the window by a part of what is on the screen."""
+        rows = round(pages * max(1, self.size.height - 1))
+        if rows < 0:
+            self.follow(False)
+        self._scroll(round(self.scroll_y) + rows)
+        self.move_to(self._row() + rows)
+
+    def action_first(self) -> None:
+        """Go to the oldest event."""
+        self.move_to(0)
+
+    def action_last(self) -> None:
+        """Go to the newest event and follow."""
+        self.follow(True)
+
+    def action_cell(self, step: int) -> None:
+        """Focus the cell left or right of the focused one; from none to the first or the last."""
+        titles = [place.column.title for place in self._places]
+        if self._column in titles:
+            index = min(max(0, titles.index(self._column) + step), len(titles) - 1)
+        else:
+            index = 0 if step > 0 else len(titles) - 1
+        self._focus_cell(titles[index])
+
+    def _focus_cell(self, title: str) -> None:
+        self._column = title
+        self.refresh_line(self._row())
+        self.post_message(self.CellFocused())
+
+    def on_click(self, event: events.Click) -> None:
+        """The cursor goes to the row, the focus to the cell."""
+        row = round(self.scroll_y) + event.y
+        if row < len(self.view):
+            self.move_to(row)
+            for place in self._places:
+                if place.x <= event.x < place.x + place.width:
+                    self._focus_cell(place.column.title)
+
+    # Painting
+
+    def render_line(self, y: int) -> Strip:
+        """One line of the window."""
+        row = round(self.scroll_y) + y
+        width = self._width
+        if row >= len(self.view):
+            return self._empty_line(row - len(self.view), width)
+        event_id = self.view[row]
+        cursor = ""
+        if row == self._row():
+            cursor = "cursor" if self.has_focus else "cursor-blurred"
+        key = (event_id, cursor, self._column if cursor else "")
+        strip = self._strips.get(key)
+        if strip is None:
+            if len(self._strips) >= _MAX_STRIPS:
+                self._strips.clear()
+            strip = self._strips[key] = self._event_line(event_id, cursor, width)
+        return strip
+
+    def _event_line(self, event_id: int, cursor: str, width: int) -> Strip:
+        over: Style | None = self.role(cursor) if cursor else None
+        mark: Piece = ("▌" if cursor else " ", "mark")
+        try:
+            event = self.history[event_id]
+        except KeyError:
+            pieces = [mark, ("— evicted from memory —", "muted")]
+            return self.line(pieces, width, over)
+        if isinstance(event, Loss):
+            return self.line([mark, *self._loss(event, width - GUTTER)], width, over)
+        return self.line([mark, *self._cells(event, bool(cursor))], width, over)
+
+    def _cells(self, record: ExecFailure, cursor: bool) -> list[Piece]:
+        # argv and envp are not in the table, and masking them would cost more than all the rest.
+        row = replace(record, arguments=(), environment=())
+        shown = row if self._show_secrets else masked(row)
+        pieces: list[Piece] = []
+        used = GUTTER
+        for place in self._places:
+            pieces.append((" " * (place.x - used), "plain"))
+            texts = cell(shown, place, self.is_diagnosed and record.diagnosis is None)
+            if cursor and place.column.title == self._column:
+                texts = [(text, "cell") for text, _ in texts]
+            pieces += texts
+            used = place.x + place.width
+        return pieces
+
+    def _loss(self, loss: Loss, width: int) -> list[Piece]:
+        first = self._places[0]
+        time = clock(loss.timestamp, first.width) if first.width >= 8 else ""
+        said = f"— {loss.count:,} events lost here: "
+        reason = in_role(keep_beginning(loss.reason, max(1, width - len(time) - len(said) - 4)), "danger")
+        length = len(said) + sum(len(text) for text, _ in reason) + 2
+        left = max(2, (width - length) // 2 - len(time))
+        return [(time, "muted"), (" " * left, "plain"), (said, "danger"), *reason, (" —", "danger")]
+
+    def _empty_line(self, y: int, width: int) -> Strip:
+        """A line below the last row: blank, or part of what is said where no failed exec is shown."""
+        lines = wrapped([(self.empty, False)], max(10, min(width - 4, 72)))
+        top = max(0, (self.size.height - len(self.view) - len(lines)) // 3)
+        if not self.empty or not top <= y < top + len(lines):
+            return Strip.blank(width, self.rich_style)
+        text = "".join(part for part, _ in lines[y - top])
+        left = max(0, (width - len(text)) // 2)
+        return self.line([(" " * left, "muted"), (text, "muted")], width)

@@ -1,0 +1,50 @@
+"""One fact of an event, and the facts that belong together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One fact.
+
+    Attributes:
+        text: What it is; raw text of a record.
+        label: Words before it.
+        note: Words after it.
+        role: How ``text`` is painted.
+        field: What the filter language calls it, where it can be made a filter.
+        value: What ``field`` is compared with.
+        starts_line: It stands at the beginning of a line.
+    """
+
+    text: str
+    label: str = ""
+    note: str = ""
+    role: str = "plain"
+    field: str | None = None
+    value: object = None
+    starts_line: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Facts that belong together.
+
+    Attributes:
+        title: What stands left of them.
+        facts: The facts.
+        is_list: Each fact gets a line of its own where there is room.
+    """
+
+    title: str
+    facts: tuple[Fact, ...]
+    is_list: bool = False
+
+
+def maybe(label: str, text: str | None, field: str | None, *, starts_line: bool = False) -> Fact:
+    """A fact, or that it could not be had."""
+    if text is None:
+        return Fact("—", label, role="muted", starts_line=starts_line)
+    return Fact(text, label, field=field, value=text, starts_line=starts_line)

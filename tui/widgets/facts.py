@@ -1,0 +1,215 @@
+"""All facts of one event, in the order in which one asks for them: why, which file, who, where, with what.
+
+Texts of a fact are raw: the pane makes them printable. Labels and notes are the program's own words.
+"""
+
+from __future__ import annotations
+
+import stat
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
+
+import humanize
+
+from bpf.record import Binary, ExecFailure, Loss
+from bpf.source import Counters
+from tui.widgets.accounts import group_name, user_name
+from tui.widgets.columns import LOOKING
+from tui.widgets.error_class import error_class, own_words
+from tui.widgets.fact import Fact, Section
+from tui.widgets.process_facts import process, where
+
+UNREAD: Final = "unread"
+"""Stands for an element of argv or envp that could not be read."""
+
+_FLAGS: Final = {0x100: "AT_SYMLINK_NOFOLLOW", 0x1000: "AT_EMPTY_PATH", 0x10000: "AT_EXECVE_CHECK"}
+"""Of execveat(2); include/uapi/linux/fcntl.h."""
+
+
+def sections(record: ExecFailure, shown: ExecFailure, *, looking: bool) -> list[Section]:
+    """The facts of a failed exec.
+
+    Args:
+        record: The record as it was captured.
+        shown: The same with its secrets masked, or the very same where they are to be shown.
+        looking: The diagnosis is still to come.
+    """
+    found = [
+        Section("Why", _why(shown, looking)),
+        Section("Binary", _binary(record, shown)),
+        Section("Process", process(shown)),
+        _elements("Arguments", "arg", record, shown),
+        _elements("Environment", "env", record, shown),
+        Section("Where", where(shown)),
+        Section("Call", _call(shown)),
+    ]
+    if shown.interpreter_path is not None:
+        fact = Fact(
+            shown.interpreter_path,
+            field=None if shown.interpreter_path != record.interpreter_path else "interpreter_path",
+            value=record.interpreter_path,
+        )
+        found.insert(2, Section("Interpreter", (fact,)))
+    return found
+
+
+def loss_sections(loss: Loss, counters: Counters) -> list[Section]:
+    """What is known of events that were lost."""
+    causes = tuple(
+        Fact(f"{count:,}", label=cause, starts_line=True) for cause, count in counters.losses.items()
+    )
+    found = [
+        Section(
+            "Lost",
+            (
+                Fact(f"{loss.count:,}", note="events, before those below", role="danger"),
+                Fact(loss.reason, label="because", starts_line=True),
+                _time(loss.timestamp),
+            ),
+        ),
+        Section("Counted", (Fact(equation(counters)),)),
+    ]
+    return [*found, Section("Causes", causes)] if causes else found
+
+
+def equation(counters: Counters) -> str:
+    """What became of all that were seen."""
+    return (
+        f"{counters.seen:,} seen = {counters.recorded:,} recorded"
+        f" + {counters.suppressed:,} suppressed + {counters.lost:,} lost"
+    )
+
+
+def _why(shown: ExecFailure, looking: bool) -> tuple[Fact, ...]:
+    facts = [
+        Fact(shown.error, role=error_class(shown.return_value), field="error", value=shown.error),
+        Fact(own_words(shown)),
+    ]
+    if shown.killed_by is not None:
+        facts.append(
+            Fact(shown.killed_by, label="killed by", note="after the point of no return", role="danger")
+        )
+    diagnosis = shown.diagnosis
+    if diagnosis is None:
+        return (*facts, Fact(LOOKING, role="muted")) if looking else tuple(facts)
+    facts.insert(0, Fact(diagnosis.summary, role="why", field="why", value=diagnosis.code))
+    facts[1] = replace(facts[1], starts_line=True)
+    if not diagnosis.certain:
+        facts.append(Fact("not certain", role="notice", note="evidence is missing or contradicts"))
+    facts += [Fact(evidence, role="muted", starts_line=True) for evidence in diagnosis.evidence]
+    if diagnosis.advice is not None:
+        facts.append(Fact(diagnosis.advice, label="→", role="advice", starts_line=True))
+    return tuple(facts)
+
+
+def _binary(record: ExecFailure, shown: ExecFailure) -> tuple[Fact, ...]:
+    asked = "unreadable" if shown.path is None else shown.path or '""'
+    facts = [
+        Fact(
+            asked,
+            role="muted" if shown.path is None else "name",
+            note="cut" if shown.truncated.path else "",
+            field="path" if record.path and shown.path == record.path else None,
+            value=record.path,
+        )
+    ]
+    binary = shown.binary
+    if binary is None:
+        return (*facts, Fact("no file known", role="muted"))
+    if binary.path is not None and binary.path != shown.path:
+        facts.append(Fact(binary.path, label="is", field="binary.path", value=binary.path))
+    facts += [
+        Fact(
+            str(binary.inode_number),
+            label="inode",
+            field="binary.inode_number",
+            value=binary.inode_number,
+            starts_line=True,
+        ),
+        Fact(binary.device, label="device", note=f"({binary.device_id})"),
+        Fact(f"{stat.filemode(binary.inode_mode)}{_owner(binary)}"),
+    ]
+    if binary.size is not None:
+        exact = f"({binary.size:,} bytes)" if binary.size >= 1000 else ""
+        facts.append(Fact(humanize.naturalsize(binary.size), label="size", note=exact))
+    facts.append(_changed(binary, shown.timestamp))
+    source = "as the kernel had it open" if binary.source == "kernel" else "looked up right after"
+    return (*facts, Fact(source, role="muted"))
+
+
+def _owner(binary: Binary) -> str:
+    if binary.uid is None or binary.gid is None:
+        return ""
+    return f" {user_name(binary.uid) or binary.uid}:{group_name(binary.gid) or binary.gid}"
+
+
+def _changed(binary: Binary, timestamp: int) -> Fact:
+    """The age at the time of the exec, which stays true however long one looks at it."""
+    words = humanize.naturaldelta(abs(timestamp - binary.ctime) / 1e9)
+    when = datetime.fromtimestamp(binary.ctime // 1_000_000_000).strftime("%Y-%m-%d %H:%M:%S")
+    if binary.ctime > timestamp:
+        return Fact(f"{words} after", label="changed", note=f"({when})", role="notice")
+    return Fact(f"{words} before", label="changed", note=f"({when})")
+
+
+def _time(timestamp: int) -> Fact:
+    second, rest = divmod(timestamp, 1_000_000_000)
+    moment = datetime.fromtimestamp(second).astimezone()
+    return Fact(f"{moment:%Y-%m-%d %H:%M:%S}.{rest:09d} {moment:%z}", "at")
+
+
+def _call(shown: ExecFailure) -> tuple[Fact, ...]:
+    name = "the kernel itself" if shown.kernel_invoked else shown.syscall or "—"
+    facts = [
+        Fact(
+            name,
+            note="32-bit" if shown.compat else "",
+            field="syscall" if shown.syscall else None,
+            value=name,
+        )
+    ]
+    if shown.dirfd is not None:
+        facts.append(Fact("AT_FDCWD" if shown.dirfd == -100 else str(shown.dirfd), "dirfd"))
+    if shown.flags is not None:
+        known = [name for bit, name in _FLAGS.items() if shown.flags & bit]
+        facts.append(Fact(f"{shown.flags:#x}", "flags", " ".join(known)))
+    if shown.check_only:
+        facts.append(Fact("check only", note="nothing would have been executed"))
+    facts += [Fact(str(shown.return_value), "returned"), _time(shown.timestamp)]
+    if shown.search is not None:
+        search = shown.search
+        facts.append(Fact(search.name, "search for", f"{search.outcome} after {search.tries:,} tries"))
+    return tuple(facts)
+
+
+def _elements(title: str, field: str, record: ExecFailure, shown: ExecFailure) -> Section:
+    """Elements of argv or envp; how many there were, where some are missing."""
+    if field == "arg":
+        texts, raw, total = shown.arguments, record.arguments, shown.truncated.argc
+        cut, missing = shown.truncated.argument_indexes, shown.truncated.arguments
+    else:
+        texts, raw, total = shown.environment, record.environment, shown.truncated.envc
+        cut, missing = shown.truncated.environment_indexes, shown.truncated.environment
+    count = f"{len(texts):,}"
+    if missing:
+        count += f" of {'unknown' if total is None else f'{total:,}'}, truncated"
+    unreadable = shown.arguments_source == "unreadable"
+    source = {"kernel": "the kernel's copy", "user": "", "unreadable": "could not be read"}
+    facts = [
+        Fact(
+            "" if unreadable and not texts else count,
+            note=source[shown.arguments_source],
+            role="notice" if missing or unreadable else "muted",
+        )
+    ]
+    for index, (text, own) in enumerate(zip(texts, raw, strict=True)):
+        if text is None:
+            facts.append(Fact(UNREAD, role="notice"))
+        else:
+            note = "… cut here" if index in cut else ""
+            whole = text == own and index not in cut
+            facts.append(
+                Fact(text or '""', "", note, "plain" if text else "muted", field if whole else None, text)
+            )
+    return Section(title, tuple(facts), is_list=True)

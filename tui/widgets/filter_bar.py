@@ -1,0 +1,216 @@
+"""One line of filter: what is typed, what it matches, and what is wrong with it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+from textual.geometry import Size
+from textual.message import Message
+from textual.reactive import reactive
+from textual.strip import Strip
+from textual.widgets import Input
+
+from tui.model.query import Query, QueryError, parse
+from tui.widgets.filter_input import FilterInput
+from tui.widgets.painted import Painted, in_role
+from tui.widgets.shorten import cells, keep_beginning
+
+_MAX_HISTORY: Final = 100
+"""Filters that Up brings back."""
+
+_HINT: Final = "filter: a word, ENOENT, uid:1000, path:/opt/**"
+
+
+class Line(Painted):
+    """One line of text in one role, as wide as the text or as its container."""
+
+    text: reactive[str] = reactive("", layout=True)
+    """What it says; printable."""
+
+    def __init__(self, text: str, role: str) -> None:
+        super().__init__()
+        self._role = role
+        self.set_reactive(Line.text, text)
+
+    def get_content_width(self, container: Size, viewport: Size) -> int:
+        """As wide as the text."""
+        return cells(self.text)
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        """One line."""
+        return 1
+
+    def render_line(self, y: int) -> Strip:
+        """The text."""
+        return self.line([(self.text, self._role)], self.size.width)
+
+
+class FilterBar(Horizontal):
+    """Checks a filter while it is typed; the last one that was valid stays active."""
+
+    class Changed(Message):
+        """Another query is active."""
+
+        def __init__(self, query: Query) -> None:
+            super().__init__()
+            self.query = query
+
+    class Problem(Message):
+        """What is typed is no filter (or is one again, where there is no problem)."""
+
+        def __init__(self, problem: QueryError | None) -> None:
+            super().__init__()
+            self.problem = problem
+
+    class Closed(Message):
+        """Editing has ended."""
+
+    def __init__(self, query: Query, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.active = query
+        self._before = query
+        self._set_aside = ""
+        self._kept: list[str] = [query.text] if query.text else []
+        self._recalled = 0
+        self._input = FilterInput(query.text, placeholder=_HINT)
+        self._input.can_focus = False
+        self._shown = Line("", "muted")
+
+    def compose(self) -> ComposeResult:
+        """The prompt, the text, and what it matches."""
+        yield Line(" / ", "key")
+        yield self._input
+        yield self._shown
+
+    @property
+    def is_editing(self) -> bool:
+        """The operator is typing."""
+        return self._input.can_focus
+
+    def tell(self, text: str) -> None:
+        """Say at the right what the filter matches."""
+        self._shown.text = f"  {text} " if text else ""
+
+    def edit(self) -> None:
+        """Begin to type."""
+        self._before = self.active
+        self._recalled = len(self._kept)
+        self._input.can_focus = True
+        self._input.focus()
+        self._input.cursor_position = len(self._input.value)
+
+    def set_text(self, text: str) -> None:
+        """Make another filter active without typing.
+
+        Raises:
+            QueryError: The text is no filter.
+        """
+        query = parse(text)
+        self._remember(query.text)
+        self._activate(query)
+        with self.prevent(Input.Changed):
+            self._input.value = text
+
+    def toggle(self) -> None:
+        """Clear the filter, or bring back the one that was cleared."""
+        if self.active.text:
+            self._set_aside = self.active.text
+            self.set_text("")
+        elif self._set_aside:
+            self.set_text(self._set_aside)
+
+    def on_click(self, event: events.Click) -> None:
+        """A click begins to type."""
+        if not self.is_editing:
+            self.edit()
+
+    @on(Input.Changed)
+    def _check(self, event: Input.Changed) -> None:
+        event.stop()
+        try:
+            query = parse(event.value)
+        except QueryError as problem:
+            self._input.mark((problem.start, max(problem.end, problem.start + 1)))
+            self.post_message(self.Problem(problem))
+            return
+        self._clear_problem()
+        self._activate(query)
+
+    @on(FilterInput.Keep)
+    def _keep(self, event: FilterInput.Keep) -> None:
+        """A filter with a mistake stays open: Enter must not throw it away."""
+        event.stop()
+        try:
+            query = parse(self._input.value)
+        except QueryError:
+            return
+        self._remember(query.text)
+        self._close()
+
+    @on(FilterInput.Revert)
+    def _revert(self, event: FilterInput.Revert) -> None:
+        event.stop()
+        self._clear_problem()
+        self._activate(self._before)
+        with self.prevent(Input.Changed):
+            self._input.value = self._before.text
+        self._close()
+
+    @on(FilterInput.Recall)
+    def _recall(self, event: FilterInput.Recall) -> None:
+        event.stop()
+        self._recalled = min(max(0, self._recalled + event.step), len(self._kept))
+        older = self._kept[self._recalled] if self._recalled < len(self._kept) else ""
+        self._input.value = older
+        self._input.cursor_position = len(older)
+
+    def _activate(self, query: Query) -> None:
+        if query.text != self.active.text:
+            self.active = query
+            self.post_message(self.Changed(query))
+
+    def _clear_problem(self) -> None:
+        self._input.mark(None)
+        self.post_message(self.Problem(None))
+
+    def _remember(self, text: str) -> None:
+        if text and text not in self._kept[-1:]:
+            self._kept = [*self._kept, text][-_MAX_HISTORY:]
+
+    def _close(self) -> None:
+        self._input.can_focus = False
+        self.post_message(self.Closed())
+
+
+class ProblemLine(Painted):
+    """What is wrong with a filter, right below the place; it stands where the headings are."""
+
+    def __init__(self, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.display = False
+        self._problem: QueryError | None = None
+
+    def show(self, problem: QueryError | None) -> None:
+        """Show another problem, or hide."""
+        self._problem = problem
+        self.display = problem is not None
+        self.refresh()
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        """One line."""
+        return 1
+
+    def render_line(self, y: int) -> Strip:
+        """A caret below the place, then what was expected."""
+        problem, width = self._problem, self.size.width
+        if problem is None:
+            return Strip.blank(width, self.rich_style)
+        message = in_role(keep_beginning(problem.message, width - 6), "notice")
+        length = sum(cells(text) for text, _ in message)
+        place = 3 + problem.start
+        if place + 2 + length < width:
+            return self.line([(" " * place, "plain"), ("^ ", "notice"), *message], width)
+        return self.line([("   ", "plain"), *message], width)

@@ -1,0 +1,85 @@
+"""The line that a filter is typed in."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Final
+
+from rich.text import Text
+from textual.binding import Binding, BindingType
+from textual.message import Message
+from textual.widgets import Input
+
+_CONTROL_PICTURES: Final = 0x2400
+"""U+2400 + n stands for the control character n; U+2421 for DEL."""
+
+
+def _visible(character: str) -> str:
+    """A character of one cell for one that must not reach the terminal."""
+    code = ord(character)
+    if character.isprintable():
+        return character
+    if code < 0x20:
+        return chr(_CONTROL_PICTURES + code)
+    return "\u2421" if code == 0x7F else "\ufffd"
+
+
+class FilterInput(Input):
+    """A one-line editor that marks a place and never shows a control character as it is."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"filter-input--problem"}
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "keep", "Keep", show=False),
+        Binding("escape", "revert", "Revert", show=False),
+        Binding("up", "recall(-1)", "Older", show=False),
+        Binding("down", "recall(1)", "Newer", show=False),
+        Binding("tab,shift+tab", "stay", "Stay", show=False),
+    ]
+
+    class Keep(Message):
+        """Enter."""
+
+    class Revert(Message):
+        """Escape."""
+
+    class Recall(Message):
+        """An older (-1) or a newer (1) filter is wanted."""
+
+        def __init__(self, step: int) -> None:
+            super().__init__()
+            self.step = step
+
+    def __init__(self, value: str, *, placeholder: str) -> None:
+        super().__init__(value, placeholder=placeholder, compact=True, select_on_focus=False)
+        self.cursor_blink = False
+        self._problem: tuple[int, int] | None = None
+
+    def mark(self, problem: tuple[int, int] | None) -> None:
+        """Underline a part of the text; None takes the mark away."""
+        if problem != self._problem:
+            self._problem = problem
+            self.refresh()
+
+    @property
+    def _value(self) -> Text:
+        """What is painted: as many characters as the value has, all of them harmless."""
+        text = Text("".join(map(_visible, self.value)), no_wrap=True, overflow="ignore", end="")
+        if self._problem is not None:
+            start, end = self._problem
+            text.stylize(self.get_component_rich_style("filter-input--problem", partial=True), start, end)
+        return text
+
+    def action_keep(self) -> None:
+        """Enter."""
+        self.post_message(self.Keep())
+
+    def action_revert(self) -> None:
+        """Escape."""
+        self.post_message(self.Revert())
+
+    def action_recall(self, step: int) -> None:
+        """Up and down."""
+        self.post_message(self.Recall(step))
+
+    def action_stay(self) -> None:
+        """Tab must not leave an edit half done."""

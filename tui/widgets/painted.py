@@ -1,0 +1,89 @@
+"""How every widget here draws: lines of (text, role) pairs, the roles coloured in theme.tcss.
+
+Text reaches a line only after ``tui.model.printable`` has seen it, and never as markup.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar, Final
+
+from rich.segment import Segment
+from rich.style import Style
+from textual.strip import Strip
+from textual.widget import Widget
+
+from tui.widgets.shorten import Run, cells
+
+Piece = tuple[str, str]
+"""Printable text and its role."""
+
+ROLES: Final = (
+    "plain",
+    "muted",
+    "faint",
+    "strong",
+    "why",
+    "name",
+    "escape",
+    "label",
+    "missing",
+    "forbidden",
+    "malformed",
+    "limits",
+    "other",
+    "danger",
+    "live",
+    "notice",
+    "advice",
+    "key",
+    "cursor",
+    "cursor-blurred",
+    "cell",
+    "mark",
+)
+
+
+class Painted(Widget):
+    """A widget that draws strips of roles."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {f"role--{role}" for role in ROLES}
+
+    def role(self, name: str) -> Style:
+        """What theme.tcss says about a role, without a background unless it sets one."""
+        return self.get_component_rich_style(f"role--{name}", partial=True)
+
+    def line(self, pieces: Iterable[Piece], width: int, over: Style | None = None) -> Strip:
+        """A strip of exactly ``width`` cells: what is longer is cropped.
+
+        Args:
+            pieces: Text and roles, from the left.
+            width: Cells.
+            over: A style that is laid over all of it, such as the cursor's.
+        """
+        base = self.rich_style if over is None else self.rich_style + over
+        segments: list[Segment] = []
+        used = 0
+        for text, role in pieces:
+            style = base + self._laid_over(role, over)
+            # Renderers of SVG drop spaces at the beginning of a text, but keep those that stand alone.
+            bare = text.lstrip(" ")
+            if bare and len(bare) < len(text):
+                segments.append(Segment(text[: -len(bare)], style))
+            segments.append(Segment(bare or text, style))
+            used += cells(text)
+        strip = Strip(segments, used)
+        return strip if used == width else strip.adjust_cell_length(width, base)
+
+    def _laid_over(self, role: str, over: Style | None) -> Style:
+        """A role under a style; where that reverses, hues would become backgrounds, so they go."""
+        if over is None:
+            return self.role(role)
+        if over.reverse:
+            return over + self.role(role) if role == "cell" else over
+        return self.role(role) + over + self.role("cell") if role == "cell" else self.role(role) + over
+
+
+def in_role(runs: Iterable[Run], role: str) -> list[Piece]:
+    """Runs in one role, their escapes in the role of escapes."""
+    return [(text, "escape" if is_escape else role) for text, is_escape in runs]

@@ -1,0 +1,204 @@
+"""Asks where a snapshot shall be written, and writes it beside the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Input, Static
+
+from bpf.record import Event
+from tui.model.history import History
+from tui.model.printable import printable
+from tui.model.snapshot import Existing, Header, SnapshotError, write, write_text
+
+_CHUNK: Final = 256
+"""Events handed to the writer at a time: decoded in a few milliseconds, so keys are answered."""
+
+_AHEAD: Final = 16
+"""Chunks that may wait for the writer; bounds the memory of a large snapshot."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What is to be written.
+
+    Attributes:
+        history: Where the events are; read from the event loop only.
+        event_ids: Which, in time order.
+        failures: How many of them are failed execs; the others are losses.
+        header: The file's first line.
+        show_secrets: Nothing is masked.
+        default_name: The name that is offered.
+        svg: The screen as it was when the dialog was opened.
+    """
+
+    history: History
+    event_ids: Sequence[int]
+    failures: int
+    header: Header
+    show_secrets: bool
+    default_name: str
+    svg: Callable[[], str]
+
+
+class SaveDialog(ModalScreen[str | None]):
+    """Dismissed with what to tell the operator, or None."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "Cancel", show=False)]
+
+    def __init__(self, selection: Selection) -> None:
+        super().__init__()
+        self._selection = selection
+        self._replace: str | None = None
+        self._writing: asyncio.Task[None] | None = None
+
+    def compose(self) -> ComposeResult:
+        """The count, the name, and what is wrong."""
+        query = self._selection.header.query
+        what = _execs(self._selection.failures)
+        if query:
+            what += f" that match {printable(query)}"
+        with Vertical(id="save-pane") as pane:
+            pane.border_title = "write a snapshot"
+            pane.border_subtitle = "Enter writes   Esc closes"
+            yield Static(what, markup=False, id="save-what")
+            yield Input(self._selection.default_name, compact=True, select_on_focus=False)
+            yield Static("JSON Lines; .csv for a table, .svg for this screen", markup=False, id="save-said")
+
+    def on_mount(self) -> None:
+        """Begin with the name."""
+        self.query_one(Input).focus()
+
+    def _say(self, text: str, kind: str) -> None:
+        said = self.query_one("#save-said", Static)
+        said.update(printable(text))
+        said.set_classes(kind)
+
+    @on(Input.Changed)
+    def _renamed(self) -> None:
+        self._replace = None
+
+    @on(Input.Submitted)
+    def _submit(self, event: Input.Submitted) -> None:
+        event.stop()
+        path = event.value.strip()
+        if not path:
+            self._say("A name is needed.", "problem")
+        elif self._writing is None or self._writing.done():
+            self._writing = asyncio.create_task(self._write(os.path.expanduser(path), self._replace == path))
+
+    def action_cancel(self) -> None:
+        """Close; a file that is half written is given up with its temporary name."""
+        if self._writing is not None:
+            self._writing.cancel()
+        self.dismiss(None)
+
+    async def _write(self, path: str, overwrite: bool) -> None:
+        self._say("writing…", "busy")
+        try:
+            said = await self._written(path, overwrite)
+        except Existing:
+            self._replace = path
+            self._say(f"{path} exists. Enter again replaces it, another name keeps it.", "question")
+        except (SnapshotError, OSError) as error:
+            self._say(str(error), "problem")
+        else:
+            self.dismiss(said)
+
+    async def _written(self, path: str, overwrite: bool) -> str:
+        selection = self._selection
+        if path.lower().endswith(".svg"):
+            await asyncio.to_thread(write_text, path, selection.svg(), overwrite)
+            return f"This screen is in {path}."
+        chunks = _Chunks()
+        writer = asyncio.create_task(
+            asyncio.to_thread(
+                write, path, chunks.events(), selection.header,
+                show_secrets=selection.show_secrets, overwrite=overwrite,
+            )
+        )  # fmt: skip
+        try:
+            await self._feed(chunks, writer)
+        except BaseException:
+            chunks.give_up()
+            raise
+        count = await writer
+        gone = len(selection.event_ids) - chunks.given
+        left_out = f" {gone:,} were evicted before they could be written." if gone else ""
+        return f"{_execs(count)} {'is' if count == 1 else 'are'} in {path}.{left_out}"
+
+    async def _feed(self, chunks: _Chunks, writer: asyncio.Task[int]) -> None:
+        """Read the history here, on the event loop, which alone may touch it."""
+        ids = self._selection.event_ids
+        for start in range(0, len(ids), _CHUNK):
+            while chunks.is_full and not writer.done():
+                await asyncio.sleep(0.01)
+            if writer.done():
+                return
+            chunks.put(list(_held(self._selection.history, ids[start : start + _CHUNK])))
+            await asyncio.sleep(0)
+        chunks.end()
+
+
+def _execs(count: int) -> str:
+    return f"{count:,} failed {'exec' if count == 1 else 'execs'}"
+
+
+def _held(history: History, event_ids: Iterable[int]) -> Iterator[Event]:
+    for event_id in event_ids:
+        try:
+            yield history[event_id]
+        except KeyError:
+            continue
+
+
+class _GivenUp(SnapshotError):
+    """The operator closed the dialog; the writer removes what it has begun."""
+
+
+class _Chunks:
+    """Hands lists of events from the event loop to the thread that writes."""
+
+    def __init__(self) -> None:
+        self.given = 0
+        self._queue: queue.Queue[list[Event] | None] = queue.Queue()
+        self._given_up = threading.Event()
+
+    @property
+    def is_full(self) -> bool:
+        """Enough waits for the writer."""
+        return self._queue.qsize() >= _AHEAD
+
+    def put(self, events: list[Event]) -> None:
+        """Hand over events."""
+        self.given += len(events)
+        self._queue.put(events)
+
+    def end(self) -> None:
+        """No more events come."""
+        self._queue.put(None)
+
+    def give_up(self) -> None:
+        """Let the writer fail, so that it leaves no file."""
+        self._given_up.set()
+        self._queue.put(None)
+
+    def events(self) -> Iterator[Event]:
+        """The events, for the writer's thread."""
+        while (events := self._queue.get()) is not None:
+            if self._given_up.is_set():
+                break
+            yield from events
+        if self._given_up.is_set():
+            raise _GivenUp("The snapshot was given up.")

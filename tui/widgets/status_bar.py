@@ -1,0 +1,129 @@
+"""One line of state: is it live, is something failing now, is anything missing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from textual.geometry import Size
+from textual.strip import Strip
+
+from bpf.source import Counters, Stage
+from tui.widgets.facts import equation
+from tui.widgets.painted import Painted, Piece
+from tui.widgets.shorten import cells, keep_beginning
+
+_SIGNS: Final = {
+    Stage.STARTING: ("○", "notice"),
+    Stage.COMPILING: ("○", "notice"),
+    Stage.ATTACHING: ("○", "notice"),
+    Stage.LIVE: ("●", "live"),
+    Stage.READING: ("○", "notice"),
+    Stage.ENDED: ("■", "muted"),
+    Stage.FAILED: ("✗", "danger"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What the line tells.
+
+    Attributes:
+        stage: What the source is doing.
+        host: Where the events come from; raw text.
+        plan: The hook plan, where there is one.
+        counters: What became of all events.
+        evicted: Events dropped from memory.
+        rate: Failed execs a second.
+        sparklines: The last minute, by how many bars it has; the longest that fits is shown.
+        frozen: How many events came since the view was frozen; None where it is not.
+    """
+
+    stage: Stage = Stage.STARTING
+    host: str = ""
+    plan: str | None = None
+    counters: Counters = field(default_factory=Counters)
+    evicted: int = 0
+    rate: float = 0.0
+    sparklines: tuple[str, ...] = ()
+    frozen: int | None = None
+
+
+class StatusBar(Painted):
+    """Shows a ``State``; repaints only when it is another one."""
+
+    def __init__(self, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._state = State()
+
+    def show(self, state: State) -> None:
+        """Show another state."""
+        if state != self._state:
+            self._state = state
+            self.tooltip = None if self.app.is_headless else equation(state.counters)
+            self.refresh()
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        """One line."""
+        return 1
+
+    def render_line(self, y: int) -> Strip:
+        """State on the left, numbers on the right, as many as there is room for."""
+        width = self.size.width
+        left = self._left(width)
+        room = width - _width(left) - 2
+        right = next((parts for parts in self._rights() if _width(parts) <= room), [])
+        gap = width - _width(left) - _width(right) - 1
+        return self.line([*left, (" " * max(0, gap), "plain"), *right, (" ", "plain")], width)
+
+    def _left(self, width: int) -> list[Piece]:
+        state = self._state
+        name: list[Piece] = [(" execwhy ", "strong"), (" " if width >= 100 else "", "plain")]
+        if state.frozen is not None:
+            came = f"{state.frozen:,} came meanwhile" if state.frozen else "nothing came meanwhile"
+            return [*name, ("‖ frozen", "notice"), (f"  {came}", "plain")]
+        sign, role = _SIGNS[state.stage]
+        word = state.stage.value + ("…" if role == "notice" else "")
+        pieces: list[Piece] = [*name, (f"{sign} ", role), (word, role if role == "danger" else "plain")]
+        if state.plan is not None and width >= 80:
+            pieces.append((f"  {state.plan}", "muted"))
+        host = "".join(text for text, _ in keep_beginning(state.host, 12 if width < 100 else 32))
+        return [*pieces, (f"  {host}" if host else "", "muted")]
+
+    def _rights(self) -> list[list[Piece]]:
+        """The right side in forms that need less and less room."""
+        state = self._state
+        counters = state.counters
+        whole = counters.suppressed or counters.lost
+        failed: list[Piece] = [(f"{counters.seen:,}", "strong"), (" failed", "plain")]
+        if whole:
+            parts = f" = {counters.recorded:,} recorded + {counters.suppressed:,} suppressed +"
+            equal: list[Piece] = [*failed, (parts, "muted"), *_lost(counters, " ")]
+            brief: list[Piece] = [*failed]
+            if counters.suppressed:
+                brief.append((f"  {counters.suppressed:,} suppressed", "muted"))
+            brief += _lost(counters, "  ")
+        else:
+            equal = brief = [*failed, ("  lost 0", "muted")]
+        if state.evicted:
+            evicted: Piece = (f"  {state.evicted:,} evicted", "notice")
+            equal, brief = [*equal, evicted], [*brief, evicted]
+        rates: list[list[Piece]] = []
+        if state.stage is Stage.LIVE:
+            rates = [_rate(state.rate, sparkline) for sparkline in state.sparklines]
+        return [*(rate + form for form in (equal, brief) for rate in rates), equal, brief, failed]
+
+
+def _lost(counters: Counters, before: str) -> list[Piece]:
+    if not counters.lost:
+        return [(f"{before}0 lost", "muted")]
+    return [(before, "plain"), (f"{counters.lost:,} lost", "danger")]
+
+
+def _rate(rate: float, sparkline: str) -> list[Piece]:
+    number = f"{rate:,.0f}" if rate >= 10 or not rate else f"{rate:.1f}"
+    return [(f"{number:>6}/s ", "plain"), (sparkline, "live" if rate else "muted"), ("  ", "plain")]
+
+
+def _width(pieces: list[Piece]) -> int:
+    return sum(cells(text) for text, _ in pieces)

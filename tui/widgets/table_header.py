@@ -1,0 +1,37 @@
+"""The headings above the table, and the place of the focused cell among them."""
+
+from __future__ import annotations
+
+from textual.geometry import Size
+from textual.reactive import reactive
+from textual.strip import Strip
+
+from tui.widgets.columns import placed_columns
+from tui.widgets.painted import Painted, Piece
+
+
+class TableHeader(Painted):
+    """One line; it must be as wide as the table, whose scrollbar takes the last cell."""
+
+    focused_column: reactive[str] = reactive("")
+    """The title of the column whose cell is focused, or ""."""
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        """One line."""
+        return 1
+
+    def render_line(self, y: int) -> Strip:
+        """The titles, each aligned as its column is."""
+        pieces: list[Piece] = []
+        used = 0
+        for place in placed_columns(self.size.width - 1):
+            title = place.column.title[: place.width]
+            padding = " " * (place.width - len(title))
+            role = "strong" if title == self.focused_column else "label"
+            pieces.append((" " * (place.x - used), "label"))
+            if place.column.right:
+                pieces += [(padding, "label"), (title, role)]
+            else:
+                pieces += [(title, role), (padding, "label")]
+            used = place.x + place.width
+        return self.line(pieces, self.size.width)
