@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,7 +25,7 @@ AT_SYMLINK_NOFOLLOW: Final = 0x100
 AT_EMPTY_PATH: Final = 0x1000
 
 _SECONDS: Final = 0.25
-"""How long an answer is good for: long enough for a storm, short enough for a file just replaced."""
+"""How long an answer is kept; also bounds what a step of the wall clock can do."""
 
 _ENTRIES: Final = 4096
 
@@ -140,22 +141,26 @@ def look_at_target(
 def look_up(record: ExecFailure) -> tuple[Binary | None, str | None]:
     """The file that ``record.path`` names now, and its interpreter; (None, None) where nothing is there.
 
-    Called by the reader for every record, so an answer is kept for a moment and shared by all who ask
-    for the same path in the same place. Never raises.
+    Called by the reader for every record. In a storm many wait: an answer is shared by all that had
+    failed before it was sought, for the same path in the same place, since a later look would only be
+    further from the exec. One that failed afterwards is looked up again. Never raises.
     """
     key = _key(record)
     known = _answers.get(key)
-    if known is not None:
-        return known
+    if known is not None and record.timestamp <= known[0]:
+        return known[1]
+    sought = time.time_ns()
     try:
         answer, personal = _look_up(record)
     except Exception:  # the reader's thread must outlive any file, however odd
         return None, None
-    return answer if personal else _answers.put(key, answer)
+    if not personal:
+        _answers.put(key, (sought, answer))
+    return answer
 
 
 _Answer = tuple[Binary | None, str | None]
-_answers: Final[Fleeting[tuple[object, ...], _Answer]] = Fleeting(_SECONDS, _ENTRIES)
+_answers: Final[Fleeting[tuple[object, ...], tuple[int, _Answer]]] = Fleeting(_SECONDS, _ENTRIES)
 
 
 def _key(record: ExecFailure) -> tuple[object, ...]:

@@ -109,6 +109,7 @@ def _record(options: Namespace, query: Query) -> int:
     from tui.model.safe_file import SnapshotError
     from tui.recording import Limits, Recording, ending_on_signals, open_output, summary
     from tui.why import diagnose
+    from tui.why.remembered import Remembered
 
     source = _kernel_source(options)
     try:
@@ -120,7 +121,7 @@ def _record(options: Namespace, query: Query) -> int:
         output,
         selection=query,
         query=query.text,
-        diagnose=diagnose,
+        diagnose=Remembered(diagnose),
         show_secrets=options.show_secrets,
         limits=Limits(options.duration, options.count),
     )

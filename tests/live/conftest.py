@@ -11,6 +11,13 @@ from tests.live.listener import Listener
 from tests.live.zoo import Zoo, built_zoo
 
 
+@pytest.fixture(scope="session", autouse=True)
+def root() -> None:
+    """Nothing here works without root."""
+    if os.geteuid() != 0:
+        pytest.fail("live tests load BPF programs and change who they are: run them as root")
+
+
 @pytest.fixture(scope="session")
 def zoo() -> Iterator[Zoo]:
     """Files that cannot be executed, and programs that make execs fail."""
@@ -21,8 +28,6 @@ def zoo() -> Iterator[Zoo]:
 @pytest.fixture(scope="session")
 def listener() -> Iterator[Listener]:
     """What the kernel says, from now on."""
-    if os.geteuid() != 0:
-        pytest.fail("live tests load BPF programs: run them as root")
     from bpf.reader import DEFAULT_ARGS_BYTES, DEFAULT_ENV_BYTES, KernelSource
 
     source = KernelSource(

@@ -67,7 +67,7 @@ ERRORS: Final = [
     Case(
         "no x bit, by way of .. from a linked directory",
         "EACCES",
-        named("link-to-directory/../sub/plain"),
+        named("link-to-root-sub/../sub/plain"),
         binary="root/sub/plain",
     ),
     Case(

@@ -146,7 +146,7 @@ def _write_files(directory: str) -> None:
     os.makedirs(f"{directory}/root/sub")
     shutil.copy(f"{directory}/not-executable", f"{directory}/root/sub/plain")
     os.symlink("/sub/plain", f"{directory}/root/link")
-    os.symlink("root/sub", f"{directory}/link-to-directory")
+    os.symlink("root/sub", f"{directory}/link-to-root-sub")
 
 
 def _with_machine(program: bytes, machine: int) -> bytes:

@@ -295,14 +295,24 @@ def test_what_is_not_there_is_none(record: ExecFailure) -> None:
     assert look_up(record) == (None, None)
 
 
-def test_an_answer_is_kept_for_a_moment_only(tmp_path: Path) -> None:
+def test_those_that_failed_before_a_look_share_its_answer_and_a_later_one_does_not(tmp_path: Path) -> None:
     path = tmp_path / "job"
     path.touch()
-    first = look_up(failure(str(path)))
+    waiting = failure(str(path))
+    first = look_up(waiting)
     path.write_text("#!/bin/sh\n")
-    assert look_up(failure(str(path))) is first
+    assert look_up(waiting) is first
+    assert look_up(failure(str(path)))[1] == "/bin/sh"
+
+
+def test_a_clock_that_was_set_back_keeps_an_answer_for_a_moment_only(tmp_path: Path) -> None:
+    path = tmp_path / "job"
+    path.touch()
+    long_ago = dataclasses.replace(failure(str(path)), timestamp=1)
+    first = look_up(long_ago)
+    path.write_text("#!/bin/sh\n")
     time.sleep(lookup._SECONDS + 0.05)
-    assert look_up(failure(str(path))) != first
+    assert look_up(long_ago) != first
 
 
 def test_no_cache_grows_without_bound() -> None:

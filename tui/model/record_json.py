@@ -64,6 +64,8 @@ def record_to_json(record: ExecFailure, *, show_secrets: bool) -> dict[str, obje
 
 def _plain(value: object) -> object:
     """A field's value in what JSON has."""
+    if value is None or isinstance(value, str | int):
+        return value
     if isinstance(value, tuple):
         return [_plain(element) for element in value]
     if dataclasses.is_dataclass(value):

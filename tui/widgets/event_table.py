@@ -195,13 +195,10 @@ class EventTable(Painted, ScrollView, can_focus=True):
         super().notify_style_update()
         self._strips.clear()
 
-    def on_focus(self) -> None:
-        """The cursor is drawn stronger."""
-        self.refresh()
-
-    def on_blur(self) -> None:
-        """The cursor is drawn weaker."""
-        self.refresh()
+    def watch_has_focus(self, has_focus: bool) -> None:
+        """The cursor is drawn stronger or weaker."""
+        super().watch_has_focus(has_focus)
+        self.refresh_line(self._row())
 
     # Keys and mouse
 

@@ -75,7 +75,7 @@ class FilterBar(Horizontal):
         self._set_aside = ""
         self._kept: list[str] = [query.text] if query.text else []
         self._recalled = 0
-        self._input = FilterInput(query.text, placeholder=_HINT)
+        self._input = FilterInput("", placeholder=_HINT)
         self._input.can_focus = False
         self._shown = Line("", "muted")
 
@@ -84,6 +84,11 @@ class FilterBar(Horizontal):
         yield Line(" / ", "key")
         yield self._input
         yield self._shown
+
+    def on_mount(self) -> None:
+        """Show the filter of the start: the input takes a text only while the app runs."""
+        with self.prevent(Input.Changed):
+            self._input.value = self.active.text
 
     @property
     def is_editing(self) -> bool:

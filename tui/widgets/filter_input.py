@@ -50,9 +50,9 @@ class FilterInput(Input):
             self.step = step
 
     def __init__(self, value: str, *, placeholder: str) -> None:
+        self._problem: tuple[int, int] | None = None  # setting the value, the base class asks for it
         super().__init__(value, placeholder=placeholder, compact=True, select_on_focus=False)
         self.cursor_blink = False
-        self._problem: tuple[int, int] | None = None
 
     def mark(self, problem: tuple[int, int] | None) -> None:
         """Underline a part of the text; None takes the mark away."""

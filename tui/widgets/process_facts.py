@@ -25,6 +25,10 @@ _TYPES: Final = {
 
 
 def process(shown: ExecFailure) -> tuple[Fact, ...]:
+    """The process, its ancestors, its ids, and what it had open and around it.
+
+    An id is left out where it equals the one before it: euid after uid, fsuid after euid.
+    """
     facts = [Fact(f"{shown.comm} {shown.pid}", role="name", field="pid", value=shown.pid)]
     if shown.tid not in (0, shown.pid):
         facts.append(Fact(str(shown.tid), label="thread", field="tid", value=shown.tid))
@@ -80,6 +84,7 @@ def _capabilities(bits: int) -> str:
 
 
 def where(shown: ExecFailure) -> tuple[Fact, ...]:
+    """Cgroup, namespaces and capabilities."""
     return (
         maybe("cgroup", shown.cgroup, "cgroup"),
         _number("mount ns", "mount_ns", shown.mount_ns),

@@ -1,0 +1,94 @@
+"""Opens the app on a scripted source and reads what stands on the screen."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+
+from textual.pilot import Pilot
+
+from bpf.record import Diagnosis, Event, ExecFailure
+from tests.ui.scripted_source import ScriptedSource
+from tui.app import ExecwhyApp
+from tui.model.history import History
+
+MOMENT = 0.15
+"""Seconds in which the app has looked at its source at least once."""
+
+
+class Opened:
+    """An app that runs."""
+
+    def __init__(self, app: ExecwhyApp, source: ScriptedSource, pilot: Pilot[None]) -> None:
+        self.app = app
+        self.source = source
+        self.pilot = pilot
+
+    async def give(self, *events: Event) -> None:
+        """Let events come, and wait until they are on the screen."""
+        self.source.give(*events)
+        await self.pilot.pause(MOMENT)
+
+    async def press(self, *keys: str) -> None:
+        """Press keys one after the other."""
+        await self.pilot.press(*keys)
+        await self.pilot.pause(MOMENT)
+
+    async def type(self, text: str) -> None:
+        """Type a text."""
+        names = {" ": "space", "/": "slash", ":": "colon", "=": "equals_sign", "_": "underscore"}
+        await self.press(*(names.get(character, character) for character in text))
+
+    def lines(self) -> list[str]:
+        """The screen as text, a line each, blanks at the ends cut off."""
+        width, height = self.app.size
+        strips = self.app.screen._compositor.render_strips()
+        assert len(strips) == height
+        assert all(strip.cell_length == width for strip in strips), "a line has the wrong width"
+        return [strip.text.rstrip() for strip in strips]
+
+    @property
+    def text(self) -> str:
+        """The whole screen."""
+        return "\n".join(self.lines())
+
+    @property
+    def status(self) -> str:
+        """The line of state."""
+        return self.lines()[0]
+
+    @property
+    def filter(self) -> str:
+        """The line of filter."""
+        return self.lines()[1]
+
+    @property
+    def keys(self) -> str:
+        """The line of keys."""
+        return self.lines()[-1]
+
+    def line_with(self, text: str) -> str:
+        """The one line that holds a text."""
+        found = [line for line in self.lines() if text in line]
+        assert len(found) == 1, f"{len(found)} lines hold {text!r}:\n{self.text}"
+        return found[0]
+
+
+@asynccontextmanager
+async def opened(
+    events: Sequence[Event] = (),
+    *,
+    size: tuple[int, int] = (120, 40),
+    source: ScriptedSource | None = None,
+    history: History | None = None,
+    query: str = "",
+    show_secrets: bool = False,
+    why: Callable[[ExecFailure], Diagnosis] | None = None,
+) -> AsyncIterator[Opened]:
+    """Open the app; the events are on the screen when the block begins."""
+    source = source or ScriptedSource()
+    source.give(*events)
+    app = ExecwhyApp(source, history=history or History(), query=query, show_secrets=show_secrets, why=why)
+    async with app.run_test(size=size) as pilot:
+        await pilot.pause(MOMENT)
+        yield Opened(app, source, pilot)

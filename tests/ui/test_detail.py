@@ -1,0 +1,109 @@
+"""The detail: every fact of a record, told where something is missing, secrets as dots."""
+
+from __future__ import annotations
+
+from bpf.record import Truncated
+from tests.ui.screens import opened
+from tests.ui.scripted_source import a_day, binary, diagnosed, failure
+
+
+async def test_it_stands_below_the_table_at_120_columns_and_beside_it_at_160() -> None:
+    async with opened(a_day(3), size=(120, 40)) as screen:
+        table, detail = screen.app._table.region, screen.app._body.detail.region
+        assert detail.y > table.y and detail.x == 0
+        await screen.pilot.resize_terminal(160, 50)
+        await screen.pilot.pause(0.2)
+        table, detail = screen.app._table.region, screen.app._body.detail.region
+        assert detail.x > table.x and detail.y <= table.y
+
+
+async def test_in_a_narrow_window_enter_puts_it_in_place_of_the_table_and_escape_takes_it_away() -> None:
+    async with opened(a_day(3), size=(80, 24)) as screen:
+        assert "Binary" not in screen.text
+        await screen.press("enter")
+        assert "Binary" in screen.text
+        assert "TIME" not in screen.text
+        await screen.press("escape")
+        assert "Binary" not in screen.text
+        assert "TIME" in screen.text
+        await screen.press("escape")
+        assert screen.app.is_running
+
+
+async def test_all_facts_are_there() -> None:
+    record = failure(
+        "run.sh", 13, binary=binary("/srv/run.sh", 0o100644), interpreter_path="/bin/sh", cwd="/srv",
+        uid=1234567, euid=0, fsuid=0, gid=7654321, tty="pts/3", compat=True, syscall="execveat", dirfd=5,
+        flags=0x1100, container_id="4f9c2a1be07d" + "0" * 52, pid=77, tid=78, killed_by="SIGSEGV",
+    )  # fmt: skip
+    record = diagnosed(record, "no-x", "no x", "It has no execute bit.", "chmod +x run.sh")
+    async with opened([record], size=(250, 80)) as screen:
+        for fact in (
+            "It has no execute bit.", "EACCES", "Permission denied", "→ chmod +x run.sh", "SIGSEGV",
+            "is /srv/run.sh", "inode 1835021", "device 254:0", "(266338304)", "-rw-r--r-- root:root",
+            "1.2 kB (1,204 bytes)", "3 minutes before (2026-11-24 21:47:02)", "looked up right after",
+            "/bin/sh", "bash 77", "thread 78", "← containerd 811", "← systemd 1", "uid 1234567", "euid 0 (root)",
+            "gid 7654321", "cwd /srv", "stdin /dev/null (character device)", "tty pts/3",
+            "container 4f9c2a1be07d", "unit cron.service", "cgroup /system.slice/cron.service",
+            "mount ns 4026531841", "pid ns 4026531836", "execveat 32-bit", "dirfd 5",
+            "flags 0x1100 AT_SYMLINK_NOFOLLOW AT_EMPTY_PATH", "returned -13",
+            "at 2026-11-24 21:50:12.031000000 +0000", "--config", "HOME=/root",
+        ):  # fmt: skip
+            assert fact in screen.text, fact
+
+
+async def test_secrets_are_dots() -> None:
+    async with opened([failure(arguments=("mysql", "--password=hunter2"))], size=(250, 80)) as screen:
+        assert "DB_PASSWORD=••••••" in screen.text
+        assert "--password=••••••" in screen.text
+        assert "hunter2" not in screen.text
+
+
+async def test_secrets_are_shown_where_that_was_asked_for() -> None:
+    async with opened([failure()], size=(250, 80), show_secrets=True) as screen:
+        assert "DB_PASSWORD=hunter2" in screen.text
+
+
+async def test_a_masked_text_stays_out_of_the_filter() -> None:
+    async with opened([failure()], size=(250, 80)) as screen:
+        await screen.press("tab", "end")
+        while "DB_PASSWORD" not in (fact.text if (fact := screen.app._body.detail.focused_fact) else ""):
+            await screen.press("left")
+        await screen.press("plus")
+        assert "hunter2" not in screen.text
+        assert "==" not in screen.filter
+
+
+async def test_a_fact_becomes_a_filter() -> None:
+    async with opened(a_day(7), size=(250, 80)) as screen:
+        await screen.press("home", "tab")
+        while "inode" not in (fact.label if (fact := screen.app._body.detail.focused_fact) else ""):
+            await screen.press("right")
+        await screen.press("plus")
+        assert "binary.inode_number==1835021" in screen.filter
+
+
+async def test_what_is_cut_unread_or_left_out_is_told_at_its_place() -> None:
+    record = failure(
+        arguments=("run", None, "beginning"),
+        environment=("A=1",) * 41,
+        truncated=Truncated(arguments=True, environment=True, argc=None, envc=400, argument_indexes=(2,)),
+    )
+    async with opened([record], size=(250, 100)) as screen:
+        assert "3 of unknown, truncated" in screen.text
+        assert "41 of 400, truncated" in screen.text
+        assert "beginning … cut here" in screen.text
+        assert "unread" in screen.text
+
+
+async def test_arguments_that_could_not_be_read_are_not_no_arguments() -> None:
+    async with opened(
+        [failure(arguments=(), environment=(), arguments_source="unreadable")], size=(250, 80)
+    ) as screen:
+        assert screen.text.count("could not be read") == 2
+
+
+async def test_the_detail_of_a_loss_has_the_equation() -> None:
+    async with opened(a_day(5)) as screen:
+        await screen.press("up", "end")
+        assert "137 seen = 5 recorded + 0 suppressed + 132 lost" in screen.text

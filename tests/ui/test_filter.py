@@ -1,0 +1,107 @@
+"""The filter bar: checked while one types, and never without a filter that works."""
+
+from __future__ import annotations
+
+from bpf.source import Capture
+from tests.ui.screens import opened
+from tests.ui.scripted_source import ScriptedSource, a_day, failure
+
+
+async def test_what_is_typed_selects_at_once() -> None:
+    async with opened(a_day(7)) as screen:
+        await screen.press("slash")
+        await screen.type("EACCES")
+        assert "1 of 7 shown" in screen.filter
+        assert "nightly" in screen.text
+        assert "run.sh" not in screen.text
+
+
+async def test_a_mistake_keeps_the_last_good_filter_and_says_what_was_expected_below_the_place() -> None:
+    async with opened(a_day(7)) as screen:
+        await screen.press("slash")
+        await screen.type("uid:34 pid:x")
+        assert "1 of 7 shown" in screen.filter
+        message = screen.lines()[2]
+        assert "expected a number" in message
+        assert message.index("^") == screen.filter.index("x")
+        await screen.press("enter")
+        assert "expected a number" in screen.lines()[2], "Enter must not throw the mistake away"
+        await screen.press("backspace")
+        await screen.type("27431")
+        assert "TIME" in screen.lines()[2]
+
+
+async def test_escape_reverts_to_the_filter_from_before() -> None:
+    async with opened(a_day(7), query="ENOENT") as screen:
+        assert "3 of 7 shown" in screen.filter
+        await screen.press("slash")
+        await screen.type(" make")
+        assert "1 of 7 shown" in screen.filter
+        await screen.press("escape")
+        assert screen.filter.startswith(" / ENOENT ")
+        assert "make" not in screen.filter
+        assert "3 of 7 shown" in screen.filter
+        assert screen.app.is_running
+
+
+async def test_c_clears_the_filter_and_brings_it_back() -> None:
+    async with opened(a_day(7), query="ENOENT") as screen:
+        await screen.press("c")
+        assert "shown" not in screen.filter
+        await screen.press("c")
+        assert "3 of 7 shown" in screen.filter
+
+
+async def test_up_brings_earlier_filters_back() -> None:
+    async with opened(a_day(7)) as screen:
+        for text in ("EACCES", "make"):
+            await screen.press("slash", "ctrl+u")
+            await screen.type(text)
+            await screen.press("enter")
+        await screen.press("slash", "ctrl+u", "up")
+        assert screen.filter.startswith(" / make ")
+        await screen.press("up")
+        assert screen.filter.startswith(" / EACCES ")
+        await screen.press("down")
+        assert screen.filter.startswith(" / make ")
+
+
+async def test_letters_typed_in_the_filter_run_no_key() -> None:
+    async with opened(a_day(7)) as screen:
+        await screen.press("slash")
+        await screen.type("qwfc")
+        assert screen.app.is_running
+        assert screen.filter.startswith(" / qwfc")
+
+
+async def test_nothing_matches_says_how_to_go_on() -> None:
+    async with opened([failure("/x")], query="uid:1000") as screen:
+        assert "nothing matches uid:1000; 1 hidden, c clears" in screen.text
+
+
+async def test_capital_k_gives_the_filter_to_the_kernel_and_takes_it_back() -> None:
+    async with opened(a_day(7), query="uid:1000..1999 path:/opt/**") as screen:
+        await screen.press("K")
+        assert screen.source.captures == [Capture(uid_ranges=((1000, 1999),), path_prefixes=("/opt/",))]
+        assert "in the kernel" in screen.filter
+        assert "counted as suppressed" in screen.keys
+        screen.source.suppressed = 5
+        await screen.press("K")
+        assert screen.source.captures[-1] is None
+        assert "in the kernel" not in screen.filter
+
+
+async def test_capital_k_names_what_the_kernel_cannot_do() -> None:
+    async with opened(a_day(7), query="comm:cron uid:0") as screen:
+        await screen.press("K")
+        assert screen.source.captures == []
+        assert "comm" in screen.keys
+        assert "in the kernel" not in screen.filter
+
+
+async def test_a_source_that_cannot_capture_says_so() -> None:
+    source = ScriptedSource()
+    source.refuses_capture = "A file cannot be filtered in the kernel."
+    async with opened(a_day(7), source=source, query="uid:0") as screen:
+        await screen.press("K")
+        assert "A file cannot be filtered in the kernel." in screen.keys

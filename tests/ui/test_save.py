@@ -1,0 +1,82 @@
+"""The snapshot dialog."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.ui.screens import Opened, opened
+from tests.ui.scripted_source import a_day
+from tui.model.snapshot import Header, parse_line
+
+
+async def name_it(screen: Opened, path: Path) -> None:
+    from textual.widgets import Input
+
+    field = screen.app.screen.query_one(Input)
+    field.value = str(path)
+    await screen.pilot.press("enter")
+    for _ in range(50):
+        await screen.pilot.pause(0.1)
+        if "writing…" not in screen.text:
+            return
+
+
+async def test_what_the_filter_shows_is_written(tmp_path: Path) -> None:
+    async with opened(a_day(7), query="ENOENT") as screen:
+        await screen.press("w")
+        assert "3 failed execs that match ENOENT" in screen.text
+        assert "execwhy-web-1-" in screen.text
+        await name_it(screen, tmp_path / "x.jsonl")
+        assert "3 failed execs are in" in screen.keys
+    header, *events = (parse_line(line) for line in (tmp_path / "x.jsonl").read_bytes().splitlines())
+    assert isinstance(header, Header)
+    assert header.query == "ENOENT"
+    assert len(events) == 4, "three failed execs and the loss among them"
+    assert b"hunter2" not in (tmp_path / "x.jsonl").read_bytes()
+
+
+async def test_a_file_that_exists_is_replaced_only_after_a_yes(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("mine")
+    async with opened(a_day(7)) as screen:
+        await screen.press("w")
+        await name_it(screen, path)
+        assert "exists" in screen.text
+        assert path.read_text() == "mine"
+        await name_it(screen, path)
+        assert "7 failed execs are in" in screen.keys
+    assert path.read_text() != "mine"
+
+
+async def test_an_error_stays_in_the_dialog(tmp_path: Path) -> None:
+    async with opened(a_day(7)) as screen:
+        await screen.press("w")
+        await name_it(screen, tmp_path / "no" / "such" / "x.jsonl")
+        assert "could not be written" in screen.text
+        await screen.press("escape")
+        assert screen.app.is_running
+        assert "could not be written" not in screen.text
+
+
+async def test_svg_is_the_screen_without_the_dialog(tmp_path: Path) -> None:
+    from xml.etree import ElementTree
+
+    async with opened(a_day(7)) as screen:
+        await screen.press("w")
+        await name_it(screen, tmp_path / "x.svg")
+        assert "This screen is in" in screen.keys
+    root = ElementTree.parse(tmp_path / "x.svg").getroot()
+    text = "".join(root.itertext())
+    assert "ENOEXEC" in text
+    assert "snapshot" in text, "the line of keys"
+    assert "Enter\u00a0writes" not in text
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "csv"])
+async def test_a_large_snapshot_is_whole(tmp_path: Path, ending: str) -> None:
+    async with opened(a_day(5_000)) as screen:
+        await screen.press("w")
+        await name_it(screen, tmp_path / f"x.{ending}")
+        assert "5,000 failed execs are in" in screen.keys

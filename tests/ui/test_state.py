@@ -1,0 +1,109 @@
+"""The states of the program, each in its words."""
+
+from __future__ import annotations
+
+import pytest
+
+from bpf.record import Loss
+from bpf.source import Stage
+from tests.ui.screens import MOMENT, opened
+from tests.ui.scripted_source import START, ScriptedSource, a_day, failure
+
+
+@pytest.mark.parametrize(
+    ("stage", "word", "sentence"),
+    [
+        (Stage.STARTING, "starting", "starting…"),
+        (Stage.COMPILING, "compiling", "compiling the BPF program…"),
+        (Stage.ATTACHING, "attaching", "attaching to the kernel…"),
+        (Stage.LIVE, "live", "no exec has failed yet: try /nonexistent in another shell"),
+        (Stage.ENDED, "ended", "there is no failed exec in it"),
+    ],
+)
+async def test_an_empty_table_says_what_is_going_on(stage: Stage, word: str, sentence: str) -> None:
+    async with opened(source=ScriptedSource(stage=stage), size=(80, 24)) as screen:
+        assert word in screen.status
+        assert sentence in screen.text
+
+
+async def test_a_failure_has_its_sentence_and_an_exit_status() -> None:
+    source = ScriptedSource(stage=Stage.FAILED, detail="Run it as root: BPF needs that.")
+    async with opened(source=source, size=(80, 24)) as screen:
+        assert "failed" in screen.status
+        assert "Run it as root: BPF needs that." in screen.text
+        await screen.press("q")
+    assert screen.app.return_code == 1
+    assert source.is_closed
+
+
+async def test_a_failure_later_on_is_told_below_the_rows() -> None:
+    async with opened(a_day(3)) as screen:
+        screen.source.stage = Stage.FAILED
+        screen.source.detail = "The reader stopped."
+        await screen.pilot.pause(MOMENT)
+        assert "The reader stopped." in screen.keys
+
+
+async def test_the_host_of_a_hostile_file_is_escaped() -> None:
+    source = ScriptedSource([failure()])
+    source.host = "\x1b]0;x\x07"
+    async with opened(source=source) as screen:
+        assert "\\x1b]0;x\\x07" in screen.status
+
+
+@pytest.mark.parametrize("width", [80, 120, 250])
+async def test_lost_and_suppressed_are_on_the_line_of_state(width: int) -> None:
+    source = ScriptedSource([failure(), Loss(START, 4, "ring buffer full")])
+    source.suppressed = 7
+    async with opened(source=source, size=(width, 24)) as screen:
+        assert "12 failed" in screen.status
+        assert "7 suppressed" in screen.status
+        assert "4 lost" in screen.status
+        if width >= 120:
+            assert "12 failed = 1 recorded + 7 suppressed + 4 lost" in screen.status
+        await screen.press("question_mark")
+        assert "12 seen = 1 recorded + 7 suppressed + 4 lost" in screen.text
+
+
+async def test_help_is_one_screen_of_80x24_and_any_of_its_keys_closes_it() -> None:
+    async with opened(a_day(3), size=(80, 24)) as screen:
+        await screen.press("question_mark")
+        for what in ("filter: Enter", "freeze the view", "quit", "nginx EACCES", "!comm:cron", "seen ="):
+            assert what in screen.text
+        await screen.press("escape")
+        assert "nginx EACCES" not in screen.text
+        await screen.press("f1", "q")
+        assert "nginx EACCES" not in screen.text
+        assert screen.app.is_running
+
+
+async def test_q_quits_with_status_0_and_closes_the_source() -> None:
+    async with opened(a_day(3)) as screen:
+        await screen.press("q")
+    assert (screen.app.return_code or 0) == 0
+    assert screen.source.is_closed
+
+
+async def test_y_copies_the_row_escaped() -> None:
+    async with opened([failure("/tmp/\x1b[31m")]) as screen:
+        await screen.press("y")
+        assert screen.app.clipboard.startswith("21:50:12.031  27420  www-data  bash  ENOENT  /tmp/\\x1b[31m")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[/]", "[@click=app.quit]x[/]", "[red]", "[link=http://x]", "a[0", "\x1b]0;x\x07", "\x9b31m", "\u202eabc",
+     "\udcff", "\x00\x7f", "日本語" * 40, "e\u0301" * 300, "x" * 4095, "\n\r\t", "\\", ""],
+)  # fmt: skip
+@pytest.mark.parametrize("size", [(80, 24), (250, 80)])
+async def test_hostile_text_is_shown_harmless_everywhere(text: str, size: tuple[int, int]) -> None:
+    record = failure(
+        f"/tmp/{text}", comm=text, parent_comm=text, arguments=(text, f"[{text}"), environment=(f"A={text}",),
+        cwd=text, unit=text, cgroup=text, stdin_path=text, interpreter_path=text,
+    )  # fmt: skip
+    async with opened([record], size=size) as screen:
+        await screen.press("enter" if size[0] < 100 else "tab")
+        await screen.press("end", "home", "plus", "slash", "escape", "w")
+        assert all(line.isprintable() for line in screen.lines()), screen.text
+        await screen.press("escape")
+        assert screen.app.is_running

@@ -1,0 +1,191 @@
+"""The table: what a row shows, and that nothing jumps."""
+
+from __future__ import annotations
+
+import pytest
+
+from bpf.record import Diagnosis, ExecFailure, Loss
+from tests.ui.screens import MOMENT, opened
+from tests.ui.scripted_source import START, a_day, diagnosed, failure
+from tui.model.history import History
+
+
+def numbered(count: int, first: int = 0) -> list[ExecFailure]:
+    return [failure(f"/bin/n{n:06d}", timestamp=START + n * 1_000_000) for n in range(first, first + count)]
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (160, 50), (250, 80), (60, 15)])
+async def test_each_window_shows_error_path_and_why(size: tuple[int, int]) -> None:
+    async with opened(a_day(3), size=size) as screen:
+        row = screen.line_with("ENOEXEC") if size[0] < 100 else screen.lines()[5]
+        assert "agent" in row
+        assert "built for" in row
+
+
+async def test_a_row_of_120_columns_has_time_pid_user_comm_error_path_why() -> None:
+    record = diagnosed(failure("/opt/app/run.sh", uid=0, euid=0), "x", "it is gone", "It is gone.", None)
+    async with opened([record], size=(120, 40)) as screen:
+        row = screen.lines()[3]
+        assert row.split() == [
+            "▌21:50:12.031", "27420", "root", "bash", "ENOENT", "/opt/app/run.sh", "it", "is", "gone",
+        ]  # fmt: skip
+
+
+async def test_without_a_diagnosis_the_errno_speaks_for_itself() -> None:
+    async with opened([failure("/x", 13)]) as screen:
+        assert "Permission denied" in screen.lines()[3]
+
+
+async def test_a_diagnosis_replaces_looking_when_it_comes() -> None:
+    def why(record: ExecFailure) -> Diagnosis:
+        return Diagnosis("gone", "The file is gone.", brief="it is gone")
+
+    async with opened([failure("/x")], why=why) as screen:
+        for _ in range(50):
+            if "it is gone" in screen.text:
+                break
+            await screen.pilot.pause(MOMENT)
+        assert "it is gone" in screen.lines()[3]
+        assert "The file is gone." in screen.text
+        assert "looking…" not in screen.text
+
+
+async def test_a_loss_stands_at_its_place_in_time() -> None:
+    events = [failure("/first"), Loss(START + 5, 132, "ring buffer full"), failure("/second")]
+    async with opened(events) as screen:
+        lines = screen.lines()
+        assert "/first" in lines[3]
+        assert "— 132 events lost here: ring buffer full —" in lines[4]
+        assert "/second" in lines[5]
+
+
+@pytest.mark.parametrize("width", [80, 120, 160, 250])
+async def test_a_long_path_keeps_its_name(width: int) -> None:
+    path = "/usr/share/" + "very-long-directory/" * 12 + "run-the-thing.sh"
+    async with opened([failure(path)], size=(width, 24)) as screen:
+        row = next(line for line in screen.lines() if "ENOENT" in line)
+        assert "run-the-thing.sh" in row
+        assert "…/" in row
+
+
+async def test_the_newest_event_is_followed() -> None:
+    async with opened(numbered(100), size=(80, 24)) as screen:
+        assert "n000099" in screen.lines()[-2]
+        await screen.give(*numbered(5, 100))
+        assert "n000104" in screen.lines()[-2]
+        assert "following" in screen.keys
+
+
+async def test_no_row_moves_under_the_cursor_while_others_come() -> None:
+    async with opened(numbered(100), size=(80, 24)) as screen:
+        await screen.press("up", "up", "up")
+        before = screen.lines()[3:-1]
+        await screen.give(*numbered(500, 100))
+        assert screen.lines()[3:-1] == before
+        assert "follow" in screen.keys
+        assert "500 below" in screen.keys
+        await screen.press("f")
+        assert "n000599" in screen.lines()[-2]
+
+
+async def test_no_row_moves_under_the_cursor_while_old_ones_are_evicted() -> None:
+    async with opened(numbered(1000), size=(80, 24), history=History(max_events=1000)) as screen:
+        await screen.press("up", "up", "up")
+        before = screen.lines()[3:-1]
+        for batch in range(5):
+            await screen.give(*numbered(100, 1000 + batch * 100))
+        assert screen.app.history.evicted > 0
+        assert screen.lines()[3:-1] == before
+        assert f"{screen.app.history.evicted:,} evicted" in screen.status
+
+
+async def test_the_cursor_stays_on_its_event_when_a_filter_comes_and_goes() -> None:
+    async with opened(numbered(300), size=(80, 24)) as screen:
+        await screen.press("home", "down", "down")
+        event = screen.app._table.cursor_id
+        await screen.press("slash")
+        await screen.type("n00000")
+        await screen.press("enter")
+        assert screen.app._table.cursor_id == event
+        await screen.press("c")
+        assert screen.app._table.cursor_id == event
+
+
+async def test_keys_move_the_cursor() -> None:
+    async with opened(numbered(100), size=(80, 24)) as screen:
+        seen = []
+        for key in (
+            "home",
+            "j",
+            "down",
+            "k",
+            "pagedown",
+            "G",
+            "up",
+            "g",
+            "end",
+            "ctrl+u",
+            "ctrl+d",
+            "pageup",
+        ):
+            await screen.press(key)
+            seen.append(screen.app._table.cursor_id)
+        assert seen == [0, 1, 2, 1, 20, 99, 98, 0, 99, 89, 99, 80]
+
+
+async def test_the_wheel_ends_following() -> None:
+    async with opened(numbered(100), size=(80, 24)) as screen:
+        table = screen.app._table
+        table.scroll_to(y=10, animate=False)
+        await screen.pilot.pause(MOMENT)
+        await screen.give(*numbered(5, 100))
+        assert not table.following
+        assert "n000010" in screen.lines()[3]
+
+
+async def test_a_click_puts_the_cursor_on_the_cell() -> None:
+    async with opened(numbered(10), size=(80, 24)) as screen:
+        await screen.pilot.click("#table", offset=(20, 4))
+        await screen.pilot.pause(MOMENT)
+        assert screen.app._table.cursor_id == 4
+        place = screen.app._table.focused_cell
+        assert place is not None
+        assert place.column.title == "USER"
+
+
+async def test_plus_and_minus_take_the_focused_cell_into_the_filter() -> None:
+    async with opened(a_day(7)) as screen:
+        await screen.press("left", "left", "left", "plus")
+        assert screen.filter.startswith(" / error==E2BIG")
+        await screen.press("minus")
+        assert "error==E2BIG error!=E2BIG" in screen.filter
+        assert "0 of 7 shown" in screen.filter
+
+
+async def test_a_time_cannot_be_filtered_for_and_the_screen_says_so() -> None:
+    async with opened(a_day(3)) as screen:
+        await screen.press("right", "plus")
+        assert "Focus a cell" in screen.keys
+        assert "==" not in screen.filter
+
+
+async def test_a_frozen_view_stays_and_counts_what_comes() -> None:
+    async with opened(numbered(50), size=(80, 24)) as screen:
+        await screen.press("space")
+        before = screen.lines()[3:-1]
+        await screen.give(*numbered(132, 50))
+        assert "frozen" in screen.status
+        assert "132 came meanwhile" in screen.status
+        assert screen.lines()[3:-1] == before
+        await screen.press("p")
+        assert "live" in screen.status
+        assert "n000181" in screen.lines()[-2]
+
+
+async def test_resizing_keeps_the_cursor_on_its_event() -> None:
+    async with opened(numbered(100), size=(80, 24)) as screen:
+        await screen.press("home", "down")
+        for size in ((250, 80), (120, 40), (60, 12), (80, 24)):
+            await screen.pilot.resize_terminal(*size)
+            await screen.pilot.pause(MOMENT)
+            assert "▌" in next(line for line in screen.lines() if "n000001" in line)
