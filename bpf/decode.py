@@ -103,7 +103,7 @@ def decode(raw: bytes, boot_time: int) -> tuple[ExecFailure | SearchEnd, int]:
         ancestors=ancestors,
         cwd=_cwd(cwd, cwd_end, bits),
         root=_path(root, root_end) if root else None,
-        tty=_text(tty.split(b"\0", 1)[0]) or None,
+        tty=_tty(tty.split(b"\0", 1)[0]),
         cgroup=cgroup_path,
         unit=unit,
         container_id=container,
@@ -150,17 +150,28 @@ def _cwd(section: bytes, end: int, bits: int) -> str:
 def _stdin_path(section: bytes, end: int, mode: int, inode: int, bits: int) -> str | None:
     if end == layout.NO_FILE:
         return None
-    if end == layout.AT_TOP:
-        # A file that is in no directory: named as in /proc/PID/fd.
-        name = section[:-1]
-        if stat.S_ISSOCK(mode):
-            return f"socket:[{inode}]"
-        if stat.S_ISFIFO(mode) and not name:
-            return f"pipe:[{inode}]"
-        if name.startswith(b"[") or not stat.S_IFMT(mode):
-            return "anon_inode:" + _text(name)
+    if end == layout.OF_NO_TREE:
+        return _pseudo_file(_text(section[:-1]), mode, inode)
     path = _path(section, end)
     return path + " (deleted)" if bits & layout.STDIN_DELETED else path
+
+
+def _pseudo_file(name: str, mode: int, inode: int) -> str | None:
+    """A file that is in no directory, named as in /proc/PID/fd; None where its file system would be needed."""
+    if stat.S_ISSOCK(mode):
+        return f"socket:[{inode}]"
+    if stat.S_ISFIFO(mode):
+        return f"pipe:[{inode}]"
+    if name.startswith("memfd:"):
+        return f"/{name} (deleted)"
+    return None if name in ("", "/") else f"anon_inode:{name}"
+
+
+@lru_cache(4096)
+def _tty(name: bytes) -> str | None:
+    """The kernel calls a pseudo-terminal "pts3"; its node, and everyone else, "pts/3"."""
+    text = _text(name)
+    return f"pts/{text[3:]}" if text.startswith("pts") and text[3:].isdigit() else text or None
 
 
 @lru_cache(4096)

@@ -154,10 +154,12 @@ static __always_inline u8 append_path(struct scratch *s, struct place place, str
         if (place.dentry == mount_root || place.dentry == parent) {
             u64 mount = place.mount - AT_mount_mnt;
             u64 above = kernel_u64(mount + AT_mount_mnt_parent);
-            if (above == mount || place.dentry != mount_root) {
-                /* The top of the tree; or a file of no tree (pipe, memfd), which has a name at most. */
-                if (place.dentry != mount_root)
-                    append_kernel_string(s, name);
+            if (place.dentry != mount_root) { /* pipe, memfd, ...: a name at most */
+                append_kernel_string(s, name);
+                end = OF_NO_TREE;
+                break;
+            }
+            if (above == mount) {
                 end = AT_TOP;
                 break;
             }
@@ -420,6 +422,15 @@ static __always_inline u32 append_array(struct scratch *s, u64 array, u32 limit,
         s->record.used = at + 2 + ((n - 1) & (unread - 1));
         s->string = (string + CHUNK - 1) & -more;
         s->elements += 1 - more;
+    }
+    /* A string that filled its last read may have ended there: its NUL would come next. */
+    u8 next = 1;
+    u64 at = place_in_data(s);
+    if (s->string && !bpf_probe_read_user(&next, 1, (void *)s->string) && !next && at < DATA_SIZE - CHUNK) {
+        *(u16 *)&s->data[at] = 0;
+        s->record.used = at + 2;
+        s->string = 0;
+        s->elements++;
     }
     u32 held = s->elements;
     u32 total = count_pointers(s, array);

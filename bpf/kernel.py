@@ -175,7 +175,9 @@ def choose(name: str | None) -> Plan:
     """
     check_machine()
     if name is not None:
-        plan = next(p for p in PLANS if p.name == name)
+        plan = next((p for p in PLANS if p.name == name), None)
+        if plan is None:
+            raise KernelError(f"there is no plan {name}: choose one of {', '.join(p.name for p in PLANS)}.")
         if reasons := obstacles(plan):
             raise KernelError(f"plan {name} does not work here: {reasons[0]} `execwhy --check` tells more.")
         return plan

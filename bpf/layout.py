@@ -85,6 +85,7 @@ AT_ROOT: Final = 0
 AT_TOP: Final = 1
 UNFINISHED: Final = 2
 NO_FILE: Final = 3
+OF_NO_TREE: Final = 4
 
 BITS: Final = {
     name: value

@@ -8,9 +8,11 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Final
 
+from bpf.headers import header_tree
 from bpf.probe import MAPS, ProbeError, Settings, arguments
 
 _ROOT: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -66,19 +68,24 @@ class Loader:
 
         Raises:
             ProbeError: No Python here has bcc.
+            OSError: The temporary directory cannot be written, or no process can be started.
         """
         self._settings = settings
         self._ours, theirs = socket.socketpair()
-        command = [interpreter(), "-I", "-c", _RUN.format(_ROOT), arguments(settings), str(theirs.fileno())]
-        with theirs:
+        self._files = ExitStack()
+        with theirs, ExitStack() as files:
+            # Ours, not the process's: it may be killed, and would leave them behind.
+            tree = files.enter_context(header_tree())
+            number = theirs.fileno()
             self._process = subprocess.Popen(
-                command,
-                pass_fds=[theirs.fileno()],
+                [interpreter(), "-I", "-c", _RUN.format(_ROOT), arguments(settings), tree, str(number)],
+                pass_fds=[number],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 start_new_session=True,  # Ctrl-C at the terminal is not meant for it
             )
+            self._files = files.pop_all()
 
     def finish(self, on_stage: Callable[[str, str], None]) -> Loaded:
         """Wait until the program is attached.
@@ -107,6 +114,7 @@ class Loader:
                         on_stage(message["stage"], message["plan"])
         finally:
             _, noise = self._process.communicate()
+            self._files.close()
         words = noise.decode("utf-8", "replace").strip().splitlines()
         raise ProbeError(
             f"the BPF loader ended with status {self._process.returncode}: {(words or ['no words'])[-1]}"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import stat
-import time
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,7 +24,7 @@ AT_SYMLINK_NOFOLLOW: Final = 0x100
 AT_EMPTY_PATH: Final = 0x1000
 
 _SECONDS: Final = 0.25
-"""How long an answer is kept; also bounds what a step of the wall clock can do."""
+"""How long an answer is kept: a batch of records is through by then."""
 
 _ENTRIES: Final = 4096
 
@@ -138,24 +137,27 @@ def look_at_target(
         os.close(start[0])
 
 
-def look_up(record: ExecFailure) -> tuple[Binary | None, str | None]:
+def look_up(record: ExecFailure, now: int) -> tuple[Binary | None, str | None]:
     """The file that ``record.path`` names now, and its interpreter; (None, None) where nothing is there.
 
     Called by the reader for every record. In a storm many wait: an answer is shared by all that had
     failed before it was sought, for the same path in the same place, since a later look would only be
     further from the exec. One that failed afterwards is looked up again. Never raises.
+
+    Args:
+        record: What failed.
+        now: The time on the clock of ``record.timestamp``, in nanoseconds.
     """
     key = _key(record)
     known = _answers.get(key)
     if known is not None and record.timestamp <= known[0]:
         return known[1]
-    sought = time.time_ns()
     try:
         answer, personal = _look_up(record)
     except Exception:  # the reader's thread must outlive any file, however odd
         return None, None
     if not personal:
-        _answers.put(key, (sought, answer))
+        _answers.put(key, (now, answer))
     return answer
 
 

@@ -89,10 +89,10 @@ def _pack(capture: Capture) -> bytes:
         raise ValueError(
             f"the kernel program takes {layout.MAX_CAPTURE_PATHS} paths at most, not {len(paths)}."
         )
-    if longest := next((p for p in paths if len(p) > layout.CAPTURE_PATH_SIZE - 1), None):
+    longest = max((len(os.fsencode(path)) for path in capture.paths + capture.path_prefixes), default=0)
+    if longest > layout.CAPTURE_PATH_SIZE - 2:
         raise ValueError(
-            f"the kernel program compares {layout.CAPTURE_PATH_SIZE - 2} bytes of a path at most, "
-            f"not {len(longest)}."
+            f"the kernel program compares {layout.CAPTURE_PATH_SIZE - 2} bytes of a path at most, not {longest}."
         )
     lows = [low for low, _ in capture.uid_ranges]
     highs = [high for _, high in capture.uid_ranges]

@@ -19,8 +19,10 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from bpf import btf, headers, kernel, layout
+from bpf import btf, kernel, layout
+from bpf.maps import CaptureMap
 from bpf.plans import Plan
+from bpf.source import Capture
 
 BPF_F_MMAPABLE: Final = 1 << 10
 MAPS: Final = ("events", "counters", "captures", "active_capture")
@@ -55,12 +57,14 @@ class Settings:
         max_args_bytes: Bytes of argv to read.
         max_env_bytes: Bytes of envp to read.
         ring_bytes: Size of the ring buffer: a power of two, a page at least.
+        capture: In force before the first hook is.
     """
 
     plan: str | None
     max_args_bytes: int
     max_env_bytes: int
     ring_bytes: int
+    capture: Capture | None = None
 
 
 def possible_cpus() -> int:
@@ -96,13 +100,12 @@ def _import_bcc() -> Any:  # noqa: ANN401  # bcc has no types
     return bcc
 
 
-def _compile(bcc: Any, source: str) -> Any:  # noqa: ANN401
-    with headers.header_tree() as tree:
-        os.environ["BCC_KERNEL_SOURCE"] = tree
-        try:
-            return bcc.BPF(text=source)
-        except Exception as error:
-            raise ProbeError(f"the BPF program does not compile or its maps are refused: {error}") from None
+def _compile(bcc: Any, source: str, tree: str) -> Any:  # noqa: ANN401
+    os.environ["BCC_KERNEL_SOURCE"] = tree
+    try:
+        return bcc.BPF(text=source)
+    except Exception as error:
+        raise ProbeError(f"the BPF program does not compile or its maps are refused: {error}") from None
 
 
 def _attach(bcc: Any, program: Any, plan: Plan) -> list[int]:  # noqa: ANN401
@@ -121,30 +124,33 @@ def _attach(bcc: Any, program: Any, plan: Plan) -> list[int]:  # noqa: ANN401
     return links
 
 
-def _load(settings: Settings, tell: Callable[..., None]) -> None:
+def _load(settings: Settings, tree: str, tell: Callable[..., None]) -> None:
     plan = kernel.choose(settings.plan)
     tell(stage="compiling", plan=plan.name)
     bcc = _import_bcc()
     with suppress(OSError, ValueError):
         # Kernels before 5.11 count maps against this limit; later ones against the cgroup.
         resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    program = _compile(bcc, _source(settings))
+    program = _compile(bcc, _source(settings), tree)
+    capture = CaptureMap(program["captures"].map_fd, program["active_capture"].map_fd)
+    capture.set(settings.capture)
+    capture.close()
     tell(stage="attaching", plan=plan.name)
     links = _attach(bcc, program, plan)
     tell(stage="live", plan=plan.name, fds=[program[name].map_fd for name in MAPS] + links)
 
 
 def main() -> None:
-    """Load as told by argv: the settings as JSON, and the number of the socket to the parent."""
-    settings = Settings(**json.loads(sys.argv[1]))
-    parent = socket.socket(fileno=int(sys.argv[2]))
+    """Load as told by argv: settings as JSON, the header tree, and the number of the socket to the parent."""
+    settings = _settings(sys.argv[1])
+    parent = socket.socket(fileno=int(sys.argv[3]))
 
     def tell(fds: list[int] | None = None, **message: object) -> None:
         socket.send_fds(parent, [json.dumps(message).encode() + b"\n"], fds or [])
 
     try:
-        _load(settings, tell)
-    except (ProbeError, kernel.KernelError, btf.BtfError, OSError) as error:
+        _load(settings, sys.argv[2], tell)
+    except (ProbeError, kernel.KernelError, btf.BtfError, OSError, ValueError) as error:
         tell(error=str(error))
     # Without the interpreter's own clean-up, which would make bcc close what was handed over.
     os._exit(0)
@@ -153,6 +159,14 @@ def main() -> None:
 def arguments(settings: Settings) -> str:
     """The settings as ``main`` takes them."""
     return json.dumps(asdict(settings))
+
+
+def _settings(text: str) -> Settings:
+    values = json.loads(text)
+    if (capture := values["capture"]) is not None:
+        ranges = tuple((low, high) for low, high in capture["uid_ranges"])
+        values["capture"] = Capture(ranges, tuple(capture["paths"]), tuple(capture["path_prefixes"]))
+    return Settings(**values)
 
 
 if __name__ == "__main__":

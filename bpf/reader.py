@@ -68,7 +68,9 @@ class KernelSource:
             capture: What to record; None records everything.
             ring_bytes: Size of the ring buffer, a power of two; None goes by the memory.
         """
-        self._settings = Settings(plan, max_args_bytes, max_env_bytes, ring_bytes or default_ring_bytes())
+        self._settings = Settings(
+            plan, max_args_bytes, max_env_bytes, ring_bytes or default_ring_bytes(), capture
+        )
         self._capture = capture
         self._origin = this_machine(plan)
         self._lock = threading.Lock()
@@ -157,7 +159,9 @@ class KernelSource:
             self._enter(Stage.FAILED, f"the reader stopped: {type(error).__name__}: {error}")
 
     def _load(self) -> Loaded:
-        loader = Loader(self._settings)
+        with self._lock:
+            settings = replace(self._settings, capture=self._capture)
+        loader = Loader(settings)
         with self._lock:
             self._loader = loader
         if self._stopping.is_set():
@@ -215,7 +219,7 @@ class KernelSource:
                 self._told += lost_before
                 self._announce(events, self._told, record.timestamp)
             if isinstance(record, ExecFailure):
-                events.append(_with_binary(record))
+                events.append(self._with_binary(record))
         if not ring.pending:
             self._announce_silent_losses(events)
         if events:
@@ -234,12 +238,14 @@ class KernelSource:
         with self._lock:
             lost = self._counter_map.read().lost if self._counter_map else 0
         if lost > self._announced:
-            now = self._origin.boot_time + time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-            self._announce(events, lost, now)
+            self._announce(events, lost, self._now())
 
+    def _now(self) -> int:
+        """The time on the clock of the records' timestamps, which no one can set."""
+        return self._origin.boot_time + time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
-def _with_binary(record: ExecFailure) -> ExecFailure:
-    binary, interpreter = look_up(record)
-    if binary is None and interpreter is None:
-        return record
-    return replace(record, binary=binary, interpreter_path=interpreter)
+    def _with_binary(self, record: ExecFailure) -> ExecFailure:
+        binary, interpreter = look_up(record, self._now())
+        if binary is None and interpreter is None:
+            return record
+        return replace(record, binary=binary, interpreter_path=interpreter)

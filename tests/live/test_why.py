@@ -145,7 +145,7 @@ def test_a_file_system_that_never_answers_is_not_waited_for(files: Zoo, listener
     said: list[object] = []
 
     def ask(record: ExecFailure) -> None:
-        said.append(look_up(record))
+        said.append(look_up(record, time.time_ns()))
         said.append(diagnose(record).code)
 
     with attempted(in_child) as attempt:

@@ -122,7 +122,7 @@ def a_day(count: int = 7) -> list[Event]:
     """What one sees on a busy host: each class of error, a loss, a truncated environment."""
     shapes: list[tuple[ExecFailure, str, str, str, str | None]] = [
         (
-            failure("/opt/app/run.sh", 2, binary=binary("/opt/app/run.sh"), interpreter_path="/usr/bin/pyhton3"),
+            failure("/opt/app/run.sh", binary=binary("/opt/app/run.sh"), interpreter_path="/usr/bin/pyhton3"),
             "missing-interpreter",
             "interpreter /usr/bin/pyhton3 is missing",
             "The script exists, but the interpreter of its first line does not: /usr/bin/pyhton3.",
@@ -153,8 +153,7 @@ def a_day(count: int = 7) -> list[Event]:
                 "/docker-entrypoint.sh", 2, comm="containerd-shim", pid=27452, uid=0, euid=0,
                 unit="docker.service", container_id="4f9c2a1be07d" + "0" * 52,
                 binary=binary("/docker-entrypoint.sh"), interpreter_path="/bin/sh\r",
-                environment=tuple(f"VARIABLE_{n}=value {n}" for n in range(38))
-                + ("PATH=/usr/bin:/bin", "DB_PASSWORD=hunter2", None),
+                environment=(*(f"VARIABLE_{n}=value {n}" for n in range(38)), "PATH=/bin", "TOKEN=x", None),
                 truncated=Truncated(environment=True, argc=3, envc=400),
             ),
             "carriage-return",

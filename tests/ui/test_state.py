@@ -92,8 +92,8 @@ async def test_y_copies_the_row_escaped() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["[/]", "[@click=app.quit]x[/]", "[red]", "[link=http://x]", "a[0", "\x1b]0;x\x07", "\x9b31m", "\u202eabc",
-     "\udcff", "\x00\x7f", "日本語" * 40, "e\u0301" * 300, "x" * 4095, "\n\r\t", "\\", ""],
+    ["[/]", "[@click=app.quit]x[/]", "[red]", "[link=http://x]", "a[0", "\x1b]0;x\x07", "\x9b31m",
+     "\u202eabc", "\udcff", "\x00\x7f", "日本語" * 40, "e\u0301" * 300, "x" * 4095, "\n\r\t", "\\", ""],
 )  # fmt: skip
 @pytest.mark.parametrize("size", [(80, 24), (250, 80)])
 async def test_hostile_text_is_shown_harmless_everywhere(text: str, size: tuple[int, int]) -> None:

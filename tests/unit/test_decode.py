@@ -23,7 +23,7 @@ def test_header_members_reach_the_record() -> None:
     record, lost_before = decode(
         raw_record(
             timestamp=5, started=4, capabilities=1 << 21, return_value=-13, pid=10, tid=11, uid=1, gid=2,
-            euid=5, egid=6, fsuid=7, fsgid=8, mount_ns=20, pid_ns=21, lost_before=3, comm=b"sh", tty=b"pts/3",
+            euid=5, egid=6, fsuid=7, fsgid=8, mount_ns=20, pid_ns=21, lost_before=3, comm=b"sh", tty=b"pts3",
         ),
         1_000,
     )  # fmt: skip
@@ -78,11 +78,13 @@ def test_a_cwd_that_is_not_plain_is_marked(end: int, bits: int, cwd: str) -> Non
     ("mode", "components", "end", "bits", "path"),
     [
         (stat.S_IFCHR | 0o666, (b"dev", b"null"), layout.AT_ROOT, 0, "/dev/null"),
-        (stat.S_IFIFO | 0o600, (b"",), layout.AT_TOP, 0, "pipe:[77]"),
+        (stat.S_IFIFO | 0o600, (b"",), layout.OF_NO_TREE, 0, "pipe:[77]"),
         (stat.S_IFIFO | 0o600, (b"run", b"fifo"), layout.AT_ROOT, 0, "/run/fifo"),
-        (stat.S_IFSOCK | 0o777, (b"TCP",), layout.AT_TOP, 0, "socket:[77]"),
-        (stat.S_IFREG | 0o777, (b"memfd:x",), layout.AT_TOP, layout.STDIN_DELETED, "/memfd:x (deleted)"),
-        (0o600, (b"[eventfd]",), layout.AT_TOP, 0, "anon_inode:[eventfd]"),
+        (stat.S_IFSOCK | 0o777, (b"TCP",), layout.OF_NO_TREE, 0, "socket:[77]"),
+        (stat.S_IFREG | 0o777, (b"memfd:x",), layout.OF_NO_TREE, layout.STDIN_DELETED, "/memfd:x (deleted)"),
+        (0o600, (b"[eventfd]",), layout.OF_NO_TREE, 0, "anon_inode:[eventfd]"),
+        (stat.S_IFREG | 0o444, (b"/",), layout.OF_NO_TREE, 0, None),
+        (stat.S_IFREG | 0o644, (b"tmp", b"[x]"), layout.AT_TOP, 0, "/tmp/[x]"),
         (0, (), layout.NO_FILE, 0, None),
     ],
 )

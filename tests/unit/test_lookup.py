@@ -193,7 +193,7 @@ def test_the_binary_is_what_stat_says(tmp_path: Path) -> None:
     path = tmp_path / "job"
     path.write_text("#!/bin/sh -e\n")
     path.chmod(0o4751)
-    binary, interpreter = look_up(failure(str(path)))
+    binary, interpreter = look_up(failure(str(path)), time.time_ns())
     status = path.stat()
     assert binary is not None
     assert interpreter == "/bin/sh"
@@ -214,13 +214,13 @@ def test_the_binary_is_what_stat_says(tmp_path: Path) -> None:
 
 
 def test_the_elf_interpreter_is_read(tmp_path: Path) -> None:
-    _, interpreter = look_up(failure("/bin/sh"))
+    _, interpreter = look_up(failure("/bin/sh"), time.time_ns())
     assert interpreter is not None and os.path.exists(interpreter)
 
 
 def test_a_relative_path_begins_at_the_callers_working_directory(tmp_path: Path) -> None:
     (tmp_path / "job").touch()
-    binary, _ = look_up(failure("./job", cwd=str(tmp_path)))
+    binary, _ = look_up(failure("./job", cwd=str(tmp_path)), time.time_ns())
     assert binary is not None and binary.path == f"{tmp_path}/job"
 
 
@@ -228,7 +228,7 @@ def test_a_changed_root_directory_is_taken_for_the_root(tmp_path: Path) -> None:
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/job").touch()
     (tmp_path / "job").symlink_to("/bin/job")
-    binary, _ = look_up(failure("/job", root=str(tmp_path)))
+    binary, _ = look_up(failure("/job", root=str(tmp_path)), time.time_ns())
     assert binary is not None
     assert (binary.path, binary.inode_number) == ("/bin/job", (tmp_path / "bin/job").stat().st_ino)
 
@@ -238,9 +238,9 @@ def test_a_descriptor_of_execveat_is_the_callers(tmp_path: Path) -> None:
     directory = os.open(tmp_path, os.O_PATH)
     file = os.open(tmp_path / "job", os.O_RDONLY)
     try:
-        below, _ = look_up(failure("job", dirfd=directory, flags=0, syscall="execveat"))
-        itself, _ = look_up(failure("", dirfd=file, flags=0x1000, syscall="execveat"))
-        through_proc, _ = look_up(failure(f"/proc/self/fd/{file}"))
+        below, _ = look_up(failure("job", dirfd=directory, flags=0, syscall="execveat"), time.time_ns())
+        itself, _ = look_up(failure("", dirfd=file, flags=0x1000, syscall="execveat"), time.time_ns())
+        through_proc, _ = look_up(failure(f"/proc/self/fd/{file}"), time.time_ns())
     finally:
         os.close(directory)
         os.close(file)
@@ -251,7 +251,7 @@ def test_a_descriptor_of_execveat_is_the_callers(tmp_path: Path) -> None:
 def test_proc_self_is_the_caller_and_not_this_program() -> None:
     with subprocess.Popen(["sleep", "60"]) as other:
         time.sleep(0.05)
-        binary, _ = look_up(failure("/proc/self/exe", pid=other.pid, tid=other.pid))
+        binary, _ = look_up(failure("/proc/self/exe", pid=other.pid, tid=other.pid), time.time_ns())
         other.kill()
     assert binary is not None and binary.inode_number == os.stat("/bin/sleep").st_ino
 
@@ -260,7 +260,7 @@ def test_a_pid_that_means_another_process_now_is_not_asked(tmp_path: Path) -> No
     file = os.open(tmp_path, os.O_RDONLY)
     try:
         record = failure("", dirfd=file, flags=0x1000, syscall="execveat", started=1)
-        assert look_up(record) == (None, None)
+        assert look_up(record, time.time_ns()) == (None, None)
     finally:
         os.close(file)
 
@@ -270,7 +270,7 @@ def test_nothing_but_regular_files_is_opened(tmp_path: Path) -> None:
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(tmp_path / "socket"))
     for name in ("fifo", "socket"):
-        binary, interpreter = look_up(failure(str(tmp_path / name)))
+        binary, interpreter = look_up(failure(str(tmp_path / name)), time.time_ns())
         assert binary is not None and interpreter is None
     listener.close()
     # A FIFO that had been opened for reading would let this writer in.
@@ -292,27 +292,27 @@ def test_nothing_but_regular_files_is_opened(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_not_there_is_none(record: ExecFailure) -> None:
-    assert look_up(record) == (None, None)
+    assert look_up(record, time.time_ns()) == (None, None)
 
 
 def test_those_that_failed_before_a_look_share_its_answer_and_a_later_one_does_not(tmp_path: Path) -> None:
     path = tmp_path / "job"
     path.touch()
     waiting = failure(str(path))
-    first = look_up(waiting)
+    first = look_up(waiting, time.time_ns())
     path.write_text("#!/bin/sh\n")
-    assert look_up(waiting) is first
-    assert look_up(failure(str(path)))[1] == "/bin/sh"
+    assert look_up(waiting, time.time_ns()) is first
+    assert look_up(failure(str(path)), time.time_ns())[1] == "/bin/sh"
 
 
 def test_a_clock_that_was_set_back_keeps_an_answer_for_a_moment_only(tmp_path: Path) -> None:
     path = tmp_path / "job"
     path.touch()
     long_ago = dataclasses.replace(failure(str(path)), timestamp=1)
-    first = look_up(long_ago)
+    first = look_up(long_ago, time.time_ns())
     path.write_text("#!/bin/sh\n")
     time.sleep(lookup._SECONDS + 0.05)
-    assert look_up(long_ago) != first
+    assert look_up(long_ago, time.time_ns()) != first
 
 
 def test_no_cache_grows_without_bound() -> None:
@@ -327,7 +327,7 @@ def test_descriptors_do_not_leak(tmp_path: Path) -> None:
     vantage._own_mounts()
     before = len(os.listdir("/proc/self/fd"))
     for path in (f"{tmp_path}/job", f"{tmp_path}/no", "job", "/proc/self/exe", f"{tmp_path}/job/x"):
-        look_up(failure(path, cwd=str(tmp_path)))
+        look_up(failure(path, cwd=str(tmp_path)), time.time_ns())
     assert len(os.listdir("/proc/self/fd")) == before
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from operator import attrgetter
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from bpf.record import Diagnosis, Event, ExecFailure, Loss
-from tui.model.columns import GROUPS, NO_NUMBER, NUMBERS, TEXTS, Key, diagnosis_key, record_of
+from bpf.record import Diagnosis, Event, ExecFailure, Loss, Search
+from tui.model.columns import GROUPS, NO_NUMBER, NUMBERS, TEXTS, Key, diagnosis_key, record_of, search_keys
 from tui.model.pool import Entry, Pool, Strings
 
 Numbers = npt.NDArray[np.int64]
@@ -25,8 +24,6 @@ _SEALED_ENTRY_BYTES: Final = 12
 
 BYTES_AN_EVENT: Final = 4 * len(GROUPS) + 8 * len(NUMBERS)
 """Bytes of the arrays of a block that still grows, for each event."""
-
-_required = {name: attrgetter(name) for name in NUMBERS if name != "started"}
 
 
 class Pools:
@@ -65,6 +62,13 @@ class Column(dict[Key, int]):
         self[entry.value] = code
         return code
 
+    def put(self, offset: int, key: Key) -> None:
+        """Replace the value of one event, also where the column is sealed."""
+        code = self[key]
+        if code > np.iinfo(self.codes.dtype).max:
+            self.codes = self.codes.astype(np.uint32)
+        self.codes[offset] = code
+
     @property
     def slots(self) -> npt.NDArray[np.uint32]:
         """The slot of each entry in the pool."""
@@ -91,6 +95,7 @@ class Block:
         columns: The columns of ``GROUPS``.
         losses: The Loss events in it, by offset. Their rows in the columns are blank.
         version: Grows with every diagnosis that is set later.
+        search_version: The same for searches.
         oldest: The smallest timestamp.
         newest: The largest timestamp.
     """
@@ -102,6 +107,7 @@ class Block:
         self.columns = {name: Column(pools.of[name], capacity) for name in GROUPS}
         self.losses: dict[int, Loss] = {}
         self.version = 0
+        self.search_version = 0
         self.oldest = 2**63 - 1
         self.newest = NO_NUMBER
         self._length = 0
@@ -124,18 +130,13 @@ class Block:
         """Take these events in; there must be room.
 
         Raises:
-            OverflowError: A time or a pid needs more than 64 bits; nothing was taken in.
+            OverflowError: A time, a pid or a search's id needs more than 64 bits; nothing was taken in.
         """
         start, stop = self._length, self._length + len(events)
         records, losses = self._split(events)
         encoded = {
-            name: np.fromiter(map(get, records), np.int64, len(records)) for name, get in _required.items()
+            name: np.fromiter(map(get, records), np.int64, len(records)) for name, get in NUMBERS.items()
         }
-        encoded["started"] = np.fromiter(
-            (NO_NUMBER if record.started is None else record.started for record in records),
-            np.int64,
-            len(records),
-        )
         for name, numbers in encoded.items():
             self.numbers[name][start:stop] = numbers
         for name, group in GROUPS.items():
@@ -159,7 +160,7 @@ class Block:
         return records, losses
 
     def seal(self) -> None:
-        """No event will be appended any more. Diagnoses may still be set."""
+        """No event will be appended any more. Diagnoses and searches may still be set."""
         self.capacity = self._length
         self.numbers = {name: numbers[: self._length].copy() for name, numbers in self.numbers.items()}
         for column in self.columns.values():
@@ -176,12 +177,15 @@ class Block:
 
     def set_diagnosis(self, offset: int, diagnosis: Diagnosis) -> None:
         """Replace the diagnosis of one record."""
-        column = self.columns["diagnosis"]
-        code = column[diagnosis_key(diagnosis)]
-        if code > np.iinfo(column.codes.dtype).max:
-            column.codes = column.codes.astype(np.uint32)
-        column.codes[offset] = code
+        self.columns["diagnosis"].put(offset, diagnosis_key(diagnosis))
         self.version += 1
+
+    def set_search(self, offset: int, search: Search) -> None:
+        """Replace the search of one record."""
+        self.numbers["search_id"][offset] = search.id
+        for name, key in search_keys(search).items():
+            self.columns[name].put(offset, key)
+        self.search_version += 1
 
     def release(self) -> None:
         """Give its values back to the pools; the block must not be used afterwards."""

@@ -12,15 +12,30 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Final
 
-from bpf.record import Ancestor, Binary, Diagnosis, ExecFailure, Search, Truncated
+from bpf.record import Ancestor, Attempt, Binary, Diagnosis, ExecFailure, Search, Truncated
 
 Key = Hashable
 
-NUMBERS: Final = ("timestamp", "pid", "tid", "started")
-"""Near-unique integers: kept as they are (int64), since a dictionary of them would only be larger."""
-
 NO_NUMBER: Final = -(2**63)
-"""Stands for None in a column of numbers; no time and no pid is that small."""
+"""Stands for None in a column of numbers; no time, no pid and no id is that small."""
+
+
+def _started(record: ExecFailure) -> int:
+    return NO_NUMBER if record.started is None else record.started
+
+
+def _search_id(record: ExecFailure) -> int:
+    return NO_NUMBER if record.search is None else record.search.id
+
+
+NUMBERS: Final[Mapping[str, Callable[[ExecFailure], int]]] = {
+    "timestamp": attrgetter("timestamp"),
+    "pid": attrgetter("pid"),
+    "tid": attrgetter("tid"),
+    "started": _started,
+    "search_id": _search_id,
+}
+"""Near-unique integers: kept as they are (int64), since a dictionary of them would only be larger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +72,21 @@ def _optional(field: str, kind: Callable[..., Any], *parts: str) -> Group:
 
 
 _ancestor: Final = attrgetter("pid", "comm")
+_attempt: Final = attrgetter("path", "return_value")
+
+
+def _search_key(search: Search | None) -> Key:
+    return None if search is None else _told(search)
+
+
+def _attempts_key(search: Search | None) -> Key:
+    return () if search is None else tuple(map(_attempt, search.attempts))
+
+
+def _search(search_id: int, told: Any, attempts: Any) -> Search:
+    name, tries, outcome, found_path, folded = told
+    paths = tuple(Attempt(path, return_value) for path, return_value in attempts)
+    return Search(search_id, name, tries, outcome, found_path, paths, folded)
 
 
 def _family_key(record: ExecFailure) -> Key:
@@ -74,7 +104,11 @@ TRUNCATED: Final = (
     "arguments", "environment", "path", "argc", "envc", "argument_indexes", "environment_indexes",
 )  # fmt: skip
 DIAGNOSIS: Final = ("code", "summary", "evidence", "advice", "certain", "brief")
-SEARCH: Final = ("id", "name", "tries", "outcome", "found_path")
+SEARCH: Final = ("name", "tries", "outcome", "found_path", "folded")
+"""What repeats of a search, in the order of its column's key. Its id and its attempts are kept apart:
+the id is near-unique, and one list of attempts is told by many searches."""
+
+_told: Final = attrgetter(*SEARCH)
 
 GROUPS: Final[Mapping[str, Group]] = {
     "path": _alone("path"),
@@ -99,7 +133,8 @@ GROUPS: Final[Mapping[str, Group]] = {
         lambda key: (Truncated(*key),),
     ),
     "diagnosis": _optional("diagnosis", Diagnosis, *DIAGNOSIS),
-    "search": _optional("search", Search, *SEARCH),
+    "search": Group(("search",), lambda record: _search_key(record.search), lambda key: (key,)),
+    "attempts": Group(("attempts",), lambda record: _attempts_key(record.search), lambda key: (key,)),
 }  # fmt: skip
 
 TEXTS: Final = frozenset({"arguments", "environment"})
@@ -114,9 +149,17 @@ def diagnosis_key(diagnosis: Diagnosis) -> Key:
     return key
 
 
+def search_keys(search: Search) -> Mapping[str, Key]:
+    """The keys of this search in the columns that have its parts, but for its id."""
+    return {"search": _search_key(search), "attempts": _attempts_key(search)}
+
+
 def record_of(numbers: Mapping[str, int], keys: Mapping[str, Key]) -> ExecFailure:
     """The record whose columns hold these numbers and keys."""
     facts: dict[str, Any] = {name: None if value == NO_NUMBER else value for name, value in numbers.items()}
     for name, group in GROUPS.items():
         facts.update(zip(group.fields, group.unpack(keys[name]), strict=True))
+    search_id, attempts = facts.pop("search_id"), facts.pop("attempts")
+    if facts["search"] is not None:
+        facts["search"] = _search(search_id, facts["search"], attempts)
     return ExecFailure(**facts)

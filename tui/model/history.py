@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Final
 
-from bpf.record import Diagnosis, Event, Loss
+import numpy as np
+
+from bpf.record import Diagnosis, Event, ExecFailure, Loss, Search
 from tui.model.block import BYTES_AN_EVENT, Block, Pools
 
 DEFAULT_MAX_EVENTS: Final = 1_000_000
@@ -19,6 +22,9 @@ _LARGEST_BLOCK: Final = 16_384
 
 _SHARE: Final = 32
 """A block is at most this part of a bound, so that an eviction never takes much at once."""
+
+_BLOCKS_OF_A_SEARCH: Final = 3
+"""A search's tries are looked for in so many blocks: they follow each other within moments."""
 
 _STEP: Final = 256
 """Events between two looks at the byte bound: what can exceed it meanwhile came from the caller."""
@@ -90,7 +96,7 @@ class History:
             Their ids. Where the batch alone exceeds a bound, its first ones are evicted already.
 
         Raises:
-            OverflowError: A time or a pid needs more than 64 bits.
+            OverflowError: A time, a pid or a search's id needs more than 64 bits.
         """
         before = self._end_id
         at = 0
@@ -118,6 +124,30 @@ class History:
         Raises:
             ValueError: The event is a loss, or has not been appended yet.
         """
+        self._amend(event_id, lambda block, offset: block.set_diagnosis(offset, diagnosis))
+
+    def set_search(self, event_id: int, search: Search) -> None:
+        """Replace an event's search; one that comes after the eviction is dropped.
+
+        Raises:
+            ValueError: The event is a loss, or has not been appended yet.
+        """
+        self._amend(event_id, lambda block, offset: block.set_search(offset, search))
+
+    def told_by(self, event_id: int) -> int:
+        """The event whose row tells this one: the last try of its search where it is folded, else itself."""
+        event = self[event_id] if self.first_id <= event_id < self._end_id else None
+        if not isinstance(event, ExecFailure) or event.search is None or not event.search.folded:
+            return event_id
+        at = bisect_right(self._blocks, event_id, key=lambda block: block.first_id) - 1
+        last = event_id
+        for block in islice(self._blocks, at, at + _BLOCKS_OF_A_SEARCH):
+            tries = np.flatnonzero(block.numbers["search_id"][: len(block)] == event.search.id)
+            if len(tries):
+                last = max(last, block.first_id + int(tries[-1]))
+        return last
+
+    def _amend(self, event_id: int, change: Callable[[Block, int], None]) -> None:
         if event_id >= self._end_id:
             raise ValueError(f"no event has the id {event_id} yet")
         block = self._block_of(event_id)
@@ -125,12 +155,12 @@ class History:
             return
         offset = event_id - block.first_id
         if offset in block.losses:
-            raise ValueError("a loss has no diagnosis")
-        column = block.columns["diagnosis"]
-        before = column.nbytes
-        block.set_diagnosis(offset, diagnosis)
-        if block is not self._blocks[-1]:
-            self._sealed_bytes += column.nbytes - before
+            raise ValueError("a loss has neither a diagnosis nor a search")
+        is_sealed = block is not self._blocks[-1]
+        before = block.nbytes if is_sealed else 0
+        change(block, offset)
+        if is_sealed:
+            self._sealed_bytes += block.nbytes - before
         self._hold_bounds()
 
     def _block_of(self, event_id: int) -> Block | None:

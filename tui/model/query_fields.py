@@ -10,7 +10,7 @@ from operator import itemgetter
 from typing import Any, Final
 
 from bpf.record import ExecFailure
-from tui.model.columns import BINARY, DIAGNOSIS, GROUPS, NUMBERS, SEARCH, TRUNCATED, Key
+from tui.model.columns import BINARY, DIAGNOSIS, GROUPS, NO_NUMBER, NUMBERS, SEARCH, TRUNCATED, Key
 
 Picked = str | int | tuple[str | None, ...] | tuple[int, ...] | None
 
@@ -43,6 +43,7 @@ class Field:
         column: The column of the history that has it.
         pick: The value, from that column's key; unused for a column of numbers.
         many: It has several values; a term holds where it holds for one of them.
+        tries: The same fact of each try of a search: a term holds where it holds for one of these, too.
     """
 
     name: str
@@ -51,12 +52,13 @@ class Field:
     column: str
     pick: Callable[[Any], Any]
     many: bool = False
+    tries: Field | None = None
 
     def of(self, record: ExecFailure) -> Picked:
         """The value in a record; the timestamp for an age."""
         if self.column in NUMBERS:
-            number: int | None = getattr(record, self.column)
-            return number
+            number = NUMBERS[self.column](record)
+            return None if number == NO_NUMBER else number
         value: Picked = self.pick(GROUPS[self.column].key(record))
         return value
 
@@ -81,8 +83,27 @@ def _why(key: tuple[Any, ...] | None) -> tuple[str, ...] | None:
     return None if key is None else (key[0], key[1], key[5])
 
 
+def _tried_paths(key: tuple[tuple[str, int], ...]) -> tuple[str, ...]:
+    return tuple(path for path, _ in key)
+
+
+def _tried_values(key: tuple[tuple[str, int], ...]) -> tuple[int, ...]:
+    return tuple(return_value for _, return_value in key)
+
+
+def _tried_errors(key: tuple[tuple[str, int], ...]) -> tuple[int, ...]:
+    return tuple(-return_value for _, return_value in key)
+
+
+_TRIES: Final = {
+    "path": Field("path", Kind.PATH, "", "attempts", _tried_paths, many=True),
+    "return_value": Field("return_value", Kind.NUMBER, "", "attempts", _tried_values, many=True),
+    "error": Field("error", Kind.ERROR, "", "attempts", _tried_errors, many=True),
+}
+"""What a search's one row tells of its other tries as well."""
+
 _WHOLE: Final = {
-    "path": (Kind.PATH, "path as the caller gave it"),
+    "path": (Kind.PATH, "path as the caller gave it; of a search, any try's"),
     "interpreter_path": (Kind.PATH, "interpreter of the file"),
     "arguments": (Kind.TEXT, "any argument"),
     "environment": (Kind.TEXT, "any variable, NAME=value"),
@@ -147,9 +168,8 @@ _INSIDE: Final = {
     "diagnosis.advice": (Kind.TEXT, "what to do"),
     "diagnosis.certain": (Kind.FLAG, "the evidence is complete"),
     "diagnosis.brief": (Kind.TEXT, "the cause in few words"),
-    "search.id": (Kind.NUMBER, "the PATH search"),
     "search.name": (Kind.TEXT, "the name searched for"),
-    "search.tries": (Kind.NUMBER, "directories tried"),
+    "search.tries": (Kind.NUMBER, "how many execs of it failed"),
     "search.outcome": (Kind.TEXT, "found, not-found or open"),
     "search.found_path": (Kind.PATH, "where it was found"),
 }
@@ -158,7 +178,8 @@ _INSIDE: Final = {
 _PARTS: Final = {"binary": BINARY, "truncated": TRUNCATED, "diagnosis": DIAGNOSIS, "search": SEARCH}
 
 _DERIVED: Final = (
-    Field("error", Kind.ERROR, "errno: name or number", "call", _error),
+    Field("error", Kind.ERROR, "errno: name or number", "call", _error, tries=_TRIES["error"]),
+    Field("search.id", Kind.NUMBER, "the PATH search", "search_id", _same),
     Field("user", Kind.USER, "real user: name or uid", "identity", itemgetter(0)),
     Field("why", Kind.TEXT, "the cause: its name or its words", "diagnosis", _why, many=True),
     Field("age", Kind.AGE, "how long ago: 30s, 5m, 2h, 1d", "timestamp", _same),
@@ -198,7 +219,7 @@ def _fields() -> Iterator[Field]:
     columns = {name: (column, pick) for name, column, pick in _columns()}
     for name, (kind, text) in _WHOLE.items():
         column, pick = columns[name]
-        yield Field(name, kind, text, column, pick, many=name in _MANY)
+        yield Field(name, kind, text, column, pick, many=name in _MANY, tries=_TRIES.get(name))
     for name, (kind, text) in _INSIDE.items():
         whole, _, part = name.partition(".")
         many = name == "diagnosis.evidence"

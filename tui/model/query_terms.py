@@ -7,6 +7,7 @@ of a block does it hold. The second looks at every distinct value once and then 
 from __future__ import annotations
 
 import dataclasses
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -15,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bpf.record import ExecFailure
-from tui.model.block import Block, Column, Mask, Numbers
+from tui.model.block import Block, Mask, Numbers
 from tui.model.columns import NO_NUMBER, NUMBERS
 from tui.model.pool import Pool
 from tui.model.query_fields import Field, Kind
@@ -141,14 +142,20 @@ class Term:
     exact: tuple[str, ...] = ()
     prefixes: tuple[str, ...] = ()
     written: bool = True
-    _memo: _Memo = dataclasses.field(default_factory=_Memo, compare=False, repr=False)
+    _memos: defaultdict[str, _Memo] = dataclasses.field(
+        default_factory=lambda: defaultdict(_Memo), compare=False, repr=False
+    )
 
     def holds(self, record: ExecFailure, now: int) -> bool:
         """See Node."""
         value = self.field.of(record)
         if self.field.kind is Kind.AGE and isinstance(value, int):
             value = now - value
-        return self._judge(value) is not self.negate
+        tries = self.field.tries
+        held = self._judge(self.field)(value) or (
+            tries is not None and self._judge(tries)(tries.of(record))
+        )
+        return held is not self.negate
 
     def select(self, block: Block, start: int, stop: int, now: int) -> Mask:
         """See Node."""
@@ -157,30 +164,32 @@ class Term:
             test = self.test.before(now) if is_age and isinstance(self.test, InRanges) else self.test
             mask = test.select(block.numbers[self.field.column][start:stop])
         else:
-            mask = self._look_up(block.columns[self.field.column], start, stop)
+            mask = self._look_up(self.field, block, start, stop)
+        if self.field.tries is not None:
+            mask |= self._look_up(self.field.tries, block, start, stop)
         return ~mask if self.negate else mask
 
     def terms(self) -> Iterator[Term]:
         """See Node."""
         yield self
 
-    @property
-    def _judge(self) -> Callable[[Any], bool]:
-        if not self.field.many:
+    def _judge(self, field: Field) -> Callable[[Any], bool]:
+        if not field.many:
             return self.test.holds
         alone: Callable[[None], bool] = self.test.holds
         for_any: Callable[[Any], bool] = self.test.holds_for_any
         return lambda value: alone(None) if value is None else for_any(value)
 
-    def _look_up(self, column: Column, start: int, stop: int) -> Mask:
+    def _look_up(self, field: Field, block: Block, start: int, stop: int) -> Mask:
+        column = block.columns[field.column]
         codes = column.codes[start:stop]
         entries, slots = column.entries, column.slots
         few = len(codes) < len(entries)
         wanted = np.unique(codes) if few else np.arange(len(entries))
-        verdicts = self._memo.verdicts(column.pool)
+        verdicts = self._memos[field.column].verdicts(column.pool)
         unknown = wanted[verdicts[slots[wanted]] == _UNKNOWN]
         if len(unknown):
-            pick, judge = self.field.pick, self._judge
+            pick, judge = field.pick, self._judge(field)
             found = [_YES if judge(pick(entries[code].value)) else _NO for code in unknown.tolist()]
             verdicts[slots[unknown]] = found
         truth = np.zeros(len(entries), np.bool_)

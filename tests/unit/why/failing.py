@@ -59,7 +59,7 @@ def failed_exec(
         cwd=os.fspath(cwd),
         **ours_now(),
     )
-    binary, interpreter = look_up(record)
+    binary, interpreter = look_up(record, time.time_ns())
     return dataclasses.replace(record, binary=binary, interpreter_path=interpreter)
 
 
