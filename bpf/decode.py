@@ -157,7 +157,7 @@ def _stdin_path(section: bytes, end: int, mode: int, inode: int, bits: int) -> s
 
 
 def _pseudo_file(name: str, mode: int, inode: int) -> str | None:
-    """A file that is in no directory, named as in /proc/PID/fd; None where its file system would be needed."""
+    """A file in no directory, named as in /proc/PID/fd; None where only its file system knows the name."""
     if stat.S_ISSOCK(mode):
         return f"socket:[{inode}]"
     if stat.S_ISFIFO(mode):

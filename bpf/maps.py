@@ -92,7 +92,8 @@ def _pack(capture: Capture) -> bytes:
     longest = max((len(os.fsencode(path)) for path in capture.paths + capture.path_prefixes), default=0)
     if longest > layout.CAPTURE_PATH_SIZE - 2:
         raise ValueError(
-            f"the kernel program compares {layout.CAPTURE_PATH_SIZE - 2} bytes of a path at most, not {longest}."
+            f"the kernel program compares {layout.CAPTURE_PATH_SIZE - 2} bytes of a path at most, "
+            f"not {longest}."
         )
     lows = [low for low, _ in capture.uid_ranges]
     highs = [high for _, high in capture.uid_ranges]

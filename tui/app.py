@@ -55,7 +55,8 @@ class ExecwhyApp(App[None]):
         Binding("q", "quit", "Quit", id="quit"),
         Binding("ctrl+c", "quit", "Quit", show=False, priority=True),
         Binding("question_mark,f1", "help", "Help", id="help"),
-        Binding("slash", "filter", "Filter", id="filter"),
+        # With priority the input has the focus before the next key of a fast typist or a paste is handled.
+        Binding("slash", "filter", "Filter", id="filter", priority=True),
         Binding("c", "toggle_filter", "Clear the filter", id="clear-filter"),
         Binding("f", "follow", "Follow", id="follow"),
         Binding("space,p", "freeze", "Freeze", id="freeze"),
@@ -245,6 +246,12 @@ class ExecwhyApp(App[None]):
         self._tell_state()
 
     # Keys
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """A slash that is typed into a filter or a file's name is a slash."""
+        if action == "filter":
+            return not self._filter.is_editing and len(self.screen_stack) == 1
+        return super().check_action(action, parameters)
 
     async def action_quit(self) -> None:
         """Leave; after a failure with its sentence and exit status 1."""

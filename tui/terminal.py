@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import signal
@@ -23,6 +24,10 @@ _GC_THRESHOLDS: Final = (50_000, 20, 50)
 """Collections are rarer than by default: each full one stops the screen for as long as it takes."""
 
 
+_UNTIL_MOUNTED: Final = 0.05
+"""Seconds between two looks at whether the app can be left already."""
+
+
 def run(app: App[Any], *, mouse: bool) -> int:
     """Run the app until it ends.
 
@@ -32,7 +37,7 @@ def run(app: App[Any], *, mouse: bool) -> int:
     previous = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
 
     def end(number: int, frame: FrameType | None) -> None:
-        app.exit(return_code=128 + number)
+        _end(app, number)
 
     # Under nohup SIGHUP is ignored, and an app whose terminal is gone would spin for ever.
     for number in previous:
@@ -52,6 +57,18 @@ def run(app: App[Any], *, mouse: bool) -> int:
         gc.unfreeze()
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def _end(app: App[Any], number: int) -> None:
+    """Leave because of a signal; an app that is still being mounted would wait for itself for ever."""
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        raise SystemExit(128 + number) from None
+    if app._dom_ready:
+        app.exit(return_code=128 + number)
+    else:
+        loop.call_later(_UNTIL_MOUNTED, _end, app, number)
 
 
 @contextmanager

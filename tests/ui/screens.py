@@ -88,7 +88,13 @@ async def opened(
     """Open the app; the events are on the screen when the block begins."""
     source = source or ScriptedSource()
     source.give(*events)
-    app = ExecwhyApp(source, history=history or History(), query=query, show_secrets=show_secrets, why=why)
+    app = ExecwhyApp(
+        source,
+        history=History() if history is None else history,
+        query=query,
+        show_secrets=show_secrets,
+        why=why,
+    )
     async with app.run_test(size=size) as pilot:
         await pilot.pause(MOMENT)
         yield Opened(app, source, pilot)

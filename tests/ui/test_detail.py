@@ -117,5 +117,5 @@ async def test_arguments_that_could_not_be_read_are_not_no_arguments() -> None:
 
 async def test_the_detail_of_a_loss_has_the_equation() -> None:
     async with opened(a_day(5)) as screen:
-        await screen.press("up", "end")
+        await screen.press("up", "down")
         assert "137 seen = 5 recorded + 0 suppressed + 132 lost" in screen.text

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from bpf.record import (
     Ancestor,
     ArgumentsSource,
+    Attempt,
     Binary,
     Diagnosis,
     ExecFailure,
@@ -19,7 +20,7 @@ from bpf.record import (
     Search,
     Truncated,
 )
-from tui.model.columns import GROUPS, NUMBERS
+from tui.model.columns import GROUPS, NUMBERS, record_of
 from tui.model.history import History
 from tui.model.query import parse
 from tui.model.query_text import TextTest
@@ -44,7 +45,10 @@ DIAGNOSES = st.builds(
     TEXT,
     st.lists(TEXT, max_size=2).map(tuple),
 )
-SEARCHES = st.builds(Search, NUMBER, TEXT, NUMBER, st.sampled_from(get_args(Outcome)), MAYBE_TEXT)
+ATTEMPTS = st.lists(st.builds(Attempt, TEXT, st.sampled_from([-2, -13])), max_size=3).map(tuple)
+SEARCHES = st.builds(
+    Search, NUMBER, TEXT, NUMBER, st.sampled_from(get_args(Outcome)), MAYBE_TEXT, ATTEMPTS, st.booleans()
+)
 
 RECORDS = st.builds(
     ExecFailure,
@@ -85,7 +89,7 @@ COMPARED = (*EQUALITY, "<", "<=", ">", ">=")
 TEXT_TERMS = st.builds(
     "{}{}{}".format,
     st.sampled_from(["path", "comm", "arg", "env", "why", "tty", "unit", "interp", "binary.path", "ancestors",
-                     "search.found_path", "diagnosis.evidence", "killed_by"]),
+                     "search.found_path", "search.name", "search.outcome", "diagnosis.evidence", "killed_by"]),
     st.sampled_from([*EQUALITY, ":", "!:", "~", "!~"]),
     st.sampled_from(["a", "/opt/a", '"a b"', "sh", "missing-file", '""', '"\\xff\\x1b"', "SIGSEGV", "CAF"]),
 )  # fmt: skip
@@ -98,7 +102,7 @@ GLOB_TERMS = st.builds(
 NUMBER_TERMS = st.builds(
     "{}{}{}".format,
     st.sampled_from(["uid", "pid", "tid", "ppid", "started", "inode", "mount_ns", "truncated.argc", "groups",
-                     "user", "dirfd", "flags", "search.tries", "binary.uid", "return_value", "error",
+                     "user", "dirfd", "flags", "search.tries", "search.id", "binary.uid", "return_value", "error",
                      "timestamp"]),
     st.sampled_from(COMPARED),
     st.sampled_from(["0", "1", "2", "-2", "33", "1999", "4294967295", "18446744073709551615", f"-{10**20}"]),
@@ -184,7 +188,7 @@ def test_a_text_is_looked_at_once_however_often_it_occurs(monkeypatch: pytest.Mo
 @given(RECORDS)
 def test_every_field_of_a_record_has_one_column(record: ExecFailure) -> None:
     in_columns = [*NUMBERS, *(field for group in GROUPS.values() for field in group.fields)]
-    assert sorted(in_columns) == sorted(ExecFailure.__dataclass_fields__)
-    for name, group in GROUPS.items():
-        values = group.unpack(group.key(record))
-        assert values == tuple(getattr(record, field) for field in group.fields), name
+    parts_of_search = ["search_id", "attempts"]
+    assert sorted(in_columns) == sorted([*ExecFailure.__dataclass_fields__, *parts_of_search])
+    keys = {name: group.key(record) for name, group in GROUPS.items()}
+    assert record_of({name: get(record) for name, get in NUMBERS.items()}, keys) == record

@@ -10,7 +10,17 @@ import numpy as np
 import numpy.typing as npt
 
 from bpf.record import Diagnosis, Event, ExecFailure, Loss, Search
-from tui.model.columns import GROUPS, NO_NUMBER, NUMBERS, TEXTS, Key, diagnosis_key, record_of, search_keys
+from tui.model.columns import (
+    GROUPS,
+    NO_NUMBER,
+    NUMBERS,
+    SEARCH,
+    TEXTS,
+    Key,
+    diagnosis_key,
+    record_of,
+    search_keys,
+)
 from tui.model.pool import Entry, Pool, Strings
 
 Numbers = npt.NDArray[np.int64]
@@ -186,6 +196,17 @@ class Block:
         for name, key in search_keys(search).items():
             self.columns[name].put(offset, key)
         self.search_version += 1
+
+    def tries_of(self, search_id: int) -> list[int]:
+        """The offsets of the tries of a search."""
+        found: list[int] = np.flatnonzero(self.numbers["search_id"][: self._length] == search_id).tolist()
+        return found
+
+    def is_folded(self, offset: int) -> bool:
+        """Whether this record is a try that another one's row tells."""
+        column = self.columns["search"]
+        key = column.entries[column.codes[offset]].value
+        return key is not None and bool(key[SEARCH.index("folded")])
 
     def release(self) -> None:
         """Give its values back to the pools; the block must not be used afterwards."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Final
 
-from bpf.record import Ancestor, Attempt, Binary, Diagnosis, ExecFailure, Search, Truncated
+from bpf.record import Ancestor, Attempt, Binary, Diagnosis, ExecFailure, Outcome, Search, Truncated
 
 Key = Hashable
 
@@ -83,7 +83,11 @@ def _attempts_key(search: Search | None) -> Key:
     return () if search is None else tuple(map(_attempt, search.attempts))
 
 
-def _search(search_id: int, told: Any, attempts: Any) -> Search:
+def _search(
+    search_id: int,
+    told: tuple[str, int, Outcome, str | None, bool],
+    attempts: tuple[tuple[str, int], ...],
+) -> Search:
     name, tries, outcome, found_path, folded = told
     paths = tuple(Attempt(path, return_value) for path, return_value in attempts)
     return Search(search_id, name, tries, outcome, found_path, paths, folded)

@@ -8,9 +8,7 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Final
 
-import numpy as np
-
-from bpf.record import Diagnosis, Event, ExecFailure, Loss, Search
+from bpf.record import Diagnosis, Event, Loss, Search
 from tui.model.block import BYTES_AN_EVENT, Block, Pools
 
 DEFAULT_MAX_EVENTS: Final = 1_000_000
@@ -23,8 +21,8 @@ _LARGEST_BLOCK: Final = 16_384
 _SHARE: Final = 32
 """A block is at most this part of a bound, so that an eviction never takes much at once."""
 
-_BLOCKS_OF_A_SEARCH: Final = 3
-"""A search's tries are looked for in so many blocks: they follow each other within moments."""
+_BLOCKS_AROUND: Final = 2
+"""How far from each other a search's tries are looked for: they come within moments."""
 
 _STEP: Final = 256
 """Events between two looks at the byte bound: what can exceed it meanwhile came from the caller."""
@@ -135,17 +133,17 @@ class History:
         self._amend(event_id, lambda block, offset: block.set_search(offset, search))
 
     def told_by(self, event_id: int) -> int:
-        """The event whose row tells this one: the last try of its search where it is folded, else itself."""
-        event = self[event_id] if self.first_id <= event_id < self._end_id else None
-        if not isinstance(event, ExecFailure) or event.search is None or not event.search.folded:
+        """The event whose row tells this one: of a folded try the one that stands for its search."""
+        home = self._block_of(event_id)
+        if home is None or not home.is_folded(event_id - home.first_id):
             return event_id
+        search_id = int(home.numbers["search_id"][event_id - home.first_id])
         at = bisect_right(self._blocks, event_id, key=lambda block: block.first_id) - 1
-        last = event_id
-        for block in islice(self._blocks, at, at + _BLOCKS_OF_A_SEARCH):
-            tries = np.flatnonzero(block.numbers["search_id"][: len(block)] == event.search.id)
-            if len(tries):
-                last = max(last, block.first_id + int(tries[-1]))
-        return last
+        for block in islice(self._blocks, max(0, at - _BLOCKS_AROUND), at + _BLOCKS_AROUND + 1):
+            for offset in block.tries_of(search_id):
+                if not block.is_folded(offset):
+                    return block.first_id + offset
+        return event_id
 
     def _amend(self, event_id: int, change: Callable[[Block, int], None]) -> None:
         if event_id >= self._end_id:

@@ -87,19 +87,7 @@ def _tried_paths(key: tuple[tuple[str, int], ...]) -> tuple[str, ...]:
     return tuple(path for path, _ in key)
 
 
-def _tried_values(key: tuple[tuple[str, int], ...]) -> tuple[int, ...]:
-    return tuple(return_value for _, return_value in key)
-
-
-def _tried_errors(key: tuple[tuple[str, int], ...]) -> tuple[int, ...]:
-    return tuple(-return_value for _, return_value in key)
-
-
-_TRIES: Final = {
-    "path": Field("path", Kind.PATH, "", "attempts", _tried_paths, many=True),
-    "return_value": Field("return_value", Kind.NUMBER, "", "attempts", _tried_values, many=True),
-    "error": Field("error", Kind.ERROR, "", "attempts", _tried_errors, many=True),
-}
+_TRIES: Final = {"path": Field("path", Kind.PATH, "", "attempts", _tried_paths, many=True)}
 """What a search's one row tells of its other tries as well."""
 
 _WHOLE: Final = {
@@ -178,7 +166,7 @@ _INSIDE: Final = {
 _PARTS: Final = {"binary": BINARY, "truncated": TRUNCATED, "diagnosis": DIAGNOSIS, "search": SEARCH}
 
 _DERIVED: Final = (
-    Field("error", Kind.ERROR, "errno: name or number", "call", _error, tries=_TRIES["error"]),
+    Field("error", Kind.ERROR, "errno: name or number", "call", _error),
     Field("search.id", Kind.NUMBER, "the PATH search", "search_id", _same),
     Field("user", Kind.USER, "real user: name or uid", "identity", itemgetter(0)),
     Field("why", Kind.TEXT, "the cause: its name or its words", "diagnosis", _why, many=True),
@@ -231,6 +219,9 @@ def _named() -> dict[str, Field]:
     fields = {field.name: field for field in _fields()}
     return fields | {short: fields[name] for short, name in _SHORT.items()}
 
+
+FOLDED: Final = Field("search.folded", Kind.FLAG, "", "search", _inside(SEARCH.index("folded")))
+"""Told by another row. No name of the language, since what is folded is never shown."""
 
 FIELDS: Final[Mapping[str, Field]] = _named()
 """Every name of the language, short ones included."""

@@ -152,9 +152,7 @@ class Term:
         if self.field.kind is Kind.AGE and isinstance(value, int):
             value = now - value
         tries = self.field.tries
-        held = self._judge(self.field)(value) or (
-            tries is not None and self._judge(tries)(tries.of(record))
-        )
+        held = self._judge(self.field)(value) or (tries is not None and self._judge(tries)(tries.of(record)))
         return held is not self.negate
 
     def select(self, block: Block, start: int, stop: int, now: int) -> Mask:

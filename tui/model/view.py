@@ -10,59 +10,22 @@ from itertools import accumulate
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from tui.model.block import Block
+from tui.model.columns import NO_NUMBER
 from tui.model.history import History
 from tui.model.query import Query
+from tui.model.selection import Part, Selection
 
 _AGE_STEP: Final = 250_000_000
 """Nanoseconds between two looks at what has grown too old for the filter: an eye sees no difference."""
 
 
-class _Part:
-    """The events of one block that are selected."""
-
-    def __init__(self, block: Block) -> None:
-        self.block = block
-        self.offsets: npt.NDArray[np.uint16] = np.empty(0, np.uint16)
-        self.losses = 0
-        self.end = 0
-        self.version = 0
-        self.now = 0
-
-    def extend(self, query: Query, now: int) -> bool:
-        """Take in what the block has got since; True if something of it is selected."""
-        start, stop = self.end, len(self.block)
-        if not start:
-            self.version, self.now = self.block.version, now
-        if start == stop:
-            return False
-        found = np.flatnonzero(query.select(self.block, start, stop, now)) + start
-        self.end = stop
-        if not len(found):
-            return False
-        self.offsets = np.concatenate((self.offsets, found.astype(np.uint16)))
-        self.losses = len(self.block.losses)
-        return True
-
-    def renew(self, query: Query, now: int) -> bool:
-        """Look at the whole block again; True if the selection changed."""
-        before = self.offsets
-        self.offsets, self.end, self.losses = before[:0], 0, 0
-        self.extend(query, now)
-        return not np.array_equal(before, self.offsets)
-
-    def has_crossed(self, ages: tuple[int, ...], now: int) -> bool:
-        """Whether an event of the block has come to one of these ages since it was last looked at."""
-        block, then = self.block, self.now
-        if now < then:
-            return bool(ages)
-        return any(block.oldest <= now - age + 1 and then - age - 1 <= block.newest for age in ages)
-
-
 class View:
-    """The ids of the selected events, in time order; a loss is always among them.
+    """The ids of the events to be shown, in time order; a loss is always among them.
+
+    Those are the events that the filter selects, but for tries that another row tells, and for searches
+    that found their program unless they are asked for.
 
     Nothing happens by itself: ``refresh`` takes in what changed in the history, ``advance`` goes on
     with the scan of older events that a new filter begins, newest first.
@@ -70,20 +33,30 @@ class View:
 
     def __init__(self, history: History, query: Query, clock: Callable[[], int] = time.time_ns) -> None:
         self._history = history
-        self._query = query
+        self._selection = Selection(query, show_found=False)
         self._clock = clock
-        self._parts: deque[_Part] = deque()
+        self._parts: deque[Part] = deque()
         self._starts: list[int] | None = None
         self._begin()
 
     @property
     def query(self) -> Query:
         """The filter. Setting it begins a new scan."""
-        return self._query
+        return self._selection.query
 
     @query.setter
     def query(self, query: Query) -> None:
-        self._query = query
+        self._selection = Selection(query, self.show_found)
+        self._begin()
+
+    @property
+    def show_found(self) -> bool:
+        """Whether searches that found their program have a row. Setting it begins a new scan."""
+        return self._selection.show_found
+
+    @show_found.setter
+    def show_found(self, show_found: bool) -> None:
+        self._selection = Selection(self.query, show_found)
         self._begin()
 
     @property
@@ -104,8 +77,27 @@ class View:
 
     @property
     def failures(self) -> int:
-        """How many failed execs are selected."""
-        return len(self) - sum(part.losses for part in self._parts)
+        """How many failed execs the filter selects: ``shown + folded + hidden_found``.
+
+        Each exec counts alone, so that without a filter it is the history's ``failures``. A filter on
+        the path selects of a search's tries those with that path, and the one that stands for all.
+        """
+        return sum(part.failures for part in self._parts)
+
+    @property
+    def shown(self) -> int:
+        """How many of them have a row."""
+        return sum(part.shown for part in self._parts)
+
+    @property
+    def folded(self) -> int:
+        """How many of them are told by the row of another try of their search, shown or hidden."""
+        return sum(part.folded for part in self._parts)
+
+    @property
+    def hidden_found(self) -> int:
+        """How many selected searches found their program and are not shown for that."""
+        return self.failures - self.folded - self.shown
 
     def __len__(self) -> int:
         return self._row_starts()[-1]
@@ -129,7 +121,8 @@ class View:
                 yield part.block.first_id + offset
 
     def row_of(self, event_id: int) -> int:
-        """The row of this event, or of the nearest selected one before it; 0 where there is none."""
+        """The row that tells this event, or the nearest one before it; 0 where there is none."""
+        event_id = self._history.told_by(event_id)
         index = bisect_right(self._parts, event_id, key=lambda part: part.block.first_id) - 1
         if index < 0:
             return 0
@@ -137,12 +130,27 @@ class View:
         within = int(np.searchsorted(part.offsets, event_id - part.block.first_id, side="right"))
         return max(0, self._row_starts()[index] + within - 1)
 
+    def with_tries(self) -> list[int]:
+        """The ids of the events shown and of the tries that their rows tell, in time order."""
+        ids: list[int] = []
+        searches = np.unique(
+            np.concatenate(
+                [[NO_NUMBER], *(part.block.numbers["search_id"][part.offsets] for part in self._parts)]
+            )
+        )[1:]
+        for part in self._parts:
+            told = self._selection.folded(part.block, part.end)
+            told &= np.isin(part.block.numbers["search_id"][: part.end], searches)
+            told[part.offsets] = True
+            ids += (np.flatnonzero(told) + part.block.first_id).tolist()
+        return ids
+
     def refresh(self) -> bool:
-        """Take in what was appended, diagnosed or evicted, or has grown too old; True if rows changed."""
+        """Take in what was appended, amended or evicted, or has grown too old; True if rows changed."""
         now = self._clock()
         changed = self._drop_evicted()
         changed |= self._renew_stale(now)
-        if self._parts and self._parts[-1].extend(self._query, now):
+        if self._parts and self._parts[-1].extend(self._selection, now):
             changed = True
         last = self._parts[-1].block.first_id if self._parts else -1
         fresh: list[Block] = []
@@ -151,8 +159,8 @@ class View:
                 break
             fresh.append(block)
         for block in reversed(fresh):
-            self._parts.append(part := _Part(block))
-            changed |= part.extend(self._query, now)
+            self._parts.append(part := Part(block))
+            changed |= part.extend(self._selection, now)
         if changed or fresh:
             self._starts = None
         return changed
@@ -163,8 +171,8 @@ class View:
         deadline = time.monotonic() + seconds
         now = self._clock()
         while not self.complete:
-            part = _Part(self._next_block())
-            changed |= part.extend(self._query, now)
+            part = Part(self._next_block())
+            changed |= part.extend(self._selection, now)
             self._parts.appendleft(part)
             self._starts = None
             if time.monotonic() >= deadline:
@@ -176,8 +184,8 @@ class View:
         self._starts = None
         self._aged = self._clock()
         if self._history.blocks:
-            self._parts.append(part := _Part(self._history.blocks[-1]))
-            part.extend(self._query, self._aged)
+            self._parts.append(part := Part(self._history.blocks[-1]))
+            part.extend(self._selection, self._aged)
 
     def _next_block(self) -> Block:
         """The newest block that has not been looked at yet."""
@@ -194,15 +202,14 @@ class View:
         return changed
 
     def _renew_stale(self, now: int) -> bool:
-        """Look again at blocks where a diagnosis, or the time gone by, may have changed the selection."""
-        ages = self._query.ages if not 0 <= now - self._aged < _AGE_STEP else ()
+        """Look again at blocks where a search, a diagnosis or the time gone by may have changed the rows."""
+        ages = self.query.ages if not 0 <= now - self._aged < _AGE_STEP else ()
         if ages:
             self._aged = now
-        diagnosis = self._query.depends_on_diagnosis
         changed = False
         for part in self._parts:
-            if (diagnosis and part.version != part.block.version) or part.has_crossed(ages, now):
-                changed |= part.renew(self._query, now)
+            if part.is_stale(self.query) or part.has_crossed(ages, now):
+                changed |= part.renew(self._selection, now)
         return changed
 
     def _row_starts(self) -> list[int]:

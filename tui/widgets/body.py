@@ -117,7 +117,8 @@ class Body(Container):
         if not self.detail_is_open or (event_id == self._shown and not self._stale):
             return
         now = time.monotonic()
-        if self.table.following and self._shown is not None and now < self._due and not at_once:
+        is_other = event_id != self._shown and self._shown is not None
+        if self.table.following and is_other and now < self._due and not at_once:
             return
         self._due = now + _PAUSE
         facts = [] if event_id is None else self._facts_of(event_id)

@@ -104,7 +104,7 @@ class FilterBar(Horizontal):
         self._before = self.active
         self._recalled = len(self._kept)
         self._input.can_focus = True
-        self._input.focus()
+        self.screen.set_focus(self._input)
         self._input.cursor_position = len(self._input.value)
 
     def set_text(self, text: str) -> None:

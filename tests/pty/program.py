@@ -1,0 +1,56 @@
+"""Opens the screen on a scripted source: what the pty tests run. It needs no root."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+from bpf.record import Event
+from tests.ui.scripted_source import ScriptedSource, a_day, failure
+from tui import terminal
+from tui.app import ExecwhyApp
+from tui.model.history import History
+
+HOSTILE = (
+    "\x1b]0;owned\x07", "\x1b[2J", "\x1b]52;c;b3duZWQ=\x07", "\x9b31m", "\x9d0;owned\x9c", "\x00", "\x7f",
+    "\x0e", "\u202eowned", "\udc9b31m", "\udcff",
+)  # fmt: skip
+
+
+class _Noisy(ScriptedSource):
+    """Writes to descriptor 2 as C libraries do."""
+
+    def drain(self) -> Sequence[Event]:
+        os.write(2, b"libbpf: noise that nobody asked for\n")
+        return super().drain()
+
+
+class _Crashing(ScriptedSource):
+    """Fails while a secret is in a local variable and in the exception."""
+
+    def drain(self) -> Sequence[Event]:
+        arguments = ("mysql", "--password=hunter2")
+        raise RuntimeError(f"cannot go on with {arguments}")
+
+
+def _source(kind: str) -> ScriptedSource:
+    if kind == "hostile":
+        return ScriptedSource([
+            failure(f"/tmp/{text}x", comm=text, arguments=(text,), environment=(f"A={text}",), unit=text)
+            for text in HOSTILE
+        ])  # fmt: skip
+    return {"noisy": _Noisy, "crash": _Crashing}.get(kind, ScriptedSource)(a_day(60))
+
+
+def main() -> int:
+    """Run the screen; the first argument names the source."""
+    if "nohup" in sys.argv:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    app = ExecwhyApp(_source(sys.argv[1]), history=History())
+    return terminal.run(app, mouse=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,132 @@
+"""The program on a real terminal: what reaches it, and how it is left."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.pty.terminal import PATIENCE, Terminal
+
+ROOT = Path(__file__).parents[2]
+PROGRAM = str(Path(__file__).with_name("program.py"))
+
+
+@contextmanager
+def opened(
+    *arguments: str, size: tuple[int, int] = (80, 24), first: str = "TIME", **environment: str
+) -> Iterator[Terminal]:
+    known = {
+        "PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "TERM": "xterm-256color", "TZ": "UTC",
+        "LANG": "C.UTF-8", "HOME": "/",
+    }  # fmt: skip
+    terminal = Terminal(PROGRAM, *arguments, size=size, environment={**known, **environment})
+    try:
+        terminal.wait_for_text(first)
+        yield terminal
+    finally:
+        try:
+            os.kill(terminal.pid, signal.SIGKILL)
+            os.waitpid(terminal.pid, 0)
+        except (ProcessLookupError, ChildProcessError):
+            pass
+
+
+def test_keys_work_and_q_leaves_the_terminal_as_it_was() -> None:
+    with opened("day") as terminal:
+        terminal.wait_for_text("entrypoint.sh")
+        terminal.type("/EACCES\r")
+        terminal.wait_for_text("9 of 60 shown")
+        terminal.wait_for_text("/ EACCES")
+        terminal.type("c")
+        terminal.wait_for(lambda: "shown" not in terminal.text, "cleared the filter")
+        terminal.type("q")
+        assert terminal.status() == 0
+        assert terminal.modes_left_on() == []
+
+
+def test_another_size_is_drawn_anew() -> None:
+    with opened("day") as terminal:
+        terminal.resize(120, 40)
+        terminal.wait_for_text("Environment")
+        terminal.resize(80, 24)
+        terminal.wait_for(lambda: "COMM" not in terminal.text, "went back to 80 columns")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_restores_the_terminal(number: signal.Signals) -> None:
+    with opened("day") as terminal:
+        os.kill(terminal.pid, number)
+        assert terminal.status() == 128 + number
+        assert terminal.modes_left_on() == []
+
+
+def test_nohup_does_not_keep_it_alive_when_the_terminal_is_gone() -> None:
+    with opened("day", "nohup") as terminal:
+        terminal.hang_up()
+        deadline = time.monotonic() + PATIENCE
+        while not os.waitpid(terminal.pid, os.WNOHANG)[0]:
+            assert time.monotonic() < deadline, "it runs on without a terminal"
+            time.sleep(0.05)
+
+
+def test_a_crash_restores_the_terminal_and_tells_no_arguments() -> None:
+    with opened("crash", first="execwhy stopped") as terminal:
+        assert terminal.status() == 1
+        assert terminal.modes_left_on() == []
+        assert b"RuntimeError" in terminal.output
+        assert b"program.py:" in terminal.output
+        assert b"hunter2" not in terminal.output
+        assert b"arguments" not in terminal.output
+
+
+@pytest.mark.parametrize("size", [(80, 24), (250, 80)])
+def test_nothing_that_a_process_chose_controls_the_terminal(size: tuple[int, int]) -> None:
+    with opened("hostile", size=size) as terminal:
+        terminal.type("\t" if size[0] > 100 else "\r")
+        terminal.wait_for_text("Environment")
+        for key in ("+", "-", "k", "k", "w"):
+            terminal.type(key)
+            terminal.read(0.3)
+        output = bytes(terminal.output)
+        assert b"owned" in output
+        osc = set(re.findall(rb"\x1b\]([0-9]*)", output))
+        assert osc <= {b"22"}, "Textual sets the mouse pointer's shape, and nothing else is sent"
+        assert b"\x9b" not in re.sub(rb"[\xc3-\xf4][\x80-\xbf]+", b"", output)
+        assert "\x9b" not in output.decode("utf-8", "replace")
+        assert "\u202e" not in output.decode("utf-8", "replace")
+        assert b"\x1b[2J" not in output
+        assert not re.search(rb"[\x00\x0e\x7f]", output)
+
+
+def test_what_a_library_writes_to_standard_error_stays_off_the_screen() -> None:
+    with opened("noisy") as terminal:
+        terminal.read(1.0)
+        assert b"libbpf" not in terminal.output
+        terminal.type("q")
+        assert terminal.status() == 0
+        assert b"libbpf" not in terminal.output
+
+
+def test_no_color_sends_no_colour() -> None:
+    with opened("day", NO_COLOR="1", COLORTERM="truecolor") as terminal:
+        terminal.type("kkk")
+        terminal.read(0.5)
+        coloured = re.findall(
+            rb"\x1b\[(?:[0-9]+;)*(?:3[0-7]|4[0-7]|9[0-7]|10[0-7]|[34]8;[25])[0-9;]*m", terminal.output
+        )
+        assert coloured == []
+
+
+def test_a_console_of_16_colours_gets_no_others() -> None:
+    with opened("day", TERM="linux") as terminal:
+        terminal.type("kkk")
+        terminal.read(0.5)
+        assert not re.search(rb"\x1b\[[0-9;]*[34]8;[25];", terminal.output)
+        assert re.search(rb"\x1b\[[0-9;]*3[1-6]", terminal.output)

@@ -1,0 +1,228 @@
+"""PATH searches (SPEC section 5): which failed execs are tries of one, and how it ended.
+
+execvp(3) and its kin try a name in each directory of PATH: successive execs of one task for one name
+in different directories. The kernel program tells when a task whose last exec failed has succeeded
+with another or has ended. A search ends with that, with a failure for another name or in a directory
+that was tried before (a new search, or a retry), or 2 s after its last try. Losses do not end it.
+
+A single try is a search only where the name was then found in another directory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from bpf.record import Attempt, Event, ExecFailure, Loss, Outcome, Report, Search, SearchEnd
+from tui.model.refolding import Refolding
+from tui.model.standing import MOST_ATTEMPTS, stands_before
+
+TIMEOUT: Final = 2_000_000_000
+"""Nanoseconds after its last try at which a search has ended: the next try follows within microseconds,
+but for a directory on a slow network."""
+
+MOST_OPEN: Final = 16_384
+"""Searches at once: as many tasks as the kernel program follows."""
+
+MOST_TRIES: Final = 65_536
+"""Tries of all open searches: bounds what a process can take by trying ever new directories."""
+
+
+class _Tries:
+    """Successive failed execs of one task for one name.
+
+    Attributes:
+        name: What was searched for.
+        numbers: The events' numbers.
+        last: Timestamp of the last try.
+    """
+
+    def __init__(self, name: str, record: ExecFailure) -> None:
+        self.name = name
+        self.numbers: list[int] = []
+        self.last = 0
+        self._tid = record.tid
+        self._attempts: list[Attempt] = []
+        self._times: dict[str, int] = {}
+        self._standing = 0
+        self._value = 0
+
+    def add(self, record: ExecFailure, path: str, number: int) -> None:
+        """One more try."""
+        if not self.numbers or stands_before(record.return_value, self._value):
+            self._standing, self._value = number, record.return_value
+        self.numbers.append(number)
+        if len(self._attempts) < MOST_ATTEMPTS:
+            self._attempts.append(Attempt(path, record.return_value))
+        self._times[path] = self._times.get(path, 0) + 1
+        self.last = record.timestamp
+
+    def is_of(self, record: ExecFailure) -> bool:
+        """Whether this exec's task is the same, as far as one can tell: a task's address is used again."""
+        return record.tid == self._tid
+
+    def goes_on(self, record: ExecFailure, name: str) -> bool:
+        """Whether this exec is the next try. PATH may name a directory twice."""
+        if name != self.name or record.path is None:
+            return False
+        times = self._times.get(record.path, 0)
+        return not times or times < _times_in_path(record, record.path[: -len(name)])
+
+    def is_over(self, timestamp: int) -> bool:
+        """Whether too much time had gone by then."""
+        return timestamp - self.last >= TIMEOUT
+
+    def told(self, search_id: int, outcome: Outcome, found_path: str | None) -> list[tuple[int, Search]]:
+        """What each try's record is to say; nothing where it was tried in one directory only."""
+        if len(self._times.keys() | ({found_path} if outcome == "found" else set())) < 2:
+            return []
+        folded = Search(search_id, self.name, len(self.numbers), outcome, found_path, folded=True)
+        stands = replace(folded, attempts=tuple(self._attempts), folded=False)
+        return [(number, stands if number == self._standing else folded) for number in self.numbers]
+
+
+class Searches:
+    """Finds the searches in what a source hands over, in the order in which it comes.
+
+    Events are numbered as ``take`` returns them. Where all of them go into one History, and nothing
+    else does, the numbers are its ids.
+
+    Args:
+        first: The first event's number: the history's ``end_id``.
+    """
+
+    def __init__(self, first: int = 0) -> None:
+        self._end = first
+        self._open: dict[int, _Tries] = {}
+        self._held = 0
+        self._refolding = Refolding(MOST_OPEN, MOST_TRIES)
+        self._told: dict[int, Search] = {}
+        self._last_id = 0
+        self._untold = 0
+        self._lost_at = 0
+        self._reached = 0
+        self._since = 0
+
+    def take(self, reports: Sequence[Report], now: int, untold: int = 0) -> list[Event]:
+        """The events in what has come, with ``search`` set where it is known by now.
+
+        Args:
+            reports: What the source handed over, without a gap. None means that it has nothing more.
+            now: Nanoseconds of a clock that does not jump, such as time.monotonic_ns.
+            untold: How many ends of searches the kernel program could not tell so far.
+
+        Returns:
+            The events, in the order in which they came.
+        """
+        if reports:
+            self._reached = max(report.timestamp for report in reports)
+            self._since = now
+        if untold > self._untold:
+            self._untold, self._lost_at = untold, self._reached
+        first = self._end
+        events: list[Event] = []
+        for report in reports:
+            if isinstance(report, SearchEnd):
+                self._take_end(report)
+                continue
+            if isinstance(report, ExecFailure):
+                self._take_failure(report)
+            events.append(report)
+            self._end += 1
+        self._expire(self._reached + (now - self._since))
+        for number in [number for number in self._told if number >= first]:
+            event = events[number - first]
+            assert not isinstance(event, Loss)
+            events[number - first] = replace(event, search=self._told.pop(number))
+        return events
+
+    def ended(self) -> list[tuple[int, Search]]:
+        """What has become known, since the last call, of events that ``take`` had returned: number, search."""
+        told, self._told = self._told, {}
+        return list(told.items())
+
+    @property
+    def first_open(self) -> int:
+        """The number of the first event that may yet turn out to be a try of a search."""
+        return min((tries.numbers[0] for tries in self._open.values()), default=self._end)
+
+    def give_up(self, before: int | None = None) -> None:
+        """End the searches that began before this event, or all: how they end is not known ("open")."""
+        for task, tries in list(self._open.items()):
+            if before is None or tries.numbers[0] < before:
+                self._finish(task, "open")
+
+    def _take_failure(self, record: ExecFailure) -> None:
+        if record.search is not None:
+            self._told.update(self._refolding.take(record, record.search, self._end))
+            return
+        if not record.task:
+            return
+        task = record.task
+        name = _name(record.path)
+        tries = self._open.get(task)
+        if tries is not None:
+            if not tries.is_of(record):
+                self._finish(task, "open")
+            elif tries.is_over(record.timestamp):
+                self._time_out(task)
+            elif not tries.goes_on(record, name):
+                self._finish(task, "not-found")
+        if name and record.path is not None:
+            # Taken out and put in again: the first one in order is the one that waits longest.
+            tries = self._open.pop(task, None) or _Tries(name, record)
+            tries.add(record, record.path, self._end)
+            self._open[task] = tries
+            self._held += 1
+            self._hold_bounds()
+
+    def _take_end(self, end: SearchEnd) -> None:
+        tries = self._open.get(end.task)
+        if tries is None:
+            return
+        if tries.is_over(end.timestamp):
+            self._time_out(end.task)
+        elif end.found_path is not None and _name(end.found_path) == tries.name:
+            self._finish(end.task, "found", end.found_path)
+        else:
+            self._finish(end.task, "not-found")
+
+    def _time_out(self, task: int) -> None:
+        """Its end did not come: there was none, or it was among those lost around that time."""
+        may_be_lost = self._lost_at + TIMEOUT > self._open[task].last
+        self._finish(task, "open" if may_be_lost else "not-found")
+
+    def _finish(self, task: int, outcome: Outcome, found_path: str | None = None) -> None:
+        tries = self._open.pop(task)
+        self._held -= len(tries.numbers)
+        told = tries.told(self._last_id + 1, outcome, found_path)
+        if told:
+            self._last_id += 1
+            self._told.update(told)
+
+    def _hold_bounds(self) -> None:
+        while len(self._open) > MOST_OPEN or self._held > MOST_TRIES:
+            self._finish(next(iter(self._open)), "open")
+
+    def _expire(self, reached: int) -> None:
+        """End what has waited too long, by the time that the reports have reached: a storm's come late."""
+        while self._open:
+            task, tries = next(iter(self._open.items()))
+            if not tries.is_over(reached):
+                break
+            self._time_out(task)
+
+
+def _name(path: str | None) -> str:
+    """The last component; "" where there is none, as of a directory with a slash at its end."""
+    return "" if path is None else path.rpartition("/")[2]
+
+
+def _times_in_path(record: ExecFailure, directory: str) -> int:
+    """How often PATH names this directory; an empty entry is the working directory."""
+    wanted = directory[:-1] if len(directory) > 1 else directory
+    for variable in record.environment:
+        if variable is not None and variable.startswith("PATH="):
+            return sum(entry in (wanted, directory) for entry in variable[5:].split(":"))
+    return 0
