@@ -34,11 +34,14 @@ from tui.widgets.rate import Rate
 from tui.widgets.save_dialog import SaveDialog, Selection
 from tui.widgets.status_bar import State, StatusBar
 
-_TICK: Final = 1 / 15
+_TICK: Final = 1 / 10
 """Seconds between two looks at the source: an eye sees it as at once, and nothing to do costs little."""
 
 _BUDGET: Final = 0.008
 """Seconds of work at a time, so that a key is answered within a frame or two."""
+
+_QUIET: Final = 3
+"""Ticks between two looks at the state while nothing comes: an idle screen must cost nothing."""
 
 _SPARKLINES: Final = (30, 20, 12, 6)
 """Bars; each divides the minute."""
@@ -113,6 +116,7 @@ class ExecwhyApp(App[None]):
         self._failure_told = False
         self._preferred: list[int] = []
         self._goes_on = False
+        self._quiet_ticks = 0
         self._has_mouse = True
         self._status = StatusBar(id="status")
         self._filter = FilterBar(self.view.query, id="filter")
@@ -160,7 +164,7 @@ class ExecwhyApp(App[None]):
 
     def _tick(self) -> None:
         """Take in what has come, a few milliseconds at a time, and show what changed."""
-        self._arrivals.pull(_BUDGET)
+        came = self._arrivals.pull(_BUDGET)
         diagnosed = self._arrivals.take_diagnoses()
         changed = self._frozen_at is None and self.view.refresh()
         if not self.view.complete:
@@ -176,7 +180,9 @@ class ExecwhyApp(App[None]):
             self._preferred = visible
             self._arrivals.prefer(visible)
         self._body.show_event()
-        self._tell_state()
+        self._quiet_ticks = 0 if came or changed else self._quiet_ticks + 1
+        if self._quiet_ticks % _QUIET == 0:
+            self._tell_state()
         if (self._arrivals.wait or not self.view.complete) and not self._goes_on:
             self._goes_on = True
             self.call_later(self._go_on)
@@ -229,6 +235,7 @@ class ExecwhyApp(App[None]):
         self.view.advance(_BUDGET)
         self._table.sync()
         self._tick()
+        self._tell_state()
 
     @on(FilterBar.Problem)
     def _filter_problem(self, message: FilterBar.Problem) -> None:
@@ -282,6 +289,7 @@ class ExecwhyApp(App[None]):
         """Stop taking in what comes, or go on."""
         self._frozen_at = self.history.end_id if self._frozen_at is None else None
         self._tick()
+        self._tell_state()
 
     def action_detail(self) -> None:
         """Open or close the detail."""

@@ -55,9 +55,7 @@ class Terminal:
             return False
         self.output += chunk
         # The emulator does not know kitty's key protocol and would print its parameters.
-        self._stream.feed(
-            chunk.replace(b"\x1b[>25u", b"").replace(b"\x1b[<u", b"").replace(b"\x1b[>13u", b"")
-        )
+        self._stream.feed(re.sub(rb"\x1b\[[<>][0-9]*u", b"", chunk))
         return bool(chunk)
 
     @property

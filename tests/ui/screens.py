@@ -12,7 +12,7 @@ from tests.ui.scripted_source import ScriptedSource
 from tui.app import ExecwhyApp
 from tui.model.history import History
 
-MOMENT = 0.15
+MOMENT = 0.2
 """Seconds in which the app has looked at its source at least once."""
 
 

@@ -40,7 +40,7 @@ async def test_a_failure_later_on_is_told_below_the_rows() -> None:
     async with opened(a_day(3)) as screen:
         screen.source.stage = Stage.FAILED
         screen.source.detail = "The reader stopped."
-        await screen.pilot.pause(MOMENT)
+        await screen.pilot.pause(4 * MOMENT)
         assert "The reader stopped." in screen.keys
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bpf.record import Diagnosis, ExecFailure, Loss
+from bpf.record import Diagnosis, Event, ExecFailure, Loss
 from tests.ui.screens import MOMENT, Opened, opened
 from tests.ui.scripted_source import START, a_day, diagnosed, failure
 from tui.model.history import History
@@ -56,7 +56,7 @@ async def test_a_diagnosis_replaces_looking_when_it_comes() -> None:
 
 
 async def test_a_loss_stands_at_its_place_in_time() -> None:
-    events = [failure("/first"), Loss(START + 5, 132, "ring buffer full"), failure("/second")]
+    events: list[Event] = [failure("/first"), Loss(START + 5, 132, "ring buffer full"), failure("/second")]
     async with opened(events) as screen:
         lines = screen.lines()
         assert "/first" in lines[3]

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from bpf.record import Ancestor, Binary, Diagnosis, Event, ExecFailure, Loss, Search, Truncated
+from bpf.record import Ancestor, Attempt, Binary, Diagnosis, Event, ExecFailure, Loss, Search, Truncated
 from tui.model.history import History
 from tui.model.query import parse
 from tui.model.view import View
@@ -40,7 +40,7 @@ FULL = ExecFailure(
     mount_ns=12, pid_ns=13, task=2**64 - 4096, started=14,
     killed_by="SIGSEGV",
     diagnosis=Diagnosis("code", "summary", ("e",), "advice", False, "brief"),
-    search=Search(1, "x", 2, "found", "/usr/bin/x"),
+    search=Search(1, "x", 2, "found", "/usr/bin/x", (Attempt("/bin/x", -2), Attempt("/opt/x", -13))),
 )  # fmt: skip
 
 PLAIN = ExecFailure(timestamp=1, path=None, return_value=-13)
@@ -189,6 +189,71 @@ def test_losses_leave_the_count_with_their_block() -> None:
     history.append(failures(60))
     assert history.losses == 0
     assert history.failures == len(history)
+
+
+def test_a_search_can_come_later() -> None:
+    history = History(max_events=1000)
+    history.append(failures(600))
+    folded = Search(7, "x", 2, "not-found", folded=True)
+    stands = replace(folded, folded=False, attempts=(Attempt("/a/x", -2), Attempt("/b/x", -2)))
+    before = {block.first_id: block.search_version for block in history.blocks}
+    history.set_search(10, folded)
+    history.set_search(599, stands)
+    expected = failures(600)
+    assert history[10] == replace(expected[10], search=folded)
+    assert history[599] == replace(expected[599], search=stands)
+    assert history[11] == expected[11]
+    changed = [block for block in history.blocks if block.search_version != before[block.first_id]]
+    assert [block is changed[0] or block is changed[-1] for block in changed] == [True, True]
+    history.append([Loss(1, 2, "ring buffer full")])
+    with pytest.raises(ValueError, match="loss"):
+        history.set_search(600, folded)
+    with pytest.raises(ValueError, match="yet"):
+        history.set_search(601, folded)
+
+
+def test_a_search_for_an_evicted_event_is_dropped() -> None:
+    history = History(max_events=32)
+    history.append(failures(100))
+    history.set_search(0, Search(7, "x", 2, "not-found"))
+    assert history.told_by(0) == 0
+
+
+def test_searches_count_towards_the_byte_bound() -> None:
+    history = History(max_bytes=1_000_000)
+    history.append(failures(2000))
+    for event_id in range(history.first_id, history.end_id):
+        attempts = tuple(Attempt(f"/{event_id}/{number}", -2) for number in range(50))
+        history.set_search(event_id, Search(event_id, "x", 50, "not-found", attempts=attempts))
+        assert history.nbytes <= 1_000_000
+
+
+def test_a_folded_try_is_told_by_the_one_that_stands_for_its_search() -> None:
+    history = History(max_events=320)
+    folded = Search(7, "x", 3, "not-found", folded=True)
+    searches = {3: folded, 12: replace(folded, folded=False), 14: folded, 15: replace(folded, id=8)}
+    history.append([replace(record, search=searches.get(record.pid)) for record in failures(20)])
+    assert [history.told_by(event_id) for event_id in (3, 12, 14)] == [12, 12, 12]
+    assert history.told_by(4) == 4, "no search"
+    assert history.told_by(15) == 15, "nobody stands for it"
+    assert history.told_by(10**9) == 10**9
+
+
+def test_a_million_tries_of_searches_fit_into_the_budget() -> None:
+    history = History()
+    directories = [f"/usr/local/{number}/bin" for number in range(5)]
+    for search_id in range(4000):
+        name = f"program-{search_id % 50}"
+        folded = Search(search_id, name, 5, "found", f"/usr/bin/{name}", folded=True)
+        paths = [f"{directory}/{name}" for directory in directories]
+        stands = replace(folded, folded=False, attempts=tuple(Attempt(path, -2) for path in paths))
+        history.append(
+            [
+                replace(PLAIN, path=path, task=search_id, pid=search_id, search=search)
+                for path, search in zip(paths, [folded] * 4 + [stands], strict=True)
+            ]
+        )
+    assert history.nbytes / len(history) < 400
 
 
 def test_a_time_that_no_kernel_tells_is_refused_and_changes_nothing() -> None:

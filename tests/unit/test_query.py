@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from bpf.record import Ancestor, Binary, Diagnosis, ExecFailure, Search
+from bpf.record import Ancestor, Attempt, Binary, Diagnosis, ExecFailure, Search
 from bpf.source import Capture
 from tui.model.query import FIELDS, QueryError, add_term, parse
 from tui.model.query_text import is_glob
@@ -386,22 +386,64 @@ def test_a_hostile_text_cannot_make_a_pattern_slow() -> None:
             assert time.process_time() - started < 2, (pattern, path[:4])
 
 
-def glob_by_definition(pattern: str, text: str) -> bool:
+SEARCH = replace(
+    RECORD,
+    path="/usr/games/cmake",
+    search=Search(
+        7,
+        "cmake",
+        3,
+        "not-found",
+        attempts=(
+            Attempt("/usr/local/bin/cmake", -2),
+            Attempt("/opt/bin/cmake", -2),
+            Attempt("/usr/games/cmake", -2),
+        ),
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "path==/opt/bin/cmake",
+        "path:/opt/**",
+        "path:/usr/games/*",
+        "path~^/usr/local/",
+        "path in (/a, /opt/bin/cmake)",
+        "/opt/bin/cmake",
+        "local",
+        "search.name==cmake search.tries>=3 search.outcome==not-found search.found_path==null",
+        "search.id==7",
+    ],
+)
+def test_a_search_is_found_by_the_path_of_each_of_its_tries(text: str) -> None:
+    assert selects(text, SEARCH)
+    assert not selects(f"not ({text})", SEARCH)
+
+
+@pytest.mark.parametrize("text", ["path!=/opt/bin/cmake", "!path:local", "path==null", "path:/home/**"])
+def test_a_search_is_excluded_by_the_path_of_each_of_its_tries(text: str) -> None:
+    assert not selects(text, SEARCH)
+
+
+def glob_by_definition(pattern: str, text: str, begins: bool = True) -> bool:
     """What a path's glob means, tried out at every place."""
-    if pattern.startswith("**/"):
+    if pattern.startswith("**/") and begins:
         rests = [text, *(text[at + 1 :] for at, character in enumerate(text) if character == "/")]
         return any(glob_by_definition(pattern[3:], rest) for rest in rests)
     if pattern.startswith("**"):
-        return any(glob_by_definition(pattern[2:], text[at:]) for at in range(len(text) + 1))
+        return any(glob_by_definition(pattern[2:], text[at:], False) for at in range(len(text) + 1))
     if pattern.startswith("*"):
         end = text.find("/") if "/" in text else len(text)
-        return any(glob_by_definition(pattern[1:], text[at:]) for at in range(end + 1))
+        return any(glob_by_definition(pattern[1:], text[at:], False) for at in range(end + 1))
     if not pattern or not text:
         return pattern == text
     fits = text[0] != "/" if pattern[0] == "?" else text[0] == pattern[0]
-    return fits and glob_by_definition(pattern[1:], text[1:])
+    return fits and glob_by_definition(pattern[1:], text[1:], pattern[0] == "/")
 
 
+@example("ab/*a**/", "ab/aa")
 @settings(max_examples=1000, deadline=None)
 @given(
     st.lists(st.sampled_from(["a", "b", "/", "*", "?", "**/", "/**/", "ab", "/*"]), max_size=8).map("".join),

@@ -89,7 +89,8 @@ COMPARED = (*EQUALITY, "<", "<=", ">", ">=")
 TEXT_TERMS = st.builds(
     "{}{}{}".format,
     st.sampled_from(["path", "comm", "arg", "env", "why", "tty", "unit", "interp", "binary.path", "ancestors",
-                     "search.found_path", "search.name", "search.outcome", "diagnosis.evidence", "killed_by"]),
+                     "search.found_path", "search.name", "search.outcome", "diagnosis.evidence",
+                     "killed_by"]),
     st.sampled_from([*EQUALITY, ":", "!:", "~", "!~"]),
     st.sampled_from(["a", "/opt/a", '"a b"', "sh", "missing-file", '""', '"\\xff\\x1b"', "SIGSEGV", "CAF"]),
 )  # fmt: skip
@@ -102,8 +103,8 @@ GLOB_TERMS = st.builds(
 NUMBER_TERMS = st.builds(
     "{}{}{}".format,
     st.sampled_from(["uid", "pid", "tid", "ppid", "started", "inode", "mount_ns", "truncated.argc", "groups",
-                     "user", "dirfd", "flags", "search.tries", "search.id", "binary.uid", "return_value", "error",
-                     "timestamp"]),
+                     "user", "dirfd", "flags", "search.tries", "search.id", "binary.uid", "return_value",
+                     "error", "timestamp"]),
     st.sampled_from(COMPARED),
     st.sampled_from(["0", "1", "2", "-2", "33", "1999", "4294967295", "18446744073709551615", f"-{10**20}"]),
 )  # fmt: skip

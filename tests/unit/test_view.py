@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from bpf.record import Diagnosis, Event, ExecFailure, Loss
+from bpf.record import Attempt, Diagnosis, Event, ExecFailure, Loss, Outcome, Search
 from tui.model.history import History
 from tui.model.query import parse
 from tui.model.view import View
@@ -129,11 +129,109 @@ def test_rows_go_as_they_grow_too_old_and_come_as_they_grow_old_enough() -> None
     assert list(young) == [6, 7, 8, 9], "the clock was set back"
 
 
+FOLDED = Search(1, "x", 3, "not-found", folded=True)
+ATTEMPTS = tuple(Attempt(f"/{directory}/x", -2) for directory in ("a", "b", "c"))
+
+
+def tries(search_id: int, found_path: str | None = None, uid: int = 0) -> list[ExecFailure]:
+    """Three tries of a search, of which the last one stands for it."""
+    outcome: Outcome = "not-found" if found_path is None else "found"
+    folded = replace(FOLDED, id=search_id, outcome=outcome, found_path=found_path)
+    stands = replace(folded, folded=False, attempts=ATTEMPTS)
+    return [
+        replace(PLAIN, path=attempt.path, uid=uid, search=search)
+        for attempt, search in zip(ATTEMPTS, [folded, folded, stands], strict=True)
+    ]
+
+
+def test_a_search_is_one_row_and_a_found_one_is_hidden() -> None:
+    history = History()
+    history.append([*tries(1), PLAIN, *tries(2, "/bin/x"), Loss(1, 5, "ring buffer full")])
+    view = View(history, parse(""))
+    assert list(view) == [2, 3, 7]
+    assert (view.failures, view.shown, view.folded, view.hidden_found) == (7, 2, 4, 1)
+    view.show_found = True
+    assert list(view) == [2, 3, 6, 7]
+    assert (view.failures, view.shown, view.folded, view.hidden_found) == (7, 3, 4, 0)
+    view.query = parse("uid==0")
+    assert view.show_found
+    assert list(view) == [2, 3, 6, 7]
+
+
+def test_hidden_searches_are_counted_among_those_that_the_filter_selects() -> None:
+    history = History()
+    history.append([*tries(1, "/bin/x", uid=1), *tries(2, "/bin/x", uid=2), *tries(3, uid=1)])
+    view = View(history, parse("uid==1"))
+    assert list(view) == [8]
+    assert (view.failures, view.shown, view.folded, view.hidden_found) == (6, 1, 4, 1)
+
+
+def test_a_filter_on_one_directory_shows_the_row_of_the_search() -> None:
+    history = History()
+    history.append([*tries(1), PLAIN])
+    view = View(history, parse("path==/a/x"))
+    assert list(view) == [2]
+    assert view.with_tries() == [0, 1, 2]
+    view.query = parse("path!=/a/x")
+    assert list(view) == [3]
+    assert view.with_tries() == [3]
+
+
+def test_the_tries_of_the_searches_shown_go_with_their_rows() -> None:
+    history = History(max_events=320)
+    for number in range(0, 60, 2):
+        history.append([*tries(number), *tries(number + 1, "/bin/x"), Loss(1, 5, "ring buffer full")])
+    view = View(history, parse(""))
+    finish(view)
+    searches = [history[event_id] for event_id in view.with_tries()]
+    assert len(searches) == 30 * 4
+    assert not any(
+        isinstance(event, ExecFailure) and event.search and event.search.outcome == "found"
+        for event in searches
+    )
+    view.show_found = True
+    finish(view)
+    assert view.with_tries() == list(range(history.end_id))
+    assert View(History(), parse("")).with_tries() == []
+
+
+def test_rows_fold_as_their_search_ends() -> None:
+    history = History(max_events=640)
+    history.append(failures(600))
+    view = View(history, parse(""))
+    finish(view)
+    assert len(view) == 600
+    for event_id in (100, 101, 350):
+        history.set_search(event_id, FOLDED if event_id < 350 else replace(FOLDED, folded=False))
+    assert view[view.row_of(100)] == 100, "nothing moves before the screen takes it in"
+    assert view.refresh()
+    assert len(view) == 598
+    assert view[view.row_of(100)] == 350, "the row that tells it now"
+    assert view.row_of(350) == view.row_of(349) + 1
+    assert not view.refresh()
+    history.set_search(350, replace(FOLDED, folded=False, outcome="found"))
+    assert view.refresh()
+    assert view[view.row_of(350)] == 349, "the row before it, since it is hidden"
+    assert (view.shown, view.folded, view.hidden_found) == (597, 2, 1)
+
+
+def test_a_search_that_comes_later_brings_its_row() -> None:
+    history = History(max_events=640)
+    history.append(failures(600))
+    view = View(history, parse("path:/a/** or search.name==y"))
+    finish(view)
+    assert len(view) == 0
+    history.set_search(5, replace(FOLDED, folded=False, attempts=ATTEMPTS))
+    history.set_search(400, replace(FOLDED, folded=False, name="y"))
+    assert view.refresh()
+    assert list(view) == [5, 400]
+
+
 class ViewsAgree(RuleBasedStateMachine):
     """A view that was kept up to date has the rows that a new one finds."""
 
     queries = st.sampled_from(
-        ["", "pid:3..40", "why:missing", "not why:missing pid>5", "age<20s", "age>10s or pid=1"]
+        ["", "pid:3..40", "why:missing", "not why:missing pid>5", "age<20s", "age>10s or pid=1", "path:/b/**"]
     )
 
     @initialize(max_events=st.sampled_from([1, 20, 100, 1000]), text=queries)
@@ -158,6 +256,21 @@ class ViewsAgree(RuleBasedStateMachine):
             code = "missing-file" if missing else "permission"
             self.history.set_diagnosis(event_id, Diagnosis(code, "Said so."))
 
+    @rule(
+        place=st.floats(0, 1, exclude_max=True),
+        outcome=st.sampled_from(["found", "not-found"]),
+        folded=st.booleans(),
+    )
+    def end_search(self, place: float, outcome: Outcome, folded: bool) -> None:
+        event_id = self.history.first_id + int(place * len(self.history))
+        if event_id < self.history.end_id and isinstance(self.history[event_id], ExecFailure):
+            attempts = () if folded else ATTEMPTS
+            self.history.set_search(event_id, Search(event_id, "x", 3, outcome, None, attempts, folded))
+
+    @rule(show_found=st.booleans())
+    def show(self, show_found: bool) -> None:
+        self.view.show_found = show_found
+
     @rule(seconds=st.integers(0, 15))
     def wait(self, seconds: int) -> None:
         self.now += seconds * SECOND
@@ -181,15 +294,23 @@ class ViewsAgree(RuleBasedStateMachine):
             (event_id, self.history[event_id])
             for event_id in range(self.history.first_id, self.history.end_id)
         ]
-        expected = [
-            event_id
+        lost = [event_id for event_id, event in events if isinstance(event, Loss)]
+        selected = {
+            event_id: event.search
             for event_id, event in events
-            if isinstance(event, Loss) or query.matches(event, self.now)
+            if isinstance(event, ExecFailure) and query.matches(event, self.now)
+        }
+        alone = [event_id for event_id, search in selected.items() if search is None or not search.folded]
+        shown = [
+            event_id
+            for event_id in alone
+            if self.view.show_found or (search := selected[event_id]) is None or search.outcome != "found"
         ]
-        assert list(self.view) == expected
-        assert self.view.failures == sum(
-            isinstance(self.history[event_id], ExecFailure) for event_id in expected
-        )
+        assert list(self.view) == sorted([*lost, *shown])
+        assert self.view.failures == len(selected)
+        assert self.view.folded == len(selected) - len(alone)
+        assert self.view.shown == len(shown)
+        assert self.view.hidden_found == len(alone) - len(shown)
 
     @invariant()
     def rows_are_in_order_and_counted(self) -> None:

@@ -21,8 +21,8 @@ _LARGEST_BLOCK: Final = 16_384
 _SHARE: Final = 32
 """A block is at most this part of a bound, so that an eviction never takes much at once."""
 
-_BLOCKS_AROUND: Final = 2
-"""How far from each other a search's tries are looked for: they come within moments."""
+_NEAR: Final = 32_768
+"""Events: how far from each other a search's tries are looked for, since they come within moments."""
 
 _STEP: Final = 256
 """Events between two looks at the byte bound: what can exceed it meanwhile came from the caller."""
@@ -138,8 +138,11 @@ class History:
         if home is None or not home.is_folded(event_id - home.first_id):
             return event_id
         search_id = int(home.numbers["search_id"][event_id - home.first_id])
-        at = bisect_right(self._blocks, event_id, key=lambda block: block.first_id) - 1
-        for block in islice(self._blocks, max(0, at - _BLOCKS_AROUND), at + _BLOCKS_AROUND + 1):
+        first, last = (
+            bisect_right(self._blocks, near, key=lambda block: block.first_id)
+            for near in (event_id - _NEAR, event_id + _NEAR)
+        )
+        for block in islice(self._blocks, max(0, first - 1), last):
             for offset in block.tries_of(search_id):
                 if not block.is_folded(offset):
                     return block.first_id + offset

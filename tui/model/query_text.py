@@ -90,7 +90,8 @@ def glob(pattern: str, *, path: bool) -> TextTest:
 
     Args:
         pattern: ``*`` is any characters, ``?`` one, ``[a-z]`` and ``[!a-z]`` one of a class.
-        path: ``*``, ``?`` and classes stop at a slash; ``**`` crosses it, and ``**/`` may be nothing.
+        path: ``*``, ``?`` and classes stop at a slash; ``**`` crosses it, and ``**/`` at the
+            beginning of a component may be nothing.
 
     Raises:
         PatternProblem: It is too long, or has a class that is none.
@@ -128,9 +129,11 @@ def _glob_as_regex(pattern: str, path: bool) -> str:
     """
     one = "[^/]" if path else "."
     chains: list[tuple[str, list[str]]] = [("", [""])]
+    begins = True
     for token in _GLOB_TOKEN.findall(pattern):
         if path and token.startswith("**"):
-            chains.append(("(?:.*?/)??" if token.endswith("/") else ".*?", [""]))
+            slash = "/" if token.endswith("/") else ""
+            chains.append(("(?:.*?/)??", [""]) if slash and begins else (".*?", [slash]))
         elif token[0] == "*":
             chains[-1][1].append("/" if token.endswith("/") else "")
         elif token == "?":
@@ -139,6 +142,7 @@ def _glob_as_regex(pattern: str, path: bool) -> str:
             chains[-1][1][-1] += ("(?!/)" if path else "") + _class(token[1:-1])
         else:
             chains[-1][1][-1] += re.escape(token)
+        begins = token.endswith("/")
     written = ""
     for index, (reach, (chain, *segments)) in enumerate(chains):
         is_last = index == len(chains) - 1

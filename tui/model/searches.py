@@ -138,7 +138,7 @@ class Searches:
         return events
 
     def ended(self) -> list[tuple[int, Search]]:
-        """What has become known, since the last call, of events that ``take`` had returned: number, search."""
+        """Number and search of events that ``take`` returned before that was known; each is told once."""
         told, self._told = self._told, {}
         return list(told.items())
 

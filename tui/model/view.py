@@ -121,8 +121,14 @@ class View:
                 yield part.block.first_id + offset
 
     def row_of(self, event_id: int) -> int:
-        """The row that tells this event, or the nearest one before it; 0 where there is none."""
-        event_id = self._history.told_by(event_id)
+        """The row of this event, or that tells it, or the nearest one before that; 0 where there is none."""
+        row = self._row_before(event_id)
+        if row < len(self) and self[row] == event_id:
+            return row
+        told_by = self._history.told_by(event_id)
+        return row if told_by == event_id else self._row_before(told_by)
+
+    def _row_before(self, event_id: int) -> int:
         index = bisect_right(self._parts, event_id, key=lambda part: part.block.first_id) - 1
         if index < 0:
             return 0

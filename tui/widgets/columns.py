@@ -69,7 +69,8 @@ _TIERS: Final[tuple[tuple[int, tuple[tuple[Column, int], ...]], ...]] = (
     (200, ((TIME, 12), (PID, 7), (USER, 12), (COMM, 15), (PARENT, 15), (UNIT, 20), (ERROR, 12))),
     (172, ((TIME, 12), (PID, 7), (USER, 12), (COMM, 15), (UNIT, 20), (ERROR, 12))),
     (130, ((TIME, 12), (PID, 7), (USER, 10), (COMM, 15), (ERROR, 12))),
-    (98, ((TIME, 12), (PID, 7), (USER, 8), (COMM, 15), (ERROR, 7))),
+    (106, ((TIME, 12), (PID, 7), (USER, 8), (COMM, 15), (ERROR, 7))),
+    (90, ((TIME, 12), (PID, 7), (USER, 8), (ERROR, 7))),
     (64, ((TIME, 8), (PID, 7), (USER, 8), (ERROR, 7))),
     (46, ((TIME, 8), (ERROR, 7))),
     (0, ((ERROR, 7),)),
@@ -85,7 +86,7 @@ _WIDEST_PATH: Final = 64
 def placed_columns(width: int) -> tuple[Placed, ...]:
     """The columns for a table of ``width`` cells, from the left."""
     fixed = next(columns for smallest, columns in _TIERS if width >= smallest)
-    gap = 1 if width < 98 else 2
+    gap = 1 if width < 90 else 2
     x = GUTTER
     places: list[Placed] = []
     for column, cells in fixed:

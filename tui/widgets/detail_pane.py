@@ -174,7 +174,7 @@ class DetailPane(Painted, ScrollView, can_focus=True):
         """One line of the window."""
         row = round(self.scroll_y) + y
         if row >= len(self._lines):
-            return Strip.blank(self.size.width, self.rich_style)
+            return Strip.blank(self.size.width, self.base)
         focused = self._focused if self.has_focus else -2
         return self.line(
             [(text, "cell" if index == focused else role) for text, role, index in self._lines[row]],

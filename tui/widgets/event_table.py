@@ -326,7 +326,7 @@ class EventTable(Painted, ScrollView, can_focus=True):
         lines = wrapped([(self.empty, False)], max(10, min(width - 4, 72)))
         top = max(0, (self.size.height - len(self.view) - len(lines)) // 3)
         if not self.empty or not top <= y < top + len(lines):
-            return Strip.blank(width, self.rich_style)
+            return Strip.blank(width, self.base)
         text = "".join(part for part, _ in lines[y - top])
         left = max(0, (width - len(text)) // 2)
         return self.line([(" " * left, "muted"), (text, "muted")], width)

@@ -212,7 +212,7 @@ class ProblemLine(Painted):
         """A caret below the place, then what was expected."""
         problem, width = self._problem, self.size.width
         if problem is None:
-            return Strip.blank(width, self.rich_style)
+            return Strip.blank(width, self.base)
         message = in_role(keep_beginning(problem.message, width - 6), "notice")
         length = sum(cells(text) for text, _ in message)
         place = 3 + problem.start

@@ -80,4 +80,4 @@ class KeyBar(Painted):
             click = Style.from_meta({"@click": f"app.{action}"}) if action else Style.null()
             strips += [self.line(pieces, size).apply_style(click), self.line([(gap, "plain")], len(gap))]
         strip = Strip.join(strips)
-        return strip.adjust_cell_length(width, self.rich_style)
+        return strip.adjust_cell_length(width, self.base)

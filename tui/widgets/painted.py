@@ -49,6 +49,20 @@ class Painted(Widget):
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {f"role--{role}" for role in ROLES}
 
+    _base: Style | None = None
+
+    @property
+    def base(self) -> Style:
+        """The widget's own colours; Textual works them out anew each time, through every parent."""
+        if self._base is None:
+            self._base = self.rich_style
+        return self._base
+
+    def notify_style_update(self) -> None:
+        """Another theme, or another state."""
+        super().notify_style_update()
+        self._base = None
+
     def role(self, name: str) -> Style:
         """What theme.tcss says about a role, without a background unless it sets one."""
         return self.get_component_rich_style(f"role--{name}", partial=True)
@@ -61,7 +75,7 @@ class Painted(Widget):
             width: Cells.
             over: A style that is laid over all of it, such as the cursor's.
         """
-        base = self.rich_style if over is None else self.rich_style + over
+        base = self.base if over is None else self.base + over
         segments: list[Segment] = []
         used = 0
         for text, role in pieces:

@@ -1,0 +1,527 @@
+"""Which failed execs are one search, and how it ended: as the kernel tells it of real programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bpf.record import Attempt, Event, ExecFailure, Loss, Report, Search, SearchEnd
+from tui.model import searches as limits
+from tui.model.held_back import HeldBack
+from tui.model.history import History
+from tui.model.searches import Searches
+
+MS = 1_000_000
+SECOND = 1000 * MS
+START = 1_790_000_000 * SECOND
+ENOENT, EACCES, ENOEXEC, ENOTDIR = -2, -13, -8, -20
+PATH = "PATH=/usr/local/bin:/usr/bin:/bin"
+
+
+class Kernel:
+    """Reports as the kernel tells them, a millisecond apart."""
+
+    def __init__(self) -> None:
+        self.now = START
+        self.reports: list[Report] = []
+
+    def fails(
+        self, path: str | None, return_value: int = ENOENT, task: int = 1, variable: str = PATH
+    ) -> None:
+        self.now += MS
+        self.reports.append(
+            ExecFailure(
+                timestamp=self.now,
+                path=path,
+                return_value=return_value,
+                environment=(variable,),
+                task=task,
+                tid=1000 + task,
+                pid=1000 + task,
+            )
+        )
+
+    def tries(self, name: str, *directories: str, task: int = 1) -> None:
+        for directory in directories:
+            self.fails(f"{directory}/{name}", task=task)
+
+    def succeeds(self, path: str, task: int = 1) -> None:
+        self.now += MS
+        self.reports.append(SearchEnd(self.now, task, path))
+
+    def ends(self, task: int = 1) -> None:
+        self.now += MS
+        self.reports.append(SearchEnd(self.now, task, None))
+
+    def waits(self, seconds: float) -> None:
+        self.now += int(seconds * SECOND)
+
+
+@pytest.fixture
+def kernel() -> Kernel:
+    return Kernel()
+
+
+def told(reports: Sequence[Report], idle: float = 3) -> list[ExecFailure]:
+    """The records with their searches, however the reports are cut into batches."""
+    at_once = apply(reports, [len(reports)], idle)
+    one_by_one = apply(reports, [1] * len(reports), idle)
+    assert [record.search for record in at_once] == [record.search for record in one_by_one]
+    return at_once
+
+
+def apply(reports: Sequence[Report], steps: Sequence[int], idle: float) -> list[ExecFailure]:
+    searches, history = Searches(), History()
+    at = 0
+    for step in [*steps, 0]:
+        batch = reports[at : at + step]
+        at += step
+        now = batch[-1].timestamp if batch else reports[-1].timestamp + int(idle * SECOND)
+        history.append(searches.take(batch, now))
+        for event_id, search in searches.ended():
+            history.set_search(event_id, search)
+    events = [history[event_id] for event_id in range(history.end_id)]
+    return [event for event in events if isinstance(event, ExecFailure)]
+
+
+def one_search(records: Sequence[ExecFailure]) -> Search:
+    """The search that all of these are tries of, as the one that stands for it tells it."""
+    standing = [record.search for record in records if record.search and not record.search.folded]
+    assert len(standing) == 1
+    search = standing[0]
+    assert search is not None
+    assert search.tries == len(records)
+    assert search.attempts == tuple(Attempt(record.path or "", record.return_value) for record in records)
+    folded = replace(search, attempts=(), folded=True)
+    assert all(record.search in (search, folded) for record in records)
+    return search
+
+
+def test_env_finds_its_program_after_three_tries(kernel: Kernel) -> None:
+    """So do nice, timeout, xargs and a posix_spawnp child: each is a task that calls glibc's execvp."""
+    kernel.tries("ls", "/usr/local/sbin", "/usr/local/bin", "/usr/sbin")
+    kernel.succeeds("/usr/bin/ls")
+    records = told(kernel.reports)
+    search = one_search(records)
+    assert (search.name, search.tries, search.outcome, search.found_path) == ("ls", 3, "found", "/usr/bin/ls")
+    last = records[-1].search
+    assert last is not None
+    assert not last.folded, "the last try stands for the search"
+
+
+def test_env_does_not_find_a_name_and_exits(kernel: Kernel) -> None:
+    kernel.tries("cmake", "/usr/local/bin", "/usr/bin", "/bin")
+    kernel.ends()
+    search = one_search(told(kernel.reports))
+    assert (search.outcome, search.found_path) == ("not-found", None)
+
+
+def test_one_failure_before_a_success_elsewhere_is_a_found_search(kernel: Kernel) -> None:
+    kernel.tries("ls", "/usr/local/bin")
+    kernel.succeeds("/usr/bin/ls")
+    assert one_search(told(kernel.reports)).outcome == "found"
+
+
+@pytest.mark.parametrize("success", [None, "/usr/bin/x", "/bin/sh"])
+def test_one_failure_alone_is_no_search(kernel: Kernel, success: str | None) -> None:
+    """A retry that succeeds at the same path is none either: ETXTBSY, EAGAIN."""
+    kernel.tries("x", "/usr/bin")
+    kernel.ends() if success is None else kernel.succeeds(success)
+    assert [record.search for record in told(kernel.reports)] == [None]
+
+
+def test_the_same_path_again_and_again_is_a_crash_loop_and_no_search(kernel: Kernel) -> None:
+    kernel.tries("agent", *["/usr/local/bin"] * 5)
+    kernel.ends()
+    assert [record.search for record in told(kernel.reports)] == [None] * 5
+
+
+def test_a_loop_around_execvp_makes_a_search_of_each_round(kernel: Kernel) -> None:
+    for _ in range(3):
+        kernel.tries("agent", "/usr/local/bin", "/usr/bin", "/bin")
+    kernel.ends()
+    records = told(kernel.reports)
+    rounds = [one_search(records[at : at + 3]) for at in (0, 3, 6)]
+    assert [search.outcome for search in rounds] == ["not-found"] * 3
+    assert len({search.id for search in rounds}) == 3
+
+
+def test_a_directory_that_path_names_twice_does_not_end_the_search(kernel: Kernel) -> None:
+    doubled = "PATH=/a:/b/:/a"
+    for directory in ("/a", "/b/", "/a"):
+        kernel.fails(f"{directory}/ls".replace("//", "/"), variable=doubled)
+    kernel.succeeds("/opt/bin/ls")
+    assert one_search(told(kernel.reports)).tries == 3
+
+
+def test_empty_and_relative_entries_of_path_are_directories_as_well(kernel: Kernel) -> None:
+    """glibc tries an empty entry as the bare name, bash as ./name."""
+    for path in ("cmake", "./cmake", "bin/cmake", "../cmake", "/usr/bin/cmake"):
+        kernel.fails(path)
+    kernel.ends()
+    assert one_search(told(kernel.reports)).tries == 5
+
+
+def test_the_row_of_a_search_is_the_directory_that_gave_eacces(kernel: Kernel) -> None:
+    kernel.fails("/usr/local/bin/x")
+    kernel.fails("/opt/bin/x", EACCES)
+    kernel.fails("/usr/bin/x/x", ENOTDIR)
+    kernel.fails("/bin/x")
+    kernel.ends()
+    records = told(kernel.reports)
+    search = one_search(records)
+    assert records[1].search == search, "execvp(3) reports EACCES, so this try stands for all"
+    assert search.attempts[1] == Attempt("/opt/bin/x", EACCES)
+    assert search.outcome == "not-found"
+
+
+def test_a_script_without_an_interpreter_line_is_run_by_dash_and_busybox_through_a_shell(
+    kernel: Kernel,
+) -> None:
+    kernel.tries("script", "/usr/local/bin")
+    kernel.fails("/usr/bin/script", ENOEXEC)
+    kernel.succeeds("/bin/sh")
+    records = told(kernel.reports)
+    search = one_search(records)
+    assert search.outcome == "not-found", "what was found is no program, which an operator wants to know"
+    assert records[-1].search == search
+
+
+def test_a_script_that_no_shell_runs_either_is_told_apart_from_the_shell(kernel: Kernel) -> None:
+    kernel.fails("/opt/script", ENOEXEC)
+    kernel.fails("/bin/sh")
+    kernel.ends()
+    assert [record.search for record in told(kernel.reports)] == [None, None]
+
+
+def test_sudo_tries_a_second_name_after_the_first(kernel: Kernel) -> None:
+    kernel.tries("cmake3", "/usr/local/bin", "/usr/bin")
+    kernel.tries("cmake", "/usr/local/bin")
+    kernel.succeeds("/usr/bin/cmake")
+    records = told(kernel.reports)
+    assert one_search(records[:2]).outcome == "not-found"
+    assert one_search(records[2:]).outcome == "found"
+
+
+def test_pythons_subprocess_searches_in_its_vfork_child(kernel: Kernel) -> None:
+    """The child is a task of its own; what its parent fails at meanwhile is another matter."""
+    kernel.fails("/opt/parent", task=1)
+    kernel.tries("git", "/root/bin", "/usr/local/bin", task=2)
+    kernel.succeeds("/usr/bin/git", task=2)
+    kernel.ends(task=1)
+    records = told(kernel.reports)
+    assert records[0].search is None
+    assert one_search(records[1:]).outcome == "found"
+
+
+def test_two_threads_that_search_at_once_are_kept_apart(kernel: Kernel) -> None:
+    for directory in ("/usr/local/bin", "/usr/bin", "/bin"):
+        kernel.tries("ls", directory, task=1)
+        kernel.tries("ls", directory, task=2)
+    kernel.succeeds("/opt/ls", task=2)
+    kernel.ends(task=1)
+    records = told(kernel.reports)
+    assert one_search(records[0::2]).outcome == "not-found"
+    assert one_search(records[1::2]).outcome == "found"
+
+
+def test_a_loss_in_between_does_not_end_a_search(kernel: Kernel) -> None:
+    kernel.tries("ls", "/usr/local/bin")
+    kernel.reports.append(Loss(kernel.now, 132, "ring buffer full"))
+    kernel.tries("ls", "/usr/sbin")
+    kernel.succeeds("/usr/bin/ls")
+    assert one_search(told(kernel.reports)).tries == 2
+
+
+def test_a_search_whose_task_lives_on_ends_two_seconds_after_its_last_try(kernel: Kernel) -> None:
+    kernel.tries("ls", "/usr/local/bin", "/usr/bin")
+    assert [record.search for record in told(kernel.reports, idle=1.9)] == [None, None]
+    assert one_search(told(kernel.reports, idle=2)).outcome == "not-found"
+
+
+@pytest.mark.parametrize("succeeds", [True, False])
+def test_what_comes_more_than_two_seconds_later_is_another_matter(kernel: Kernel, succeeds: bool) -> None:
+    kernel.tries("ls", "/usr/local/bin", "/usr/bin")
+    kernel.waits(2)
+    if succeeds:
+        kernel.succeeds("/bin/ls")
+    else:
+        kernel.fails("/bin/ls")
+    records = told(kernel.reports)
+    assert one_search(records[:2]).outcome == "not-found"
+    assert [record.search for record in records[2:]] == [None] * len(records[2:])
+
+
+def test_a_storm_that_is_read_late_times_nothing_out(kernel: Kernel) -> None:
+    kernel.tries("ls", "/usr/local/bin", "/usr/bin")
+    searches = Searches()
+    searches.take(kernel.reports, now=0)
+    kernel.reports.clear()
+    kernel.succeeds("/bin/ls")
+    searches.take(kernel.reports, now=60 * SECOND)
+    assert {search.outcome for _, search in searches.ended()} == {"found"}
+
+
+def test_nobody_claims_to_know_an_end_that_may_have_been_lost(kernel: Kernel) -> None:
+    kernel.tries("ls", "/usr/local/bin", "/usr/bin")
+    searches = Searches()
+    searches.take(kernel.reports, now=0)
+    searches.take([], now=SECOND, untold=1)
+    searches.take([], now=2 * SECOND, untold=1)
+    assert {search.outcome for _, search in searches.ended()} == {"open"}
+    later = Kernel()
+    later.waits(60)
+    later.tries("ls", "/usr/local/bin", "/usr/bin")
+    searches.take(later.reports, now=60 * SECOND, untold=1)
+    searches.take([], now=62 * SECOND, untold=1)
+    assert {search.outcome for _, search in searches.ended()} == {"not-found"}
+
+
+def test_a_task_whose_address_is_used_again_goes_on_with_no_search_of_the_one_before(kernel: Kernel) -> None:
+    kernel.tries("ls", "/usr/local/bin", "/usr/bin")
+    kernel.fails("/bin/ls")
+    other = kernel.reports[-1]
+    assert isinstance(other, ExecFailure)
+    kernel.reports[-1] = replace(other, tid=4711)
+    records = told(kernel.reports)
+    assert one_search(records[:2]).outcome == "open"
+    assert records[2].search is None
+
+
+def test_execs_without_a_name_or_a_task_are_left_alone(kernel: Kernel) -> None:
+    kernel.fails(None)
+    kernel.fails("")
+    kernel.fails("/usr/bin/")
+    kernel.tries("ls", "/usr/local/bin", "/usr/bin", task=0)
+    kernel.ends(task=0)
+    kernel.ends(task=7)
+    assert [record.search for record in told(kernel.reports)] == [None] * 5
+
+
+def test_a_search_folds_events_that_have_been_appended_before(kernel: Kernel) -> None:
+    kernel.tries("ls", "/usr/local/bin", "/usr/bin")
+    searches = Searches(first=100)
+    assert searches.take(kernel.reports, now=0) == kernel.reports
+    assert searches.ended() == []
+    end = SearchEnd(kernel.now + MS, 1, None)
+    assert searches.take([end], now=MS) == []
+    assert [number for number, _ in searches.ended()] == [100, 101]
+    assert searches.ended() == []
+
+
+def test_many_tries_are_counted_beyond_those_that_are_kept(kernel: Kernel) -> None:
+    kernel.tries("x", *(f"/{number}" for number in range(300)))
+    kernel.ends()
+    records = apply(kernel.reports, [len(kernel.reports)], idle=0)
+    search = records[-1].search
+    assert search is not None
+    assert (search.tries, len(search.attempts), search.folded) == (300, 256, False)
+
+
+def test_what_is_held_is_bounded(monkeypatch: pytest.MonkeyPatch, kernel: Kernel) -> None:
+    monkeypatch.setattr(limits, "MOST_OPEN", 2)
+    monkeypatch.setattr(limits, "MOST_TRIES", 5)
+    for task in (1, 2, 3):
+        kernel.tries("x", "/a", "/b", task=task)
+    searches = Searches()
+    events = searches.take(kernel.reports, now=0)
+    assert searches_in(events) == ["open", "open", None, None, None, None], "the one that waited longest"
+    kernel.reports.clear()
+    kernel.tries("x", "/c", "/d", "/e", "/f", task=3)
+    searches.take(kernel.reports, now=0)
+    assert {search.outcome for _, search in searches.ended()} == {"open"}
+    assert searches.first_open >= 6
+
+
+# Files
+
+
+def written(records: Sequence[ExecFailure]) -> list[ExecFailure]:
+    """As they are in a file: without the task, and without what no file has."""
+    return [
+        replace(
+            record,
+            task=0,
+            search=None if record.search is None else replace(record.search, attempts=(), folded=False),
+        )
+        for record in records
+    ]
+
+
+def test_a_file_is_folded_as_it_was_on_screen(kernel: Kernel) -> None:
+    for directory in ("/usr/local/bin", "/usr/bin", "/bin"):
+        kernel.tries("ls", directory, task=1)
+        kernel.fails(f"{directory}/x", EACCES if directory == "/usr/bin" else ENOENT, task=2)
+        kernel.tries("alone", directory, task=4 + len(directory))
+    kernel.succeeds("/opt/ls", task=1)
+    kernel.ends(task=2)
+    records = told(kernel.reports)
+    assert [record.search for record in told(written(records))] == [record.search for record in records]
+
+
+def test_two_recordings_in_one_file_may_count_their_searches_alike(kernel: Kernel) -> None:
+    kernel.tries("ls", "/usr/local/bin", "/usr/bin")
+    kernel.ends()
+    records = told(kernel.reports)
+    twice = told(written(records) * 2)
+    assert one_search(twice[:2]) == one_search(twice[2:]) == one_search(records)
+
+
+def test_of_a_search_that_a_filter_cut_the_rest_is_folded(kernel: Kernel) -> None:
+    kernel.tries("ls", "/usr/local/bin", "/usr/bin", "/bin")
+    kernel.ends()
+    records = told(written(told(kernel.reports))[1:])
+    assert [record.search is not None and record.search.folded for record in records] == [True, False]
+    assert records[-1].search is not None
+    assert (records[-1].search.tries, len(records[-1].search.attempts)) == (3, 2)
+
+
+# On the way to a file
+
+
+def searches_in(events: Sequence[Event]) -> list[str | None]:
+    records = [event for event in events if isinstance(event, ExecFailure)]
+    return [None if record.search is None else record.search.outcome for record in records]
+
+
+def test_a_try_is_given_back_once_it_is_known_how_its_search_ended(kernel: Kernel) -> None:
+    held_back = HeldBack()
+    kernel.tries("ls", "/usr/local/bin", "/usr/bin")
+    kernel.fails("/opt/x", task=0)
+    first = kernel.reports[:]
+    assert held_back.take(first, now=0) == []
+    assert held_back.take([SearchEnd(kernel.now, 2, None)], now=SECOND) == []
+    final = held_back.take([SearchEnd(kernel.now, 1, "/bin/ls")], now=SECOND)
+    assert searches_in(final) == ["found", "found", None]
+    assert [event.timestamp for event in final] == [event.timestamp for event in first]
+    assert held_back.rest() == []
+
+
+def test_no_try_is_held_for_more_than_two_seconds_of_silence(kernel: Kernel) -> None:
+    held_back = HeldBack()
+    kernel.tries("ls", "/usr/local/bin", "/usr/bin")
+    kernel.tries("alone", "/opt", task=2)
+    assert held_back.take(kernel.reports, now=0) == []
+    assert held_back.take([], now=int(1.9 * SECOND)) == []
+    assert searches_in(held_back.take([], now=2 * SECOND)) == ["not-found", "not-found", None]
+
+
+def test_a_try_with_nothing_to_wait_for_is_given_back_at_once(kernel: Kernel) -> None:
+    held_back = HeldBack()
+    kernel.fails("/opt/x", task=0)
+    kernel.reports.append(Loss(kernel.now, 1, "ring buffer full"))
+    assert held_back.take(kernel.reports, now=0) == kernel.reports
+
+
+def test_the_end_of_a_recording_leaves_searches_open(kernel: Kernel) -> None:
+    held_back = HeldBack()
+    kernel.tries("ls", "/usr/local/bin", "/usr/bin")
+    kernel.tries("alone", "/opt", task=2)
+    held_back.take(kernel.reports, now=0)
+    assert searches_in(held_back.rest()) == ["open", "open", None]
+
+
+def test_a_storm_of_tasks_that_live_on_is_not_held(monkeypatch: pytest.MonkeyPatch, kernel: Kernel) -> None:
+    monkeypatch.setattr("tui.model.held_back.MOST_HELD", 10)
+    for task in range(1, 31):
+        kernel.tries("x", "/a", "/b", task=task)
+    held_back = HeldBack()
+    final = held_back.take(kernel.reports, now=0)
+    assert searches_in(final) == ["open"] * 50
+    assert len(held_back.rest()) == 10
+
+
+# Whatever comes
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> tuple[list[Report], list[int], list[int]]:
+    """Reports of three tasks, the sizes of batches, and how the lost ends grow."""
+    kernel = Kernel()
+    for _ in range(draw(st.integers(1, 40))):
+        task = draw(st.integers(0, 3))
+        directory, name = (
+            draw(st.sampled_from(["", "/a/", "/b/", "./"])),
+            draw(st.sampled_from(["x", "y", ""])),
+        )
+        kernel.waits(draw(st.sampled_from([0, 0, 0, 0.5, 2])))
+        match draw(st.sampled_from(["fails", "fails", "fails", "succeeds", "ends", "loss"])):
+            case "fails":
+                kernel.fails(directory + name, draw(st.sampled_from([ENOENT, EACCES])), task)
+            case "succeeds":
+                kernel.succeeds(directory + name, task)
+            case "ends":
+                kernel.ends(task)
+            case "loss":
+                kernel.reports.append(Loss(kernel.now, 3, "ring buffer full"))
+    steps = draw(st.lists(st.integers(0, 9), max_size=12))
+    return (
+        kernel.reports,
+        [*steps, len(kernel.reports)],
+        sorted(draw(st.lists(st.integers(0, 2), max_size=5))),
+    )
+
+
+def batches(
+    reports: list[Report], steps: list[int], untold: list[int]
+) -> Iterator[tuple[list[Report], int, int]]:
+    at = 0
+    for index, step in enumerate(steps):
+        yield reports[at : at + step], index * SECOND, untold[min(index, len(untold) - 1)] if untold else 0
+        at += step
+
+
+def without_search(events: Sequence[Report]) -> list[Report]:
+    return [replace(event, search=None) if isinstance(event, ExecFailure) else event for event in events]
+
+
+def check_searches(records: Sequence[ExecFailure]) -> None:
+    by_id: dict[int, list[ExecFailure]] = {}
+    for record in records:
+        if record.search is not None:
+            by_id.setdefault(record.search.id, []).append(record)
+    for tries in by_id.values():
+        search = one_search(tries)
+        assert len({record.task for record in tries}) == 1
+        assert {(record.path or "").rpartition("/")[2] for record in tries} == {search.name}
+        places = {record.path for record in tries} | {search.found_path}
+        assert len(places - {None}) >= 2
+
+
+@settings(max_examples=300, deadline=None)
+@given(histories())
+def test_every_exec_comes_out_once_in_order_and_every_search_adds_up(
+    case: tuple[list[Report], list[int], list[int]],
+) -> None:
+    reports = case[0]
+    searches, events = Searches(), list[Event]()
+    for batch, now, untold in batches(*case):
+        events += searches.take(batch, now, untold)
+        for number, search in searches.ended():
+            event = events[number]
+            assert isinstance(event, ExecFailure)
+            assert event.search is None, "what has been told of a search never changes"
+            events[number] = replace(event, search=search)
+    assert without_search(events) == [report for report in reports if not isinstance(report, SearchEnd)]
+    records = [event for event in events if isinstance(event, ExecFailure)]
+    check_searches(records)
+    again = told(written(records)) if records else []
+    assert [record.search for record in again] == [record.search for record in records]
+
+
+@settings(max_examples=300, deadline=None)
+@given(histories())
+def test_every_exec_goes_to_the_file_once_in_order_with_its_final_search(
+    case: tuple[list[Report], list[int], list[int]],
+) -> None:
+    reports = case[0]
+    held_back, events = HeldBack(), list[Event]()
+    for batch, now, untold in batches(*case):
+        events += held_back.take(batch, now, untold)
+    events += held_back.rest()
+    assert without_search(events) == [report for report in reports if not isinstance(report, SearchEnd)]
+    check_searches([event for event in events if isinstance(event, ExecFailure)])

@@ -1,0 +1,316 @@
+"""The failures that a view shows, by what they have in common (SPEC section 5).
+
+The groups are those of the events that the view shows, no more: what is evicted, filtered out or
+folded into a search's one row does not count. A search is one failure.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from bpf.record import error_name
+from tui.model.block import Block, Numbers
+from tui.model.columns import DIAGNOSIS, Key
+from tui.model.history import History
+from tui.model.query_fields import FIELDS
+from tui.model.tally import Facet, Indexes, Numbered, Offsets, Tally
+from tui.model.view import View
+
+SECOND: Final = 1_000_000_000
+
+MINUTE: Final = 60
+"""Seconds that the counts by second span."""
+
+RATE_SECONDS: Final = 10
+"""Seconds that a rate is the mean of: a unit that restarts every few seconds has a steady one."""
+
+MOST_USERS: Final = 4
+"""Users of a group that are named; all are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class By:
+    """What failures are grouped by.
+
+    Attributes:
+        name: What an operator calls it.
+        field: The filter's name for it.
+        unknown: What is said of failures that do not have it.
+    """
+
+    name: str
+    field: str
+    unknown: str
+
+    def asked(self, value: Key) -> object:
+        """What the filter's field is to equal for the group of this value."""
+        return error_name(-value) if self.field == "error" and isinstance(value, int) else value
+
+    def facet(self) -> Facet:
+        """Where the history has it."""
+        field = FIELDS["diagnosis.code" if self.field == "why" else self.field]
+        return Facet(field.column, field.pick, Numbered())
+
+
+BY: Final[Mapping[str, By]] = {
+    by.name: by
+    for by in (
+        By("path", "path", "unreadable path"),
+        By("error", "error", ""),
+        By("why", "why", "not diagnosed"),
+        By("user", "uid", ""),
+        By("comm", "comm", ""),
+        By("unit", "unit", "no unit"),
+        By("container", "container", "no container"),
+        By("parent", "parent_comm", ""),
+    )
+}
+"""By name, in the order in which they are offered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Failures that have one thing in common.
+
+    Attributes:
+        value: What they have in common; None where they have it not.
+        count: How many the view shows; 0 where it shows none any more.
+        rate: Failures a second, over the last seconds.
+        minute: Failures in each second of the last minute, oldest first.
+        first: The earliest timestamp, nanoseconds since 1970 UTC.
+        last: The latest timestamp.
+        uids: Who failed most often, at most MOST_USERS of them.
+        users: How many different users.
+        example: The id of the newest event; None where there is none.
+        why: The most frequent diagnosis in brief; None where none has been made. Raw text.
+    """
+
+    value: Key
+    count: int = 0
+    rate: float = 0.0
+    minute: tuple[int, ...] = (0,) * MINUTE
+    first: int = 0
+    last: int = 0
+    uids: tuple[int, ...] = ()
+    users: int = 0
+    example: int | None = None
+    why: str | None = None
+
+
+def _brief(key: tuple[Any, ...] | None) -> Key:
+    if key is None:
+        return None
+    return key[DIAGNOSIS.index("brief")] or key[DIAGNOSIS.index("summary")]
+
+
+class Groups:
+    """Groups of the events in a view, kept up to date in steps.
+
+    Nothing happens by itself: ``advance`` takes in what has changed in the view, block by block, and
+    ``look`` sets the time for which rates and ages are told.
+    """
+
+    def __init__(self, history: History, view: View, by: By) -> None:
+        self._history = history
+        self._view = view
+        self._by = by
+        self._begin()
+
+    @property
+    def by(self) -> By:
+        """What the failures are grouped by. Setting it begins a new count."""
+        return self._by
+
+    @by.setter
+    def by(self, by: By) -> None:
+        self._by = by
+        self._begin()
+
+    @property
+    def complete(self) -> bool:
+        """Whether all that the view shows has been counted, as of the last ``advance``."""
+        return self._complete
+
+    @property
+    def failures(self) -> int:
+        """How many failures have been counted."""
+        return int(self._counts.sum())
+
+    def __len__(self) -> int:
+        """How many groups there are."""
+        return int(np.count_nonzero(self._counts))
+
+    def advance(self, seconds: float) -> bool:
+        """Take in what has changed in the view, newest first, for about this long; True if counts changed."""
+        deadline = time.monotonic() + seconds
+        shown = {block.first_id: (block, offsets) for block, offsets in self._shown()}
+        changed = self._drop(shown)
+        self._complete = False
+        for first_id in sorted(shown, reverse=True):
+            block, offsets = shown[first_id]
+            tally = self._tallies.get(first_id)
+            if tally is None:
+                tally = self._tallies[first_id] = Tally(block, self._group, self._why, self._user)
+            if tally.is_of(offsets):
+                continue
+            if changed and time.monotonic() >= deadline:
+                break
+            self._add(tally, -1)
+            tally.count(offsets)
+            self._add(tally, 1)
+            changed = True
+        else:
+            self._complete = self._view.complete
+        if changed:
+            self._recent = None
+        return changed
+
+    def look(self, now: int) -> None:
+        """Tell rates and the last minute as of this time, in nanoseconds since 1970 UTC."""
+        self._now = now
+        self._recent = None
+
+    def ranked(self, most: int, *, by_rate: bool) -> list[Key]:
+        """The values of the groups with the highest rates, or counts; the highest one first.
+
+        Args:
+            most: Of how many at most.
+            by_rate: The rate decides, and the count where rates are equal; else the other way round.
+        """
+        numbers, ages = self._last_minute()
+        recent = np.bincount(numbers[ages < RATE_SECONDS], minlength=len(self._counts))
+        rank = (recent << 40) + self._counts if by_rate else (self._counts << 22) + recent
+        found = np.flatnonzero(self._counts)
+        if len(found) > most:
+            found = found[np.argpartition(rank[found], len(found) - most)[-most:]]
+        values = self._group.numbered.values
+        ranks = rank[found].tolist()
+        order = sorted(
+            (-ranked, str(values[number]), number)
+            for ranked, number in zip(ranks, found.tolist(), strict=True)
+        )
+        return [values[number] for _, _, number in order]
+
+    def describe(self, values: Sequence[Key]) -> list[Group]:
+        """What is known of some groups, such as those on the screen; they must differ."""
+        numbers = [self._group.numbered.number_of(value) for value in values]
+        row_of = np.full(len(self._counts), -1, np.int64)
+        for row, number in enumerate(numbers):
+            if number is not None:
+                row_of[number] = row
+        rows, counted = self._rows_of(row_of)
+        totals = _sums(rows, counted["counts"], len(values))
+        firsts = np.full(len(values), 2**63 - 1, np.int64)
+        lasts = np.full(len(values), -(2**63), np.int64)
+        newest = np.full(len(values), -1, np.int64)
+        np.minimum.at(firsts, rows, counted["firsts"])
+        np.maximum.at(lasts, rows, counted["lasts"])
+        np.maximum.at(newest, rows, counted["newest"])
+        whys = _by_row(rows, counted["whys"], counted["counts"], self._why.numbered.values)
+        users = _by_row(rows, counted["users"], counted["counts"], self._user.numbered.values)
+        minutes = self._minutes(row_of, len(values))
+        return [
+            Group(
+                value,
+                count=int(totals[row]),
+                rate=sum(minutes[row][-RATE_SECONDS:]) / RATE_SECONDS,
+                minute=tuple(minutes[row]),
+                first=int(firsts[row]),
+                last=int(lasts[row]),
+                uids=tuple(users[row][:MOST_USERS]),
+                users=len(users[row]),
+                example=int(newest[row]),
+                why=next((why for why in whys[row] if why is not None), None),
+            )
+            if totals[row]
+            else Group(value)
+            for row, value in enumerate(values)
+        ]
+
+    def _begin(self) -> None:
+        uid = FIELDS["uid"]
+        self._group = self._by.facet()
+        self._why = Facet("diagnosis", _brief, Numbered())
+        self._user = Facet(uid.column, uid.pick, Numbered())
+        self._tallies: dict[int, Tally] = {}
+        self._counts: Indexes = np.zeros(0, np.int64)
+        self._recent: tuple[Indexes, Indexes] | None = None
+        self._now = 0
+        self._complete = False
+
+    def _shown(self) -> Iterator[tuple[Block, Offsets]]:
+        """The blocks that the view has looked at, and which of their events it shows."""
+        first_id = self._history.first_id
+        for part in self._view._parts:
+            # A view that is not refreshed, because it is frozen, still has parts of evicted blocks.
+            if part.block.first_id >= first_id:
+                yield part.block, part.offsets
+
+    def _drop(self, shown: Mapping[int, object]) -> bool:
+        """Take away what is no longer in the view; True if that was something."""
+        changed = False
+        for first_id in [first_id for first_id in self._tallies if first_id not in shown]:
+            tally = self._tallies[first_id]
+            if not tally.is_of(None):
+                changed = True
+                self._add(tally, -1)
+                tally.leave_out()
+            if first_id < self._history.first_id:
+                del self._tallies[first_id]
+                tally.release()
+        return changed
+
+    def _add(self, tally: Tally, sign: int) -> None:
+        numbers = len(self._group.numbered.values)
+        if numbers > len(self._counts):
+            self._counts = np.concatenate((self._counts, np.zeros(numbers, np.int64)))
+        counted = tally.counted
+        np.add.at(self._counts, counted.groups, sign * counted.counts)
+
+    def _last_minute(self) -> tuple[Indexes, Indexes]:
+        """Group number and age in whole seconds of each failure of the last minute."""
+        if self._recent is None:
+            begin = self._now - MINUTE * SECOND
+            found = [tally.since(begin) for tally in self._tallies.values() if tally.block.newest > begin]
+            numbers = np.concatenate([np.empty(0, np.int64), *(numbers for numbers, _ in found)])
+            times: Numbers = np.concatenate([np.empty(0, np.int64), *(times for _, times in found)])
+            # What the kernel's clock puts into the future has just come.
+            self._recent = numbers, np.maximum(0, self._now - times) // SECOND
+        return self._recent
+
+    def _minutes(self, row_of: Indexes, rows: int) -> list[list[int]]:
+        numbers, ages = self._last_minute()
+        row = row_of[numbers]
+        wanted = row >= 0
+        cells = row[wanted] * MINUTE + (MINUTE - 1 - ages[wanted])
+        counts: list[list[int]] = np.bincount(cells, minlength=rows * MINUTE).reshape(rows, MINUTE).tolist()
+        return counts
+
+    def _rows_of(self, row_of: Indexes) -> tuple[Indexes, dict[str, Indexes]]:
+        """All counts of some groups, one after the other, and the row that each belongs to."""
+        names = ("counts", "whys", "users", "firsts", "lasts", "newest")
+        rows = [np.empty(0, np.int64)]
+        found: dict[str, list[Indexes]] = {name: [np.empty(0, np.int64)] for name in names}
+        for tally in self._tallies.values():
+            row = row_of[tally.counted.groups]
+            wanted = row >= 0
+            rows.append(row[wanted])
+            for name in names:
+                found[name].append(getattr(tally.counted, name)[wanted])
+        return np.concatenate(rows), {name: np.concatenate(arrays) for name, arrays in found.items()}
+
+
+def _sums(rows: Indexes, counts: Indexes, length: int) -> Indexes:
+    sums = np.zeros(length, np.int64)
+    np.add.at(sums, rows, counts)
+    return sums
+
+
+def _by_row(
+    rows: Indexes, numbers: Indexes, counts: Indexes, values: Sequence[Key]
+) -> Callable[[int], list[Any]]: ...

@@ -1,0 +1,202 @@
+"""One block's events, counted by group; and the numbers that groups have over all blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tui.model.block import Block, Column, Numbers
+from tui.model.columns import Key
+
+Indexes = npt.NDArray[np.int64]
+Offsets = npt.NDArray[np.unsignedinteger]
+
+
+class Numbered:
+    """Distinct values with a small number each, which is used again once no block holds the value.
+
+    Attributes:
+        values: The value of each number; what stands at a number that is free means nothing.
+    """
+
+    def __init__(self) -> None:
+        self.values: list[Key] = []
+        self._numbers: dict[Key, int] = {}
+        self._uses: list[int] = []
+        self._free: list[int] = []
+
+    def number_of(self, value: Key) -> int | None:
+        """The number of a value; None where no block holds it."""
+        return self._numbers.get(value)
+
+    def take(self, value: Key) -> int:
+        """The number of a value, used once more."""
+        number = self._numbers.get(value)
+        if number is None:
+            if self._free:
+                number = self._free.pop()
+                self.values[number] = value
+            else:
+                number = len(self.values)
+                self.values.append(value)
+                self._uses.append(0)
+            self._numbers[value] = number
+        self._uses[number] += 1
+        return number
+
+    def release(self, numbers: Iterable[int]) -> None:
+        """Take back one use of each."""
+        for number in numbers:
+            self._uses[number] -= 1
+            if not self._uses[number]:
+                del self._numbers[self.values[number]]
+                self.values[number] = None
+                self._free.append(number)
+
+
+@dataclass(frozen=True, slots=True)
+class Facet:
+    """A fact of a record that groups are told by or tell of.
+
+    Attributes:
+        column: The column of the history that has it.
+        pick: The fact, from that column's key.
+        numbered: The numbers of its values.
+    """
+
+    column: str
+    pick: Callable[[Any], Key]
+    numbered: Numbered
+
+
+class _Translation:
+    """From a column's codes in one block to the numbers of a facet's values."""
+
+    def __init__(self, column: Column, facet: Facet) -> None:
+        self.column = column
+        self._facet = facet
+        self._of_code: Indexes = np.empty(0, np.int64)
+
+    def extend(self) -> None:
+        """Take in the codes that the column has got since."""
+        known, entries = len(self._of_code), self.column.entries
+        if known == len(entries):
+            return
+        take, pick = self._facet.numbered.take, self._facet.pick
+        fresh = [take(pick(entry.value)) for entry in entries[known:]]
+        self._of_code = np.concatenate((self._of_code, np.array(fresh, np.int64)))
+
+    def codes(self, offsets: Offsets) -> Indexes:
+        return self.column.codes[offsets].astype(np.int64)
+
+    def numbers(self, offsets: Offsets) -> Indexes:
+        return self._of_code[self.column.codes[offsets]]
+
+    def release(self) -> None:
+        self._facet.numbered.release(self._of_code.tolist())
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Counts of a block's selected failures, a row for each combination of group, cause and user.
+
+    Attributes:
+        groups: The group's number, ascending.
+        whys: The number of the diagnosis' words.
+        users: The number of the user.
+        counts: How many failures.
+        firsts: The earliest timestamp.
+        lasts: The latest timestamp.
+        newest: The highest event id.
+    """
+
+    groups: Indexes
+    whys: Indexes
+    users: Indexes
+    counts: Indexes
+    firsts: Numbers
+    lasts: Numbers
+    newest: Indexes
+
+
+NOTHING = Counted(*(np.empty(0, np.int64) for _ in range(7)))
+
+
+class Tally:
+    """What the selected failures of one block add to the groups.
+
+    It never changes a little: where the block or its selection has changed, the whole block is counted
+    again, which takes a millisecond or two, and only blocks that change are.
+
+    Attributes:
+        block: The block.
+        counted: The counts as of the last ``count``.
+    """
+
+    def __init__(self, block: Block, group: Facet, why: Facet, user: Facet) -> None:
+        self.block = block
+        self.counted = NOTHING
+        self._translations = tuple(
+            _Translation(block.columns[facet.column], facet) for facet in (group, why, user)
+        )
+        self._selected: Offsets | None = None
+        self._failures: Offsets = np.empty(0, np.uint16)
+        self._version = -1
+
+    def is_of(self, selected: Offsets | None) -> bool:
+        """Whether it is a count of this very selection, which is never changed in place, as it is now."""
+        return self._selected is selected and (selected is None or self._version == self.block.version)
+
+    def count(self, selected: Offsets) -> None:
+        """Count the failures at these offsets; losses among them are passed over."""
+        block = self.block
+        self._selected, self._version = selected, block.version
+        failures = selected
+        if block.losses:
+            failures = selected[~np.isin(selected, np.fromiter(block.losses, np.int64))]
+        self._failures = failures
+        for translation in self._translations:
+            translation.extend()
+        self.counted = self._count(failures) if len(failures) else NOTHING
+
+    def _count(self, failures: Offsets) -> Counted:
+        combined = np.zeros(len(failures), np.int64)
+        for translation in self._translations:
+            # Codes of one block: the product of three columns' lengths is far below 2**63.
+            combined = combined * len(translation.column.entries) + translation.codes(failures)
+        order = np.argsort(combined)
+        starts = np.flatnonzero(np.diff(combined[order], prepend=-1))
+        groups, whys, users = (
+            translation.numbers(failures[order[starts]]) for translation in self._translations
+        )
+        times = self.block.numbers["timestamp"][failures[order]]
+        rows = np.argsort(groups, kind="stable")
+        return Counted(
+            groups[rows],
+            whys[rows],
+            users[rows],
+            np.diff(starts, append=len(order))[rows],
+            np.minimum.reduceat(times, starts)[rows],
+            np.maximum.reduceat(times, starts)[rows],
+            np.maximum.reduceat(failures[order].astype(np.int64), starts)[rows] + self.block.first_id,
+        )
+
+    def leave_out(self) -> None:
+        """Nothing of the block is selected for now."""
+        self._selected, self.counted = None, NOTHING
+        self._failures = self._failures[:0]
+
+    def since(self, timestamp: int) -> tuple[Indexes, Numbers]:
+        """Group number and timestamp of each counted failure after this time."""
+        times = self.block.numbers["timestamp"][self._failures]
+        recent = times > timestamp
+        return self._translations[0].numbers(self._failures[recent]), times[recent]
+
+    def release(self) -> None:
+        """Give its numbers back; it must not be used afterwards."""
+        for translation in self._translations:
+            translation.release()
