@@ -30,7 +30,7 @@ class CounterMap:
     def read(self) -> Counters:
         """All CPUs' counters added up. The kernel writes on, so a set caught in between is read again."""
         size = layout.COUNTERS_STRUCT.size
-        seen = recorded = suppressed = lost = 0
+        seen = recorded = suppressed = lost = untold = 0
         for cpu in range(self._cpus):
             for _ in range(_MAX_READS):
                 one = layout.COUNTERS_STRUCT.unpack(self._memory[cpu * size : (cpu + 1) * size])
@@ -39,9 +39,10 @@ class CounterMap:
             recorded += one[1]
             suppressed += one[2]
             lost += one[3]
+            untold += one[5]
             # The kernel counts `seen` last: what it is about to count there was seen.
             seen += one[1] + one[2] + one[3]
-        return Counters(seen, recorded, suppressed, lost, {RING_FULL: lost} if lost else {})
+        return Counters(seen, recorded, suppressed, lost, {RING_FULL: lost} if lost else {}, untold)
 
     def close(self) -> None:
         """Unmap; may be called twice."""

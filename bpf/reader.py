@@ -17,7 +17,7 @@ from bpf.loader import Loaded, Loader
 from bpf.lookup import look_up
 from bpf.maps import RING_FULL, CaptureMap, CounterMap
 from bpf.probe import ProbeError, Settings, possible_cpus
-from bpf.record import Event, ExecFailure, Loss
+from bpf.record import ExecFailure, Loss, Report
 from bpf.ring import Ring
 from bpf.source import Capture, Counters, Stage, Status
 
@@ -74,7 +74,7 @@ class KernelSource:
         self._capture = capture
         self._origin = this_machine(plan)
         self._lock = threading.Lock()
-        self._queue: list[Event] = []
+        self._queue: list[Report] = []
         self._stage = Stage.STARTING
         self._detail = ""
         self._counters = Counters()
@@ -94,7 +94,7 @@ class KernelSource:
         """Compile and attach in the background."""
         self._thread.start()
 
-    def drain(self) -> list[Event]:
+    def drain(self) -> list[Report]:
         """Take what has come."""
         with self._lock:
             events, self._queue = self._queue, []
@@ -212,14 +212,13 @@ class KernelSource:
             self._stopping.wait(_PAUSE)
             return False
         records = ring.consume(_BATCH_BYTES)
-        events: list[Event] = []
+        events: list[Report] = []
         for raw in records:
             record, lost_before = decode(raw, self._origin.boot_time)
             if lost_before:
                 self._told += lost_before
                 self._announce(events, self._told, record.timestamp)
-            if isinstance(record, ExecFailure):
-                events.append(self._with_binary(record))
+            events.append(self._with_binary(record) if isinstance(record, ExecFailure) else record)
         if not ring.pending:
             self._announce_silent_losses(events)
         if events:
@@ -228,12 +227,12 @@ class KernelSource:
                 self._something.set()
         return bool(records)
 
-    def _announce(self, events: list[Event], lost: int, timestamp: int) -> None:
+    def _announce(self, events: list[Report], lost: int, timestamp: int) -> None:
         if lost > self._announced:
             events.append(Loss(timestamp, lost - self._announced, RING_FULL))
             self._announced = lost
 
-    def _announce_silent_losses(self, events: list[Event]) -> None:
+    def _announce_silent_losses(self, events: list[Report]) -> None:
         """Losses after which no record came on their CPU, and so none that tells of them."""
         with self._lock:
             lost = self._counter_map.read().lost if self._counter_map else 0

@@ -130,7 +130,7 @@ class Search:
         tries: How many execs failed.
         outcome: "found", "not-found", or "open" while it is not known.
         found_path: Where it was found, as the caller gave it.
-        attempts: All tries, oldest first; only on its last try, which stands for the whole search.
+        attempts: All tries, oldest first; only on the try whose row stands for the whole search.
         folded: This try is told by another one's row. Neither this nor ``attempts`` is in a file.
     """
 

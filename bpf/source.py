@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from bpf.record import Event
+from bpf.record import Report
 
 
 class Stage(enum.Enum):
@@ -34,6 +34,7 @@ class Counters:
         suppressed: Skipped by the capture filter.
         lost: Not written, for want of room.
         losses: ``lost``, by name of the cause.
+        untold: Ends of PATH searches that were lost; they are no failed execs.
     """
 
     seen: int = 0
@@ -41,6 +42,7 @@ class Counters:
     suppressed: int = 0
     lost: int = 0
     losses: Mapping[str, int] = field(default_factory=dict)
+    untold: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +100,8 @@ class EventSource(Protocol):
     def start(self) -> None:
         """Start producing in the background. Errors show in ``status``, never here."""
 
-    def drain(self) -> Sequence[Event]:
-        """Take all events that have come since the last call, oldest first."""
+    def drain(self) -> Sequence[Report]:
+        """Take all that has come since the last call, oldest first."""
 
     def status(self) -> Status:
         """The state now."""

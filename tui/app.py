@@ -68,6 +68,7 @@ class ExecwhyApp(App[None]):
         Binding("shift+tab", "other_pane(-1)", "Other pane", show=False, id="other-pane-back"),
         Binding("plus", "add_cell(False)", "Filter for the cell", id="include"),
         Binding("minus", "add_cell(True)", "Exclude the cell", id="exclude"),
+        Binding("h", "searches", "Show found searches", id="found-searches"),
         Binding("w", "write", "Write a snapshot", id="write"),
         Binding("y", "copy", "Copy", id="copy"),
         Binding("K", "capture", "Apply the filter in the kernel", id="capture"),
@@ -166,15 +167,16 @@ class ExecwhyApp(App[None]):
         """Take in what has come, a few milliseconds at a time, and show what changed."""
         came = self._arrivals.pull(_BUDGET)
         diagnosed = self._arrivals.take_diagnoses()
+        folded = self._arrivals.take_searches()
         changed = self._frozen_at is None and self.view.refresh()
         if not self.view.complete:
             changed |= self.view.advance(_BUDGET)
         if changed:
             self._table.sync()
         visible = self._table.visible_ids()
-        if seen := diagnosed.intersection(visible):
+        if seen := (diagnosed | folded).intersection(visible):
             self._table.redraw(seen)
-        if self._table.cursor_id in diagnosed:
+        if self._table.cursor_id in diagnosed | folded:
             self._body.renew()
         if visible != self._preferred:
             self._preferred = visible
@@ -200,6 +202,7 @@ class ExecwhyApp(App[None]):
                 host=status.origin.host,
                 plan=status.origin.plan,
                 counters=status.counters,
+                hidden_found=self.view.hidden_found,
                 evicted=self.history.evicted,
                 rate=self._rate.now,
                 sparklines=tuple(map(self._rate.sparkline, _SPARKLINES)),
@@ -291,6 +294,14 @@ class ExecwhyApp(App[None]):
         self._tick()
         self._tell_state()
 
+    def action_searches(self) -> None:
+        """Show the PATH searches that have found their program, or hide them."""
+        self.view.show_found = not self.view.show_found
+        self.view.advance(_BUDGET)
+        self._table.sync()
+        self._say(sentences.searches(self.view.show_found))
+        self._tell_state()
+
     def action_detail(self) -> None:
         """Open or close the detail."""
         self._body.open_detail(not self._body.detail_is_open)
@@ -352,13 +363,14 @@ class ExecwhyApp(App[None]):
         header = Header(
             origin=status.origin, query=self.view.query.text, counters=status.counters, written=now
         )
-        screen = self.screen
+        screen, event_ids = self.screen, self.view.with_tries()
+        losses = len(self.view) - self.view.shown
         self.push_screen(
             SaveDialog(
                 Selection(
                     history=self.history,
-                    event_ids=list(self.view),
-                    failures=self.view.failures,
+                    event_ids=event_ids,
+                    failures=len(event_ids) - losses,
                     header=header,
                     show_secrets=self.show_secrets,
                     default_name=default_name(status.origin.host, now),

@@ -1,4 +1,4 @@
-"""What comes from the source and from the diagnosis, on its way into the history.
+"""What comes from the source, from the searches and from the diagnosis, on its way into the history.
 
 The screen pulls; nothing here calls the screen. Work is done in steps, so that a storm of events
 never keeps a key waiting.
@@ -11,9 +11,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from bpf.record import Diagnosis, Event, ExecFailure, Loss
+from bpf.record import Diagnosis, Event, ExecFailure, Loss, Report
 from bpf.source import EventSource
 from tui.model.history import History
+from tui.model.searches import Searches
 from tui.why.worker import Diagnostician
 
 _STEP: Final = 512
@@ -35,7 +36,9 @@ class Arrivals:
         self._source = source
         self._history = history
         self._diagnostician = None if why is None else Diagnostician(why)
-        self._waiting: deque[Sequence[Event]] = deque()
+        self._searches = Searches(history.end_id)
+        self._untold = 0
+        self._waiting: deque[Sequence[Report]] = deque()
 
     @property
     def are_diagnosed(self) -> bool:
@@ -52,18 +55,28 @@ class Arrivals:
         came = self._source.drain()
         if came:
             self._waiting.append(came)
+            self._untold = self._source.status().counters.untold
         deadline = time.monotonic() + seconds
         appended = False
         while self._waiting:
-            events = self._waiting.popleft()
-            step = events[:_STEP]
-            if len(events) > _STEP:
-                self._waiting.appendleft(events[_STEP:])
-            self._append(step)
+            reports = self._waiting.popleft()
+            step = reports[:_STEP]
+            if len(reports) > _STEP:
+                self._waiting.appendleft(reports[_STEP:])
+            self._append(self._searches.take(step, time.monotonic_ns(), self._untold))
             appended = True
             if time.monotonic() >= deadline:
                 break
+        else:
+            self._append(self._searches.take((), time.monotonic_ns(), self._untold))
         return appended
+
+    def take_searches(self) -> set[int]:
+        """Put into the history how searches of its events have ended; the ids of the events."""
+        ended = self._searches.ended()
+        for event_id, search in ended:
+            self._history.set_search(event_id, search)
+        return {event_id for event_id, _ in ended}
 
     def _append(self, events: Sequence[Event]) -> None:
         for event_id, event in zip(self._history.append(events), events, strict=True):

@@ -14,6 +14,7 @@ from typing import Final, Protocol
 
 from bpf.record import Diagnosis, Event, ExecFailure
 from bpf.source import Counters, EventSource, Stage
+from tui.model.held_back import HeldBack
 from tui.model.printable import printable
 from tui.model.safe_file import LiveFile, failure
 from tui.model.snapshot import Ending, Header, SnapshotError, ending_line, event_line, header_line
@@ -159,6 +160,7 @@ class Recording:
         self._diagnose = diagnose
         self._show_secrets = show_secrets
         self._limits = limits
+        self._held_back = HeldBack()
         self._written = 0
         self._stopped = False
         self._deadline = math.inf
@@ -212,11 +214,25 @@ class Recording:
         self._output.write(header_line(header).encode())
         while not self._is_over():
             self._source.wait(min(_WAIT, max(0.0, self._deadline - time.monotonic())))
-            self._write(self._source.drain())
+            self._write(self._final())
         self._source.close()
-        self._write(self._source.drain())
+        self._write([*self._final(), *self._held_back.rest()])
         ending = Ending(time.time_ns(), self._source.status().counters)
         self._output.write(ending_line(ending).encode())
+
+    def _final(self) -> list[Event]:
+        """What has come and can no longer turn out to be part of a search.
+
+        It is diagnosed as it comes: 2 s later the causes may be gone.
+        """
+        reports = [
+            dataclasses.replace(report, diagnosis=self._diagnose(report))
+            if isinstance(report, ExecFailure) and report.diagnosis is None
+            else report
+            for report in self._source.drain()
+        ]
+        untold = self._source.status().counters.untold
+        return self._held_back.take(reports, time.monotonic_ns(), untold)
 
     def _is_over(self) -> bool:
         return (
@@ -230,12 +246,13 @@ class Recording:
         return self._limits.count is not None and self._written >= self._limits.count
 
     def _write(self, events: Sequence[Event]) -> None:
-        """Write the selected ones of a batch, diagnosed; all of them are in the file when this returns.
+        """Write the selected ones of a batch; all of them are in the file when this returns.
 
         Each is one write, so that a disk that fills up keeps every record that still fitted.
         """
-        for start in range(0, len(events), _CHUNK):
-            for event in self._selected(events[start : start + _CHUNK]):
+        selected = self._selected(events)
+        for start in range(0, len(selected), _CHUNK):
+            for event in selected[start : start + _CHUNK]:
                 self._output.write(event_line(event, show_secrets=self._show_secrets).encode())
                 self._written += isinstance(event, ExecFailure)
             if self._is_over():
@@ -243,17 +260,21 @@ class Recording:
                 self._source.close()
 
     def _selected(self, events: Sequence[Event]) -> list[Event]:
-        """The records that the filter selects, diagnosed, up to the count; and every loss."""
+        """The records that the filter selects, up to the count, each search whole; and every loss."""
         now = time.time_ns()
         room = math.inf if self._limits.count is None else self._limits.count - self._written
+        searches = {
+            event.search.id
+            for event in events
+            if isinstance(event, ExecFailure) and event.search and self._selection.matches(event, now)
+        }
         selected: list[Event] = []
         for event in events:
             if isinstance(event, ExecFailure):
-                if room <= 0 or not self._selection.matches(event, now):
+                wanted = event.search.id in searches if event.search else self._selection.matches(event, now)
+                if room <= 0 or not wanted:
                     continue
                 room -= 1
-                if event.diagnosis is None:
-                    event = dataclasses.replace(event, diagnosis=self._diagnose(event))
             selected.append(event)
         return selected
 

@@ -31,22 +31,33 @@ def shown(view: View, history: History, capture: str) -> str:
         )
     if not view.complete:
         parts.append(f"filtering {view.progress:.0%}")
-    if not view.query.is_empty:
-        parts.append(f"{view.failures:,} of {history.failures:,} shown")
+    folded = view.failures - view.shown
+    if folded or not view.query.is_empty:
+        told = f", {folded:,} folded" if folded else ""
+        parts.append(f"{view.shown:,} of {history.failures:,} shown{told}")
     return "   ".join(parts)
 
 
 def empty(status: Status, view: View, history: History) -> str:
     """Why the table shows no failed exec; "" where it shows one."""
-    if view.failures:
+    if view.shown:
         return ""
     if history.failures and not view.complete:
         return f"filtering {view.progress:.0%}…"
+    if view.failures:
+        return f"only PATH searches that found their program: {view.hidden_found:,} hidden, h shows them"
     if history.failures and not view.query.is_empty:
         return f"nothing matches {printable(view.query.text)}; {history.failures:,} hidden, c clears"
     if status.stage in (Stage.FAILED, Stage.READING, Stage.ENDED) and status.detail:
         return printable(status.detail)
     return _BEFORE_LIVE[status.stage]
+
+
+def searches(shown: bool) -> str:
+    """Whether searches that ended well are shown from now on."""
+    if shown:
+        return "Searches that found their program are shown; h hides them."
+    return "Searches that found their program are hidden; h shows them."
 
 
 def captured(text: str) -> str:

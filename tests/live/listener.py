@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable
 from typing import Protocol
 
-from bpf.record import Event, ExecFailure, Loss
+from bpf.record import ExecFailure, Loss, Report
 from bpf.source import Counters, EventSource, Stage
 from tests.live.exec_child import PATIENCE
 
@@ -97,7 +97,7 @@ class Listener:
         self.catch_up()
         return [failure for failure in self.failures if argument in failure.arguments]
 
-    def _keep(self, event: Event) -> None:
+    def _keep(self, event: Report) -> None:
         if isinstance(event, ExecFailure):
             self.failures.append(event)
         elif isinstance(event, Loss):

@@ -53,7 +53,7 @@ diagnoses = st.builds(
 )
 searches = st.builds(
     Search,
-    id=u64,
+    id=st.integers(0, 2**63 - 1),
     name=texts,
     tries=u32,
     outcome=st.sampled_from(["found", "not-found", "open"]),

@@ -7,18 +7,18 @@ folded into a search's one row does not count. A search is one failure.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
 
-from bpf.record import error_name
-from tui.model.block import Block, Numbers
-from tui.model.columns import DIAGNOSIS, Key
+from tui.model.block import Block
+from tui.model.columns import Key
+from tui.model.group_by import By, user_facet, why_facet
 from tui.model.history import History
-from tui.model.query_fields import FIELDS
-from tui.model.tally import Facet, Indexes, Numbered, Offsets, Tally
+from tui.model.tally import NOTHING, Counted, Indexes, Offsets, Tally
 from tui.model.view import View
 
 SECOND: Final = 1_000_000_000
@@ -31,46 +31,6 @@ RATE_SECONDS: Final = 10
 
 MOST_USERS: Final = 4
 """Users of a group that are named; all are counted."""
-
-
-@dataclass(frozen=True, slots=True)
-class By:
-    """What failures are grouped by.
-
-    Attributes:
-        name: What an operator calls it.
-        field: The filter's name for it.
-        unknown: What is said of failures that do not have it.
-    """
-
-    name: str
-    field: str
-    unknown: str
-
-    def asked(self, value: Key) -> object:
-        """What the filter's field is to equal for the group of this value."""
-        return error_name(-value) if self.field == "error" and isinstance(value, int) else value
-
-    def facet(self) -> Facet:
-        """Where the history has it."""
-        field = FIELDS["diagnosis.code" if self.field == "why" else self.field]
-        return Facet(field.column, field.pick, Numbered())
-
-
-BY: Final[Mapping[str, By]] = {
-    by.name: by
-    for by in (
-        By("path", "path", "unreadable path"),
-        By("error", "error", ""),
-        By("why", "why", "not diagnosed"),
-        By("user", "uid", ""),
-        By("comm", "comm", ""),
-        By("unit", "unit", "no unit"),
-        By("container", "container", "no container"),
-        By("parent", "parent_comm", ""),
-    )
-}
-"""By name, in the order in which they are offered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +62,6 @@ class Group:
     why: str | None = None
 
 
-def _brief(key: tuple[Any, ...] | None) -> Key:
-    if key is None:
-        return None
-    return key[DIAGNOSIS.index("brief")] or key[DIAGNOSIS.index("summary")]
-
-
 class Groups:
     """Groups of the events in a view, kept up to date in steps.
 
@@ -119,6 +73,7 @@ class Groups:
         self._history = history
         self._view = view
         self._by = by
+        self._recent: tuple[Indexes, Indexes] | None = None
         self._begin()
 
     @property
@@ -198,34 +153,28 @@ class Groups:
 
     def describe(self, values: Sequence[Key]) -> list[Group]:
         """What is known of some groups, such as those on the screen; they must differ."""
-        numbers = [self._group.numbered.number_of(value) for value in values]
         row_of = np.full(len(self._counts), -1, np.int64)
-        for row, number in enumerate(numbers):
+        for row, value in enumerate(values):
+            number = self._group.numbered.number_of(value)
             if number is not None:
                 row_of[number] = row
         rows, counted = self._rows_of(row_of)
-        totals = _sums(rows, counted["counts"], len(values))
-        firsts = np.full(len(values), 2**63 - 1, np.int64)
-        lasts = np.full(len(values), -(2**63), np.int64)
-        newest = np.full(len(values), -1, np.int64)
-        np.minimum.at(firsts, rows, counted["firsts"])
-        np.maximum.at(lasts, rows, counted["lasts"])
-        np.maximum.at(newest, rows, counted["newest"])
-        whys = _by_row(rows, counted["whys"], counted["counts"], self._why.numbered.values)
-        users = _by_row(rows, counted["users"], counted["counts"], self._user.numbered.values)
+        totals, firsts, lasts, newest = _extremes(rows, counted, len(values))
+        whys = _most_frequent(rows, counted.whys, counted.counts, self._why.numbered.values, len(values))
+        users = _most_frequent(rows, counted.users, counted.counts, self._user.numbered.values, len(values))
         minutes = self._minutes(row_of, len(values))
         return [
             Group(
                 value,
-                count=int(totals[row]),
+                count=totals[row],
                 rate=sum(minutes[row][-RATE_SECONDS:]) / RATE_SECONDS,
                 minute=tuple(minutes[row]),
-                first=int(firsts[row]),
-                last=int(lasts[row]),
-                uids=tuple(users[row][:MOST_USERS]),
-                users=len(users[row]),
-                example=int(newest[row]),
-                why=next((why for why in whys[row] if why is not None), None),
+                first=firsts[row],
+                last=lasts[row],
+                uids=tuple(users[row][0]),
+                users=users[row][1],
+                example=newest[row],
+                why=next((why for why in whys[row][0] if why is not None), None),
             )
             if totals[row]
             else Group(value)
@@ -233,13 +182,10 @@ class Groups:
         ]
 
     def _begin(self) -> None:
-        uid = FIELDS["uid"]
-        self._group = self._by.facet()
-        self._why = Facet("diagnosis", _brief, Numbered())
-        self._user = Facet(uid.column, uid.pick, Numbered())
+        self._group, self._why, self._user = self._by.facet(), why_facet(), user_facet()
         self._tallies: dict[int, Tally] = {}
         self._counts: Indexes = np.zeros(0, np.int64)
-        self._recent: tuple[Indexes, Indexes] | None = None
+        self._recent = None
         self._now = 0
         self._complete = False
 
@@ -278,7 +224,7 @@ class Groups:
             begin = self._now - MINUTE * SECOND
             found = [tally.since(begin) for tally in self._tallies.values() if tally.block.newest > begin]
             numbers = np.concatenate([np.empty(0, np.int64), *(numbers for numbers, _ in found)])
-            times: Numbers = np.concatenate([np.empty(0, np.int64), *(times for _, times in found)])
+            times: Indexes = np.concatenate([np.empty(0, np.int64), *(times for _, times in found)])
             # What the kernel's clock puts into the future has just come.
             self._recent = numbers, np.maximum(0, self._now - times) // SECOND
         return self._recent
@@ -291,26 +237,44 @@ class Groups:
         counts: list[list[int]] = np.bincount(cells, minlength=rows * MINUTE).reshape(rows, MINUTE).tolist()
         return counts
 
-    def _rows_of(self, row_of: Indexes) -> tuple[Indexes, dict[str, Indexes]]:
+    def _rows_of(self, row_of: Indexes) -> tuple[Indexes, Counted]:
         """All counts of some groups, one after the other, and the row that each belongs to."""
-        names = ("counts", "whys", "users", "firsts", "lasts", "newest")
         rows = [np.empty(0, np.int64)]
-        found: dict[str, list[Indexes]] = {name: [np.empty(0, np.int64)] for name in names}
+        found = [NOTHING]
         for tally in self._tallies.values():
             row = row_of[tally.counted.groups]
             wanted = row >= 0
-            rows.append(row[wanted])
-            for name in names:
-                found[name].append(getattr(tally.counted, name)[wanted])
-        return np.concatenate(rows), {name: np.concatenate(arrays) for name, arrays in found.items()}
+            if wanted.any():
+                rows.append(row[wanted])
+                found.append(tally.counted.only(wanted))
+        return np.concatenate(rows), Counted.joined(found)
 
 
-def _sums(rows: Indexes, counts: Indexes, length: int) -> Indexes:
-    sums = np.zeros(length, np.int64)
-    np.add.at(sums, rows, counts)
-    return sums
+def _extremes(rows: Indexes, counted: Counted, length: int) -> tuple[list[int], ...]:
+    """For each row how many, the first time, the last time and the newest id."""
+    totals = np.zeros(length, np.int64)
+    firsts = np.full(length, np.iinfo(np.int64).max)
+    lasts = np.full(length, np.iinfo(np.int64).min)
+    newest = lasts.copy()
+    np.add.at(totals, rows, counted.counts)
+    np.minimum.at(firsts, rows, counted.firsts)
+    np.maximum.at(lasts, rows, counted.lasts)
+    np.maximum.at(newest, rows, counted.newest)
+    return tuple(numbers.tolist() for numbers in (totals, firsts, lasts, newest))
 
 
-def _by_row(
-    rows: Indexes, numbers: Indexes, counts: Indexes, values: Sequence[Key]
-) -> Callable[[int], list[Any]]: ...
+def _most_frequent(
+    rows: Indexes, numbers: Indexes, counts: Indexes, values: Sequence[Key], length: int
+) -> list[tuple[list[Any], int]]:
+    """For each row the few values that count most, the highest first, and how many values there are."""
+    pairs = rows * max(1, len(values)) + numbers
+    order = np.argsort(pairs)
+    starts = np.flatnonzero(np.diff(pairs[order], prepend=-1))
+    sums = np.add.reduceat(counts[order], starts) if len(starts) else counts
+    row, number = np.divmod(pairs[order[starts]], max(1, len(values)))
+    order = np.lexsort((-sums, row))
+    bounds = np.searchsorted(row, np.arange(length + 1)).tolist()
+    return [
+        ([values[at] for at in number[order[begin : min(end, begin + MOST_USERS)]].tolist()], end - begin)
+        for begin, end in pairwise(bounds)
+    ]

@@ -68,6 +68,8 @@ def _plain(value: object) -> object:
         return value
     if isinstance(value, tuple):
         return [_plain(element) for element in value]
+    if isinstance(value, Search):
+        return {name: getattr(value, name) for name in _SEARCH}
     if dataclasses.is_dataclass(value):
         return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     return value
@@ -214,7 +216,7 @@ _DIAGNOSIS: Final[Mapping[str, Read[Any]]] = {
 }
 
 _SEARCH: Final[Mapping[str, Read[Any]]] = {
-    "id": _u64,
+    "id": integer(0, 2**63 - 1),  # the history holds 64 bits with a sign
     "name": text,
     "tries": _u32,
     "outcome": _one_of("found", "not-found", "open"),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -74,29 +74,36 @@ class Facet:
 
 
 class _Translation:
-    """From a column's codes in one block to the numbers of a facet's values."""
+    """From a column's codes in one block to the numbers of a facet's values.
+
+    Attributes:
+        numbers: The distinct numbers, ascending.
+    """
 
     def __init__(self, column: Column, facet: Facet) -> None:
-        self.column = column
+        self.numbers: Indexes = np.empty(0, np.int64)
+        self._column = column
         self._facet = facet
-        self._of_code: Indexes = np.empty(0, np.int64)
+        self._of_code: Indexes = self.numbers
+        self._rank_of_code: Indexes = self.numbers
 
     def extend(self) -> None:
         """Take in the codes that the column has got since."""
-        known, entries = len(self._of_code), self.column.entries
+        known, entries = len(self._of_code), self._column.entries
         if known == len(entries):
             return
         take, pick = self._facet.numbered.take, self._facet.pick
         fresh = [take(pick(entry.value)) for entry in entries[known:]]
         self._of_code = np.concatenate((self._of_code, np.array(fresh, np.int64)))
+        self.numbers, self._rank_of_code = np.unique(self._of_code, return_inverse=True)
 
-    def codes(self, offsets: Offsets) -> Indexes:
-        return self.column.codes[offsets].astype(np.int64)
-
-    def numbers(self, offsets: Offsets) -> Indexes:
-        return self._of_code[self.column.codes[offsets]]
+    def ranks(self, offsets: Offsets) -> Indexes:
+        """Of each event, which of ``numbers`` it has."""
+        ranks: Indexes = self._rank_of_code[self._column.codes[offsets]]
+        return ranks
 
     def release(self) -> None:
+        """Give the numbers back."""
         self._facet.numbered.release(self._of_code.tolist())
 
 
@@ -118,12 +125,24 @@ class Counted:
     whys: Indexes
     users: Indexes
     counts: Indexes
-    firsts: Numbers
-    lasts: Numbers
+    firsts: Indexes
+    lasts: Indexes
     newest: Indexes
 
+    def only(self, wanted: npt.NDArray[np.bool_]) -> Counted:
+        """Some of the rows."""
+        return Counted(*(getattr(self, name)[wanted] for name in _ROWS))
 
-NOTHING = Counted(*(np.empty(0, np.int64) for _ in range(7)))
+    @staticmethod
+    def joined(parts: Sequence[Counted]) -> Counted:
+        """The rows of several, one after the other."""
+        return Counted(*(np.concatenate([getattr(part, name) for part in parts]) for name in _ROWS))
+
+
+_ROWS: Final = tuple(field.name for field in fields(Counted))
+
+NOTHING: Final = Counted(*(np.empty(0, np.int64) for _ in _ROWS))
+"""No row."""
 
 
 class Tally:
@@ -166,23 +185,18 @@ class Tally:
     def _count(self, failures: Offsets) -> Counted:
         combined = np.zeros(len(failures), np.int64)
         for translation in self._translations:
-            # Codes of one block: the product of three columns' lengths is far below 2**63.
-            combined = combined * len(translation.column.entries) + translation.codes(failures)
+            # One block has too few values for the product of their numbers to reach 2**63.
+            combined = combined * len(translation.numbers) + translation.ranks(failures)
         order = np.argsort(combined)
         starts = np.flatnonzero(np.diff(combined[order], prepend=-1))
-        groups, whys, users = (
-            translation.numbers(failures[order[starts]]) for translation in self._translations
-        )
+        examples = failures[order[starts]]
         times = self.block.numbers["timestamp"][failures[order]]
-        rows = np.argsort(groups, kind="stable")
         return Counted(
-            groups[rows],
-            whys[rows],
-            users[rows],
-            np.diff(starts, append=len(order))[rows],
-            np.minimum.reduceat(times, starts)[rows],
-            np.maximum.reduceat(times, starts)[rows],
-            np.maximum.reduceat(failures[order].astype(np.int64), starts)[rows] + self.block.first_id,
+            *(translation.numbers[translation.ranks(examples)] for translation in self._translations),
+            np.diff(starts, append=len(order)),
+            np.minimum.reduceat(times, starts),
+            np.maximum.reduceat(times, starts),
+            np.maximum.reduceat(failures[order].astype(np.int64), starts) + self.block.first_id,
         )
 
     def leave_out(self) -> None:
@@ -194,7 +208,8 @@ class Tally:
         """Group number and timestamp of each counted failure after this time."""
         times = self.block.numbers["timestamp"][self._failures]
         recent = times > timestamp
-        return self._translations[0].numbers(self._failures[recent]), times[recent]
+        groups = self._translations[0]
+        return groups.numbers[groups.ranks(self._failures[recent])], times[recent]
 
     def release(self) -> None:
         """Give its numbers back; it must not be used afterwards."""

@@ -6,6 +6,7 @@ width of the table alone and never on what is shown.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -112,6 +113,8 @@ def clock(timestamp: int, width: int = 8) -> str:
 
 def why_text(record: ExecFailure, looking: bool) -> tuple[str, str]:
     """What stands under WHY, and its role."""
+    if record.search is not None and not record.search.folded:
+        return _outcome(record), "muted" if record.search.outcome == "found" else "why"
     diagnosis = record.diagnosis
     if diagnosis is not None:
         return diagnosis.brief or diagnosis.summary, "why"
@@ -150,12 +153,32 @@ def cell(record: ExecFailure, place: Placed, looking: bool) -> list[Piece]:
     return [(padding, "plain"), *pieces] if column.right else [*pieces, (padding, "plain")]
 
 
+def _outcome(record: ExecFailure) -> str:
+    """How a PATH search ended; where another error stood in its way, that is the cause."""
+    search = record.search
+    assert search is not None
+    tries = "1 try" if search.tries == 1 else f"{search.tries:,} tries"
+    if search.outcome == "found":
+        return f"found {search.found_path} after {tries}"
+    cause = ""
+    if record.return_value != -errno.ENOENT and record.diagnosis is not None:
+        cause = f"; {record.diagnosis.brief or record.diagnosis.summary}"
+    if search.outcome == "open":
+        return f"not found in {tries} that are known{cause}"
+    directories = "1 directory" if search.tries == 1 else f"{search.tries:,} directories"
+    return f"not found in {directories}{cause}"
+
+
 def _cut(word: str, width: int) -> str:
     return word if len(word) <= width else word[: width - 1] + "…"
 
 
 def _path(record: ExecFailure, width: int) -> list[Piece]:
-    """The directories recede, the name stands out."""
+    """The directories recede, the name stands out; of a search the name alone counts."""
+    if record.search is not None and not record.search.folded:
+        role = "muted" if record.search.outcome == "found" else "name"
+        if record.return_value == -errno.ENOENT or record.path is None:
+            return in_role(keep_beginning(record.search.name, width), role)
     if record.path is None:
         return [(_cut("unreadable", width), "muted")]
     path = record.path

@@ -12,7 +12,7 @@ from typing import Final
 
 import humanize
 
-from bpf.record import Binary, ExecFailure, Loss
+from bpf.record import Binary, ExecFailure, Loss, Search, error_name
 from bpf.source import Counters
 from tui.widgets.accounts import group_name, user_name
 from tui.widgets.columns import LOOKING
@@ -51,6 +51,8 @@ def sections(record: ExecFailure, shown: ExecFailure, *, looking: bool) -> list[
             value=record.interpreter_path,
         )
         found.insert(2, Section("Interpreter", (fact,)))
+    if shown.search is not None:
+        found.insert(1, Section("Search", _search(shown.search)))
     return found
 
 
@@ -79,6 +81,28 @@ def equation(counters: Counters) -> str:
         f"{counters.seen:,} seen = {counters.recorded:,} recorded"
         f" + {counters.suppressed:,} suppressed + {counters.lost:,} lost"
     )
+
+
+def _search(search: Search) -> tuple[Fact, ...]:
+    """The tries, one a line, as they were made."""
+    if search.outcome == "found":
+        path = search.found_path
+        outcome = Fact(path or "", label="found", field="search.found_path", value=path)
+    else:
+        outcome = Fact("not found" if search.outcome == "not-found" else "its end was not seen")
+    facts = [
+        Fact(search.name, field="search.name", value=search.name),
+        outcome,
+        Fact(f"{search.tries:,}", label="tries"),
+    ]
+    for attempt in search.attempts:
+        error = error_name(attempt.return_value)
+        facts.append(Fact(error, role=error_class(attempt.return_value), starts_line=True))
+        facts.append(Fact(attempt.path, field="path", value=attempt.path))
+    more = search.tries - len(search.attempts)
+    if search.attempts and more > 0:
+        facts.append(Fact(f"{more:,} more tries", starts_line=True, role="muted"))
+    return tuple(facts)
 
 
 def _why(shown: ExecFailure, looking: bool) -> tuple[Fact, ...]:

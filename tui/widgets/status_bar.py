@@ -33,6 +33,7 @@ class State:
         host: Where the events come from; raw text.
         plan: The hook plan, where there is one.
         counters: What became of all events.
+        hidden_found: PATH searches that found their program, and are not shown.
         evicted: Events dropped from memory.
         rate: Failed execs a second.
         sparklines: The last minute, by how many bars it has; the longest that fits is shown.
@@ -43,6 +44,7 @@ class State:
     host: str = ""
     plan: str | None = None
     counters: Counters = field(default_factory=Counters)
+    hidden_found: int = 0
     evicted: int = 0
     rate: float = 0.0
     sparklines: tuple[str, ...] = ()
@@ -111,7 +113,11 @@ class StatusBar(Painted):
         rates: list[list[Piece]] = []
         if state.stage is Stage.LIVE:
             rates = [_rate(state.rate, sparkline) for sparkline in state.sparklines]
-        return [*(rate + form for form in (equal, brief) for rate in rates), equal, brief, failed]
+        forms = [equal, brief]
+        if state.hidden_found:
+            hidden: Piece = (f"  {state.hidden_found:,} found searches hidden", "muted")
+            forms = [[*equal, hidden], [*brief, hidden], brief]
+        return [*(rate + form for form in forms for rate in rates), *forms, brief, failed]
 
 
 def _lost(counters: Counters, before: str) -> list[Piece]:
