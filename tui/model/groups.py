@@ -29,6 +29,9 @@ MINUTE: Final = 60
 RATE_SECONDS: Final = 10
 """Seconds that a rate is the mean of: a unit that restarts every few seconds has a steady one."""
 
+_COUNT_BITS: Final = 31
+"""Bits of a count: more than a history in memory can reach."""
+
 MOST_USERS: Final = 4
 """Users of a group that are named; all are counted."""
 
@@ -139,15 +142,17 @@ class Groups:
         """
         numbers, ages = self._last_minute()
         recent = np.bincount(numbers[ages < RATE_SECONDS], minlength=len(self._counts))
-        rank = (recent << 40) + self._counts if by_rate else (self._counts << 22) + recent
+        ranks = (recent << _COUNT_BITS) + self._counts if by_rate else (self._counts << _COUNT_BITS) + recent
         found = np.flatnonzero(self._counts)
         if len(found) > most:
-            found = found[np.argpartition(rank[found], len(found) - most)[-most:]]
+            # A sort is quick where few ranks differ, as with very many groups; a partition is not.
+            rank = ranks[found]
+            floor = np.sort(rank)[-most]
+            found = np.concatenate((found[rank > floor], found[rank == floor]))[:most]
         values = self._group.numbered.values
-        ranks = rank[found].tolist()
         order = sorted(
-            (-ranked, str(values[number]), number)
-            for ranked, number in zip(ranks, found.tolist(), strict=True)
+            (-rank, str(values[number]), number)
+            for rank, number in zip(ranks[found].tolist(), found.tolist(), strict=True)
         )
         return [values[number] for _, _, number in order]
 

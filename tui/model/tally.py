@@ -191,8 +191,13 @@ class Tally:
         starts = np.flatnonzero(np.diff(combined[order], prepend=-1))
         examples = failures[order[starts]]
         times = self.block.numbers["timestamp"][failures[order]]
+        groups, whys, users = (
+            translation.numbers[translation.ranks(examples)] for translation in self._translations
+        )
         return Counted(
-            *(translation.numbers[translation.ranks(examples)] for translation in self._translations),
+            groups,
+            whys,
+            users,
             np.diff(starts, append=len(order)),
             np.minimum.reduceat(times, starts),
             np.maximum.reduceat(times, starts),

@@ -114,7 +114,7 @@ def clock(timestamp: int, width: int = 8) -> str:
 def why_text(record: ExecFailure, looking: bool) -> tuple[str, str]:
     """What stands under WHY, and its role."""
     if record.search is not None and not record.search.folded:
-        return _outcome(record), "muted" if record.search.outcome == "found" else "why"
+        return outcome(record), "muted" if record.search.outcome == "found" else "why"
     diagnosis = record.diagnosis
     if diagnosis is not None:
         return diagnosis.brief or diagnosis.summary, "why"
@@ -153,7 +153,7 @@ def cell(record: ExecFailure, place: Placed, looking: bool) -> list[Piece]:
     return [(padding, "plain"), *pieces] if column.right else [*pieces, (padding, "plain")]
 
 
-def _outcome(record: ExecFailure) -> str:
+def outcome(record: ExecFailure) -> str:
     """How a PATH search ended; where another error stood in its way, that is the cause."""
     search = record.search
     assert search is not None

@@ -15,7 +15,7 @@ import humanize
 from bpf.record import Binary, ExecFailure, Loss, Search, error_name
 from bpf.source import Counters
 from tui.widgets.accounts import group_name, user_name
-from tui.widgets.columns import LOOKING
+from tui.widgets.columns import LOOKING, outcome
 from tui.widgets.error_class import error_class, own_words
 from tui.widgets.fact import Fact, Section
 from tui.widgets.process_facts import process, where
@@ -119,6 +119,10 @@ def _why(shown: ExecFailure, looking: bool) -> tuple[Fact, ...]:
         return (*facts, Fact(LOOKING, role="muted")) if looking else tuple(facts)
     facts.insert(0, Fact(diagnosis.summary, role="why", field="why", value=diagnosis.code))
     facts[1] = replace(facts[1], starts_line=True)
+    if shown.search is not None and not shown.search.folded:
+        # The last try is one of many: what became of all of them comes first.
+        facts[0] = replace(facts[0], role="plain", starts_line=True)
+        facts.insert(0, Fact(f'"{shown.search.name}" was {outcome(shown)}.', role="why"))
     if not diagnosis.certain:
         facts.append(Fact("not certain", role="notice", note="evidence is missing or contradicts"))
     facts += [Fact(evidence, role="muted", starts_line=True) for evidence in diagnosis.evidence]
