@@ -1,5 +1,5 @@
 # `make` alone lists the targets.
-.PHONY: help setup run test check unit live format lock
+.PHONY: help setup run test check live bench screenshots lock
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' Makefile
@@ -24,6 +24,15 @@ check: ## the loop before a commit: format, lint, types, imports, tests without 
 live: ## only the tests on this kernel (root)
 	tools/setup dev
 	.venv/bin/python -m pytest -q tests/live
+
+bench: ## what watching costs, beside the peers that are installed (root, 3 minutes)
+	tools/setup dev
+	.venv/bin/python -m tests.bench.probe_cost
+
+screenshots: ## take the pictures anew from real events (root; rsvg-convert)
+	tools/setup dev
+	command -v rsvg-convert >/dev/null || apt-get install -y librsvg2-bin fonts-dejavu-core
+	.venv/bin/python -m screenshots.make
 
 lock: ## write requirements/*.txt anew (needs pip-tools)
 	for kind in run dev; do \

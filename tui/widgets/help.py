@@ -25,12 +25,12 @@ _KEYS: Final = (
     ("Enter", "show or hide the detail"),
     ("Tab", "to the detail and back"),
     ("← →  +  -", "focus a cell; filter for it, exclude it"),
+    ("h", "show or hide PATH searches that found their program"),
     ("w", "write what the filter shows: .jsonl .csv .svg"),
     ("y", "copy the row, or the focused fact"),
     ("K", "apply the filter in the kernel; again: end it"),
     ("PgUp PgDn ^u ^d  Home g", "page, half a page, the oldest"),
-    ("F2  ^p  ^z  ^l", "mouse, palette, suspend, redraw"),
-    ("q", "quit"),
+    ("F2  ^p  ^z  ^l  q", "mouse, palette, suspend, redraw, quit"),
 )
 
 _FILTERS: Final = (
