@@ -17,6 +17,7 @@ from tui.model.group_by import BY
 from tui.model.groups import MOST_USERS, Group, Groups
 from tui.model.history import History
 from tui.model.query import add_term, parse
+from tui.model.tally import Offsets, Tally
 from tui.model.view import View
 
 SECOND = 10**9
@@ -40,6 +41,7 @@ def grouped(history: History, by: str = "path", query: str = "") -> Groups:
 
 
 def finish(groups: Groups) -> None:
+    groups.advance(0)
     while not groups.complete:
         groups.advance(0)
 
@@ -223,11 +225,13 @@ def test_only_blocks_that_changed_are_counted_again(monkeypatch: pytest.MonkeyPa
     groups = Groups(history, view, BY["path"])
     finish(groups)
     counted: list[int] = []
-    count = type(next(iter(groups._tallies.values()))).count
-    monkeypatch.setattr(
-        "tui.model.tally.Tally.count",
-        lambda tally, offsets: (counted.append(tally.block.first_id), count(tally, offsets)),
-    )
+    count = Tally.count
+
+    def noted(tally: Tally, selected: Offsets) -> None:
+        counted.append(tally.block.first_id)
+        count(tally, selected)
+
+    monkeypatch.setattr(Tally, "count", noted)
     assert not groups.advance(0)
     assert not counted
     history.append([PLAIN])
@@ -333,7 +337,6 @@ class KeptAsRecomputed(RuleBasedStateMachine):
         self.view.refresh()
         while not self.view.complete:
             self.view.advance(0)
-        self.groups.advance(0)
         finish(self.groups)
         self.groups.look(self.now)
         members: dict[Key, list[tuple[int, ExecFailure]]] = defaultdict(list)

@@ -1,0 +1,205 @@
+"""PATH searches of real programs: each is one search, with the tries that strace shows."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from bpf.reader import KernelSource
+from bpf.record import Event, ExecFailure, Report, Search, error_name
+from tests.live.exec_child import PATIENCE
+from tests.live.listener import Listener
+from tui.model.held_back import HeldBack
+
+_FAILED = re.compile(r'execve\("([^"]*)", .* = -1 (E[A-Z]+)')
+
+
+class Folding(Listener):
+    """Keeps the events as a recording would write them."""
+
+    def __init__(self, source: KernelSource) -> None:
+        super().__init__(source)
+        self.held_back = HeldBack()
+        self.final: list[Event] = []
+
+    def _keep(self, event: Report) -> None:
+        super()._keep(event)
+        self.final += self.held_back.take([event], time.monotonic_ns())
+
+    def of(self, name: str) -> list[ExecFailure]:
+        """The tries for a name, once it is known what became of all of them."""
+        self.catch_up()
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            self.take()
+            self.final += self.held_back.take((), time.monotonic_ns())
+            wanted = [failure for failure in self.failures if _is_for(failure, name)]
+            found = [event for event in self.final if isinstance(event, ExecFailure) and _is_for(event, name)]
+            if len(found) == len(wanted):
+                return found
+            time.sleep(0.1)
+        raise TimeoutError(f"{name}: it stays open; {self.source.status()}")
+
+
+def _is_for(failure: ExecFailure, name: str) -> bool:
+    return failure.path is not None and failure.path.rpartition("/")[2] == name
+
+
+@pytest.fixture(scope="module")
+def folding() -> Iterator[Folding]:
+    source = KernelSource()
+    folding = Folding(source)
+    folding.start()
+    yield folding
+    source.close()
+
+
+@pytest.fixture
+def name() -> str:
+    """A program's name that is nobody else's."""
+    return f"program-{uuid.uuid4()}"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    """A PATH of three empty directories and the system's."""
+    directories = [tmp_path / name for name in ("first", "second", "third")]
+    for directory in directories:
+        directory.mkdir()
+    return ":".join([*map(str, directories), "/usr/bin", "/bin"])
+
+
+def run(command: list[str], path: str, place: Path) -> list[tuple[str, str]]:
+    """Run a command, and tell which of its execs failed, as strace saw it: path and error."""
+    output = place / "strace"
+    strace = ["/usr/bin/strace", "-f", "-qq", "-s", "4096", "-e", "trace=execve", "-e", "signal=none"]
+    environment = {"PATH": path, "LC_ALL": "C"}
+    subprocess.run(
+        [*strace, "-o", output, *command], env=environment, cwd=place, capture_output=True, check=False
+    )
+    lines = output.read_text().splitlines()
+    return [(match[1], match[2]) for line in lines if (match := _FAILED.search(line))]
+
+
+def told(search: Search) -> list[tuple[str, str]]:
+    return [(attempt.path, error_name(attempt.return_value)) for attempt in search.attempts]
+
+
+def the_search(tries: list[ExecFailure]) -> tuple[ExecFailure, Search]:
+    """The row that stands for all of the tries."""
+    standing = [t for t in tries if t.search is not None and not t.search.folded]
+    assert len(standing) == 1, f"{len(standing)} rows for one search"
+    search = standing[0].search
+    assert search is not None
+    assert all(t.search is not None and t.search.id == search.id for t in tries)
+    assert search.tries == len(tries)
+    return standing[0], search
+
+
+SEARCHERS: dict[str, Callable[[str], list[str]]] = {
+    "env": lambda name: ["/usr/bin/env", name],
+    "nice": lambda name: ["/usr/bin/nice", name],
+    "timeout": lambda name: ["/usr/bin/timeout", "60", name],
+    "nohup": lambda name: ["/usr/bin/nohup", name],
+    "setsid": lambda name: ["/usr/bin/setsid", "--wait", name],
+    "xargs": lambda name: ["/bin/sh", "-c", f"echo x | /usr/bin/xargs {name}"],
+    "Python's subprocess": lambda name: [
+        sys.executable, "-I", "-c", f"import subprocess; subprocess.run([{name!r}])",
+    ],
+    "posix_spawnp": lambda name: [
+        sys.executable, "-I", "-c", f"import os; os.posix_spawnp({name!r}, [{name!r}], dict(os.environ))",
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("searcher", SEARCHERS)
+def test_a_program_that_is_nowhere_is_one_search(
+    searcher: str, folding: Folding, name: str, path: str, tmp_path: Path
+) -> None:
+    seen = [call for call in run(SEARCHERS[searcher](name), path, tmp_path) if call[0].endswith(name)]
+    assert len(seen) == 5
+    row, search = the_search(folding.of(name))
+    assert (search.outcome, search.name, search.found_path) == ("not-found", name, None)
+    assert told(search) == seen
+    assert row.error == "ENOENT"
+
+
+@pytest.mark.parametrize("searcher", SEARCHERS)
+def test_a_program_in_the_third_directory_is_found_after_two_tries(
+    searcher: str, folding: Folding, name: str, path: str, tmp_path: Path
+) -> None:
+    program = tmp_path / "third" / name
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    seen = [call for call in run(SEARCHERS[searcher](name), path, tmp_path) if call[0].endswith(name)]
+    _, search = the_search(folding.of(name))
+    assert (search.outcome, search.found_path, search.tries) == ("found", str(program), 2)
+    assert told(search) == seen
+
+
+def test_a_file_that_may_not_be_executed_in_the_middle_of_the_search_is_its_row(
+    folding: Folding, name: str, path: str, tmp_path: Path
+) -> None:
+    (tmp_path / "second" / name).touch(0o644)
+    run(["/usr/bin/env", name], path, tmp_path)
+    row, search = the_search(folding.of(name))
+    assert (row.path, row.error) == (f"{tmp_path}/second/{name}", "EACCES")
+    assert (search.outcome, search.tries) == ("not-found", 5)
+
+
+def test_empty_and_relative_entries_are_tries_as_well(
+    folding: Folding, name: str, path: str, tmp_path: Path
+) -> None:
+    seen = run(["/usr/bin/env", name], f":first:{path}", tmp_path)
+    _, search = the_search(folding.of(name))
+    assert told(search) == [call for call in seen if call[0].endswith(name)]
+    assert [attempt.path for attempt in search.attempts][:2] in (
+        [f"./{name}", f"first/{name}"],
+        [name, f"first/{name}"],
+    )
+
+
+def test_a_loop_over_one_path_is_no_search(folding: Folding, name: str, tmp_path: Path) -> None:
+    script = f"""
+import os
+for _ in range(5):
+    try: os.execv("/nowhere/{name}", ["x"])
+    except OSError: pass
+"""
+    subprocess.run([sys.executable, "-I", "-c", script], check=True)
+    tries = folding.of(name)
+    assert len(tries) == 5
+    assert [t.search for t in tries] == [None] * 5
+
+
+def test_threads_that_search_at_once_are_searches_of_their_own(
+    folding: Folding, name: str, path: str, tmp_path: Path
+) -> None:
+    threads = 4
+    script = f"""
+import os, threading
+barrier = threading.Barrier({threads})
+def search(number):
+    barrier.wait()
+    for directory in os.environ["PATH"].split(":"):
+        try: os.execv(f"{{directory}}/{name}", [str(number)])
+        except OSError: pass
+work = [threading.Thread(target=search, args=(n,)) for n in range({threads})]
+for one in work: one.start()
+for one in work: one.join()
+"""
+    subprocess.run([sys.executable, "-I", "-c", script], env={"PATH": path}, check=True)
+    tries = folding.of(name)
+    assert len(tries) == 5 * threads
+    by_thread = {t.tid: [other for other in tries if other.tid == t.tid] for t in tries}
+    assert len(by_thread) == threads
+    for one in by_thread.values():
+        _, search = the_search(one)
+        assert (search.tries, search.outcome) == (5, "not-found")

@@ -1,0 +1,24 @@
+"""Counts over time as a line of bars."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+_BARS: Final = "▁▂▃▄▅▆▇█"
+
+_LOWEST_TOP: Final = 4
+"""What the highest bar stands for at least: a lone failure is no tower."""
+
+
+def sparkline(counts: Sequence[int], bars: int) -> str:
+    """The counts in ``bars`` characters, each the sum of as many counts; nothing is the lowest bar.
+
+    Args:
+        counts: Oldest first; ``bars`` divides their number.
+        bars: How many characters.
+    """
+    each = len(counts) // bars
+    sums = [sum(counts[bar * each : (bar + 1) * each]) for bar in range(bars)]
+    highest = max(_LOWEST_TOP, *sums)
+    return "".join(_BARS[-(-count * (len(_BARS) - 1) // highest)] for count in sums)
