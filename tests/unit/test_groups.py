@@ -346,9 +346,13 @@ class KeptAsRecomputed(RuleBasedStateMachine):
                 members[VALUES[self.groups.by.name](event)].append((event_id, event))
         assert set(values(self.groups)) == set(members)
         assert self.groups.failures == sum(map(len, members.values()))
-        for group in self.groups.describe(list(members)):
+        groups = self.groups.describe(list(members))
+        for group in groups:
             self.compare_group(group, members[group.value])
-        assert values(self.groups) == sorted(members, key=lambda value: (-len(members[value]), str(value)))
+        by_count = sorted(groups, key=lambda group: (-group.count, -group.rate, str(group.value)))
+        assert values(self.groups) == [group.value for group in by_count]
+        by_rate = sorted(groups, key=lambda group: (-group.rate, -group.count, str(group.value)))
+        assert values(self.groups, by_rate=True) == [group.value for group in by_rate]
 
     def compare_group(self, group: Group, members: list[tuple[int, ExecFailure]]) -> None:
         times = [event.timestamp for _, event in members]

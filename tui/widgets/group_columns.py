@@ -37,7 +37,7 @@ class GroupColumn(StrEnum):
     MINUTE = "LAST MINUTE"
     FIRST = "FIRST"
     LAST = "LAST"
-    UIDS = "UIDS"
+    USERS = "USERS"
     GROUP = "GROUP"
     WHY = "WHY"
 
@@ -62,9 +62,9 @@ class GroupPlace:
 _C: Final = GroupColumn
 
 _TIERS: Final[tuple[tuple[int, tuple[tuple[GroupColumn, int], ...]], ...]] = (
-    (170, ((_C.COUNT, 10), (_C.RATE, 8), (_C.MINUTE, 30), (_C.FIRST, 14), (_C.LAST, 24), (_C.UIDS, 16))),
-    (140, ((_C.COUNT, 9), (_C.RATE, 7), (_C.MINUTE, 20), (_C.FIRST, 14), (_C.LAST, 14), (_C.UIDS, 12))),
-    (112, ((_C.COUNT, 9), (_C.RATE, 7), (_C.MINUTE, 12), (_C.FIRST, 8), (_C.LAST, 14), (_C.UIDS, 8))),
+    (170, ((_C.COUNT, 10), (_C.RATE, 8), (_C.MINUTE, 30), (_C.FIRST, 14), (_C.LAST, 24), (_C.USERS, 16))),
+    (140, ((_C.COUNT, 9), (_C.RATE, 7), (_C.MINUTE, 20), (_C.FIRST, 14), (_C.LAST, 14), (_C.USERS, 12))),
+    (112, ((_C.COUNT, 9), (_C.RATE, 7), (_C.MINUTE, 12), (_C.FIRST, 8), (_C.LAST, 14), (_C.USERS, 8))),
     (64, ((_C.COUNT, 9), (_C.RATE, 7), (_C.MINUTE, 6), (_C.LAST, 10))),
     (44, ((_C.COUNT, 9), (_C.RATE, 7))),
     (0, ((_C.COUNT, 9),)),
@@ -72,15 +72,20 @@ _TIERS: Final[tuple[tuple[int, tuple[tuple[GroupColumn, int], ...]], ...]] = (
 """From which width on which columns stand left of GROUP and WHY. "59 minutes ago" has 14 characters, a
 count of a million 9; the bars of the sparkline divide the minute."""
 
+_WIDEST: Final = {"error": 15, "why": 28, "user": 20, "comm": 15, "unit": 44, "container": 20, "parent": 15}
+"""Cells that a value has use for; WHY gets the rest. A comm has at most 15 bytes, and of a container's
+id the first 12 characters are what other tools show."""
+
+_WIDEST_PATH: Final = 64
+"""As in the table of events."""
+
 _WITH_CLOCK: Final = 24
 """Cells of LAST from which on the clock time stands beside the age."""
 
-_DAY: Final = 86_400 * SECOND
-
 
 @lru_cache(maxsize=64)
-def group_places(width: int) -> tuple[GroupPlace, ...]:
-    """The columns for a table of ``width`` cells, from the left."""
+def group_places(width: int, by_name: str) -> tuple[GroupPlace, ...]:
+    """The columns for a table of ``width`` cells, from the left, grouped by this name of ``BY``."""
     fixed = next(columns for smallest, columns in _TIERS if width >= smallest)
     gap = 1 if width < 112 else 2
     x = GUTTER
@@ -89,7 +94,7 @@ def group_places(width: int) -> tuple[GroupPlace, ...]:
         places.append(GroupPlace(column, x, cells))
         x += cells + gap
     rest = max(2, width - x - gap)
-    group = max(1, rest // 2)
+    group = max(1, min(_WIDEST.get(by_name, _WIDEST_PATH), rest // 2))
     places.append(GroupPlace(_C.GROUP, x, group))
     places.append(GroupPlace(_C.WHY, x + group + gap, rest - group))
     return tuple(places)
@@ -125,7 +130,7 @@ def _pieces(group: Group, by: By, place: GroupPlace, now: int, show_secrets: boo
     if column is _C.WHY:
         why = group.why or ""
         return in_role(keep_beginning(why if show_secrets else mask_text(why), width), "why")
-    if column is _C.UIDS:
+    if column is _C.USERS:
         return in_role(keep_beginning(_users(group), width), "plain")
     time = group.first if column is _C.FIRST else group.last
     return in_role(keep_beginning(_when(time, now, width), width), "muted")
@@ -172,7 +177,9 @@ def _users(group: Group) -> str:
 def _when(time: int, now: int, width: int) -> str:
     """An age in words where there is room for it, with "ago" and the clock time where there is more."""
     age = max(0, now - time)
-    told = clock(time) if age < _DAY else f"{datetime.fromtimestamp(time // SECOND):%d %b}"
+    moment = datetime.fromtimestamp(time // SECOND)
+    is_today = moment.date() == datetime.fromtimestamp(now // SECOND).date()
+    told = clock(time) if is_today else f"{moment:%d %b}"
     if width < 10:
         return told
     words = humanize.naturaldelta(timedelta(seconds=age // SECOND)) if age >= SECOND else "now"

@@ -7,6 +7,7 @@ from typing import Final
 
 from rich.style import Style
 from textual.geometry import Size
+from textual.message import Message
 from textual.strip import Strip
 
 from tui.model.group_by import BY
@@ -47,6 +48,13 @@ class GroupHeader(Painted):
     }
     """
 
+    class Chosen(Message):
+        """Group by this: a name of ``BY``."""
+
+        def __init__(self, name: str) -> None:
+            super().__init__()
+            self.name = name
+
     def __init__(self) -> None:
         super().__init__()
         self._heading = Heading()
@@ -85,7 +93,11 @@ class GroupHeader(Painted):
         role = "cell" if is_chosen else "muted"
         pieces: list[Piece] = [(str(number), "key"), (" ", "plain"), (word, role), (" " * gap, "plain")]
         strip = self.line(pieces, 2 + len(word) + gap)
-        return strip.apply_style(Style.from_meta({"@click": f"group_by('{name}')"}))
+        return strip.apply_style(Style.from_meta({"@click": f"choose('{name}')"}))
+
+    def action_choose(self, name: str) -> None:
+        """A click on a name."""
+        self.post_message(self.Chosen(name))
 
     def _told(self) -> tuple[str, ...]:
         """How many groups, in forms that need less and less room."""
@@ -99,10 +111,11 @@ class GroupHeader(Painted):
         pieces: list[Piece] = []
         used = 0
         sorted_by = GroupColumn.RATE if self._heading.by_rate else GroupColumn.COUNT
-        for place in group_places(self.size.width - 1):
+        for place in group_places(self.size.width - 1, self._heading.by):
             title = place.column.value
             if place.column is GroupColumn.GROUP:
-                title = self._heading.by.upper()
+                # WHY is what the last column tells in words.
+                title = "CAUSE" if self._heading.by == "why" else self._heading.by.upper()
             is_sorted = place.column is sorted_by
             title = (("▾" if is_sorted else "") + title)[: place.width]
             padding = " " * (place.width - len(title))

@@ -13,7 +13,6 @@ from textual.message import Message
 
 from tui.model.columns import Key
 from tui.model.group_by import BY
-from tui.model.groups import Group
 from tui.model.history import History
 from tui.model.printable import printable
 from tui.model.secrets import mask_text
@@ -140,23 +139,20 @@ class GroupPane(Vertical):
 
     @on(GroupTable.Changed)
     def _show_heading(self) -> None:
-        table = self.table
+        table, groups = self.table, self.table.groups
         progress = 1.0
-        if not table.groups.complete:
-            progress = table.groups.failures / max(1, self._view.shown) * self._view.progress
-        self.header.show(
-            Heading(
-                table.by.name,
-                table.by_rate,
-                len(table.groups),
-                table.groups.failures,
-                min(progress, 0.99) if not table.groups.complete else 1.0,
-            )
-        )
+        if not groups.complete:
+            # One who reads 100 % while it goes on does not believe the next number either.
+            progress = min(0.99, groups.failures / max(1, self._view.shown) * self._view.progress)
+        self.header.show(Heading(table.by.name, table.by_rate, len(groups), groups.failures, progress))
+
+    @on(GroupHeader.Chosen)
+    def _chosen(self, message: GroupHeader.Chosen) -> None:
+        self.action_group_by(message.name)
 
     @on(GroupTable.Opened)
     def _open(self, message: GroupTable.Opened) -> None:
-        group: Group = message.group
+        group = message.group
         if self._is_masked(group.value):
             self.post_message(self.Refused("A masked text cannot be a filter: the filter would show it."))
         else:

@@ -50,6 +50,7 @@ class GroupTable(Painted, ScrollView, can_focus=True):
         height: 1fr;
         overflow-x: hidden;
         overflow-y: scroll;
+        scrollbar-size-vertical: 1;
     }
     """
 
@@ -115,6 +116,7 @@ class GroupTable(Painted, ScrollView, can_focus=True):
         if BY[name] is not self.by:
             self.groups.by = BY[name]
             self._restart()
+            self.sync(0.0)
 
     def sort(self, *, by_rate: bool) -> None:
         """Sort by rate or by count, at once and all rows."""
@@ -146,7 +148,7 @@ class GroupTable(Painted, ScrollView, can_focus=True):
     # Order and place
 
     def _restart(self) -> None:
-        self._rows, self._cursor = [], None
+        self._rows, self._cursor, self._was_complete = [], None, False
         self._due = self._held_until = 0.0
         self._scroll(0)
 
@@ -158,7 +160,8 @@ class GroupTable(Painted, ScrollView, can_focus=True):
         ranked = self.groups.ranked(_MOST_ROWS, by_rate=self.by_rate)
         if not sort:
             known = set(self._rows)
-            self._rows += [value for value in ranked if value not in known]
+            fresh = [value for value in ranked if value not in known]
+            self._rows += fresh[: max(0, _MOST_ROWS - len(known))]
         elif self._cursor is None:
             self._rows = ranked
         else:
@@ -274,7 +277,7 @@ class GroupTable(Painted, ScrollView, can_focus=True):
         group = self._group(self._rows[row])
         pieces: list[Piece] = [(" " if over is None else "▌", "mark")]
         used = GUTTER
-        for place in group_places(width):
+        for place in group_places(width, self.by.name):
             pieces.append((" " * (place.x - used), "plain"))
             pieces += group_cell(group, self.by, place, self._now, show_secrets=self._show_secrets)
             used = place.x + place.width
@@ -284,7 +287,8 @@ class GroupTable(Painted, ScrollView, can_focus=True):
         """A line below the last row: blank, or part of what is said where there is no row."""
         lines = wrapped([(self.empty, False)], max(10, min(width - 4, 72)))
         top = max(0, (self.size.height - len(lines)) // 3)
-        if not self.empty or self._rows or not top <= y < top + len(lines):
+        silent = not self.empty or self._rows or not self.groups.complete
+        if silent or not top <= y < top + len(lines):
             return Strip.blank(width, self.rich_style)
         text = "".join(part for part, _ in lines[y - top])
         return self.line([(" " * max(0, (width - len(text)) // 2), "muted"), (text, "muted")], width)
