@@ -54,11 +54,11 @@ def decode(raw: bytes, boot_time: int) -> tuple[ExecFailure | SearchEnd, int]:
 
     if bits & (layout.FOUND | layout.TASK_ENDED):
         found = _text(path[:-1]) if bits & layout.FOUND else None
-        return SearchEnd(boot_time + timestamp, task, found), lost_before
+        return SearchEnd(boot_time + timestamp, task, found, tid), lost_before
     execveat = bool(bits & layout.EXECVEAT)
     kernel_invoked = bool(bits & layout.KERNEL_INVOKED)
-    argv, cut_arguments, argv_open = _elements(arguments)
-    envp, cut_environment, envp_open = _elements(environment)
+    argv, cut_arguments, argv_is_cut = _elements(arguments)
+    envp, cut_environment, envp_is_cut = _elements(environment)
     ancestors = _ancestors(ancestor_bytes)
     parent = ancestors[0] if ancestors else Ancestor(0, "")
     cgroup_path = _path(cgroup, cgroup_end) if cgroup_end != layout.NO_FILE else None
@@ -73,8 +73,8 @@ def decode(raw: bytes, boot_time: int) -> tuple[ExecFailure | SearchEnd, int]:
         arguments=argv,
         environment=envp,
         truncated=Truncated(
-            arguments=bool(bits & layout.ARGUMENTS_CUT) or argv_open,
-            environment=bool(bits & layout.ENVIRONMENT_CUT) or envp_open,
+            arguments=argv_is_cut or bool(bits & (layout.ARGUMENTS_CUT | layout.ARGUMENTS_UNREAD)),
+            environment=envp_is_cut or bool(bits & (layout.ENVIRONMENT_CUT | layout.ENVIRONMENT_UNREAD)),
             path=bool(bits & layout.PATH_CUT),
             argc=None if argc == layout.UNKNOWN else argc,
             envc=None if envc == layout.UNKNOWN else envc,
@@ -176,8 +176,9 @@ def _tty(name: bytes) -> str | None:
 
 @lru_cache(4096)
 def _elements(section: bytes) -> tuple[tuple[str | None, ...], tuple[int, ...], bool]:
-    """The strings; the indexes of those that were cut; whether the last one was."""
+    """The strings; the indexes of those that were cut; whether any was."""
     strings: list[str | None] = []
+    cut: list[int] = []
     begun = b""
     at = 0
     while at + 2 <= len(section):
@@ -186,8 +187,9 @@ def _elements(section: bytes) -> tuple[tuple[str | None, ...], tuple[int, ...], 
         if length == layout.UNREAD:
             # Where only the rest of a string could not be read, its beginning is kept, as cut.
             if begun:
-                break
-            strings.append(None)
+                cut.append(len(strings))
+            strings.append(_text(begun) if begun else None)
+            begun = b""
             continue
         size = length & ~layout.CONTINUED
         begun += section[at : at + size]
@@ -196,18 +198,19 @@ def _elements(section: bytes) -> tuple[tuple[str | None, ...], tuple[int, ...], 
             strings.append(_text(begun))
             begun = b""
     if begun:
+        cut.append(len(strings))
         strings.append(_text(begun))
-        return tuple(strings), (len(strings) - 1,), True
-    return tuple(strings), (), False
+    return tuple(strings), tuple(cut), bool(cut)
 
 
 def _arguments_source(
     argv: tuple[str | None, ...], envp: tuple[str | None, ...], bits: int
 ) -> ArgumentsSource:
-    if bits & (layout.ARGUMENTS_UNREAD | layout.ENVIRONMENT_UNREAD) and not argv and not envp:
-        return "unreadable"
-    strings = argv + envp
-    return "unreadable" if strings and all(string is None for string in strings) else "user"
+    """Whose copy of argv was read; of envp where argv is empty."""
+    strings = argv or (() if bits & layout.ARGUMENTS_UNREAD else envp)
+    if strings:
+        return "unreadable" if all(string is None for string in strings) else "user"
+    return "unreadable" if bits & (layout.ARGUMENTS_UNREAD | layout.ENVIRONMENT_UNREAD) else "user"
 
 
 @lru_cache(4096)

@@ -550,7 +550,8 @@ static __always_inline void write_record(struct scratch *s, u64 task)
         return;
     }
     append_path_argument(s, s->call.path);
-    if (capture->paths && !path_matches(s, capture)) {
+    /* What could not be read cannot be told to be unwanted. */
+    if (capture->paths && !(r->bits & PATH_UNREAD) && !path_matches(s, capture)) {
         count->suppressed++;
         count->seen++;
         return;
@@ -573,8 +574,10 @@ static __always_inline void write_record(struct scratch *s, u64 task)
     }
     r->task = task;
     u8 yes = 1;
-    if (!searchers.lookup(&task) && searchers.update(&task, &yes))
+    if (!searchers.lookup(&task) && searchers.update(&task, &yes)) {
         r->bits |= UNTRACKED;
+        count->untracked++;
+    }
     r->lost_before = count->lost - count->told;
     u64 size = sizeof(*r) + (u64)r->used;
     if (size > sizeof(*r) + DATA_SIZE)
@@ -667,6 +670,7 @@ static __always_inline void end_search(u64 task, u64 filename, u32 bits)
     __builtin_memset(r, 0, sizeof(*r));
     r->timestamp = bpf_ktime_get_boot_ns();
     r->task = task;
+    r->tid = bpf_get_current_pid_tgid();
     r->bits = bits;
     if (filename) {
         int n = bpf_probe_read_kernel_str(s->data, CHUNK, (void *)filename);

@@ -160,9 +160,10 @@ COUNTERS: Final = (
     Field("u64", "lost"),
     Field("u64", "told"),  # how many of the lost a record has told of
     Field("u64", "untold"),  # ends of searches that did not fit
-    Field("u64", "reserved", 2),  # a cache line for each CPU
+    Field("u64", "untracked"),  # failed execs of tasks for which the table of searchers had no room
+    Field("u64", "reserved", 1),  # a cache line for each CPU
 )
-COUNTERS_STRUCT: Final = struct.Struct("<6Q16x")
+COUNTERS_STRUCT: Final = struct.Struct("<7Q8x")
 CAPTURE: Final = (
     Field("u32", "uid_ranges"),
     Field("u32", "paths"),

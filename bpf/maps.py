@@ -28,21 +28,29 @@ class CounterMap:
         self._memory = _map(fd, cpus * layout.COUNTERS_STRUCT.size)
 
     def read(self) -> Counters:
-        """All CPUs' counters added up. The kernel writes on, so a set caught in between is read again."""
+        """All CPUs' counters added up. The kernel writes on, so a set caught in between is read again.
+
+        Raises:
+            ValueError: The kernel's own counts do not add up: a defect.
+        """
         size = layout.COUNTERS_STRUCT.size
-        seen = recorded = suppressed = lost = untold = 0
+        seen = recorded = suppressed = lost = untold = untracked = 0
         for cpu in range(self._cpus):
             for _ in range(_MAX_READS):
                 one = layout.COUNTERS_STRUCT.unpack(self._memory[cpu * size : (cpu + 1) * size])
                 if one[0] == one[1] + one[2] + one[3]:
                     break
+            else:
+                raise ValueError(f"the counters of CPU {cpu} do not add up: {one[:4]}.")
+            seen += one[0]
             recorded += one[1]
             suppressed += one[2]
             lost += one[3]
             untold += one[5]
-            # The kernel counts `seen` last: what it is about to count there was seen.
-            seen += one[1] + one[2] + one[3]
-        return Counters(seen, recorded, suppressed, lost, {RING_FULL: lost} if lost else {}, untold)
+            untracked += one[6]
+        return Counters(
+            seen, recorded, suppressed, lost, {RING_FULL: lost} if lost else {}, untold, untracked
+        )
 
     def close(self) -> None:
         """Unmap; may be called twice."""

@@ -6,12 +6,13 @@ import os
 import select
 import threading
 import time
+import traceback
 from dataclasses import replace
 from typing import Final
 
 from bpf.btf import BtfError
 from bpf.clock import this_machine
-from bpf.decode import decode
+from bpf.decode import DecodeError, decode
 from bpf.kernel import KernelError
 from bpf.loader import Loaded, Loader
 from bpf.lookup import look_up
@@ -31,10 +32,17 @@ _BATCH_BYTES: Final = 1 << 20
 """Records taken at once: a few thousand, so that a closing program waits for no more than those."""
 _MAX_QUEUED: Final = 200_000
 """Events that wait for the screen; beyond it they wait in the ring, where the kernel counts what is lost."""
+UNDECODABLE: Final = "record that could not be decoded"
+"""The name of a loss that only a defect of this program, or of memory, brings."""
 _PAUSE: Final = 0.02
 """Seconds between looks while the queue is full."""
 _IDLE: Final = 0.25
 """Seconds after which losses that no record has told of are looked for."""
+
+
+def _place(error: BaseException) -> str:
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{os.path.basename(frame.filename)}, line {frame.lineno}"
 
 
 def default_ring_bytes() -> int:
@@ -87,6 +95,7 @@ class KernelSource:
         self._thread = threading.Thread(target=self._run, name="execwhy-reader", daemon=True)
         self._told = 0
         self._announced = 0
+        self._undecodable = 0
 
     # ---- EventSource ----
 
@@ -105,7 +114,10 @@ class KernelSource:
         """The state now; the counters are read from the kernel."""
         with self._lock:
             if self._counter_map is not None:
-                self._counters = self._counter_map.read()
+                try:
+                    self._counters = self._counter_map.read()
+                except ValueError as error:
+                    self._detail = str(error)
             return Status(self._stage, self._detail, self._counters, self._origin)
 
     def set_capture(self, capture: Capture | None) -> None:
@@ -156,7 +168,8 @@ class KernelSource:
                 self._enter(Stage.FAILED, str(error))
         except Exception as error:
             # An error in this thread must reach the operator, whatever it is.
-            self._enter(Stage.FAILED, f"the reader stopped: {type(error).__name__}: {error}")
+            # Its message may quote what a process wrote; its name cannot.
+            self._enter(Stage.FAILED, f"the reader stopped: {type(error).__name__} in {_place(error)}.")
 
     def _load(self) -> Loaded:
         with self._lock:
@@ -177,8 +190,9 @@ class KernelSource:
         return loaded
 
     def _watch(self, loaded: Loaded) -> None:
-        ring = Ring(loaded.events, loaded.ring_bytes)
+        ring = None
         try:
+            ring = Ring(loaded.events, loaded.ring_bytes)
             with self._lock:
                 self._counter_map = CounterMap(loaded.counters, possible_cpus())
                 self._capture_map = CaptureMap(loaded.captures, loaded.active_capture)
@@ -195,6 +209,7 @@ class KernelSource:
             loaded = replace(loaded, links=())
             while ring.pending and self._take(ring):
                 pass
+            self._announce_silent_losses()
         finally:
             with self._lock:
                 if self._counter_map is not None:
@@ -203,41 +218,56 @@ class KernelSource:
                 if self._capture_map is not None:
                     self._capture_map.close()
                 self._counter_map = self._capture_map = None
-            ring.close()
+            if ring is not None:
+                ring.close()
             loaded.close()
 
     def _take(self, ring: Ring) -> bool:
-        """Move a batch from the ring to the queue; False where there is no room or nothing came."""
-        if len(self._queue) >= _MAX_QUEUED:
+        """Move a batch from the ring to the queue; False where there is no room or nothing came.
+
+        At the end there is always room: nothing more is recorded, and the ring is to be emptied.
+        """
+        if len(self._queue) >= _MAX_QUEUED and not self._stopping.is_set():
             self._stopping.wait(_PAUSE)
             return False
         records = ring.consume(_BATCH_BYTES)
         events: list[Report] = []
         for raw in records:
-            record, lost_before = decode(raw, self._origin.boot_time)
+            try:
+                record, lost_before = decode(raw, self._origin.boot_time)
+            except DecodeError:
+                self._undecodable += 1
+                continue
             if lost_before:
                 self._told += lost_before
                 self._announce(events, self._told, record.timestamp)
             events.append(self._with_binary(record) if isinstance(record, ExecFailure) else record)
+        self._hand_over(events)
         if not ring.pending:
-            self._announce_silent_losses(events)
-        if events:
-            with self._lock:
-                self._queue += events
-                self._something.set()
+            self._announce_silent_losses()
         return bool(records)
+
+    def _hand_over(self, reports: list[Report]) -> None:
+        if reports:
+            with self._lock:
+                self._queue += reports
+                self._something.set()
 
     def _announce(self, events: list[Report], lost: int, timestamp: int) -> None:
         if lost > self._announced:
             events.append(Loss(timestamp, lost - self._announced, RING_FULL))
             self._announced = lost
 
-    def _announce_silent_losses(self, events: list[Report]) -> None:
+    def _announce_silent_losses(self) -> None:
         """Losses after which no record came on their CPU, and so none that tells of them."""
         with self._lock:
             lost = self._counter_map.read().lost if self._counter_map else 0
-        if lost > self._announced:
-            self._announce(events, lost, self._now())
+        events: list[Report] = []
+        self._announce(events, lost, self._now())
+        if self._undecodable:
+            events.append(Loss(self._now(), self._undecodable, UNDECODABLE))
+            self._undecodable = 0
+        self._hand_over(events)
 
     def _now(self) -> int:
         """The time on the clock of the records' timestamps, which no one can set."""

@@ -268,11 +268,13 @@ class SearchEnd:
         timestamp: Nanoseconds since 1970 UTC.
         task: The ``ExecFailure.task`` of its failures.
         found_path: The path of the exec that succeeded, as the caller gave it; None where the task ended.
+        tid: The thread; after an exec it has its process's id.
     """
 
     timestamp: int
     task: int
     found_path: str | None
+    tid: int = 0
 
 
 Event = ExecFailure | Loss

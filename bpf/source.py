@@ -35,6 +35,7 @@ class Counters:
         lost: Not written, for want of room.
         losses: ``lost``, by name of the cause.
         untold: Ends of PATH searches that were lost; they are no failed execs.
+        untracked: Recorded, but of tasks whose searches could not be followed: the table was full.
     """
 
     seen: int = 0
@@ -43,6 +44,7 @@ class Counters:
     lost: int = 0
     losses: Mapping[str, int] = field(default_factory=dict)
     untold: int = 0
+    untracked: int = 0
 
 
 @dataclass(frozen=True, slots=True)

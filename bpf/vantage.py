@@ -125,7 +125,8 @@ def start_of(record: ExecFailure, vantage: Vantage) -> tuple[int, str] | None:
     """
     if record.dirfd is not None and record.dirfd != AT_FDCWD:
         return _follow(record, vantage, f"fd/{record.dirfd}")
-    if record.cwd is None:
+    if record.cwd is None or record.cwd.endswith(" (deleted)") or not record.cwd.startswith("/"):
+        # Deleted, unreachable, or too deep to be told whole: what the path names now may be another.
         return _follow(record, vantage, "cwd")
     trail, descriptor = walk(vantage.ground(record), record.cwd)
     return None if descriptor < 0 else (descriptor, trail.path)

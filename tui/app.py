@@ -28,6 +28,7 @@ from tui.under_cursor import UnderCursor
 from tui.widgets.body import Body
 from tui.widgets.event_table import EventTable
 from tui.widgets.filter_bar import FilterBar
+from tui.widgets.group_pane import GroupPane
 from tui.widgets.help import Help
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.rate import Rate
@@ -68,6 +69,7 @@ class ExecwhyApp(App[None]):
         Binding("shift+tab", "other_pane(-1)", "Other pane", show=False, id="other-pane-back"),
         Binding("plus", "add_cell(False)", "Filter for the cell", id="include"),
         Binding("minus", "add_cell(True)", "Exclude the cell", id="exclude"),
+        Binding("t", "groups", "Groups", id="groups"),
         Binding("h", "searches", "Show found searches", id="found-searches"),
         Binding("w", "write", "Write a snapshot", id="write"),
         Binding("y", "copy", "Copy", id="copy"),
@@ -126,6 +128,8 @@ class ExecwhyApp(App[None]):
             history, source, show_secrets=show_secrets, are_diagnosed=self._arrivals.are_diagnosed
         )
         self._body = Body(self._table, self._under_cursor.facts, id="body")
+        self._groups = GroupPane(history, self.view, self._moment, show_secrets=show_secrets, id="groups")
+        self._before_group: str | None = None
         self._keys = KeyBar(id="keys")
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
@@ -137,11 +141,13 @@ class ExecwhyApp(App[None]):
         yield self._status
         yield self._filter
         yield self._body
+        yield self._groups
         yield self._keys
 
     def on_mount(self) -> None:
         """Start the source once there is a screen to show it on."""
         self._table.is_diagnosed = self._arrivals.are_diagnosed
+        self._groups.display = False
         self._table.focus()
         self.source.start()
         self._count()
@@ -185,7 +191,8 @@ class ExecwhyApp(App[None]):
         self._quiet_ticks = 0 if came or changed else self._quiet_ticks + 1
         if self._quiet_ticks % _QUIET == 0:
             self._tell_state()
-        if (self._arrivals.wait or not self.view.complete) and not self._goes_on:
+        more = self._groups.display and self._groups.sync(_BUDGET)
+        if (self._arrivals.wait or not self.view.complete or more) and not self._goes_on:
             self._goes_on = True
             self.call_later(self._go_on)
 
@@ -210,11 +217,29 @@ class ExecwhyApp(App[None]):
             )
         )
         self._filter.tell(sentences.shown(self.view, self.history, self._capture))
-        self._table.empty = sentences.empty(status, self.view, self.history)
-        self._keys.show(sentences.keys(self._filter.is_editing, self._body, self._frozen_at is not None))
+        self._table.empty = self._groups.table.empty = sentences.empty(status, self.view, self.history)
+        frozen = self._frozen_at is not None
+        if self._groups.display and not self._filter.is_editing:
+            self._keys.show(sentences.group_keys(frozen))
+        else:
+            self._keys.show(sentences.keys(self._filter.is_editing, self._body, frozen))
         if status.stage is Stage.FAILED and not self._failure_told and len(self.view):
             self._failure_told = True
             self._keys.say(pieces(status.detail), "danger", stays=True)
+
+    def _moment(self) -> int:
+        """The time that rates and ages are told for: of a frozen view or a file, its end."""
+        if self._frozen_at is None and self.source.status().stage is Stage.LIVE:
+            return time.time_ns()
+        return self.history[self.view[len(self.view) - 1]].timestamp if len(self.view) else time.time_ns()
+
+    def _show_groups(self, shown: bool) -> None:
+        self._groups.display, self._body.display = shown, not shown
+        (self._groups.table if shown else self._table).focus()
+        if not shown:
+            self._table.sync()
+        self._tick()
+        self._tell_state()
 
     def _say(self, text: str) -> None:
         self._keys.say(pieces(text))
@@ -247,13 +272,31 @@ class ExecwhyApp(App[None]):
 
     @on(FilterBar.Closed)
     def _filter_closed(self) -> None:
-        self._body.focus_pane()
+        if self._groups.display:
+            self._groups.table.focus()
+        else:
+            self._body.focus_pane()
         self._tell_state()
 
     @on(Body.Arranged)
     @on(EventTable.FollowingChanged)
     def _state_changed(self) -> None:
         self._tell_state()
+
+    @on(GroupPane.Opened)
+    def _group_opened(self, message: GroupPane.Opened) -> None:
+        before = self._filter.active.text
+        if self._filter_for(message.field, message.value, exclude=False):
+            self._before_group = before
+            self._show_groups(False)
+
+    @on(GroupPane.Refused)
+    def _group_refused(self, message: GroupPane.Refused) -> None:
+        self._say(message.reason)
+
+    @on(GroupPane.Closed)
+    def _groups_closed(self) -> None:
+        self._show_groups(False)
 
     # Keys
 
@@ -294,6 +337,10 @@ class ExecwhyApp(App[None]):
         self._tick()
         self._tell_state()
 
+    def action_groups(self) -> None:
+        """Show the groups, or the events again."""
+        self._show_groups(not self._groups.display)
+
     def action_searches(self) -> None:
         """Show the PATH searches that have found their program, or hide them."""
         self.view.show_found = not self.view.show_found
@@ -312,6 +359,10 @@ class ExecwhyApp(App[None]):
             self._body.open_detail(False)
         elif self._body.detail.has_focus:
             self._table.focus()
+        elif self._before_group is not None:
+            self._filter.set_text(self._before_group)
+            self._before_group = None
+            self._show_groups(True)
         else:
             self._keys.say([])
 
@@ -322,19 +373,24 @@ class ExecwhyApp(App[None]):
 
     def action_add_cell(self, exclude: bool) -> None:
         """Filter for what the focused cell or fact says, or exclude it."""
-        condition = self._under_cursor.condition(self._body)
+        in_groups = self._groups.display
+        condition = self._groups.condition if in_groups else self._under_cursor.condition(self._body)
         if condition is None:
             self._say("Focus a cell with ← and → or a fact of the detail: not a time, not a masked text.")
             return
-        field, value = condition
+        self._filter_for(*condition, exclude=exclude)
+
+    def _filter_for(self, field: str, value: object, *, exclude: bool) -> bool:
         try:
             self._filter.set_text(add_term(self._filter.active.text, field, value, exclude=exclude))
         except QueryError as error:
             self._say(error.message)
+            return False
+        return True
 
     def action_copy(self) -> None:
         """Put the row or the fact into the terminal's clipboard."""
-        text = self._under_cursor.text(self._body)
+        text = self._groups.text if self._groups.display else self._under_cursor.text(self._body)
         if text is not None:
             self.copy_to_clipboard(text)
             self._say("Copied, where the terminal allows it (OSC 52).")

@@ -52,7 +52,8 @@ class Arrivals:
 
     def pull(self, seconds: float) -> bool:
         """Append what has come, at most about that long; True if there was something."""
-        came = self._source.drain()
+        # What cannot be taken in yet waits in the source, which bounds it and counts what is lost.
+        came = () if self._waiting else self._source.drain()
         if came:
             self._waiting.append(came)
             self._untold = self._source.status().counters.untold

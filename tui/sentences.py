@@ -42,13 +42,15 @@ def empty(status: Status, view: View, history: History) -> str:
     """Why the table shows no failed exec; "" where it shows one."""
     if view.shown:
         return ""
+    if status.stage is Stage.FAILED and status.detail:
+        return printable(status.detail)
     if history.failures and not view.complete:
         return f"filtering {view.progress:.0%}…"
     if view.failures:
         return f"only PATH searches that found their program: {view.hidden_found:,} hidden, h shows them"
     if history.failures and not view.query.is_empty:
         return f"nothing matches {printable(view.query.text)}; {history.failures:,} hidden, c clears"
-    if status.stage in (Stage.FAILED, Stage.READING, Stage.ENDED) and status.detail:
+    if status.stage in (Stage.READING, Stage.ENDED) and status.detail:
         return printable(status.detail)
     return _BEFORE_LIVE[status.stage]
 
@@ -65,6 +67,19 @@ def captured(text: str) -> str:
     if not text:
         return "The kernel records everything again."
     return f"The kernel records only {text}; all else costs nothing and is counted as suppressed. K ends it."
+
+
+def group_keys(frozen: bool) -> tuple[Hint, ...]:
+    """The keys that serve while the groups are shown."""
+    return (
+        ("Enter", "its events", ""),
+        ("← →", "group by", ""),
+        ("s", "sort", ""),
+        ("Space", "go on" if frozen else "freeze", "freeze"),
+        ("Esc", "events", "groups"),
+        ("?", "help", "help"),
+        ("q", "quit", "quit"),
+    )
 
 
 def keys(editing: bool, body: Body, frozen: bool) -> tuple[Hint, ...]:
@@ -89,6 +104,7 @@ def keys(editing: bool, body: Body, frozen: bool) -> tuple[Hint, ...]:
         ("f", follow, "follow"),
         ("Space", "go on" if frozen else "freeze", "freeze"),
         ("Enter", "detail", "detail"),
+        ("t", "groups", "groups"),
         ("w", "snapshot", "write"),
         ("?", "help", "help"),
         ("q", "quit", "quit"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import time
 import uuid
 from collections.abc import Callable, Iterator
 
@@ -12,6 +14,7 @@ from bpf.source import Capture
 from tests.live import circumstances
 from tests.live.exec_child import Exec, attempted
 from tests.live.listener import Listener, add_up, fail_to_exec
+from tests.live.zoo import Zoo
 
 LONGEST = 254
 """Bytes of a path that the kernel program compares."""
@@ -158,3 +161,14 @@ def test_a_capture_path_of_the_longest_length_is_compared_to_its_end(
     capture(Capture())
     listener.catch_up()
     assert [failure.path for failure in listener.failures if (failure.path or "")[:40] == path[:40]] == [path]
+
+
+def test_a_failure_whose_path_cannot_be_read_is_not_suppressed(
+    zoo: Zoo, listener: Listener, capture: Callable[[Capture], None]
+) -> None:
+    capture(Capture(path_prefixes=("/somewhere/else",)))
+    with subprocess.Popen([zoo / "unmappable"]) as process:
+        pass
+    assert process.returncode < 0, "it is killed after the point of no return"
+    listener.source.set_capture(None)
+    assert [record.killed_by for record in listener.records_of(process.pid, time.time_ns())] == ["SIGSEGV"]

@@ -119,3 +119,19 @@ def test_what_does_not_fit_the_ring_is_counted_and_told_at_its_place_in_time(one
         assert listener.losses[0].timestamp <= last.timestamp
     finally:
         source.close()
+
+
+def test_what_the_ring_holds_is_handed_over_when_a_source_with_a_full_queue_is_closed(
+    zoo: Zoo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bpf.reader._MAX_QUEUED", 50)
+    source = KernelSource(ring_bytes=64 * 1024)
+    listener = Listener(source)
+    listener.start()
+    storm(zoo, "/no/such/program", str(uuid.uuid4()))
+    source.close()
+    listener.take()
+    counters = source.status().counters
+    assert counters.lost > 0, "the ring was to overflow"
+    assert len(listener.failures) == counters.recorded
+    assert sum(loss.count for loss in listener.losses) == counters.lost

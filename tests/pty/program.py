@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from bpf.record import Event
+from bpf.record import Report
 from tests.ui.scripted_source import ScriptedSource, a_day, failure
 from tui import terminal
 from tui.app import ExecwhyApp
@@ -22,7 +22,7 @@ HOSTILE = (
 class _Noisy(ScriptedSource):
     """Writes to descriptor 2 as C libraries do."""
 
-    def drain(self) -> Sequence[Event]:
+    def drain(self) -> Sequence[Report]:
         os.write(2, b"libbpf: noise that nobody asked for\n")
         return super().drain()
 
@@ -30,7 +30,7 @@ class _Noisy(ScriptedSource):
 class _Crashing(ScriptedSource):
     """Fails while a secret is in a local variable and in the exception."""
 
-    def drain(self) -> Sequence[Event]:
+    def drain(self) -> Sequence[Report]:
         arguments = ("mysql", "--password=hunter2")
         raise RuntimeError(f"cannot go on with {arguments}")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from bpf.record import Ancestor, Binary, Diagnosis, Event, ExecFailure, Loss, Truncated
+from bpf.record import Ancestor, Binary, Diagnosis, Event, ExecFailure, Loss, Report, Truncated
 from bpf.source import Capture, Counters, Origin, Stage, Status
 
 START = 1_795_557_012_031_000_000
@@ -15,8 +15,8 @@ START = 1_795_557_012_031_000_000
 class ScriptedSource:
     """Hands over what a test gives it; keeps what it is told."""
 
-    def __init__(self, events: Sequence[Event] = (), *, stage: Stage = Stage.LIVE, detail: str = "") -> None:
-        self._queued: list[Event] = []
+    def __init__(self, events: Sequence[Report] = (), *, stage: Stage = Stage.LIVE, detail: str = "") -> None:
+        self._queued: list[Report] = []
         self._recorded = self._lost = 0
         self.suppressed = 0
         self.stage = stage
@@ -27,19 +27,19 @@ class ScriptedSource:
         self.refuses_capture = ""
         self.give(*events)
 
-    def give(self, *events: Event) -> None:
+    def give(self, *events: Report) -> None:
         """Let these come with the next drain."""
         self._queued += events
         for event in events:
             if isinstance(event, Loss):
                 self._lost += event.count
-            else:
+            elif isinstance(event, ExecFailure):
                 self._recorded += 1
 
     def start(self) -> None:
         """Nothing runs."""
 
-    def drain(self) -> Sequence[Event]:
+    def drain(self) -> Sequence[Report]:
         """What was given."""
         events, self._queued = self._queued, []
         return events

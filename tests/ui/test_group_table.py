@@ -234,9 +234,9 @@ async def test_rows_are_sorted_live_until_one_reads_them() -> None:
         assert screen.order("/a", "/b") == ["/b", "/a"]
         await screen.press("down")
         assert screen.cursor[0] == 0
-        await screen.give(*failing("/a", 90), *failing("/c", 50))
+        await screen.give(*failing("/a", 20), *failing("/c", 90))
         assert screen.order("/a", "/b", "/c") == ["/b", "/a", "/c"], "nothing moves, a new group comes last"
-        assert " 95 " in screen.rows[1], "but numbers are those of now"
+        assert " 25 " in screen.rows[1], "but numbers are those of now"
 
 
 async def test_the_group_under_the_cursor_keeps_its_line_while_others_are_sorted(

@@ -128,6 +128,21 @@ def test_an_element_whose_end_is_missing_is_marked_as_cut() -> None:
     assert record.truncated.envc is None
 
 
+def test_what_follows_a_string_whose_rest_could_not_be_read_is_kept() -> None:
+    begun = struct.pack("<H", 3 | layout.CONTINUED) + b"abc"
+    record = record_of(raw_record({"arguments": begun + UNREAD + element(b"z")}, counts=(2, 0)))
+    assert record.arguments == ("abc", "z")
+    assert (record.truncated.arguments, record.truncated.argument_indexes) == (True, (0,))
+
+
+def test_an_array_whose_end_could_not_be_read_is_marked() -> None:
+    record = record_of(
+        raw_record({"arguments": element(b"a")}, bits=layout.ARGUMENTS_UNREAD, counts=(layout.UNKNOWN, 0))
+    )
+    assert record.truncated.arguments
+    assert record.arguments_source == "user"
+
+
 def test_arrays_that_could_not_be_read_are_told_apart_from_empty_ones() -> None:
     unread = layout.ARGUMENTS_UNREAD | layout.ENVIRONMENT_UNREAD
     assert record_of(raw_record(bits=unread, counts=(layout.UNKNOWN,) * 2)).arguments_source == "unreadable"
@@ -159,10 +174,10 @@ def test_ancestors_are_in_order_and_the_first_is_the_parent() -> None:
 
 
 def test_what_ended_a_search_is_no_failure() -> None:
-    found = decode(raw_record({"path": b"/usr/bin/ls\0"}, bits=layout.FOUND, task=9, timestamp=1), 10)[0]
-    assert found == SearchEnd(11, 9, "/usr/bin/ls")
-    ended = decode(raw_record({"path": b""}, bits=layout.TASK_ENDED, task=9, timestamp=1), 10)[0]
-    assert ended == SearchEnd(11, 9, None)
+    raw = raw_record({"path": b"/usr/bin/ls\0"}, bits=layout.FOUND, task=9, tid=3, timestamp=1)
+    assert decode(raw, 10)[0] == SearchEnd(11, 9, "/usr/bin/ls", 3)
+    raw = raw_record({"path": b""}, bits=layout.TASK_ENDED, task=9, tid=3, timestamp=1)
+    assert decode(raw, 10)[0] == SearchEnd(11, 9, None, 3)
 
 
 def test_a_task_that_could_not_be_followed_is_unknown() -> None:

@@ -197,7 +197,7 @@ class Groups:
     def _shown(self) -> Iterator[tuple[Block, Offsets]]:
         """The blocks that the view has looked at, and which of their events it shows."""
         first_id = self._history.first_id
-        for part in self._view._parts:
+        for part in self._view.parts:
             # A view that is not refreshed, because it is frozen, still has parts of evicted blocks.
             if part.block.first_id >= first_id:
                 yield part.block, part.offsets

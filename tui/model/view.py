@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 from typing import Final
 
@@ -38,6 +38,11 @@ class View:
         self._parts: deque[Part] = deque()
         self._starts: list[int] | None = None
         self._begin()
+
+    @property
+    def parts(self) -> Sequence[Part]:
+        """What is selected of each block, oldest first."""
+        return self._parts
 
     @property
     def query(self) -> Query:

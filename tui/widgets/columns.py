@@ -165,8 +165,10 @@ def outcome(record: ExecFailure) -> str:
         cause = f"; {record.diagnosis.brief or record.diagnosis.summary}"
     if search.outcome == "open":
         return f"not found in {tries} that are known{cause}"
-    directories = "1 directory" if search.tries == 1 else f"{search.tries:,} directories"
-    return f"not found in {directories}{cause}"
+    places = {attempt.path.rpartition("/")[0] for attempt in search.attempts}
+    if len(search.attempts) < search.tries:
+        return f"not found in {tries}{cause}"
+    return f"not found in {len(places):,} {'directory' if len(places) == 1 else 'directories'}{cause}"
 
 
 def _cut(word: str, width: int) -> str:
