@@ -35,7 +35,7 @@ def report(plan: str | None) -> tuple[str, int]:
     if chosen is None or _bcc_obstacle():
         reason = _bcc_obstacle() or _refusal(plan)
         return "\n".join([*lines, f"cannot run: {reason}"]), 1
-    return "\n".join([*lines, f"plan {chosen.name} follows."]), 0
+    return "\n".join([*lines, f"plan {chosen.name} is used."]), 0
 
 
 def _line(name: str, obstacle: str | None) -> list[str]:

@@ -216,7 +216,7 @@ class ExecwhyApp(App[None]):
                 frozen=None if self._frozen_at is None else self.history.end_id - self._frozen_at,
             )
         )
-        self._filter.tell(sentences.shown(self.view, self.history, self._capture))
+        self._filter.tell(sentences.shown(status, self.view, self.history, self._capture))
         self._table.empty = self._groups.table.empty = sentences.empty(status, self.view, self.history)
         frozen = self._frozen_at is not None
         if self._groups.display and not self._filter.is_editing:
@@ -405,7 +405,7 @@ class ExecwhyApp(App[None]):
         try:
             self.source.set_capture(parse(wanted).capture() if wanted else None)
         except QueryError as error:
-            self._say(f"{error.message} The kernel applies uid and path only.")
+            self._say(f"{error.message}.")
         except ValueError as error:
             self._say(str(error))
         else:

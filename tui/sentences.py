@@ -22,9 +22,11 @@ _BEFORE_LIVE: Final = {
 }
 
 
-def shown(view: View, history: History, capture: str) -> str:
-    """What the filter matches, and what the kernel filters."""
+def shown(status: Status, view: View, history: History, capture: str) -> str:
+    """What the filter matches, what the kernel filters, and how much of it a file holds."""
     parts = []
+    if status.stage in (Stage.READING, Stage.ENDED) and history.failures != status.counters.seen:
+        parts.append(f"{history.failures:,} in this file")
     if capture:
         parts.append(
             "in the kernel" if capture == view.query.text else f"in the kernel: {printable(capture)}"
@@ -103,7 +105,7 @@ def keys(editing: bool, body: Body, frozen: bool) -> tuple[Hint, ...]:
         ("/", "filter", "filter"),
         ("f", follow, "follow"),
         ("Space", "go on" if frozen else "freeze", "freeze"),
-        ("Enter", "detail", "detail"),
+        ("Enter", "hide detail" if body.detail_is_open else "detail", "detail"),
         ("t", "groups", "groups"),
         ("w", "snapshot", "write"),
         ("?", "help", "help"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import errno
 import os
+import platform
+import resource
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +19,7 @@ from tests.live import circumstances
 from tests.live.exec_child import PATIENCE, Attempt, Exec, attempted
 from tests.live.listener import Listener
 from tests.live.why_cases import CAUSES, FORGOTTEN, Cause
-from tests.live.why_files import mount_silent_file_system, write_files
+from tests.live.why_files import mount_silent_file_system, protected_links, registered_handler, write_files
 from tests.live.zoo import Zoo, built_zoo
 from tui.why import diagnose
 
@@ -84,6 +86,53 @@ def test_the_cause_is_named_or_left_open_once_the_caller_is_gone(
 def test_the_causes_are_many() -> None:
     assert len({(cause.error, cause.name) for cause in CAUSES}) == len(CAUSES)
     assert len({cause.code for cause in CAUSES}) >= 40
+
+
+def test_a_foreign_link_in_a_sticky_directory_is_not_followed(files: Zoo, listener: Listener) -> None:
+    with protected_links(), attempted(lambda: Exec(files.path("sticky/link"))) as attempt:
+        assert attempt.error == "EACCES"
+        diagnosis = diagnose(the_record(attempt, listener))
+    assert diagnosis.code == "protected-link"
+    assert diagnosis.certain
+
+
+def test_a_binfmt_misc_handler_without_its_interpreter_is_told(files: Zoo, listener: Listener) -> None:
+    with (
+        registered_handler("execwhy-test", "/no/such/emulator"),
+        attempted(lambda: Exec(files.path("handled"))) as attempt,
+    ):
+        assert attempt.error == "ENOENT"
+        diagnosis = diagnose(the_record(attempt, listener))
+    assert diagnosis.code == "missing-binfmt-interpreter"
+    assert '"/no/such/emulator"' in diagnosis.summary
+    assert diagnosis.certain
+
+
+def test_no_descriptor_left_for_a_binfmt_misc_handler_kills_the_caller(
+    files: Zoo, listener: Listener
+) -> None:
+    def in_child() -> Exec:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
+        return Exec(files.path("handled"))
+
+    with (
+        registered_handler("execwhy-test", files / "succeeds", "O"),
+        attempted(in_child) as attempt,
+    ):
+        record = the_record(attempt, listener)
+        diagnosis = diagnose(record)
+        print(attempt, record)
+    assert record.error == "EMFILE"
+    assert diagnosis.code == "killed-after-point-of-no-return"
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="x32 is an ABI of x86_64")
+def test_a_program_for_an_abi_that_is_not_built_in_is_told(files: Zoo, listener: Listener) -> None:
+    with attempted(lambda: Exec(files.path("x32"))) as attempt:
+        assert attempt.error == "ENOEXEC"
+        diagnosis = diagnose(the_record(attempt, listener))
+    assert diagnosis.code == "32-bit-not-supported"
+    assert not diagnosis.certain
 
 
 def test_a_namespace_that_lives_on_in_another_process_is_seen_through_that(

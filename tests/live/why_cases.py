@@ -19,6 +19,7 @@ from tests.live.exec_child import (
     BAD,
     Exec,
 )
+from tests.live.why_files import mount_without_links
 from tests.live.zoo import Zoo
 
 FORGOTTEN: Final = 1.0
@@ -63,6 +64,11 @@ def _noexec(zoo: Zoo) -> None:
     # The namespace may have the number of the one before: what was looked up in that must be forgotten.
     time.sleep(FORGOTTEN)
     circumstances.mount_noexec(zoo / "directory")
+
+
+def _nosymfollow(zoo: Zoo) -> None:
+    time.sleep(FORGOTTEN)
+    mount_without_links(zoo / "directory")
 
 
 def _noexec_without_x(zoo: Zoo) -> None:
@@ -287,6 +293,9 @@ ENOEXEC: Final = [
     Cause("text", "ENOEXEC", "no-shebang", "without a #! line", named("text")),
     Cause("empty file", "ENOEXEC", "empty-file", "is empty", named("empty")),
     Cause("byte order mark", "ENOEXEC", "bom-before-shebang", "UTF-8", named("bom")),
+    Cause("text with BOM", "ENOEXEC", "text-with-bom", "has no #! line", named("bom-only")),
+    Cause("no program headers", "ENOEXEC", "malformed-elf", "no program", named("no-program-headers")),
+    Cause("macOS program", "ENOEXEC", "macos-program", "a macOS program", named("macos")),
     Cause("UTF-16", "ENOEXEC", "bom-before-shebang", "UTF-16, little endian", named("utf-16")),
     Cause("blank", "ENOEXEC", "blank-before-shebang", "blanks before its #!", named("blank")),
     Cause("empty line", "ENOEXEC", "blank-before-shebang", "an empty line before", named("empty-line")),
@@ -331,6 +340,15 @@ OTHERS: Final = [
     ),
     Cause("link loop", "ELOOP", "link-loop", "leads back to itself", named("loop-a")),
     Cause("chain of links", "ELOOP", "too-many-links", "more than 40", named("link-0")),
+    Cause(
+        "link on a nosymfollow mount",
+        "ELOOP",
+        "links-forbidden-by-mount",
+        "mounted nosymfollow",
+        named("directory/link"),
+        _nosymfollow,
+        gone="namespace-gone",
+    ),
     Cause("nested scripts", "ELOOP", "interpreters-nested-too-deep", "more than 5", named("recursion-0")),
     Cause(
         "link not to be followed",

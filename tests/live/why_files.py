@@ -6,6 +6,8 @@ import ctypes
 import gzip
 import os
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from tests.live.circumstances import GROUP, USER
@@ -15,8 +17,21 @@ from tests.live.zoo import Zoo
 LINKS: Final = 41
 """One more than the kernel follows (MAXSYMLINKS of include/linux/namei.h)."""
 
+HANDLED: Final = b"\x01execwhy\x02"
+"""Magic bytes of no format, for a binfmt_misc handler."""
+
+X32_PROGRAM: Final = (
+    b"\x7fELF\1\1\1".ljust(16, b"\0")
+    + struct.pack("<HHIIIIIHHHHHH", 2, 62, 1, 0, 52, 0, 0, 52, 32, 1, 0, 0, 0)
+    + bytes(32)
+)
+"""A 32-bit ELF header for EM_X86_64, with one program header (PT_NULL)."""
+
 _CLONE_NEWNS: Final = 0x20000
 _MS_PRIVATE_ALL: Final = 0x4000 | 1 << 18
+_MS_NOSYMFOLLOW: Final = 256
+_BINFMT_MISC: Final = "/proc/sys/fs/binfmt_misc"
+_PROTECTED_SYMLINKS: Final = "/proc/sys/fs/protected_symlinks"
 _ACL_VERSION: Final = 2
 _USER_OBJ, _USER, _GROUP_OBJ, _MASK, _OTHER = 0x01, 0x02, 0x04, 0x10, 0x20
 _NO_ID: Final = 0xFFFFFFFF
@@ -54,6 +69,7 @@ def write_files(zoo: Zoo) -> None:
     os.mkdir(zoo / "acl-directory", 0o755)
     os.setxattr(zoo / "acl-directory", "system.posix_acl_access", acl(user=4, mask=7))
 
+    write("bom-only", b"\xef\xbb\xbfecho\n")
     write("bom", b"\xef\xbb\xbf#!/bin/sh\n")
     write("utf-16", "#!/bin/sh\n".encode("utf-16"))
     write("blank", " #!/bin/sh\n")
@@ -65,6 +81,14 @@ def write_files(zoo: Zoo) -> None:
     write("cut-interpreter", dynamic[: _program_headers_end(dynamic)])
     write("core", _with_type(static, 4))
     write("object", _with_type(static, 1))
+    write("no-program-headers", _without_program_headers(static))
+    write("macos", b"\xcf\xfa\xed\xfe" + bytes(200))
+    write("handled", HANDLED + bytes(200))
+    write("x32", X32_PROGRAM)
+    os.mkdir(zoo / "sticky")
+    os.chmod(zoo / "sticky", 0o1777)
+    os.symlink(zoo / "succeeds", zoo / "sticky/link")
+    os.lchown(zoo / "sticky/link", USER, GROUP)
     write("compressed", gzip.compress(static[:1000]))
     write("windows.exe", b"MZ\x90\0" + bytes(200))
     write("data", bytes(range(256)))
@@ -97,9 +121,63 @@ def mount_silent_file_system(directory: str) -> None:
         libc.mount(b"none", b"/", None, _MS_PRIVATE_ALL, None),
         libc.mount(b"fuse", os.fsencode(directory), b"fuse", 0, options),
     ):
-        if result:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number))
+        _checked(result)
+
+
+def mount_without_links(directory: str) -> None:
+    """Mount a file system whose links are not followed, in a mount namespace of its own; put one there."""
+    for result in (
+        libc.unshare(_CLONE_NEWNS),
+        libc.mount(b"none", b"/", None, _MS_PRIVATE_ALL, None),
+        libc.mount(b"tmpfs", os.fsencode(directory), b"tmpfs", _MS_NOSYMFOLLOW, None),
+    ):
+        _checked(result)
+    os.symlink("/bin/true", f"{directory}/link")
+
+
+@contextmanager
+def registered_handler(name: str, interpreter: str, flags: str = "") -> Iterator[None]:
+    """Have binfmt_misc give the file ``handled`` to an interpreter."""
+    mounted = not os.path.exists(f"{_BINFMT_MISC}/register")
+    if mounted:
+        _checked(libc.mount(b"binfmt_misc", os.fsencode(_BINFMT_MISC), b"binfmt_misc", 0, None))
+    try:
+        magic = "".join(f"\\x{byte:02x}" for byte in HANDLED)
+        _write(f"{_BINFMT_MISC}/register", f":{name}:M::{magic}::{interpreter}:{flags}")
+        try:
+            yield
+        finally:
+            _write(f"{_BINFMT_MISC}/{name}", "-1")
+    finally:
+        if mounted:
+            _checked(libc.umount(os.fsencode(_BINFMT_MISC)))
+
+
+@contextmanager
+def protected_links() -> Iterator[None]:
+    """Switch fs.protected_symlinks on, as most systems have it."""
+    with open(_PROTECTED_SYMLINKS) as file:
+        before = file.read()
+    _write(_PROTECTED_SYMLINKS, "1")
+    try:
+        yield
+    finally:
+        _write(_PROTECTED_SYMLINKS, before)
+
+
+def _write(path: str, text: str) -> None:
+    with open(path, "w") as file:
+        file.write(text)
+
+
+def _checked(result: int) -> None:
+    if result:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def _without_program_headers(program: bytes) -> bytes:
+    return program[:56] + b"\0\0" + program[58:]
 
 
 def _with_type(program: bytes, kind: int) -> bytes:

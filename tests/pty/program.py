@@ -35,13 +35,22 @@ class _Crashing(ScriptedSource):
         raise RuntimeError(f"cannot go on with {arguments}")
 
 
+class _NoisyCrashing(_Crashing):
+    """Fails after a C library has quoted hostile text."""
+
+    def drain(self) -> Sequence[Report]:
+        os.write(2, b"libbpf: \x1b]0;owned\x07\xff\na second line\n")
+        return super().drain()
+
+
 def _source(kind: str) -> ScriptedSource:
     if kind == "hostile":
         return ScriptedSource([
             failure(f"/tmp/{text}x", comm=text, arguments=(text,), environment=(f"A={text}",), unit=text)
             for text in HOSTILE
         ])  # fmt: skip
-    return {"noisy": _Noisy, "crash": _Crashing}.get(kind, ScriptedSource)(a_day(60))
+    sources = {"noisy": _Noisy, "crash": _Crashing, "noisy-crash": _NoisyCrashing}
+    return sources.get(kind, ScriptedSource)(a_day(60))
 
 
 def main() -> int:

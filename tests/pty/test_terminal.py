@@ -114,6 +114,14 @@ def test_what_a_library_writes_to_standard_error_stays_off_the_screen() -> None:
         assert b"libbpf" not in terminal.output
 
 
+def test_what_a_library_wrote_before_a_crash_is_told_and_controls_nothing() -> None:
+    with opened("noisy-crash", first="execwhy stopped") as terminal:
+        assert terminal.status() == 1
+        assert b"libbpf: \\x1b]0;owned\\x07\\xff\r\n" in terminal.output
+        assert b"a second line\r\n" in terminal.output
+        assert b"\x1b]0;" not in terminal.output
+
+
 def test_no_color_sends_no_colour() -> None:
     with opened("day", NO_COLOR="1", COLORTERM="truecolor") as terminal:
         terminal.type("kkk")

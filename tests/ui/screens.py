@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from textual.pilot import Pilot
 
-from bpf.record import Diagnosis, Event, ExecFailure
+from bpf.record import Diagnosis, Event, ExecFailure, Report
 from tests.ui.scripted_source import ScriptedSource
 from tui.app import ExecwhyApp
 from tui.model.history import History
@@ -24,7 +24,7 @@ class Opened:
         self.source = source
         self.pilot = pilot
 
-    async def give(self, *events: Event) -> None:
+    async def give(self, *events: Report) -> None:
         """Let events come, and wait until they are on the screen."""
         self.source.give(*events)
         await self.pilot.pause(MOMENT)

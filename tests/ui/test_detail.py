@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
-from bpf.record import Truncated
+from bpf.record import Attempt, ExecFailure, Search, Truncated
 from tests.ui.screens import Opened, opened
 from tests.ui.scripted_source import a_day, binary, diagnosed, failure
+from tui.model.secrets import masked
 from tui.widgets.fact import Fact
+from tui.widgets.facts import sections
 
 
 async def focus(screen: Opened, wanted: Callable[[Fact], bool]) -> None:
@@ -85,6 +88,35 @@ async def test_a_masked_text_stays_out_of_the_filter() -> None:
         await screen.press("plus")
         assert "hunter2" not in screen.text
         assert "==" not in screen.filter
+
+
+def test_no_masked_text_of_a_search_or_a_path_can_be_made_a_filter() -> None:
+    token = "ghp_" + "a1B2" * 9
+    path = f"/srv/{token}/{token}"
+    record = failure(
+        path, binary=binary(path + "/x"), interpreter_path=path, cwd=path, root=path, stdin_path=path,
+        search=Search(1, token, 2, "found", path, (Attempt(path, -2), Attempt("/b/x", -2))),
+    )  # fmt: skip
+
+    def fields(shown: ExecFailure) -> Counter[str | None]:
+        found = sections(record, shown, looking=False)
+        return Counter(fact.field for section in found for fact in section.facts)
+
+    shown = sections(record, masked(record), looking=False)
+    assert token not in repr(shown)
+    assert fields(record) - fields(masked(record)) == Counter(
+        {"path": 2, "binary.path": 1, "interpreter_path": 1, "cwd": 1, "stdin_path": 1, "search.name": 1}
+        | {"search.found_path": 1}
+    )
+    assert fields(masked(record))["path"] == 1, "a try whose path is shown as it is"
+
+
+def test_the_search_is_told_once() -> None:
+    search = Search(1, "cmake", 2, "not-found", None, (Attempt("/a/cmake", -2), Attempt("/b/cmake", -2)))
+    record = failure("/b/cmake", search=search)
+    found = sections(record, record, looking=False)
+    told = [section.title for section in found for fact in section.facts if fact.text == "cmake"]
+    assert told == ["Search"]
 
 
 async def test_a_fact_becomes_a_filter() -> None:

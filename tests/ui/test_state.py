@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bpf.record import Loss
+from bpf.record import ExecFailure, Loss, SearchEnd
 from bpf.source import Stage
 from tests.ui.screens import MOMENT, opened
 from tests.ui.scripted_source import START, ScriptedSource, a_day, failure
@@ -107,3 +107,39 @@ async def test_hostile_text_is_shown_harmless_everywhere(text: str, size: tuple[
         assert all(line.isprintable() for line in screen.lines()), screen.text
         await screen.press("escape")
         assert screen.app.is_running
+
+
+async def test_groups_open_their_events_as_a_filter_and_escape_goes_back() -> None:
+    events = [failure("/opt/a"), failure("/opt/a"), failure("/opt/b", 13)]
+    async with opened(events) as screen:
+        await screen.press("t")
+        assert "2 groups of 3 failures" in screen.text
+        await screen.press("2")
+        assert screen.line_with("EACCES").split()[0] == "1"
+        await screen.press("home", "enter")
+        assert screen.filter.startswith(" / error==ENOENT")
+        assert "2 of 3 shown" in screen.filter
+        await screen.press("escape")
+        assert "error==" not in screen.filter
+        assert "2 groups of 3 failures" in screen.text
+        await screen.press("escape")
+        assert "TIME" in screen.lines()[2]
+
+
+async def test_a_search_is_one_row_and_h_shows_the_ones_that_found_their_program() -> None:
+    def search(directories: list[str], name: str, task: int) -> list[ExecFailure]:
+        return [failure(f"/{directory}/{name}", task=task, tid=task) for directory in directories]
+
+    async with opened() as screen:
+        await screen.give(
+            *search(["a", "b", "c"], "cmake", 1),
+            SearchEnd(START + 1, 1, None, 1),
+            *search(["a", "b"], "ls", 2),
+            SearchEnd(START + 2, 2, "/usr/bin/ls", 2),
+        )
+        assert "not found in 3 directories" in screen.line_with("not found in 3")
+        assert "found at /usr/bin/ls" not in screen.text
+        assert "1 found searches hidden" in screen.status
+        assert "1 of 5 shown, 4 folded" in screen.filter
+        await screen.press("h")
+        assert "ls" in screen.line_with("  found at /usr/bin/ls after 2 tries")

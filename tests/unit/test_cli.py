@@ -8,6 +8,7 @@ import pty
 import pwd
 import select
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -18,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from bpf.record import ExecFailure
-from bpf.source import Counters, Origin
+from bpf.source import Counters, Origin, Stage, Status
 from tests.unit.records import failure
 from tui import cli
 from tui.arguments import UsageError, filter_text, parse
@@ -290,6 +291,71 @@ def test_what_cannot_be_shown_is_answered_with_one_sentence_and_status_1(
     assert run.returncode == 1
     assert sentence in run.stderr
     assert run.stderr.startswith("execwhy: ") and run.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the kernel's side asks for root first")
+def test_a_recording_to_a_closed_standard_output_is_answered_with_one_sentence() -> None:
+    run = shell("--record - --count 1 >&-")
+    assert (run.returncode, run.stdout) == (1, "")
+    assert run.stderr == "execwhy: Standard output is closed: redirect it, or name a file.\n"
+
+
+def test_a_closed_standard_input_is_no_recording() -> None:
+    run = shell("--open - <&-")
+    assert run.returncode == 2
+    assert run.stderr == "execwhy: --open - reads standard input, and that is closed: give it a file.\n"
+
+
+def test_a_closed_standard_error_sends_no_message_into_the_data() -> None:
+    run = shell("--nonsense 2>&-")
+    assert (run.returncode, run.stdout, run.stderr) == (2, "", "")
+
+
+def test_no_file_takes_the_place_of_a_closed_descriptor() -> None:
+    script = (
+        "import os\nfrom tui import cli\ncli.parse = lambda _: os._exit(\n"
+        "    [os.readlink(f'/proc/self/fd/{number}') for number in range(3)] != ['/dev/null'] * 3)\ncli.main([])"
+    )
+    run = subprocess.run(
+        ["sh", "-c", 'exec "$0" -c "$1" <&- >&- 2>&-', sys.executable, script], cwd=PROJECT, check=False
+    )
+    assert run.returncode == 0
+
+
+def shell(options: str) -> subprocess.CompletedProcess[str]:
+    """The command with its descriptors as a shell makes them."""
+    return subprocess.run(
+        ["sh", "-c", f'exec "$0" -m tui.cli {options}', sys.executable],
+        cwd=PROJECT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+
+
+def test_an_interrupt_before_the_hooks_are_attached_is_told(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    class Slow:
+        """A source whose operator has no patience."""
+
+        def start(self) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+        def status(self) -> Status:
+            return Status(Stage.COMPILING, "", Counters(), Origin("web-1", "6.1.0", 0))
+
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr(cli, "_kernel_source", lambda options: Slow())
+    assert cli.main(["--record", str(tmp_path / "a")]) == 0
+    assert capfd.readouterr().err == (
+        "execwhy: nothing was recorded: it ended before the hooks were attached.\n"
+    )
+    assert not (tmp_path / "a").exists()
 
 
 def recording(path: Path) -> Path:

@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from bpf.record import Diagnosis, Event, ExecFailure, Loss
+from bpf.record import Diagnosis, Event, ExecFailure, Loss, Report, SearchEnd
 from bpf.source import Capture, Counters, Origin, Stage, Status
 from tests.unit.records import failure
-from tui.model.safe_file import Existing, LiveFile, SnapshotError
-from tui.recording import (
-    Limits,
-    ReaderGone,
-    Recording,
-    Result,
-    StandardOutput,
-    ending_on_signals,
-    open_output,
-    summary,
-)
+from tui.model.safe_file import SnapshotError
+from tui.output import ReaderGone
+from tui.recording import Limits, Recording, Result, ending_on_signals, summary
 
 ORIGIN = Origin("web-1", "6.1.0", 0, "tracepoint")
-PROJECT = Path(__file__).parents[2]
 
 
 class Script:
@@ -38,12 +25,12 @@ class Script:
 
     def __init__(
         self,
-        batches: Sequence[Sequence[Event]],
+        batches: Sequence[Sequence[Report]],
         *,
         starting: Sequence[Stage] = (),
         stage: Stage = Stage.ENDED,
         detail: str = "",
-        at_close: Sequence[Event] = (),
+        at_close: Sequence[Report] = (),
         on_wait: Callable[[], None] = lambda: None,
     ) -> None:
         self._batches = list(batches)
@@ -62,9 +49,9 @@ class Script:
         assert 0 <= seconds <= 1
         self._on_wait()
 
-    def drain(self) -> Sequence[Event]:
+    def drain(self) -> Sequence[Report]:
         if self._batches:
-            batch: Sequence[Event] = self._batches.pop(0)
+            batch: Sequence[Report] = self._batches.pop(0)
         else:
             batch, self._at_close = (self._at_close if self.closed else []), []
         self._taken += len(batch)
@@ -145,7 +132,7 @@ def test_a_recording_is_a_header_the_events_and_an_ending() -> None:
     header, a, _b, loss, c, ending = output.lines
     assert (header["execwhy"], header["filter"], header["host"]) == (1, "uid==33", "web-1")
     assert (a["path"], c["path"], loss["lost"]) == ("/a", "/c", 5)
-    assert ending["counters"] == {"seen": 4, "recorded": 4, "suppressed": 0, "lost": 0, "losses": {}}
+    assert ending["counters"] == {"seen": 4, "recorded": 4, "suppressed": 0, "lost": 0, "losses": {}, "untold": 0, "untracked": 0}
     assert result == Result(True, 3, Counters(seen=4, recorded=4))
     assert (output.state, source.closed) == ("closed", True)
 
@@ -202,6 +189,54 @@ def test_what_the_filter_hides_does_not_count() -> None:
     source = Script([failures("/x", "/a", "/x"), failures("/a", "/a")])
     recorder(source, output, Only("/a"), limits=Limits(count=2)).run()
     assert paths(output) == ["/a", "/a"]
+
+
+def tried(path: str, task: int, timestamp: int) -> ExecFailure:
+    return replace(failure(path=path, timestamp=timestamp), task=task, tid=task)
+
+
+@pytest.mark.parametrize("selected", ["/a/B", "/b/B"])
+def test_a_search_is_selected_whole_though_another_one_parts_its_tries(selected: str) -> None:
+    a, b, c = 1, 2, 3
+    output = Kept()
+    source = Script([
+        [tried("/a/A", a, 1), tried("/a/B", b, 2), tried("/a/C", c, 3), tried("/b/B", b, 4)],
+        [SearchEnd(5, b, None), SearchEnd(6, a, None)],
+        [SearchEnd(7, c, None)],
+    ])  # fmt: skip
+    recorder(source, output, Only(selected)).run()
+    assert paths(output) == ["/a/B", "/b/B"]
+    told = [line["search"] for line in output.lines if "path" in line]
+    assert told[0] == told[1] and (told[0]["name"], told[0]["tries"]) == ("B", 2)
+
+
+@pytest.mark.parametrize(("age", "expected"), [(0, []), (5, ["/a/B", "/b/B"])])
+def test_what_was_decided_of_a_search_holds_for_its_later_tries(age: int, expected: list[str]) -> None:
+    """As with ``age``: a filter may say something else a moment later."""
+
+    class Changing(Only):
+        def matches(self, record: ExecFailure, now: int) -> bool:
+            self.asked = getattr(self, "asked", 0) + (record.path == "/b/B")
+            return record.path == "/b/B" and (self.asked == 1) == bool(age)
+
+    output = Kept()
+    source = Script([
+        [tried("/a/B", 2, 2), tried("/a/C", 3, 3), tried("/b/B", 2, 4), SearchEnd(5, 2, None)],
+        [],
+        [SearchEnd(7, 3, None)],
+    ])  # fmt: skip
+    recorder(source, output, Changing("none")).run()
+    assert paths(output) == expected
+
+
+def test_no_more_decisions_are_kept_than_searches_are_held() -> None:
+    reports: list[Report] = []
+    for task in range(1, 200):
+        reports += [tried(f"/a/{task}", task, task), tried(f"/b/{task}", task, task)]
+        reports.append(SearchEnd(task, task, None))
+    recording = recorder(Script([reports]), Kept())
+    recording.run()
+    assert recording._decided == {}
 
 
 def test_a_recording_ends_after_its_duration() -> None:
@@ -292,54 +327,6 @@ def test_the_first_signal_stops_and_the_handlers_come_back(number: signal.Signal
     assert signal.getsignal(number) is before
 
 
-def test_standard_output_that_is_closed_at_its_other_end_is_told_apart() -> None:
-    script = (
-        "import sys; sys.path.insert(0, '.')\n"
-        "from tui.recording import ReaderGone, StandardOutput\n"
-        "try:\n"
-        "    while True: StandardOutput().write(b'x' * 100_000)\n"
-        "except ReaderGone: sys.exit(7)\n"
-    )
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, cwd=PROJECT) as process:
-        assert process.stdout is not None
-        process.stdout.read(10)
-        process.stdout.close()
-        assert process.wait(60) == 7
-
-
-def test_standard_output_that_is_full_or_closed_gives_a_sentence() -> None:
-    script = (
-        "import sys, os; sys.path.insert(0, '.')\n"
-        "from tui.model.safe_file import SnapshotError\n"
-        "from tui.recording import StandardOutput\n"
-        "for _ in range(2):\n"
-        "    try: StandardOutput().write(b'x')\n"
-        "    except SnapshotError as error: print(error, file=sys.stderr)\n"
-        "    os.closerange(1, 2)\n"
-    )
-    with open("/dev/full", "wb") as full:
-        run = subprocess.run(
-            [sys.executable, "-c", script],
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=PROJECT,
-            check=True,
-        )
-    first, second = run.stderr.splitlines()
-    assert first.startswith("standard output could not be written, there is no room for it")
-    assert second == "Standard output is closed: redirect it, or name a file."
-
-
-def test_the_output_is_a_new_file_or_standard_output(tmp_path: Path) -> None:
-    assert isinstance(open_output("-"), StandardOutput)
-    output = open_output(str(tmp_path / "a"))
-    assert isinstance(output, LiveFile)
-    output.close()
-    with pytest.raises(Existing):
-        open_output(str(tmp_path / "a"))
-
-
 def test_the_summary_tells_the_equation_and_names_each_loss() -> None:
     counters = Counters(seen=1204, recorded=1000, suppressed=72, lost=132, losses={"ring buffer full": 132})
     assert summary(Result(True, 38, counters), "/tmp/\x1b.jsonl") == (
@@ -349,12 +336,3 @@ def test_the_summary_tells_the_equation_and_names_each_loss() -> None:
     assert summary(Result(True, 0, Counters()), "-") == (
         "execwhy: 0 seen = 0 recorded + 0 suppressed + 0 lost; 0 written to standard output."
     )
-
-
-def test_a_broken_device_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_: object) -> int:
-        raise OSError(errno.EIO, os.strerror(errno.EIO))
-
-    monkeypatch.setattr(os, "write", broken)
-    with pytest.raises(SnapshotError, match="Input/output error"):
-        StandardOutput().write(b"x")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import resource
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bpf.record import Diagnosis, ExecFailure
+from bpf.record import Attempt, Binary, Diagnosis, ExecFailure, Search
 from tests.unit.records import failure, records, words
 from tui.model.secrets import MASK, mask_arguments, mask_environment, mask_text, masked
 
@@ -112,7 +113,18 @@ def test_an_unreadable_element_stays_unreadable() -> None:
         ("git clone https://bob:hunter2@h/r", f"git clone https://bob:{MASK}@h/r"),
         ("git clone git@example.org:a/b", "git clone git@example.org:a/b"),
         (f"git clone https://{GITHUB}@h/r", f"git clone https://{MASK}@h/r"),
+        ("git clone https://x@h/r", f"git clone https://{MASK}@h/r"),
+        ("git clone ssh://git@h/r", "git clone ssh://git@h/r"),
         ("tar --keep-old-files -xf a", "tar --keep-old-files -xf a"),
+        ("sudo mysql -u root -phunter2 db", f"sudo mysql -u root -p{MASK} db"),
+        ("sudo -u redis-cli env A=1 /usr/bin/mysql -phunter2", f"sudo -u redis-cli env A=1 /usr/bin/mysql -p{MASK}"),
+        ("mysql -u curl -phunter2", f"mysql -u curl -p{MASK}"),
+        ("nice -n 5 sshpass -p hunter2 ssh h", f"nice -n 5 sshpass -p {MASK} ssh h"),
+        ("curl -sSu bob:hunter2 -U me:too http://h/", f"curl -sSu bob:{MASK} -U me:{MASK} http://h/"),
+        ("docker login -u bob -p hunter2 h", f"docker login -u bob -p {MASK} h"),
+        ("sudo podman login -phunter2 h", f"sudo podman login -p{MASK} h"),
+        ("docker run -p 80:80 nginx", "docker run -p 80:80 nginx"),
+        ("login -p -- root", "login -p -- root"),
     ],
 )
 def test_a_secret_in_the_arguments_is_masked(arguments: str, expected: str) -> None:
@@ -145,6 +157,20 @@ def test_a_secret_in_the_arguments_is_masked(arguments: str, expected: str) -> N
         ("-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNz", MASK),
         ("-----BEGIN CERTIFICATE-----\nMIIB", "-----BEGIN CERTIFICATE-----\nMIIB"),
         ("interpreter /usr/bin/pyhton3 is missing", "interpreter /usr/bin/pyhton3 is missing"),
+        ("mysql -uroot -phunter2 db", f"mysql -uroot -p{MASK} db"),
+        ("cd /; /usr/bin/mysql -p'hunter2; x' db; mkdir -p a", f"cd /; /usr/bin/mysql -p{MASK} db; mkdir -p a"),
+        ('ssh h "mysql -p\\"hunter 2\\" db"', f'ssh h "mysql -p{MASK} db"'),
+        ("curl -u user:hunter2 http://h/", f"curl -u user:{MASK} http://h/"),
+        ("curl -su 'user:hunter2 x' http://h/", f"curl -su 'user:{MASK}' http://h/"),
+        ("curl --user user:hunter2 http://h/", f"curl --user user:{MASK} http://h/"),
+        ("curl http://h/ -u bob | tr -d :x", "curl http://h/ -u bob | tr -d :x"),
+        ("sudo docker login -u bob -p hunter2 h", f"sudo docker login -u bob -p {MASK} h"),
+        ("docker run -p 80:80 nginx", "docker run -p 80:80 nginx"),
+        ("apt install mysql-client -purge", "apt install mysql-client -purge"),
+        ("cat /etc/mysql -ph", f"cat /etc/mysql -p{MASK}"),
+        ("HTTPS://abc@h/x", f"HTTPS://{MASK}@h/x"),
+        ("https://h/?mail=a@b", "https://h/?mail=a@b"),
+        ("ssh://git@h/x", "ssh://git@h/x"),
     ],
 )
 def test_a_secret_within_a_text_is_masked(text: str, expected: str) -> None:
@@ -169,6 +195,34 @@ def test_a_record_is_masked_in_all_that_quotes_its_strings() -> None:
         record.timestamp,
         record.return_value,
     )
+
+
+def test_every_path_and_the_search_are_masked_too() -> None:
+    path = f"/srv/{GITHUB}/{GITHUB}"
+    record = replace(
+        failure(path=path),
+        binary=Binary(path, 1, "0:1", 2, 3, 0o100755, "kernel"),
+        interpreter_path=path,
+        cwd=path,
+        root=path,
+        stdin_path=path,
+        search=Search(1, GITHUB, 1, "found", path, (Attempt(path, -2),)),
+    )
+    hidden = f"/srv/{MASK}/{MASK}"
+    shown = masked(record)
+    assert GITHUB not in repr(shown)
+    assert shown.search == Search(1, MASK, 1, "found", hidden, (Attempt(hidden, -2),))
+    assert shown.binary is not None
+    assert {shown.binary.path, shown.interpreter_path, shown.cwd, shown.root, shown.stdin_path} == {hidden}
+
+
+@pytest.mark.parametrize(
+    "script", ["mysql -p'hunter2 x' db", "curl -u 'user:hunter2 x' http://h/", "docker login -p \"a b\" h"]
+)
+def test_a_script_is_masked_within_an_argument_and_no_more_when_it_is_opened_again(script: str) -> None:
+    once = mask_arguments(["sh", "-c", script])
+    assert "hunter2" not in str(once) and MASK in str(once)
+    assert mask_arguments(once) == once
 
 
 @given(records)
@@ -210,6 +264,15 @@ def test_no_part_of_a_password_option_survives(secret: str, prefix: str) -> None
         "password: ",
         "authorization: ",
         "bearer ",
+        "mysql ",
+        "curl ",
+        "mysql -p",
+        "curl -u '",
+        "docker ",
+        "docker login ",
+        "docker login -p \\",
+        "https://",
+        "https://a",
         "cookie",
         "-----BEGIN PRIVATE KEY-----",
         "-----BEGIN ",

@@ -32,18 +32,26 @@ from tui.model.snapshot import (
 HEADER = Header(
     Origin("web-1", "6.1.0-30-amd64", 1_795_500_000_000_000_000, "tracepoint"),
     "uid:1000..1999",
-    Counters(seen=1204, recorded=1000, suppressed=72, lost=132, losses={"ring buffer full": 132}),
+    Counters(1204, 1000, 72, 132, {"ring buffer full": 132}, untold=9, untracked=3),
     1_795_557_012_031_000_000,
 )
 
 counts = st.integers(0, 1 << 40)
 counters = st.builds(
-    lambda recorded, suppressed, lost: Counters(
-        recorded + suppressed + sum(lost.values()), recorded, suppressed, sum(lost.values()), lost
+    lambda recorded, suppressed, lost, untold, untracked: Counters(
+        recorded + suppressed + sum(lost.values()),
+        recorded,
+        suppressed,
+        sum(lost.values()),
+        lost,
+        untold,
+        untracked,
     ),
     counts,
     counts,
     st.dictionaries(texts, counts, max_size=3),
+    counts,
+    counts,
 )
 headers = st.builds(
     Header,
@@ -87,8 +95,16 @@ def test_the_header_has_the_names_that_other_programs_rely_on() -> None:
             "suppressed": 72,
             "lost": 132,
             "losses": {"ring buffer full": 132},
+            "untold": 9,
+            "untracked": 3,
         },
     }
+
+
+def test_counters_without_those_of_searches_are_read_as_none_of_them() -> None:
+    counters = {"seen": 1, "recorded": 1, "suppressed": 0, "lost": 0}
+    header = parse_line(header_with(counters=counters))
+    assert isinstance(header, Header) and header.counters == Counters(1, 1, untold=0, untracked=0)
 
 
 def test_a_loss_is_told_by_its_count_time_and_reason() -> None:

@@ -116,9 +116,8 @@ def _one(causes: list[Diagnosis]) -> Diagnosis:
 
 def _on_the_way(scene: Scene, error: int) -> list[Diagnosis]:
     """A fault on the way to the file, or to one of its interpreters."""
-    sights = [] if scene.target is None else [(scene.target, None)]
-    for sight, _ in sights:
-        cause = paths.explain_walk(scene, sight, error)
+    if scene.target is not None:
+        cause = paths.explain_walk(scene, scene.target, error)
         if cause is not None:
             return [cause]
     for interpreter in scene.interpreters:

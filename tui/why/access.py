@@ -29,6 +29,9 @@ def unsearchable(scene: Scene, sight: Sight, interpreter: Interpreter | None = N
                 f"Whether {scene.who} may search {words.quoted(step.path)} depends on groups that"
                 " were not read."
             )
+        opened = scene.opened_since(step)
+        if opened is not None:
+            scene.doubts.append(opened)
     return _protected_link(scene, sight.trail)
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from typing import Final
 
+from bpf.decode import AT_EXECVE_CHECK
 from bpf.lookup import AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW
 from bpf.record import Diagnosis
 from tui.why import words
 from tui.why.scene import Scene
 
-AT_EXECVE_CHECK: Final = 0x10000
 PATH_MAX: Final = 4096
 
 

@@ -26,6 +26,9 @@ _USER_OBJ, _USER, _GROUP_OBJ, _GROUP, _MASK, _OTHER = 0x01, 0x02, 0x04, 0x08, 0x
 _MAX_ENTRIES: Final = 1024
 
 
+Ranges = tuple[tuple[int, int], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Credentials:
     """Whom the kernel checks file permissions for.
@@ -37,13 +40,15 @@ class Credentials:
         capabilities: The effective ones.
         uid_ranges: The (first, count) of the initial namespace's user ids that the caller's user
             namespace has; None where that is not known, which is nearly always all of them.
+        gid_ranges: The same of the group ids.
     """
 
     fsuid: int
     fsgid: int
     groups: tuple[int, ...] | None
     capabilities: int
-    uid_ranges: tuple[tuple[int, int], ...] | None = None
+    uid_ranges: Ranges | None = None
+    gid_ranges: Ranges | None = None
 
     @classmethod
     def of(cls, record: ExecFailure) -> Credentials:
@@ -56,11 +61,18 @@ class Credentials:
             return True
         return None if self.groups is None else False
 
-    def overrides(self, capability: int, owner: int) -> bool:
-        """Whether a capability counts for a file of that owner: its user namespace must have the id."""
+    def overrides(self, capability: int, status: os.stat_result) -> bool:
+        """Whether a capability counts for a file: its user namespace must have the owner and the group.
+
+        capable_wrt_inode_uidgid() of kernel/capability.c.
+        """
         if not self.capabilities & capability:
             return False
-        return self.uid_ranges is None or any(a <= owner < a + n for a, n in self.uid_ranges)
+        return _has(self.uid_ranges, status.st_uid) and _has(self.gid_ranges, status.st_gid)
+
+
+def _has(ranges: Ranges | None, number: int) -> bool:
+    return ranges is None or any(first <= number < first + count for first, count in ranges)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +96,11 @@ def may_execute(who: Credentials, status: os.stat_result, acl: bytes | None) -> 
     verdict = _by_bits(who, status, acl)
     if verdict.allowed:
         return verdict
-    mode, owner = status.st_mode, status.st_uid
+    mode = status.st_mode
     if stat.S_ISDIR(mode):
-        if who.overrides(CAP_DAC_READ_SEARCH, owner) or who.overrides(CAP_DAC_OVERRIDE, owner):
+        if who.overrides(CAP_DAC_READ_SEARCH, status) or who.overrides(CAP_DAC_OVERRIDE, status):
             return Verdict(True, "a capability that overrides directory permissions")
-    elif who.overrides(CAP_DAC_OVERRIDE, owner):
+    elif who.overrides(CAP_DAC_OVERRIDE, status):
         # Even root needs one execute bit, whosever it is (generic_permission).
         if mode & 0o111:
             return Verdict(True, "the capability CAP_DAC_OVERRIDE")

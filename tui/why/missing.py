@@ -6,7 +6,7 @@ import errno
 import os
 from typing import Final
 
-from bpf.lookup import AT_EMPTY_PATH
+from bpf.lookup import AT_EMPTY_PATH, File
 from bpf.record import Diagnosis
 from bpf.vantage import AT_FDCWD
 from tui.why import handlers, paths, shebang, words
@@ -57,7 +57,7 @@ def _close_on_exec(scene: Scene) -> Diagnosis | None:
     flags = next((line.split()[1] for line in (text or "").splitlines() if line.startswith("flags:")), None)
     if flags is None or not int(flags, 8) & _O_CLOEXEC:
         return None
-    return _closed(scene, "The descriptor's flags have O_CLOEXEC.")
+    return _closed(scene, "The descriptor's flags have O_CLOEXEC.", file)
 
 
 def _by_elimination(scene: Scene) -> list[Diagnosis]:
@@ -66,11 +66,11 @@ def _by_elimination(scene: Scene) -> list[Diagnosis]:
     exists = all(is_found(interpreter.sight) for interpreter in scene.interpreters)
     if scene.caller or not scene.by_descriptor or file is None or file.shebang is None or not exists:
         return []
-    return [_closed(scene, "The script and its interpreter exist; the descriptor is gone with its owner.")]
+    evidence = "The script and its interpreter exist; the descriptor is gone with its owner."
+    return [_closed(scene, evidence, *scene.files(), certain=False)]
 
 
-def _closed(scene: Scene, evidence: str) -> Diagnosis:
-    files = tuple(scene.files())[:1]
+def _closed(scene: Scene, evidence: str, *files: File, certain: bool = True) -> Diagnosis:
     return scene.diagnosis(
         "close-on-exec-script",
         f"File descriptor {scene.record.dirfd} is a script and closes on exec, so its interpreter could not"
@@ -79,6 +79,7 @@ def _closed(scene: Scene, evidence: str) -> Diagnosis:
         evidence,
         advice="Open the script without O_CLOEXEC, or execute it by its path.",
         about=inodes(*files),
+        certain=certain,
     )
 
 

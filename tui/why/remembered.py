@@ -5,16 +5,41 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 from typing import Final
 
 from bpf.record import Diagnosis, ExecFailure
+from bpf.vantage import AT_FDCWD, own_mount_ns
 from tui.why import failed
 
 MAX_KNOWN: Final = 4096
 KNOWN_SECONDS: Final = 2.0
-"""A storm of one failure is diagnosed about once in this time; the files may change meanwhile."""
+"""How long one look serves a backlog; the files are no part of what alike failures have in common."""
 
 Diagnose = Callable[[ExecFailure], Diagnosis]
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """One look: the timestamp of the record that it was for, when it began, and what it found.
+
+    ``began`` is nanoseconds on the clock of the records, ``expires`` seconds on time.monotonic().
+    """
+
+    timestamp: int
+    began: int
+    expires: float
+    diagnosis: Diagnosis
+
+    def holds_for(self, record: ExecFailure) -> bool:
+        """Whether a look of its own could tell nothing else about a record.
+
+        What failed after this look is looked at anew. What failed before the record that it was for may
+        have failed before something changed, which only leaves alone what is uncertain anyway.
+        """
+        if record.timestamp > self.began or time.monotonic() > self.expires:
+            return False
+        return record.timestamp >= self.timestamp or not self.diagnosis.certain
 
 
 class Remembered:
@@ -22,40 +47,53 @@ class Remembered:
 
     def __init__(self, diagnose: Diagnose) -> None:
         self._diagnose = diagnose
-        self._known: OrderedDict[Hashable, tuple[float, Diagnosis]] = OrderedDict()
+        self._known: OrderedDict[Hashable, _Known] = OrderedDict()
 
     def __call__(self, record: ExecFailure) -> Diagnosis:
         """Why an exec failed. Never raises."""
-        key = _key(record)
+        key = alike(record)
         known = self._known.get(key)
-        if known is not None and time.monotonic() - known[0] < KNOWN_SECONDS:
-            return known[1]
+        if known is not None and known.holds_for(record):
+            return known.diagnosis
+        began = time.time_ns()
         try:
             diagnosis = self._diagnose(record)
         except Exception as error:
             diagnosis = failed(record, error)
-        self._known[key] = (time.monotonic(), diagnosis)
+        self._known[key] = _Known(record.timestamp, began, time.monotonic() + KNOWN_SECONDS, diagnosis)
         self._known.move_to_end(key)
         if len(self._known) > MAX_KNOWN:
             self._known.popitem(last=False)
         return diagnosis
 
 
-_BY_ARGUMENTS: Final = frozenset({"E2BIG", "EFAULT", "EAGAIN"})
-"""Errors that argv, envp or the moment decide: never taken over from another record."""
+_BY_MOMENT: Final = frozenset({"E2BIG", "EFAULT", "EAGAIN", "EMFILE", "ENOMEM"})
+"""Errors that argv, envp, or the caller's limits decide: never taken over from another record."""
+
+_OF_ONE_PROCESS: Final = ("/proc/", "/dev/")
+"""Where names lead to what the process itself has open, such as /dev/fd/3."""
 
 
-def _key(record: ExecFailure) -> Hashable:
-    binary = record.binary
+def alike(record: ExecFailure) -> Hashable:
+    """What two failures have in common whose cause is the same while no file changes."""
+    binary, path = record.binary, record.path or ""
     same_file = None if binary is None else (binary.device_id, binary.inode_number, binary.ctime)
-    own = record.error in _BY_ARGUMENTS or record.killed_by is not None or record.dirfd not in (None, -100)
+    own = (
+        record.error in _BY_MOMENT
+        or record.killed_by is not None
+        or record.dirfd not in (None, AT_FDCWD)
+        or path.startswith(_OF_ONE_PROCESS)
+    )
+    # The next namespace gets the number of one that has ended; seccomp and bounding set are inherited.
+    inherited = record.error == "EPERM" or record.mount_ns != own_mount_ns()
     return (
         same_file,
         record.return_value,
         record.path,
+        record.truncated.path,
         record.interpreter_path,
         record.root,
-        None if record.path is not None and record.path.startswith("/") else record.cwd,
+        None if path.startswith("/") else record.cwd,
         (record.fsuid, record.fsgid, record.groups, record.capabilities),
         (
             record.mount_ns,
@@ -65,5 +103,6 @@ def _key(record: ExecFailure) -> Hashable:
             record.kernel_invoked,
             record.check_only,
         ),
-        (record.pid, record.timestamp) if own else 0,
+        (record.ppid, record.cgroup) if inherited else None,
+        (record.pid, record.timestamp) if own else None,
     )

@@ -18,9 +18,9 @@ from typing import Final
 from bpf.lookup import AT_EMPTY_PATH, File, Sight, look_at, look_at_target
 from bpf.record import Diagnosis, ExecFailure
 from bpf.vantage import AT_FDCWD, caller_of, reach, start_of
-from bpf.walk import End, Trail
+from bpf.walk import End, Step, Trail
 from tui.why import words
-from tui.why.credentials import Credentials
+from tui.why.credentials import Credentials, Ranges
 
 SECONDS: Final = 0.5
 """How long one diagnosis may look around."""
@@ -51,7 +51,9 @@ class Scene:
         self.vantage = reach(record)
         if self.vantage is not None and self.vantage.assumed:
             self.doubts.append("The caller's mount namespace is not known; our own was looked at.")
-        self.credentials = dataclasses.replace(Credentials.of(record), uid_ranges=self._uid_ranges())
+        self.credentials = dataclasses.replace(
+            Credentials.of(record), uid_ranges=self._ranges("uid_map"), gid_ranges=self._ranges("gid_map")
+        )
 
     def __enter__(self) -> Scene:
         return self
@@ -165,15 +167,26 @@ class Scene:
             status.st_ino,
             status.st_ctime_ns,
         )
+        if status.st_ctime_ns >= self.record.timestamp:
+            if same and binary is not None and binary.source == "kernel":
+                return f"The ctime of {words.quoted(path)} lies after the exec, so the clock was set since."
+            return f"{words.quoted(path)} has changed since the exec, when looked at {self.later}."
         if same and binary is not None and binary.source == "kernel":
             return None
         if binary is not None and binary.inode_number == status.st_ino and binary.ctime != status.st_ctime_ns:
             return f"{words.quoted(path)} has changed since the exec (another ctime {self.later})."
-        if status.st_ctime_ns >= self.record.timestamp:
-            return f"{words.quoted(path)} has changed since the exec, when looked at {self.later}."
         if status.st_ctime_ns > self.record.timestamp - CLOCK_STEP:
             return f"{words.quoted(path)} changed at about the time of the exec."
         return None
+
+    def opened_since(self, step: Step) -> str | None:
+        """A sentence if the permissions of a directory may have changed since the exec.
+
+        New entries change its mtime together with its ctime; a chmod or chown changes the ctime alone.
+        """
+        if step.stat.st_ctime_ns == step.stat.st_mtime_ns:
+            return None
+        return self.changed(step.path, step.stat)
 
     def diagnosis(
         self,
@@ -200,9 +213,9 @@ class Scene:
             brief=brief,
         )
 
-    def _uid_ranges(self) -> tuple[tuple[int, int], ...] | None:
+    def _ranges(self, name: str) -> Ranges | None:
         """The ids of the caller's user namespace, in terms of ours."""
-        text = self.of_caller("uid_map")
+        text = self.of_caller(name)
         if text is None:
             return None
         rows = [line.split() for line in text.splitlines()]

@@ -26,8 +26,6 @@ _OTHER: Final[Mapping[int, str]] = {
     errno.EUCLEAN: "the file system is damaged",
     errno.EOVERFLOW: "a number of the file is too large for this kind of program",
     errno.EINTR: "a signal interrupted it",
-    513: "a signal interrupted it, and it is tried again",
-    512: "a signal interrupted it, and it is tried again",
 }
 """Errors with one meaning and no trace: what the kernel means by them in an exec."""
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from typing import Final
 
 from bpf.record import Diagnosis, ExecFailure
-from tui.why.remembered import Diagnose, Remembered
+from tui.why.remembered import Diagnose, Remembered, alike
 
 MAX_WAITING: Final = 100_000
 """Records that wait. They are held by the history as well, so this bounds references, not copies."""
@@ -17,13 +17,15 @@ MAX_WAITING: Final = 100_000
 class Diagnostician:
     """Diagnoses in a daemon thread. Methods are called from one thread, and none of them waits for it.
 
-    The newest record goes first, after those that are preferred. Beyond ``MAX_WAITING`` the oldest is
-    dropped, and stays without a diagnosis until it is submitted again.
+    The newest record goes first, after those that are preferred, and after each the oldest that is alike:
+    what is certain of the oldest is certain of all after it, so that a backlog of one failure takes two
+    looks. Beyond ``MAX_WAITING`` the oldest is dropped, and stays without a diagnosis until it is submitted again.
     """
 
     def __init__(self, diagnose: Diagnose) -> None:
         self._diagnose = Remembered(diagnose)
         self._waiting: OrderedDict[int, ExecFailure] = OrderedDict()
+        self._alike: dict[Hashable, OrderedDict[int, None]] = {}
         self._preferred: tuple[int, ...] = ()
         self._done: list[tuple[int, Diagnosis]] = []
         self._condition = threading.Condition()
@@ -40,8 +42,9 @@ class Diagnostician:
         """Have a record diagnosed."""
         with self._condition:
             self._waiting[event_id] = record
+            self._alike.setdefault(alike(record), OrderedDict())[event_id] = None
             if len(self._waiting) > MAX_WAITING:
-                self._waiting.popitem(last=False)
+                self._take(next(iter(self._waiting)))
             self._condition.notify()
 
     def prefer(self, event_ids: Iterable[int]) -> None:
@@ -60,6 +63,7 @@ class Diagnostician:
         with self._condition:
             self._closed = True
             self._waiting.clear()
+            self._alike.clear()
             self._condition.notify()
 
     def _run(self) -> None:
@@ -69,14 +73,30 @@ class Diagnostician:
                     self._condition.wait()
                 if self._closed:
                     return
-                event_id, record = self._next()
-            diagnosis = self._diagnose(record)
-            with self._condition:
-                self._done.append((event_id, diagnosis))
+                taken = self._next()
+            for event_id, record in taken:
+                diagnosis = self._diagnose(record)
+                with self._condition:
+                    self._done.append((event_id, diagnosis))
 
-    def _next(self) -> tuple[int, ExecFailure]:
-        for event_id in self._preferred:
-            record = self._waiting.pop(event_id, None)
-            if record is not None:
-                return event_id, record
-        return self._waiting.popitem()
+    def _next(self) -> list[tuple[int, ExecFailure]]:
+        """The record that is next, and the oldest that waits and is alike."""
+        preferred = (event_id for event_id in self._preferred if event_id in self._waiting)
+        event_id = next(preferred, None)
+        if event_id is None:
+            event_id = next(reversed(self._waiting))
+        record = self._take(event_id)
+        taken = [(event_id, record)]
+        if others := self._alike.get(alike(record)):
+            oldest = next(iter(others))
+            taken.append((oldest, self._take(oldest)))
+        return taken
+
+    def _take(self, event_id: int) -> ExecFailure:
+        record = self._waiting.pop(event_id)
+        key = alike(record)
+        others = self._alike[key]
+        del others[event_id]
+        if not others:
+            del self._alike[key]
+        return record

@@ -159,7 +159,7 @@ def outcome(record: ExecFailure) -> str:
     assert search is not None
     tries = "1 try" if search.tries == 1 else f"{search.tries:,} tries"
     if search.outcome == "found":
-        return f"found {search.found_path} after {tries}"
+        return f"found at {search.found_path} after {tries}"
     cause = ""
     if record.return_value != -errno.ENOENT and record.diagnosis is not None:
         cause = f"; {record.diagnosis.brief or record.diagnosis.summary}"

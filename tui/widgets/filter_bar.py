@@ -11,12 +11,16 @@ from textual.geometry import Size
 from textual.message import Message
 from textual.reactive import reactive
 from textual.strip import Strip
+from textual.timer import Timer
 from textual.widgets import Input
 
 from tui.model.query import Query, QueryError, parse
 from tui.widgets.filter_input import FilterInput
 from tui.widgets.painted import Painted, in_role
 from tui.widgets.shorten import cells, keep_beginning
+
+_QUIET: Final = 0.08
+"""Seconds without a key after which what was typed is checked: not each letter of a long filter is."""
 
 _MAX_HISTORY: Final = 100
 """Filters that Up brings back."""
@@ -78,6 +82,7 @@ class FilterBar(Horizontal):
         self._input = FilterInput("", placeholder=_HINT)
         self._input.can_focus = False
         self._shown = Line("", "muted")
+        self._typing: Timer | None = None
 
     def compose(self) -> ComposeResult:
         """The prompt, the text, and what it matches."""
@@ -133,10 +138,19 @@ class FilterBar(Horizontal):
             self.edit()
 
     @on(Input.Changed)
-    def _check(self, event: Input.Changed) -> None:
+    def _typed(self, event: Input.Changed) -> None:
         event.stop()
+        self._forget_typing()
+        self._typing = self.set_timer(_QUIET, self._check)
+
+    def _forget_typing(self) -> None:
+        if self._typing is not None:
+            self._typing.stop()
+            self._typing = None
+
+    def _check(self) -> None:
         try:
-            query = parse(event.value)
+            query = parse(self._input.value)
         except QueryError as problem:
             self._input.mark((problem.start, max(problem.end, problem.start + 1)))
             self.post_message(self.Problem(problem))
@@ -148,6 +162,8 @@ class FilterBar(Horizontal):
     def _keep(self, event: FilterInput.Keep) -> None:
         """A filter with a mistake stays open: Enter must not throw it away."""
         event.stop()
+        self._forget_typing()
+        self._check()
         try:
             query = parse(self._input.value)
         except QueryError:
@@ -158,6 +174,7 @@ class FilterBar(Horizontal):
     @on(FilterInput.Revert)
     def _revert(self, event: FilterInput.Revert) -> None:
         event.stop()
+        self._forget_typing()
         self._clear_problem()
         self._activate(self._before)
         with self.prevent(Input.Changed):

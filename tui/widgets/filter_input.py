@@ -23,6 +23,10 @@ def _visible(character: str) -> str:
     return "\u2421" if code == 0x7F else "\ufffd"
 
 
+MAX_TYPED: Final = 1_000
+"""Characters that can be typed: ten lines of a wide terminal."""
+
+
 class FilterInput(Input):
     """A one-line editor that marks a place and never shows a control character as it is."""
 
@@ -51,7 +55,9 @@ class FilterInput(Input):
 
     def __init__(self, value: str, *, placeholder: str) -> None:
         self._problem: tuple[int, int] | None = None  # setting the value, the base class asks for it
-        super().__init__(value, placeholder=placeholder, compact=True, select_on_focus=False)
+        super().__init__(
+            value, placeholder=placeholder, compact=True, select_on_focus=False, max_length=MAX_TYPED
+        )
         self.cursor_blink = False
 
     def mark(self, problem: tuple[int, int] | None) -> None:

@@ -25,7 +25,7 @@ _KEYS: Final = (
     ("Tab", "to the detail and back"),
     ("← →  +  -", "focus a cell; filter for it, exclude it"),
     ("t", "groups: by path, error, cause, user, unit, …"),
-    ("h", "show or hide PATH searches that found their program"),
+    ("h", "show or hide PATH searches that ended well"),
     ("w", "write what the filter shows: .jsonl .csv .svg"),
     ("y", "copy the row, or the focused fact"),
     ("K", "apply the filter in the kernel; again: end it"),
@@ -41,7 +41,7 @@ _FILTERS: Final = (
     ("!comm:cron age<5m", "not; side by side: and; also or, ( )"),
 )
 
-_MARGIN: Final = 25
+_MARGIN: Final = 24
 """Cells of the keys and the examples: both columns meet at one line."""
 
 

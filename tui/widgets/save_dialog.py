@@ -68,7 +68,7 @@ class SaveDialog(ModalScreen[str | None]):
         query = self._selection.header.query
         what = _execs(self._selection.failures)
         if query:
-            what += f" that match {printable(query)}"
+            what += f" that {'matches' if self._selection.failures == 1 else 'match'} {printable(query)}"
         with Vertical(id="save-pane") as pane:
             pane.border_title = "write a snapshot"
             pane.border_subtitle = "Enter writes   Esc closes"

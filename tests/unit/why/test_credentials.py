@@ -79,6 +79,15 @@ def test_a_capability_counts_only_where_the_owner_is_in_its_user_namespace() -> 
     assert may_execute(root_of_container, inode(0o700), None).allowed is False
 
 
+@pytest.mark.parametrize(("gids", "allowed"), [(((GROUP, 1),), True), (((STRANGER, 10),), False)])
+def test_a_capability_counts_only_where_the_group_is_in_its_user_namespace_too(
+    gids: tuple[tuple[int, int], ...], allowed: bool
+) -> None:
+    caller = Credentials(STRANGER, STRANGER, (), CAP_DAC_OVERRIDE, ((OWNER, 1),), gids)
+    assert may_execute(caller, inode(0o700), None).allowed is allowed
+    assert may_execute(caller, inode(0o700, DIRECTORY), None).allowed is allowed
+
+
 @pytest.mark.parametrize(
     ("entries", "caller", "allowed"),
     [

@@ -1,0 +1,73 @@
+"""Where a recording goes: a new file, or standard output as it is given."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tui.model.safe_file import Existing, LiveFile, SnapshotError
+from tui.output import StandardOutput, open_output
+
+PROJECT = Path(__file__).parents[2]
+
+
+def test_standard_output_that_is_closed_at_its_other_end_is_told_apart() -> None:
+    script = (
+        "import sys; sys.path.insert(0, '.')\n"
+        "from tui.output import ReaderGone, StandardOutput\n"
+        "try:\n"
+        "    while True: StandardOutput().write(b'x' * 100_000)\n"
+        "except ReaderGone: sys.exit(7)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, cwd=PROJECT) as process:
+        assert process.stdout is not None
+        process.stdout.read(10)
+        process.stdout.close()
+        assert process.wait(60) == 7
+
+
+def test_standard_output_that_is_full_or_closed_gives_a_sentence() -> None:
+    script = (
+        "import sys, os; sys.path.insert(0, '.')\n"
+        "from tui.model.safe_file import SnapshotError\n"
+        "from tui.output import StandardOutput\n"
+        "for _ in range(2):\n"
+        "    try: StandardOutput().write(b'x')\n"
+        "    except SnapshotError as error: print(error, file=sys.stderr)\n"
+        "    os.closerange(1, 2)\n"
+    )
+    with open("/dev/full", "wb") as full:
+        run = subprocess.run(
+            [sys.executable, "-c", script],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=PROJECT,
+            check=True,
+        )
+    first, second = run.stderr.splitlines()
+    assert first.startswith("standard output could not be written, there is no room for it")
+    assert second == "Standard output is closed: redirect it, or name a file."
+
+
+def test_the_output_is_a_new_file_or_standard_output(tmp_path: Path) -> None:
+    assert isinstance(open_output("-"), StandardOutput)
+    output = open_output(str(tmp_path / "a"))
+    assert isinstance(output, LiveFile)
+    output.close()
+    with pytest.raises(Existing):
+        open_output(str(tmp_path / "a"))
+
+
+def test_a_broken_device_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> int:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "write", broken)
+    with pytest.raises(SnapshotError, match="Input/output error"):
+        StandardOutput().write(b"x")
