@@ -97,12 +97,14 @@ def prepare() -> None:
     check(_LIBC.mount(b"none", b"/", None, _MS_REC_PRIVATE, None))
     for place, flags in (("/opt", 0), ("/srv", _MS_NOEXEC), ("/usr/local", 0), ("/home", 0)):
         check(_LIBC.mount(b"tmpfs", place.encode(), b"tmpfs", flags, b"mode=755"))
-    elf = struct.pack("<4sBBBB8xHHIQQQIHHHHHH", b"\x7fELF", 2, 1, 1, 0, 2, _AARCH64, 1, 0, 64, 0, 0, 64, 56, 1, 0, 0, 0)
+    elf = struct.pack(
+        "<4sBBBB8xHHIQQQIHHHHHH", b"\x7fELF", 2, 1, 1, 0, 2, _AARCH64, 1, 0, 64, 0, 0, 64, 56, 1, 0, 0, 0
+    )
     _write("/opt/app/run.sh", b"#!/usr/bin/pyhton3\nimport app\n", 0o755)
     _write("/opt/backup/nightly", b"#!/bin/sh\n", 0o644)
     _write("/usr/local/bin/agent", elf + bytes(4096), 0o755)
     _write("/srv/uploads/import.pl", b"#!/usr/bin/perl\n", 0o755)
-    _write("/opt/entry/docker-entrypoint.sh", b"#!/bin/sh\r\nexec \"$@\"\r\n", 0o755)
+    _write("/opt/entry/docker-entrypoint.sh", b'#!/bin/sh\r\nexec "$@"\r\n', 0o755)
     _write("/home/ci/bin/release", b"#!/bin/sh\n", 0o755)
     os.chmod("/home/ci", 0o700)
     _write("/opt/app/worker", elf, 0o755)

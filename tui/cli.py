@@ -107,7 +107,8 @@ def _kernel_source(options: Namespace) -> KernelSource:
 
 def _record(options: Namespace, query: Query) -> int:
     from tui.model.safe_file import SnapshotError
-    from tui.recording import Limits, Recording, ending_on_signals, open_output, summary
+    from tui.output import open_output
+    from tui.recording import Limits, Recording, ending_on_signals, summary
     from tui.why import diagnose
     from tui.why.remembered import Remembered
 

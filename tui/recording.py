@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import errno
 import math
-import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,8 +14,8 @@ from bpf.record import Diagnosis, Event, ExecFailure
 from bpf.source import Counters, EventSource, Stage
 from tui.model.held_back import HeldBack
 from tui.model.printable import printable
-from tui.model.safe_file import LiveFile, failure
 from tui.model.snapshot import Ending, Header, SnapshotError, ending_line, event_line, header_line
+from tui.output import Output, ReaderGone
 
 _WAIT: Final = 0.2
 """Seconds: how late a signal or the end of the duration may be noticed. Five looks a second cost nothing."""
@@ -27,8 +25,6 @@ _STARTING_WAIT: Final = 0.02
 
 _CHUNK: Final = 500
 """Events between two looks at whether it is time to end: less than a second of work."""
-
-_STDOUT: Final = 1
 
 
 class WaitingSource(EventSource, Protocol):
@@ -43,60 +39,6 @@ class Selection(Protocol):
 
     def matches(self, record: ExecFailure, now: int) -> bool:
         """Whether this record is written; ``now`` in nanoseconds since 1970 UTC."""
-
-
-class Output(Protocol):
-    """Where a recording goes."""
-
-    def write(self, data: bytes) -> None:
-        """Write all of it, at once."""
-
-    def close(self) -> None:
-        """End it."""
-
-    def discard(self) -> None:
-        """End it where nothing was written."""
-
-
-class ReaderGone(Exception):
-    """Whoever read standard output has had enough."""
-
-
-class StandardOutput:
-    """Standard output as it is given: a pipe, a terminal or a redirected file."""
-
-    def write(self, data: bytes) -> None:
-        """Write all of it.
-
-        Raises:
-            ReaderGone: The pipe was closed at its other end.
-            SnapshotError: It did not fit, or the device failed.
-        """
-        rest = memoryview(data)
-        try:
-            while rest:
-                rest = rest[os.write(_STDOUT, rest) :]
-        except BrokenPipeError:
-            raise ReaderGone from None
-        except OSError as error:
-            if error.errno == errno.EBADF:
-                raise SnapshotError("Standard output is closed: redirect it, or name a file.") from error
-            raise failure("standard output", error) from error
-
-    def close(self) -> None:
-        """Nothing to do: the descriptor is the shell's."""
-
-    def discard(self) -> None:
-        """Nothing to do: nothing was written."""
-
-
-def open_output(path: str) -> Output:
-    """The output of that name: a new file, or standard output for "-".
-
-    Raises:
-        SnapshotError: The file exists, or cannot be written there.
-    """
-    return StandardOutput() if path == "-" else LiveFile(path)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -161,6 +103,7 @@ class Recording:
         self._show_secrets = show_secrets
         self._limits = limits
         self._held_back = HeldBack()
+        self._decided: dict[int, bool] = {}
         self._written = 0
         self._stopped = False
         self._deadline = math.inf
@@ -263,20 +206,32 @@ class Recording:
         """The records that the filter selects, up to the count, each search whole; and every loss."""
         now = time.time_ns()
         room = math.inf if self._limits.count is None else self._limits.count - self._written
-        searches = {
-            event.search.id
-            for event in events
-            if isinstance(event, ExecFailure) and event.search and self._selection.matches(event, now)
-        }
+        self._decide_searches(events, now)
         selected: list[Event] = []
         for event in events:
             if isinstance(event, ExecFailure):
-                wanted = event.search.id in searches if event.search else self._selection.matches(event, now)
+                search = event.search
+                wanted = self._decided[search.id] if search else self._selection.matches(event, now)
                 if room <= 0 or not wanted:
                     continue
                 room -= 1
             selected.append(event)
         return selected
+
+    def _decide_searches(self, events: Sequence[Event], now: int) -> None:
+        """Whether the searches of these events are selected: as soon as one try of them is.
+
+        Later tries may still be held back. What was decided is kept for them, and no longer.
+        """
+        before, self._decided = self._decided, {}
+        for event in (*events, *self._held_back.held):
+            if isinstance(event, ExecFailure) and event.search:
+                search = event.search.id
+                self._decided[search] = (
+                    before[search]
+                    if search in before
+                    else self._decided.get(search, False) or self._selection.matches(event, now)
+                )
 
 
 @contextlib.contextmanager

@@ -17,6 +17,8 @@ from typing import Any, Final
 from textual.app import App
 from textual.drivers.linux_driver import LinuxDriver
 
+from tui.model.printable import printable
+
 _MAX_NOISE: Final = 64 * 1024
 """Bytes of standard error that are kept: the last of what libraries wrote says what went wrong."""
 
@@ -50,7 +52,9 @@ def run(app: App[Any], *, mouse: bool) -> int:
             app.run(mouse=mouse)
         status = app.return_code or 0
         if status == 1 and noise:
-            sys.stderr.write(bytes(noise).decode("utf-8", "backslashreplace"))
+            # Libraries quote what processes chose.
+            for line in bytes(noise).decode("utf-8", "surrogateescape").splitlines():
+                print(printable(line), file=sys.stderr)
         return status
     finally:
         gc.set_threshold(*thresholds)

@@ -117,7 +117,10 @@ def test_an_unreadable_element_stays_unreadable() -> None:
         ("git clone ssh://git@h/r", "git clone ssh://git@h/r"),
         ("tar --keep-old-files -xf a", "tar --keep-old-files -xf a"),
         ("sudo mysql -u root -phunter2 db", f"sudo mysql -u root -p{MASK} db"),
-        ("sudo -u redis-cli env A=1 /usr/bin/mysql -phunter2", f"sudo -u redis-cli env A=1 /usr/bin/mysql -p{MASK}"),
+        (
+            "sudo -u redis-cli env A=1 /usr/bin/mysql -phunter2",
+            f"sudo -u redis-cli env A=1 /usr/bin/mysql -p{MASK}",
+        ),
         ("mysql -u curl -phunter2", f"mysql -u curl -p{MASK}"),
         ("nice -n 5 sshpass -p hunter2 ssh h", f"nice -n 5 sshpass -p {MASK} ssh h"),
         ("curl -sSu bob:hunter2 -U me:too http://h/", f"curl -sSu bob:{MASK} -U me:{MASK} http://h/"),
@@ -158,7 +161,10 @@ def test_a_secret_in_the_arguments_is_masked(arguments: str, expected: str) -> N
         ("-----BEGIN CERTIFICATE-----\nMIIB", "-----BEGIN CERTIFICATE-----\nMIIB"),
         ("interpreter /usr/bin/pyhton3 is missing", "interpreter /usr/bin/pyhton3 is missing"),
         ("mysql -uroot -phunter2 db", f"mysql -uroot -p{MASK} db"),
-        ("cd /; /usr/bin/mysql -p'hunter2; x' db; mkdir -p a", f"cd /; /usr/bin/mysql -p{MASK} db; mkdir -p a"),
+        (
+            "cd /; /usr/bin/mysql -p'hunter2; x' db; mkdir -p a",
+            f"cd /; /usr/bin/mysql -p{MASK} db; mkdir -p a",
+        ),
         ('ssh h "mysql -p\\"hunter 2\\" db"', f'ssh h "mysql -p{MASK} db"'),
         ("curl -u user:hunter2 http://h/", f"curl -u user:{MASK} http://h/"),
         ("curl -su 'user:hunter2 x' http://h/", f"curl -su 'user:{MASK}' http://h/"),
@@ -217,7 +223,7 @@ def test_every_path_and_the_search_are_masked_too() -> None:
 
 
 @pytest.mark.parametrize(
-    "script", ["mysql -p'hunter2 x' db", "curl -u 'user:hunter2 x' http://h/", "docker login -p \"a b\" h"]
+    "script", ["mysql -p'hunter2 x' db", "curl -u 'user:hunter2 x' http://h/", 'docker login -p "a b" h']
 )
 def test_a_script_is_masked_within_an_argument_and_no_more_when_it_is_opened_again(script: str) -> None:
     once = mask_arguments(["sh", "-c", script])

@@ -25,6 +25,11 @@ class HeldBack:
         self._held: list[Event] = []
         self._first = 0
 
+    @property
+    def held(self) -> Sequence[Event]:
+        """What has come and was not given back yet."""
+        return self._held
+
     def take(self, reports: Sequence[Report], now: int, untold: int = 0) -> list[Event]:
         """Take in what has come; what is final now. See ``Searches.take``; call it every second at least."""
         self._held += self._searches.take(reports, now, untold)

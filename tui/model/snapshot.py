@@ -105,6 +105,8 @@ def _counters_to_json(counters: Counters) -> dict[str, object]:
         "suppressed": counters.suppressed,
         "lost": counters.lost,
         "losses": dict(counters.losses),
+        "untold": counters.untold,
+        "untracked": counters.untracked,
     }
 
 
@@ -152,6 +154,8 @@ def _counters(value: object) -> Counters:
         suppressed=suppressed,
         lost=lost,
         losses={text("losses", name): _count("losses", number) for name, number in losses.items()},
+        untold=_count("untold", value.get("untold", 0)),
+        untracked=_count("untracked", value.get("untracked", 0)),
     )
 
 

@@ -1,0 +1,67 @@
+"""Where a recording goes."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import Final, Protocol
+
+from tui.model.safe_file import LiveFile, SnapshotError, failure
+
+_STDOUT: Final = 1
+
+CLOSED: Final = "Standard output is closed: redirect it, or name a file."
+
+
+class Output(Protocol):
+    """Where a recording goes."""
+
+    def write(self, data: bytes) -> None:
+        """Write all of it, at once."""
+
+    def close(self) -> None:
+        """End it."""
+
+    def discard(self) -> None:
+        """End it where nothing was written."""
+
+
+class ReaderGone(Exception):
+    """Whoever read standard output has had enough."""
+
+
+class StandardOutput:
+    """Standard output as it is given: a pipe, a terminal or a redirected file."""
+
+    def write(self, data: bytes) -> None:
+        """Write all of it.
+
+        Raises:
+            ReaderGone: The pipe was closed at its other end.
+            SnapshotError: It did not fit, or the device failed.
+        """
+        rest = memoryview(data)
+        try:
+            while rest:
+                rest = rest[os.write(_STDOUT, rest) :]
+        except BrokenPipeError:
+            raise ReaderGone from None
+        except OSError as error:
+            if error.errno == errno.EBADF:
+                raise SnapshotError(CLOSED) from error
+            raise failure("standard output", error) from error
+
+    def close(self) -> None:
+        """Nothing to do: the descriptor is the shell's."""
+
+    def discard(self) -> None:
+        """Nothing to do: nothing was written."""
+
+
+def open_output(path: str) -> Output:
+    """The output of that name: a new file, or standard output for "-".
+
+    Raises:
+        SnapshotError: The file exists, or cannot be written there.
+    """
+    return StandardOutput() if path == "-" else LiveFile(path)
