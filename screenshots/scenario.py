@@ -65,10 +65,14 @@ ATTEMPTS: Final = (
         parents=("systemd", "systemd", "containerd", "containerd-shim", "runc", "runc:[1:CHILD]"), pause=0.37,
     ),
     Attempt("sh", "backup", ["/home/ci/bin/release", "v2.4.1"], pause=1.2),
-    Attempt("worker", "www-data", ["/opt/app/worker", "--queue", "mail"], parents=("supervisord",), pause=0.6),
+    Attempt(
+        "worker", "www-data", ["/opt/app/worker", "--queue", "mail"], parents=("supervisord",), pause=0.6
+    ),
     Attempt("php-fpm", "www-data", ["/opt/app/current/bin/thumb", "in.png"], pause=0.21),
     Attempt("sshd", "mail", ["/opt/tools/bin/mailq.sh"], pause=0.5),
-    Attempt("xargs", "root", ["/opt/tools/bin/report"], ("PATH=/usr/bin", "NOTE=" + "x" * 140_000), pause=0.4),
+    Attempt(
+        "xargs", "root", ["/opt/tools/bin/report"], ("PATH=/usr/bin", "NOTE=" + "x" * 140_000), pause=0.4
+    ),
     Attempt("logrotate", "root", ["/etc/cron.daily"], pause=0.3),
     Attempt("dpkg", "root", ["/opt/tools/bin/postinst", "configure"], pause=0.33),
     Attempt("node", "www-data", ["./scripts/migrate.js"], cwd="/opt/app", pause=0.14),

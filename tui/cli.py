@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from tui.arguments import USAGE_ERROR, UsageError, filter_text, parse
+from tui.descriptors import occupy_closed
 from tui.model.printable import printable
 
 if TYPE_CHECKING:
@@ -39,14 +40,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0, 1 for a failure, 2 for a wrong command line.
     """
+    closed = occupy_closed()
     try:
         options = parse(sys.argv[1:] if argv is None else argv)
         if options.check:
             return _check(options)
         query = _parse_filter(filter_text(options), "--filter")
         if options.record is not None:
-            return _record(options, query)
-        return _monitor(options, query)
+            return _record(options, query, closed)
+        return _monitor(options, query, closed)
     except UsageError as error:
         return _complain(str(error), USAGE_ERROR)
     except _Failure as error:
@@ -105,14 +107,16 @@ def _kernel_source(options: Namespace) -> KernelSource:
     )
 
 
-def _record(options: Namespace, query: Query) -> int:
+def _record(options: Namespace, query: Query, closed: frozenset[int]) -> int:
     from tui.model.safe_file import SnapshotError
-    from tui.output import open_output
+    from tui.output import CLOSED, STDOUT, open_output
     from tui.recording import Limits, Recording, ending_on_signals, summary
     from tui.why import diagnose
     from tui.why.remembered import Remembered
 
     source = _kernel_source(options)
+    if options.record == "-" and STDOUT in closed:
+        raise _Failure(CLOSED)
     try:
         output = open_output(options.record)
     except SnapshotError as error:
@@ -132,10 +136,12 @@ def _record(options: Namespace, query: Query) -> int:
         _complain(result.problem, _FAILURE)
     if result.began:
         print(summary(result, options.record), file=sys.stderr)
+    elif not result.problem:
+        _complain("nothing was recorded: it ended before the hooks were attached.", 0)
     return _FAILURE if result.problem else 0
 
 
-def _monitor(options: Namespace, query: Query) -> int:
+def _monitor(options: Namespace, query: Query, closed: frozenset[int]) -> int:
     source: EventSource
     if options.open is None:
         source = _kernel_source(options)
@@ -145,7 +151,7 @@ def _monitor(options: Namespace, query: Query) -> int:
 
         if options.open != "-":
             _require_readable(options.open)
-        descriptor = _keyboard_for_data() if options.open == "-" else 0
+        descriptor = _keyboard_for_data(closed) if options.open == "-" else 0
         _require_terminal()
         source = FileSource(options.open, standard_input=descriptor)
     _distrust_environment()
@@ -182,19 +188,18 @@ def _require_readable(path: str) -> None:
         raise _Failure(f"{path} cannot be read by this user: ask its owner, or open it as root.")
 
 
-def _keyboard_for_data() -> int:
+def _keyboard_for_data(closed: frozenset[int]) -> int:
     """Put the terminal in standard input's place; the descriptor under which the data is read now.
 
     Raises:
-        UsageError: Standard input is the terminal itself, or closed.
+        UsageError: Standard input is the terminal itself, or was closed.
         _Failure: There is no terminal.
     """
-    try:
-        if os.isatty(0):
-            raise UsageError("--open - reads standard input: give it a file, as in execwhy --open - < FILE.")
-        data = os.dup(0)
-    except OSError:
-        raise UsageError("--open - reads standard input, and that is closed: give it a file.") from None
+    if 0 in closed:
+        raise UsageError("--open - reads standard input, and that is closed: give it a file.")
+    if os.isatty(0):
+        raise UsageError("--open - reads standard input: give it a file, as in execwhy --open - < FILE.")
+    data = os.dup(0)
     try:
         keyboard = os.open("/dev/tty", os.O_RDWR | os.O_CLOEXEC)
     except OSError:

@@ -8,9 +8,11 @@ from typing import Final, Protocol
 
 from tui.model.safe_file import LiveFile, SnapshotError, failure
 
-_STDOUT: Final = 1
+STDOUT: Final = 1
+"""The descriptor of standard output."""
 
 CLOSED: Final = "Standard output is closed: redirect it, or name a file."
+"""What to say of a recording that has nowhere to go."""
 
 
 class Output(Protocol):
@@ -43,7 +45,7 @@ class StandardOutput:
         rest = memoryview(data)
         try:
             while rest:
-                rest = rest[os.write(_STDOUT, rest) :]
+                rest = rest[os.write(STDOUT, rest) :]
         except BrokenPipeError:
             raise ReaderGone from None
         except OSError as error:

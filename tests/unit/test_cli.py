@@ -244,19 +244,12 @@ def test_options_are_not_guessed_from_their_beginning() -> None:
         parse(["--show"])
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root is allowed to")
-def test_without_root_one_sentence_says_what_to_do(capfd: pytest.CaptureFixture[str]) -> None:
-    assert cli.main([]) == 1
-    assert "needs root: run sudo execwhy" in capfd.readouterr().err
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become someone else")
 @pytest.mark.parametrize("options", [[], ["--record", "-"]])
 def test_whoever_is_not_root_is_told_what_to_do(options: list[str]) -> None:
     # Imported before, since someone else may not be able to read this directory.
     script = (
         "import os, sys\nfrom tui.cli import main\nimport tui.model.query, bpf.reader\n"
-        "os.setresuid(65534, 65534, 65534)\nsys.exit(main(sys.argv[1:]))\n"
+        "os.geteuid() or os.setresuid(65534, 65534, 65534)\nsys.exit(main(sys.argv[1:]))\n"
     )
     run = subprocess.run(
         [sys.executable, "-c", script, *options], cwd=PROJECT, capture_output=True, text=True, check=False
@@ -314,7 +307,8 @@ def test_a_closed_standard_error_sends_no_message_into_the_data() -> None:
 def test_no_file_takes_the_place_of_a_closed_descriptor() -> None:
     script = (
         "import os\nfrom tui import cli\ncli.parse = lambda _: os._exit(\n"
-        "    [os.readlink(f'/proc/self/fd/{number}') for number in range(3)] != ['/dev/null'] * 3)\ncli.main([])"
+        "    [os.readlink(f'/proc/self/fd/{number}') for number in range(3)] != ['/dev/null'] * 3)\n"
+        "cli.main([])"
     )
     run = subprocess.run(
         ["sh", "-c", 'exec "$0" -c "$1" <&- >&- 2>&-', sys.executable, script], cwd=PROJECT, check=False

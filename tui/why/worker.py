@@ -19,7 +19,7 @@ class Diagnostician:
 
     The newest record goes first, after those that are preferred, and after each the oldest that is alike:
     what is certain of the oldest is certain of all after it, so that a backlog of one failure takes two
-    looks. Beyond ``MAX_WAITING`` the oldest is dropped, and stays without a diagnosis until it is submitted again.
+    looks. Beyond ``MAX_WAITING`` the oldest is dropped, and has no diagnosis until it is submitted again.
     """
 
     def __init__(self, diagnose: Diagnose) -> None:
