@@ -37,9 +37,9 @@ def decode(raw: bytes, boot_time: int) -> tuple[ExecFailure | SearchEnd, int]:
         raise DecodeError(f"a record of {len(raw)} bytes is shorter than its header.")
     fields = layout.HEADER_STRUCT.unpack_from(raw)
     (
-        timestamp, started, capabilities, stdin_inode, pending, task,
-        return_value, pid, tid, uid, gid, _suid, _sgid, euid, egid, fsuid, fsgid,
-        mount_ns, pid_ns, dirfd, flags, argc, envc, lost_before, bits, used,
+        timestamp, started, task, pid, tid, lost_before, return_value,
+        capabilities, stdin_inode, pending, uid, gid, _suid, _sgid, euid, egid, fsuid, fsgid,
+        mount_ns, pid_ns, dirfd, flags, argc, envc, bits, used,
     ) = fields[:26]  # fmt: skip
     lengths = fields[26 : 26 + len(layout.SECTIONS)]
     stdin_mode, cwd_end, root_end, stdin_end, cgroup_end, comm, tty = fields[26 + len(layout.SECTIONS) :]

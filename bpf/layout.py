@@ -105,15 +105,17 @@ class Field:
 
 
 HEADER: Final = (
+    # First what differs from record to record in a storm, see OWN_STRUCT.
     Field("u64", "timestamp"),  # boot clock, ns
     Field("u64", "started"),  # boot clock, ns
+    Field("u64", "task"),  # the kernel's address of the caller: the same after an exec in a thread
+    Field("u32", "pid"),
+    Field("u32", "tid"),
+    Field("u32", "lost_before"),  # on this CPU since its last record
+    Field("s32", "return_value"),
     Field("u64", "capabilities"),
     Field("u64", "stdin_inode"),
     Field("u64", "pending_signals"),
-    Field("u64", "task"),  # the kernel's address of the caller: the same after an exec in a thread
-    Field("s32", "return_value"),
-    Field("u32", "pid"),
-    Field("u32", "tid"),
     Field("u32", "uid"),  # these eight in the order of struct cred, which is read in one piece
     Field("u32", "gid"),
     Field("u32", "suid"),
@@ -127,7 +129,6 @@ HEADER: Final = (
     Field("s32", "dirfd"),
     Field("u32", "flags"),
     Field("u32", "counts", 2),  # argc, envc
-    Field("u32", "lost_before"),  # on this CPU since its last record
     Field("u32", "bits"),
     Field("u32", "used"),  # bytes behind the header
     Field("u32", "lengths", len(SECTIONS)),
@@ -151,6 +152,8 @@ def _format(fields: tuple[Field, ...]) -> str:
 
 
 HEADER_STRUCT: Final = struct.Struct(_format(HEADER))
+OWN_STRUCT: Final = struct.Struct(_format(HEADER[:6]))
+"""What the records of a storm differ in; two that are alike in all bytes after it tell the same."""
 ANCESTOR: Final = (Field("u32", "pid"), Field("char", "comm", COMM_SIZE))
 ANCESTOR_STRUCT: Final = struct.Struct(_format(ANCESTOR))
 COUNTERS: Final = (
