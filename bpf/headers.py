@@ -40,6 +40,8 @@ _VERSION: Final = """\
 #define LINUX_VERSION_CODE KERNEL_VERSION({}, {}, {})
 """
 
+_RUN: Final = "/run"
+
 _EMPTY: Final = ("uapi/linux/bpf.h", "uapi/linux/if_packet.h", "linux/log2.h", "linux/bpf_common.h")
 
 
@@ -53,10 +55,13 @@ def kernel_version(release: str) -> tuple[int, int, int]:
 def header_tree() -> Iterator[str]:
     """A directory for BCC_KERNEL_SOURCE, private to this user (mode 0700), removed afterwards.
 
+    It lies in /run where that can be written, where only root could put another one in its place.
+
     Raises:
-        OSError: The temporary directory cannot be written.
+        OSError: No temporary directory can be written.
     """
-    root = tempfile.mkdtemp(prefix="execwhy-")
+    directory = _RUN if os.access(_RUN, os.W_OK) else None
+    root = tempfile.mkdtemp(prefix=f"execwhy-{os.getppid()}-", dir=directory)
     try:
         files = dict.fromkeys(_EMPTY, "")
         files["linux/kconfig.h"] = "#define CONFIG_BPF_SYSCALL 1\n"

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Final
 
-from bpf.headers import header_tree
 from bpf.probe import MAPS, ProbeError, Settings, arguments
 
 _ROOT: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _SYSTEM_PYTHON: Final = "/usr/bin/python3"
 _MAX_FDS: Final = 64
+_ENVIRONMENT: Final = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
+"""All that the process gets: no LD_* or BCC_* variable reaches the loader, the compiler or bcc."""
 _RUN: Final = "import sys; sys.path.insert(0, {!r}); from bpf import probe; probe.main()"
 """With -I neither the working directory nor PYTHON* variables can put code into a root process."""
 
@@ -52,7 +53,7 @@ def interpreter() -> str:
         return sys.executable
     if os.path.exists(_SYSTEM_PYTHON):
         test = "import importlib.util as u; raise SystemExit(u.find_spec('bcc') is None)"
-        if subprocess.run([_SYSTEM_PYTHON, "-I", "-c", test], check=False).returncode == 0:
+        if subprocess.run([_SYSTEM_PYTHON, "-I", "-c", test], env=_ENVIRONMENT, check=False).returncode == 0:
             return _SYSTEM_PYTHON
     raise ProbeError(
         "bcc is missing: install it from the distribution (Debian and Ubuntu python3-bpfcc, Fedora "
@@ -61,31 +62,32 @@ def interpreter() -> str:
 
 
 class Loader:
-    """One attempt to load. ``cancel`` may be called from another thread."""
+    """One attempt to load. ``cancel`` may be called from another thread.
+
+    The process ends when this end of its socket is closed, by ``cancel`` or because the monitor is gone:
+    a monitor that has given up root's privileges could not kill it.
+    """
 
     def __init__(self, settings: Settings) -> None:
         """Start the process; it works on its own until ``finish``.
 
         Raises:
             ProbeError: No Python here has bcc.
-            OSError: The temporary directory cannot be written, or no process can be started.
+            OSError: No process can be started.
         """
         self._settings = settings
         self._ours, theirs = socket.socketpair()
-        self._files = ExitStack()
-        with theirs, ExitStack() as files:
-            # Ours, not the process's: it may be killed, and would leave them behind.
-            tree = files.enter_context(header_tree())
+        with theirs:
             number = theirs.fileno()
             self._process = subprocess.Popen(
-                [interpreter(), "-I", "-c", _RUN.format(_ROOT), arguments(settings), tree, str(number)],
+                [interpreter(), "-I", "-c", _RUN.format(_ROOT), arguments(settings), str(number)],
                 pass_fds=[number],
+                env=_ENVIRONMENT,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 start_new_session=True,  # Ctrl-C at the terminal is not meant for it
             )
-            self._files = files.pop_all()
 
     def finish(self, on_stage: Callable[[str, str], None]) -> Loaded:
         """Wait until the program is attached.
@@ -114,7 +116,6 @@ class Loader:
                         on_stage(message["stage"], message["plan"])
         finally:
             _, noise = self._process.communicate()
-            self._files.close()
         words = noise.decode("utf-8", "replace").strip().splitlines()
         raise ProbeError(
             f"the BPF loader ended with status {self._process.returncode}: {(words or ['no words'])[-1]}"
@@ -128,4 +129,5 @@ class Loader:
 
     def cancel(self) -> None:
         """End the attempt; ``finish`` then raises ProbeError."""
-        self._process.kill()
+        with contextlib.suppress(OSError):  # it has ended by itself
+            self._ours.shutdown(socket.SHUT_RDWR)

@@ -14,12 +14,14 @@ import os
 import resource
 import socket
 import sys
+import threading
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from bpf import btf, kernel, layout
+from bpf.headers import header_tree
 from bpf.maps import CaptureMap
 from bpf.plans import Plan
 from bpf.source import Capture
@@ -141,19 +143,33 @@ def _load(settings: Settings, tree: str, tell: Callable[..., None]) -> None:
 
 
 def main() -> None:
-    """Load as told by argv: settings as JSON, the header tree, and the number of the socket to the parent."""
+    """Load as told by argv: settings as JSON, and the number of the socket to the parent."""
     settings = _settings(sys.argv[1])
-    parent = socket.socket(fileno=int(sys.argv[3]))
+    parent = socket.socket(fileno=int(sys.argv[2]))
+    files, ending = ExitStack(), threading.Lock()
 
     def tell(fds: list[int] | None = None, **message: object) -> None:
         socket.send_fds(parent, [json.dumps(message).encode() + b"\n"], fds or [])
 
     try:
-        _load(settings, sys.argv[2], tell)
+        tree = files.enter_context(header_tree())
+        threading.Thread(target=_end_with, args=(parent, files, ending), daemon=True).start()
+        _load(settings, tree, tell)
     except (ProbeError, kernel.KernelError, btf.BtfError, OSError, ValueError) as error:
         tell(error=str(error))
+    ending.acquire()
+    files.close()
     # Without the interpreter's own clean-up, which would make bcc close what was handed over.
     os._exit(0)
+
+
+def _end_with(parent: socket.socket, files: ExitStack, ending: threading.Lock) -> None:
+    """End when the parent closes its end, as it does when it no longer waits or is no more."""
+    with suppress(OSError):
+        parent.recv(1)
+    ending.acquire()
+    files.close()
+    os._exit(1)
 
 
 def arguments(settings: Settings) -> str:

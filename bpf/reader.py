@@ -99,6 +99,17 @@ class KernelSource:
 
     # ---- EventSource ----
 
+    def load(self) -> None:
+        """Have a process of its own compile and attach from now on, with the privileges that are held now.
+
+        After it this process needs none. Without it, ``start`` begins with that.
+
+        Raises:
+            ProbeError: No Python here has bcc.
+            OSError: No process can be started.
+        """
+        self._begin_loading()
+
     def start(self) -> None:
         """Compile and attach in the background."""
         self._thread.start()
@@ -171,7 +182,7 @@ class KernelSource:
             # Its message may quote what a process wrote; its name cannot.
             self._enter(Stage.FAILED, f"the reader stopped: {type(error).__name__} in {_place(error)}.")
 
-    def _load(self) -> Loaded:
+    def _begin_loading(self) -> Loader:
         with self._lock:
             settings = replace(self._settings, capture=self._capture)
         loader = Loader(settings)
@@ -179,6 +190,10 @@ class KernelSource:
             self._loader = loader
         if self._stopping.is_set():
             loader.cancel()
+        return loader
+
+    def _load(self) -> Loaded:
+        loader = self._loader or self._begin_loading()
 
         def on_stage(stage: str, plan: str) -> None:
             self._origin = replace(self._origin, plan=plan)

@@ -116,6 +116,13 @@ def _parser() -> argparse.ArgumentParser:
         "--max-args-bytes", metavar="SIZE", type=_size, help="bytes of argv to read of each exec"
     )
     capture.add_argument("--max-env-bytes", metavar="SIZE", type=_size, help="the same for envp")
+    rights = parser.add_argument_group("once the hooks are being attached").add_mutually_exclusive_group()
+    rights.add_argument(
+        "--user", metavar="N|NAME", type=_uid, help="run as this user, not as the one behind sudo"
+    )
+    rights.add_argument(
+        "--keep-privileges", action="store_true", help="go on as root with all that root may do"
+    )
     mode = parser.add_argument_group("other than the live screen").add_mutually_exclusive_group()
     mode.add_argument(
         "--record", metavar="FILE|-", help="write JSON Lines without a screen; - is standard output"
@@ -139,9 +146,19 @@ def _parser() -> argparse.ArgumentParser:
 
 
 _NEEDS_RECORD: Final = ("duration", "count")
-_ONLY_LIVE: Final = ("capture", "plan", "max_args_bytes", "max_env_bytes")
+_ONLY_LIVE: Final = ("capture", "plan", "max_args_bytes", "max_env_bytes", "user", "keep_privileges")
 _ONLY_SCREEN: Final = ("history", "history_bytes", "no_mouse")
-_ONLY_EVENTS: Final = ("filter", "uid", "path", "capture", "max_args_bytes", "max_env_bytes", "show_secrets")
+_ONLY_EVENTS: Final = (
+    "filter",
+    "uid",
+    "path",
+    "capture",
+    "max_args_bytes",
+    "max_env_bytes",
+    "user",
+    "keep_privileges",
+    "show_secrets",
+)
 
 
 def _refuse(options: argparse.Namespace, names: Sequence[str], reason: str) -> None:

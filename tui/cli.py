@@ -10,7 +10,7 @@ import os
 import stat
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Final
 
 from tui.arguments import USAGE_ERROR, UsageError, filter_text, parse
@@ -41,6 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0, 1 for a failure, 2 for a wrong command line.
     """
     closed = occupy_closed()
+    # A thread that numpy's library starts when it is imported would keep the privileges it began with.
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"
+    _distrust_environment()
     try:
         options = parse(sys.argv[1:] if argv is None else argv)
         if options.check:
@@ -82,9 +85,16 @@ def _check(options: Namespace) -> int:
     return status
 
 
-def _kernel_source(options: Namespace) -> KernelSource:
+def _require_root() -> None:
     if os.geteuid() != 0:
         raise _Failure("watching execs needs root: run sudo execwhy, or open a recording with --open FILE.")
+
+
+def _kernel_source(options: Namespace) -> KernelSource:
+    """The source, its hooks being attached by another process; this one has no more rights than it needs."""
+    _require_root()
+    from bpf.privileges import FOR_DIAGNOSIS
+    from bpf.probe import ProbeError
     from bpf.reader import DEFAULT_ARGS_BYTES, DEFAULT_ENV_BYTES, MAX_TEXT_BYTES, KernelSource
     from tui.model.query import QueryError
 
@@ -99,12 +109,36 @@ def _kernel_source(options: Namespace) -> KernelSource:
         if (getattr(options, name) or 0) > MAX_TEXT_BYTES:
             raise UsageError(f"--{name.replace('_', '-')} is too large: give at most {MAX_TEXT_BYTES}.")
     args_bytes, env_bytes = options.max_args_bytes, options.max_env_bytes
-    return KernelSource(
+    source = KernelSource(
         plan=options.plan,
         max_args_bytes=DEFAULT_ARGS_BYTES if args_bytes is None else args_bytes,
         max_env_bytes=DEFAULT_ENV_BYTES if env_bytes is None else env_bytes,
         capture=capture,
     )
+    try:
+        source.load()
+    except (ProbeError, OSError) as error:
+        raise _Failure(str(error)) from None
+    if not options.keep_privileges:
+        _give_up_privileges(FOR_DIAGNOSIS, options.user)
+    return source
+
+
+def _give_up_privileges(kept: Collection[int], uid: int | None = None) -> None:
+    """Be the user with that id, else the one behind sudo, with these capabilities at most."""
+    from bpf.privileges import PrivilegeError, drop, user_behind_sudo, user_of_the_system
+
+    try:
+        user = user_behind_sudo(os.environ) if uid is None else user_of_the_system(uid)
+        drop(user, kept)
+    except KeyError:
+        raise UsageError(f"--user: there is no user {uid}: give one that this system knows.") from None
+    except PrivilegeError as error:
+        raise _Failure(str(error)) from None
+    if uid is not None:
+        # What is written belongs to the user that was asked for.
+        for name in ("SUDO_UID", "SUDO_GID"):
+            os.environ.pop(name, None)
 
 
 def _record(options: Namespace, query: Query, closed: frozenset[int]) -> int:
@@ -114,12 +148,14 @@ def _record(options: Namespace, query: Query, closed: frozenset[int]) -> int:
     from tui.why import diagnose
     from tui.why.remembered import Remembered
 
-    source = _kernel_source(options)
+    _require_root()
     if options.record == "-" and STDOUT in closed:
         raise _Failure(CLOSED)
+    source = _kernel_source(options)
     try:
         output = open_output(options.record)
     except SnapshotError as error:
+        source.close()
         raise _Failure(str(error)) from None
     recording = Recording(
         source,
@@ -144,17 +180,20 @@ def _record(options: Namespace, query: Query, closed: frozenset[int]) -> int:
 def _monitor(options: Namespace, query: Query, closed: frozenset[int]) -> int:
     source: EventSource
     if options.open is None:
-        source = _kernel_source(options)
+        _require_root()
         _require_terminal()
+        source = _kernel_source(options)
     else:
+        from bpf.privileges import FOR_READING_A_FILE
         from tui.model.replay import FileSource
 
         if options.open != "-":
             _require_readable(options.open)
         descriptor = _keyboard_for_data(closed) if options.open == "-" else 0
         _require_terminal()
+        if os.geteuid() == 0:
+            _give_up_privileges(FOR_READING_A_FILE)
         source = FileSource(options.open, standard_input=descriptor)
-    _distrust_environment()
     from tui import terminal
     from tui.app import ExecwhyApp
     from tui.model.history import DEFAULT_MAX_BYTES, DEFAULT_MAX_EVENTS, History
@@ -222,10 +261,9 @@ def _require_terminal() -> None:
 
 
 def _distrust_environment() -> None:
-    """Drop what Textual would obey as root: TEXTUAL_DRIVER imports any code, TEXTUAL_LOG writes any file."""
-    if os.geteuid() == 0:
-        for name in [name for name in os.environ if name.startswith("TEXTUAL_")]:
-            del os.environ[name]
+    """Drop what Textual would obey: TEXTUAL_DRIVER imports any code, TEXTUAL_LOG writes any file."""
+    for name in [name for name in os.environ if name.startswith("TEXTUAL_")]:
+        del os.environ[name]
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ _REQUESTS: Final = {
 }  # fmt: skip
 _SECTIONS: Final = (
     "NAME", "SYNOPSIS", "DESCRIPTION", "REQUIREMENTS", "OPTIONS", "KEYS", "FILTERS", "FIELDS", "CAUSES",
-    "EXAMPLES", "OVERHEAD", "CAVEATS", "FILES", "EXIT STATUS", "SEE ALSO", "SOURCE", "LICENSE",
+    "EXAMPLES", "OVERHEAD", "CAVEATS", "SECURITY", "FILES", "EXIT STATUS", "SEE ALSO", "SOURCE", "LICENSE",
 )  # fmt: skip
 _CODE: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)+")
 _KEY_NAMES: Final = {

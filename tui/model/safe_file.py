@@ -16,11 +16,10 @@ import stat
 from collections.abc import Iterator
 from typing import BinaryIO, Final
 
+from bpf.privileges import behind_sudo
+
 _MODE: Final = 0o600
 """Arguments and environments of other users' processes are nobody else's business."""
-
-_NO_ID: Final = 0xFFFFFFFF
-"""(uid_t)-1 is no id: chown(2) takes it as "leave it as it is"."""
 
 _FULL: Final = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 _CANNOT_LINK: Final = frozenset((errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK))
@@ -84,21 +83,9 @@ def _directory(path: str, directory: str) -> Iterator[int]:
         raise failure(path, error) from error
 
 
-def _sudo_id(name: str) -> int | None:
-    """A user or group id that sudo has left in the environment; None unless it is a valid one."""
-    text = os.environ.get(name, "")
-    if not (text.isascii() and text.isdigit() and len(text) <= 10):
-        return None
-    number = int(text)
-    return number if number < _NO_ID else None
-
-
 def owner_behind_sudo() -> tuple[int, int] | None:
     """The uid and gid of the user who called sudo; None without sudo, or when this is not root."""
-    if os.geteuid() != 0:
-        return None
-    uid, gid = _sudo_id("SUDO_UID"), _sudo_id("SUDO_GID")
-    return None if uid is None or gid is None else (uid, gid)
+    return behind_sudo(os.environ) if os.geteuid() == 0 else None
 
 
 def _create(name: str, directory: int) -> int:
