@@ -192,6 +192,7 @@ class ExecFailure:
         killed_by: The signal ("SIGSEGV") when the failure came after the point of no return.
         diagnosis: Why it failed.
         search: The PATH search that it belongs to.
+        host: Where it failed, where records of several hosts are together; else the file's header tells it.
     """
 
     timestamp: int
@@ -238,6 +239,7 @@ class ExecFailure:
     killed_by: str | None = None
     diagnosis: Diagnosis | None = None
     search: Search | None = None
+    host: str | None = None
 
     @property
     def error(self) -> str:
@@ -253,11 +255,13 @@ class Loss:
         timestamp: When the loss was noticed: nanoseconds since 1970 UTC.
         count: How many.
         reason: The name of what was full: "ring buffer full".
+        host: Where, as of an ``ExecFailure``.
     """
 
     timestamp: int
     count: int
     reason: str
+    host: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ class Stage(enum.Enum):
     ATTACHING = "attaching"
     LIVE = "live"
     READING = "reading"
+    WAITING = "waiting"
     ENDED = "ended"
     FAILED = "failed"
 
@@ -88,12 +89,16 @@ class Status:
         detail: One sentence for the operator: why it failed, or which file is read. May be "".
         counters: The counters.
         origin: Where the events come from.
+        problem: One sentence where something went wrong, and events come all the same; else "".
+        is_merged: The events come from several hosts or files, and each says from which.
     """
 
     stage: Stage
     detail: str
     counters: Counters
     origin: Origin
+    problem: str = ""
+    is_merged: bool = False
 
 
 class EventSource(Protocol):

@@ -116,7 +116,7 @@ class ExecwhyApp(App[None]):
         self._arrivals = Arrivals(source, history, why)
         self._rate = Rate()
         self._frozen_at: int | None = None
-        self._failure_told = False
+        self._failure_told = ""
         self._preferred: list[int] = []
         self._goes_on = False
         self._quiet_ticks = 0
@@ -223,9 +223,11 @@ class ExecwhyApp(App[None]):
             self._keys.show(sentences.group_keys(frozen))
         else:
             self._keys.show(sentences.keys(self._filter.is_editing, self._body, frozen))
-        if status.stage is Stage.FAILED and not self._failure_told and len(self.view):
-            self._failure_told = True
-            self._keys.say(pieces(status.detail), "danger", stays=True)
+        self._table.with_host = self._body.header.with_host = status.is_merged
+        failure = status.detail if status.stage is Stage.FAILED else status.problem
+        if failure != self._failure_told and len(self.view):
+            self._failure_told = failure
+            self._keys.say(pieces(failure), "danger", stays=True)
 
     def _moment(self) -> int:
         """The time that rates and ages are told for: of a frozen view or a file, its end."""

@@ -28,6 +28,8 @@ examples:
   sudo execwhy --record fails.jsonl --duration 60
   sudo execwhy --record - --count 10 | jq -r 'select(.path).path'
   execwhy --open fails.jsonl                  no root needed
+  ssh root@web-1 execwhy --record - | execwhy --open -
+  execwhy --open <(ssh root@web-1 execwhy --record -) <(ssh root@web-2 execwhy --record -)
   sudo execwhy --check                        what this kernel allows
 
 exit status: 0, 1 when something failed, 2 when the command line is wrong.
@@ -127,7 +129,14 @@ def _parser() -> argparse.ArgumentParser:
     mode.add_argument(
         "--record", metavar="FILE|-", help="write JSON Lines without a screen; - is standard output"
     )
-    mode.add_argument("--open", metavar="FILE|-", help="show a snapshot or a recording; - is standard input")
+    mode.add_argument(
+        "--open",
+        metavar="FILE|-",
+        nargs="+",
+        action="extend",
+        help="show snapshots or recordings, several in one order of time; what grows is followed; "
+        "- is standard input",
+    )
     mode.add_argument("--check", action="store_true", help="tell what this kernel allows, and exit")
     recording = parser.add_argument_group("with --record")
     recording.add_argument("--duration", metavar="SECONDS", type=_seconds, help="end after so many seconds")
@@ -187,8 +196,11 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     if options.check:
         _refuse(options, (*_ONLY_EVENTS, *_ONLY_SCREEN), "has no effect on --check")
     for name in ("record", "open", "path"):
-        if getattr(options, name) == "":
+        value = getattr(options, name)
+        if value == "" or (isinstance(value, list) and "" in value):
             raise UsageError(f"--{name} is empty: give it a name, or leave it out.")
+    if options.open is not None and options.open.count("-") > 1:
+        raise UsageError("--open - reads standard input, which can be read only once: leave one of them out.")
     return options
 
 

@@ -185,15 +185,16 @@ def _monitor(options: Namespace, query: Query, closed: frozenset[int]) -> int:
         source = _kernel_source(options)
     else:
         from bpf.privileges import FOR_READING_A_FILE
-        from tui.model.replay import FileSource
+        from tui.model.merging import opened
 
-        if options.open != "-":
-            _require_readable(options.open)
-        descriptor = _keyboard_for_data(closed) if options.open == "-" else 0
+        for path in options.open:
+            if path != "-":
+                _require_readable(path)
+        descriptor = _keyboard_for_data(closed) if "-" in options.open else 0
         _require_terminal()
         if os.geteuid() == 0:
             _give_up_privileges(FOR_READING_A_FILE)
-        source = FileSource(options.open, standard_input=descriptor)
+        source = opened(options.open, standard_input=descriptor)
     from tui import terminal
     from tui.app import ExecwhyApp
     from tui.model.history import DEFAULT_MAX_BYTES, DEFAULT_MAX_EVENTS, History

@@ -153,7 +153,7 @@ class Recording:
         if self._limits.duration is not None:
             self._deadline = time.monotonic() + self._limits.duration
         status = self._source.status()
-        header = Header(status.origin, self._query, status.counters, time.time_ns())
+        header = Header(status.origin, self._query, status.counters, time.time_ns(), recording=True)
         self._output.write(header_line(header).encode())
         while not self._is_over():
             self._source.wait(min(_WAIT, max(0.0, self._deadline - time.monotonic())))

@@ -17,6 +17,7 @@ _BEFORE_LIVE: Final = {
     Stage.ATTACHING: "attaching to the kernel…",
     Stage.LIVE: "no exec has failed yet: try /nonexistent in another shell",
     Stage.READING: "reading…",
+    Stage.WAITING: "no failed exec is in it yet",
     Stage.ENDED: "there is no failed exec in it",
     Stage.FAILED: "no events can come any more",
 }
@@ -26,7 +27,7 @@ def shown(status: Status, view: View, history: History, capture: str) -> str:
     """What the filter matches, what the kernel filters, and how much of it a file holds."""
     parts = []
     if status.stage in (Stage.READING, Stage.ENDED) and history.failures != status.counters.seen:
-        parts.append(f"{history.failures:,} in this file")
+        parts.append(f"{history.failures:,} in {'these files' if status.is_merged else 'this file'}")
     if capture:
         parts.append(
             "in the kernel" if capture == view.query.text else f"in the kernel: {printable(capture)}"
@@ -52,8 +53,10 @@ def empty(status: Status, view: View, history: History) -> str:
         return f"only PATH searches that found their program: {view.hidden_found:,} hidden, h shows them"
     if history.failures and not view.query.is_empty:
         return f"nothing matches {printable(view.query.text)}; {history.failures:,} hidden, c clears"
-    if status.stage in (Stage.READING, Stage.ENDED) and status.detail:
-        return printable(status.detail)
+    if status.stage is Stage.LIVE and status.detail:
+        return f"no failed exec has come yet from {printable(status.detail)}"
+    if status.stage in (Stage.READING, Stage.WAITING, Stage.ENDED) and status.detail:
+        return f"{_BEFORE_LIVE[status.stage]}: {printable(status.problem or status.detail)}"
     return _BEFORE_LIVE[status.stage]
 
 

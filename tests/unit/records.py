@@ -104,6 +104,7 @@ records = st.builds(
     killed_by=st.none() | texts,
     diagnosis=st.none() | diagnoses,
     search=st.none() | searches,
+    host=st.none() | texts,
 )
 losses = st.builds(Loss, timestamp=times, count=st.integers(0, _I63), reason=texts)
 

@@ -30,6 +30,7 @@ FULL: Final = ExecFailure(
     ancestors=(Ancestor(1, "init"),),
     diagnosis=Diagnosis("missing-file", "It does not exist."),
     search=Search(1, "x", 1, "not-found"),
+    host="web-1",
 )
 
 _ESCAPES: Final = {

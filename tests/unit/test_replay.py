@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ from bpf.record import Event, Loss
 from bpf.source import Capture, Counters, EventSource, Origin, Stage, Status
 from tests.unit.records import failure
 from tui.model import replay
-from tui.model.replay import FileSource
+from tui.model.replay import OPEN, FileSource
 from tui.model.snapshot import Ending, Header, ending_line, event_line, header_line
 
 ORIGIN = Origin("web-1", "6.1.0", 1_795_500_000_000_000_000, "tracepoint")
@@ -33,7 +33,7 @@ def drained(source: FileSource) -> tuple[list[Event], Status]:
     source.start()
     events: list[Event] = []
     deadline = time.monotonic() + PATIENCE
-    while source.status().stage is Stage.READING:
+    while source.status().stage in OPEN:
         assert time.monotonic() < deadline
         source.wait(1.0)
         events += source.drain()
@@ -83,7 +83,7 @@ def test_a_torn_last_line_is_told_and_left_out(tmp_path: Path) -> None:
     events, status = opened(tmp_path, HEADER, LINES[0], LINES[1][:100])
     assert events == EVENTS[:1]
     assert status.stage is Stage.ENDED
-    assert status.detail.endswith("was cut off: its last line is incomplete and left out.")
+    assert status.problem.endswith("was cut off: its last line is incomplete and left out.")
 
 
 def test_a_last_line_without_newline_is_read(tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_damaged_lines_are_left_out_and_the_first_is_named(tmp_path: Path) -> No
     events, status = opened(tmp_path, HEADER, LINES[0], wrong, b"\xff\n", LINES[2], ENDING)
     assert events == [EVENTS[0], EVENTS[2]]
     assert status.stage is Stage.ENDED
-    assert 'line 3: "pid" is not a whole number, and 1 more.' in status.detail
+    assert 'line 3: "pid" is not a whole number, and 1 more.' in status.problem
 
 
 def test_lines_that_went_through_grep_need_no_header(tmp_path: Path) -> None:
@@ -144,12 +144,13 @@ def test_a_long_file_of_something_else_is_not_read_to_its_end(tmp_path: Path) ->
 
 def test_a_line_that_is_too_long_is_skipped_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replay, "MAX_LINE_BYTES", 10_000)
+    monkeypatch.setattr("tui.model.lines.MAX_LINE_BYTES", 10_000)
     monkeypatch.setattr("tui.model.snapshot.MAX_LINE_BYTES", 10_000)
     long_line = LINES[1].rstrip().rstrip("}") + " " * 35_000 + "}\n"
     events, status = opened(tmp_path, HEADER, LINES[0], long_line, LINES[2])
     assert events == [EVENTS[0], EVENTS[2]]
-    assert "line 3: it is longer than" in status.detail
-    assert "more" not in status.detail
+    assert "line 3: it is longer than" in status.problem
+    assert "more" not in status.problem
 
 
 @pytest.mark.parametrize("name", ["missing", "", "a\0b", "."])
@@ -187,9 +188,12 @@ def test_standard_input_is_read_as_it_comes() -> None:
         source.wait(1.0)
         events += source.drain()
     assert events == EVENTS[:1]
-    assert source.status() == Status(Stage.READING, "standard input", Counters(seen=1, recorded=1), ORIGIN)
+    while source.status().stage is not Stage.LIVE:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert source.status() == Status(Stage.LIVE, "standard input", Counters(seen=1, recorded=1), ORIGIN)
     os.close(writing)
-    while source.status().stage is Stage.READING:
+    while source.status().stage in OPEN:
         assert time.monotonic() < deadline
         source.wait(1.0)
     assert source.status().stage is Stage.ENDED
@@ -233,6 +237,113 @@ def test_closing_does_not_wait_for_a_pipe_that_says_nothing() -> None:
     source.start()
     source.close()
     os.close(writing)
+    assert "execwhy-replay" not in [thread.name for thread in threading.enumerate()]
+
+
+def wait_for(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+BEGUN = header_line(Header(ORIGIN, "", Counters(), 1_795_557_012_000_000_000, recording=True))
+
+
+def test_a_recording_is_followed_until_its_ending(tmp_path: Path) -> None:
+    path = tmp_path / "growing.jsonl"
+    with path.open("w") as file:
+        file.write(BEGUN + LINES[0] + LINES[1][:50])
+        file.flush()
+        source = FileSource(str(path))
+        source.start()
+        wait_for(lambda: source.status().stage is Stage.LIVE)
+        assert source.drain() == EVENTS[:1]
+        assert source.status().problem == "", "the rest of the line may still come"
+        file.write(LINES[1][50:])
+        file.flush()
+        wait_for(lambda: bool(source._pending))
+        assert source.drain() == EVENTS[1:2]
+        file.write(LINES[2] + ENDING)
+    wait_for(lambda: source.status().stage is Stage.ENDED)
+    assert source.drain() == EVENTS[2:]
+    assert source.status().counters == FINAL
+    source.close()
+
+
+def test_a_recording_that_nobody_has_written_to_for_long_is_waited_for_and_not_called_live(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "old.jsonl"
+    path.write_text(BEGUN + LINES[0])
+    os.utime(path, (1_000_000_000, 1_000_000_000))
+    source = FileSource(str(path))
+    source.start()
+    wait_for(lambda: source.status().stage is Stage.WAITING)
+    source.close()
+
+
+def test_a_writer_may_take_back_the_line_that_it_had_begun(tmp_path: Path) -> None:
+    path = tmp_path / "full.jsonl"
+    path.write_text(BEGUN + LINES[0] + LINES[1][:50])
+    source = FileSource(str(path))
+    source.start()
+    wait_for(lambda: source.status().stage is Stage.LIVE)
+    os.truncate(path, len(BEGUN) + len(LINES[0]))
+    time.sleep(0.6)
+    with path.open("a") as file:
+        file.write(LINES[2] + ENDING)
+    wait_for(lambda: source.status().stage is Stage.ENDED)
+    assert source.drain() == [EVENTS[0], EVENTS[2]]
+    assert source.status().problem == ""
+    source.close()
+
+
+def test_a_file_that_becomes_shorter_is_told_and_what_was_read_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "rotated.jsonl"
+    path.write_text(BEGUN + LINES[0] + LINES[1])
+    source = FileSource(str(path))
+    source.start()
+    wait_for(lambda: source.status().stage is Stage.LIVE)
+    os.truncate(path, 10)
+    wait_for(lambda: source.status().stage is Stage.ENDED)
+    assert source.drain() == EVENTS[:2]
+    assert "became shorter" in source.status().problem
+    source.close()
+
+
+def test_a_stream_that_ends_without_its_ending_is_told(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.write(writing, BEGUN.encode() + LINES[0].encode())
+    os.close(writing)
+    events, status = drained(FileSource("-", standard_input=reading))
+    assert events == EVENTS[:1]
+    assert "ended before its recording did" in status.problem
+
+
+def test_a_command_that_brings_nothing_is_told_so() -> None:
+    reading, writing = os.pipe()
+    os.close(writing)
+    source = FileSource(f"/dev/fd/{reading}", name="input 1")
+    _, status = drained(source)
+    os.close(reading)
+    assert (status.stage, status.detail) == (
+        Stage.FAILED,
+        "input 1 brought nothing: see why its command failed.",
+    )
+
+
+def test_a_named_pipe_waits_for_its_writer(tmp_path: Path) -> None:
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    source = FileSource(str(path))
+    source.start()
+    wait_for(lambda: source.status().stage is Stage.LIVE)
+    with path.open("w") as file:
+        file.write(HEADER + LINES[0])
+    wait_for(lambda: source.status().stage is Stage.ENDED)
+    assert source.drain() == EVENTS[:1]
+    source.close()
 
 
 def test_a_source_that_was_never_started_can_be_closed() -> None:

@@ -59,6 +59,7 @@ headers = st.builds(
     query=texts,
     counters=counters,
     written=times,
+    recording=st.booleans(),
 )
 
 
@@ -88,6 +89,7 @@ def test_the_header_has_the_names_that_other_programs_rely_on() -> None:
         "boot_time": "2026-11-24T06:00:00.000000000Z",
         "plan": "tracepoint",
         "filter": "uid:1000..1999",
+        "recording": False,
         "written": "2026-11-24T21:50:12.031000000Z",
         "counters": {
             "seen": 1204,

@@ -129,6 +129,7 @@ _WHOLE: Final = {
     "pid_ns": (Kind.NUMBER, "inode number of the pid namespace"),
     "started": (Kind.NUMBER, "when the process started, ns of the boot clock"),
     "timestamp": (Kind.TIME, "when the exec returned, UTC"),
+    "host": (Kind.TEXT, "where, with several files opened"),
 }
 """Fields of the record itself."""
 

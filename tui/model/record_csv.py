@@ -65,6 +65,7 @@ _COLUMNS: Final[dict[str, Callable[[ExecFailure], Cell]]] = {
     "arguments_truncated": lambda record: _yes_no(record.truncated.arguments),
     "envc": lambda record: record.truncated.envc,
     "environment_truncated": lambda record: _yes_no(record.truncated.environment),
+    "host": lambda record: record.host,
 }
 
 

@@ -55,6 +55,8 @@ def record_to_json(record: ExecFailure, *, show_secrets: bool) -> dict[str, obje
     result: dict[str, object] = {}
     for name in _RECORD:
         value = getattr(shown, name)
+        if name == "host" and value is None:
+            continue  # the header tells it
         result[name] = _plain(value)
         if name == "return_value":
             result["error"] = record.error
@@ -267,6 +269,7 @@ _RECORD: Final[Mapping[str, Read[Any]]] = {
     "killed_by": optional(text),
     "diagnosis": optional(_object(Diagnosis, _DIAGNOSIS)),
     "search": optional(_object(Search, _SEARCH)),
+    "host": optional(text),
 }
 """The record's fields in the order in which they are written."""
 

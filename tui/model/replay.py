@@ -1,14 +1,17 @@
-"""A snapshot or a recording as a source of events: what ``--open`` shows."""
+"""A snapshot or a recording as a source of events: what ``--open`` shows, to its end or as it grows."""
 
 from __future__ import annotations
 
+import math
 import os
 import threading
-from collections.abc import Iterator, Sequence
-from typing import BinaryIO, Final
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
 
 from bpf.record import Event, ExecFailure, Loss
 from bpf.source import Capture, Counters, Origin, Stage, Status
+from tui.model.lines import Lines, Shrunk
 from tui.model.snapshot import (
     MAX_LINE_BYTES,
     Ending,
@@ -24,33 +27,52 @@ _PENDING_BYTES: Final = 32 << 20
 _NONE_OF_OURS: Final = 100
 """After so many unreadable lines and no readable one, this is some other file."""
 
+_FRESH: Final = 60.0
+"""Seconds since a file was written in which it counts as live; while nothing fails nothing is written."""
+
+OPEN: Final = (Stage.READING, Stage.LIVE, Stage.WAITING)
+"""Stages of a file from which more may come."""
+
+Mark = Callable[[Event, Origin], Event]
+"""Adds to an event what only its file knows; the origin is that of the header."""
+
 
 class FileSource:
     """Reads a file in a background thread.
 
-    A line that cannot be read is left out and told in the status; the rest of the file is kept.
+    A line that cannot be read is left out and told in the status; the rest of the file is kept. A pipe is
+    read until its last writer closes it; a recording whose ending is still to come is followed as it grows.
 
     Args:
         path: The file, or "-".
         standard_input: The descriptor that "-" stands for; it is closed at the end.
+        name: What it is called in messages; None for the path.
+        mark: What is done to each event; None for nothing.
     """
 
-    def __init__(self, path: str, *, standard_input: int = 0) -> None:
+    def __init__(
+        self, path: str, *, standard_input: int = 0, name: str | None = None, mark: Mark | None = None
+    ) -> None:
         self._path = path
-        self._name = "standard input" if path == "-" else path
+        self._name = name or ("standard input" if path == "-" else path)
         self._standard_input = standard_input
+        self._mark = mark
         self._changed = threading.Condition()
+        self._lines: Lines | None = None
         self._pending: list[Event] = []
         self._pending_bytes = 0
         self._closed = False
         self._stage = Stage.STARTING
-        self._detail = ""
+        self._detail = self._problem = ""
         self._origin = Origin(host="", kernel="", boot_time=0)
-        self._query = ""
-        self._header_counters = Counters()
+        self._header: Header | None = None
         self._ending: Ending | None = None
         self._records = 0
         self._losses: dict[str, int] = {}
+        self._readable = self._bad = 0
+        self._first_bad = ""
+        self._quiet_since: float | None = None
+        self._has_hosts = False
         self._thread = threading.Thread(target=self._run, name="execwhy-replay", daemon=True)
 
     def start(self) -> None:
@@ -68,17 +90,26 @@ class FileSource:
     def status(self) -> Status:
         """The state now. The counters are those of the capture, as far as the file tells them."""
         with self._changed:
-            return Status(self._stage, self._detail, self._counters(), self._origin)
+            problem = self._problem or (self._damage() if self._readable else "")
+            return Status(self._stage, self._detail, self._counters(), self._origin, problem, self._has_hosts)
 
     @property
     def query(self) -> str:
         """The filter that the file was written with; "" before its header was read."""
-        return self._query
+        return "" if self._header is None else self._header.query
+
+    @property
+    def quiet(self) -> float:
+        """Seconds for which all that was there has been read: 0 while there is more, endless at the end."""
+        with self._changed:
+            if self._stage not in OPEN:
+                return math.inf
+            return 0.0 if self._quiet_since is None else time.monotonic() - self._quiet_since
 
     def wait(self, seconds: float) -> None:
         """Sleep until there is something to drain or the file has ended, or that long."""
         with self._changed:
-            self._changed.wait_for(lambda: self._pending or self._stage is not Stage.READING, seconds)
+            self._changed.wait_for(lambda: self._pending or self._stage not in OPEN, seconds)
 
     def set_capture(self, capture: Capture | None) -> None:
         """A file's events are captured already.
@@ -90,9 +121,11 @@ class FileSource:
             raise ValueError("A file's events are captured already: use the filter instead.")
 
     def close(self) -> None:
-        """Stop reading. A thread that waits for a pipe's next line ends with the program."""
+        """Stop reading."""
         with self._changed:
             self._closed = True
+            if self._lines is not None:
+                self._lines.stop()
             self._changed.notify_all()
         if self._thread.is_alive():
             self._thread.join(timeout=1.0)
@@ -105,18 +138,33 @@ class FileSource:
         if self._ending is not None:
             return self._ending.counters
         lost = sum(self._losses.values())
-        if self._header_counters.seen >= self._records + lost:
-            return self._header_counters
+        if self._header is not None and self._header.counters.seen >= self._records + lost:
+            return self._header.counters
         return Counters(
             seen=self._records + lost, recorded=self._records, lost=lost, losses=dict(self._losses)
         )
 
     def _run(self) -> None:
+        problem = ""
         try:
-            with self._open() as file:
-                stage, detail = self._read(file)
+            lines = Lines(self._path, standard_input=self._standard_input)
+            with self._changed:
+                self._lines = lines
+                if self._closed:
+                    lines.stop()
+            try:
+                stage, detail, problem = self._read(lines)
+            finally:
+                with self._changed:
+                    self._lines = None
+                lines.close()
         except UnknownVersion as error:
             stage, detail = Stage.FAILED, f"{self._name} cannot be read: {error}."
+        except Shrunk:
+            stage, detail = Stage.ENDED, self._name
+            problem = (
+                f"{self._name} became shorter while it was read: open it again to see what it holds now."
+            )
         except OSError as error:
             reason = os.strerror(error.errno or 0)
             stage, detail = (
@@ -129,74 +177,84 @@ class FileSource:
             # Nobody sees the traceback of a thread below a full screen.
             stage, detail = Stage.FAILED, f"{self._name} cannot be read: {error!r}."
         with self._changed:
-            self._stage, self._detail = stage, detail
+            self._stage, self._detail, self._problem = stage, detail, problem
             self._changed.notify_all()
 
-    def _open(self) -> BinaryIO:
-        if self._path == "-":
-            return os.fdopen(self._standard_input, "rb")
-        return open(self._path, "rb")
-
-    def _lines(self, file: BinaryIO) -> Iterator[tuple[int, bytes]]:
-        """Each line that is not blank, with its number; of one that is too long only its beginning."""
-        number = 0
-        while line := file.readline(MAX_LINE_BYTES + 1):
-            number += 1
-            if line.strip():
-                yield number, line
-            while len(line) > MAX_LINE_BYTES and not line.endswith(b"\n"):
-                line = file.readline(MAX_LINE_BYTES + 1)
-
-    def _read(self, file: BinaryIO) -> tuple[Stage, str]:
-        """Read it all; the stage and the sentence it ends with."""
-        readable = bad = 0
-        first_bad = ""
+    def _read(self, lines: Lines) -> tuple[Stage, str, str]:
+        """Read it all; the stage, the name or sentence, and the problem that it ends with."""
         torn = False
-        for number, line in self._lines(file):
+        for found in lines:
             if self._closed:
                 break
+            if found is None:
+                self._caught_up(lines)
+                continue
+            number, line = found
             try:
-                found = parse_line(line)
+                told = parse_line(line)
             except UnknownVersion:
                 raise
             except SnapshotError as error:
-                bad += 1
                 torn = len(line) <= MAX_LINE_BYTES and not line.endswith(b"\n")
-                first_bad = first_bad or f"line {number}: {error}"
-                if not readable and bad >= _NONE_OF_OURS:
+                with self._changed:
+                    self._bad += 1
+                    self._first_bad = self._first_bad or f"line {number}: {error}"
+                if not self._readable and self._bad >= _NONE_OF_OURS:
                     break
                 continue
-            readable += 1
-            self._take(found, len(line))
-        return self._conclusion(readable, bad, first_bad, torn=torn)
+            self._take(told, len(line))
+            lines.grows = self._header is not None and self._header.recording and self._ending is None
+        return self._conclusion(lines, torn=torn)
+
+    def _caught_up(self, lines: Lines) -> None:
+        """All that is there was read, and more may come."""
+        is_live = not lines.is_regular or lines.age < _FRESH
+        with self._changed:
+            if self._quiet_since is None:
+                self._quiet_since = time.monotonic()
+            self._stage = Stage.LIVE if is_live else Stage.WAITING
+            self._changed.notify_all()
 
     def _take(self, found: Header | Event | Ending, size: int) -> None:
         """Keep what a line says; an event is queued once there is room for it."""
         with self._changed:
+            self._readable += 1
+            self._quiet_since = None
             match found:
                 case Ending():
                     self._ending = found
                     return
                 case Header():
-                    self._origin, self._query = found.origin, found.query
-                    self._header_counters = found.counters
+                    self._origin, self._header, self._ending = found.origin, found, None
                     return
                 case ExecFailure():
                     self._records += 1
                 case Loss():
                     self._losses[found.reason] = self._losses.get(found.reason, 0) + found.count
+            self._has_hosts |= found.host is not None
+            event = found if self._mark is None else self._mark(found, self._origin)
             self._changed.wait_for(lambda: self._closed or self._pending_bytes < _PENDING_BYTES)
-            self._pending.append(found)
+            self._pending.append(event)
             self._pending_bytes += size
             self._changed.notify_all()
 
-    def _conclusion(self, readable: int, bad: int, first_bad: str, *, torn: bool) -> tuple[Stage, str]:
-        if not readable:
-            reason = first_bad or "it is empty"
-            return Stage.FAILED, f"{self._name} is no snapshot or recording of execwhy ({reason})."
-        if torn and bad == 1:
-            return Stage.ENDED, f"{self._name} was cut off: its last line is incomplete and left out."
-        if bad:
-            more = f", and {bad - 1} more" if bad > 1 else ""
-            return Stage.ENDED, f"{self._name} is damaged, these lines are left out: {first_bad}{more}."
-        return Stage.ENDED, self._name
+    def _conclusion(self, lines: Lines, *, torn: bool) -> tuple[Stage, str, str]:
+        if not self._readable:
+            if not lines.brought and not lines.is_regular:
+                return Stage.FAILED, f"{self._name} brought nothing: see why its command failed.", ""
+            reason = self._first_bad or "it is empty"
+            return Stage.FAILED, f"{self._name} is no snapshot or recording of execwhy ({reason}).", ""
+        problem = ""
+        if torn and self._bad == 1:
+            problem = f"{self._name} was cut off: its last line is incomplete and left out."
+        elif not self._bad and lines.grows and not self._closed:
+            problem = (
+                f"{self._name} ended before its recording did: the connection or its command was cut off."
+            )
+        return Stage.ENDED, self._name, problem
+
+    def _damage(self) -> str:
+        if not self._bad:
+            return ""
+        more = f", and {self._bad - 1} more" if self._bad > 1 else ""
+        return f"{self._name} is damaged, these lines are left out: {self._first_bad}{more}."

@@ -20,6 +20,7 @@ from tui.model import record_csv
 from tui.model.printable import printable
 from tui.model.record_json import (
     RecordError,
+    boolean,
     integer,
     optional,
     record_from_json,
@@ -72,6 +73,7 @@ class Header:
         counters: The counters when the file was begun.
         written: When it was begun: nanoseconds since 1970 UTC.
         version: Version of the format.
+        recording: More lines follow as execs fail, and an ``Ending`` when that ends.
     """
 
     origin: Origin
@@ -79,6 +81,7 @@ class Header:
     counters: Counters
     written: int
     version: int = FORMAT_VERSION
+    recording: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +123,7 @@ def header_line(header: Header) -> str:
             "boot_time": rfc3339(header.origin.boot_time),
             "plan": header.origin.plan,
             "filter": header.query,
+            "recording": header.recording,
             "written": rfc3339(header.written),
             "counters": _counters_to_json(header.counters),
         }
@@ -129,7 +133,9 @@ def header_line(header: Header) -> str:
 def event_line(event: Event, *, show_secrets: bool) -> str:
     """A record or a loss as a line, with its newline."""
     if isinstance(event, Loss):
-        return _line({"lost": event.count, "timestamp": rfc3339(event.timestamp), "reason": event.reason})
+        where = {} if event.host is None else {"host": event.host}
+        told = {"lost": event.count, "timestamp": rfc3339(event.timestamp), "reason": event.reason}
+        return _line(told | where)
     return _line(record_to_json(event, show_secrets=show_secrets))
 
 
@@ -176,6 +182,7 @@ def _header(obj: Mapping[str, object]) -> Header:
         counters=_counters(obj.get("counters")),
         written=timestamp("written", obj.get("written", obj.get("boot_time"))),
         version=version,
+        recording=boolean("recording", obj.get("recording", False)),
     )
 
 
@@ -209,6 +216,7 @@ def parse_line(line: bytes | str) -> Header | Event | Ending:
                 timestamp=timestamp("timestamp", obj.get("timestamp")),
                 count=_count("lost", obj["lost"]),
                 reason=text("reason", obj.get("reason")),
+                host=optional(text)("host", obj.get("host")),
             )
         return record_from_json(obj)
     except RecordError as error:

@@ -45,6 +45,7 @@ class Column:
 
 
 TIME: Final = Column("TIME", None, lambda record: None)
+HOST: Final = Column("HOST", "host", lambda record: record.host)
 PID: Final = Column("PID", "pid", lambda record: record.pid, right=True)
 USER: Final = Column("USER", "uid", lambda record: record.uid)
 COMM: Final = Column("COMM", "comm", lambda record: record.comm)
@@ -79,15 +80,28 @@ _TIERS: Final[tuple[tuple[int, tuple[tuple[Column, int], ...]], ...]] = (
 """From which width on which columns stand left of PATH and WHY. A comm has at most 15 bytes, a pid at
 most 7 digits (PID_MAX_LIMIT is 4,194,304), and of the errors only ENAMETOOLONG needs more than 7."""
 
+_HOST_WIDTHS: Final = ((172, 16), (106, 12), (0, 8))
+"""From which width on HOST has how many cells: the beginnings of most host names tell them apart."""
+
 _WIDEST_PATH: Final = 64
 """Beyond it WHY gains more from the room."""
 
 
 @lru_cache(maxsize=64)
-def placed_columns(width: int) -> tuple[Placed, ...]:
-    """The columns for a table of ``width`` cells, from the left."""
-    fixed = next(columns for smallest, columns in _TIERS if width >= smallest)
+def placed_columns(width: int, with_host: bool = False) -> tuple[Placed, ...]:
+    """The columns for a table of ``width`` cells, from the left.
+
+    Args:
+        width: Cells of the table.
+        with_host: Events of several hosts are shown, so each tells its own.
+    """
     gap = 1 if width < 90 else 2
+    host = next(cells for smallest, cells in _HOST_WIDTHS if width >= smallest) if with_host else 0
+    room = width - host - gap if with_host else width
+    fixed = next(columns for smallest, columns in _TIERS if room >= smallest)
+    if with_host:
+        after_time = 1 if fixed[0][0] is TIME else 0
+        fixed = (*fixed[:after_time], (HOST, host), *fixed[after_time:])
     x = GUTTER
     places: list[Placed] = []
     for column, cells in fixed:
@@ -197,6 +211,7 @@ def row_text(record: ExecFailure) -> str:
     name = user_name(record.uid)
     texts = (
         clock(record.timestamp, 12),
+        *(() if record.host is None else (record.host,)),
         str(record.pid),
         str(record.uid) if name is None else name,
         record.comm,

@@ -21,11 +21,12 @@ from textual.strip import Strip
 
 from bpf.record import ExecFailure, Loss
 from tui.model.history import History
+from tui.model.printable import printable
 from tui.model.secrets import masked
 from tui.model.view import View
 from tui.widgets.columns import GUTTER, Placed, cell, clock, placed_columns
 from tui.widgets.painted import Painted, Piece, in_role
-from tui.widgets.shorten import keep_beginning, wrapped
+from tui.widgets.shorten import cells, keep_beginning, wrapped
 
 _MAX_STRIPS: Final = 2_000
 """Painted lines that are kept: several screens of the largest terminal."""
@@ -52,6 +53,9 @@ class EventTable(Painted, ScrollView, can_focus=True):
 
     following: reactive[bool] = reactive(True)
     """The newest event stays on the screen, with the cursor on it."""
+
+    with_host: reactive[bool] = reactive(False)
+    """Each event tells its host."""
 
     class CursorMoved(Message):
         """The cursor is on another event, or on none."""
@@ -100,7 +104,7 @@ class EventTable(Painted, ScrollView, can_focus=True):
 
     @property
     def _places(self) -> tuple[Placed, ...]:
-        return placed_columns(self._width)
+        return placed_columns(self._width, self.with_host)
 
     @property
     def _width(self) -> int:
@@ -183,6 +187,10 @@ class EventTable(Painted, ScrollView, can_focus=True):
             if new_value < old_value:
                 self.follow(False)
             self._settle()
+
+    def watch_with_host(self) -> None:
+        """Other columns."""
+        self._strips.clear()
 
     def on_resize(self) -> None:
         """Other columns, other lines."""
@@ -315,9 +323,10 @@ class EventTable(Painted, ScrollView, can_focus=True):
     def _loss(self, loss: Loss, width: int) -> list[Piece]:
         first = self._places[0]
         time = clock(loss.timestamp, first.width) if first.width >= 8 else ""
-        said = f"— {loss.count:,} events lost here: "
+        where = "here" if loss.host is None else f"on {printable(loss.host[:64])}"
+        said = f"— {loss.count:,} events lost {where}: "
         reason = in_role(keep_beginning(loss.reason, max(1, width - len(time) - len(said) - 4)), "danger")
-        length = len(said) + sum(len(text) for text, _ in reason) + 2
+        length = cells(said) + sum(cells(text) for text, _ in reason) + 2
         left = max(2, (width - length) // 2 - len(time))
         return [(time, "muted"), (" " * left, "plain"), (said, "danger"), *reason, (" —", "danger")]
 

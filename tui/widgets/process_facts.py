@@ -84,8 +84,10 @@ def _capabilities(bits: int) -> str:
 
 
 def where(shown: ExecFailure) -> tuple[Fact, ...]:
-    """Cgroup, namespaces and capabilities."""
+    """Host where several are shown, cgroup, namespaces and capabilities."""
+    host = () if shown.host is None else (maybe("host", shown.host, "host"),)
     return (
+        *host,
         maybe("cgroup", shown.cgroup, "cgroup"),
         _number("mount ns", "mount_ns", shown.mount_ns),
         _number("pid ns", "pid_ns", shown.pid_ns),

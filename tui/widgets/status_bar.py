@@ -19,6 +19,7 @@ _SIGNS: Final = {
     Stage.ATTACHING: ("○", "notice"),
     Stage.LIVE: ("●", "live"),
     Stage.READING: ("○", "notice"),
+    Stage.WAITING: ("○", "notice"),
     Stage.ENDED: ("■", "muted"),
     Stage.FAILED: ("✗", "danger"),
 }

@@ -16,6 +16,9 @@ class TableHeader(Painted):
     focused_column: reactive[str] = reactive("")
     """The title of the column whose cell is focused, or ""."""
 
+    with_host: reactive[bool] = reactive(False)
+    """As of the table."""
+
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         """One line."""
         return 1
@@ -24,7 +27,7 @@ class TableHeader(Painted):
         """The titles, each aligned as its column is."""
         pieces: list[Piece] = []
         used = 0
-        for place in placed_columns(self.size.width - 1):
+        for place in placed_columns(self.size.width - 1, self.with_host):
             title = place.column.title[: place.width]
             padding = " " * (place.width - len(title))
             role = "strong" if title == self.focused_column else "label"
