@@ -1,5 +1,5 @@
 # `make` alone lists the targets.
-.PHONY: help setup run test check live bench screenshots lock
+.PHONY: help setup run test check live stress bench screenshots lock
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' Makefile
@@ -24,6 +24,10 @@ check: ## the loop before a commit: format, lint, types, imports, tests without 
 live: ## only the tests on this kernel (root)
 	tools/setup dev
 	.venv/bin/python -m pytest -q tests/live
+
+stress: ## execs that fail in every way for five minutes, counted twice (root)
+	tools/setup dev
+	EXECWHY_STRESS_SECONDS=300 .venv/bin/python -m pytest -q -s tests/live/test_stress.py
 
 bench: ## what watching costs, beside the peers that are installed (root, 3 minutes)
 	tools/setup dev

@@ -83,6 +83,7 @@ def _build_programs(directory: str) -> None:
         ("bad-loader", "succeeds.c", [f"-Wl,--dynamic-linker={directory}/no-elf"]),
         ("vforks", "vforks.c", []),
         ("storm", "storm.c", ["-pthread"]),
+        ("stress", "stress.c", ["-pthread"]),
     ]
     if platform.machine() == "x86_64":
         builds += [("int80-32", "int80.c", ["-m32", *_FREESTANDING]), ("int80-64", "int80.c", _FREESTANDING)]
