@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Final
 
 from bpf import layout
-from bpf.cgroups import container_of, unit_of
+from bpf.cgroups import Where, where_of
 from bpf.record import Ancestor, ArgumentsSource, ExecFailure, SearchEnd, Truncated
 
 AT_EXECVE_CHECK: Final = 0x10000
@@ -62,7 +62,7 @@ def decode(raw: bytes, boot_time: int) -> tuple[ExecFailure | SearchEnd, int]:
     ancestors = _ancestors(ancestor_bytes)
     parent = ancestors[0] if ancestors else Ancestor(0, "")
     cgroup_path = _path(cgroup, cgroup_end) if cgroup_end != layout.NO_FILE else None
-    unit, container = _where(cgroup_path)
+    where = _where(cgroup_path)
     record = ExecFailure(
         timestamp=boot_time + timestamp,
         path=_path_argument(path, bits),
@@ -105,8 +105,10 @@ def decode(raw: bytes, boot_time: int) -> tuple[ExecFailure | SearchEnd, int]:
         root=_path(root, root_end) if root else None,
         tty=_tty(tty.split(b"\0", 1)[0]),
         cgroup=cgroup_path,
-        unit=unit,
-        container_id=container,
+        unit=where.unit,
+        container_id=where.container_id,
+        container_runtime=where.container_runtime,
+        pod_uid=where.pod_uid,
         mount_ns=mount_ns or None,
         pid_ns=pid_ns or None,
         task=0 if bits & layout.UNTRACKED else task,
@@ -226,8 +228,8 @@ def _groups(section: bytes) -> tuple[int, ...]:
 
 
 @lru_cache(4096)
-def _where(cgroup: str | None) -> tuple[str | None, str | None]:
-    return (unit_of(cgroup), container_of(cgroup)) if cgroup else (None, None)
+def _where(cgroup: str | None) -> Where:
+    return where_of(cgroup or "/")
 
 
 def _killed_by(pending: int) -> str | None:

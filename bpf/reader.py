@@ -10,6 +10,7 @@ import traceback
 from dataclasses import replace
 from typing import Final
 
+from bpf import hierarchies
 from bpf.btf import BtfError
 from bpf.clock import this_machine
 from bpf.decode import DecodeError, decode
@@ -96,6 +97,7 @@ class KernelSource:
         self._told = 0
         self._announced = 0
         self._undecodable = 0
+        self._has_hierarchies = hierarchies.are_several()
 
     # ---- EventSource ----
 
@@ -256,7 +258,7 @@ class KernelSource:
             if lost_before:
                 self._told += lost_before
                 self._announce(events, self._told, record.timestamp)
-            events.append(self._with_binary(record) if isinstance(record, ExecFailure) else record)
+            events.append(self._looked_up(record) if isinstance(record, ExecFailure) else record)
         self._hand_over(events)
         if not ring.pending:
             self._announce_silent_losses()
@@ -288,7 +290,10 @@ class KernelSource:
         """The time on the clock of the records' timestamps, which no one can set."""
         return self._origin.boot_time + time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
-    def _with_binary(self, record: ExecFailure) -> ExecFailure:
+    def _looked_up(self, record: ExecFailure) -> ExecFailure:
+        """With what the kernel program could not tell, while the caller is likely still there."""
+        if self._has_hierarchies:
+            record = hierarchies.with_cgroup(record, self._now())
         binary, interpreter = look_up(record, self._now())
         if binary is None and interpreter is None:
             return record

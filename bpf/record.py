@@ -185,6 +185,9 @@ class ExecFailure:
         cgroup: Path of its cgroup (v2), such as "/system.slice/cron.service".
         unit: systemd unit of that cgroup.
         container_id: Container id of that cgroup.
+        container_runtime: What made that container: "docker", "containerd", "cri-o", "podman" or "lxc";
+            None where the cgroup does not tell.
+        pod_uid: Uid of the Kubernetes pod of that cgroup.
         mount_ns: Inode number of its mount namespace.
         pid_ns: Inode number of its pid namespace.
         task: Which task it was, 0 where that is unknown; only good for comparing, and in no file.
@@ -232,6 +235,8 @@ class ExecFailure:
     cgroup: str | None = None
     unit: str | None = None
     container_id: str | None = None
+    container_runtime: str | None = None
+    pod_uid: str | None = None
     mount_ns: int | None = None
     pid_ns: int | None = None
     task: int = 0

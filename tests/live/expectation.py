@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
-from bpf.cgroups import container_of, unit_of
+from bpf.cgroups import cgroup_in, where_of
 from bpf.reader import DEFAULT_ARGS_BYTES, DEFAULT_ENV_BYTES
 from bpf.record import Binary, ExecFailure
 from tests.live.exec_child import AT_EXECVE_CHECK, Array, Attempt, Pointer, Strings
-from tests.live.proc import TICK, file_type, mounted_device
+from tests.live.proc import TICK, Caller, file_type, mounted_device
 
 LONGEST_PATH: Final = 4095
 """PATH_MAX without its NUL."""
@@ -88,7 +88,7 @@ def check(record: ExecFailure, attempt: Attempt, expected: Expected) -> None:
         assert record.started is not None and record.started // TICK == caller.started
 
     path = call.path_read
-    root, stdin, cgroup = caller.root, caller.stdin, caller.cgroup
+    root, stdin, cgroup = caller.root, caller.stdin, _cgroup(record, caller)
     known: dict[str, Any] = {
         "path": None if path is None else os.fsdecode(path[:LONGEST_PATH]),
         "return_value": record.return_value,
@@ -111,9 +111,8 @@ def check(record: ExecFailure, attempt: Attempt, expected: Expected) -> None:
         "cwd": os.fsdecode(_cwd(root, caller.cwd)),
         "root": None if root == b"/" else os.fsdecode(root),
         "tty": caller.tty,
-        "cgroup": None if cgroup is None else os.fsdecode(cgroup),
-        "unit": None if cgroup is None else unit_of(os.fsdecode(cgroup)),
-        "container_id": None if cgroup is None else container_of(os.fsdecode(cgroup)),
+        "cgroup": cgroup,
+        **where_of(cgroup or "/")._asdict(),
         "mount_ns": caller.mount_ns,
         "pid_ns": caller.pid_ns,
         "killed_by": expected.killed_by,
@@ -133,6 +132,14 @@ def check(record: ExecFailure, attempt: Attempt, expected: Expected) -> None:
         if (recorded := getattr(record, name)) != value
     }
     assert not wrong, wrong
+
+
+def _cgroup(record: ExecFailure, caller: Caller) -> str | None:
+    """That of v2; on a host that has v1 hierarchies, the one of these where the caller could be asked."""
+    told = cgroup_in(os.fsdecode(caller.cgroups))
+    if record.cgroup == told:
+        return told
+    return None if caller.cgroup is None else os.fsdecode(caller.cgroup)
 
 
 def _check_strings(record: ExecFailure, name: str, passed: Strings, unread: bool) -> None:

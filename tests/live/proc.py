@@ -29,6 +29,7 @@ class Caller:
     root: bytes
     tty: str | None
     cgroup: bytes | None
+    cgroups: bytes
     mount_ns: int
     pid_ns: int
     stdin: tuple[int, bytes] | None
@@ -58,6 +59,7 @@ class Caller:
             root=os.readlink(os.fsencode(f"{task}/root")),
             tty=_tty(int(numbers[4])),
             cgroup=_cgroup(task),
+            cgroups=_read(f"{task}/cgroup"),
             mount_ns=os.stat(f"{task}/ns/mnt").st_ino,
             pid_ns=os.stat(f"{task}/ns/pid").st_ino,
             stdin=stdin,

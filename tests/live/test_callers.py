@@ -6,6 +6,7 @@ import ctypes
 import errno
 import os
 import subprocess
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 
@@ -166,6 +167,32 @@ def test_cgroup_unit_and_container_are_the_callers(
         check(record, attempt, Expected("ENOENT"))
     assert record.cgroup is not None and container_cgroup.endswith(record.cgroup)
     assert record.container_id == CONTAINER
+
+
+V1_CGROUPS = "/sys/fs/cgroup/pids"
+
+
+@pytest.mark.skipif(not os.path.exists(f"{V1_CGROUPS}/cgroup.procs"), reason="this host has cgroup v2 alone")
+def test_a_container_in_a_v1_hierarchy_is_told_as_long_as_its_process_lives(listener: Listener) -> None:
+    directory = f"{V1_CGROUPS}/docker/{CONTAINER}"
+    os.makedirs(directory)
+    marker = str(uuid.uuid4())
+    script = f"""
+import os, time
+open("{directory}/cgroup.procs", "w").write("0")
+for _ in range(50):
+    try: os.execv("/no/such/program", ["x", "{marker}"])
+    except OSError: time.sleep(0.1)
+"""
+    try:
+        subprocess.run([sys.executable, "-I", "-c", script], check=True)
+        records = listener.records_with(marker)
+    finally:
+        os.rmdir(directory)
+        os.rmdir(os.path.dirname(directory))
+    assert len(records) == 50
+    told = {(each.cgroup, each.container_id, each.container_runtime) for each in records if each.container_id}
+    assert told == {(f"/docker/{CONTAINER}", CONTAINER, "docker")}
 
 
 def test_what_was_there_before_an_exec_that_succeeds_leaves_nothing_behind(

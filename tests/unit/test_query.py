@@ -266,10 +266,10 @@ def test_every_name_of_the_specification_is_a_field() -> None:
         "binary.inode_mode binary.source interpreter_path stdin_type stdin_path kernel_invoked arguments "
         "environment truncated.arguments truncated.environment truncated.argc truncated.envc "
         "arguments_source return_value error syscall compat dirfd flags check_only pid tid ppid uid euid gid "
-        "comm parent_comm cwd tty cgroup unit container_id mount_ns pid_ns killed_by diagnosis.code "
-        "diagnosis.summary diagnosis.evidence diagnosis.advice diagnosis.certain search.id search.name "
-        "search.tries search.outcome search.found_path "
-        "user errno why container interp arg env age inode device mode"
+        "comm parent_comm cwd tty cgroup unit container_id container_runtime pod_uid mount_ns pid_ns "
+        "killed_by diagnosis.code diagnosis.summary diagnosis.evidence diagnosis.advice diagnosis.certain "
+        "search.id search.name search.tries search.outcome search.found_path "
+        "user errno why container runtime pod interp arg env age inode device mode"
     )
     assert [name for name in names.split() if name not in FIELDS] == []
     for name, field in FIELDS.items():

@@ -126,7 +126,8 @@ GROUPS: Final[Mapping[str, Group]] = {
     "identity": _together("uid", "euid", "gid", "egid", "fsuid", "fsgid", "groups", "capabilities"),
     "family": Group(("ppid", "comm", "parent_comm", "ancestors"), _family_key, _family),
     "place": _together(
-        "cwd", "root", "tty", "cgroup", "unit", "container_id", "mount_ns", "pid_ns", "host",
+        "cwd", "root", "tty", "cgroup", "unit", "container_id", "container_runtime", "pod_uid",
+        "mount_ns", "pid_ns", "host",
     ),
     "task": _alone("task"),
     "arguments": _alone("arguments"),

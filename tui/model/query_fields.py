@@ -125,6 +125,8 @@ _WHOLE: Final = {
     "cgroup": (Kind.PATH, "cgroup path"),
     "unit": (Kind.TEXT, "systemd unit"),
     "container_id": (Kind.TEXT, "container"),
+    "container_runtime": (Kind.TEXT, "docker, containerd, cri-o, podman or lxc"),
+    "pod_uid": (Kind.TEXT, "Kubernetes pod"),
     "mount_ns": (Kind.NUMBER, "inode number of the mount namespace"),
     "pid_ns": (Kind.NUMBER, "inode number of the pid namespace"),
     "started": (Kind.NUMBER, "when the process started, ns of the boot clock"),
@@ -186,6 +188,8 @@ _DERIVED: Final = (
 _SHORT: Final = {
     "errno": "error",
     "container": "container_id",
+    "runtime": "container_runtime",
+    "pod": "pod_uid",
     "interp": "interpreter_path",
     "arg": "arguments",
     "env": "environment",

@@ -49,6 +49,8 @@ _COLUMNS: Final[dict[str, Callable[[ExecFailure], Cell]]] = {
     "tty": lambda record: record.tty,
     "unit": lambda record: record.unit,
     "container_id": lambda record: record.container_id,
+    "container_runtime": lambda record: record.container_runtime,
+    "pod_uid": lambda record: record.pod_uid,
     "cgroup": lambda record: record.cgroup,
     "syscall": lambda record: record.syscall,
     "kernel_invoked": lambda record: _yes_no(record.kernel_invoked),

@@ -263,6 +263,8 @@ _RECORD: Final[Mapping[str, Read[Any]]] = {
     "cgroup": optional(text),
     "unit": optional(text),
     "container_id": optional(text),
+    "container_runtime": optional(text),
+    "pod_uid": optional(text),
     "mount_ns": optional(_u64),
     "pid_ns": optional(_u64),
     "started": optional(_time),

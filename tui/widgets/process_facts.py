@@ -67,8 +67,17 @@ def process(shown: ExecFailure) -> tuple[Fact, ...]:
     facts.append(maybe("tty", shown.tty, "tty"))
     if shown.container_id is not None:
         facts.append(
-            Fact(shown.container_id[:12], "container", "", "plain", "container_id", shown.container_id)
+            Fact(
+                shown.container_id if shown.container_runtime == "lxc" else shown.container_id[:12],
+                shown.container_runtime or "container",
+                "",
+                "plain",
+                "container_id",
+                shown.container_id,
+            )
         )
+    if shown.pod_uid is not None:
+        facts.append(Fact(shown.pod_uid, "pod", "", "plain", "pod_uid", shown.pod_uid))
     facts.append(maybe("unit", shown.unit, "unit"))
     return tuple(facts)
 
