@@ -116,6 +116,7 @@ def check(record: ExecFailure, attempt: Attempt, expected: Expected) -> None:
         "mount_ns": caller.mount_ns,
         "pid_ns": caller.pid_ns,
         "killed_by": expected.killed_by,
+        "host": None,
         **dict(zip(("uid", "euid", "fsuid"), _without_saved(caller.uids), strict=True)),
         **dict(zip(("gid", "egid", "fsgid"), _without_saved(caller.gids), strict=True)),
     }
