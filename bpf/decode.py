@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import stat
 import struct
@@ -113,7 +114,7 @@ def decode(raw: bytes, boot_time: int) -> tuple[ExecFailure | SearchEnd, int]:
         pid_ns=pid_ns or None,
         task=0 if bits & layout.UNTRACKED else task,
         started=started,
-        killed_by=_killed_by(pending) if bits & layout.NEW_IMAGE else None,
+        killed_by=_killed_by(pending, return_value, bits),
     )
     return record, lost_before
 
@@ -232,5 +233,11 @@ def _where(cgroup: str | None) -> Where:
     return where_of(cgroup or "/")
 
 
-def _killed_by(pending: int) -> str | None:
-    return next((number.name for number in _FATAL_SIGNALS if pending >> (number - 1) & 1), None)
+def _killed_by(pending: int, return_value: int, bits: int) -> str | None:
+    if bits & layout.NEW_IMAGE:
+        return next((number.name for number in _FATAL_SIGNALS if pending >> (number - 1) & 1), None)
+    # begin_new_exec() can still fail when the old memory is gone and the new stack is not set up yet: the
+    # kernel had read the path, or the error would be EFAULT, and now it cannot be read.
+    forced = pending >> (signal.SIGSEGV - 1) & 1
+    gone = bits & layout.PATH_UNREAD and return_value != -errno.EFAULT
+    return signal.SIGSEGV.name if forced and gone else None

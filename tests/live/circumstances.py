@@ -157,6 +157,15 @@ def go_to_deleted_directory(top: str) -> None:
     os.rmdir(directory)
 
 
+def descriptor_of_deleted_directory(top: str) -> int:
+    """Open a directory and remove it."""
+    directory = f"{top}/deleted-{uuid.uuid4()}"
+    os.mkdir(directory)
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    os.rmdir(directory)
+    return descriptor
+
+
 def take_controlling_terminal() -> None:
     """Begin a session on a new pseudo-terminal, with it as stdin."""
     os.setsid()

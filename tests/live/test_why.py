@@ -121,9 +121,11 @@ def test_no_descriptor_left_for_a_binfmt_misc_handler_kills_the_caller(
     ):
         record = the_record(attempt, listener)
         diagnosis = diagnose(record)
-        print(attempt, record)
+    assert attempt.killed_by == record.killed_by == "SIGSEGV"
     assert record.error == "EMFILE"
     assert diagnosis.code == "killed-after-point-of-no-return"
+    assert '"handled" could not be loaded (EMFILE)' in diagnosis.summary
+    assert any("binfmt_misc handler with the flag O" in fact for fact in diagnosis.evidence)
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="x32 is an ABI of x86_64")

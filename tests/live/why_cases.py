@@ -161,6 +161,16 @@ ENOENT: Final = [
         lambda zoo: Exec(b"nothing"),
         lambda zoo: circumstances.go_to_deleted_directory(zoo.directory),
     ),
+    Cause(
+        "removed directory behind a descriptor",
+        "ENOENT",
+        "descriptor-of-removed-directory",
+        "has been removed",
+        lambda zoo: Exec(
+            b"nothing", dirfd=circumstances.descriptor_of_deleted_directory(zoo.directory), flags=0
+        ),
+        gone="not-looked-at",
+    ),
     Cause("empty path", "ENOENT", "empty-path", "empty", lambda zoo: Exec(b"")),
     Cause("name with CR", "ENOENT", "name-ends-in-cr", "ends in CR", named("program\r")),
     Cause(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import stat
 import struct
 
@@ -160,6 +161,21 @@ def test_after_the_point_of_no_return_path_and_signal_are_found() -> None:
     bits = layout.NEW_IMAGE | layout.PATH_UNREAD
     record = record_of(raw_record({"path": stack}, bits=bits, pending_signals=1 << 10))
     assert (record.path, record.killed_by) == ("/opt/bad", "SIGSEGV")
+
+
+@pytest.mark.parametrize(
+    ("error", "bits", "signal"),
+    [
+        (errno.EMFILE, layout.PATH_UNREAD, "SIGSEGV"),
+        (errno.EMFILE, 0, None),
+        (errno.EFAULT, layout.PATH_UNREAD, None),
+    ],
+)
+def test_one_who_has_lost_the_path_that_the_kernel_had_read_was_killed(
+    error: int, bits: int, signal: str | None
+) -> None:
+    raw = raw_record({"path": b""}, return_value=-error, bits=bits, pending_signals=1 << 10)
+    assert record_of(raw).killed_by == signal
 
 
 def test_a_pending_signal_alone_has_killed_nobody() -> None:

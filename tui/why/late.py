@@ -11,7 +11,13 @@ def explain(scene: Scene) -> Diagnosis:
     """The process was killed because the new program could not be set up."""
     record = scene.record
     file = next(scene.files(), None)
-    name = words.quoted(record.path or "?") if file is None else words.quoted(file.path)
+    if file is not None:
+        name = words.quoted(file.path)
+    elif record.path is not None:
+        name = words.quoted(record.path)
+    else:
+        # begin_new_exec() names the task after the program; the path went with the old memory.
+        name = f"The program {words.quoted(record.comm)}"
     evidence = [
         f"The kernel had already discarded the old program when it met {record.error}, so there was none to"
         " return to."
@@ -19,6 +25,8 @@ def explain(scene: Scene) -> Diagnosis:
     if record.error == "ENOMEM":
         evidence.extend(limits.no_memory(scene)[0].evidence)
         evidence.append("A segment that cannot be mapped, such as one below vm.mmap_min_addr, fails so, too.")
+    if record.error == "EMFILE":
+        evidence.extend(limits.too_many_files(scene)[0].evidence)
     return scene.diagnosis(
         "killed-after-point-of-no-return",
         f"{name} could not be loaded ({record.error}), and as the old program was gone by then, the"

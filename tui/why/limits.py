@@ -167,6 +167,7 @@ def too_many_files(scene: Scene) -> list[Diagnosis]:
             "descriptor-limit",
             f"The caller has as many open files as it may have{shown}, and this exec needed one more.",
             "too many open files",
+            *((f"RLIMIT_NOFILE is {whose}: {limit}.",) if limit is not None else ()),
             "Since Linux 5.8 only a binfmt_misc handler with the flag O needs a descriptor, once the old"
             " program is gone; else it is a filter that says so.",
             advice="Raise the limit (ulimit -n, LimitNOFILE=) or close files.",

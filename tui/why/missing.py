@@ -6,7 +6,7 @@ import errno
 import os
 from typing import Final
 
-from bpf.lookup import AT_EMPTY_PATH, File
+from bpf.lookup import AT_EMPTY_PATH, File, Sight
 from bpf.record import Diagnosis
 from bpf.vantage import AT_FDCWD
 from tui.why import handlers, paths, shebang, words
@@ -27,6 +27,9 @@ def explain(scene: Scene) -> list[Diagnosis]:
     if sight is None:
         gone = _start_is_gone(scene)
         return [] if gone is None else [gone]
+    removed = _start_is_removed(scene, sight)
+    if removed is not None:
+        return [removed]
     on_the_way = paths.missing(scene, sight)
     if on_the_way is not None:
         return [on_the_way]
@@ -102,6 +105,38 @@ def _handler(scene: Scene) -> Diagnosis | None:
     )
 
 
+def _start_is_removed(scene: Scene, sight: Sight) -> Diagnosis | None:
+    """The caller still stands in a directory that has no name any more: nothing can be found in it."""
+    trail = sight.trail
+    start = trail.steps[0] if trail.steps else None
+    if trail.asked.startswith("/") or start is None or start.stat.st_nlink or len(trail.steps) > 1:
+        return None
+    name = start.path.removesuffix(_DELETED)
+    if scene.by_descriptor:
+        return scene.diagnosis(
+            "descriptor-of-removed-directory",
+            f"The path {words.quoted(trail.asked)} begins at file descriptor {scene.record.dirfd}, the"
+            f" directory {words.quoted(name)}, which has been removed.",
+            f"dirfd {scene.record.dirfd} is a removed directory",
+            about=((start.path, start.stat),),
+        )
+    return _working_directory_gone(scene, name, about=((start.path, start.stat),))
+
+
+def _working_directory_gone(
+    scene: Scene, name: str, about: tuple[tuple[str, os.stat_result], ...] = (), certain: bool = True
+) -> Diagnosis:
+    return scene.diagnosis(
+        "working-directory-gone",
+        f"The path {words.quoted(scene.record.path or '')} is relative, and the working directory"
+        f" {words.quoted(name)} does not exist any more.",
+        f"working directory {name} is gone",
+        advice="Change to a directory that exists, such as by `cd /`, in the process that starts it.",
+        about=about,
+        certain=certain,
+    )
+
+
 def _start_is_gone(scene: Scene) -> Diagnosis | None:
     """A relative path, and nowhere to begin: the working directory was removed."""
     record = scene.record
@@ -111,10 +146,4 @@ def _start_is_gone(scene: Scene) -> Diagnosis | None:
     sight = scene.look(directory)
     if sight is None or paths.explain_walk(scene, sight, errno.ENOENT) is None:
         return None
-    return scene.diagnosis(
-        "working-directory-gone",
-        f"The path {words.quoted(record.path)} is relative, and the working directory"
-        f" {words.quoted(directory)} does not exist any more.",
-        f"working directory {directory} is gone",
-        certain=record.cwd != directory,
-    )
+    return _working_directory_gone(scene, directory, certain=record.cwd != directory)
