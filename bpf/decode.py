@@ -11,7 +11,7 @@ from typing import Final
 
 from bpf import layout
 from bpf.cgroups import Where, where_of
-from bpf.record import Ancestor, ArgumentsSource, ExecFailure, SearchEnd, Truncated
+from bpf.record import Again, Ancestor, ArgumentsSource, ExecFailure, SearchEnd, Truncated
 
 AT_EXECVE_CHECK: Final = 0x10000
 """include/uapi/linux/fcntl.h, since 6.14."""
@@ -20,8 +20,52 @@ _FATAL_SIGNALS: Final = (signal.SIGSEGV, signal.SIGKILL)
 """What kills a task after the point of no return (fs/exec.c, bprm_execve); forced ones first."""
 
 
+_KNOWN_BYTES: Final = 1 << 20
+"""Bytes of records that are known again: some 2,000, of which a storm needs a few."""
+
+
 class DecodeError(ValueError):
     """The bytes are not a record; the message is one sentence."""
+
+
+class Decoder:
+    """Decodes records; one whose bytes tell what an earlier one's told is not decoded again.
+
+    Args:
+        boot_time: Nanoseconds since 1970 UTC at which the boot clock was zero.
+    """
+
+    def __init__(self, boot_time: int) -> None:
+        self._boot_time = boot_time
+        self._known: dict[bytes, ExecFailure] = {}
+        self._known_bytes = 0
+
+    def decode(self, raw: bytes) -> tuple[ExecFailure | Again | SearchEnd, int]:
+        """One record, and how many events were lost on its CPU since the one before it.
+
+        Args:
+            raw: The record as the BPF program wrote it.
+
+        Raises:
+            DecodeError: ``raw`` is too short or its lengths do not add up.
+        """
+        told = raw[layout.OWN_STRUCT.size :]
+        first = self._known.get(told)
+        if first is None:
+            report, lost_before = decode(raw, self._boot_time)
+            if isinstance(report, ExecFailure):
+                self._remember(told, report)
+            return report, lost_before
+        timestamp, started, task, pid, tid, lost_before = layout.OWN_STRUCT.unpack_from(raw)
+        own_task = task if first.task else 0
+        return Again(first, self._boot_time + timestamp, pid, tid, own_task, started), lost_before
+
+    def _remember(self, told: bytes, record: ExecFailure) -> None:
+        self._known_bytes += len(told)
+        if self._known_bytes > _KNOWN_BYTES:
+            self._known.clear()
+            self._known_bytes = len(told)
+        self._known[told] = record
 
 
 def decode(raw: bytes, boot_time: int) -> tuple[ExecFailure | SearchEnd, int]:

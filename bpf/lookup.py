@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from bpf.binfmt import Elf, Shebang, read_elf, read_shebang
 from bpf.mounts import Mount
-from bpf.record import Binary, ExecFailure
+from bpf.per_record import PerRecord
+from bpf.record import Again, Binary, ExecFailure, first_like
 from bpf.vantage import AT_FDCWD, Fleeting, Vantage, own_mount_ns, reach, start_of
 from bpf.walk import Ground, Trail, extended_attribute, walk
 
@@ -27,6 +28,9 @@ _SECONDS: Final = 0.25
 """How long an answer is kept: a batch of records is through by then."""
 
 _ENTRIES: Final = 4096
+
+_MOST_SHARED: Final = 1024
+"""Pairs of a record that comes again and an answer: a storm needs a few."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,54 +141,84 @@ def look_at_target(
         os.close(start[0])
 
 
-def look_up(record: ExecFailure, now: int) -> tuple[Binary | None, str | None]:
-    """The file that ``record.path`` names now, and its interpreter; (None, None) where nothing is there.
+def look_up(failure: ExecFailure | Again, now: int) -> tuple[Binary | None, str | None]:
+    """The file that the path names now, and its interpreter; (None, None) where nothing is there.
 
     Called by the reader for every record. In a storm many wait: an answer is shared by all that had
     failed before it was sought, for the same path in the same place, since a later look would only be
     further from the exec. One that failed afterwards is looked up again. Never raises.
 
     Args:
-        record: What failed.
-        now: The time on the clock of ``record.timestamp``, in nanoseconds.
+        failure: What failed.
+        now: The time on the clock of its timestamp, in nanoseconds.
     """
-    key = _key(record)
+    where, is_own = _where_to_look(first_like(failure))
+    key = (where, failure.pid) if is_own else where
     known = _answers.get(key)
-    if known is not None and record.timestamp <= known[0]:
+    if known is not None and failure.timestamp <= known[0]:
         return known[1]
     try:
-        answer, personal = _look_up(record)
+        answer, personal = _look_up(failure.whole() if isinstance(failure, Again) else failure)
     except Exception:  # the reader's thread must outlive any file, however odd
-        return None, None
+        return _NOTHING
     if not personal:
         _answers.put(key, (now, answer))
     return answer
 
 
 _Answer = tuple[Binary | None, str | None]
+_NOTHING: Final[_Answer] = (None, None)
 _answers: Final[Fleeting[tuple[object, ...], tuple[int, _Answer]]] = Fleeting(_SECONDS, _ENTRIES)
 
 
-def _key(record: ExecFailure) -> tuple[object, ...]:
+class Files:
+    """Puts into failures what ``look_up`` finds; failures that are alike share the record that has it."""
+
+    def __init__(self) -> None:
+        # What a key stands for is held as well, so that nothing else gets its identity.
+        self._shared: dict[tuple[int, int], tuple[ExecFailure, ExecFailure, _Answer]] = {}
+
+    def complete(self, failure: ExecFailure | Again, now: int) -> ExecFailure | Again:
+        """The failure with its file and interpreter; see ``look_up``."""
+        answer = look_up(failure, now)
+        binary, interpreter = answer
+        if binary is None and interpreter is None:
+            return failure
+        if isinstance(failure, ExecFailure):
+            return replace(failure, binary=binary, interpreter_path=interpreter)
+        key = id(failure.first), id(answer)
+        shared = self._shared.get(key)
+        if shared is None:
+            if len(self._shared) >= _MOST_SHARED:
+                self._shared.clear()
+            first = replace(failure.first, binary=binary, interpreter_path=interpreter)
+            shared = self._shared[key] = first, failure.first, answer
+        return failure._replace(first=shared[0])
+
+
+def _place(record: ExecFailure) -> tuple[tuple[object, ...], bool]:
+    """What the answer depends on, and whether it depends on the process itself as well."""
     path = record.path or ""
     where: tuple[object, ...] = (record.mount_ns, record.root, path, record.flags, record.truncated.path)
     if record.mount_ns != own_mount_ns():
         # The next namespace gets the number of one that has ended, such as a restarted container's.
         where = (*where, record.ppid, record.cgroup)
     if path.startswith("/"):
-        return where
-    own = record.cwd is None or record.dirfd not in (None, AT_FDCWD)
-    return (*where, record.cwd, record.dirfd, record.pid if own else 0)
+        return where, False
+    return (*where, record.cwd, record.dirfd), record.cwd is None or record.dirfd not in (None, AT_FDCWD)
+
+
+_where_to_look: Final = PerRecord(_place)
 
 
 def _look_up(record: ExecFailure) -> tuple[_Answer, bool]:
     vantage = reach(record)
     if vantage is None:
-        return (None, None), False
+        return _NOTHING, False
     with vantage:
         sight = look_at_target(record, vantage, vantage.ground(record))
     if sight is None or sight.file is None:
-        return (None, None), sight is not None and sight.trail.personal
+        return _NOTHING, sight is not None and sight.trail.personal
     return (sight.file.binary(), sight.file.interpreter), sight.trail.personal
 
 

@@ -13,13 +13,13 @@ from typing import Final
 from bpf import hierarchies
 from bpf.btf import BtfError
 from bpf.clock import this_machine
-from bpf.decode import DecodeError, decode
+from bpf.decode import DecodeError, Decoder
 from bpf.kernel import KernelError
 from bpf.loader import Loaded, Loader
-from bpf.lookup import look_up
+from bpf.lookup import Files
 from bpf.maps import RING_FULL, CaptureMap, CounterMap
 from bpf.probe import ProbeError, Settings, possible_cpus
-from bpf.record import ExecFailure, Loss, Report
+from bpf.record import Again, ExecFailure, Loss, Report, SearchEnd
 from bpf.ring import Ring
 from bpf.source import Capture, Counters, Stage, Status
 
@@ -94,6 +94,8 @@ class KernelSource:
         self._stopping = threading.Event()
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._thread = threading.Thread(target=self._run, name="execwhy-reader", daemon=True)
+        self._decoder = Decoder(self._origin.boot_time)
+        self._files = Files()
         self._told = 0
         self._announced = 0
         self._undecodable = 0
@@ -248,17 +250,18 @@ class KernelSource:
             self._stopping.wait(_PAUSE)
             return False
         records = ring.consume(_BATCH_BYTES)
+        now = self._now()
         events: list[Report] = []
         for raw in records:
             try:
-                record, lost_before = decode(raw, self._origin.boot_time)
+                report, lost_before = self._decoder.decode(raw)
             except DecodeError:
                 self._undecodable += 1
                 continue
             if lost_before:
                 self._told += lost_before
-                self._announce(events, self._told, record.timestamp)
-            events.append(self._looked_up(record) if isinstance(record, ExecFailure) else record)
+                self._announce(events, self._told, report.timestamp)
+            events.append(report if isinstance(report, SearchEnd) else self._looked_up(report, now))
         self._hand_over(events)
         if not ring.pending:
             self._announce_silent_losses()
@@ -290,11 +293,13 @@ class KernelSource:
         """The time on the clock of the records' timestamps, which no one can set."""
         return self._origin.boot_time + time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
-    def _looked_up(self, record: ExecFailure) -> ExecFailure:
-        """With what the kernel program could not tell, while the caller is likely still there."""
+    def _looked_up(self, failure: ExecFailure | Again, now: int) -> ExecFailure | Again:
+        """With what the kernel program could not tell, while the caller is likely still there.
+
+        Args:
+            failure: What was decoded.
+            now: A time no later than this, on the clock of the timestamps.
+        """
         if self._has_hierarchies:
-            record = hierarchies.with_cgroup(record, self._now())
-        binary, interpreter = look_up(record, self._now())
-        if binary is None and interpreter is None:
-            return record
-        return replace(record, binary=binary, interpreter_path=interpreter)
+            failure = hierarchies.with_cgroup(failure.whole() if isinstance(failure, Again) else failure, now)
+        return self._files.complete(failure, now)

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from bpf.record import Diagnosis, Event, ExecFailure, Loss, Report
+from bpf.record import Again, Arrival, Diagnosis, ExecFailure, Report
 from bpf.source import EventSource
 from tui.model.history import History
 from tui.model.searches import Searches
@@ -79,39 +79,39 @@ class Arrivals:
             self._history.set_search(event_id, search)
         return {event_id for event_id, _ in ended}
 
-    def _append(self, events: Sequence[Event]) -> None:
-        for event_id, event in zip(self._history.append(events), events, strict=True):
-            self._submit(event_id, event)
-
-    def _submit(self, event_id: int, event: Event) -> None:
-        if self._diagnostician is None or isinstance(event, Loss) or event.diagnosis is not None:
-            return
-        self._diagnostician.submit(event_id, event)
+    def _append(self, events: Sequence[Arrival]) -> None:
+        event_ids = self._history.append(events)
+        if self._diagnostician is not None and events:
+            self._diagnostician.submit(
+                (event_id, event)
+                for event_id, event in zip(event_ids, events, strict=True)
+                if isinstance(event, Again) or (isinstance(event, ExecFailure) and event.diagnosis is None)
+            )
 
     def prefer(self, event_ids: Iterable[int]) -> None:
         """Diagnose these before all others: one looks at them."""
         if self._diagnostician is None:
             return
-        wanted = []
+        wanted: list[tuple[int, ExecFailure]] = []
         for event_id in event_ids:
             try:
                 event = self._history[event_id]
             except KeyError:
                 continue
-            if not isinstance(event, Loss) and event.diagnosis is None:
-                wanted.append(event_id)
-                # It may have been dropped in a storm; submitting it twice costs nothing.
-                self._diagnostician.submit(event_id, event)
-        self._diagnostician.prefer(wanted)
+            if isinstance(event, ExecFailure) and event.diagnosis is None:
+                wanted.append((event_id, event))
+        # It may have been dropped in a storm; submitting it twice costs nothing.
+        self._diagnostician.submit(wanted)
+        self._diagnostician.prefer(event_id for event_id, _ in wanted)
 
     def take_diagnoses(self) -> set[int]:
         """Put what was diagnosed into the history; the ids of the events."""
         if self._diagnostician is None:
             return set()
         results = self._diagnostician.results()
-        for event_id, diagnosis in results:
-            self._history.set_diagnosis(event_id, diagnosis)
-        return {event_id for event_id, _ in results}
+        for event_ids, diagnosis in results:
+            self._history.set_diagnoses(event_ids, diagnosis)
+        return {event_id for event_ids, _ in results for event_id in event_ids}
 
     def close(self) -> None:
         """Stop diagnosing."""

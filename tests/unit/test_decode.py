@@ -3,14 +3,15 @@ from __future__ import annotations
 import errno
 import stat
 import struct
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bpf import layout
-from bpf.decode import DecodeError, decode
-from bpf.record import Ancestor, ExecFailure, SearchEnd
+from bpf.decode import DecodeError, Decoder, decode
+from bpf.record import Again, Ancestor, ExecFailure, SearchEnd, whole
 from tests.unit.raw_record import UNREAD, element, raw_record, walked
 
 
@@ -223,3 +224,47 @@ def test_any_bytes_in_the_sections_give_a_record(data: st.DataObject) -> None:
     ends = data.draw(st.tuples(*[st.integers(0, 3)] * 4))
     record = record_of(raw_record(sections, bits=bits, ends=ends))
     assert isinstance(record, ExecFailure)
+
+
+own_facts = st.fixed_dictionaries(
+    {
+        "timestamp": st.integers(0, 1 << 50),
+        "started": st.integers(0, 1 << 50),
+        "task": st.integers(0, 1 << 60),
+        "pid": st.integers(0, 1 << 22),
+        "tid": st.integers(0, 1 << 22),
+        "lost_before": st.integers(0, 9),
+    }
+)
+other_facts = st.fixed_dictionaries(
+    {
+        "return_value": st.sampled_from([-2, -13]),
+        "bits": st.sampled_from([0, layout.EXECVEAT, layout.UNTRACKED]),
+        "uid": st.integers(0, 1),
+    }
+)
+
+
+@given(st.lists(st.tuples(own_facts, other_facts, st.sampled_from([b"/x\0", b"/y\0"])), max_size=12))
+def test_a_record_that_is_known_again_tells_what_decoding_it_would_tell(
+    storm: list[tuple[dict[str, int], dict[str, int], bytes]],
+) -> None:
+    decoder = Decoder(1_000)
+    told = set()
+    for own, others, path in storm:
+        fields: dict[str, Any] = own | others
+        raw = raw_record({"path": path}, **fields)
+        report, lost_before = decoder.decode(raw)
+        assert not isinstance(report, SearchEnd)
+        assert isinstance(report, Again) == (raw[layout.OWN_STRUCT.size :] in told)
+        assert (whole(report), lost_before) == decode(raw, 1_000)
+        told.add(raw[layout.OWN_STRUCT.size :])
+
+
+def test_a_decoder_remembers_within_bounds() -> None:
+    decoder = Decoder(0)
+    for number in range(30_000):
+        decoder.decode(raw_record({"path": b"/%d\0" % number}, pid=number))
+    held = sum(len(told) for told in decoder._known)
+    assert 0 < held <= 1 << 20
+    assert isinstance(decoder.decode(raw_record({"path": b"/29999\0"}))[0], Again)

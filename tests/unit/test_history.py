@@ -6,8 +6,21 @@ import tracemalloc
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from bpf.record import Ancestor, Attempt, Binary, Diagnosis, Event, ExecFailure, Loss, Search, Truncated
+from bpf.record import (
+    Again,
+    Ancestor,
+    Attempt,
+    Binary,
+    Diagnosis,
+    Event,
+    ExecFailure,
+    Loss,
+    Search,
+    Truncated,
+)
 from tui.model.history import History
 from tui.model.query import parse
 from tui.model.view import View
@@ -276,3 +289,50 @@ def test_an_empty_history_is_a_history() -> None:
     assert (len(history), history.first_id, history.end_id, history.evicted) == (0, 0, 0, 0)
     assert history.append([]) == range(0, 0)
     assert len(View(history, parse(""))) == 0
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(1, 9), st.booleans()), max_size=40))
+def test_what_comes_again_is_held_as_if_it_had_come_whole(storm: list[tuple[int, int, bool]]) -> None:
+    kinds = [
+        PLAIN,
+        replace(FULL, diagnosis=None, search=None),
+        replace(PLAIN, environment=("A=1",), return_value=-13),
+    ]
+    arrivals = [
+        Again(kinds[kind], number, pid, pid + 1, pid + 2, None)
+        if again
+        else replace(kinds[kind], timestamp=number)
+        for number, (kind, pid, again) in enumerate(storm)
+    ]
+    history = History(max_events=30)
+    history.append(arrivals)
+    expected = [arrival.whole() if isinstance(arrival, Again) else arrival for arrival in arrivals]
+    assert [history[event_id] for event_id in range(history.first_id, history.end_id)] == expected[
+        history.first_id :
+    ]
+
+
+def test_one_diagnosis_is_set_for_many_events_over_several_blocks() -> None:
+    history = History(max_events=256)
+    history.append([replace(PLAIN, timestamp=number) for number in range(200)])
+    diagnosis = Diagnosis("missing-file", "It is missing.")
+    wanted = [*range(3, 150, 2), 199]
+    history.set_diagnoses(wanted, diagnosis)
+    diagnosed = [
+        event_id
+        for event_id in range(200)
+        if isinstance(event := history[event_id], ExecFailure) and event.diagnosis == diagnosis
+    ]
+    assert diagnosed == wanted
+    with pytest.raises(ValueError, match="no event has the id 200 yet"):
+        history.set_diagnoses([5, 200], diagnosis)
+
+
+def test_a_diagnosis_for_many_is_dropped_for_those_that_have_been_evicted() -> None:
+    history = History(max_events=64)
+    history.append([replace(PLAIN, timestamp=number) for number in range(300)])
+    diagnosis = Diagnosis("missing-file", "It is missing.")
+    history.set_diagnoses(range(300), diagnosis)
+    for event_id in range(history.first_id, 300):
+        event = history[event_id]
+        assert isinstance(event, ExecFailure) and event.diagnosis == diagnosis

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bpf.record import Attempt, Event, ExecFailure, Loss, Report, Search, SearchEnd
+from bpf.record import Again, Attempt, Event, ExecFailure, Loss, Report, Search, SearchEnd, whole
 from tui.model import searches as limits
 from tui.model.held_back import HeldBack
 from tui.model.history import History
@@ -328,7 +328,7 @@ def test_what_is_held_is_bounded(monkeypatch: pytest.MonkeyPatch, kernel: Kernel
     for task in (1, 2, 3):
         kernel.tries("x", "/a", "/b", task=task)
     searches = Searches()
-    events = searches.take(kernel.reports, now=0)
+    events = list(map(whole, searches.take(kernel.reports, now=0)))
     assert searches_in(events) == ["open", "open", None, None, None, None], "the one that waited longest"
     kernel.reports.clear()
     kernel.tries("x", "/c", "/d", "/e", "/f", task=3)
@@ -500,7 +500,7 @@ def test_every_exec_comes_out_once_in_order_and_every_search_adds_up(
     reports = case[0]
     searches, events = Searches(), list[Event]()
     for batch, now, untold in batches(*case):
-        events += searches.take(batch, now, untold)
+        events += map(whole, searches.take(batch, now, untold))
         for number, search in searches.ended():
             event = events[number]
             assert isinstance(event, ExecFailure)
@@ -525,3 +525,28 @@ def test_every_exec_goes_to_the_file_once_in_order_with_its_final_search(
     events += held_back.rest()
     assert without_search(events) == [report for report in reports if not isinstance(report, SearchEnd)]
     check_searches([event for event in events if isinstance(event, ExecFailure)])
+
+
+@settings(max_examples=200, deadline=None)
+@given(histories())
+def test_what_comes_again_is_searched_for_as_if_it_had_come_whole(
+    case: tuple[list[Report], list[int], list[int]],
+) -> None:
+    def outcome(reports: list[Report]) -> list[Event]:
+        searches, events = Searches(), list[Event]()
+        for batch, now, untold in batches(reports, *case[1:]):
+            events += map(whole, searches.take(batch, now, untold))
+            for number, search in searches.ended():
+                event = events[number]
+                assert isinstance(event, ExecFailure)
+                events[number] = replace(event, search=search)
+        return events
+
+    assert outcome(list(map(again, case[0]))) == outcome(case[0])
+
+
+def again(report: Report) -> Report:
+    if not isinstance(report, ExecFailure):
+        return report
+    first = replace(report, timestamp=0, pid=0, tid=0)
+    return Again(first, report.timestamp, report.pid, report.tid, report.task, report.started)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from bpf.record import Diagnosis, Event, ExecFailure, Loss, Search
+from bpf.record import Again, Arrival, Diagnosis, Event, ExecFailure, Loss, Search, first_like
 from tui.model.columns import (
     GROUPS,
     NO_NUMBER,
     NUMBERS,
+    OWN_GROUPS,
     SEARCH,
     TEXTS,
     Key,
@@ -72,12 +73,12 @@ class Column(dict[Key, int]):
         self[entry.value] = code
         return code
 
-    def put(self, offset: int, key: Key) -> None:
-        """Replace the value of one event, also where the column is sealed."""
+    def put(self, offsets: int | Sequence[int], key: Key) -> None:
+        """Replace the value of these events, also where the column is sealed."""
         code = self[key]
         if code > np.iinfo(self.codes.dtype).max:
             self.codes = self.codes.astype(np.uint32)
-        self.codes[offset] = code
+        self.codes[offsets] = code
 
     @property
     def slots(self) -> npt.NDArray[np.uint32]:
@@ -136,7 +137,7 @@ class Block:
         arrays = sum(numbers.nbytes for numbers in self.numbers.values())
         return arrays + sum(column.nbytes for column in self.columns.values())
 
-    def append(self, events: Sequence[Event]) -> None:
+    def append(self, events: Sequence[Arrival]) -> None:
         """Take these events in; there must be room.
 
         Raises:
@@ -149,18 +150,29 @@ class Block:
         }
         for name, numbers in encoded.items():
             self.numbers[name][start:stop] = numbers
-        for name, group in GROUPS.items():
-            column = self.columns[name]
-            codes = map(column.__getitem__, map(group.key, records))
-            column.codes[start:stop] = np.fromiter(codes, np.uint32, len(records))
+        self._encode(records, start)
         self.losses.update(losses)
         if records:
             self.oldest = min(self.oldest, int(encoded["timestamp"].min()))
             self.newest = max(self.newest, int(encoded["timestamp"].max()))
         self._length = stop
 
-    def _split(self, events: Sequence[Event]) -> tuple[Sequence[ExecFailure], dict[int, Loss]]:
-        records: list[ExecFailure] = []
+    def _encode(self, records: Sequence[ExecFailure | Again], start: int) -> None:
+        """Fill the columns. What many have in common, as in a storm, is looked up once."""
+        alike = list(map(first_like, records))
+        identities = list(map(id, alike))
+        distinct = dict(zip(identities, alike, strict=True))
+        places = dict(zip(distinct, range(len(distinct)), strict=True))
+        place_of = np.fromiter(map(places.__getitem__, identities), np.intp, len(records))
+        for name, group in GROUPS.items():
+            column = self.columns[name]
+            own = name in OWN_GROUPS
+            told_by: Collection[ExecFailure | Again] = records if own else distinct.values()
+            codes = np.fromiter(map(column.__getitem__, map(group.key, told_by)), np.uint32, len(told_by))
+            column.codes[start : start + len(records)] = codes if own else codes[place_of]
+
+    def _split(self, events: Sequence[Arrival]) -> tuple[Sequence[ExecFailure | Again], dict[int, Loss]]:
+        records: list[ExecFailure | Again] = []
         losses: dict[int, Loss] = {}
         for offset, event in enumerate(events, self._length):
             if isinstance(event, Loss):
@@ -185,9 +197,9 @@ class Block:
             {name: column.entries[column.codes[offset]].value for name, column in self.columns.items()},
         )
 
-    def set_diagnosis(self, offset: int, diagnosis: Diagnosis) -> None:
-        """Replace the diagnosis of one record."""
-        self.columns["diagnosis"].put(offset, diagnosis_key(diagnosis))
+    def set_diagnoses(self, offsets: Sequence[int], diagnosis: Diagnosis) -> None:
+        """Replace the diagnosis of records that failed alike; none of them is a loss."""
+        self.columns["diagnosis"].put(offsets, diagnosis_key(diagnosis))
         self.version += 1
 
     def set_search(self, offset: int, search: Search) -> None:

@@ -12,7 +12,17 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Final
 
-from bpf.record import Ancestor, Attempt, Binary, Diagnosis, ExecFailure, Outcome, Search, Truncated
+from bpf.record import (
+    Again,
+    Ancestor,
+    Attempt,
+    Binary,
+    Diagnosis,
+    ExecFailure,
+    Outcome,
+    Search,
+    Truncated,
+)
 
 Key = Hashable
 
@@ -20,15 +30,15 @@ NO_NUMBER: Final = -(2**63)
 """Stands for None in a column of numbers; no time, no pid and no id is that small."""
 
 
-def _started(record: ExecFailure) -> int:
+def _started(record: ExecFailure | Again) -> int:
     return NO_NUMBER if record.started is None else record.started
 
 
-def _search_id(record: ExecFailure) -> int:
-    return NO_NUMBER if record.search is None else record.search.id
+def _search_id(record: ExecFailure | Again) -> int:
+    return NO_NUMBER if isinstance(record, Again) or record.search is None else record.search.id
 
 
-NUMBERS: Final[Mapping[str, Callable[[ExecFailure], int]]] = {
+NUMBERS: Final[Mapping[str, Callable[[ExecFailure | Again], int]]] = {
     "timestamp": attrgetter("timestamp"),
     "pid": attrgetter("pid"),
     "tid": attrgetter("tid"),
@@ -44,12 +54,12 @@ class Group:
 
     Attributes:
         fields: Their names, in the order of ``unpack``.
-        key: What is stored of a record.
+        key: What is stored of a record (of an ``Again`` too, in ``OWN_GROUPS``).
         unpack: The fields' values, from a key.
     """
 
     fields: tuple[str, ...]
-    key: Callable[[ExecFailure], Key]
+    key: Callable[[Any], Key]
     unpack: Callable[[Any], tuple[Any, ...]]
 
 
@@ -141,6 +151,9 @@ GROUPS: Final[Mapping[str, Group]] = {
     "search": Group(("search",), lambda record: _search_key(record.search), lambda key: (key,)),
     "attempts": Group(("attempts",), lambda record: _attempts_key(record.search), lambda key: (key,)),
 }  # fmt: skip
+
+OWN_GROUPS: Final = frozenset({"task"})
+"""Columns of facts that ``Again`` has itself, beside the numbers."""
 
 TEXTS: Final = frozenset({"arguments", "environment"})
 """Columns whose keys are tuples of many strings, of which single ones repeat as well."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import islice
 from typing import Final
 
-from bpf.record import Diagnosis, Event, Loss, Search
+from bpf.record import Arrival, Diagnosis, Event, Loss, Search
 from tui.model.block import BYTES_AN_EVENT, Block, Pools
 
 DEFAULT_MAX_EVENTS: Final = 1_000_000
@@ -87,7 +88,7 @@ class History:
     def __len__(self) -> int:
         return self._end_id - self.first_id
 
-    def append(self, events: Sequence[Event]) -> range:
+    def append(self, events: Sequence[Arrival]) -> range:
         """Take in events, oldest first, and drop the oldest ones where a bound asks for it.
 
         Returns:
@@ -122,7 +123,21 @@ class History:
         Raises:
             ValueError: The event is a loss, or has not been appended yet.
         """
-        self._amend(event_id, lambda block, offset: block.set_diagnosis(offset, diagnosis))
+        self.set_diagnoses([event_id], diagnosis)
+
+    def set_diagnoses(self, event_ids: Sequence[int], diagnosis: Diagnosis) -> None:
+        """The same for events that failed alike; their ids grow."""
+        if event_ids and event_ids[-1] >= self._end_id:
+            raise ValueError(f"no event has the id {event_ids[-1]} yet")
+        at = bisect_left(event_ids, self.first_id)
+        while at < len(event_ids):
+            block = self._block_of(event_ids[at])
+            assert block is not None
+            end = bisect_left(event_ids, block.end_id, lo=at)
+            offsets = [event_id - block.first_id for event_id in event_ids[at:end]]
+            self._amend(block, offsets, partial(block.set_diagnoses, offsets, diagnosis))
+            at = end
+        self._hold_bounds()
 
     def set_search(self, event_id: int, search: Search) -> None:
         """Replace an event's search; one that comes after the eviction is dropped.
@@ -130,7 +145,13 @@ class History:
         Raises:
             ValueError: The event is a loss, or has not been appended yet.
         """
-        self._amend(event_id, lambda block, offset: block.set_search(offset, search))
+        if event_id >= self._end_id:
+            raise ValueError(f"no event has the id {event_id} yet")
+        block = self._block_of(event_id)
+        if block is not None:
+            offset = event_id - block.first_id
+            self._amend(block, [offset], partial(block.set_search, offset, search))
+            self._hold_bounds()
 
     def told_by(self, event_id: int) -> int:
         """The event whose row tells this one: of a folded try the one that stands for its search."""
@@ -148,21 +169,14 @@ class History:
                     return block.first_id + offset
         return event_id
 
-    def _amend(self, event_id: int, change: Callable[[Block, int], None]) -> None:
-        if event_id >= self._end_id:
-            raise ValueError(f"no event has the id {event_id} yet")
-        block = self._block_of(event_id)
-        if block is None:
-            return
-        offset = event_id - block.first_id
-        if offset in block.losses:
+    def _amend(self, block: Block, offsets: Sequence[int], change: Callable[[], None]) -> None:
+        if block.losses and not block.losses.keys().isdisjoint(offsets):
             raise ValueError("a loss has neither a diagnosis nor a search")
         is_sealed = block is not self._blocks[-1]
         before = block.nbytes if is_sealed else 0
-        change(block, offset)
+        change()
         if is_sealed:
             self._sealed_bytes += block.nbytes - before
-        self._hold_bounds()
 
     def _block_of(self, event_id: int) -> Block | None:
         if not self.first_id <= event_id < self._end_id:

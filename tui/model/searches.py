@@ -14,7 +14,20 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from bpf.record import Attempt, Event, ExecFailure, Loss, Outcome, Report, Search, SearchEnd
+from bpf.per_record import PerRecord
+from bpf.record import (
+    Again,
+    Arrival,
+    Attempt,
+    ExecFailure,
+    Loss,
+    Outcome,
+    Report,
+    Search,
+    SearchEnd,
+    first_like,
+    whole,
+)
 from tui.model.refolding import Refolding
 from tui.model.standing import MOST_ATTEMPTS, stands_before
 
@@ -38,36 +51,36 @@ class _Tries:
         last: Timestamp of the last try.
     """
 
-    def __init__(self, name: str, record: ExecFailure) -> None:
+    def __init__(self, name: str, tid: int) -> None:
         self.name = name
         self.numbers: list[int] = []
         self.last = 0
-        self._tid = record.tid
+        self._tid = tid
         self._attempts: list[Attempt] = []
         self._times: dict[str, int] = {}
         self._standing = 0
         self._value = 0
 
-    def add(self, record: ExecFailure, path: str, number: int) -> None:
+    def add(self, path: str, return_value: int, timestamp: int, number: int) -> None:
         """One more try."""
-        if not self.numbers or stands_before(record.return_value, self._value):
-            self._standing, self._value = number, record.return_value
+        if not self.numbers or stands_before(return_value, self._value):
+            self._standing, self._value = number, return_value
         self.numbers.append(number)
         if len(self._attempts) < MOST_ATTEMPTS:
-            self._attempts.append(Attempt(path, record.return_value))
+            self._attempts.append(Attempt(path, return_value))
         self._times[path] = self._times.get(path, 0) + 1
-        self.last = record.timestamp
+        self.last = timestamp
 
-    def is_of(self, record: ExecFailure) -> bool:
+    def is_of(self, tid: int) -> bool:
         """Whether this exec's task is the same, as far as one can tell: a task's address is used again."""
-        return record.tid == self._tid
+        return tid == self._tid
 
     def goes_on(self, record: ExecFailure, name: str) -> bool:
         """Whether this exec is the next try. PATH may name a directory twice."""
         if name != self.name or record.path is None:
             return False
         times = self._times.get(record.path, 0)
-        return not times or times < _times_in_path(record, record.path[: -len(name)])
+        return not times or times < _times_in_path(record)
 
     def is_over(self, timestamp: int) -> bool:
         """Whether too much time had gone by then."""
@@ -75,7 +88,7 @@ class _Tries:
 
     def told(self, search_id: int, outcome: Outcome, found_path: str | None) -> list[tuple[int, Search]]:
         """What each try's record is to say; nothing where it was tried in one directory only."""
-        if len(self._times.keys() | ({found_path} if outcome == "found" else set())) < 2:
+        if len(self._times) < 2 and (outcome != "found" or found_path in self._times):
             return []
         folded = Search(search_id, self.name, len(self.numbers), outcome, found_path, folded=True)
         stands = replace(folded, attempts=tuple(self._attempts), folded=False)
@@ -104,7 +117,7 @@ class Searches:
         self._reached = 0
         self._since = 0
 
-    def take(self, reports: Sequence[Report], now: int, untold: int = 0) -> list[Event]:
+    def take(self, reports: Sequence[Report], now: int, untold: int = 0) -> list[Arrival]:
         """The events in what has come, with ``search`` set where it is known by now.
 
         Args:
@@ -121,18 +134,18 @@ class Searches:
         if untold > self._untold:
             self._untold, self._lost_at = untold, self._reached
         first = self._end
-        events: list[Event] = []
+        events: list[Arrival] = []
         for report in reports:
             if isinstance(report, SearchEnd):
                 self._take_end(report)
                 continue
-            if isinstance(report, ExecFailure):
+            if not isinstance(report, Loss):
                 self._take_failure(report)
             events.append(report)
             self._end += 1
         self._expire(self._reached + (now - self._since))
         for number in [number for number in self._told if number >= first]:
-            event = events[number - first]
+            event = whole(events[number - first])
             assert not isinstance(event, Loss)
             events[number - first] = replace(event, search=self._told.pop(number))
         return events
@@ -153,26 +166,26 @@ class Searches:
             if before is None or tries.numbers[0] < before:
                 self._finish(task, "open")
 
-    def _take_failure(self, record: ExecFailure) -> None:
+    def _take_failure(self, failure: ExecFailure | Again) -> None:
+        record, task, timestamp = first_like(failure), failure.task, failure.timestamp
         if record.search is not None:
             self._told.update(self._refolding.take(record, record.search, self._end))
             return
-        if not record.task:
+        if not task:
             return
-        task = record.task
         name = _name(record.path)
         tries = self._open.get(task)
         if tries is not None:
-            if not tries.is_of(record):
+            if not tries.is_of(failure.tid):
                 self._finish(task, "open")
-            elif tries.is_over(record.timestamp):
+            elif tries.is_over(timestamp):
                 self._time_out(task)
             elif not tries.goes_on(record, name):
                 self._finish(task, "not-found")
         if name and record.path is not None:
             # Taken out and put in again: the first one in order is the one that waits longest.
-            tries = self._open.pop(task, None) or _Tries(name, record)
-            tries.add(record, record.path, self._end)
+            tries = self._open.pop(task, None) or _Tries(name, failure.tid)
+            tries.add(record.path, record.return_value, timestamp, self._end)
             self._open[task] = tries
             self._held += 1
             self._hold_bounds()
@@ -219,10 +232,14 @@ def _name(path: str | None) -> str:
     return "" if path is None else path.rpartition("/")[2]
 
 
-def _times_in_path(record: ExecFailure, directory: str) -> int:
-    """How often PATH names this directory; an empty entry is the working directory."""
-    wanted = directory[:-1] if len(directory) > 1 else directory
+def _count_in_path(record: ExecFailure) -> int:
+    """How often PATH names the directory of this path; an empty entry is the working directory."""
+    directory = (record.path or "").rpartition("/")
+    wanted = (directory[0] or directory[1], directory[0] + directory[1])
     for variable in record.environment:
         if variable is not None and variable.startswith("PATH="):
-            return sum(entry in (wanted, directory) for entry in variable[5:].split(":"))
+            return sum(entry in wanted for entry in variable[5:].split(":"))
     return 0
+
+
+_times_in_path: Final = PerRecord(_count_in_path)

@@ -8,7 +8,8 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Final
 
-from bpf.record import Diagnosis, ExecFailure
+from bpf.per_record import PerRecord
+from bpf.record import Again, Diagnosis, ExecFailure, first_like
 from bpf.vantage import AT_FDCWD, own_mount_ns
 from tui.why import failed
 
@@ -74,8 +75,14 @@ _OF_ONE_PROCESS: Final = ("/proc/", "/dev/")
 """Where names lead to what the process itself has open, such as /dev/fd/3."""
 
 
-def alike(record: ExecFailure) -> Hashable:
+def alike(failure: ExecFailure | Again) -> Hashable:
     """What two failures have in common whose cause is the same while no file changes."""
+    common, own = _circumstances(first_like(failure))
+    return (common, failure.pid, failure.timestamp) if own else common
+
+
+def _work_out(record: ExecFailure) -> tuple[Hashable, bool]:
+    """What the cause depends on, and whether it depends on the process and its moment as well."""
     binary, path = record.binary, record.path or ""
     same_file = None if binary is None else (binary.device_id, binary.inode_number, binary.ctime)
     own = (
@@ -86,7 +93,7 @@ def alike(record: ExecFailure) -> Hashable:
     )
     # The next namespace gets the number of one that has ended; seccomp and bounding set are inherited.
     inherited = record.error == "EPERM" or record.mount_ns != own_mount_ns()
-    return (
+    common = (
         same_file,
         record.return_value,
         record.path,
@@ -104,5 +111,8 @@ def alike(record: ExecFailure) -> Hashable:
             record.check_only,
         ),
         (record.ppid, record.cgroup) if inherited else None,
-        (record.pid, record.timestamp) if own else None,
     )
+    return common, own
+
+
+_circumstances: Final = PerRecord(_work_out)

@@ -4,30 +4,33 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Final
 
-from bpf.record import Diagnosis, ExecFailure
+from bpf.record import Again, Diagnosis, ExecFailure
 from tui.why.remembered import Diagnose, Remembered, alike
 
 MAX_WAITING: Final = 100_000
-"""Records that wait. They are held by the history as well, so this bounds references, not copies."""
+"""Records that wait, of several hundred bytes each where they are unlike all others."""
+
+Failure = ExecFailure | Again
 
 
 class Diagnostician:
     """Diagnoses in a daemon thread. Methods are called from one thread, and none of them waits for it.
 
-    The newest record goes first, after those that are preferred, and after each the oldest that is alike:
-    what is certain of the oldest is certain of all after it, so that a backlog of one failure takes two
-    looks. Beyond ``MAX_WAITING`` the oldest is dropped, and has no diagnosis until it is submitted again.
+    The newest record goes first, after those that are preferred, and with each all that are alike: the
+    oldest of them is looked at, and what is certain of it is certain of all after it, so that a storm of
+    one failure takes two looks. Beyond ``MAX_WAITING`` the oldest is dropped, and has no diagnosis until
+    it is submitted again.
     """
 
     def __init__(self, diagnose: Diagnose) -> None:
         self._diagnose = Remembered(diagnose)
-        self._waiting: OrderedDict[int, ExecFailure] = OrderedDict()
-        self._alike: dict[Hashable, OrderedDict[int, None]] = {}
+        self._waiting: OrderedDict[Hashable, dict[int, Failure]] = OrderedDict()
+        self._key_of: dict[int, Hashable] = {}
         self._preferred: tuple[int, ...] = ()
-        self._done: list[tuple[int, Diagnosis]] = []
+        self._done: list[tuple[Sequence[int], Diagnosis]] = []
         self._condition = threading.Condition()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="diagnostician", daemon=True)
@@ -36,15 +39,22 @@ class Diagnostician:
     @property
     def waiting(self) -> int:
         """How many records wait."""
-        return len(self._waiting)
+        return len(self._key_of)
 
-    def submit(self, event_id: int, record: ExecFailure) -> None:
-        """Have a record diagnosed."""
+    def submit(self, failures: Iterable[tuple[int, Failure]]) -> None:
+        """Have records diagnosed: event id and failure, oldest first."""
         with self._condition:
-            self._waiting[event_id] = record
-            self._alike.setdefault(alike(record), OrderedDict())[event_id] = None
-            if len(self._waiting) > MAX_WAITING:
-                self._take(next(iter(self._waiting)))
+            for event_id, failure in failures:
+                key = alike(failure)
+                others = self._waiting.get(key)
+                if others is None:
+                    others = self._waiting[key] = {}
+                else:
+                    self._waiting.move_to_end(key)
+                others[event_id] = failure
+                self._key_of[event_id] = key
+            while len(self._key_of) > MAX_WAITING:
+                self._drop_oldest()
             self._condition.notify()
 
     def prefer(self, event_ids: Iterable[int]) -> None:
@@ -52,8 +62,8 @@ class Diagnostician:
         with self._condition:
             self._preferred = tuple(event_ids)
 
-    def results(self) -> list[tuple[int, Diagnosis]]:
-        """Take what was diagnosed since the last call: event id and diagnosis."""
+    def results(self) -> list[tuple[Sequence[int], Diagnosis]]:
+        """Take what was diagnosed since the last call: event ids, ascending, and their diagnosis."""
         with self._condition:
             done, self._done = self._done, []
         return done
@@ -63,7 +73,7 @@ class Diagnostician:
         with self._condition:
             self._closed = True
             self._waiting.clear()
-            self._alike.clear()
+            self._key_of.clear()
             self._condition.notify()
 
     def _run(self) -> None:
@@ -73,30 +83,31 @@ class Diagnostician:
                     self._condition.wait()
                 if self._closed:
                     return
-                taken = self._next()
-            for event_id, record in taken:
-                diagnosis = self._diagnose(record)
-                with self._condition:
-                    self._done.append((event_id, diagnosis))
+                wanted, others = self._take()
+            self._tell([wanted[0]], wanted[1])
+            if others:
+                self._tell(list(others), next(iter(others.values())))
 
-    def _next(self) -> list[tuple[int, ExecFailure]]:
-        """The record that is next, and the oldest that waits and is alike."""
-        preferred = (event_id for event_id in self._preferred if event_id in self._waiting)
+    def _tell(self, event_ids: Sequence[int], failure: Failure) -> None:
+        diagnosis = self._diagnose(failure.whole() if isinstance(failure, Again) else failure)
+        with self._condition:
+            self._done.append((event_ids, diagnosis))
+
+    def _take(self) -> tuple[tuple[int, Failure], dict[int, Failure]]:
+        """The record that is next, and all others that wait and are alike."""
+        preferred = (event_id for event_id in self._preferred if event_id in self._key_of)
         event_id = next(preferred, None)
         if event_id is None:
-            event_id = next(reversed(self._waiting))
-        record = self._take(event_id)
-        taken = [(event_id, record)]
-        if others := self._alike.get(alike(record)):
-            oldest = next(iter(others))
-            taken.append((oldest, self._take(oldest)))
-        return taken
+            event_id = next(reversed(next(reversed(self._waiting.values()))))
+        others = self._waiting.pop(self._key_of[event_id])
+        for other in others:
+            del self._key_of[other]
+        return (event_id, others.pop(event_id)), others
 
-    def _take(self, event_id: int) -> ExecFailure:
-        record = self._waiting.pop(event_id)
-        key = alike(record)
-        others = self._alike[key]
-        del others[event_id]
+    def _drop_oldest(self) -> None:
+        """Drop the oldest of those that have not come again for the longest time."""
+        key, others = next(iter(self._waiting.items()))
+        oldest = next(iter(others))
+        del others[oldest], self._key_of[oldest]
         if not others:
-            del self._alike[key]
-        return record
+            del self._waiting[key]

@@ -59,7 +59,11 @@ def all_of(diagnostician: Diagnostician, count: int) -> list[tuple[int, Diagnosi
     results: list[tuple[int, Diagnosis]] = []
 
     def enough() -> bool:
-        results.extend(diagnostician.results())
+        results.extend(
+            (event_id, diagnosis)
+            for event_ids, diagnosis in diagnostician.results()
+            for event_id in event_ids
+        )
         return len(results) >= count
 
     until(enough)
@@ -69,10 +73,10 @@ def all_of(diagnostician: Diagnostician, count: int) -> list[tuple[int, Diagnosi
 def test_the_newest_goes_first_after_those_that_are_preferred(
     slow: Slow, diagnostician: Diagnostician
 ) -> None:
-    diagnostician.submit(0, failure(0))
+    diagnostician.submit([(0, failure(0))])
     until(lambda: len(slow.asked) == 1)
     for number in range(1, 6):
-        diagnostician.submit(number, failure(number))
+        diagnostician.submit([(number, failure(number))])
     diagnostician.prefer([2, 3])
     slow.may_go_on.release(6)
     results = all_of(diagnostician, 6)
@@ -83,10 +87,10 @@ def test_beyond_the_bound_the_oldest_is_dropped(
     slow: Slow, diagnostician: Diagnostician, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker, "MAX_WAITING", 3)
-    diagnostician.submit(0, failure(0))
+    diagnostician.submit([(0, failure(0))])
     until(lambda: len(slow.asked) == 1)
     for number in range(1, 10):
-        diagnostician.submit(number, failure(number))
+        diagnostician.submit([(number, failure(number))])
     assert diagnostician.waiting == 3
     slow.may_go_on.release(4)
     assert {event_id for event_id, _ in all_of(diagnostician, 4)} == {0, 7, 8, 9}
@@ -95,10 +99,10 @@ def test_beyond_the_bound_the_oldest_is_dropped(
 def test_a_storm_of_one_failure_is_looked_at_only_when_the_last_look_is_done(
     slow: Slow, diagnostician: Diagnostician
 ) -> None:
-    diagnostician.submit(0, a_failure("/missing/one", errno.ENOENT))
+    diagnostician.submit([(0, a_failure("/missing/one", errno.ENOENT))])
     until(lambda: len(slow.asked) == 1)
     for number in range(1, 500):
-        diagnostician.submit(number, a_failure("/missing/one", errno.ENOENT, pid=number))
+        diagnostician.submit([(number, a_failure("/missing/one", errno.ENOENT, pid=number))])
     slow.may_go_on.release(1000)
     assert len(all_of(diagnostician, 500)) == 500
     assert len(slow.asked) == 3, "the first, and of the others the newest and the oldest"
@@ -118,7 +122,7 @@ def test_failures_that_differ_in_what_matters_are_each_diagnosed(
         {"flags": 0x100},
     ]
     for number, variant in enumerate(variants):
-        diagnostician.submit(number, a_failure("/x", errno.EACCES, **{**variant, "timestamp": 1}))
+        diagnostician.submit([(number, a_failure("/x", errno.EACCES, **{**variant, "timestamp": 1}))])
     all_of(diagnostician, len(variants))
     assert len(slow.asked) == len(variants)
 
@@ -128,7 +132,7 @@ def test_an_error_inside_becomes_a_diagnosis() -> None:
         raise RuntimeError("boom")
 
     diagnostician = Diagnostician(broken)
-    diagnostician.submit(1, failure(1))
+    diagnostician.submit([(1, failure(1))])
     (result,) = all_of(diagnostician, 1)
     diagnostician.close()
     assert result[1].code == "diagnosis-failed"
@@ -137,7 +141,7 @@ def test_an_error_inside_becomes_a_diagnosis() -> None:
 
 def test_closing_twice_is_no_error_and_does_not_wait(slow: Slow) -> None:
     diagnostician = Diagnostician(slow)
-    diagnostician.submit(1, failure(1))
+    diagnostician.submit([(1, failure(1))])
     until(lambda: len(slow.asked) == 1)
     diagnostician.close()
     diagnostician.close()

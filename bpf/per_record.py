@@ -1,0 +1,33 @@
+"""What is worked out of a record once, and asked for many times."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, Generic, TypeVar
+
+from bpf.record import ExecFailure
+
+T = TypeVar("T")
+
+_MOST_KNOWN: Final = 2048
+"""Records: a storm brings a few over and over."""
+
+
+class PerRecord(Generic[T]):
+    """A function of a record that remembers its answers, by the record's identity: comparing takes longer."""
+
+    def __init__(self, work_out: Callable[[ExecFailure], T]) -> None:
+        self._work_out = work_out
+        # The records are held too: else the next one could have the identity of one that is gone.
+        self._known: dict[int, tuple[ExecFailure, T]] = {}
+
+    def __call__(self, record: ExecFailure) -> T:
+        """What the function says of this record."""
+        known = self._known.get(id(record))
+        if known is not None:
+            return known[1]
+        answer = self._work_out(record)
+        if len(self._known) >= _MOST_KNOWN:
+            self._known.clear()
+        self._known[id(record)] = record, answer
+        return answer
