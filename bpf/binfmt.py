@@ -16,8 +16,12 @@ MAX_INTERPRETER_BYTES: Final = 4096
 """PATH_MAX: a longer PT_INTERP is ENOEXEC (load_elf_binary)."""
 
 MAX_PROGRAM_HEADERS: Final = 256
-"""Real programs have about 13; the kernel stops at 64 KiB of them (1170 for 64-bit)."""
+"""Real programs have about 13; no more than these are read."""
 
+MAX_PROGRAM_HEADER_BYTES: Final = 65536
+"""More are ENOEXEC (load_elf_phdrs)."""
+
+PT_LOAD: Final = 1
 PT_INTERP: Final = 3
 ET_EXEC: Final = 2
 ET_DYN: Final = 3
@@ -59,18 +63,20 @@ def read_shebang(head: bytes) -> Shebang | None:
     buffer = head[:BINPRM_BUF_SIZE].ljust(BINPRM_BUF_SIZE, b"\0")
     newline = _newline(buffer)
     if newline is None:
-        body = buffer[2:-1]
-        begin = _skip(body, 0, _BLANKS)
         line = head[: BINPRM_BUF_SIZE - 1].split(b"\0")[0]
+        # The last byte may end the name, and is no part of the line otherwise.
+        body = buffer[2:]
+        begin = _skip(body, 0, _BLANKS)
         if begin == len(body) or _find(body, begin, _ENDS) == len(body):
             return Shebang(line, None, fault=ShebangFault.TOO_LONG)
+        body = body[:-1]
     else:
         line = buffer[:newline]
-        body = line[2:].rstrip(_BLANKS)
+        body = line[2:]
         begin = _skip(body, 0, _BLANKS)
-        if begin == len(body):
-            return Shebang(line, None, fault=ShebangFault.NO_INTERPRETER)
     body = body.rstrip(_BLANKS)
+    if begin >= len(body):
+        return Shebang(line, None, fault=ShebangFault.NO_INTERPRETER)
     end = _find(body, begin, _ENDS)
     argument = None
     if end < len(body) and body[end] != 0:
@@ -103,6 +109,7 @@ class ElfFault(enum.Enum):
 
     SHORT_HEADER = "the file ends within its ELF header"
     NO_PROGRAM_HEADERS = "it has no program headers"
+    MANY_PROGRAM_HEADERS = "it has more than 64 KiB of program headers"
     HEADER_SIZE = "its program headers have the wrong size"
     CUT_OFF = "the file ends before its program headers do"
     INTERPRETER_CUT_OFF = "the file ends before the name of its ELF interpreter does"
@@ -122,6 +129,7 @@ class Elf:
         interpreter: PT_INTERP, such as "/lib64/ld-linux-x86-64.so.2"; None where there is none.
         fault: What is wrong with it.
         needed_bytes: How long the file must be for what ``fault`` names.
+        loaded_bytes: How long it must be for all that is to be loaded of it (PT_LOAD).
     """
 
     bits: int
@@ -131,6 +139,7 @@ class Elf:
     interpreter: str | None = None
     fault: ElfFault | None = None
     needed_bytes: int = 0
+    loaded_bytes: int = 0
 
 
 def read_elf(head: bytes, read: Read) -> Elf | None:
@@ -147,34 +156,39 @@ def read_elf(head: bytes, read: Read) -> Elf | None:
     (offset,) = struct.unpack_from(f"{order}{'Q' if wide else 'I'}", head, 32 if wide else 28)
     entry_size, count = struct.unpack_from(f"{order}HH", head, 54 if wide else 42)
 
+    loaded = 0
+
     def elf(interpreter: str | None = None, fault: ElfFault | None = None, needed_bytes: int = 0) -> Elf:
-        return Elf(bits, big, kind, machine, interpreter, fault, needed_bytes)
+        return Elf(bits, big, kind, machine, interpreter, fault, needed_bytes, loaded)
 
     if count == 0:
         return elf(fault=ElfFault.NO_PROGRAM_HEADERS)
     if entry_size != entry:
         return elf(fault=ElfFault.HEADER_SIZE)
-    wanted = min(count, MAX_PROGRAM_HEADERS) * entry
+    if count * entry > MAX_PROGRAM_HEADER_BYTES:
+        return elf(fault=ElfFault.MANY_PROGRAM_HEADERS)
+    wanted, end = min(count, MAX_PROGRAM_HEADERS) * entry, offset + count * entry
     table = head[offset : offset + wanted]
     if len(table) < wanted:
         table = read(wanted, offset)
-    if len(table) < wanted:
-        return elf(fault=ElfFault.CUT_OFF, needed_bytes=offset + count * entry)
-    for (p_type,), at in ((struct.unpack_from(f"{order}I", table, at), at) for at in range(0, wanted, entry)):
-        if p_type != PT_INTERP:
-            continue
-        begin, length = _extent(table, at, order, wide)
-        if not 2 <= length <= MAX_INTERPRETER_BYTES:
-            return elf(fault=ElfFault.INTERPRETER_SIZE)
-        name = head[begin : begin + length]
-        if len(name) < length:
-            name = read(length, begin)
-        if len(name) < length:
-            return elf(fault=ElfFault.INTERPRETER_CUT_OFF, needed_bytes=begin + length)
-        if name[-1] != 0:
-            return elf(fault=ElfFault.INTERPRETER_OPEN)
-        return elf(os.fsdecode(name.split(b"\0")[0]))
-    return elf()
+    if len(table) < wanted or not (end <= len(head) or read(1, end - 1)):
+        return elf(fault=ElfFault.CUT_OFF, needed_bytes=end)
+    entries = [(struct.unpack_from(f"{order}I", table, at)[0], at) for at in range(0, wanted, entry)]
+    loaded = max((sum(_extent(table, at, order, wide)) for what, at in entries if what == PT_LOAD), default=0)
+    at = next((at for what, at in entries if what == PT_INTERP), None)
+    if at is None:
+        return elf()
+    begin, length = _extent(table, at, order, wide)
+    if not 2 <= length <= MAX_INTERPRETER_BYTES:
+        return elf(fault=ElfFault.INTERPRETER_SIZE)
+    name = head[begin : begin + length]
+    if len(name) < length:
+        name = read(length, begin)
+    if len(name) < length:
+        return elf(fault=ElfFault.INTERPRETER_CUT_OFF, needed_bytes=begin + length)
+    if name[-1] != 0:
+        return elf(fault=ElfFault.INTERPRETER_OPEN)
+    return elf(os.fsdecode(name.split(b"\0")[0]))
 
 
 def _extent(table: bytes, at: int, order: str, wide: bool) -> tuple[int, int]:

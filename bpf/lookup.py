@@ -6,6 +6,7 @@ files, and of those a few KiB are read.
 
 from __future__ import annotations
 
+import functools
 import os
 import stat
 from dataclasses import dataclass, replace
@@ -23,6 +24,9 @@ HEAD_BYTES: Final = 4096
 
 AT_SYMLINK_NOFOLLOW: Final = 0x100
 AT_EMPTY_PATH: Final = 0x1000
+
+_NO_OFFSET: Final = 1 << 62
+"""Beyond every file (loff_t ends at 2^63)."""
 
 _SECONDS: Final = 0.25
 """How long an answer is kept: a batch of records is through by then."""
@@ -243,9 +247,13 @@ def _content(descriptor: int) -> tuple[bytes | None, Shebang | None, Elf | None]
         return None, None, None
     try:
         head = os.pread(reading, HEAD_BYTES, 0)
-        elf = read_elf(head, lambda count, offset: os.pread(reading, count, offset))
-        return head, read_shebang(head), elf
-    except (OSError, OverflowError):
+        return head, read_shebang(head), read_elf(head, functools.partial(_read_at, reading))
+    except OSError:
         return None, None, None
     finally:
         os.close(reading)
+
+
+def _read_at(descriptor: int, count: int, offset: int) -> bytes:
+    """Some bytes of a file; none of a place that no file has, as a broken header can name it."""
+    return os.pread(descriptor, count, offset) if offset < _NO_OFFSET else b""

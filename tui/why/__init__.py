@@ -50,6 +50,7 @@ _OF_THE_FILE: Final[Mapping[int, Callable[[Scene], list[Diagnosis]]]] = {
     errno.ENOEXEC: malformed.not_executable,
     errno.ELIBBAD: malformed.bad_library,
     errno.EIO: malformed.unreadable,
+    errno.EINVAL: malformed.invalid,
     errno.ELOOP: malformed.looping,
     errno.ETXTBSY: busy.explain,
 }

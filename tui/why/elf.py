@@ -13,6 +13,7 @@ from tui.why.scene import Interpreter, Scene, inodes
 
 # e_machine, from the ELF registry of the generic ABI.
 _MACHINES: Final = {
+    0: "no machine",
     1: "WE 32100", 2: "sparc", 3: "i386", 4: "m68k", 5: "m88k", 6: "i486", 7: "i860", 8: "mips", 9: "s370",
     10: "mips R3000 LE", 15: "parisc", 17: "vpp500", 18: "sparc32plus", 19: "i960", 20: "ppc", 21: "ppc64",
     22: "s390x", 23: "spu", 36: "v800", 37: "fr20", 38: "rh32", 39: "rce", 40: "arm", 41: "alpha", 42: "sh",
@@ -44,6 +45,10 @@ _NATIVE: Final = {
     "mips64": ((64, 8), (32, 8)),
 }
 _BIG_ENDIAN: Final = frozenset({"ppc64", "s390x", "mips64"})
+
+_MAGIC: Final = b"\x7fELF"
+_NO_OFFSET: Final = 1 << 62
+_AGAIN: Final = "Copy or build it again."
 
 _TYPES: Final = {1: "an object file that is not linked yet", 4: "a core dump"}
 
@@ -91,17 +96,17 @@ def unrunnable(scene: Scene, file: File) -> Diagnosis | None:
     """ENOEXEC of an ELF file."""
     elf, machine = file.elf, os.uname().machine
     if elf is None:
-        return None
+        return _cut_before_header(scene, file)
     name = words.quoted(file.path)
     if elf.fault is not ElfFault.SHORT_HEADER and is_foreign(elf, machine):
-        return _foreign(scene, file, elf, machine)
+        return _wrong_class(scene, file, elf, machine) or _foreign(scene, file, elf, machine)
     if elf.fault in (ElfFault.SHORT_HEADER, ElfFault.CUT_OFF):
         return scene.diagnosis(
             "truncated-elf",
-            f"{name} is cut off: it has {file.stat.st_size} bytes, and its ELF headers alone need"
-            f" {elf.needed_bytes}.",
+            f"{name} is cut off: it has {file.stat.st_size:,} bytes, and its ELF headers alone need"
+            f" {elf.needed_bytes:,}.",
             "a truncated ELF file",
-            advice="Copy or build it again.",
+            advice=_AGAIN,
             about=inodes(file),
         )
     if elf.type not in (ET_EXEC, ET_DYN):
@@ -115,7 +120,7 @@ def unrunnable(scene: Scene, file: File) -> Diagnosis | None:
     if elf.fault is not None:
         return scene.diagnosis(
             "malformed-elf", f"{name} is an ELF file, but {elf.fault.value}.", "a malformed ELF file",
-            about=inodes(file),
+            advice=_AGAIN, about=inodes(file),
         )  # fmt: skip
     if (elf.bits, elf.machine) != _NATIVE.get(machine, ((elf.bits, elf.machine),))[0]:
         return scene.diagnosis(
@@ -128,6 +133,35 @@ def unrunnable(scene: Scene, file: File) -> Diagnosis | None:
             certain=False,
         )
     return None
+
+
+def _cut_before_header(scene: Scene, file: File) -> Diagnosis | None:
+    if not file.head or not _MAGIC.startswith(file.head):
+        return None
+    return scene.diagnosis(
+        "truncated-elf",
+        f"{words.quoted(file.path)} is cut off: all that it has is the beginning of an ELF file's first four"
+        " bytes.",
+        "a truncated ELF file",
+        f"It has {len(file.head)} of them.",
+        advice=_AGAIN,
+        about=inodes(file),
+    )
+
+
+def _wrong_class(scene: Scene, file: File, elf: Elf, machine: str) -> Diagnosis | None:
+    """A machine that this kernel runs, in an ELF class in which it has no programs."""
+    if elf.big_endian or all(elf.machine != native for _, native in _NATIVE.get(machine, ())):
+        return None
+    return scene.diagnosis(
+        "malformed-elf",
+        f"{words.quoted(file.path)} is an ELF file, but its header contradicts itself: there are no"
+        f" {elf.bits}-bit programs for {machine_name(elf)}.",
+        "a malformed ELF file",
+        f"EI_CLASS says {elf.bits} bits, e_machine is {elf.machine}.",
+        advice=_AGAIN,
+        about=inodes(file),
+    )
 
 
 def _foreign(scene: Scene, file: File, elf: Elf, machine: str) -> Diagnosis:
@@ -194,11 +228,20 @@ def cut_off(scene: Scene, file: File) -> Diagnosis | None:
     elf = file.elf
     if elf is None or elf.fault not in (ElfFault.INTERPRETER_CUT_OFF, ElfFault.CUT_OFF):
         return None
+    if elf.needed_bytes >= _NO_OFFSET:
+        return scene.diagnosis(
+            "malformed-elf",
+            f"{words.quoted(file.path)} is an ELF file, but its headers point to byte"
+            f" {elf.needed_bytes:,}, where no file has any.",
+            "a malformed ELF file",
+            advice=_AGAIN,
+            about=inodes(file),
+        )
     return scene.diagnosis(
         "truncated-elf",
-        f"{words.quoted(file.path)} is cut off: it has {file.stat.st_size} bytes, and its headers"
-        f" point to byte {elf.needed_bytes}.",
+        f"{words.quoted(file.path)} is cut off: it has {file.stat.st_size:,} bytes, and its headers"
+        f" point to byte {elf.needed_bytes:,}.",
         "a truncated ELF file",
-        advice="Copy or build it again.",
+        advice=_AGAIN,
         about=inodes(file),
     )

@@ -6,7 +6,7 @@ import stat
 
 from bpf.lookup import File
 from bpf.record import Diagnosis
-from tui.why import access, security, words
+from tui.why import access, security, shebang, words
 from tui.why.credentials import Verdict, may_execute
 from tui.why.mounts import forbids_exec
 from tui.why.scene import Interpreter, Scene, inodes
@@ -28,6 +28,9 @@ def explain(scene: Scene) -> list[Diagnosis]:
     for interpreter in scene.interpreters:
         if interpreter.sight is None:
             break
+        nameless = shebang.empty_name(scene, interpreter)
+        if nameless is not None:
+            return [nameless]
         on_the_way = access.unsearchable(scene, interpreter.sight, interpreter)
         if on_the_way is not None:
             return [on_the_way]

@@ -27,6 +27,18 @@ def explain(scene: Scene) -> Diagnosis:
         evidence.append("A segment that cannot be mapped, such as one below vm.mmap_min_addr, fails so, too.")
     if record.error == "EMFILE":
         evidence.extend(limits.too_many_files(scene)[0].evidence)
+    cut = None if file is None or file.elf is None or file.stat.st_size >= file.elf.loaded_bytes else file.elf
+    if cut is not None and file is not None:
+        return scene.diagnosis(
+            "killed-after-point-of-no-return",
+            f"{name} is shorter than its headers say (it has {file.stat.st_size:,} bytes, and they tell to"
+            f" load {cut.loaded_bytes:,}). It could not be loaded ({record.error}), and as the old program"
+            f" was gone by then, the process was killed by {record.killed_by}.",
+            f"shorter than its ELF headers say; killed by {record.killed_by}",
+            *evidence,
+            advice="Copy or build it again.",
+            about=inodes(file),
+        )
     return scene.diagnosis(
         "killed-after-point-of-no-return",
         f"{name} could not be loaded ({record.error}), and as the old program was gone by then, the"

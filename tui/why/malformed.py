@@ -62,6 +62,12 @@ def unreadable(scene: Scene) -> list[Diagnosis]:
     return []
 
 
+def invalid(scene: Scene) -> list[Diagnosis]:
+    """EINVAL without a flag that is at fault: headers that point to where no file can be read."""
+    causes = (elf.cut_off(scene, file) for file in scene.files())
+    return [cause for cause in causes if cause is not None]
+
+
 def looping(scene: Scene) -> list[Diagnosis]:
     """ELOOP without a loop of links: scripts as interpreters of scripts, or links that a mount forbids."""
     nested = shebang.nested_too_deep(scene)

@@ -133,7 +133,7 @@ def not_a_directory(scene: Scene, sight: Sight, interpreter: Interpreter | None 
             f"dirfd is {kind}",
             about=((step.path, step.stat),),
         )
-    slash = trail.asked.endswith("/") and trail.asked.rstrip("/").endswith(step.path.rpartition("/")[2])
+    slash = trail.asked.endswith("/") and not trail.left and trail.via is None
     return scene.diagnosis(
         "not-a-directory",
         f"{words.quoted(step.path)}{whose} is {kind}, but the path "

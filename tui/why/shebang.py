@@ -10,6 +10,8 @@ from bpf.record import Diagnosis
 from tui.why import words
 from tui.why.scene import MAX_INTERPRETERS, Interpreter, Scene, inodes, is_found
 
+_NAME_ONE: Final = "Make its first line name an interpreter, such as #!/bin/sh."
+
 _BOMS: Final = {
     b"\xef\xbb\xbf": "UTF-8",
     b"\xff\xfe": "UTF-16, little endian",
@@ -23,6 +25,15 @@ def carriage_return(scene: Scene, interpreter: Interpreter) -> Diagnosis | None:
         return None
     file = interpreter.of
     name = interpreter.path.rstrip("\r")
+    if not name:
+        return scene.diagnosis(
+            "crlf-interpreter",
+            f"The first line of {words.quoted(file.path)} is #! and names no interpreter; as it ends in CR (a"
+            " Windows line ending), the kernel took that for the name.",
+            "#! names nothing but CR",
+            advice=_NAME_ONE,
+            about=inodes(file),
+        )
     plain = scene.look(name)
     exists = (
         f"{words.quoted(name)} exists." if is_found(plain) else f"{words.quoted(name)} does not exist either."
@@ -34,6 +45,20 @@ def carriage_return(scene: Scene, interpreter: Interpreter) -> Diagnosis | None:
         "its #! line ends in CR",
         exists,
         advice=f"Save {words.shell(file.path)} with Unix line endings, as dos2unix does.",
+        about=inodes(file),
+    )
+
+
+def empty_name(scene: Scene, interpreter: Interpreter) -> Diagnosis | None:
+    """A NUL stands where the name should begin; the kernel takes the empty name for the working directory."""
+    file = interpreter.of
+    if interpreter.path or file.shebang is None:
+        return None
+    return scene.diagnosis(
+        "shebang-without-interpreter",
+        f"The first line of {words.quoted(file.path)} is #! and a NUL byte, and names no interpreter.",
+        "#! names no interpreter",
+        advice=_NAME_ONE,
         about=inodes(file),
     )
 
@@ -73,6 +98,7 @@ def malformed(scene: Scene, file: File) -> Diagnosis | None:
             "shebang-without-interpreter",
             f"The first line of {words.quoted(file.path)} is #! and names no interpreter.",
             "#! names no interpreter",
+            advice=_NAME_ONE,
             about=inodes(file),
         )
     return scene.diagnosis(
@@ -118,11 +144,11 @@ def without(scene: Scene, file: File) -> Diagnosis | None:
         f"{name} is a text without a #! line, so the kernel does not know what is to run it.",
         "a text without #! line",
         "A shell would run it as a script of its own; the kernel does not.",
-        advice="Make its first line name an interpreter, such as #!/bin/sh.",
+        advice=_NAME_ONE,
         about=inodes(file),
     )
 
 
 def _is_text(head: bytes) -> bool:
-    controls = sum(byte < 0x20 and byte not in b"\t\n\r\f\x1b" for byte in head)
+    controls = sum((byte < 0x20 or byte == 0x7F) and byte not in b"\t\n\r\f\x1b" for byte in head)
     return controls * 50 <= len(head)

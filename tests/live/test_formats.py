@@ -1,0 +1,171 @@
+"""What the kernel makes of many first lines and broken programs, and what is said of each of its answers."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import struct
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pytest
+
+from bpf.record import Diagnosis
+from tests.live.listener import Listener
+from tests.live.zoo import Zoo
+from tui.why import diagnose
+
+CLOCK_TICK = 0.05
+"""Seconds after which a change of a file has another ctime: file systems take the last tick's time."""
+
+LINES = 600
+"""First lines to try, each 2 ms."""
+
+_PHDR = 56
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The kernel's answer about one file, and what is said of it.
+
+    Attributes:
+        content: What is in the file.
+        error: Name of the errno; None where the program ran, or was killed as it was loaded.
+        diagnosis: Of its record; None where there is no record, as nothing failed.
+    """
+
+    content: bytes
+    error: str | None
+    diagnosis: Diagnosis | None
+
+
+def answers(contents: Sequence[bytes], zoo: Zoo, listener: Listener) -> list[Answer]:
+    """Execute files with these contents, and diagnose what failed."""
+    directory = zoo / f"formats-{time.monotonic_ns()}"
+    os.mkdir(directory)
+    paths = [f"{directory}/{number}" for number in range(len(contents))]
+    for path, content in zip(paths, contents, strict=True):
+        with open(path, "wb") as file:
+            file.write(content)
+        os.chmod(path, 0o755)
+    time.sleep(CLOCK_TICK)
+    errors: list[str | None] = []
+    silent = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in range(3)]
+    for path in paths:
+        try:
+            os.waitpid(os.posix_spawn(path, [path], {}, file_actions=silent), 0)
+            errors.append(None)
+        except OSError as error:
+            errors.append(errno.errorcode[error.errno or 0])
+    listener.catch_up()
+    records = {record.path: record for record in listener.failures}
+    assert all(path in records for path, error in zip(paths, errors, strict=True) if error)
+    diagnoses = [diagnose(records[path]) if path in records else None for path in paths]
+    return [Answer(*each) for each in zip(contents, errors, diagnoses, strict=True)]
+
+
+OF_A_LINE = {
+    "ENOENT": {"missing-interpreter", "crlf-interpreter"},
+    "ENOEXEC": {"shebang-too-long", "shebang-without-interpreter", "no-shebang"},
+    "EACCES": {"shebang-without-interpreter", "interpreter-not-executable"},
+    "ENOTDIR": {"not-a-directory"},
+}
+"""What may be said of each error of the lines below: nothing else is wrong with their files."""
+
+
+def test_every_first_line_is_read_as_the_kernel_reads_it(zoo: Zoo, listener: Listener) -> None:
+    dice = random.Random(0)
+    link = f"/tmp/{time.monotonic_ns()}".encode()
+    interpreters = [
+        *(link, link + b"\r", link + b"/", b"", b"/no/x", b"relative", b"/" + b"a" * 240, b"\xff"),
+        *(b"/" * n + link for n in range(220, 240)),
+        *(zoo.path("text"), zoo.path("not-executable")),
+    ]
+    blanks = [
+        b"",
+        b" ",
+        b"\t",
+        b" \t ",
+        b"\0",
+        b"\r",
+        *(b" " * n for n in (100, 249, 250, 251, 252, 253, 254)),
+    ]
+    arguments = [b"", b"-x", b"-x -y", b"a" * 200, b"\0\0", b"-x\0y", b"a" * 255]
+    ends = [b"\n", b"\r\n", b"", b"\0\n", b" \n", b"\0", b"\t\0\n", b" " * 300, b"\n" + b"x" * 300]
+    parts = (blanks, interpreters, blanks[:6], arguments, blanks[:4], ends)
+    os.symlink(zoo / "succeeds", link)
+    try:
+        lines = [b"#!" + b"".join(dice.choice(part) for part in parts) for _ in range(LINES)]
+        found = answers(lines, zoo, listener)
+    finally:
+        os.unlink(link)
+    assert {answer.error for answer in found} == {None, *OF_A_LINE}, "every kind of answer is tried"
+    for answer in found:
+        if answer.error is None:
+            assert answer.diagnosis is None, answer
+        else:
+            assert answer.diagnosis is not None and answer.diagnosis.certain, answer
+            assert answer.diagnosis.code in OF_A_LINE[answer.error], answer
+
+
+@pytest.mark.parametrize("name", ["succeeds", "dynamic"])
+def test_a_program_that_is_cut_off_anywhere_in_its_headers_is_said_to_be(
+    name: str, zoo: Zoo, listener: Listener
+) -> None:
+    with open(zoo / name, "rb") as file:
+        program = file.read()
+    (offset,) = struct.unpack_from("<Q", program, 32)
+    size, count = struct.unpack_from("<HH", program, 54)
+    headers = offset + size * count
+    found = answers([program[:length] for length in range(1, headers + 200)], zoo, listener)
+    for answer in found:
+        assert answer.diagnosis is not None and answer.diagnosis.certain, answer
+        if answer.error is None:
+            assert answer.diagnosis.code == "killed-after-point-of-no-return"
+            assert "shorter than its headers say" in answer.diagnosis.summary
+        else:
+            assert answer.diagnosis.code == "truncated-elf", answer
+    assert [answer.error for answer in found[: headers - 1]] == ["ENOEXEC"] * (headers - 1)
+    assert found[-1].error is None, "beyond its headers the kernel begins to load it"
+
+
+def test_headers_that_are_wrong_in_one_field_are_told_with_the_kernels_error(
+    zoo: Zoo, listener: Listener
+) -> None:
+    with open(zoo / "dynamic", "rb") as file:
+        program = file.read()
+    (table,) = struct.unpack_from("<Q", program, 32)
+    (count,) = struct.unpack_from("<H", program, 56)
+    interp = next(
+        at for at in range(table, table + count * _PHDR, _PHDR) if program[at : at + 4] == b"\3\0\0\0"
+    )
+    begin, length = (struct.unpack_from("<Q", program, interp + at)[0] for at in (8, 32))
+    wrong = {
+        "ENOEXEC malformed-elf": [
+            (_with("<H", program, 54, 55), "wrong size"),
+            (_with("<H", program, 56, 0), "no program headers"),
+            (_with("<H", program, 56, 1171), "more than 64 KiB"),
+            (_with("<H", program, 18, 3), "no 64-bit programs for i386"),
+            (_with("<Q", program, interp + 32, 1), "impossible length"),
+            (_with("<Q", program, interp + 32, 4097), "impossible length"),
+            (_with("<Q", program, interp + 32, length - 1), "does not end"),
+        ],
+        "ENOEXEC truncated-elf": [(_with("<Q", program, 32, 1 << 40), "its ELF headers alone need")],
+        "EINVAL malformed-elf": [(_with("<Q", program, interp + 8, (1 << 64) - 1), "where no file has any")],
+        "EIO truncated-elf": [(_with("<Q", program, interp + 8, len(program)), "its headers point to")],
+        "ENOENT missing-elf-interpreter": [(_with("B", program, begin, ord("q")), "there is no directory")],
+    }
+    for told, cases in wrong.items():
+        found = answers([content for content, _ in cases], zoo, listener)
+        for answer, (_, says) in zip(found, cases, strict=True):
+            assert answer.diagnosis is not None and answer.diagnosis.certain, answer.diagnosis
+            assert f"{answer.error} {answer.diagnosis.code}" == told, answer.diagnosis
+            assert says in answer.diagnosis.summary
+
+
+def _with(form: str, program: bytes, at: int, value: int) -> bytes:
+    changed = bytearray(program)
+    struct.pack_into(form, changed, at, value)
+    return bytes(changed)
