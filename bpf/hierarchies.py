@@ -6,15 +6,20 @@ be in v1 alone. The caller of an exec that failed moments ago mostly lives on an
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
 from bpf.cgroups import cgroup_in, where_of
-from bpf.record import ExecFailure
-from bpf.vantage import caller_of
+from bpf.per_record import Added
+from bpf.record import Again, ExecFailure, first_like
+from bpf.vantage import Fleeting, caller_of
 
 _FRESH: Final = 250_000_000
 """Nanoseconds after which a caller is not asked any more: it is gone, or a storm keeps the reader busy."""
+
+_SECONDS: Final = 0.25
+"""How long an answer is kept: a process is moved to its cgroup before it execs."""
+
+_ENTRIES: Final = 4096
 
 
 def are_several() -> bool:
@@ -22,20 +27,33 @@ def are_several() -> bool:
     return any(not line.startswith("0::") for line in _text("/proc/self/cgroup").splitlines())
 
 
-def with_cgroup(record: ExecFailure, now: int) -> ExecFailure:
-    """The record with the cgroup that tells most of where its caller runs; as it is where that is gone.
+class Hierarchies:
+    """Puts into failures the cgroup that tells most of where their caller runs."""
 
-    Args:
-        record: What failed; its ``cgroup`` is that of v2.
-        now: The time on the clock of ``record.timestamp``, in nanoseconds.
-    """
-    if record.container_id is not None or now - record.timestamp > _FRESH:
-        return record
-    caller = caller_of(record)
-    cgroup = None if caller is None else cgroup_in(_text(f"{caller}/cgroup"))
-    if cgroup in (None, "/", record.cgroup):
-        return record
-    return replace(record, cgroup=cgroup, **where_of(cgroup)._asdict())
+    def __init__(self) -> None:
+        self._known: Fleeting[tuple[int, int | None], str] = Fleeting(_SECONDS, _ENTRIES)
+        self._added = Added()
+
+    def complete(self, failure: ExecFailure | Again, now: int) -> ExecFailure | Again:
+        """The failure with that cgroup; as it is where its caller is gone.
+
+        Args:
+            failure: What failed; its ``cgroup`` is that of v2.
+            now: The time on the clock of its timestamp, in nanoseconds.
+        """
+        first = first_like(failure)
+        if first.container_id is not None:
+            return failure
+        cgroup = self._known.get((failure.pid, failure.started))
+        if cgroup is None:
+            if now - failure.timestamp > _FRESH:
+                return failure
+            caller = caller_of(failure)
+            cgroup = ("" if caller is None else cgroup_in(_text(f"{caller}/cgroup"))) or ""
+            self._known.put((failure.pid, failure.started), cgroup)
+        if cgroup in ("", "/", first.cgroup):
+            return failure
+        return self._added.to(failure, cgroup, cgroup=cgroup, **where_of(cgroup)._asdict())
 
 
 def _text(path: str) -> str:

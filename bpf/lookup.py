@@ -9,12 +9,12 @@ from __future__ import annotations
 import functools
 import os
 import stat
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from bpf.binfmt import Elf, Shebang, read_elf, read_shebang
 from bpf.mounts import Mount
-from bpf.per_record import PerRecord
+from bpf.per_record import Added, PerRecord
 from bpf.record import Again, Binary, ExecFailure, first_like
 from bpf.vantage import AT_FDCWD, Fleeting, Vantage, own_mount_ns, reach, start_of
 from bpf.walk import Ground, Trail, extended_attribute, walk
@@ -32,9 +32,6 @@ _SECONDS: Final = 0.25
 """How long an answer is kept: a batch of records is through by then."""
 
 _ENTRIES: Final = 4096
-
-_MOST_SHARED: Final = 1024
-"""Pairs of a record that comes again and an answer: a storm needs a few."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,11 +173,10 @@ _answers: Final[Fleeting[tuple[object, ...], tuple[int, _Answer]]] = Fleeting(_S
 
 
 class Files:
-    """Puts into failures what ``look_up`` finds; failures that are alike share the record that has it."""
+    """Puts into failures what ``look_up`` finds."""
 
     def __init__(self) -> None:
-        # What a key stands for is held as well, so that nothing else gets its identity.
-        self._shared: dict[tuple[int, int], tuple[ExecFailure, ExecFailure, _Answer]] = {}
+        self._added = Added()
 
     def complete(self, failure: ExecFailure | Again, now: int) -> ExecFailure | Again:
         """The failure with its file and interpreter; see ``look_up``."""
@@ -188,16 +184,7 @@ class Files:
         binary, interpreter = answer
         if binary is None and interpreter is None:
             return failure
-        if isinstance(failure, ExecFailure):
-            return replace(failure, binary=binary, interpreter_path=interpreter)
-        key = id(failure.first), id(answer)
-        shared = self._shared.get(key)
-        if shared is None:
-            if len(self._shared) >= _MOST_SHARED:
-                self._shared.clear()
-            first = replace(failure.first, binary=binary, interpreter_path=interpreter)
-            shared = self._shared[key] = first, failure.first, answer
-        return failure._replace(first=shared[0])
+        return self._added.to(failure, answer, binary=binary, interpreter_path=interpreter)
 
 
 def _place(record: ExecFailure) -> tuple[tuple[object, ...], bool]:

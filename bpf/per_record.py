@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Generic, TypeVar
+from dataclasses import replace
+from typing import Any, Final, Generic, TypeVar
 
-from bpf.record import ExecFailure
+from bpf.record import Again, ExecFailure
 
 T = TypeVar("T")
 
@@ -31,3 +32,23 @@ class PerRecord(Generic[T]):
             self._known.clear()
         self._known[id(record)] = record, answer
         return answer
+
+
+class Added:
+    """Adds facts to failures; those that are alike and get the same share the record that has them."""
+
+    def __init__(self) -> None:
+        # What a key stands for is held as well, so that nothing else gets its identity.
+        self._shared: dict[tuple[int, int], tuple[ExecFailure, ExecFailure, object]] = {}
+
+    def to(self, failure: ExecFailure | Again, told: object, **facts: Any) -> ExecFailure | Again:  # noqa: ANN401
+        """The failure with these facts; ``told`` is one object for as long as it tells the same facts."""
+        if isinstance(failure, ExecFailure):
+            return replace(failure, **facts)
+        key = id(failure.first), id(told)
+        shared = self._shared.get(key)
+        if shared is None:
+            if len(self._shared) >= _MOST_KNOWN:
+                self._shared.clear()
+            shared = self._shared[key] = replace(failure.first, **facts), failure.first, told
+        return failure._replace(first=shared[0])

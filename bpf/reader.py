@@ -10,10 +10,10 @@ import traceback
 from dataclasses import replace
 from typing import Final
 
-from bpf import hierarchies
 from bpf.btf import BtfError
 from bpf.clock import this_machine
 from bpf.decode import DecodeError, Decoder
+from bpf.hierarchies import Hierarchies, are_several
 from bpf.kernel import KernelError
 from bpf.loader import Loaded, Loader
 from bpf.lookup import Files
@@ -99,7 +99,7 @@ class KernelSource:
         self._told = 0
         self._announced = 0
         self._undecodable = 0
-        self._has_hierarchies = hierarchies.are_several()
+        self._hierarchies = Hierarchies() if are_several() else None
 
     # ---- EventSource ----
 
@@ -300,6 +300,6 @@ class KernelSource:
             failure: What was decoded.
             now: A time no later than this, on the clock of the timestamps.
         """
-        if self._has_hierarchies:
-            failure = hierarchies.with_cgroup(failure.whole() if isinstance(failure, Again) else failure, now)
+        if self._hierarchies is not None:
+            failure = self._hierarchies.complete(failure, now)
         return self._files.complete(failure, now)

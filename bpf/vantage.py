@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Final, Generic, TypeVar
 
 from bpf.mounts import MountTable, OwnMounts, mounts_of
-from bpf.record import ExecFailure
+from bpf.record import Again, ExecFailure
 from bpf.walk import End, Ground, walk
 
 AT_FDCWD: Final = -100
@@ -170,7 +170,7 @@ def _mount_ns(process: str) -> int | None:
         return None
 
 
-def caller_of(record: ExecFailure) -> str | None:
+def caller_of(record: ExecFailure | Again) -> str | None:
     """The caller's "/proc/PID", unless it is gone or its pid means another process now."""
     if record.pid <= 0:
         return None

@@ -86,9 +86,20 @@ class _Tries:
         """Whether too much time had gone by then."""
         return timestamp - self.last >= TIMEOUT
 
+    def forget(self) -> None:
+        """Begin anew, for the same name."""
+        self.numbers.clear()
+        self._attempts.clear()
+        self._times.clear()
+
+    @property
+    def in_one_place(self) -> bool:
+        """Whether all tries were for one path: no search, unless it is then found elsewhere."""
+        return len(self._times) < 2
+
     def told(self, search_id: int, outcome: Outcome, found_path: str | None) -> list[tuple[int, Search]]:
         """What each try's record is to say; nothing where it was tried in one directory only."""
-        if len(self._times) < 2 and (outcome != "found" or found_path in self._times):
+        if self.in_one_place and (outcome != "found" or found_path in self._times):
             return []
         folded = Search(search_id, self.name, len(self.numbers), outcome, found_path, folded=True)
         stands = replace(folded, attempts=tuple(self._attempts), folded=False)
@@ -181,7 +192,7 @@ class Searches:
             elif tries.is_over(timestamp):
                 self._time_out(task)
             elif not tries.goes_on(record, name):
-                self._finish(task, "not-found")
+                self._begin_anew(task, tries, name)
         if name and record.path is not None:
             # Taken out and put in again: the first one in order is the one that waits longest.
             tries = self._open.pop(task, None) or _Tries(name, failure.tid)
@@ -189,6 +200,15 @@ class Searches:
             self._open[task] = tries
             self._held += 1
             self._hold_bounds()
+
+    def _begin_anew(self, task: int, tries: _Tries, name: str) -> None:
+        """The tries so far have found nothing; what comes next is another search, or a retry."""
+        if tries.in_one_place and tries.name == name:
+            # What a storm brings over and over.
+            self._held -= len(tries.numbers)
+            tries.forget()
+        else:
+            self._finish(task, "not-found")
 
     def _take_end(self, end: SearchEnd) -> None:
         tries = self._open.get(end.task)
