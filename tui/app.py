@@ -15,17 +15,21 @@ from textual.binding import Binding, BindingType
 
 from bpf.record import Diagnosis, ExecFailure
 from bpf.source import EventSource, Stage
-from tui import sentences, themes
+from tui import copies, sentences, themes
 from tui.arrivals import Arrivals
 from tui.model.history import History
+from tui.model.moment import is_moment
 from tui.model.printable import pieces, printable
 from tui.model.query import QueryError, add_term, parse
 from tui.model.snapshot import Header, default_name
 from tui.model.view import View
+from tui.navigation import Navigation
 from tui.screen_picture import svg_of
 from tui.terminal import crash_report, set_mouse
 from tui.under_cursor import UnderCursor
 from tui.widgets.body import Body
+from tui.widgets.columns import row_text
+from tui.widgets.copy_menu import CopyMenu
 from tui.widgets.event_table import EventTable
 from tui.widgets.filter_bar import FilterBar
 from tui.widgets.group_pane import GroupPane
@@ -33,6 +37,7 @@ from tui.widgets.help import Help
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.rate import Rate
 from tui.widgets.save_dialog import SaveDialog, Selection
+from tui.widgets.search_bar import SearchBar
 from tui.widgets.status_bar import State, StatusBar
 
 _TICK: Final = 1 / 10
@@ -73,6 +78,12 @@ class ExecwhyApp(App[None]):
         Binding("h", "searches", "Show found searches", id="found-searches"),
         Binding("w", "write", "Write a snapshot", id="write"),
         Binding("y", "copy", "Copy", id="copy"),
+        Binding("s", "search('')", "Search", id="search", priority=True),
+        Binding("at", "search('@')", "Go to a time", id="go-to-time", priority=True),
+        Binding("n", "match(1)", "Next match", id="next-match"),
+        Binding("N", "match(-1)", "Match before", id="previous-match"),
+        Binding("m", "mark", "Mark", id="mark"),
+        Binding("M", "next_mark", "Next mark", id="next-mark"),
         Binding("K", "capture", "Apply the filter in the kernel", id="capture"),
         Binding("f2", "mouse", "Mouse on or off", id="mouse"),
         Binding("ctrl+z", "suspend_process", "Suspend", id="suspend"),
@@ -130,6 +141,9 @@ class ExecwhyApp(App[None]):
         self._body = Body(self._table, self._under_cursor.facts, id="body")
         self._groups = GroupPane(history, self.view, self._moment, show_secrets=show_secrets, id="groups")
         self._before_group: str | None = None
+        self._navigation = Navigation(history, self.view, self._table)
+        self._table.sign = self._navigation.sign
+        self._search = SearchBar(id="search")
         self._keys = KeyBar(id="keys")
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
@@ -142,6 +156,7 @@ class ExecwhyApp(App[None]):
         yield self._filter
         yield self._body
         yield self._groups
+        yield self._search
         yield self._keys
 
     def on_mount(self) -> None:
@@ -179,6 +194,8 @@ class ExecwhyApp(App[None]):
             changed |= self.view.advance(_BUDGET)
         if changed:
             self._table.sync()
+        if self._navigation.advance(_BUDGET):
+            self._table.refresh()
         visible = self._table.visible_ids()
         if seen := (diagnosed | folded).intersection(visible):
             self._table.redraw(seen)
@@ -192,6 +209,7 @@ class ExecwhyApp(App[None]):
         if self._quiet_ticks % _QUIET == 0:
             self._tell_state()
         more = self._groups.display and self._groups.sync(_BUDGET)
+        more |= self._navigation.goes_on
         if (self._arrivals.wait or not self.view.complete or more) and not self._goes_on:
             self._goes_on = True
             self.call_later(self._go_on)
@@ -216,7 +234,8 @@ class ExecwhyApp(App[None]):
                 frozen=None if self._frozen_at is None else self.history.end_id - self._frozen_at,
             )
         )
-        self._filter.tell(sentences.shown(status, self.view, self.history, self._capture))
+        told = sentences.shown(status, self.view, self.history, self._capture)
+        self._filter.tell("   ".join(filter(None, (self._navigation.told, told))))
         self._table.empty = self._groups.table.empty = sentences.empty(status, self.view, self.history)
         frozen = self._frozen_at is not None
         if self._groups.display and not self._filter.is_editing:
@@ -280,6 +299,27 @@ class ExecwhyApp(App[None]):
             self._body.focus_pane()
         self._tell_state()
 
+    @on(SearchBar.Typed)
+    def _searched(self, message: SearchBar.Typed) -> None:
+        is_time = is_moment(message.text)
+        problem = "" if is_time and not message.is_final else self._navigation.look_for(message.text)
+        self._search.say(problem if message.is_final or not problem else "…")
+        if message.is_final and not problem:
+            self._close_search()
+        self._tick()
+        self._tell_state()
+
+    @on(SearchBar.Reverted)
+    def _search_reverted(self) -> None:
+        self._navigation.revert()
+        self._close_search()
+
+    def _close_search(self) -> None:
+        self._search.close()
+        self._keys.display = True
+        self._body.focus_pane()
+        self._tell_state()
+
     @on(Body.Arranged)
     @on(EventTable.FollowingChanged)
     def _state_changed(self) -> None:
@@ -304,8 +344,10 @@ class ExecwhyApp(App[None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """A slash that is typed into a filter or a file's name is a slash."""
-        if action == "filter":
-            return not self._filter.is_editing and len(self.screen_stack) == 1
+        if action in ("filter", "search"):
+            is_typing = self._filter.is_editing or self._search.is_editing
+            in_groups = action == "search" and self._groups.display
+            return not is_typing and not in_groups and len(self.screen_stack) == 1
         return super().check_action(action, parameters)
 
     async def action_quit(self) -> None:
@@ -365,8 +407,35 @@ class ExecwhyApp(App[None]):
             self._filter.set_text(self._before_group)
             self._before_group = None
             self._show_groups(True)
+        elif not self._keys.is_saying and self._navigation.end_search():
+            self._tell_state()
         else:
             self._keys.say([])
+
+    def action_search(self, text: str) -> None:
+        """Type what to look for among the rows, or which time to go to."""
+        self._navigation.begin()
+        self._keys.display = False
+        self._search.edit(text)
+
+    def action_match(self, step: int) -> None:
+        """Go to the next match, or the one before."""
+        self._go(lambda: self._navigation.step(step))
+
+    def action_mark(self) -> None:
+        """Mark the row, or take its mark away."""
+        self._go(self._navigation.mark)
+
+    def action_next_mark(self) -> None:
+        """Go to the next mark."""
+        self._go(self._navigation.next_mark)
+
+    def _go(self, how: Callable[[], str]) -> None:
+        if self._groups.display:
+            self._say("That is for the table of events: t goes back to it.")
+        elif said := how():
+            self._say(said)
+        self._tell_state()
 
     def action_other_pane(self, step: int) -> None:
         """Move the focus to the other pane, or to the next cell where there is none."""
@@ -391,11 +460,39 @@ class ExecwhyApp(App[None]):
         return True
 
     def action_copy(self) -> None:
-        """Put the row or the fact into the terminal's clipboard."""
-        text = self._groups.text if self._groups.display else self._under_cursor.text(self._body)
-        if text is not None:
-            self.copy_to_clipboard(text)
-            self._say("Copied, where the terminal allows it (OSC 52).")
+        """Ask as what, and put it into the terminal's clipboard."""
+        if self._groups.display:
+            self._copy(self._groups.text)
+            return
+        record, fact = self._under_cursor.record(self._body), self._under_cursor.fact(self._body)
+        if record is None:
+            self._copy(fact)
+            return
+        first = ("y", "the row" if fact is None else "this fact", row_text(record) if fact is None else fact)
+
+        def copy(key: str | None) -> None:
+            try:
+                if key == "y":
+                    self._copy(first[2])
+                elif key is not None:
+                    origin = self.source.status().origin
+                    self._copy(copies.copy_of(key, record, origin, show_secrets=self.show_secrets))
+            except copies.NothingToCopy as problem:
+                self._say(str(problem))
+
+        self.push_screen(CopyMenu([first, *copies.CHOICES]), copy)
+
+    def _copy(self, text: str | None) -> None:
+        if text is None:
+            self._say("There is nothing to copy here.")
+            return
+        try:
+            copies.check_size(text)
+        except copies.NothingToCopy as problem:
+            self._say(str(problem))
+            return
+        self.copy_to_clipboard(text)
+        self._say("Copied, where the terminal allows it (OSC 52).")
 
     def action_capture(self) -> None:
         """Have the kernel apply the filter, or record everything again."""

@@ -8,7 +8,6 @@ from tui.model.history import History
 from tui.model.printable import printable
 from tui.model.secrets import masked
 from tui.widgets.body import Body
-from tui.widgets.columns import row_text
 from tui.widgets.fact import Section
 from tui.widgets.facts import loss_sections, sections
 
@@ -50,13 +49,15 @@ class UnderCursor:
             return None
         return place.column.field, value
 
-    def text(self, body: Body) -> str | None:
-        """The focused fact, or the row; printable."""
-        if body.detail.has_focus:
-            fact = body.detail.focused_fact
-            return None if fact is None else printable(fact.text)
+    def fact(self, body: Body) -> str | None:
+        """The focused fact, printable; None where the focus is on the table."""
+        fact = body.detail.focused_fact if body.detail.has_focus else None
+        return None if fact is None else printable(fact.text)
+
+    def record(self, body: Body) -> ExecFailure | None:
+        """The record as it may be shown; None for a loss, and where there is none."""
         record = self._record(body)
-        return None if record is None else row_text(self._shown(record))
+        return None if record is None else self._shown(record)
 
     def _shown(self, record: ExecFailure) -> ExecFailure:
         return record if self._show_secrets else masked(record)

@@ -36,7 +36,9 @@ class Opened:
 
     async def type(self, text: str) -> None:
         """Type a text."""
-        names = {" ": "space", "/": "slash", ":": "colon", "=": "equals_sign", "_": "underscore"}
+        names = {
+            " ": "space", "/": "slash", ":": "colon", "=": "equals_sign", "_": "underscore", "@": "at",
+        }  # fmt: skip
         await self.press(*(names.get(character, character) for character in text))
 
     def lines(self) -> list[str]:

@@ -151,3 +151,13 @@ async def test_the_detail_of_a_loss_has_the_equation() -> None:
     async with opened(a_day(5)) as screen:
         await screen.press("up", "down")
         assert "137 seen = 5 recorded + 0 suppressed + 132 lost" in screen.text
+
+
+async def test_a_click_focuses_the_fact_that_is_there() -> None:
+    async with opened(a_day(4)) as screen:
+        line = next(number for number, text in enumerate(screen.lines()) if "inode 1835021" in text)
+        at = screen.lines()[line].index("1835021")
+        await screen.pilot.click(offset=(at + 1, line))
+        await screen.pilot.pause()
+        fact = screen.app._body.detail.focused_fact
+        assert fact is not None and fact.text == "1835021"

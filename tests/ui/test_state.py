@@ -86,7 +86,7 @@ async def test_q_quits_with_status_0_and_closes_the_source() -> None:
 
 async def test_y_copies_the_row_escaped() -> None:
     async with opened([failure("/tmp/\x1b[31m")]) as screen:
-        await screen.press("y")
+        await screen.press("y", "y")
         assert screen.app.clipboard.startswith("21:50:12.031  27420  www-data  bash  ENOENT  /tmp/\\x1b[31m")
 
 

@@ -46,7 +46,7 @@ _SECTIONS: Final = (
 )  # fmt: skip
 _CODE: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)+")
 _KEY_NAMES: Final = {
-    "question_mark": "?", "slash": "/", "plus": "+", "minus": "-",
+    "question_mark": "?", "slash": "/", "plus": "+", "at": "@", "minus": "-",
     "escape": "Esc", "pageup": "PgUp", "pagedown": "PgDn",
 }  # fmt: skip
 

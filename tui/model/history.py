@@ -117,6 +117,11 @@ class History:
             raise KeyError(event_id)
         return block[event_id - block.first_id]
 
+    def is_loss(self, event_id: int) -> bool:
+        """Whether this event is a loss; False where it is not held."""
+        block = self._block_of(event_id)
+        return block is not None and event_id - block.first_id in block.losses
+
     def set_diagnosis(self, event_id: int, diagnosis: Diagnosis) -> None:
         """Replace an event's diagnosis; one that comes after the eviction is dropped.
 

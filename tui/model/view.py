@@ -133,6 +133,17 @@ class View:
         told_by = self._history.told_by(event_id)
         return row if told_by == event_id else self._row_before(told_by)
 
+    def row_at(self, timestamp: int) -> int:
+        """The first row of that time or later; the last one where there is none so late."""
+        starts = self._row_starts()
+        for part, start in zip(self._parts, starts, strict=False):
+            if not len(part.offsets) or part.block.newest < timestamp:
+                continue
+            late = np.flatnonzero(part.block.numbers["timestamp"][part.offsets] >= timestamp)
+            if len(late):
+                return start + int(late[0])
+        return max(0, len(self) - 1)
+
     def _row_before(self, event_id: int) -> int:
         index = bisect_right(self._parts, event_id, key=lambda part: part.block.first_id) - 1
         if index < 0:

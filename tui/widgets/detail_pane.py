@@ -155,10 +155,13 @@ class DetailPane(Painted, ScrollView, can_focus=True):
 
     def on_click(self, event: events.Click) -> None:
         """Focus the fact that was clicked."""
-        row = round(self.scroll_y) + event.y
+        place = event.get_content_offset(self)
+        if place is None:
+            return
+        row = round(self.scroll_y) + place.y
         x = 0
         for text, _, index in self._lines[row] if row < len(self._lines) else []:
-            if x <= event.x < x + cells(text) and index >= 0:
+            if x <= place.x < x + cells(text) and index >= 0:
                 self._focus_fact(index)
             x += cells(text)
 

@@ -7,6 +7,7 @@ is on the screen while the cursor is on it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import ClassVar, Final
 
@@ -72,12 +73,14 @@ class EventTable(Painted, ScrollView, can_focus=True):
         self.view = view
         self.is_diagnosed = False
         """Records without a diagnosis will get one."""
+        self.sign: Callable[[int], str] = lambda event_id: ""
+        """What stands left of an event's row: one character, or none."""
         self._show_secrets = show_secrets
         self._wanted: int | None = None
         self._shown: int | None = None
         self._line: int | None = None
         self._column = ""
-        self._strips: dict[tuple[int, str, str], Strip] = {}
+        self._strips: dict[tuple[int, str, str, str], Strip] = {}
         self._placing = False
 
     # What the cursor is on
@@ -285,17 +288,18 @@ class EventTable(Painted, ScrollView, can_focus=True):
         cursor = ""
         if row == self._row():
             cursor = "cursor" if self.has_focus else "cursor-blurred"
-        key = (event_id, cursor, self._column if cursor else "")
+        sign = self.sign(event_id)
+        key = (event_id, cursor, self._column if cursor else "", sign)
         strip = self._strips.get(key)
         if strip is None:
             if len(self._strips) >= _MAX_STRIPS:
                 self._strips.clear()
-            strip = self._strips[key] = self._event_line(event_id, cursor, width)
+            strip = self._strips[key] = self._event_line(event_id, cursor, sign, width)
         return strip
 
-    def _event_line(self, event_id: int, cursor: str, width: int) -> Strip:
+    def _event_line(self, event_id: int, cursor: str, sign: str, width: int) -> Strip:
         over: Style | None = self.role(cursor) if cursor else None
-        mark: Piece = ("▌" if cursor else " ", "mark")
+        mark: Piece = (sign or ("▌" if cursor else " "), "sign" if sign else "mark")
         try:
             event = self.history[event_id]
         except KeyError:

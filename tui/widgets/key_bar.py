@@ -32,6 +32,11 @@ class KeyBar(Painted):
         self._role = "notice"
         self._timer: Timer | None = None
 
+    @property
+    def is_saying(self) -> bool:
+        """A message stands in place of the hints."""
+        return bool(self._message)
+
     def show(self, hints: tuple[Hint, ...]) -> None:
         """Show other hints."""
         if hints != self._hints:

@@ -41,6 +41,7 @@ ROLES: Final = (
     "cursor-blurred",
     "cell",
     "mark",
+    "sign",
 )
 
 

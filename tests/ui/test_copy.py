@@ -1,0 +1,89 @@
+"""What ``y`` puts into the clipboard."""
+
+from __future__ import annotations
+
+import json
+
+from tests.ui.screens import Opened, opened
+from tests.ui.scripted_source import a_day, failure
+from tui import copies
+
+
+async def copied(screen: Opened, *keys: str) -> str:
+    await screen.press(*keys)
+    return screen.app.clipboard
+
+
+async def test_the_menu_offers_what_can_be_copied_and_esc_copies_nothing() -> None:
+    async with opened(a_day(4)) as screen:
+        await screen.press("y")
+        for words in ("the row", "JSON", "a shell command", "a bug report"):
+            assert words in screen.text
+        await screen.press("escape")
+        assert screen.app.clipboard == ""
+        assert "a bug report" not in screen.text
+
+
+async def test_y_twice_copies_the_row() -> None:
+    async with opened(a_day(4)) as screen:
+        assert (await copied(screen, "y", "y")).endswith("/docker-entrypoint.sh  its #! line ends in CR")
+        assert "Copied" in screen.keys
+
+
+async def test_y_in_the_detail_copies_the_fact() -> None:
+    async with opened(a_day(4)) as screen:
+        assert (await copied(screen, "tab", "y", "y")).startswith("The script exists")
+
+
+async def test_json_is_the_line_of_a_recording_and_masks_secrets() -> None:
+    async with opened([failure("/opt/x", environment=("DB_PASSWORD=hunter2",))]) as screen:
+        told = json.loads(await copied(screen, "y", "j"))
+        assert told["path"] == "/opt/x"
+        assert "hunter2" not in screen.app.clipboard
+
+
+async def test_the_arrows_and_enter_choose_too() -> None:
+    async with opened([failure("/opt/x")]) as screen:
+        assert (await copied(screen, "y", "down", "down", "enter")).startswith("(: 'it failed for uid 33")
+
+
+async def test_the_mouse_chooses_too() -> None:
+    async with opened([failure("/opt/x")]) as screen:
+        await screen.press("y")
+        line = next(number for number, text in enumerate(screen.lines()) if "JSON" in text)
+        await screen.pilot.click(offset=(60, line))
+        await screen.pilot.pause()
+        assert json.loads(screen.app.clipboard)["path"] == "/opt/x"
+
+
+async def test_a_bug_report_has_the_cause_its_evidence_and_the_versions() -> None:
+    async with opened(a_day(4)) as screen:
+        report = await copied(screen, "y", "b")
+        assert report.startswith("### ENOENT: /docker-entrypoint.sh: its \\#! line ends in CR\n")
+        for words in ("Cause: `carriage-return`", "Kernel: `6.1.0-38-amd64`", "plan tracepoint"):
+            assert words in report
+        assert "\r" not in report and "\n```sh\n(" in report
+
+
+async def test_a_hostile_path_cannot_leave_its_place_in_a_bug_report() -> None:
+    async with opened([failure("/a`b``\n# x <img>\x1b[2J")]) as screen:
+        report = await copied(screen, "y", "b")
+        assert "\x1b" not in report and "<img>" not in report.splitlines()[0].replace("\\<", "")
+        assert not any(line.startswith("# x") for line in report.splitlines())
+
+
+async def test_what_no_shell_can_name_is_told() -> None:
+    async with opened([failure(None)]) as screen:
+        assert await copied(screen, "y", "s") == ""
+        assert "A shell cannot name what was to be executed: copy it as JSON." in screen.keys
+
+
+async def test_what_terminals_do_not_take_is_not_sent() -> None:
+    async with opened([failure("/opt/x", environment=("A=" + "x" * copies.MOST_BYTES,))]) as screen:
+        assert await copied(screen, "y", "j") == ""
+        assert "write it to a file with w" in screen.keys
+
+
+async def test_a_group_is_copied_at_once() -> None:
+    async with opened(a_day(4)) as screen:
+        assert "  /" in await copied(screen, "t", "down", "y")

@@ -1,0 +1,179 @@
+"""Going to a match, to a mark, to a time: nothing is hidden by it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.ui.screens import Opened, opened
+from tests.ui.scripted_source import START, a_day, failure
+from tui.widgets.event_table import EventTable
+
+
+@pytest.fixture(autouse=True)
+def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    yield
+    os.environ.pop("TZ", None)
+    time.tzset()
+
+
+def under_cursor(screen: Opened) -> str:
+    table = screen.app.query_one(EventTable)
+    assert table.cursor_id is not None
+    event = screen.app.history[table.cursor_id]
+    return str(getattr(event, "path", "a loss"))
+
+
+async def test_a_search_goes_to_its_first_match_while_it_is_typed_and_hides_nothing() -> None:
+    async with opened(a_day(7)) as screen:
+        await screen.press("home", "s")
+        await screen.type("worker")
+        assert under_cursor(screen) == "/opt/app/worker"
+        assert "s worker: 1 of 1" in screen.filter
+        assert "/opt/backup/nightly" in screen.text
+        await screen.press("enter")
+        assert "search" not in screen.lines()[-1]
+
+
+async def test_matches_are_marked_with_a_sign_and_n_goes_from_one_to_the_next_and_round() -> None:
+    async with opened(a_day(14), size=(120, 50)) as screen:
+        await screen.press("home", "s")
+        await screen.type("EACCES")
+        await screen.press("enter")
+        marked = [line for line in screen.lines() if line.startswith(">")]
+        assert len(marked) == 2 and all("EACCES" in line for line in marked)
+        assert "1 of 2" in screen.filter
+        await screen.press("n")
+        assert "2 of 2" in screen.filter
+        await screen.press("n")
+        assert "1 of 2" in screen.filter and "went on from the top" in screen.keys
+        await screen.press("N")
+        assert "2 of 2" in screen.filter and "went on from the bottom" in screen.keys
+
+
+async def test_a_search_from_the_newest_row_goes_to_the_match_nearest_above() -> None:
+    async with opened(a_day(14)) as screen:
+        await screen.press("s")
+        await screen.type("nightly")
+        await screen.press("enter")
+        assert "2 of 2" in screen.filter
+
+
+async def test_esc_goes_back_to_where_one_was_and_to_following() -> None:
+    async with opened(a_day(14)) as screen:
+        table = screen.app.query_one(EventTable)
+        before = table.cursor_id
+        await screen.press("s")
+        await screen.type("nightly")
+        assert table.cursor_id != before
+        await screen.press("escape")
+        assert table.cursor_id == before and table.following
+        assert "nightly:" not in screen.filter
+
+
+async def test_esc_in_the_table_ends_the_search() -> None:
+    async with opened(a_day(14)) as screen:
+        await screen.press("s")
+        await screen.type("nightly")
+        await screen.press("enter", "escape")
+        assert "nightly:" not in screen.filter
+        await screen.press("n")
+        assert "There is no search yet: s begins one." in screen.keys
+
+
+async def test_a_search_that_is_none_is_told_at_enter_and_not_before() -> None:
+    async with opened(a_day(7)) as screen:
+        await screen.press("s")
+        await screen.type("error in (")
+        assert "expected" not in screen.keys
+        await screen.press("enter")
+        assert "expected" in screen.keys or "unknown" in screen.keys
+
+
+async def test_a_search_without_a_match_says_so() -> None:
+    async with opened(a_day(7)) as screen:
+        await screen.press("s")
+        await screen.type("zzz")
+        await screen.press("enter")
+        assert "s zzz: 0 found" in screen.filter
+        await screen.press("n")
+        assert "Nothing that is shown matches zzz." in screen.keys
+
+
+async def test_what_comes_later_is_a_match_too() -> None:
+    async with opened(a_day(7)) as screen:
+        await screen.press("s")
+        await screen.type("worker")
+        await screen.press("enter")
+        await screen.give(failure("/opt/app/worker2", timestamp=START + 9_000_000_000))
+        assert "of 2" in screen.filter
+
+
+async def test_the_letters_of_a_search_are_no_keys() -> None:
+    async with opened(a_day(7)) as screen:
+        await screen.press("s")
+        await screen.type("s/q@n")
+        assert screen.lines()[-1].startswith(" search s/q@n")
+
+
+async def test_marks_are_set_and_taken_away_and_gone_to() -> None:
+    async with opened(a_day(7)) as screen:
+        await screen.press("home", "down", "m", "down", "down", "m")
+        assert sum(line.startswith("*") for line in screen.lines()) == 2
+        await screen.press("M")
+        assert under_cursor(screen) == "/opt/backup/nightly"
+        await screen.press("M")
+        assert under_cursor(screen) == "/docker-entrypoint.sh"
+        await screen.press("m")
+        assert sum(line.startswith("*") for line in screen.lines()) == 1
+
+
+async def test_marks_that_the_filter_hides_are_told() -> None:
+    async with opened(a_day(7), query="") as screen:
+        await screen.press("M")
+        assert "There is no mark yet: m sets one." in screen.keys
+        await screen.press("home", "m", "slash")
+        await screen.type("worker")
+        await screen.press("enter", "M")
+        assert "hidden by the filter" in screen.keys
+
+
+@pytest.mark.parametrize(
+    ("typed", "path"),
+    [
+        ("@21:50:13", "/usr/local/bin/agent"),
+        ("@21:50", "/opt/app/run.sh"),
+        ("@23:59", "/usr/bin/find"),
+        ("@2026-11-24 21:50:12", "/opt/app/run.sh"),
+    ],
+)
+async def test_a_time_leads_to_the_first_row_from_then_on(typed: str, path: str) -> None:
+    async with opened(a_day(7)) as screen:
+        await screen.press("at")
+        await screen.type(typed[1:].replace("-", "-"))
+        await screen.press("enter")
+        assert under_cursor(screen) == path
+
+
+async def test_a_time_can_be_typed_into_a_search_and_a_wrong_one_is_answered() -> None:
+    async with opened(a_day(7)) as screen:
+        await screen.press("s")
+        await screen.type("@21")
+        await screen.press("enter")
+        assert "Type a time such as @21:50" in screen.keys
+        await screen.type(":50")
+        await screen.press("enter")
+        assert under_cursor(screen) == "/opt/app/run.sh"
+
+
+async def test_s_sorts_the_groups_and_the_keys_of_the_table_say_where_they_belong() -> None:
+    async with opened(a_day(7)) as screen:
+        await screen.press("t", "s")
+        assert not screen.lines()[-1].startswith(" search")
+        await screen.press("m")
+        assert "t goes back to it" in screen.keys

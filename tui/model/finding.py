@@ -1,0 +1,106 @@
+"""A search among the rows that are shown: it leads from one match to the next, and hides nothing."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable
+
+from tui.model.history import History
+from tui.model.query import Query, parse
+from tui.model.view import View
+
+
+class Finding:
+    """The rows of a view that a query matches.
+
+    As a view it does nothing by itself: ``advance`` goes on with the scan.
+
+    Args:
+        history: Where the events are.
+        view: Which of them are shown.
+        query: What is looked for, in the filter language.
+        clock: Nanoseconds since 1970 UTC.
+    """
+
+    def __init__(
+        self, history: History, view: View, query: Query, clock: Callable[[], int] | None = None
+    ) -> None:
+        self.query = query
+        self._history = history
+        self._view = view
+        self._clock = clock
+        self._begin()
+
+    def _begin(self) -> None:
+        shown = self._view.query
+        self._of = (shown, self._view.show_found)
+        both = self.query if shown.is_empty else parse(f"({shown.text}) ({self.query.text})")
+        more = {} if self._clock is None else {"clock": self._clock}
+        self._matches = View(self._history, both, **more)
+        self._matches.show_found = self._view.show_found
+
+    @property
+    def complete(self) -> bool:
+        """Whether every row has been looked at."""
+        return self._matches.complete
+
+    @property
+    def progress(self) -> float:
+        """The part that has been looked at, from 0 to 1."""
+        return self._matches.progress
+
+    def __len__(self) -> int:
+        """How many matches are known; losses are none."""
+        return self._matches.shown
+
+    def advance(self, seconds: float) -> bool:
+        """Take in what changed, and look on for about this long; True if the matches are others."""
+        if self._of != (self._view.query, self._view.show_found):
+            self._begin()
+            self._matches.advance(seconds)
+            return True
+        changed = self._matches.refresh()
+        if not self._matches.complete:
+            changed |= self._matches.advance(seconds)
+        return changed
+
+    def holds(self, event_id: int) -> bool:
+        """Whether this event is a match."""
+        return not self._is_loss(event_id) and self._at(event_id) is not None
+
+    def place(self, event_id: int) -> int:
+        """How many matches come before this event."""
+        losses = sum(
+            part.block.first_id + offset < event_id
+            for part in self._matches.parts
+            for offset in part.block.losses
+        )
+        return bisect_left(self._matches, event_id) - losses
+
+    def nearest(self, event_id: int) -> int | None:
+        """The first match from this event on, else the last one before it."""
+        found = self.beyond(event_id - 1, 1)
+        return self.beyond(event_id, -1) if found is None else found
+
+    def beyond(self, event_id: int, step: int) -> int | None:
+        """The next match after this event (1), or before it (-1)."""
+        after, before = bisect_right(self._matches, event_id), bisect_left(self._matches, event_id) - 1
+        row = after if step > 0 else before
+        while 0 <= row < len(self._matches):
+            found = self._matches[row]
+            if not self._is_loss(found):
+                return found
+            row += step
+        return None
+
+    def first(self, step: int) -> int | None:
+        """The match to begin with where there is none beyond: the first (1), or the last (-1)."""
+        return self.beyond(-1, 1) if step > 0 else self.beyond(self._history.end_id, -1)
+
+    def _at(self, event_id: int) -> int | None:
+        row = bisect_left(self._matches, event_id)
+        return row if row < len(self._matches) and self._matches[row] == event_id else None
+
+    def _is_loss(self, event_id: int) -> bool:
+        """A filter lets every loss pass; nobody searches for one."""
+        return self._history.is_loss(event_id)

@@ -1,0 +1,121 @@
+"""Where a search is typed: in the line of keys, as in a pager."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+from textual.message import Message
+from textual.timer import Timer
+from textual.widgets import Input
+
+from tui.widgets.filter_bar import Line
+from tui.widgets.filter_input import FilterInput
+
+_QUIET: Final = 0.08
+"""Seconds without a key after which the search leads to its first match."""
+
+_MAX_HISTORY: Final = 100
+"""Searches that Up brings back."""
+
+_HINT: Final = "a word, EACCES, why:noexec-mount; or a time: @21:50"
+
+
+class SearchBar(Horizontal):
+    """Shown while a search is typed; it asks whoever listens to look for what it holds."""
+
+    class Typed(Message):
+        """Look for this; where it is no search yet, nothing is to be said."""
+
+        def __init__(self, text: str, *, is_final: bool) -> None:
+            super().__init__()
+            self.text = text
+            self.is_final = is_final
+            """Enter was pressed: what is wrong with it is to be said now."""
+
+    class Reverted(Message):
+        """Escape: go back to where one was."""
+
+    def __init__(self, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._input = FilterInput("", placeholder=_HINT)
+        self._said = Line("", "notice")
+        self._kept: list[str] = []
+        self._recalled = 0
+        self._timer: Timer | None = None
+
+    def compose(self) -> ComposeResult:
+        """A word that says what is typed here, the text, and what is wrong with it."""
+        yield Line(" search ", "key")
+        yield self._input
+        yield self._said
+
+    def on_mount(self) -> None:
+        """It takes a place only while it is used."""
+        self.display = False
+        self._input.can_focus = False
+
+    @property
+    def is_editing(self) -> bool:
+        """The operator is typing."""
+        return self.display
+
+    def edit(self, text: str) -> None:
+        """Begin to type, after this text."""
+        self.say("")
+        self._recalled = len(self._kept)
+        with self.prevent(Input.Changed):
+            self._input.value = text
+        self.display = True
+        self._input.can_focus = True
+        self.screen.set_focus(self._input)
+        self._input.cursor_position = len(text)
+
+    def close(self) -> None:
+        """End typing."""
+        self._forget_timer()
+        self._input.can_focus = False
+        self.display = False
+
+    def say(self, text: str) -> None:
+        """Say at the right what came of it; printable."""
+        self._said.text = f"  {text} " if text else ""
+
+    @on(Input.Changed)
+    def _changed(self, event: Input.Changed) -> None:
+        event.stop()
+        self._forget_timer()
+        self._timer = self.set_timer(_QUIET, lambda: self._tell(is_final=False))
+
+    @on(FilterInput.Keep)
+    def _keep(self, event: FilterInput.Keep) -> None:
+        event.stop()
+        self._forget_timer()
+        text = self._input.value
+        if text.strip() and text not in self._kept[-1:]:
+            self._kept = [*self._kept, text][-_MAX_HISTORY:]
+        self._tell(is_final=True)
+
+    @on(FilterInput.Revert)
+    def _revert(self, event: FilterInput.Revert) -> None:
+        event.stop()
+        self._forget_timer()
+        self.post_message(self.Reverted())
+
+    @on(FilterInput.Recall)
+    def _recall(self, event: FilterInput.Recall) -> None:
+        event.stop()
+        self._recalled = min(max(0, self._recalled + event.step), len(self._kept))
+        older = self._kept[self._recalled] if self._recalled < len(self._kept) else ""
+        self._input.value = older
+        self._input.cursor_position = len(older)
+
+    def _tell(self, *, is_final: bool) -> None:
+        self.post_message(self.Typed(self._input.value, is_final=is_final))
+
+    def _forget_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer = None
