@@ -157,36 +157,6 @@ def test_a_namespace_that_lives_on_in_another_process_is_seen_through_that(
     assert diagnosis.certain
 
 
-@pytest.mark.parametrize(
-    ("change", "code"),
-    [
-        (os.unlink, "vanished-since"),
-        (lambda path: os.rename(f"{path}.new", path), "replaced-since"),
-        (lambda path: os.chmod(path, 0o755), "changed-since"),
-    ],
-    ids=["removed", "replaced", "made executable"],
-)
-def test_what_was_changed_right_after_the_exec_is_told_so(
-    change: Callable[[str], None], code: str, files: Zoo, listener: Listener
-) -> None:
-    path = files / "to-be-changed"
-    for name in (path, f"{path}.new"):
-        with open(name, "w") as file:
-            file.write("#!/bin/sh\n")
-        os.chmod(name, 0o644)
-
-    def in_child() -> Exec:
-        time.sleep(FORGOTTEN)
-        return Exec(os.fsencode(path))
-
-    with attempted(in_child) as attempt:
-        record = the_record(attempt, listener)
-        change(path)
-    diagnosis = diagnose(record)
-    assert diagnosis.code == code, diagnosis
-    assert not diagnosis.certain
-
-
 def test_a_file_system_that_never_answers_is_not_waited_for(files: Zoo, listener: Listener) -> None:
     def in_child() -> Exec:
         time.sleep(FORGOTTEN)

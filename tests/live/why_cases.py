@@ -288,7 +288,7 @@ EACCES: Final = [
         f"uid {USER} may not",
         named("owner-only"),
         lambda zoo: circumstances.enter_user_namespace(),
-        gone="unexplained-denial",
+        gone="no-execute-permission",
     ),
     Cause(
         "only a check",

@@ -30,8 +30,8 @@ def unsearchable(scene: Scene, sight: Sight, interpreter: Interpreter | None = N
                 " were not read."
             )
         opened = scene.opened_since(step)
-        if opened is not None:
-            scene.doubts.append(opened)
+        if opened is not None and opened not in scene.changes:
+            scene.changes.append(opened)
     return _protected_link(scene, sight.trail)
 
 
@@ -44,16 +44,17 @@ def _not_searchable(scene: Scene, step: Step, verdict: Verdict, interpreter: Int
         f" {scene.owner(step.stat)}).",
         f"{scene.who} may not search {path} ({bits})",
         f"Decided by {verdict.by}.",
-        advice=permission_advice(scene, "search", path, verdict, "o+x"),
+        advice=permission_advice(scene, "search", path, verdict),
         about=((path, step.stat),),
     )
 
 
-def permission_advice(scene: Scene, verb: str, path: str, verdict: Verdict, change: str) -> str:
+def permission_advice(scene: Scene, verb: str, path: str, verdict: Verdict) -> str:
     """What to change where permission bits, or an ACL, forbid the caller something."""
-    if "ACL" in verdict.by:
+    if not verdict.class_:
         return f"Look at its ACL, which decides here: `getfacl {words.shell(path)}`{scene.elsewhere}."
-    return f"Let {scene.who} {verb} it, such as by `chmod {change} {words.shell(path)}`{scene.elsewhere}."
+    change = f"chmod {verdict.class_}+x {words.shell(path)}"
+    return f"Let {scene.who} {verb} it, such as by `{change}`{scene.elsewhere}."
 
 
 def _protected_link(scene: Scene, trail: Trail) -> Diagnosis | None:

@@ -82,10 +82,13 @@ class Verdict:
     Attributes:
         allowed: None where a group that decides is not known.
         by: The entry that decided: "the owner's bits", "the ACL entry of group 50".
+        class_: Whose bits those are, as chmod(1) calls them: "u", "g" or "o"; "a" where all lack the
+            permission, "" where an ACL decides.
     """
 
     allowed: bool | None
     by: str
+    class_: str = ""
 
 
 def may_execute(who: Credentials, status: os.stat_result, acl: bytes | None) -> Verdict:
@@ -104,14 +107,14 @@ def may_execute(who: Credentials, status: os.stat_result, acl: bytes | None) -> 
         # Even root needs one execute bit, whosever it is (generic_permission).
         if mode & 0o111:
             return Verdict(True, "the capability CAP_DAC_OVERRIDE")
-        return Verdict(False, "the lack of any execute bit")
+        return Verdict(False, "the lack of any execute bit", "a")
     return verdict
 
 
 def _by_bits(who: Credentials, status: os.stat_result, acl: bytes | None) -> Verdict:
     mode = status.st_mode
     if who.fsuid == status.st_uid:
-        return Verdict(bool(mode >> 6 & _EXECUTE), "the owner's bits")
+        return Verdict(bool(mode >> 6 & _EXECUTE), "the owner's bits", "u")
     if acl is not None and mode & 0o070:
         verdict = _by_acl(who, status, acl)
         if verdict is not None:
@@ -121,8 +124,8 @@ def _by_bits(who: Credentials, status: os.stat_result, acl: bytes | None) -> Ver
     if member is None and group != other:
         return Verdict(None, "whether it belongs to the file's group")
     if member:
-        return Verdict(group, "the group's bits")
-    return Verdict(other, "the bits for others")
+        return Verdict(group, "the group's bits", "g")
+    return Verdict(other, "the bits for others", "o")
 
 
 def _by_acl(who: Credentials, status: os.stat_result, acl: bytes) -> Verdict | None:

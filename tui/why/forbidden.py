@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import stat
 
 from bpf.lookup import File
@@ -14,16 +15,41 @@ from tui.why.scene import Interpreter, Scene, inodes
 
 def explain(scene: Scene) -> list[Diagnosis]:
     """The causes of an EACCES: all that forbid the first file on which the kernel stops."""
+    if scene.target is None:
+        return []
+    causes = _found(scene)
+    if not causes and scene.credentials.capabilities and scene.credentials.uid_ranges is None:
+        causes = _without_capabilities(scene)
+    if causes or not all(file.sight and file.sight.file for file in scene.interpreters):
+        return causes
+    return security.remainder(scene) if scene.target.file is not None else []
+
+
+def _without_capabilities(scene: Scene) -> list[Diagnosis]:
+    """What forbids it where the caller's capabilities do not count, as those of a container's root."""
+    known = scene.credentials
+    scene.credentials = dataclasses.replace(known, capabilities=0)
+    scene.doubts.append(
+        "The caller has capabilities that override this for files of its own user namespace; which that was"
+        f" could not be seen any more {scene.later}."
+    )
+    causes = _found(scene)
+    if not causes:
+        scene.doubts.pop()
+        scene.credentials = known
+    return causes
+
+
+def _found(scene: Scene) -> list[Diagnosis]:
+    """The first file of all on the way, or interpreter, that the caller may not search or execute."""
     sight = scene.target
     if sight is None:
         return []
     on_the_way = access.unsearchable(scene, sight)
     if on_the_way is not None:
         return [on_the_way]
-    if sight.file is None:
-        return []
-    causes = _of_file(scene, sight.file, None)
-    if causes:
+    causes = [] if sight.file is None else _of_file(scene, sight.file, None)
+    if causes or sight.file is None:
         return causes
     for interpreter in scene.interpreters:
         if interpreter.sight is None:
@@ -38,7 +64,7 @@ def explain(scene: Scene) -> list[Diagnosis]:
         causes = [] if file is None else _of_file(scene, file, interpreter)
         if causes or file is None:
             return causes
-    return security.remainder(scene)
+    return []
 
 
 def _of_file(scene: Scene, file: File, interpreter: Interpreter | None) -> list[Diagnosis]:
@@ -94,7 +120,7 @@ def _no_permission(scene: Scene, file: File, verdict: Verdict, interpreter: Inte
     if not mode & 0o111:
         advice = f"Run `chmod +x {path}`{place} if it is meant to be a program."
     else:
-        advice = access.permission_advice(scene, "execute", file.path, verdict, "a+x")
+        advice = access.permission_advice(scene, "execute", file.path, verdict)
     return scene.diagnosis(
         "no-execute-permission" if interpreter is None else "interpreter-not-executable",
         f"{scene.who} may not execute {_subject(file, interpreter, capital=False)} ({bits}, owner {owner}).",

@@ -42,11 +42,13 @@ class Scene:
         credentials: The caller's, as far as file permissions go.
         vantage: The view of the caller's files; None where nothing of it is left.
         doubts: What makes the present sight of the files worth less, one sentence each.
+        changes: What has changed on the way since the exec, and may have been the cause, likewise.
     """
 
     def __init__(self, record: ExecFailure, seconds: float = SECONDS) -> None:
         self.record = record
         self.doubts: list[str] = []
+        self.changes: list[str] = []
         self._deadline = time.monotonic() + seconds
         self.vantage = reach(record)
         if self.vantage is not None and self.vantage.assumed:
@@ -203,11 +205,11 @@ class Scene:
         ``about`` are these inodes, each with its path.
         """
         doubts = [sentence for path, status in about if (sentence := self.changed(path, status)) is not None]
-        doubts += [doubt for doubt in self.doubts if doubt not in doubts]
+        doubts += [*self.changes, *self.doubts]
         return Diagnosis(
             code=code,
             summary=summary,
-            evidence=(*evidence, *doubts),
+            evidence=tuple(dict.fromkeys((*evidence, *doubts))),
             advice=advice,
             certain=certain and not doubts,
             brief=brief,

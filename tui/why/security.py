@@ -45,7 +45,7 @@ def not_permitted(scene: Scene) -> list[Diagnosis]:
 def remainder(scene: Scene) -> list[Diagnosis]:
     """What is left where permissions, mounts and interpreters allow it, and nothing has changed."""
     files = list(scene.files())
-    if not files or any(scene.changed(file.path, file.stat) for file in files):
+    if not files or scene.changes or any(scene.changed(file.path, file.stat) for file in files):
         return []
     active = _active_modules()
     evidence = [f"When looked at {scene.later}, permissions, mounts and interpreters allowed it."]

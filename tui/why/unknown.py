@@ -7,10 +7,11 @@ import os
 from collections.abc import Mapping
 from typing import Final
 
+from bpf.lookup import File
 from bpf.record import Diagnosis, ExecFailure
 from bpf.walk import End
 from tui.why import words
-from tui.why.scene import Scene
+from tui.why.scene import Scene, inodes
 
 _ERESTARTSYS, _ERESTARTNOINTR = 512, 513
 """Of the kernel alone (include/linux/errno.h): no program sees them."""
@@ -132,7 +133,17 @@ def unexplained(scene: Scene) -> Diagnosis:
             f"{words.quoted(sight.file.path)} and what it needs exist when looked at {scene.later},"
             " so something that was missing has appeared since.",
             f"exists {scene.later}",
-            about=((sight.file.path, sight.file.stat),),
+            *_other_interpreter(scene, sight.file),
+            about=inodes(*scene.files()),
+            certain=False,
+        )
+    if sight.file is None and end is End.MISSING:
+        return scene.diagnosis(
+            "vanished-since",
+            f"The exec failed with {record.error} ({meaning}), which does not fit what was seen"
+            f" {scene.later}: {words.quoted(sight.trail.path)} does not exist, so something has been removed"
+            " since.",
+            f"{meaning}; {sight.trail.path} is gone {scene.later}",
             certain=False,
         )
     changed = _changed(scene)
@@ -163,21 +174,35 @@ def _changed(scene: Scene) -> Diagnosis | None:
         change for file in scene.files() if (change := scene.changed(file.path, file.stat)) is not None
     ]
     file = next(scene.files(), None)
-    if not changes or file is None:
+    if not (changes or scene.changes) or file is None:
         return None
-    then = (
-        () if binary is None else (f"At the time of the exec its mode was {words.mode(binary.inode_mode)}.",)
-    )
+    if changes:
+        what = f"{words.quoted(file.path)} or its interpreter has changed since"
+    else:
+        what = "something on the way to it has changed since"
+    now = file.stat.st_mode
+    modes: tuple[str, ...] = ()
+    if binary is not None and binary.inode_mode != now:
+        modes = (f"Its mode was {words.mode(binary.inode_mode)} and is {words.mode(now)} now.",)
     return scene.diagnosis(
         "changed-since",
         f"The exec failed with {record.error} ({_meaning(record)}), and nothing is in its way when looked at"
-        f" {scene.later}: {words.quoted(file.path)} or its interpreter has changed since.",
+        f" {scene.later}: {what}.",
         f"changed {scene.later}",
         *changes,
-        *then,
-        f"Now its mode is {words.mode(file.stat.st_mode)}.",
+        *modes,
+        *_other_interpreter(scene, file),
         certain=False,
     )
+
+
+def _other_interpreter(scene: Scene, file: File) -> tuple[str, ...]:
+    """What the file named right after the exec, where that is another interpreter than it names now."""
+    then = scene.record.interpreter_path
+    if then is None or then == file.interpreter:
+        return ()
+    now = "none" if file.interpreter is None else words.quoted(file.interpreter)
+    return (f"Its interpreter was {words.quoted(then)} and is {now} now.",)
 
 
 def _meaning(record: ExecFailure) -> str:
