@@ -17,6 +17,7 @@ from bpf.record import Diagnosis, ExecFailure
 from bpf.source import EventSource, Stage
 from tui import copies, sentences, themes
 from tui.arrivals import Arrivals
+from tui.last_gate import LastGate
 from tui.model.history import History
 from tui.model.moment import is_moment
 from tui.model.printable import pieces, printable
@@ -119,6 +120,7 @@ class ExecwhyApp(App[None]):
         for own in (themes.DARK, themes.LIGHT):
             self.register_theme(own)
         self.theme = theme
+        self._filters.append(LastGate())
         self.source = source
         self.history = history
         self.show_secrets = show_secrets

@@ -6,12 +6,14 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
-from bpf.record import Report
+from bpf.record import ExecFailure, Loss, Report
 from tests.ui.scripted_source import ScriptedSource, a_day, failure
 from tui import terminal
 from tui.app import ExecwhyApp
 from tui.model.history import History
+from tui.model.snapshot import parse_line
 
 HOSTILE = (
     "\x1b]0;owned\x07", "\x1b[2J", "\x1b]52;c;b3duZWQ=\x07", "\x9b31m", "\x9d0;owned\x9c", "\x00", "\x7f",
@@ -44,6 +46,12 @@ class _NoisyCrashing(_Crashing):
 
 
 def _source(kind: str) -> ScriptedSource:
+    if kind == "file":
+        lines = Path(sys.argv[2]).read_bytes().splitlines()
+        found = [parse_line(line) for line in lines]
+        source = ScriptedSource([event for event in found if isinstance(event, ExecFailure | Loss)])
+        source.host = next(event.comm for event in found if isinstance(event, ExecFailure))
+        return source
     if kind == "hostile":
         return ScriptedSource([
             failure(f"/tmp/{text}x", comm=text, arguments=(text,), environment=(f"A={text}",), unit=text)

@@ -151,7 +151,7 @@ def cell(record: ExecFailure, place: Placed, looking: bool) -> list[Piece]:
         pieces = in_role(keep_beginning(text, width), role)
     elif column is ERROR:
         role = "danger" if record.killed_by else error_class(record.return_value)
-        pieces = [(_cut(record.killed_by or record.error, width), role)]
+        pieces = in_role(keep_beginning(record.killed_by or record.error, width), role)
     elif column is TIME:
         pieces = [(clock(record.timestamp, width), "muted")]
     elif column is PID:

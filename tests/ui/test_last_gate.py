@@ -1,0 +1,36 @@
+"""What another widget would paint as it is does not reach the terminal either."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+from rich.segment import Segment
+from textual.color import Color
+
+from tests.hostile import texts
+from tests.ui.screens import opened
+from tests.ui.scripted_source import a_day
+from tui.last_gate import LastGate
+
+BLACK = Color(0, 0, 0)
+
+
+@given(st.lists(texts, max_size=4))
+def test_only_what_is_printable_passes_and_takes_as_many_cells(chosen: list[str]) -> None:
+    line = [Segment(text) for text in chosen]
+    passed = LastGate().apply(line, BLACK)
+    for before, after in zip(line, passed, strict=True):
+        assert after.text.isprintable()
+        assert cell_len(after.text) == sum(cell_len(character) for character in before.text)
+
+
+async def test_a_file_name_that_was_pasted_is_shown_without_its_escape_sequence() -> None:
+    from textual.widgets import Input
+
+    async with opened(a_day(3)) as screen:
+        await screen.press("w")
+        screen.app.screen.query_one(Input).value = "/tmp/\x1b]0;owned\x07x"
+        await screen.pilot.pause(0.2)
+        assert "/tmp/]0;ownedx" in screen.text.replace(" ", "")
+        assert "\x1b" not in screen.text
