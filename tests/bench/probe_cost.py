@@ -1,11 +1,10 @@
 """What watching costs the machine: nanoseconds added to one exec, for execwhy and its peers, alternating.
 
-Run by ``make bench`` (root). Peers that are not installed are left out and named.
+Peers that are not installed are left out and named.
 """
 
 from __future__ import annotations
 
-import json
 import shutil
 import statistics
 import subprocess
@@ -18,20 +17,29 @@ from pathlib import Path
 from typing import Final
 
 from bpf.reader import KernelSource
-from bpf.source import Stage
+from bpf.source import Capture, Stage
+from tests.bench.figures import Figure
 
 ROUNDS: Final = 7
-TIMES: Final = {"fail": 20_000, "succeed": 400, "getppid": 2_000_000}
-STRACE_TIMES: Final = {"fail": 2_000, "succeed": 200, "getppid": 200_000}
+WORK: Final = {
+    "missing file, 3 arguments, 4 variables": ("fail", 20_000),
+    "missing file, 40 arguments, 60 variables": ("fail-large", 20_000),
+    "ENOEXEC, 3 arguments, 4 variables": ("fail", 20_000),
+    "successful exec": ("succeed", 400),
+    "getppid": ("getppid", 2_000_000),
+}
+"""What ``loop`` is to do, and how often; strace takes a tenth of that."""
+NOEXEC: Final = "ENOEXEC, 3 arguments, 4 variables"
+OURS: Final = "execwhy"
+QUARTER_OF: Final = "libbpf-tools execsnoop"
 SETTLE: Final = 1.5
 """Seconds after a peer has started: all of them print a header long before."""
-PROGRAM: Final = Path(__file__).parents[1] / "programs" / "loop.c"
 
 
 @contextmanager
-def execwhy() -> Iterator[None]:
+def execwhy(capture: Capture | None = None) -> Iterator[None]:
     """Attached, with a reader that decodes all of it, as --record and the screen do."""
-    source = KernelSource()
+    source = KernelSource(capture=capture)
     source.start()
     while source.status().stage is not Stage.LIVE:
         if source.status().stage is Stage.FAILED:
@@ -63,15 +71,17 @@ def peers() -> dict[str, Callable[[], AbstractContextManager[None]]]:
     """Who is measured, by name."""
     found: dict[str, Callable[[], AbstractContextManager[None]]] = {
         "nothing": nullcontext,
-        "execwhy": execwhy,
+        OURS: execwhy,
+        "execwhy, all suppressed": lambda: execwhy(Capture(uid_ranges=((4_000_000_000, 4_000_000_000),))),
     }
     commands = {
-        "libbpf-tools execsnoop -x": ["execsnoop", "-x"],
+        QUARTER_OF: ["execsnoop", "-x"],
         "bpftrace execsnoop": [
             "bpftrace", "-e",
             'tracepoint:syscalls:sys_enter_execve { printf("%d %s ", pid, comm); join(args->argv); } '
             'tracepoint:syscalls:sys_exit_execve { printf("%d\\n", args->ret); }',
         ],
+        "perf trace --failure": ["perf", "trace", "--failure", "-a", "-e", "execve,execveat"],
     }  # fmt: skip
     for name, command in commands.items():
         path = shutil.which(command[0]) or shutil.which(command[0], path="/usr/sbin:/usr/share/libbpf-tools")
@@ -82,44 +92,52 @@ def peers() -> dict[str, Callable[[], AbstractContextManager[None]]]:
     return found
 
 
-def measure(loop: Path, what: str, times: int, prefix: tuple[str, ...] = ()) -> float:
+def once(loop: Path, what: str, times: int, path: list[str], prefix: tuple[str, ...] = ()) -> float:
     """Nanoseconds for each of ``times``."""
-    run = subprocess.run(
-        [*prefix, str(loop), what, str(times)], stdout=subprocess.PIPE, check=True, text=True
-    )
-    return float(run.stdout)
+    command = [*prefix, str(loop), what, str(times), *path]
+    return float(subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout)
 
 
-def main() -> None:
-    """Print the table, and write it as JSON where a path is given."""
+def medians(loop: Path) -> dict[str, dict[str, float]]:
+    """Nanoseconds for one of each kind of work, by who watches: the median of alternating rounds."""
+    results: dict[str, dict[str, list[float]]] = {}
+    watchers = peers()
     with tempfile.TemporaryDirectory() as place:
-        loop = Path(place, "loop")
-        subprocess.run(["cc", "-O2", "-o", loop, PROGRAM], check=True)
-        watchers = peers()
-        results: dict[str, dict[str, list[float]]] = {}
+        text = Path(place, "text")
+        text.write_text("no program")
+        text.chmod(0o755)
+        paths = {NOEXEC: [str(text)]}
+
+        def round_of(name: str, part: int, prefix: tuple[str, ...] = ()) -> None:
+            for work, (what, times) in WORK.items():
+                took = once(loop, what, times // part, paths.get(work, []), prefix)
+                results.setdefault(name, {}).setdefault(work, []).append(took)
+
         for _ in range(ROUNDS):
             for name, watcher in watchers.items():
                 with watcher():
-                    for what, times in TIMES.items():
-                        results.setdefault(name, {}).setdefault(what, []).append(measure(loop, what, times))
+                    round_of(name, 1)
             if shutil.which("strace"):
-                strace = ("strace", "-f", "-Z", "-o", "/dev/null", "-e", "trace=execve,execveat")
-                for what, times in STRACE_TIMES.items():
-                    found = measure(loop, what, times, strace)
-                    results.setdefault("strace -f -Z", {}).setdefault(what, []).append(found)
-    medians = {
-        name: {what: statistics.median(values) for what, values in row.items()}
+                round_of(
+                    "strace -f -Z",
+                    10,
+                    ("strace", "-f", "-Z", "-o", "/dev/null", "-e", "trace=execve,execveat"),
+                )
+    return {
+        name: {work: statistics.median(values) for work, values in row.items()}
         for name, row in results.items()
     }
-    bare = medians["nothing"]
-    print(f"{'nanoseconds added to one':<28}{'failing exec':>16}{'successful exec':>18}{'getppid':>10}")
-    for name, row in medians.items():
-        added = row if name == "nothing" else {what: row[what] - bare[what] for what in row}
-        label = "(with nothing attached)" if name == "nothing" else name
-        print(f"{label:<28}{added['fail']:>16,.0f}{added['succeed']:>18,.0f}{added['getppid']:>10,.0f}")
-    if len(sys.argv) > 1:
-        Path(sys.argv[1]).write_text(json.dumps(medians, indent=1) + "\n")
 
 
-if __name__ == "__main__":
-    main()
+def measure(loop: Path) -> Iterator[Figure]:
+    """What each watcher adds to each kind of work."""
+    taken = medians(loop)
+    bare = taken.pop("nothing")
+    for work, nanoseconds in bare.items():
+        yield Figure(f"{work}: nothing attached", nanoseconds, "ns")
+        for name, row in taken.items():
+            added = row[work] - nanoseconds
+            bound = None
+            if name == OURS and work == next(iter(WORK)) and QUARTER_OF in taken:
+                bound = (taken[QUARTER_OF][work] - nanoseconds) / 4
+            yield Figure(f"  added by {name}", added, "ns", bound)

@@ -1,7 +1,8 @@
-// Does one thing many times and prints nanoseconds for each: loop WHAT TIMES
+// Does one thing many times and prints nanoseconds for each: loop WHAT TIMES [PATH]
 //
-// fail: execve of a missing file with 3 arguments and 4 variables; getppid: a system call that has
-// nothing to do with exec; succeed: vfork and execve of /bin/true, waited for.
+// fail: execve of PATH, or of a missing file, with 3 arguments and 4 variables; fail-large: with 40
+// arguments and 60 variables; getppid: a system call that has nothing to do with exec; succeed: vfork and
+// execve of /bin/true, waited for.
 
 #define _GNU_SOURCE
 #include <stdio.h>
@@ -12,10 +13,19 @@
 #include <time.h>
 #include <unistd.h>
 
-static char *const arguments[] = {"program", "--flag", "value", NULL};
-static char *const variables[] = {"PATH=/usr/bin:/bin", "HOME=/root", "LANG=C.UTF-8", "TERM=xterm", NULL};
+enum { MOST = 64 };
 
-static void fail(void) { execve("/nonexistent/program", arguments, variables); }
+static const char *path = "/nonexistent/program";
+static char *arguments[MOST] = {"program", "--flag", "value"};
+static char *variables[MOST] = {"PATH=/usr/bin:/bin", "HOME=/root", "LANG=C.UTF-8", "TERM=xterm"};
+
+static void grow(char **array, int from, int to, const char *shape) {
+    for (int i = from; i < to; i++)
+        if (asprintf(&array[i], shape, i) < 0)
+            exit(1);
+}
+
+static void fail(void) { execve(path, arguments, variables); }
 
 static void unrelated(void) { syscall(SYS_getppid); }
 
@@ -29,10 +39,16 @@ static void succeed(void) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 3)
+    if (argc < 3)
         return 2;
+    if (argc > 3)
+        path = argv[3];
     long times = atol(argv[2]);
-    void (*what)(void) = !strcmp(argv[1], "fail") ? fail : !strcmp(argv[1], "getppid") ? unrelated : succeed;
+    void (*what)(void) = !strncmp(argv[1], "fail", 4) ? fail : !strcmp(argv[1], "getppid") ? unrelated : succeed;
+    if (!strcmp(argv[1], "fail-large")) {
+        grow(arguments, 3, 40, "--option-%d=value");
+        grow(variables, 4, 60, "VARIABLE_%d=a value of some length");
+    }
     struct timespec begin, end;
     clock_gettime(CLOCK_MONOTONIC, &begin);
     for (long i = 0; i < times; i++)

@@ -1,0 +1,93 @@
+"""``make bench``: every budget of SPEC section 8 with its figure, in one run; ``make bench-check``: two runs.
+
+python -m tests.bench [--json FILE] [PART ...]
+python -m tests.bench --compare FILE FILE
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Final
+
+from tests.bench import history, probe_cost, program, screen
+from tests.bench.figures import Figure
+
+LOOP: Final = Path(__file__).parents[1] / "programs" / "loop.c"
+PARTS: Final[dict[str, Callable[[Path], Iterator[Figure]]]] = {
+    "probe": probe_cost.measure,
+    "program": program.measure,
+    "screen": lambda _: screen.measure(),
+    "history": lambda _: history.measure(),
+}
+WORSE: Final = 1.25
+"""By what a figure must have grown to be called worse: less is this machine's noise."""
+
+
+def run(parts: list[str], target: str | None) -> int:
+    """Measure, print each figure as it comes, and write them down."""
+    found: dict[str, dict[str, object]] = {}
+    with tempfile.TemporaryDirectory() as place:
+        loop = Path(place, "loop")
+        subprocess.run(["cc", "-O2", "-o", loop, LOOP], check=True)
+        print(f"kernel {platform.release()}, Python {platform.python_version()}")
+        for part in parts:
+            print(f"\n{part}")
+            group = ""
+            for figure in PARTS[part](loop):
+                print(figure.line, flush=True)
+                group = figure.name if not figure.name.startswith(" ") else group
+                name = (
+                    figure.name
+                    if not figure.name.startswith(" ")
+                    else f"{group.partition(':')[0]}:{figure.name}"
+                )
+                found[name] = asdict(figure) | {"holds": figure.holds}
+    if target:
+        Path(target).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    missed = [name for name, figure in found.items() if figure["holds"] is False]
+    for name in missed:
+        print(f"over its budget: {name}")
+    return 1 if missed else 0
+
+
+def compare(before: str, after: str) -> int:
+    """Print what changed between two runs; 1 where something has become worse."""
+    old, new = (json.loads(Path(path).read_text(encoding="utf-8")) for path in (before, after))
+    worse = 0
+    for name, figure in new.items():
+        if name not in old:
+            continue
+        was, is_now = old[name]["value"], figure["value"]
+        ratio = is_now / was if was else 1.0
+        bad = ratio < 1 / WORSE if figure["unit"] == "/s" else ratio > WORSE
+        worse += bad
+        verdict = " WORSE" if bad else ""
+        print(f"{name:<70}{was:>14,.2f}{is_now:>14,.2f} {figure['unit']:<3} x{ratio:.2f}{verdict}")
+    return 1 if worse else 0
+
+
+def main() -> int:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all of them else")
+    parser.add_argument("--json", metavar="FILE")
+    parser.add_argument("--compare", nargs=2, metavar="FILE")
+    options = parser.parse_args()
+    if options.compare:
+        return compare(*options.compare)
+    unknown = set(options.parts) - PARTS.keys()
+    if unknown:
+        parser.error(f"there is no part {sorted(unknown)[0]}")
+    return run(options.parts or list(PARTS), options.json)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

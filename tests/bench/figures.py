@@ -1,0 +1,43 @@
+"""What a benchmark says: one figure, the bound that SPEC section 8 sets for it, and a peer's beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One measurement.
+
+    Attributes:
+        name: What was measured; the same in every run, for comparing.
+        value: How much.
+        unit: "ns", "ms", "MB", "%", "/s".
+        bound: The most, or of "/s" the least, that it should be; None where there is no budget.
+        note: How it grows, or what a peer takes.
+    """
+
+    name: str
+    value: float
+    unit: str
+    bound: float | None = None
+    note: str = ""
+
+    @property
+    def holds(self) -> bool | None:
+        """Whether the bound is kept; None where there is none."""
+        if self.bound is None:
+            return None
+        return self.value >= self.bound if self.unit == "/s" else self.value <= self.bound
+
+    @property
+    def line(self) -> str:
+        """A line of the table."""
+        bound = "" if self.bound is None else f"{self.bound:,.6g} {self.unit}"
+        kept = {None: "", True: "kept", False: "NOT KEPT"}[self.holds]
+        value = f"{_amount(self.value):>12} {self.unit:<3}"
+        return f"{self.name:<58}{value}{bound:>14} {kept:<9}{self.note}".rstrip()
+
+
+def _amount(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:,.2f}"

@@ -1,0 +1,122 @@
+"""What a million events take in memory, and how long a filter takes over them."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Final
+
+from bpf.record import ExecFailure
+from tests.bench.figures import Figure
+from tests.unit.records import failure
+from tui.model.history import History
+from tui.model.query import parse
+from tui.model.view import View
+
+MILLION: Final = 1_000_000
+STEP: Final = 0.005
+"""Seconds of scanning between two looks at the keyboard, as in the screen."""
+SCREEN: Final = 50
+"""Rows that are seen at once."""
+QUERIES: Final = (
+    "uid==3",
+    "program77",
+    "path~program[0-9]7$",
+    "uid==3 and not comm:comm1",
+    "env:VARIABLE_3=value-7",
+    "pid==2000",
+    "nothing-has-this",
+)
+
+
+def events(count: int, variables: int, paths: int) -> Iterator[list[ExecFailure]]:
+    """Batches of failures: 50 environments, some uids and comms, this many paths, all pids different."""
+    base = failure()
+    environments = [
+        tuple(f"VARIABLE_{index}=value-{number}" for index in range(variables)) for number in range(50)
+    ]
+    for start in range(0, count, 1000):
+        yield [
+            replace(
+                base,
+                path=f"/opt/app/bin/program{number % paths}",
+                arguments=(f"program{number % paths}", "--config", "/etc/app.toml"),
+                environment=environments[number % 50],
+                timestamp=10**18 + number * 1000,
+                pid=1000 + number % 30_000,
+                uid=number % 7,
+                comm=f"comm{number % 20}",
+            )
+            for number in range(start, min(start + 1000, count))
+        ]
+
+
+def filled(count: int, variables: int = 40, paths: int = 1000) -> tuple[History, float, float]:
+    """A history of that many events; the resident memory it took, and microseconds to append one."""
+    gc.collect()
+    before, taken = resident(), 0.0
+    history = History(max_events=count, max_bytes=16 << 30)
+    for batch in events(count, variables, paths):
+        began = time.perf_counter()
+        history.append(batch)
+        taken += time.perf_counter() - began
+    return history, resident() - before, taken / count * 1e6
+
+
+def resident() -> float:
+    """MB of memory that this process has."""
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * 4096 / 1e6
+
+
+def timed(history: History, query: str) -> tuple[float, float, float]:
+    """Milliseconds to the first screen and to the end; and the longest step, in which no key is answered."""
+    view = View(history, parse(""))
+    while not view.complete:
+        view.advance(STEP)
+    began = time.perf_counter()
+    view.query = parse(query)
+    first, longest = 0.0, time.perf_counter() - began
+    while not view.complete:
+        if not first and len(view) >= SCREEN:
+            first = time.perf_counter() - began
+        step = time.perf_counter()
+        view.advance(STEP)
+        longest = max(longest, time.perf_counter() - step)
+    whole = time.perf_counter() - began
+    return (first or whole) * 1e3, whole * 1e3, longest * 1e3
+
+
+def measure() -> Iterator[Figure]:
+    """The figures of the history and of the filter."""
+    history, memory, append = filled(MILLION)
+    yield Figure(
+        "history of 1,000,000 events, environments repeat", memory, "MB", 400, f"{append:.1f} us each"
+    )
+    times = {query: timed(history, query) for query in QUERIES}
+    slowest = max(times, key=lambda query: times[query][1])
+    first = max(times, key=lambda query: times[query][0])
+    yield Figure("filter over 1,000,000 events: first screen", times[first][0], "ms", 50, f"slowest: {first}")
+    yield Figure("filter over 1,000,000 events: all", times[slowest][1], "ms", 300, f"slowest: {slowest}")
+    yield Figure("filter: longest step between two keys", max(t[2] for t in times.values()), "ms", 50)
+    del history
+    yield from growth()
+
+
+def growth() -> Iterator[Figure]:
+    """How memory, as the history tells it, and filter grow with the number of events, variables and paths."""
+    for count in (10_000, 100_000, 3_000_000):
+        history, _, append = filled(count)
+        yield Figure(f"history of {count:,} events", history.nbytes / 1e6, "MB", note=f"{append:.1f} us each")
+        yield Figure(f"filter over {count:,} events: all", timed(history, "program77")[1], "ms")
+    for variables in (4, 400):
+        history, _, append = filled(100_000, variables=variables)
+        name = f"history of 100,000 events of {variables} variables"
+        yield Figure(name, history.nbytes / 1e6, "MB", note=f"{append:.1f} us each")
+    for paths in (1, 10_000):
+        history, _, append = filled(100_000, paths=paths)
+        name = f"100,000 events of {paths:,} paths"
+        yield Figure(f"history of {name}", history.nbytes / 1e6, "MB", note=f"{append:.1f} us each")
+        yield Figure(f"filter over {name}: all", timed(history, "program7")[1], "ms")

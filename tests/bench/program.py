@@ -1,0 +1,129 @@
+"""The real program on a pseudo-terminal: how it starts, idles, and survives a core that fails to exec."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from tests.bench.figures import Figure
+from tests.pty.terminal import Terminal
+
+ROUNDS: Final = 5
+IDLE_SECONDS: Final = 10.0
+STORM_SECONDS: Final = 20
+
+
+class Monitor(Terminal):
+    """The monitor, on a terminal of its own."""
+
+    def __init__(self, *options: str) -> None:
+        self.began = time.monotonic()
+        environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "TERM": "xterm-256color", "HOME": "/root"}
+        super().__init__("-m", "tui.cli", *options, size=(120, 40), environment=environment)
+
+    def seconds_to(self, text: str) -> float:
+        """Seconds from the start until this text is on the screen."""
+        self.wait_for_text(text)
+        return time.monotonic() - self.began
+
+    def quit(self) -> None:
+        """Leave."""
+        self.type("q")
+        self.status()
+
+
+def cpu_seconds(pid: int) -> float:
+    """Processor time of a process so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def resident(pid: int) -> float:
+    """MB of memory of a process."""
+    return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * 4096 / 1e6
+
+
+def starts() -> Iterator[Figure]:
+    """First frame and hooks; then what an idle monitor costs."""
+    frames, hooks = [], []
+    for _ in range(ROUNDS):
+        monitor = Monitor()
+        frames.append(monitor.seconds_to("execwhy"))
+        hooks.append(monitor.seconds_to("live"))
+        monitor.quit()
+    yield Figure("start to the first frame", statistics.median(frames) * 1e3, "ms", 500)
+    yield Figure("start to the hooks attached", statistics.median(hooks) * 1e3, "ms", 1200)
+    monitor = Monitor()
+    monitor.seconds_to("live")
+    settled = time.monotonic() + 3
+    while time.monotonic() < settled:
+        monitor.read()
+    before, began = cpu_seconds(monitor.pid), time.monotonic()
+    while time.monotonic() < began + IDLE_SECONDS:
+        monitor.read()
+    share = (cpu_seconds(monitor.pid) - before) / (time.monotonic() - began)
+    yield Figure("idle: part of a core", share * 100, "%", 1)
+    yield Figure("idle: memory", resident(monitor.pid), "MB")
+    monitor.quit()
+
+
+def storm(loop: Path) -> Iterator[Figure]:
+    """One core fails to exec at full speed, with the monitor open."""
+    bare = float(_run(loop, 300_000))
+    monitor = Monitor()
+    monitor.seconds_to("live")
+    times = int(STORM_SECONDS * 1e9 / (4 * bare))
+    began = time.monotonic()
+    process = subprocess.Popen([loop, "fail", str(times)], stdout=subprocess.PIPE, text=True)
+    waits: list[tuple[float, float]] = []
+    while process.poll() is None:
+        monitor.read(0.02)
+        if not waits or time.monotonic() - waits[-1][0] > 1:
+            waits.append((time.monotonic(), _answer(monitor)))
+    seconds = time.monotonic() - began
+    with tempfile.TemporaryDirectory() as place:
+        target = Path(place, "end.jsonl")
+        monitor.type("/pid==1\r")  # the header is wanted, not a million lines
+        monitor.wait_for_text("pid==1")
+        monitor.type("w")
+        monitor.wait_for_text("File")
+        monitor.type("\x15" + str(target) + "\r")
+        deadline = time.monotonic() + 120
+        while not target.exists() and time.monotonic() < deadline:
+            monitor.read()
+        with target.open(encoding="utf-8") as file:
+            counters = json.loads(file.readline())["counters"]
+    memory = resident(monitor.pid)
+    monitor.quit()
+    assert counters["seen"] == counters["recorded"] + counters["suppressed"] + counters["lost"]
+    yield Figure("storm: failing execs a second, of one core", times / seconds, "/s")
+    yield Figure("storm: lost", counters["lost"] / max(1, counters["seen"]) * 100, "%", 0, "each one counted")
+    yield Figure("storm: longest wait of a key", max(wait for _, wait in waits) * 1e3, "ms")
+    yield Figure("storm: memory afterwards", memory, "MB")
+
+
+def _run(loop: Path, times: int) -> str:
+    return subprocess.run([loop, "fail", str(times)], stdout=subprocess.PIPE, check=True, text=True).stdout
+
+
+def _answer(monitor: Monitor) -> float:
+    """Seconds until help is open, which no one can mistake; it is closed again."""
+    began = time.monotonic()
+    monitor.type("?")
+    monitor.wait_for_text("Esc")
+    seconds = time.monotonic() - began
+    monitor.type("\x1b")
+    return seconds
+
+
+def measure(loop: Path) -> Iterator[Figure]:
+    """All figures of the real program; it needs root and BPF."""
+    yield from starts()
+    yield from storm(loop)
