@@ -44,11 +44,8 @@ def run(app: App[Any], *, mouse: bool) -> int:
     # Under nohup SIGHUP is ignored, and an app whose terminal is gone would spin for ever.
     for number in previous:
         signal.signal(number, end)
-    thresholds = gc.get_threshold()
-    gc.freeze()
-    gc.set_threshold(*_GC_THRESHOLDS)
     try:
-        with _quiet_standard_error() as noise:
+        with _quiet_standard_error() as noise, rare_collections():
             app.run(mouse=mouse)
         status = app.return_code or 0
         if status == 1 and noise:
@@ -57,10 +54,21 @@ def run(app: App[Any], *, mouse: bool) -> int:
                 print(printable(line), file=sys.stderr)
         return status
     finally:
-        gc.set_threshold(*thresholds)
-        gc.unfreeze()
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def rare_collections() -> Iterator[None]:
+    """Within, the garbage collector leaves alone what is there already, and runs seldom."""
+    thresholds = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(*_GC_THRESHOLDS)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()
 
 
 def _end(app: App[Any], number: int) -> None:
