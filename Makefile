@@ -1,5 +1,5 @@
 # `make` alone lists the targets.
-.PHONY: help setup run test check live stress bench screenshots lock
+.PHONY: help setup run test check live stress bench bench-check screenshots lock
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' Makefile
@@ -29,9 +29,13 @@ stress: ## execs that fail in every way for five minutes, counted twice (root)
 	tools/setup dev
 	EXECWHY_STRESS_SECONDS=300 .venv/bin/python -m pytest -q -s tests/live/test_stress.py
 
-bench: ## what watching costs, beside the peers that are installed (root, 3 minutes)
+bench: ## every budget with its figure, and the peers beside it (root, 10 minutes); writes bench.json
+	tools/setup bench
+	.venv/bin/python -m tests.bench --json bench.json
+
+bench-check: ## compare two files of make bench: BEFORE=a.json AFTER=b.json
 	tools/setup dev
-	.venv/bin/python -m tests.bench.probe_cost
+	.venv/bin/python -m tests.bench --compare $(BEFORE) $(AFTER)
 
 screenshots: ## take the pictures anew from real events (root; rsvg-convert)
 	tools/setup dev

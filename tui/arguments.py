@@ -18,6 +18,11 @@ _NO_ID: Final = 0xFFFFFFFF
 _SIZE: Final = re.compile(r"(\d{1,15})\s?([KMGT]?)(?:i?B)?", re.ASCII | re.IGNORECASE)
 _UNITS: Final = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
 
+_SMALLEST_RING: Final = 64 << 10
+"""Bytes: a few of the largest records, and a multiple of every page size."""
+_LARGEST_RING: Final = 1 << 30
+"""Bytes: the kernel maps it twice in a row and never swaps it out."""
+
 _EPILOG: Final = """\
 examples:
   sudo execwhy                                every exec that fails, live
@@ -83,6 +88,14 @@ def _positive_size(text: str) -> int:
     return number
 
 
+def _ring_size(text: str) -> int:
+    """A power of two, as the kernel wants it: the least that is not smaller."""
+    number = _size(text)
+    if not _SMALLEST_RING <= number <= _LARGEST_RING:
+        raise argparse.ArgumentTypeError(f'"{text}" is no size for it, give one from 64K to 1G')
+    return 1 << (number - 1).bit_length()
+
+
 def _positive(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 15 and int(text) > 0):
         raise argparse.ArgumentTypeError(f'"{text}" is no whole number above 0')
@@ -118,6 +131,10 @@ def _parser() -> argparse.ArgumentParser:
         "--max-args-bytes", metavar="SIZE", type=_size, help="bytes of argv to read of each exec"
     )
     capture.add_argument("--max-env-bytes", metavar="SIZE", type=_size, help="the same for envp")
+    capture.add_argument(
+        "--ring-size", metavar="SIZE", type=_ring_size,
+        help="bytes between kernel and program, rounded up to a power of two (4M to 64M, by memory)",
+    )  # fmt: skip
     rights = parser.add_argument_group("once the hooks are being attached").add_mutually_exclusive_group()
     rights.add_argument(
         "--user", metavar="N|NAME", type=_uid, help="run as this user, not as the one behind sudo"
@@ -155,7 +172,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 _NEEDS_RECORD: Final = ("duration", "count")
-_ONLY_LIVE: Final = ("capture", "plan", "max_args_bytes", "max_env_bytes", "user", "keep_privileges")
+_ONLY_LIVE: Final = (
+    "capture", "plan", "max_args_bytes", "max_env_bytes", "ring_size", "user", "keep_privileges",
+)  # fmt: skip
 _ONLY_SCREEN: Final = ("history", "history_bytes", "no_mouse")
 _ONLY_EVENTS: Final = (
     "filter",
@@ -164,6 +183,7 @@ _ONLY_EVENTS: Final = (
     "capture",
     "max_args_bytes",
     "max_env_bytes",
+    "ring_size",
     "user",
     "keep_privileges",
     "show_secrets",

@@ -114,6 +114,7 @@ def _kernel_source(options: Namespace) -> KernelSource:
         max_args_bytes=DEFAULT_ARGS_BYTES if args_bytes is None else args_bytes,
         max_env_bytes=DEFAULT_ENV_BYTES if env_bytes is None else env_bytes,
         capture=capture,
+        ring_bytes=options.ring_size,
     )
     try:
         source.load()

@@ -241,6 +241,19 @@ def test_sizes_have_units(text: str, size: int) -> None:
     assert parse(["--max-args-bytes", text]).max_args_bytes == size
 
 
+@pytest.mark.parametrize(
+    ("text", "size"), [("64K", 64 << 10), ("65537", 128 << 10), ("16M", 16 << 20), ("1G", 1 << 30)]
+)
+def test_the_ring_gets_the_next_power_of_two(text: str, size: int) -> None:
+    assert parse(["--ring-size", text]).ring_size == size
+
+
+@pytest.mark.parametrize("text", ["0", "4096", "2G", "x"])
+def test_a_ring_of_no_use_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="give one"):
+        parse(["--ring-size", text])
+
+
 def test_options_are_not_guessed_from_their_beginning() -> None:
     with pytest.raises(UsageError):
         parse(["--show"])
