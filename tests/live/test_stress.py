@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from bpf.reader import KernelSource
-from bpf.record import ExecFailure, Loss, Report
+from bpf.record import Again, ExecFailure, Loss, Report, SearchEnd
 from bpf.source import Capture, Counters, EventSource
 from tests.live.exec_child import PATIENCE
 from tests.live.listener import Listener, add_up
@@ -60,9 +60,10 @@ class Seen:
         for report in reports:
             if isinstance(report, Loss):
                 self.lost += report.count
-            elif isinstance(report, ExecFailure):
-                self.by_uid[report.uid] += 1
-                self._check(report)
+            elif not isinstance(report, SearchEnd):
+                record = report.whole() if isinstance(report, Again) else report
+                self.by_uid[record.uid] += 1
+                self._check(record)
 
     def _check(self, record: ExecFailure) -> None:
         path = record.path or ""
