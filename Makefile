@@ -1,5 +1,5 @@
 # `make` alone lists the targets.
-.PHONY: help setup run test check live stress bench bench-check screenshots lock
+.PHONY: help setup run test check live stress fuzz bench bench-check screenshots lock
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' Makefile
@@ -29,6 +29,15 @@ stress: ## execs that fail in every way for five minutes, counted twice (root)
 	tools/setup dev
 	EXECWHY_STRESS_SECONDS=300 .venv/bin/python -m pytest -q -s tests/live/test_stress.py
 
+FUZZ_SECONDS ?= 60
+
+fuzz: ## bytes that break what reads records, filters and files, a minute for each
+	tools/setup dev
+	tools/setup fuzz
+	for target in decode filter snapshot; do \
+	    .venv/bin/python -m tests.fuzz $$target $(FUZZ_SECONDS) || exit 1; \
+	done
+
 bench: ## every budget with its figure, and the peers beside it (root, 10 minutes); writes bench.json
 	tools/setup bench
 	.venv/bin/python -m tests.bench --json bench.json
@@ -48,3 +57,6 @@ lock: ## write requirements/*.txt anew (needs pip-tools)
 	        --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
 	        $$([ $$kind = dev ] && echo --extra dev) -o requirements/$$kind.txt pyproject.toml; \
 	done
+	pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-header \
+	    --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+	    -o requirements/fuzz.txt requirements/fuzz.in

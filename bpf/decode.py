@@ -16,6 +16,7 @@ from bpf.record import Again, Ancestor, ArgumentsSource, ExecFailure, SearchEnd,
 AT_EXECVE_CHECK: Final = 0x10000
 """include/uapi/linux/fcntl.h, since 6.14."""
 _ELEMENT: Final = struct.Struct("<H")
+_GROUP: Final = struct.Struct("<I")
 _FATAL_SIGNALS: Final = (signal.SIGSEGV, signal.SIGKILL)
 """What kills a task after the point of no return (fs/exec.c, bprm_execve); forced ones first."""
 
@@ -96,6 +97,8 @@ def decode(raw: bytes, boot_time: int) -> tuple[ExecFailure | SearchEnd, int]:
         sections.append(raw[at : at + length])
         at += length
     path, cwd, root, stdin, cgroup, ancestor_bytes, groups, arguments, environment = sections
+    if len(ancestor_bytes) % layout.ANCESTOR_STRUCT.size or len(groups) % _GROUP.size:
+        raise DecodeError(f"a record has {len(ancestor_bytes)} bytes of ancestors, {len(groups)} of groups.")
 
     if bits & (layout.FOUND | layout.TASK_ENDED):
         found = _text(path[:-1]) if bits & layout.FOUND else None
@@ -269,7 +272,7 @@ def _ancestors(section: bytes) -> tuple[Ancestor, ...]:
 
 
 def _groups(section: bytes) -> tuple[int, ...]:
-    return struct.unpack(f"<{len(section) // 4}I", section)
+    return tuple(group for (group,) in _GROUP.iter_unpack(section))
 
 
 @lru_cache(4096)

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable
 from typing import Protocol
 
-from bpf.record import ExecFailure, Loss, Report
+from bpf.record import Again, ExecFailure, Loss, Report
 from bpf.source import Counters, EventSource, Stage
 from tests.live.exec_child import PATIENCE
 
@@ -98,8 +98,8 @@ class Listener:
         return [failure for failure in self.failures if argument in failure.arguments]
 
     def _keep(self, event: Report) -> None:
-        if isinstance(event, ExecFailure):
-            self.failures.append(event)
+        if isinstance(event, ExecFailure | Again):
+            self.failures.append(event.whole() if isinstance(event, Again) else event)
         elif isinstance(event, Loss):
             self.losses.append(event)
 
