@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from typing import Final
@@ -11,10 +12,12 @@ from bpf.source import Origin
 _READINGS: Final = 9
 
 
+@functools.cache
 def boot_time() -> int:
-    """When the boot clock was zero: nanoseconds since 1970 UTC.
+    """When the boot clock was zero: nanoseconds since 1970 UTC, by the wall clock when it is first asked.
 
-    Of several readings the one that took least is right to a microsecond.
+    Of several readings the one that took least is right to a microsecond. It stays the same when the wall
+    clock is set or slewed afterwards, so that one run has one order of time.
     """
     best, found = 1 << 62, 0
     for _ in range(_READINGS):
@@ -24,6 +27,11 @@ def boot_time() -> int:
         if after - before < best:
             best, found = after - before, wall - (before + after) // 2
     return found
+
+
+def now() -> int:
+    """The time on the clock of the records' timestamps: nanoseconds since 1970 UTC."""
+    return boot_time() + time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
 def this_machine(plan: str | None = None) -> Origin:

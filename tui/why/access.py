@@ -44,17 +44,17 @@ def _not_searchable(scene: Scene, step: Step, verdict: Verdict, interpreter: Int
         f" {scene.owner(step.stat)}).",
         f"{scene.who} may not search {path} ({bits})",
         f"Decided by {verdict.by}.",
-        advice=permission_advice(scene, "search", path, verdict),
+        advice=permission_advice(scene, "search", path, verdict, " or move the program where it may go"),
         about=((path, step.stat),),
     )
 
 
-def permission_advice(scene: Scene, verb: str, path: str, verdict: Verdict) -> str:
+def permission_advice(scene: Scene, verb: str, path: str, verdict: Verdict, instead: str = "") -> str:
     """What to change where permission bits, or an ACL, forbid the caller something."""
     if not verdict.class_:
         return f"Look at its ACL, which decides here: `getfacl {words.shell(path)}`{scene.elsewhere}."
     change = f"chmod {verdict.class_}+x {words.shell(path)}"
-    return f"Let {scene.who} {verb} it, such as by `{change}`{scene.elsewhere}."
+    return f"Let {scene.who} {verb} it, such as by `{change}`{scene.elsewhere}{instead and ','}{instead}."
 
 
 def _protected_link(scene: Scene, trail: Trail) -> Diagnosis | None:

@@ -9,7 +9,7 @@ from bpf.lookup import File
 from bpf.record import Diagnosis
 from tui.why import access, security, shebang, words
 from tui.why.credentials import Verdict, may_execute
-from tui.why.mounts import forbids_exec
+from tui.why.mounts import forbids_exec, never_executes
 from tui.why.scene import Interpreter, Scene, inodes
 
 
@@ -100,8 +100,16 @@ def _not_regular(scene: Scene, file: File, interpreter: Interpreter | None) -> D
 def _noexec(scene: Scene, file: File, interpreter: Interpreter | None) -> Diagnosis:
     mount = file.mount
     point, kind = ("?", "?") if mount is None else (mount.point, mount.file_system)
+    code = "noexec-mount" if interpreter is None else "interpreter-on-noexec-mount"
+    if never_executes(file):
+        return scene.diagnosis(
+            code,
+            f"{_subject(file, interpreter)} lies on {words.quoted(point)}, a file system of type {kind},"
+            " where the kernel executes nothing.",
+            f"nothing on {point} ({kind}) is executed",
+        )
     return scene.diagnosis(
-        "noexec-mount" if interpreter is None else "interpreter-on-noexec-mount",
+        code,
         f"{_subject(file, interpreter)} lies on {words.quoted(point)}, which is mounted noexec.",
         f"{point} is mounted noexec",
         f"The mount {words.quoted(point)} is of type {kind}, with the options"
@@ -117,7 +125,10 @@ def _no_permission(scene: Scene, file: File, verdict: Verdict, interpreter: Inte
     owner = scene.owner(file.stat)
     named = "" if interpreter is None else f"{interpreter.kind} {file.path}: "
     path, place = words.shell(file.path), scene.elsewhere
-    if not mode & 0o111:
+    advice: str | None
+    if never_executes(file):
+        advice = None
+    elif not mode & 0o111:
         advice = f"Run `chmod +x {path}`{place} if it is meant to be a program."
     else:
         advice = access.permission_advice(scene, "execute", file.path, verdict)

@@ -22,8 +22,9 @@ def explain(scene: Scene) -> Diagnosis:
         f"The kernel had already discarded the old program when it met {record.error}, so there was none to"
         " return to."
     ]
+    memory = limits.no_memory(scene)[0].evidence
+    evidence.extend(fact for fact in memory if record.error == "ENOMEM" or fact.startswith("RLIMIT_AS"))
     if record.error == "ENOMEM":
-        evidence.extend(limits.no_memory(scene)[0].evidence)
         evidence.append("A segment that cannot be mapped, such as one below vm.mmap_min_addr, fails so, too.")
     if record.error == "EMFILE":
         evidence.extend(limits.too_many_files(scene)[0].evidence)

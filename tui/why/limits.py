@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 from dataclasses import dataclass
 from typing import Final
@@ -11,7 +12,7 @@ from tui.why import processes, words
 from tui.why.credentials import CAP_SYS_ADMIN, CAP_SYS_RESOURCE
 from tui.why.scene import Scene, read_proc
 
-MAX_ARG_STRLEN: Final = 32 * 4096
+MAX_ARG_STRLEN: Final = 32 * mmap.PAGESIZE
 """The longest single string with its NUL: 32 pages (include/uapi/linux/binfmts.h)."""
 
 ARG_MAX: Final = 131_072
@@ -63,15 +64,21 @@ def too_big(scene: Scene) -> list[Diagnosis]:
     unread = (*record.arguments, *record.environment).count(None)
     complete = not (truncated.arguments or truncated.environment or unread) and all(t.whole for t in texts)
     least = "" if complete else "at least "
+    shown = [
+        f"{count:,}" if known is not None else f"at least {count:,}"
+        for count, known in ((argc, truncated.argc), (envc, truncated.envc))
+    ]
     evidence = [
-        f"argc is {argc}, envc is {envc}; with their pointers they take {least}{total:,} bytes.",
+        f"argc is {shown[0]}, envc is {shown[1]}; with their pointers and the path they take {least}{total:,}"
+        " bytes.",
         f"The kernel takes {limit:,} bytes in all ({_stack_words(stack, whose)}) and"
         f" {MAX_ARG_STRLEN:,} for one string.",
     ]
     if texts:
         largest = texts[0]
         more = "" if largest.whole else " or more"
-        evidence.append(f"The largest string is {largest.name} with {largest.size:,} bytes{more}.")
+        of = "The largest string is" if complete else "The largest string that was read is"
+        evidence.append(f"{of} {largest.name} with {largest.size:,} bytes{more}.")
     long = next((text for text in texts if text.size > MAX_ARG_STRLEN), None)
     if long is not None:
         return [_string_too_long(scene, long, f"{long.size:,}", evidence, certain=True)]
@@ -87,8 +94,9 @@ def too_big(scene: Scene) -> list[Diagnosis]:
     return [
         scene.diagnosis(
             "arguments-too-big",
-            f"argv and envp are too big: {argc} and {envc} strings, of which {total:,} bytes were read.",
-            f"argv and envp too big ({argc} and {envc} strings)",
+            f"argv and envp are too big: {shown[0]} arguments and {shown[1]} variables, of which"
+            f" {sum(text.size for text in texts):,} bytes were read.",
+            f"argv and envp are too big ({shown[0]} and {shown[1]} strings)",
             *evidence,
             "Whether one string or all of them were too long cannot be told from what was read of them.",
             advice="Pass long lists through a file or standard input, such as with xargs.",
@@ -125,7 +133,8 @@ def _all_too_long(scene: Scene, total: str, limit: int, evidence: list[str], *, 
 
 def _stack_words(stack: int | None, whose: str) -> str:
     if stack is None:
-        return "three quarters of 8 MiB, as the stack is unlimited or its limit is not known"
+        why = "its limit is not known" if whose == "not known" else f"{whose} stack is unlimited"
+        return f"three quarters of 8 MiB, as {why}"
     return f"a quarter of {whose} stack limit of {stack:,}, between 128 KiB and 6 MiB"
 
 

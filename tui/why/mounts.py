@@ -10,10 +10,14 @@ _NEVER: Final = frozenset({"proc", "sysfs", "cgroup", "cgroup2"})
 """File systems that the kernel marks SB_I_NOEXEC, whatever the mount's options say."""
 
 
+def never_executes(file: File) -> bool:
+    """Its file system has no programs, whatever the options of the mount say."""
+    return file.mount is not None and file.mount.file_system in _NEVER
+
+
 def forbids_exec(file: File) -> bool:
     """path_noexec() of fs/exec.c."""
-    mount = file.mount
-    return mount is not None and ("noexec" in mount.options or mount.file_system in _NEVER)
+    return never_executes(file) or (file.mount is not None and "noexec" in file.mount.options)
 
 
 def ignores_privileges(file: File) -> bool:

@@ -26,14 +26,12 @@ class Holder:
 
 
 def writers(scene: Scene, file: File) -> tuple[Holder, ...]:
-    """Who has a file open for writing now, as far as time allows to look."""
+    """Who has a file open for writing now, by whichever of its names, as far as time allows to look."""
     found: list[Holder] = []
     name = os.path.basename(file.path)
     for pid, descriptor, link in _descriptors(scene):
-        # Another name of the same inode is not found here: fstat on all would wait for network files.
-        if os.path.basename(link.removesuffix(" (deleted)")) != name:
-            continue
-        if _is_open_for_writing(pid, descriptor, file):
+        same_name = os.path.basename(link.removesuffix(" (deleted)")) == name
+        if link.startswith("/") and _is_open_for_writing(scene, pid, descriptor, file, same_name):
             found.append(Holder(pid, comm(pid), descriptor))
     return tuple(found)
 
@@ -93,10 +91,17 @@ def _descriptors(scene: Scene) -> Iterator[tuple[int, int, str]]:
                 continue
 
 
-def _is_open_for_writing(pid: int, descriptor: int, file: File) -> bool:
+def _is_open_for_writing(scene: Scene, pid: int, descriptor: int, file: File, same_name: bool) -> bool:
+    """Whether a descriptor writes a file. Only what can be no network file is asked for its inode."""
     text = read_proc(f"/proc/{pid}/fdinfo/{descriptor}") or ""
-    flags = next((line.split()[1] for line in text.splitlines() if line.startswith("flags:")), "0")
-    if int(flags, 8) & os.O_ACCMODE == os.O_RDONLY:
+    facts = {name: value.strip() for name, _, value in (line.partition(":") for line in text.splitlines())}
+    if int(facts.get("flags", "0"), 8) & os.O_ACCMODE == os.O_RDONLY:
+        return False
+    # Since Linux 5.14 the inode's number is there; before, another name of the same inode is not found.
+    if facts.get("ino", str(file.stat.st_ino) if same_name else "") != str(file.stat.st_ino):
+        return False
+    mount = scene.mount_of(int(facts.get("mnt_id", "-1")))
+    if not same_name and (mount is None or mount.may_block):
         return False
     try:
         status = os.stat(f"/proc/{pid}/fd/{descriptor}")

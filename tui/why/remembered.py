@@ -8,6 +8,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Final
 
+from bpf import clock
 from bpf.per_record import PerRecord
 from bpf.record import Again, Diagnosis, ExecFailure, first_like
 from bpf.vantage import AT_FDCWD, own_mount_ns
@@ -56,7 +57,7 @@ class Remembered:
         known = self._known.get(key)
         if known is not None and known.holds_for(record):
             return known.diagnosis
-        began = time.time_ns()
+        began = clock.now()
         try:
             diagnosis = self._diagnose(record)
         except Exception as error:

@@ -15,18 +15,23 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Final
 
+from bpf import clock
 from bpf.lookup import AT_EMPTY_PATH, File, Sight, look_at, look_at_target
+from bpf.mounts import Mount
 from bpf.record import Diagnosis, ExecFailure
 from bpf.vantage import AT_FDCWD, caller_of, reach, start_of
 from bpf.walk import End, Step, Trail
 from tui.why import words
 from tui.why.credentials import Credentials, Ranges
+from tui.why.mounts import never_executes
 
 SECONDS: Final = 0.5
 """How long one diagnosis may look around."""
 
-CLOCK_STEP: Final = 10_000_000
-"""Nanoseconds by which a ctime may be early: file systems take the time of the last clock tick (HZ=100)."""
+_CLOCK_REALTIME_COARSE: Final = 5
+
+CLOCK_STEP: Final = round(time.clock_getres(_CLOCK_REALTIME_COARSE) * 1e9) + 100_000
+"""Nanoseconds by which a ctime may be early: file systems take the time of the last clock tick."""
 
 MAX_INTERPRETERS: Final = 5
 """How many interpreters may follow each other (exec_binprm, fs/exec.c)."""
@@ -79,7 +84,15 @@ class Scene:
     @functools.cached_property
     def later(self) -> str:
         """How long after the exec this look is: "40 ms later"."""
-        return f"{words.span(time.time_ns() - self.record.timestamp)} later"
+        return f"{words.span(clock.now() - self.record.timestamp)} later"
+
+    @functools.cached_property
+    def _moment(self) -> int:
+        """When the exec failed, by the wall clock of now, which files have their ctime from.
+
+        The records' clock is not set or slewed with it.
+        """
+        return time.time_ns() - (clock.now() - self.record.timestamp)
 
     @functools.cached_property
     def who(self) -> str:
@@ -117,6 +130,10 @@ class Scene:
             if found.file is not None and found.file.stat.st_ino == binary.inode_number:
                 return found
         return sight
+
+    def mount_of(self, mount_id: int) -> Mount | None:
+        """A mount that the caller can reach, by its id."""
+        return None if self.vantage is None else self.vantage.mounts.by_id.get(mount_id)
 
     def look(self, path: str) -> Sight | None:
         """What another path leads to for the caller: a relative one begins at its working directory."""
@@ -169,7 +186,7 @@ class Scene:
             status.st_ino,
             status.st_ctime_ns,
         )
-        if status.st_ctime_ns >= self.record.timestamp:
+        if status.st_ctime_ns >= self._moment:
             if same and binary is not None and binary.source == "kernel":
                 return f"The ctime of {words.quoted(path)} lies after the exec, so the clock was set since."
             return f"{words.quoted(path)} has changed since the exec, when looked at {self.later}."
@@ -177,7 +194,7 @@ class Scene:
             return None
         if binary is not None and binary.inode_number == status.st_ino and binary.ctime != status.st_ctime_ns:
             return f"{words.quoted(path)} has changed since the exec (another ctime {self.later})."
-        if status.st_ctime_ns > self.record.timestamp - CLOCK_STEP:
+        if status.st_ctime_ns > self._moment - CLOCK_STEP:
             return f"{words.quoted(path)} changed at about the time of the exec."
         return None
 
@@ -253,8 +270,11 @@ def last_directory(trail: Trail) -> tuple[str, os.stat_result] | None:
 
 
 def inodes(*files: File) -> tuple[tuple[str, os.stat_result], ...]:
-    """What a cause rests on, as ``Scene.diagnosis`` takes it."""
-    return tuple((file.path, file.stat) for file in files)
+    """What a cause rests on, as ``Scene.diagnosis`` takes it.
+
+    The files of /proc and its like are left out: their ctime is when someone first looked.
+    """
+    return tuple((file.path, file.stat) for file in files if not never_executes(file))
 
 
 def is_regular(file: File) -> bool:

@@ -55,13 +55,14 @@ def in_directory(scene: Scene, trail: Trail) -> str | None:
 def for_interpreter(scene: Scene, trail: Trail, file: File) -> str | None:
     """What to name in the ``#!`` line instead."""
     if file.elf is not None:
-        return None
+        return f"Install {words.shell(trail.asked)}{scene.elsewhere}, or use a build for this system."
     name = os.path.basename(trail.asked)
-    found = _on_path(scene, name, exactly=True) or _on_path(scene, name, exactly=False)
+    found = _on_path(scene, name, exactly=True)
     if found is None and not trail.left:
         directory = os.path.dirname(trail.path)
-        near = _nearest(name, _entries(scene, directory, programs=False))
+        near = _nearest(name, _entries(scene, directory, programs=True))
         found = None if near is None else os.path.join(directory, near)
+    found = found or _on_path(scene, name, exactly=False)
     if found is None:
         return None
     return f"Name {words.shell(found)} in the first line of {words.shell(file.path)}, if that is meant."

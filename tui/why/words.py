@@ -82,7 +82,9 @@ def listed(items: Sequence[str]) -> str:
 
 def user(uid: int) -> str:
     """The name of a user of this host, or "uid 1000"."""
-    return _names("/etc/passwd", _stamp("/etc/passwd")).get(uid) or f"uid {uid}"
+    name = _names("/etc/passwd", _stamp("/etc/passwd")).get(uid) or f"uid {uid}"
+    # "nobody may not execute it" would say the contrary.
+    return f"the user {name}" if name == "nobody" else name
 
 
 def _stamp(path: str) -> int:

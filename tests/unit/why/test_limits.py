@@ -54,6 +54,14 @@ def test_strings_that_were_not_read_at_all_leave_it_open() -> None:
     assert too_big(arguments=("true",) * 41, truncated=truncated)[:2] == ("arguments-too-big", False)
 
 
+def test_what_was_not_counted_is_not_told_as_a_count() -> None:
+    truncated = Truncated(arguments=True, argc=None, envc=0)
+    diagnosis = diagnose(a_failure("/bin/true", errno.E2BIG, arguments=("x",) * 512, truncated=truncated))
+    assert "at least 512 arguments and 0 variables" in diagnosis.summary
+    assert diagnosis.evidence[0].startswith("argc is at least 512, envc is 0; ")
+    assert diagnosis.evidence[2].startswith("The largest string that was read is")
+
+
 def test_more_than_a_quarter_of_the_callers_stack_is_too_big() -> None:
     # This process is the caller here, so that its limit can be read.
     arguments = tuple("x" * 100_000 for _ in range(70))
