@@ -77,6 +77,7 @@ class ExecwhyApp(App[None]):
         Binding("minus", "add_cell(True)", "Exclude the cell", id="exclude"),
         Binding("t", "groups", "Groups", id="groups"),
         Binding("h", "searches", "Show found searches", id="found-searches"),
+        Binding("r", "repeats", "Unfold repeats", id="repeats"),
         Binding("w", "write", "Write a snapshot", id="write"),
         Binding("y", "copy", "Copy", id="copy"),
         Binding("s", "search('')", "Search", id="search", priority=True),
@@ -124,13 +125,14 @@ class ExecwhyApp(App[None]):
         self.source = source
         self.history = history
         self.show_secrets = show_secrets
-        self.view = View(history, parse(query))
+        self.view = View(history, parse(query), fold_repeats=True)
         self._capture = capture
         self._arrivals = Arrivals(source, history, why)
         self._rate = Rate()
         self._frozen_at: int | None = None
         self._failure_told = ""
         self._preferred: list[int] = []
+        self._told_times = 0
         self._goes_on = False
         self._quiet_ticks = 0
         self._has_mouse = True
@@ -138,11 +140,11 @@ class ExecwhyApp(App[None]):
         self._filter = FilterBar(self.view.query, id="filter")
         self._table = EventTable(history, self.view, show_secrets=show_secrets, id="table")
         self._under_cursor = UnderCursor(
-            history, source, show_secrets=show_secrets, are_diagnosed=self._arrivals.are_diagnosed
+            history, source, self.view, show_secrets=show_secrets, are_diagnosed=self._arrivals.are_diagnosed
         )
         self._body = Body(self._table, self._under_cursor.facts, id="body")
         self._groups = GroupPane(history, self.view, self._moment, show_secrets=show_secrets, id="groups")
-        self._before_group: str | None = None
+        self._before_group: tuple[str, bool] | None = None
         self._navigation = Navigation(history, self.view, self._table)
         self._table.sign = self._navigation.sign
         self._search = SearchBar(id="search")
@@ -185,6 +187,9 @@ class ExecwhyApp(App[None]):
 
     def _count(self) -> None:
         self._rate.tick(self.source.status().counters.seen)
+        if self._table.cursor_times != self._told_times:
+            self._told_times = self._table.cursor_times
+            self._body.renew()
 
     def _tick(self) -> None:
         """Take in what has come, a few milliseconds at a time, and show what changed."""
@@ -329,9 +334,10 @@ class ExecwhyApp(App[None]):
 
     @on(GroupPane.Opened)
     def _group_opened(self, message: GroupPane.Opened) -> None:
-        before = self._filter.active.text
+        before = self._filter.active.text, self.view.fold_repeats
         if self._filter_for(message.field, message.value, exclude=False):
             self._before_group = before
+            self.view.fold_repeats = False
             self._show_groups(False)
 
     @on(GroupPane.Refused)
@@ -395,6 +401,14 @@ class ExecwhyApp(App[None]):
         self._say(sentences.searches(self.view.show_found))
         self._tell_state()
 
+    def action_repeats(self) -> None:
+        """Give each of the failures that are alike a row of its own, or fold them."""
+        self.view.fold_repeats = not self.view.fold_repeats
+        self.view.advance(_BUDGET)
+        self._table.sync()
+        self._say(sentences.repeats(self.view.fold_repeats))
+        self._tell_state()
+
     def action_detail(self) -> None:
         """Open or close the detail."""
         self._body.open_detail(not self._body.detail_is_open)
@@ -406,8 +420,9 @@ class ExecwhyApp(App[None]):
         elif self._body.detail.has_focus:
             self._table.focus()
         elif self._before_group is not None:
-            self._filter.set_text(self._before_group)
+            text, self.view.fold_repeats = self._before_group
             self._before_group = None
+            self._filter.set_text(text)
             self._show_groups(True)
         elif not self._keys.is_saying and self._navigation.end_search():
             self._tell_state()

@@ -67,6 +67,13 @@ def searches(shown: bool) -> str:
     return "Searches that found their program are hidden; h shows them."
 
 
+def repeats(folded: bool) -> str:
+    """Whether failures that are alike share a row from now on."""
+    if folded:
+        return "The same failure of the same program again within a minute has no row of its own; r unfolds."
+    return "Every failure has a row of its own; r folds those that are alike."
+
+
 def captured(text: str) -> str:
     """What the kernel records from now on."""
     if not text:

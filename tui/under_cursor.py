@@ -7,6 +7,7 @@ from bpf.source import EventSource
 from tui.model.history import History
 from tui.model.printable import printable
 from tui.model.secrets import masked
+from tui.model.view import View
 from tui.widgets.body import Body
 from tui.widgets.fact import Section
 from tui.widgets.facts import loss_sections, sections
@@ -16,10 +17,11 @@ class UnderCursor:
     """Looks at table and detail; masks what must not be shown."""
 
     def __init__(
-        self, history: History, source: EventSource, *, show_secrets: bool, are_diagnosed: bool
+        self, history: History, source: EventSource, view: View, *, show_secrets: bool, are_diagnosed: bool
     ) -> None:
         self._history = history
         self._source = source
+        self._view = view
         self._show_secrets = show_secrets
         self._are_diagnosed = are_diagnosed
 
@@ -31,7 +33,10 @@ class UnderCursor:
         if isinstance(event, Loss):
             return loss_sections(event, self._source.status().counters)
         looking = self._are_diagnosed and event.diagnosis is None
-        return sections(event, self._shown(event), looking=looking)
+        row = self._view.row_of(event_id)
+        is_shown = row < len(self._view) and self._view[row] == event_id
+        repeats = self._view.repeats(row) if is_shown else None
+        return sections(event, self._shown(event), looking=looking, repeats=repeats)
 
     def condition(self, body: Body) -> tuple[str, object] | None:
         """The field and the value of the focused fact or cell; None where it cannot be made a filter.

@@ -109,6 +109,22 @@ async def test_hostile_text_is_shown_harmless_everywhere(text: str, size: tuple[
         assert screen.app.is_running
 
 
+async def test_a_crash_loop_is_one_row_that_counts_and_r_unfolds_it() -> None:
+    loop = [failure("/opt/agent", pid=100 + n, timestamp=START + n * 100_000_000) for n in range(30)]
+    async with opened([*loop[:20], failure("/opt/other")]) as screen:
+        assert "/opt/agent" in screen.line_with("20× ")
+        assert "2 of 21 shown, 19 folded" in screen.filter
+        await screen.press("home")
+        assert "20 times" in screen.line_with("the same within a second")
+        await screen.give(*loop[20:])
+        assert "/opt/agent" in screen.line_with("30× ")
+        await screen.press("r")
+        assert "folded" not in screen.filter
+        assert screen.text.count(" /opt/agent ") >= 20
+        await screen.press("r")
+        assert "/opt/agent" in screen.line_with("30× ")
+
+
 async def test_groups_open_their_events_as_a_filter_and_escape_goes_back() -> None:
     events = [failure("/opt/a"), failure("/opt/a"), failure("/opt/b", 13)]
     async with opened(events) as screen:

@@ -227,6 +227,54 @@ def test_a_search_that_comes_later_brings_its_row() -> None:
     assert list(view) == [5, 400]
 
 
+def test_a_crash_loop_has_a_row_a_minute_that_counts() -> None:
+    """Ten times a second, with another pid each time; something else fails once in between."""
+    loop = [replace(PLAIN, timestamp=n * SECOND // 10, pid=1000 + n) for n in range(1250)]
+    other = replace(PLAIN, timestamp=30 * SECOND, path="/bin/other")
+    history = History()
+    history.append([*loop[:300], other, *loop[300:]])
+    view = View(history, parse(""), fold_repeats=True)
+    finish(view)
+    assert [history[event_id].timestamp for event_id in view] == [0, 30 * SECOND, 60 * SECOND, 120 * SECOND]
+    assert [view.times(row) for row in range(4)] == [600, 1, 600, 50]
+    assert view.repeats(2).last == 120 * SECOND - SECOND // 10
+    assert (view.failures, view.shown, view.repeated, view.folded) == (1251, 4, 1247, 0)
+    assert len(view.with_tries()) == 1251, "a snapshot has all of them"
+    assert view.row_of(900) == 2
+    history.append([replace(loop[-1], timestamp=125 * SECOND)])
+    assert view.refresh(), "a count on the screen has grown"
+    assert view.times(3) == 51
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"path": "/bin/y"},
+        {"return_value": -13},
+        {"uid": 33},
+        {"comm": "cron"},
+        {"parent_comm": "cron"},
+        {"cgroup": "/system.slice/other.service"},
+        {"mount_ns": 7},
+        {"cwd": "/srv"},
+        {"killed_by": "SIGSEGV"},
+    ],
+)
+def test_what_differs_in_more_than_its_process_has_a_row_of_its_own(other: dict[str, object]) -> None:
+    history = History()
+    history.append([PLAIN, replace(PLAIN, **other), replace(PLAIN, pid=9, ppid=8, arguments=("x",))])  # type: ignore[arg-type]
+    view = View(history, parse(""), fold_repeats=True)
+    assert list(view) == [0, 1]
+
+
+def test_a_filter_on_one_process_of_a_crash_loop_finds_it() -> None:
+    history = History()
+    history.append(failures(100))
+    view = View(history, parse("pid=40 or pid=41"), fold_repeats=True)
+    assert list(view) == [40]
+    assert view.times(0) == 2
+
+
 class ViewsAgree(RuleBasedStateMachine):
     """A view that was kept up to date has the rows that a new one finds."""
 
@@ -243,7 +291,8 @@ class ViewsAgree(RuleBasedStateMachine):
     @rule(count=st.integers(1, 60), lost=st.booleans())
     def append(self, count: int, lost: bool) -> None:
         events: list[Event] = [
-            replace(PLAIN, timestamp=self.now - n % 7 * SECOND, pid=n % 50) for n in range(count)
+            replace(PLAIN, timestamp=self.now - n % 7 * SECOND, pid=n % 50, comm="ab"[n % 3 == 0])
+            for n in range(count)
         ]
         if lost:
             events.append(Loss(self.now, 3, "ring buffer full"))
@@ -270,6 +319,10 @@ class ViewsAgree(RuleBasedStateMachine):
     @rule(show_found=st.booleans())
     def show(self, show_found: bool) -> None:
         self.view.show_found = show_found
+
+    @rule(fold=st.booleans())
+    def fold(self, fold: bool) -> None:
+        self.view.fold_repeats = fold
 
     @rule(seconds=st.integers(0, 15))
     def wait(self, seconds: int) -> None:
@@ -306,11 +359,38 @@ class ViewsAgree(RuleBasedStateMachine):
             for event_id in alone
             if self.view.show_found or (search := selected[event_id]) is None or search.outcome != "found"
         ]
-        assert list(self.view) == sorted([*lost, *shown])
+        told_by = self.rows_of(shown, selected) if self.view.fold_repeats else {each: each for each in shown}
+        rows = sorted({*lost, *told_by.values()})
+        assert list(self.view) == rows
+        assert [self.view.times(row) for row in range(len(rows))] == [
+            1 if row in lost else list(told_by.values()).count(row) for row in rows
+        ]
+        assert all(self.view[self.view.row_of(each)] == row for each, row in told_by.items())
+        assert self.view.counted == len(shown)
+        assert self.view.repeated == len(shown) + len(lost) - len(rows)
         assert self.view.failures == len(selected)
         assert self.view.folded == len(selected) - len(alone)
-        assert self.view.shown == len(shown)
+        assert self.view.shown == len(rows) - len(lost)
         assert self.view.hidden_found == len(alone) - len(shown)
+
+    def rows_of(self, shown: list[int], searches: dict[int, Search | None]) -> dict[int, int]:
+        """The row that tells each event: the first shown one of its caller's minute in its block."""
+        told_by: dict[int, int] = {}
+        for block in self.history.blocks:
+            minutes: dict[str, tuple[int, int]] = {}
+            rows: dict[tuple[int, bool], int] = {}
+            for event_id in range(block.first_id, block.end_id):
+                event = self.history[event_id]
+                if isinstance(event, Loss):
+                    continue
+                begun = minutes.get(event.comm)
+                if begun is None or abs(event.timestamp - begun[1]) >= 60 * SECOND:
+                    begun = minutes[event.comm] = event_id, event.timestamp
+                if event_id in shown:
+                    search = searches[event_id]
+                    is_found = search is not None and search.outcome == "found"
+                    told_by[event_id] = rows.setdefault((begun[0], is_found), event_id)
+        return told_by
 
     @invariant()
     def rows_are_in_order_and_counted(self) -> None:

@@ -23,6 +23,7 @@ from tui.model.columns import (
     search_keys,
 )
 from tui.model.pool import Entry, Pool, Strings
+from tui.model.repeats import TOLD_BY, RunFinder, Runs
 
 Numbers = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -33,7 +34,7 @@ _ENTRY_BYTES: Final = 116
 _SEALED_ENTRY_BYTES: Final = 12
 """And one that does not: the lists' slots."""
 
-BYTES_AN_EVENT: Final = 4 * len(GROUPS) + 8 * len(NUMBERS)
+BYTES_AN_EVENT: Final = 4 * len(GROUPS) + 8 * len(NUMBERS) + 2
 """Bytes of the arrays of a block that still grows, for each event."""
 
 
@@ -104,6 +105,7 @@ class Block:
         capacity: How many events fit.
         numbers: The arrays of ``NUMBERS``.
         columns: The columns of ``GROUPS``.
+        runs: The offset of the first event of the run that each belongs to (see ``tui.model.repeats``).
         losses: The Loss events in it, by offset. Their rows in the columns are blank.
         version: Grows with every diagnosis that is set later.
         search_version: The same for searches.
@@ -116,11 +118,13 @@ class Block:
         self.capacity = capacity
         self.numbers: dict[str, Numbers] = {name: np.zeros(capacity, np.int64) for name in NUMBERS}
         self.columns = {name: Column(pools.of[name], capacity) for name in GROUPS}
+        self.runs: Runs = np.zeros(capacity, np.uint16)
         self.losses: dict[int, Loss] = {}
         self.version = 0
         self.search_version = 0
         self.oldest = 2**63 - 1
         self.newest = NO_NUMBER
+        self._run_finder = RunFinder()
         self._length = 0
 
     def __len__(self) -> int:
@@ -135,7 +139,7 @@ class Block:
     def nbytes(self) -> int:
         """Bytes beside the values in the pools."""
         arrays = sum(numbers.nbytes for numbers in self.numbers.values())
-        return arrays + sum(column.nbytes for column in self.columns.values())
+        return arrays + self.runs.nbytes + sum(column.nbytes for column in self.columns.values())
 
     def append(self, events: Sequence[Arrival]) -> None:
         """Take these events in; there must be room.
@@ -151,6 +155,8 @@ class Block:
         for name, numbers in encoded.items():
             self.numbers[name][start:stop] = numbers
         self._encode(records, start)
+        for offset in losses:
+            self.runs[offset] = offset
         self.losses.update(losses)
         if records:
             self.oldest = min(self.oldest, int(encoded["timestamp"].min()))
@@ -164,12 +170,23 @@ class Block:
         distinct = dict(zip(identities, alike, strict=True))
         places = dict(zip(distinct, range(len(distinct)), strict=True))
         place_of = np.fromiter(map(places.__getitem__, identities), np.intp, len(records))
+        told_by_codes: list[list[int]] = []
         for name, group in GROUPS.items():
             column = self.columns[name]
             own = name in OWN_GROUPS
             told_by: Collection[ExecFailure | Again] = records if own else distinct.values()
             codes = np.fromiter(map(column.__getitem__, map(group.key, told_by)), np.uint32, len(told_by))
             column.codes[start : start + len(records)] = codes if own else codes[place_of]
+            if name in TOLD_BY:
+                told_by_codes.append(codes.tolist())
+        keys = [
+            (record.comm, record.parent_comm, *told_by)
+            for record, *told_by in zip(distinct.values(), *told_by_codes, strict=True)
+        ]
+        stop = start + len(records)
+        times = self.numbers["timestamp"][start:stop].tolist()
+        of_each = map(keys.__getitem__, place_of.tolist())
+        self.runs[start:stop] = self._run_finder.take(of_each, times, start)
 
     def _split(self, events: Sequence[Arrival]) -> tuple[Sequence[ExecFailure | Again], dict[int, Loss]]:
         records: list[ExecFailure | Again] = []
@@ -185,6 +202,8 @@ class Block:
         """No event will be appended any more. Diagnoses and searches may still be set."""
         self.capacity = self._length
         self.numbers = {name: numbers[: self._length].copy() for name, numbers in self.numbers.items()}
+        self.runs = self.runs[: self._length].copy()
+        self._run_finder = RunFinder()
         for column in self.columns.values():
             column.seal(self._length)
 

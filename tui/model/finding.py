@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 
@@ -33,10 +34,10 @@ class Finding:
 
     def _begin(self) -> None:
         shown = self._view.query
-        self._of = (shown, self._view.show_found)
+        self._of = (shown, self._view.show_found, self._view.fold_repeats)
         both = self.query if shown.is_empty else parse(f"({shown.text}) ({self.query.text})")
-        more = {} if self._clock is None else {"clock": self._clock}
-        self._matches = View(self._history, both, **more)
+        clock = self._clock or time.time_ns
+        self._matches = View(self._history, both, clock, fold_repeats=self._view.fold_repeats)
         self._matches.show_found = self._view.show_found
 
     @property
@@ -55,7 +56,7 @@ class Finding:
 
     def advance(self, seconds: float) -> bool:
         """Take in what changed, and look on for about this long; True if the matches are others."""
-        if self._of != (self._view.query, self._view.show_found):
+        if self._of != (self._view.query, self._view.show_found, self._view.fold_repeats):
             self._begin()
             self._matches.advance(seconds)
             return True

@@ -10,14 +10,24 @@ from tui.model.query import FIELDS, Query
 from tui.model.query_fields import FOLDED
 from tui.model.query_terms import InRanges, Term
 from tui.model.query_text import equal
+from tui.model.repeats import Repeats
+
+Offsets = npt.NDArray[np.uint16]
 
 
 class Selection:
-    """What is shown: what the filter selects, without what another row tells or is not asked for."""
+    """What is shown: what the filter selects, without what another row tells or is not asked for.
 
-    def __init__(self, query: Query, show_found: bool) -> None:
+    Args:
+        query: The filter.
+        show_found: Searches that found their program are shown.
+        fold_repeats: Of a run of failures that are alike the first one's row tells the others.
+    """
+
+    def __init__(self, query: Query, show_found: bool, fold_repeats: bool) -> None:
         self.query = query
         self.show_found = show_found
+        self.fold_repeats = fold_repeats
         self._own_row = Term(FOLDED, InRanges(((1, 1),)), negate=True, start=0, end=0)
         self._unfound = Term(FIELDS["search.outcome"], equal("found"), negate=True, start=0, end=0)
 
@@ -27,6 +37,21 @@ class Selection:
         alone = selected & self._own_row.select(block, start, stop, now)
         shown = alone if self.show_found else alone & self._unfound.select(block, start, stop, now)
         return selected, alone, shown
+
+    def rows_told(self, block: Block, found: npt.NDArray[np.intp]) -> npt.NDArray[np.uint16]:
+        """Of each shown event the number of the row that tells it; rows have different numbers.
+
+        A search that found its program is never told by the row of one that did not.
+        """
+        if not self.fold_repeats or not len(found):
+            return found.astype(np.uint16)
+        numbers: npt.NDArray[np.uint16] = block.runs[found] * 2
+        if self.show_found:
+            start, stop = int(found[0]), int(found[-1]) + 1
+            numbers = numbers + self._unfound.select(block, start, stop, now=0)[found - start].astype(
+                np.uint16
+            )
+        return numbers
 
     def folded(self, block: Block, stop: int) -> Mask:
         """The events of a block, before offset ``stop``, that another row tells, selected or not."""
@@ -38,30 +63,41 @@ class Part:
 
     Attributes:
         block: The block.
-        offsets: Those that are shown.
+        offsets: Those that are told by a row, their own or that of one that is alike.
+        rows: Those that have a row.
         failures: How many failed execs are selected.
-        folded: How many of them another row tells.
-        losses: How many losses are in it; all are shown.
+        folded: How many of them the row of another try of their search tells.
+        losses: How many losses are in it; all have a row.
         end: How many of its events have been looked at.
     """
 
     def __init__(self, block: Block) -> None:
         self.block = block
-        self.offsets: npt.NDArray[np.uint16] = np.empty(0, np.uint16)
-        self.failures = 0
-        self.folded = 0
-        self.losses = 0
-        self.end = 0
+        self._clear()
         self._versions = (0, 0)
         self._now = 0
+
+    def _clear(self) -> None:
+        self.offsets: Offsets = np.empty(0, np.uint16)
+        self.rows: Offsets = self.offsets
+        self.failures = self.folded = self.losses = self.end = 0
+        # By which row each of the offsets is told, and the numbers of the rows.
+        self._told: Offsets = self.offsets
+        self._row_numbers: Offsets = self.offsets
+        self._times: npt.NDArray[np.int64] | None = None
+
+    @property
+    def counted(self) -> int:
+        """How many failed execs a row tells."""
+        return len(self.offsets) - self.losses
 
     @property
     def shown(self) -> int:
         """How many failed execs have a row."""
-        return len(self.offsets) - self.losses
+        return len(self.rows) - self.losses
 
     def extend(self, selection: Selection, now: int) -> bool:
-        """Take in what the block has got since; True if something of it is shown."""
+        """Take in what the block has got since; True if a row tells something of it."""
         start, stop = self.end, len(self.block)
         if not start:
             self._versions, self._now = (self.block.version, self.block.search_version), now
@@ -77,16 +113,43 @@ class Part:
         found = np.flatnonzero(shown) + start
         if not len(found):
             return False
-        self.offsets = np.concatenate((self.offsets, found.astype(np.uint16)))
+        self._tell(found.astype(np.uint16), selection.rows_told(self.block, found))
         return True
 
+    def _tell(self, found: Offsets, told: Offsets) -> None:
+        """Give rows to the first of those that are told by a row which is not there yet."""
+        numbers, firsts = np.unique(told, return_index=True)
+        is_new = ~np.isin(numbers, self._row_numbers)
+        self.rows = np.concatenate((self.rows, found[np.sort(firsts[is_new])]))
+        self._row_numbers = np.concatenate((self._row_numbers, told[np.sort(firsts[is_new])]))
+        self.offsets = np.concatenate((self.offsets, found))
+        self._told = np.concatenate((self._told, told))
+        self._times = None
+
+    def row_that_tells(self, offset: int) -> int | None:
+        """The offset of the event whose row tells this one; None where no row does."""
+        at = int(np.searchsorted(self.offsets, offset))
+        if at == len(self.offsets) or self.offsets[at] != offset:
+            return None
+        return int(self.rows[np.flatnonzero(self._row_numbers == self._told[at])[0]])
+
+    def times(self, row: int) -> int:
+        """How many events a row tells, by its index in ``rows``."""
+        if self._times is None:
+            self._times = np.bincount(self._told)
+        return int(self._times[self._row_numbers[row]])
+
+    def repeats(self, row: int) -> Repeats:
+        """What a row tells beside its own event, by its index in ``rows``."""
+        told = self.offsets[self._told == self._row_numbers[row]]
+        return Repeats(len(told), int(self.block.numbers["timestamp"][told].max()))
+
     def renew(self, selection: Selection, now: int) -> bool:
-        """Look at the whole block again; True if other events are shown."""
-        before = self.offsets
-        self.offsets, self.end = before[:0], 0
-        self.failures = self.folded = self.losses = 0
+        """Look at the whole block again; True if rows or what they tell have changed."""
+        offsets, told = self.offsets, self._told
+        self._clear()
         self.extend(selection, now)
-        return not np.array_equal(before, self.offsets)
+        return not (np.array_equal(offsets, self.offsets) and np.array_equal(told, self._told))
 
     def is_stale(self, query: Query) -> bool:
         """Whether a search, or a diagnosis that the filter asks for, was set since it was looked at."""

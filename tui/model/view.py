@@ -15,6 +15,7 @@ from tui.model.block import Block
 from tui.model.columns import NO_NUMBER
 from tui.model.history import History
 from tui.model.query import Query
+from tui.model.repeats import Repeats
 from tui.model.selection import Part, Selection
 
 _AGE_STEP: Final = 250_000_000
@@ -24,16 +25,24 @@ _AGE_STEP: Final = 250_000_000
 class View:
     """The ids of the events to be shown, in time order; a loss is always among them.
 
-    Those are the events that the filter selects, but for tries that another row tells, and for searches
-    that found their program unless they are asked for.
+    Those are the events that the filter selects, but for tries that another row tells, for searches that
+    found their program unless they are asked for, and, where ``fold_repeats`` is set, for failures that
+    are like an earlier one.
 
     Nothing happens by itself: ``refresh`` takes in what changed in the history, ``advance`` goes on
     with the scan of older events that a new filter begins, newest first.
     """
 
-    def __init__(self, history: History, query: Query, clock: Callable[[], int] = time.time_ns) -> None:
+    def __init__(
+        self,
+        history: History,
+        query: Query,
+        clock: Callable[[], int] = time.time_ns,
+        *,
+        fold_repeats: bool = False,
+    ) -> None:
         self._history = history
-        self._selection = Selection(query, show_found=False)
+        self._selection = Selection(query, show_found=False, fold_repeats=fold_repeats)
         self._clock = clock
         self._parts: deque[Part] = deque()
         self._starts: list[int] | None = None
@@ -51,7 +60,7 @@ class View:
 
     @query.setter
     def query(self, query: Query) -> None:
-        self._selection = Selection(query, self.show_found)
+        self._selection = Selection(query, self.show_found, self.fold_repeats)
         self._begin()
 
     @property
@@ -61,7 +70,17 @@ class View:
 
     @show_found.setter
     def show_found(self, show_found: bool) -> None:
-        self._selection = Selection(self.query, show_found)
+        self._selection = Selection(self.query, show_found, self.fold_repeats)
+        self._begin()
+
+    @property
+    def fold_repeats(self) -> bool:
+        """Whether one row tells a run of failures that are alike. Setting it begins a new scan."""
+        return self._selection.fold_repeats
+
+    @fold_repeats.setter
+    def fold_repeats(self, fold_repeats: bool) -> None:
+        self._selection = Selection(self.query, self.show_found, fold_repeats)
         self._begin()
 
     @property
@@ -82,7 +101,7 @@ class View:
 
     @property
     def failures(self) -> int:
-        """How many failed execs the filter selects: ``shown + folded + hidden_found``.
+        """How many failed execs the filter selects: ``shown + repeated + folded + hidden_found``.
 
         Each exec counts alone, so that without a filter it is the history's ``failures``. A filter on
         the path selects of a search's tries those with that path, and the one that stands for all.
@@ -95,6 +114,16 @@ class View:
         return sum(part.shown for part in self._parts)
 
     @property
+    def counted(self) -> int:
+        """How many of them a row tells, their own or that of one that is alike: ``shown + repeated``."""
+        return sum(part.counted for part in self._parts)
+
+    @property
+    def repeated(self) -> int:
+        """How many of them are told by the row of an earlier one that is alike."""
+        return self.counted - self.shown
+
+    @property
     def folded(self) -> int:
         """How many of them are told by the row of another try of their search, shown or hidden."""
         return sum(part.folded for part in self._parts)
@@ -102,7 +131,7 @@ class View:
     @property
     def hidden_found(self) -> int:
         """How many selected searches found their program and are not shown for that."""
-        return self.failures - self.folded - self.shown
+        return self.failures - self.folded - self.counted
 
     def __len__(self) -> int:
         return self._row_starts()[-1]
@@ -115,14 +144,27 @@ class View:
         """
         if not 0 <= row < len(self):
             raise IndexError(row)
+        part, at = self._place_of(row)
+        return part.block.first_id + int(part.rows[at])
+
+    def times(self, row: int) -> int:
+        """How many failed execs this row tells, its own included."""
+        part, at = self._place_of(row)
+        return part.times(at)
+
+    def repeats(self, row: int) -> Repeats:
+        """The same, with the time of the last one."""
+        part, at = self._place_of(row)
+        return part.repeats(at)
+
+    def _place_of(self, row: int) -> tuple[Part, int]:
         starts = self._row_starts()
         index = bisect_right(starts, row) - 1
-        part = self._parts[index]
-        return part.block.first_id + int(part.offsets[row - starts[index]])
+        return self._parts[index], row - starts[index]
 
     def __iter__(self) -> Iterator[int]:
         for part in list(self._parts):
-            for offset in part.offsets.tolist():
+            for offset in part.rows.tolist():
                 yield part.block.first_id + offset
 
     def row_of(self, event_id: int) -> int:
@@ -130,30 +172,39 @@ class View:
         row = self._row_before(event_id)
         if row < len(self) and self[row] == event_id:
             return row
-        told_by = self._history.told_by(event_id)
+        told_by = self._told_by(self._history.told_by(event_id))
         return row if told_by == event_id else self._row_before(told_by)
 
     def row_at(self, timestamp: int) -> int:
         """The first row of that time or later; the last one where there is none so late."""
         starts = self._row_starts()
         for part, start in zip(self._parts, starts, strict=False):
-            if not len(part.offsets) or part.block.newest < timestamp:
+            if not len(part.rows) or part.block.newest < timestamp:
                 continue
-            late = np.flatnonzero(part.block.numbers["timestamp"][part.offsets] >= timestamp)
+            late = np.flatnonzero(part.block.numbers["timestamp"][part.rows] >= timestamp)
             if len(late):
                 return start + int(late[0])
         return max(0, len(self) - 1)
+
+    def _told_by(self, event_id: int) -> int:
+        """The event whose row tells this one as it is alike, or itself."""
+        index = bisect_right(self._parts, event_id, key=lambda part: part.block.first_id) - 1
+        if index < 0:
+            return event_id
+        part = self._parts[index]
+        told_by = part.row_that_tells(event_id - part.block.first_id)
+        return event_id if told_by is None else part.block.first_id + told_by
 
     def _row_before(self, event_id: int) -> int:
         index = bisect_right(self._parts, event_id, key=lambda part: part.block.first_id) - 1
         if index < 0:
             return 0
         part = self._parts[index]
-        within = int(np.searchsorted(part.offsets, event_id - part.block.first_id, side="right"))
+        within = int(np.searchsorted(part.rows, event_id - part.block.first_id, side="right"))
         return max(0, self._row_starts()[index] + within - 1)
 
     def with_tries(self) -> list[int]:
-        """The ids of the events shown and of the tries that their rows tell, in time order."""
+        """The ids of the events shown and of those that their rows tell as well, in time order."""
         ids: list[int] = []
         searches = np.unique(
             np.concatenate(
@@ -219,7 +270,7 @@ class View:
     def _drop_evicted(self) -> bool:
         changed = False
         while self._parts and self._parts[0].block.first_id < self._history.first_id:
-            changed |= len(self._parts.popleft().offsets) > 0
+            changed |= len(self._parts.popleft().rows) > 0
             self._starts = None
         return changed
 
@@ -237,7 +288,7 @@ class View:
     def _row_starts(self) -> list[int]:
         """The first row of each part, and the number of all rows."""
         if self._starts is None:
-            self._starts = list(accumulate((len(part.offsets) for part in self._parts), initial=0))
+            self._starts = list(accumulate((len(part.rows) for part in self._parts), initial=0))
         return self._starts
 
 

@@ -135,20 +135,24 @@ def why_text(record: ExecFailure, looking: bool) -> tuple[str, str]:
     return (LOOKING, "muted") if looking else (own_words(record), "plain")
 
 
-def cell(record: ExecFailure, place: Placed, looking: bool) -> list[Piece]:
+def cell(record: ExecFailure, place: Placed, looking: bool, times: int = 1) -> list[Piece]:
     """What stands in one cell: exactly ``place.width`` cells wide.
 
     Args:
         record: The failed exec, its secrets masked already.
         place: The column.
         looking: Its diagnosis is still to come.
+        times: How many failures the row tells, all alike.
     """
     column, width = place.column, place.width
     if column is PATH:
         pieces = _path(record, width)
     elif column is WHY:
         text, role = why_text(record, looking)
-        pieces = in_role(keep_beginning(text, width), role)
+        again = f"{times:,}× "[:width] if times > 1 else ""
+        pieces = in_role(keep_beginning(text, width - len(again)), role)
+        if again:
+            pieces.insert(0, (again, "strong"))
     elif column is ERROR:
         role = "danger" if record.killed_by else error_class(record.return_value)
         pieces = in_role(keep_beginning(record.killed_by or record.error, width), role)

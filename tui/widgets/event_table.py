@@ -80,7 +80,7 @@ class EventTable(Painted, ScrollView, can_focus=True):
         self._shown: int | None = None
         self._line: int | None = None
         self._column = ""
-        self._strips: dict[tuple[int, str, str, str], Strip] = {}
+        self._strips: dict[tuple[int, int, str, str, str], Strip] = {}
         self._placing = False
 
     # What the cursor is on
@@ -89,6 +89,11 @@ class EventTable(Painted, ScrollView, can_focus=True):
     def cursor_id(self) -> int | None:
         """The event under the cursor."""
         return self._shown
+
+    @property
+    def cursor_times(self) -> int:
+        """How many failed execs the row under the cursor tells; 0 where there is none."""
+        return self.view.times(self._row()) if len(self.view) else 0
 
     @property
     def focused_cell(self) -> Placed | None:
@@ -289,15 +294,16 @@ class EventTable(Painted, ScrollView, can_focus=True):
         if row == self._row():
             cursor = "cursor" if self.has_focus else "cursor-blurred"
         sign = self.sign(event_id)
-        key = (event_id, cursor, self._column if cursor else "", sign)
+        times = self.view.times(row)
+        key = (event_id, times, cursor, self._column if cursor else "", sign)
         strip = self._strips.get(key)
         if strip is None:
             if len(self._strips) >= _MAX_STRIPS:
                 self._strips.clear()
-            strip = self._strips[key] = self._event_line(event_id, cursor, sign, width)
+            strip = self._strips[key] = self._event_line(event_id, times, cursor, sign, width)
         return strip
 
-    def _event_line(self, event_id: int, cursor: str, sign: str, width: int) -> Strip:
+    def _event_line(self, event_id: int, times: int, cursor: str, sign: str, width: int) -> Strip:
         over: Style | None = self.role(cursor) if cursor else None
         mark: Piece = (sign or ("▌" if cursor else " "), "sign" if sign else "mark")
         try:
@@ -307,9 +313,9 @@ class EventTable(Painted, ScrollView, can_focus=True):
             return self.line(pieces, width, over)
         if isinstance(event, Loss):
             return self.line([mark, *self._loss(event, width - GUTTER)], width, over)
-        return self.line([mark, *self._cells(event, bool(cursor))], width, over)
+        return self.line([mark, *self._cells(event, times, bool(cursor))], width, over)
 
-    def _cells(self, record: ExecFailure, cursor: bool) -> list[Piece]:
+    def _cells(self, record: ExecFailure, times: int, cursor: bool) -> list[Piece]:
         # argv and envp are not in the table, and masking them would cost more than all the rest.
         row = replace(record, arguments=(), environment=())
         shown = row if self._show_secrets else masked(row)
@@ -317,7 +323,7 @@ class EventTable(Painted, ScrollView, can_focus=True):
         used = GUTTER
         for place in self._places:
             pieces.append((" " * (place.x - used), "plain"))
-            texts = cell(shown, place, self.is_diagnosed and record.diagnosis is None)
+            texts = cell(shown, place, self.is_diagnosed and record.diagnosis is None, times)
             if cursor and place.column.title == self._column:
                 texts = [(text, "cell") for text, _ in texts]
             pieces += texts

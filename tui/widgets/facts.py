@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import stat
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import humanize
 
 from bpf.record import Binary, ExecFailure, Loss, Search, error_name
 from bpf.source import Counters
+from tui.model.repeats import Repeats
 from tui.widgets.accounts import group_name, user_name
 from tui.widgets.columns import LOOKING, outcome
 from tui.widgets.error_class import error_class, own_words
@@ -27,16 +28,19 @@ _FLAGS: Final = {0x100: "AT_SYMLINK_NOFOLLOW", 0x1000: "AT_EMPTY_PATH", 0x10000:
 """Of execveat(2); include/uapi/linux/fcntl.h."""
 
 
-def sections(record: ExecFailure, shown: ExecFailure, *, looking: bool) -> list[Section]:
+def sections(
+    record: ExecFailure, shown: ExecFailure, *, looking: bool, repeats: Repeats | None = None
+) -> list[Section]:
     """The facts of a failed exec.
 
     Args:
         record: The record as it was captured.
         shown: The same with its secrets masked, or the very same where they are to be shown.
         looking: The diagnosis is still to come.
+        repeats: What its row tells beside it.
     """
     found = [
-        Section("Why", _why(shown, looking)),
+        Section("Why", (*_why(shown, looking), *_again(record, repeats))),
         Section("Binary", _binary(record, shown)),
         Section("Process", process(shown)),
         _elements("Arguments", "arg", record, shown),
@@ -54,6 +58,23 @@ def sections(record: ExecFailure, shown: ExecFailure, *, looking: bool) -> list[
     if shown.search is not None:
         found.insert(1, Section("Search", _search(shown.search)))
     return found
+
+
+def _again(record: ExecFailure, repeats: Repeats | None) -> tuple[Fact, ...]:
+    """How often the same came within the minute, this one included."""
+    if repeats is None or repeats.times < 2:
+        return ()
+    span = timedelta(microseconds=max(0, repeats.last - record.timestamp) // 1000)
+    last = datetime.fromtimestamp(repeats.last // 1_000_000_000)
+    return (
+        Fact(
+            f"{repeats.times:,} times",
+            role="strong",
+            note=f"the same within {humanize.naturaldelta(span)}; r shows each",
+            starts_line=True,
+        ),
+        Fact(f"{last:%H:%M:%S}", label="last at"),
+    )
 
 
 def loss_sections(loss: Loss, counters: Counters) -> list[Section]:

@@ -143,7 +143,7 @@ class GroupPane(Vertical):
         progress = 1.0
         if not groups.complete:
             # One who reads 100 % while it goes on does not believe the next number either.
-            progress = min(0.99, groups.failures / max(1, self._view.shown) * self._view.progress)
+            progress = min(0.99, groups.failures / max(1, self._view.counted) * self._view.progress)
         self.header.show(Heading(table.by.name, table.by_rate, len(groups), groups.failures, progress))
 
     @on(GroupHeader.Chosen)

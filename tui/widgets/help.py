@@ -25,7 +25,7 @@ _KEYS: Final = (
     ("Tab", "to the detail and back"),
     ("← →  +  -", "focus a cell; filter for it, exclude it"),
     ("t", "groups: by path, error, cause, user, unit, …"),
-    ("h", "show or hide PATH searches that ended well"),
+    ("h  r", "show PATH searches that ended well; unfold repeats"),
     ("w", "write what the filter shows: .jsonl .csv .svg"),
     ("y", "copy the row, or the focused fact"),
     ("K", "apply the filter in the kernel; again: end it"),

@@ -1,0 +1,60 @@
+"""Which failed execs are one and the same again: of a crash loop, a fork storm, a probe tried over and over.
+
+Those of one caller for one file with one error are a run, for a minute from its first; then the next run
+begins, so that what goes on has a row in sight. A run lies within one block of the history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+RUN: Final = 60_000_000_000
+"""Nanoseconds from the first one of a run: what the status line's sparkline spans."""
+
+TOLD_BY: Final = frozenset({"path", "binary", "interpreter_path", "call", "identity", "place"})
+"""The columns in which they agree, beside the command names of caller and parent: its pid, its arguments
+and its environment may differ."""
+
+Runs = npt.NDArray[np.uint16]
+
+
+@dataclass(frozen=True, slots=True)
+class Repeats:
+    """What a row tells beside its own event.
+
+    Attributes:
+        times: How many failed execs it stands for, its own included.
+        last: Timestamp of the last one, nanoseconds since 1970 UTC.
+    """
+
+    times: int
+    last: int
+
+
+class RunFinder:
+    """Finds the runs of one block, as its events come."""
+
+    def __init__(self) -> None:
+        self._first: dict[tuple[object, ...], tuple[int, int]] = {}
+
+    def take(self, keys: Iterable[tuple[object, ...]], times: Sequence[int], start: int) -> list[int]:
+        """The offset of the first event of each one's run, which may be its own.
+
+        Args:
+            keys: What those of a run agree in.
+            times: Their timestamps.
+            start: The offset of the first one.
+        """
+        firsts: list[int] = []
+        known = self._first
+        for offset, (key, timestamp) in enumerate(zip(keys, times, strict=True), start):
+            first = known.get(key)
+            if first is None or abs(timestamp - first[1]) >= RUN:
+                first = known[key] = offset, timestamp
+            firsts.append(first[0])
+        return firsts
