@@ -66,7 +66,7 @@ class Picture:
     name: str
     size: tuple[int, int]
     keys: Sequence[str] = ()
-    theme: str = "execwhy-dark"
+    theme: str = "dark"
     query: str = ""
 
 

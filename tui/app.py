@@ -102,6 +102,7 @@ class ExecwhyApp(App[None]):
         show_secrets: bool = False,
         why: Callable[[ExecFailure], Diagnosis] | None = None,
         capture: str = "",
+        theme: str | None = None,
     ) -> None:
         """Make the screen; nothing starts before ``run``.
 
@@ -112,15 +113,21 @@ class ExecwhyApp(App[None]):
             show_secrets: Nothing is masked.
             why: Diagnoses a record; None where nothing is to be diagnosed.
             capture: The filter that the kernel applies already.
+            theme: The name of the theme to begin with; None goes by the environment.
 
         Raises:
             QueryError: ``query`` is no filter.
         """
-        theme = themes.first_theme(os.environ)
-        super().__init__(ansi_color=True if theme == themes.TERMINAL else None)
-        for own in (themes.DARK, themes.LIGHT):
+        first = themes.first_theme(os.environ, theme)
+        # Textual would make greys of the colours, where the theme has none and where others are asked for.
+        os.environ.pop("NO_COLOR", None)
+        super().__init__()
+        # Textual's own would leave hues without the meaning that they have here.
+        for name in self.available_themes:
+            self.unregister_theme(name)
+        for own in themes.THEMES.values():
             self.register_theme(own)
-        self.theme = theme
+        self.theme = first
         self._filters.append(LastGate())
         self.source = source
         self.history = history
@@ -151,7 +158,7 @@ class ExecwhyApp(App[None]):
         self._keys = KeyBar(id="keys")
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
-        """What theme.tcss asks for, for themes that do not say it."""
+        """What theme.tcss asks for, while Textual has a theme of its own: before ours are there."""
         return dict(themes.VARIABLES)
 
     def compose(self) -> ComposeResult:

@@ -11,6 +11,9 @@ from typing import Final, NoReturn
 
 from bpf.plans import NAMES
 
+THEME_NAMES: Final = ("dark", "light", "contrast", "terminal", "mono")
+"""Of tui.themes, which takes too long to import for --help."""
+
 USAGE_ERROR: Final = 2
 """Exit status of a command line that cannot be understood."""
 
@@ -163,6 +166,9 @@ def _parser() -> argparse.ArgumentParser:
     screen.add_argument(
         "--history-bytes", metavar="SIZE", type=_positive_size, help="keep so much, such as 200M (384M)"
     )
+    screen.add_argument(
+        "--theme", choices=THEME_NAMES, help="colours (EXECWHY_THEME, else as the terminal has them)"
+    )
     screen.add_argument("--no-mouse", action="store_true", help="leave the mouse to the terminal")
     parser.add_argument(
         "--show-secrets", action="store_true", help="do not mask what looks like a password or token"
@@ -175,7 +181,7 @@ _NEEDS_RECORD: Final = ("duration", "count")
 _ONLY_LIVE: Final = (
     "capture", "plan", "max_args_bytes", "max_env_bytes", "ring_size", "user", "keep_privileges",
 )  # fmt: skip
-_ONLY_SCREEN: Final = ("history", "history_bytes", "no_mouse")
+_ONLY_SCREEN: Final = ("history", "history_bytes", "theme", "no_mouse")
 _ONLY_EVENTS: Final = (
     "filter",
     "uid",

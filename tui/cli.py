@@ -213,6 +213,7 @@ def _monitor(options: Namespace, query: Query, closed: frozenset[int]) -> int:
         show_secrets=options.show_secrets,
         why=why,
         capture=options.capture or "",
+        theme=options.theme,
     )
     return terminal.run(app, mouse=not options.no_mouse)
 

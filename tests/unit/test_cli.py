@@ -78,6 +78,7 @@ def test_help_tells_every_option_with_examples() -> None:
         "--max-args-bytes",
         "--max-env-bytes",
         "--show-secrets",
+        "--theme",
         "--no-mouse",
         "--version",
         "--help",

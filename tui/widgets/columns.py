@@ -83,6 +83,9 @@ most 7 digits (PID_MAX_LIMIT is 4,194,304), and of the errors only ENAMETOOLONG 
 _HOST_WIDTHS: Final = ((172, 16), (106, 12), (0, 8))
 """From which width on HOST has how many cells: the beginnings of most host names tell them apart."""
 
+_WIDE: Final = 130
+"""From here on WHY has the room for nearly all that is said there."""
+
 _WIDEST_PATH: Final = 64
 """Beyond it WHY gains more from the room."""
 
@@ -106,9 +109,10 @@ def placed_columns(width: int, with_host: bool = False) -> tuple[Placed, ...]:
     places: list[Placed] = []
     for column, cells in fixed:
         places.append(Placed(column, x, cells))
-        x += cells + gap
+        # A pid rarely fills its column, and a comm neither: they keep the distance by themselves.
+        x += cells + (1 if column in (TIME, COMM) and width < _WIDE else gap)
     rest = max(2, width - x - gap)
-    path = max(1, min(_WIDEST_PATH, rest * 42 // 100))
+    path = max(1, min(_WIDEST_PATH, rest * 34 // 100))
     places.append(Placed(PATH, x, path))
     places.append(Placed(WHY, x + path + gap, rest - path))
     return tuple(places)
