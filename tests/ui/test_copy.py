@@ -7,6 +7,7 @@ import json
 from tests.ui.screens import Opened, opened
 from tests.ui.scripted_source import a_day, failure
 from tui import copies
+from tui.widgets.copy_menu import ChoiceList
 
 
 async def copied(screen: Opened, *keys: str) -> str:
@@ -87,3 +88,12 @@ async def test_what_terminals_do_not_take_is_not_sent() -> None:
 async def test_a_group_is_copied_at_once() -> None:
     async with opened(a_day(4)) as screen:
         assert "  /" in await copied(screen, "t", "down", "y")
+
+
+async def test_a_key_too_many_does_no_harm() -> None:
+    async with opened([failure("/opt/x")]) as screen:
+        await screen.press("y")
+        for _ in range(3):
+            screen.app.screen.query_one(ChoiceList).post_message(ChoiceList.Taken("j"))
+        await screen.pilot.pause()
+        assert json.loads(screen.app.clipboard)["path"] == "/opt/x"

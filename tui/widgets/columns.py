@@ -112,7 +112,8 @@ def placed_columns(width: int, with_host: bool = False) -> tuple[Placed, ...]:
         # A pid rarely fills its column, and a comm neither: they keep the distance by themselves.
         x += cells + (1 if column in (TIME, COMM) and width < _WIDE else gap)
     rest = max(2, width - x - gap)
-    path = max(1, min(_WIDEST_PATH, rest * 34 // 100))
+    share = 34 if 106 <= width < _WIDE else 42
+    path = max(1, min(_WIDEST_PATH, rest * share // 100))
     places.append(Placed(PATH, x, path))
     places.append(Placed(WHY, x + path + gap, rest - path))
     return tuple(places)

@@ -106,12 +106,17 @@ class CopyMenu(ModalScreen[str | None]):
 
     def on_choice_list_taken(self, message: ChoiceList.Taken) -> None:
         """One was chosen."""
-        self.dismiss(message.key)
+        self._leave(message.key)
 
     def on_click(self) -> None:
         """A click beside it closes it."""
-        self.dismiss(None)
+        self._leave(None)
 
     def action_close(self) -> None:
         """Copy nothing."""
-        self.dismiss(None)
+        self._leave(None)
+
+    def _leave(self, key: str | None) -> None:
+        # A fast typist may have pressed one more key before the first one was handled.
+        if self.is_current:
+            self.dismiss(key)
