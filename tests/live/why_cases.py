@@ -216,6 +216,23 @@ EACCES: Final = [
     Cause("FIFO", "EACCES", "special-file", "is a FIFO", named("fifo")),
     Cause("device", "EACCES", "special-file", "is a character device", named("device")),
     Cause(
+        "what a descriptor of its own names",
+        "EACCES",
+        "special-file",
+        '"/dev/null" is a character device',
+        lambda zoo: Exec(b"/proc/self/fd/0"),
+        lambda zoo: circumstances.open_stdin("/dev/null"),
+        gone="vanished-since",
+    ),
+    Cause(
+        "file of /proc",
+        "EACCES",
+        "several-causes",
+        "nothing on /proc (proc) is executed",
+        lambda zoo: Exec(b"/proc/version"),
+        certain=False,
+    ),
+    Cause(
         "noexec mount",
         "EACCES",
         "noexec-mount",

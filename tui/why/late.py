@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+from bpf.lookup import File
 from bpf.record import Diagnosis
 from tui.why import limits, words
 from tui.why.scene import Scene, inodes
+
+_OF_ADDRESS_SPACE: Final = "RLIMIT_AS "
 
 
 def explain(scene: Scene) -> Diagnosis:
@@ -23,7 +28,7 @@ def explain(scene: Scene) -> Diagnosis:
         " return to."
     ]
     memory = limits.no_memory(scene)[0].evidence
-    evidence.extend(fact for fact in memory if record.error == "ENOMEM" or fact.startswith("RLIMIT_AS"))
+    evidence.extend(fact for fact in memory if record.error == "ENOMEM" or fact.startswith(_OF_ADDRESS_SPACE))
     if record.error == "ENOMEM":
         evidence.append("A segment that cannot be mapped, such as one below vm.mmap_min_addr, fails so, too.")
     if record.error == "EMFILE":
@@ -46,6 +51,12 @@ def explain(scene: Scene) -> Diagnosis:
         f" process was killed by {record.killed_by}.",
         f"killed by {record.killed_by} while loading",
         *evidence,
-        advice=None if file is None else f"Look at its segments: readelf -lW {words.shell(file.path)}",
+        advice=_advice(evidence, file),
         about=() if file is None else inodes(file),
     )
+
+
+def _advice(evidence: list[str], file: File | None) -> str | None:
+    if any(fact.startswith(_OF_ADDRESS_SPACE) for fact in evidence):
+        return "Raise the limit on its address space (ulimit -v, LimitAS=)."
+    return None if file is None else f"Look at its segments: `readelf -lW {words.shell(file.path)}`."

@@ -144,7 +144,7 @@ def too_many_processes(scene: Scene) -> list[Diagnosis]:
     limit, whose = _limit(scene, "Max processes")
     count = processes.threads_of(scene, record.uid)
     name = words.user(record.uid) if scene.vantage is not None and scene.vantage.own else f"uid {record.uid}"
-    now = "an unknown number of" if count is None else str(count)
+    now = "an unknown number of threads" if count is None else f"{count} thread{'s' * (count != 1)}"
     evidence = [
         f"Counted {scene.later}, over all processes with that real uid; the caller may be gone by then."
     ]
@@ -157,9 +157,11 @@ def too_many_processes(scene: Scene) -> list[Diagnosis]:
     return [
         scene.diagnosis(
             "process-limit",
-            f"{name} has {now} threads, and its limit (RLIMIT_NPROC) is {shown}: exec refuses a process that"
+            f"{name} has {now}, and its limit (RLIMIT_NPROC) is {shown}: exec refuses a process that"
             " changed its user id while over the limit.",
-            f"{name}: {now} of {shown} processes",
+            f"{name}: {count} of {shown} processes"
+            if exceeded
+            else f"{name} was over its process limit{'' if limit is None else f' of {limit}'}",
             *evidence,
             advice=f"Raise the limit (ulimit -u, LimitNPROC=) or stop processes of {name}.",
             certain=exceeded and whose == "the caller's" and len(evidence) == 2,

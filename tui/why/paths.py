@@ -75,15 +75,26 @@ def _ends_in_cr(
     if not trail.path.endswith("\r"):
         return None
     plain = trail.path.rstrip("\r")
+    script = _script_with_cr(scene)
     return scene.diagnosis(
         "name-ends-in-cr",
         f"{words.quoted(trail.path)} does not exist: its name ends in CR, so it comes from a text"
         " with Windows line endings.",
         "its name ends in CR",
         f"{words.quoted(plain)} {'exists' if is_found(scene.look(plain)) else 'does not exist either'}.",
-        advice="Save the script or list that names it with Unix line endings, as dos2unix does.",
+        advice=f"Save {script} with Unix line endings, as dos2unix does.",
         about=about,
     )
+
+
+def _script_with_cr(scene: Scene) -> str:
+    """The script whose ``#!`` line named it, where env was given that as its argument, as it is mostly."""
+    named = next(iter(scene.record.arguments[1:2]), None)
+    sight = None if not named else scene.look(named)
+    line = None if sight is None or sight.file is None else sight.file.shebang
+    if named and line is not None and line.line.endswith(b"\r"):
+        return words.shell(named)
+    return "the script or list that names it"
 
 
 def _missing_interpreter(

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from bpf.lookup import File
-from bpf.record import Diagnosis, ExecFailure
+from bpf.record import Binary, Diagnosis, ExecFailure
 from bpf.walk import End
 from tui.why import words
 from tui.why.scene import Scene, inodes
@@ -47,6 +47,8 @@ def contradiction(scene: Scene) -> Diagnosis | None:
     )
     if same:
         return None
+    if sight.file is None and sight.trail.personal:
+        return _personal(scene, binary)
     shown = words.quoted(binary.path or record.path or "?")
     facts = [
         f"At the time of the exec it was inode {binary.inode_number} on device {binary.device}, mode"
@@ -79,6 +81,20 @@ def contradiction(scene: Scene) -> Diagnosis | None:
     )
 
 
+def _personal(scene: Scene, binary: Binary) -> Diagnosis:
+    """The path led through /proc/self: what it meant is gone with the caller, and the file may be there."""
+    record = scene.record
+    return scene.diagnosis(
+        "vanished-since",
+        f"The exec failed with {record.error} ({_meaning(record)}); {words.quoted(record.path or '')} leads"
+        f" to what the caller itself had open, and the caller was gone when looked at {scene.later}.",
+        f"{_meaning(record)}; the caller is gone {scene.later}",
+        f"It was {words.quoted(binary.path or '?')}, inode {binary.inode_number} on device {binary.device},"
+        f" mode {words.mode(binary.inode_mode)}.",
+        certain=False,
+    )
+
+
 def namespace_gone(scene: Scene) -> Diagnosis:
     """Nothing of the caller's files can be seen any more."""
     record = scene.record
@@ -87,6 +103,11 @@ def namespace_gone(scene: Scene) -> Diagnosis:
         f"The exec failed with {record.error}; the caller's root directory and its mount namespace"
         f" {record.mount_ns} were gone when looked at {scene.later}.",
         f"{_meaning(record)}; its namespace is gone",
+        *(
+            (f"The file was {words.quoted(binary.path or '?')}, mode {words.mode(binary.inode_mode)}.",)
+            if (binary := record.binary) is not None
+            else ()
+        ),
         *(
             (f"Its interpreter was {words.quoted(record.interpreter_path)}.",)
             if record.interpreter_path

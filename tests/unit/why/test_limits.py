@@ -103,6 +103,17 @@ def test_a_file_open_for_writing_is_told_with_its_holder(tmp_path: Path) -> None
     assert afterwards.brief == "was open for writing"
 
 
+def test_one_who_writes_by_another_name_of_the_file_is_found(tmp_path: Path) -> None:
+    path, other = tmp_path / "job", tmp_path / "same"
+    path.write_bytes(b"#!/bin/sh\n")
+    path.chmod(0o755)
+    os.link(path, other)
+    time.sleep(0.03)
+    with other.open("r+b"):
+        diagnosis = diagnose(failed_exec(path))
+    assert f"(pid {os.getpid()})" in diagnosis.brief
+
+
 @pytest.mark.parametrize("flags", [0x1, 0x10000])
 def test_flags_that_the_kernel_does_not_know_are_named(flags: int) -> None:
     diagnosis = diagnose(a_failure("x", errno.EINVAL, syscall="execveat", dirfd=-100, flags=flags))

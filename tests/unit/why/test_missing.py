@@ -103,6 +103,22 @@ def test_a_cr_in_the_first_line_is_found(tmp_path: Path) -> None:
     assert '"/bin/sh\r"' in diagnosis.summary
 
 
+def test_the_script_whose_first_line_gives_env_a_name_with_cr_is_named(tmp_path: Path) -> None:
+    program = script(tmp_path / "a job", "#!/usr/bin/env python3\r\nprint()\r\n")
+    diagnosis = diagnose(failed_exec("/usr/bin/python3\r", ["python3\r", str(program)]))
+    assert diagnosis.code == "name-ends-in-cr"
+    assert diagnosis.advice == f"Save '{program}' with Unix line endings, as dos2unix does."
+
+
+def test_a_mistyped_interpreter_is_sought_beside_itself_before_path(tmp_path: Path) -> None:
+    for directory in ("usual", "other"):
+        (tmp_path / directory).mkdir()
+        script(tmp_path / directory / "python3", "#!/bin/sh\n")
+    program = script(tmp_path / "job", f"#!{tmp_path}/usual/pyhton3\n")
+    diagnosis = diagnose(failed_exec(program, environment={"PATH": str(tmp_path / "other")}))
+    assert f"Name {tmp_path}/usual/python3 in" in (diagnosis.advice or "")
+
+
 def test_a_relative_path_is_told_with_the_working_directory(tmp_path: Path) -> None:
     diagnosis = diagnose(failed_exec("bin/app", cwd=tmp_path))
     assert diagnosis.code == "missing-directory"
