@@ -1,5 +1,7 @@
 // Does one thing many times and prints nanoseconds for each: loop WHAT TIMES [PATH]
 //
+// The work is timed in PARTS parts, and the fastest one is told: the others tell what else the machine did.
+//
 // fail: execve of PATH, or of a missing file, with 3 arguments and 4 variables; fail-large: with 40
 // arguments and 60 variables; getppid: a system call that has nothing to do with exec; succeed: vfork and
 // execve of /bin/true, waited for.
@@ -13,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MOST = 64 };
+enum { MOST = 64, PARTS = 40 };
 
 static const char *path = "/nonexistent/program";
 static char *arguments[MOST] = {"program", "--flag", "value"};
@@ -39,7 +41,7 @@ static void succeed(void) {
 }
 
 int main(int argc, char **argv) {
-    if (argc < 3)
+    if (argc < 3 || atol(argv[2]) < PARTS)
         return 2;
     if (argc > 3)
         path = argv[3];
@@ -49,11 +51,17 @@ int main(int argc, char **argv) {
         grow(arguments, 3, 40, "--option-%d=value");
         grow(variables, 4, 60, "VARIABLE_%d=a value of some length");
     }
-    struct timespec begin, end;
-    clock_gettime(CLOCK_MONOTONIC, &begin);
-    for (long i = 0; i < times; i++)
-        what();
-    clock_gettime(CLOCK_MONOTONIC, &end);
-    printf("%.0f\n", ((end.tv_sec - begin.tv_sec) * 1e9 + (end.tv_nsec - begin.tv_nsec)) / times);
+    double fastest = 0;
+    for (int part = 0; part < PARTS; part++) {
+        struct timespec begin, end;
+        clock_gettime(CLOCK_MONOTONIC, &begin);
+        for (long i = 0; i < times / PARTS; i++)
+            what();
+        clock_gettime(CLOCK_MONOTONIC, &end);
+        double took = (end.tv_sec - begin.tv_sec) * 1e9 + (end.tv_nsec - begin.tv_nsec);
+        if (!part || took < fastest)
+            fastest = took;
+    }
+    printf("%.0f\n", fastest / (times / PARTS));
     return 0;
 }
