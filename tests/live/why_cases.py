@@ -228,7 +228,7 @@ EACCES: Final = [
         "file of /proc",
         "EACCES",
         "several-causes",
-        "nothing on /proc (proc) is executed",
+        "nothing is executed on /proc (proc)",
         lambda zoo: Exec(b"/proc/version"),
         certain=False,
     ),

@@ -42,7 +42,7 @@ def _not_searchable(scene: Scene, step: Step, verdict: Verdict, interpreter: Int
         "unsearchable-directory",
         f"{scene.who} may not search the directory {words.quoted(path)}{whose} ({bits}, owner"
         f" {scene.owner(step.stat)}).",
-        f"{scene.who} may not search {path} ({bits})",
+        f"unsearchable directory {path} ({bits}) for {scene.who}",
         f"Decided by {verdict.by}.",
         advice=permission_advice(scene, "search", path, verdict, " or move the program where it may go"),
         about=((path, step.stat),),

@@ -106,12 +106,12 @@ def _noexec(scene: Scene, file: File, interpreter: Interpreter | None) -> Diagno
             code,
             f"{_subject(file, interpreter)} lies on {words.quoted(point)}, a file system of type {kind},"
             " where the kernel executes nothing.",
-            f"nothing on {point} ({kind}) is executed",
+            f"nothing is executed on {point} ({kind})",
         )
     return scene.diagnosis(
         code,
         f"{_subject(file, interpreter)} lies on {words.quoted(point)}, which is mounted noexec.",
-        f"{point} is mounted noexec",
+        f"noexec mount {point}",
         f"The mount {words.quoted(point)} is of type {kind}, with the options"
         f" {','.join(sorted(mount.options)) if mount is not None else '?'}.",
         advice=f"Move it to a file system that allows execution, or run `mount -o remount,exec"
@@ -123,7 +123,7 @@ def _noexec(scene: Scene, file: File, interpreter: Interpreter | None) -> Diagno
 def _no_permission(scene: Scene, file: File, verdict: Verdict, interpreter: Interpreter | None) -> Diagnosis:
     mode, bits = file.stat.st_mode, words.permissions(file.stat.st_mode)
     owner = scene.owner(file.stat)
-    named = "" if interpreter is None else f"{interpreter.kind} {file.path}: "
+    barred = f"for {scene.who} ({bits})" if mode & 0o111 else f"by anyone ({bits})"
     path, place = words.shell(file.path), scene.elsewhere
     advice: str | None
     if never_executes(file):
@@ -135,7 +135,9 @@ def _no_permission(scene: Scene, file: File, verdict: Verdict, interpreter: Inte
     return scene.diagnosis(
         "no-execute-permission" if interpreter is None else "interpreter-not-executable",
         f"{scene.who} may not execute {_subject(file, interpreter, capital=False)} ({bits}, owner {owner}).",
-        f"{named}{scene.who} may not execute it ({bits})",
+        f"not executable {barred}"
+        if interpreter is None
+        else f"{interpreter.kind} not executable: {file.path}",
         f"Decided by {verdict.by}.",
         *_links_of(scene, interpreter),
         advice=advice,

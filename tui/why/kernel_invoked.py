@@ -43,7 +43,7 @@ def _explained(cause: Diagnosis, name: str, started: str, advice: str) -> Diagno
     return dataclasses.replace(
         cause,
         code="missing-kernel-helper",
-        brief=f"kernel helper of {name} is missing",
+        brief=f"missing kernel helper of {name}",
         evidence=evidence,
         advice=advice,
     )

@@ -40,7 +40,7 @@ def explain(scene: Scene) -> Diagnosis:
             f"{name} is shorter than its headers say (it has {file.stat.st_size:,} bytes, and they tell to"
             f" load {cut.loaded_bytes:,}). It could not be loaded ({record.error}), and as the old program"
             f" was gone by then, the process was killed by {record.killed_by}.",
-            f"shorter than its ELF headers say; killed by {record.killed_by}",
+            f"ELF file too short; killed by {record.killed_by}",
             *evidence,
             advice="Copy or build it again.",
             about=inodes(file),

@@ -99,6 +99,7 @@ def _empty(scene: Scene, file: File) -> Diagnosis | None:
         "empty-file",
         f"{words.quoted(file.path)} is empty.",
         "the file is empty",
+        advice="Copy or build it again.",
         about=inodes(file),
     )
 

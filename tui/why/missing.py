@@ -100,7 +100,7 @@ def _handler(scene: Scene) -> Diagnosis | None:
         "missing-binfmt-interpreter",
         f"{words.quoted(file.path)} is taken by the binfmt_misc handler {words.quoted(handler.name)}, whose"
         f" interpreter {words.quoted(handler.interpreter)} does not exist here.",
-        f"handler {handler.interpreter} is missing",
+        f"missing binfmt_misc handler {handler.interpreter}",
         about=inodes(file),
     )
 
@@ -130,7 +130,7 @@ def _working_directory_gone(
         "working-directory-gone",
         f"The path {words.quoted(scene.record.path or '')} is relative, and the working directory"
         f" {words.quoted(name)} does not exist any more.",
-        f"working directory {name} is gone",
+        f"removed working directory {name}",
         advice="Change to a directory that exists, such as by `cd /`, in the process that starts it.",
         about=about,
         certain=certain,

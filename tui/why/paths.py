@@ -29,7 +29,7 @@ def missing(scene: Scene, sight: Sight, interpreter: Interpreter | None = None) 
             "dangling-link",
             f"{words.quoted(broken.path)} is a link to {words.quoted(broken.target or '')}, but"
             f" {words.quoted(trail.path)} does not exist.",
-            f"link to {broken.target}, which is missing",
+            f"dangling link to {broken.target}",
             *passed,
             advice=suggestions.in_directory(scene, trail),
             about=(*about, (broken.path, broken.stat)),
@@ -38,7 +38,7 @@ def missing(scene: Scene, sight: Sight, interpreter: Interpreter | None = None) 
         return scene.diagnosis(
             "missing-directory",
             f"{shown} was not found: its directory {words.quoted(trail.path)} does not exist.",
-            f"directory {trail.path} is missing",
+            f"missing directory {trail.path}",
             *passed,
             *_cwd(scene, trail),
             advice=suggestions.in_directory(scene, trail),
@@ -52,7 +52,7 @@ def missing(scene: Scene, sight: Sight, interpreter: Interpreter | None = None) 
             "missing-in-working-directory",
             f"The path {shown} is relative, and the working directory {words.quoted(_where(trail))} has no"
             f" such file.",
-            f"not in {_where(trail)}",
+            f"not found in {_where(trail)}",
             *passed,
             advice=suggestions.for_missing(scene, trail),
             about=about,
@@ -120,7 +120,7 @@ def _missing_interpreter(
     return scene.diagnosis(
         code,
         summary,
-        f"{interpreter.kind} {name} is missing",
+        f"missing {interpreter.kind} {name}",
         *passed,
         *suggestions.loader(file, name),
         advice=suggestions.for_interpreter(scene, trail, file),
@@ -149,7 +149,7 @@ def not_a_directory(scene: Scene, sight: Sight, interpreter: Interpreter | None 
         "not-a-directory",
         f"{words.quoted(step.path)}{whose} is {kind}, but the path "
         + ("ends in a slash, which asks for a directory." if slash else "goes on as if it were a directory."),
-        f"{step.path} is no directory",
+        f"not a directory: {step.path}",
         *_links(trail),
         advice=f"Leave out the slash at the end of {words.shell(trail.asked)}." if slash else None,
         about=((step.path, step.stat),),

@@ -72,7 +72,7 @@ def remainder(scene: Scene) -> list[Diagnosis]:
             "unexplained-denial",
             f"Neither permissions nor mount options forbid it; what can have refused it with"
             f" {scene.record.error} is {left} or something else that leaves no trace in the file system.",
-            f"not forbidden by permissions; {left}?",
+            f"denied, not by permissions; {left}?",
             *evidence,
             advice="Look for a denial in the kernel's log (dmesg) and the audit log." if active else None,
             certain=False,
@@ -103,7 +103,7 @@ def _file_capabilities(scene: Scene, file: File) -> Diagnosis | None:
         "file-capabilities-not-granted",
         f"{words.quoted(file.path)} has file capabilities that the caller may not gain: {names} is not in its"
         " bounding set.",
-        f"file capability {names} not in the bounding set",
+        f"no file capability {names}: not in the bounding set",
         f"The bounding set of {whose} is {bounding:#x}; the file asks for {permitted:#x}.",
         advice=f"Give the caller {names} (a container: --cap-add), or remove the file's: setcap -r"
         f" {words.shell(file.path)}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Final
 
 from bpf.binfmt import BINPRM_BUF_SIZE, ShebangFault
@@ -11,6 +12,18 @@ from tui.why import words
 from tui.why.scene import MAX_INTERPRETERS, Interpreter, Scene, inodes, is_found
 
 _NAME_ONE: Final = "Make its first line name an interpreter, such as #!/bin/sh."
+
+_TEXTS: Final = (
+    (
+        b"<!doctype html",
+        "an HTML page",
+        "Download it again: what came was a page, such as one about an error.",
+    ),
+    (b"<html", "an HTML page", "Download it again: what came was a page, such as one about an error."),
+    (b"<?xml", "an XML document", None),
+    (b"version https://git-lfs", "a Git LFS pointer", "Fetch the file itself, as `git lfs pull` does."),
+)
+"""Texts that are often found where a program should be, by how they begin, in lower case."""
 
 _BOMS: Final = {
     b"\xef\xbb\xbf": "UTF-8",
@@ -124,12 +137,23 @@ def without(scene: Scene, file: File) -> Diagnosis | None:
                 "bom-before-shebang" if after else "text-with-bom",
                 f"{name} begins with a byte order mark ({encoding})"
                 + (", so its #! is not at the beginning." if after else " and has no #! line."),
-                "a byte order mark before #!" if after else "text with a byte order mark",
+                "byte order mark before #!" if after else "text with a byte order mark",
                 advice=f"Save {words.shell(file.path)} as UTF-8 without a byte order mark.",
                 about=inodes(file),
             )
     if b"\0" in head or not _is_text(head):
         return None
+    told = head.lstrip().lower()
+    for beginning, what, advice in _TEXTS:
+        if told.startswith(beginning):
+            return scene.diagnosis(
+                "not-a-program",
+                f"{name} is {what}, and no program.",
+                what,
+                f"It begins with {words.quoted(os.fsdecode(beginning))}.",
+                advice=advice,
+                about=inodes(file),
+            )
     if head.lstrip().startswith(b"#!"):
         what = "an empty line" if head.lstrip(b" \t").startswith((b"\n", b"\r")) else "blanks"
         return scene.diagnosis(

@@ -136,7 +136,7 @@ def why_text(record: ExecFailure, looking: bool) -> tuple[str, str]:
         return outcome(record), "muted" if record.search.outcome == "found" else "why"
     diagnosis = record.diagnosis
     if diagnosis is not None:
-        return diagnosis.brief or diagnosis.summary, "why"
+        return diagnosis.brief or diagnosis.summary, "why" if diagnosis.certain else "plain"
     return (LOOKING, "muted") if looking else (own_words(record), "plain")
 
 

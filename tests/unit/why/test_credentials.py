@@ -138,7 +138,7 @@ def a_script(path: Path, mode: int) -> Path:
 def test_the_user_who_may_not_is_named_with_the_mode(open_to_all: Path) -> None:
     diagnosis = diagnose(a_stranger(a_script(open_to_all / "job", 0o744)))
     assert diagnosis.code == "no-execute-permission"
-    assert diagnosis.brief == "uid 54321 may not execute it (rwxr--r--)"
+    assert diagnosis.brief == "not executable for uid 54321 (rwxr--r--)"
 
 
 def test_a_group_that_was_not_read_makes_it_uncertain(open_to_all: Path) -> None:

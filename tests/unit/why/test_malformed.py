@@ -38,7 +38,7 @@ def elf_header(machine: int, *, bits: int = 64, big: bool = False, kind: int = 2
         (b"", "empty-file", "the file is empty"),
         (b"echo\n", "no-shebang", "a text without #! line"),
         ("echo grüße\n".encode(), "no-shebang", "a text without #! line"),
-        (b"\xef\xbb\xbf#!/bin/sh\n", "bom-before-shebang", "a byte order mark before #!"),
+        (b"\xef\xbb\xbf#!/bin/sh\n", "bom-before-shebang", "byte order mark before #!"),
         (b"\xef\xbb\xbfecho\n", "text-with-bom", "text with a byte order mark"),
         (b"\r\n#!/bin/sh\n", "blank-before-shebang", "an empty line before #!"),
         (b"#!\n", "shebang-without-interpreter", "#! names no interpreter"),
@@ -48,6 +48,9 @@ def elf_header(machine: int, *, bits: int = 64, big: bool = False, kind: int = 2
         (b"MZ" + bytes(100), "windows-program", "a Windows program"),
         (b"\xcf\xfa\xed\xfe" + bytes(100), "macos-program", "a macOS program"),
         (b"PK\3\4" + bytes(100), "not-a-program", "a zip archive"),
+        (b"\n<!DOCTYPE html>\n<title>404</title>\n", "not-a-program", "an HTML page"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "not-a-program", "a Git LFS pointer"),
+        (b"\x7f", "truncated-elf", "a truncated ELF file"),
     ],
 )
 def test_what_the_file_is_is_said(content: bytes, code: str, brief: str, tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def test_a_mistyped_interpreter_is_named_with_the_one_that_exists(tmp_path: Path
     program = script(tmp_path / "job", f"#!{tmp_path}/bin/pyhtonic\n")
     diagnosis = diagnose(failed_exec(program, environment={"PATH": str(tmp_path)}))
     assert diagnosis.code == "missing-interpreter"
-    assert diagnosis.brief == f"interpreter {tmp_path}/bin/pyhtonic is missing"
+    assert diagnosis.brief == f"missing interpreter {tmp_path}/bin/pyhtonic"
     assert diagnosis.advice is not None and f"{tmp_path}/pythonic" in diagnosis.advice
 
 
@@ -167,7 +167,7 @@ def test_a_kernel_helper_is_named_with_its_setting(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(kernel_invoked, "read_proc", settings.get)
     diagnosis = diagnose(a_failure("/usr/lib/no-such-handler", 2, kernel_invoked=True, syscall=None))
     assert diagnosis.code == "missing-kernel-helper"
-    assert diagnosis.brief == "kernel helper of kernel.core_pattern is missing"
+    assert diagnosis.brief == "missing kernel helper of kernel.core_pattern"
     assert "to receive a core dump" in diagnosis.evidence[0]
 
 
