@@ -59,6 +59,8 @@ lock: ## write requirements/*.txt anew (needs pip-tools)
 	        --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
 	        $$([ $$kind = dev ] && echo --extra dev) -o requirements/$$kind.txt pyproject.toml; \
 	done
-	pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-header \
-	    --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
-	    -o requirements/fuzz.txt requirements/fuzz.in
+	for kind in fuzz kernels; do \
+	    pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-header \
+	        --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+	        -o requirements/$$kind.txt requirements/$$kind.in; \
+	done

@@ -1,0 +1,172 @@
+"""Runs a command in another kernel: QEMU, with this machine's own root file system, read-only.
+
+``tools/kernels SERIES -- COMMAND`` is the same for a shell. What the guest may write is a directory that
+both sides see; everything else that it writes is gone with it. It sees the project where it is here, its
+TMPDIR is a tmpfs, and it is root.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+PROJECT: Final = Path(__file__).resolve().parents[2]
+SERIES: Final = ("5.10", "6.1", "6.12")
+"""What tools/kernels installs."""
+
+SECONDS: Final = 900
+"""For a whole run, when nothing else is said: an emulated processor is 10 to 20 times slower."""
+
+_MODULES: Final = Path("/lib/modules")
+_VNG: Final = PROJECT / ".venv/kernels/bin/vng"
+_HIDDEN: Final = ("/var/tmp", "/var/cache", "/var/log", "/run")
+"""Over these the guest mounts file systems of its own."""
+
+_SCRIPT: Final = """\
+mount -t cgroup2 cgroup2 /sys/fs/cgroup 2>/dev/null
+ip link set lo up
+mkdir -m 755 /run/tests
+cd {project} && TMPDIR=/run/tests PATH={venv}:$PATH {command} >{share}/output 2>&1 </dev/null
+echo $? >{share}/status
+sync
+"""
+
+
+class GuestError(Exception):
+    """The kernel did not come up, or did not finish; the message says what it last said."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A command that has run in the guest.
+
+    Attributes:
+        status: Its exit status.
+        output: What it wrote, standard error too.
+    """
+
+    status: int
+    output: str
+
+
+def release_of(series: str) -> str:
+    """The release of the newest kernel of a series, "6.1.0-56-amd64", that ``tools/kernels`` has installed.
+
+    Raises:
+        GuestError: There is none.
+    """
+    found = sorted(_MODULES.glob(f"{series}.*/vmlinuz"), key=lambda image: image.stat().st_mtime)
+    if not found:
+        raise GuestError(f"there is no kernel {series} to boot: run tools/kernels.")
+    return found[-1].parent.name
+
+
+def run_in(
+    series: str,
+    command: Sequence[str],
+    *,
+    append: Sequence[str] = (),
+    share: Path | None = None,
+    seconds: float = SECONDS,
+) -> Finished:
+    """Boot a kernel, run one command in the project's directory with its venv, and wait for its end.
+
+    Args:
+        series: "6.1".
+        command: The command and its arguments.
+        append: More of the kernel's command line: "preempt=full".
+        share: A directory that the guest may write; None for one that is gone afterwards.
+        seconds: How long all of that may take.
+
+    Raises:
+        GuestError: There is no such kernel, or it did not come up, or it took longer.
+    """
+    if share is None:
+        with tempfile.TemporaryDirectory(prefix="execwhy-guest-") as directory:
+            return run_in(series, command, append=append, share=Path(directory), seconds=seconds)
+    for name in ("output", "status"):
+        (share / name).unlink(missing_ok=True)
+    (share / "script").write_text(
+        _SCRIPT.format(
+            project=shlex.quote(str(PROJECT)),
+            venv=shlex.quote(str(PROJECT / ".venv/bin")),
+            command=shlex.join(command),
+            share=shlex.quote(str(share)),
+        )
+    )
+    console = _boot(series, append, share, seconds)
+    try:
+        status, output = (share / "status").read_text(), (share / "output").read_text(errors="replace")
+    except FileNotFoundError:
+        said = (share / "output").read_text(errors="replace") if (share / "output").exists() else console
+        raise GuestError(f"{series} did not come to its end within {seconds:.0f} s: {said[-3000:]}") from None
+    return Finished(int(status), output)
+
+
+def _boot(series: str, append: Sequence[str], share: Path, seconds: float) -> str:
+    """Boot, run ``script``, and end QEMU in any case; what was said meanwhile."""
+    if not _VNG.exists():
+        raise GuestError("virtme-ng is missing: run tools/kernels.")
+    options = ["--disable-kvm", "--force-9p", "--cpus", "2", "--memory", "2G", "--rwdir", str(share)]
+    if str(PROJECT).startswith(tuple(f"{directory}/" for directory in _HIDDEN)):
+        options += ["--rodir", str(PROJECT)]
+    for words in append:
+        options += ["--append", words]
+    command = [str(_VNG), "--run", release_of(series), *options, "--", f"sh {shlex.quote(str(share))}/script"]
+    with tempfile.TemporaryFile() as console:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=console,
+            stderr=console,
+            env={**os.environ, "PATH": f"{_VNG.parent}:{os.environ['PATH']}"},
+            start_new_session=True,
+        )
+        try:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(seconds)
+        finally:
+            # QEMU is a child of a child; its group is its own.
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        console.seek(0)
+        return console.read().decode(errors="replace")
+
+
+def main() -> int:
+    """The command line of ``tools/kernels SERIES -- COMMAND``."""
+    parser = argparse.ArgumentParser("tools/kernels", description=__doc__)
+    parser.add_argument("series", choices=SERIES)
+    parser.add_argument("--append", action="append", default=[], help="more of the kernel's command line")
+    parser.add_argument("--share", type=Path, help="a directory that the guest may write")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="how long it may take")
+    parser.add_argument("command", nargs="+")
+    options = parser.parse_args()
+    try:
+        finished = run_in(
+            options.series,
+            options.command,
+            append=options.append,
+            share=options.share and options.share.resolve(),
+            seconds=options.seconds,
+        )
+    except GuestError as error:
+        print(error, file=sys.stderr)
+        return 1
+    sys.stdout.write(finished.output)
+    return finished.status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
