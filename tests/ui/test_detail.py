@@ -106,7 +106,7 @@ def test_no_masked_text_of_a_search_or_a_path_can_be_made_a_filter() -> None:
     assert token not in repr(shown)
     assert fields(record) - fields(masked(record)) == Counter(
         {"path": 2, "binary.path": 1, "interpreter_path": 1, "cwd": 1, "stdin_path": 1, "search.name": 1}
-        | {"search.found_path": 1}
+        | {"search.found_path": 1, "arg": 1, "env": 1}
     )
     assert fields(masked(record))["path"] == 1, "a try whose path is shown as it is"
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from bpf.record import Attempt, Binary, Diagnosis, ExecFailure, Search
 from tests.unit.records import failure, records, words
-from tui.model.secrets import MASK, mask_arguments, mask_environment, mask_text, masked
+from tui.model.secret_words import MASK
+from tui.model.secrets import mask_arguments, mask_environment, mask_text, masked
 
 GITHUB = "ghp_" + "a1B2" * 9
 JWT = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9P"

@@ -8,15 +8,13 @@ Every pattern here runs over hostile text as root, so none may take more than li
 from __future__ import annotations
 
 import dataclasses
-import os.path
 import re
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
-from bpf.record import Diagnosis, ExecFailure
-
-MASK: Final = "••••••"
+from bpf.record import Binary, Diagnosis, ExecFailure, Search
+from tui.model.secret_words import MASK, CommandLine, mask_commands
 
 _CACHED_LENGTH: Final = 512
 """Longer strings are masked anew each time, so that the cache stays below 20 MB."""
@@ -34,22 +32,6 @@ _NO_SECRET_OPTION: Final = re.compile(
 
 _ASSIGNED: Final = re.compile(r"(?P<name>-{0,2}[\w.-]{1,256})=")
 _OPTION: Final = re.compile(r"--?[A-Za-z][\w.-]{1,255}")
-
-_SHORT_OPTIONS: Final = {
-    **dict.fromkeys(
-        ("mysql", "mysqldump", "mysqladmin", "mysqlimport", "mysqlshow", "mysqlcheck"), ("-p", False)
-    ),
-    **dict.fromkeys(("mariadb", "mariadb-dump", "mariadb-admin", "mariadb-import"), ("-p", False)),
-    **dict.fromkeys(("sshpass", "mongo", "mongosh", "mongodump", "mongorestore"), ("-p", True)),
-    **dict.fromkeys(("redis-cli", "valkey-cli"), ("-a", True)),
-    **dict.fromkeys(("ldapsearch", "ldapmodify", "ldapadd", "ldapdelete", "ldapwhoami"), ("-w", True)),
-    **dict.fromkeys(("smbclient", "rpcclient"), ("-U", True)),
-    "curl": ("-u", True),
-}
-"""Commands whose short option carries a password, and whether it may also be the next argument."""
-
-_CREDENTIAL_PAIR_COMMANDS: Final = frozenset(("curl", "smbclient", "rpcclient"))
-"""Here the option's value is USER:PASSWORD or USER%PASSWORD, and USER is worth seeing."""
 
 _VALUE: Final = r"""(?:"[^"\n]*"?|'[^'\n]*'?|[^\s"'&;|<>]+)"""
 
@@ -71,8 +53,9 @@ _IN_TEXT: Final = re.compile(
   | (?P<bearer>(?<!\w)bearer\s{1,4})[\w.~+/=-]{8,}
     # Openssl's password arguments
   | (?P<openssl>^pass:)[^\n]+
-    # URLs: user:password@, or a long name alone, which is a token
+    # URLs: user:password@; a name alone, which over HTTP or where it is long is a token
   | (?P<url>://[^/\s:@]*:)[^/\s]+(?=@)
+  | (?P<weburl>https?://)[^/\s:@?\#]+(?=@)
   | (?P<urluser>://)[^/\s:@]{20,}(?=@)
     """,
     re.VERBOSE | re.IGNORECASE,
@@ -111,7 +94,7 @@ def _keep_lead(match: re.Match[str]) -> str:
 
 
 def _mask_text(text: str) -> str:
-    return _TOKEN_SHAPES.sub(MASK, _IN_TEXT.sub(_keep_lead, text))
+    return _TOKEN_SHAPES.sub(MASK, _IN_TEXT.sub(_keep_lead, mask_commands(text)))
 
 
 def _mask_assignment(text: str) -> str:
@@ -148,42 +131,26 @@ def mask_environment(environment: Sequence[str | None]) -> tuple[str | None, ...
     return tuple(None if text is None else _mask_variable(text) for text in environment)
 
 
-def _mask_pair(value: str) -> str:
-    """The password of USER:PASSWORD or USER%PASSWORD."""
-    user, separator, password = value.partition(":" if ":" in value else "%")
-    return user + separator + MASK if password else value
-
-
-def _mask_short_value(command: str, value: str) -> str:
-    return _mask_pair(value) if command in _CREDENTIAL_PAIR_COMMANDS else MASK
-
-
 def mask_arguments(arguments: Sequence[str | None]) -> tuple[str | None, ...]:
     """Argv with the secret values masked, in their own element or in the one after their option.
 
     Args:
         arguments: The elements, None where one could not be read.
     """
-    command = os.path.basename(arguments[0] or "") if arguments else ""
-    short, takes_next = _SHORT_OPTIONS.get(command, ("", False))
+    line = CommandLine()
     masked: list[str | None] = []
-    option = ""
+    is_value = False
     for text in arguments:
-        previous, option = option, ""
-        if text is None or text == "":
+        was_value, is_value = is_value, False
+        if not text:
             masked.append(text)
-        elif previous and not (text.startswith("-") and previous != short):
-            masked.append(_mask_short_value(command, text) if previous == short else MASK)
-        elif short and text.startswith(short) and len(text) > len(short):
-            masked.append(short + _mask_short_value(command, text[len(short) :]))
-        elif (short and takes_next and text == short) or (_OPTION.fullmatch(text) and _is_secret_name(text)):
-            option = text
-            masked.append(text)
-        elif command == "curl" and text in ("--user", "--proxy-user"):
-            option = short
-            masked.append(text)
+        elif was_value and not text.startswith("-"):
+            masked.append(MASK)
+        elif (word := line.masked(text)) is not None:
+            masked.append(word)
         else:
-            masked.append(_mask_variable(text))
+            is_value = bool(_OPTION.fullmatch(text)) and _is_secret_name(text)
+            masked.append(text if is_value else _mask_variable(text))
     return tuple(masked)
 
 
@@ -197,12 +164,35 @@ def _mask_diagnosis(diagnosis: Diagnosis) -> Diagnosis:
     )
 
 
+def _mask_path(path: str | None) -> str | None:
+    return None if path is None else mask_text(path)
+
+
+def _mask_binary(binary: Binary) -> Binary:
+    return dataclasses.replace(binary, path=_mask_path(binary.path))
+
+
+def _mask_search(search: Search) -> Search:
+    attempts = tuple(
+        dataclasses.replace(attempt, path=mask_text(attempt.path)) for attempt in search.attempts
+    )
+    return dataclasses.replace(
+        search, name=mask_text(search.name), found_path=_mask_path(search.found_path), attempts=attempts
+    )
+
+
 def masked(record: ExecFailure) -> ExecFailure:
     """The record as it may be shown and saved without ``--show-secrets``."""
     return dataclasses.replace(
         record,
-        path=None if record.path is None else mask_text(record.path),
+        path=_mask_path(record.path),
+        binary=None if record.binary is None else _mask_binary(record.binary),
+        interpreter_path=_mask_path(record.interpreter_path),
+        cwd=_mask_path(record.cwd),
+        root=_mask_path(record.root),
+        stdin_path=_mask_path(record.stdin_path),
         arguments=mask_arguments(record.arguments),
         environment=mask_environment(record.environment),
         diagnosis=None if record.diagnosis is None else _mask_diagnosis(record.diagnosis),
+        search=None if record.search is None else _mask_search(record.search),
     )

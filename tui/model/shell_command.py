@@ -13,7 +13,7 @@ from typing import Final
 
 from bpf.record import ExecFailure
 from tui.model.printable import printable
-from tui.model.secrets import MASK
+from tui.model.secret_words import MASK
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_./:,@%+-][A-Za-z0-9_./:,@%+=-]*", re.ASCII)
 """Words that no shell looks into. One that begins with = would be a program's path to zsh."""

@@ -39,22 +39,35 @@ def sections(
         looking: The diagnosis is still to come.
         repeats: What its row tells beside it.
     """
+    told = _told(record, shown, looking, repeats)
+    if shown is record:
+        return told
+    # What is masked cannot be made a filter: the filter would show it, or match nothing.
+    return [
+        replace(
+            section,
+            facts=tuple(
+                fact if (fact.text, fact.value) == (own.text, own.value) else replace(fact, field=None)
+                for fact, own in zip(section.facts, unmasked.facts, strict=True)
+            ),
+        )
+        for section, unmasked in zip(told, _told(record, record, looking, repeats), strict=True)
+    ]
+
+
+def _told(record: ExecFailure, shown: ExecFailure, looking: bool, repeats: Repeats | None) -> list[Section]:
     found = [
         Section("Why", (*_why(shown, looking), *_again(record, repeats))),
         Section("Binary", _binary(record, shown)),
         Section("Process", process(shown)),
-        _elements("Arguments", "arg", record, shown),
-        _elements("Environment", "env", record, shown),
+        _elements("Arguments", "arg", shown),
+        _elements("Environment", "env", shown),
         Section("Where", where(shown)),
         Section("Call", _call(shown)),
     ]
     if shown.interpreter_path is not None:
-        fact = Fact(
-            shown.interpreter_path,
-            field=None if shown.interpreter_path != record.interpreter_path else "interpreter_path",
-            value=record.interpreter_path,
-        )
-        found.insert(2, Section("Interpreter", (fact,)))
+        path = shown.interpreter_path
+        found.insert(2, Section("Interpreter", (Fact(path, field="interpreter_path", value=path),)))
     if shown.search is not None:
         found.insert(1, Section("Search", _search(shown.search)))
     return found
@@ -159,14 +172,14 @@ def _binary(record: ExecFailure, shown: ExecFailure) -> tuple[Fact, ...]:
             asked,
             role="muted" if shown.path is None else "name",
             note="cut" if shown.truncated.path else "",
-            field="path" if record.path and shown.path == record.path else None,
-            value=record.path,
+            field="path" if shown.path else None,
+            value=shown.path,
         )
     ]
     binary = shown.binary
     if binary is None:
         return (*facts, Fact("no file known", role="muted"))
-    if binary.path is not None and binary.path != shown.path:
+    if binary.path is not None and record.binary is not None and record.binary.path != record.path:
         facts.append(Fact(binary.path, label="is", field="binary.path", value=binary.path))
     facts += [
         Fact(
@@ -226,19 +239,16 @@ def _call(shown: ExecFailure) -> tuple[Fact, ...]:
     if shown.check_only:
         facts.append(Fact("check only", note="nothing would have been executed"))
     facts += [Fact(str(shown.return_value), "returned"), _time(shown.timestamp)]
-    if shown.search is not None:
-        search = shown.search
-        facts.append(Fact(search.name, "search for", f"{search.outcome} after {search.tries:,} tries"))
     return tuple(facts)
 
 
-def _elements(title: str, field: str, record: ExecFailure, shown: ExecFailure) -> Section:
+def _elements(title: str, field: str, shown: ExecFailure) -> Section:
     """Elements of argv or envp; how many there were, where some are missing."""
     if field == "arg":
-        texts, raw, total = shown.arguments, record.arguments, shown.truncated.argc
+        texts, total = shown.arguments, shown.truncated.argc
         cut, missing = shown.truncated.argument_indexes, shown.truncated.arguments
     else:
-        texts, raw, total = shown.environment, record.environment, shown.truncated.envc
+        texts, total = shown.environment, shown.truncated.envc
         cut, missing = shown.truncated.environment_indexes, shown.truncated.environment
     count = f"{len(texts):,}"
     if missing:
@@ -252,13 +262,11 @@ def _elements(title: str, field: str, record: ExecFailure, shown: ExecFailure) -
             role="notice" if missing or unreadable else "muted",
         )
     ]
-    for index, (text, own) in enumerate(zip(texts, raw, strict=True)):
+    for index, text in enumerate(texts):
         if text is None:
             facts.append(Fact(UNREAD, role="notice"))
         else:
             note = "… cut here" if index in cut else ""
-            whole = text == own and index not in cut
-            facts.append(
-                Fact(text or '""', "", note, "plain" if text else "muted", field if whole else None, text)
-            )
+            whole = None if index in cut else field
+            facts.append(Fact(text or '""', "", note, "plain" if text else "muted", whole, text))
     return Section(title, tuple(facts), is_list=True)
