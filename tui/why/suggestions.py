@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import os
 import stat
+import time
 from typing import Final
 
 from bpf.lookup import File
@@ -18,6 +19,12 @@ from tui.why.scene import Scene
 
 MAX_ENTRIES: Final = 20_000
 """Directory entries that are compared; /usr/bin has some thousand."""
+
+NEAREST_SECONDS: Final = 0.05
+"""How long the names of one directory are compared: some thousand that are much alike."""
+
+_AT_A_TIME: Final = 256
+"""Names that are compared between two looks at the clock, 5 ms at most: so many always are."""
 
 MAX_PATH_DIRECTORIES: Final = 16
 DEFAULT_PATH: Final = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
@@ -155,17 +162,24 @@ def _names(directory: int, status: os.stat_result, programs: bool) -> tuple[str,
     return _listings.put(key, tuple(sorted(names)))
 
 
-def _nearest(name: str, names: tuple[str, ...]) -> str | None:
-    """The first name with the least edits, if they are few for its length."""
+def _nearest(name: str, names: tuple[str, ...], deadline: float | None = None) -> str | None:
+    """The first name with the least edits, if they are few for its length.
+
+    Only so many are compared as there is time for, ``deadline`` being on the clock of time.monotonic().
+    """
     limit = 0 if len(name) < 3 else 1 if len(name) < 5 else 2
+    deadline = time.monotonic() + NEAREST_SECONDS if deadline is None else deadline
     wanted = _letters(name)
-    best, chosen = limit + 1, None
+    best, chosen, compared = limit + 1, None, 0
     for candidate in names:
-        if abs(len(candidate) - len(name)) >= best + 1 or candidate == name:
+        if abs(len(candidate) - len(name)) >= best or candidate == name:
             continue
-        if (wanted ^ _letters(candidate)).bit_count() > 2 * limit:
+        if (wanted ^ _letters(candidate)).bit_count() > 2 * (best - 1):
             continue
-        distance = _distance(name, candidate, limit)
+        compared += 1
+        if best == 1 or (compared % _AT_A_TIME == 0 and time.monotonic() > deadline):
+            break
+        distance = _distance(name, candidate, best - 1)
         if distance < best:
             best, chosen = distance, candidate
     return chosen
@@ -182,15 +196,24 @@ def _letters(name: str) -> int:
 
 def _distance(one: str, other: str, limit: int) -> int:
     """Edits from one to the other: insert, delete, replace, swap neighbours; inexact above ``limit``."""
+    while one and other and one[-1] == other[-1]:
+        one, other = one[:-1], other[:-1]
+    while one and other and one[0] == other[0]:
+        one, other = one[1:], other[1:]
+    far = limit + 1
     before: list[int] = []
     row = list(range(len(other) + 1))
     for i, letter in enumerate(one, 1):
-        older, before, row = before, row, [i]
-        for j, opposite in enumerate(other, 1):
+        # What is more than ``limit`` off the diagonal is out of reach.
+        first, last = max(1, i - limit), min(len(other), i + limit)
+        older, before, row = before, row, [far] * (len(other) + 1)
+        row[0] = i
+        for j in range(first, last + 1):
+            opposite = other[j - 1]
             cost = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (letter != opposite))
             if older and j > 1 and letter == other[j - 2] and one[i - 2] == opposite:
                 cost = min(cost, older[j - 2] + 1)
-            row.append(cost)
+            row[j] = cost
         if min(row) > limit:
-            return limit + 1
+            return far
     return row[-1]

@@ -1,0 +1,35 @@
+"""The nearest name: as many edits as the definition tells, and no more time than it is given."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tui.why.suggestions import _distance, _nearest
+
+NAMES = st.text("abc", max_size=8)
+
+
+def by_definition(one: str, other: str) -> int:
+    """Insert, delete, replace, swap neighbours: the whole table of all beginnings of both."""
+    table = [[i + j for j in range(len(other) + 1)] for i in range(len(one) + 1)]
+    for i, letter in enumerate(one, 1):
+        for j, opposite in enumerate(other, 1):
+            replaced = table[i - 1][j - 1] + (letter != opposite)
+            table[i][j] = min(table[i - 1][j] + 1, table[i][j - 1] + 1, replaced)
+            if i > 1 and j > 1 and (letter, one[i - 2]) == (other[j - 2], opposite):
+                table[i][j] = min(table[i][j], table[i - 2][j - 2] + 1)
+    return table[-1][-1]
+
+
+@given(NAMES, NAMES, st.integers(0, 3))
+def test_edits_up_to_the_limit_are_counted_right_and_more_are_more(one: str, other: str, limit: int) -> None:
+    counted, right = _distance(one, other, limit), by_definition(one, other)
+    assert counted == right if right <= limit else counted > limit
+
+
+def test_all_names_are_compared_in_the_time_that_is_given_and_some_in_any_case() -> None:
+    names = tuple(f"name-{number}" for number in range(100_000, 100_512))
+    assert _nearest("nmae-100511", names, deadline=float("inf")) == "name-100511"
+    assert _nearest("nmae-100511", names, deadline=0.0) in names[:300], "one further off, with a digit wrong"
+    assert _nearest("nmae-100011", names, deadline=0.0) == "name-100011"
