@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import ctypes as ct
 import ctypes.util
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from functools import cache
 from typing import Final
 
@@ -70,12 +71,32 @@ MEMBERS: Final = (
     "signal_struct.tty",
     "tty_struct.name",
     "linux_binprm.filename",
+    "linux_binprm.interp",
+    "linux_binprm.file",
+    "linux_binprm.mm",
+    "linux_binprm.p",
+    "linux_binprm.exec",
+    "linux_binprm.argc",
+    "linux_binprm.envc",
+    "inode.i_size",
+    "inode.i_uid",
+    "inode.i_gid",
+    "inode.i_sb",
+    "super_block.s_dev",
+    "mm_struct.pgd",
+    "pt_regs.ax",
     "css_set.dfl_cgrp",
     "cgroup.kn",
     "kernfs_node.name",
     "kernfs_node.parent|__parent",
 )
 """Members that the BPF program reads, as struct.member; "a|b" is the member's name by kernel version."""
+
+BY_VERSION: Final = {
+    "AT_inode_ctime_sec": ("inode.i_ctime_sec", "inode.i_ctime|__i_ctime.tv_sec"),
+    "AT_inode_ctime_nsec": ("inode.i_ctime_nsec", "inode.i_ctime|__i_ctime.tv_nsec"),
+}
+"""Members that have changed their shape (6.11): the first of these that there is."""
 
 SIZES: Final = ("upid",)
 """Structures whose size it needs."""
@@ -103,6 +124,11 @@ SPANS: Final = {
     "file": ("file", ("f_inode", "f_path"), 16),
     "inode": ("inode", ("i_mode", "i_ino", "i_nlink"), 8),
     "dentry": ("dentry", ("d_parent", "d_name.name"), 8),
+    "opened": (
+        "inode",
+        ("i_mode", "i_uid", "i_gid", "i_sb", "i_ino", "i_size", "ctime_sec", "ctime_nsec"),
+        8,
+    ),
 }
 """Members that are read in one piece, since each read costs 40 ns: by name, the struct, the members and
 the bytes to read from the last one on (not more than the structure has)."""
@@ -221,6 +247,29 @@ class Btf:
             raise BtfError(f"this kernel has no function {name}.")
         return found
 
+    def prototype(self, name: str) -> tuple[int, int]:
+        """BTF id of a kernel function's prototype, and how many arguments it has.
+
+        Raises:
+            BtfError: There is no such function.
+        """
+        prototype = self._type(self.function_id(name))[3]
+        return prototype, self._type(prototype)[2]
+
+    def first_offset(self, paths: Iterable[str]) -> int:
+        """The offset of the first of these members that there is.
+
+        Raises:
+            BtfError: There is none.
+        """
+        error = BtfError("no member was asked for.")
+        for path in paths:
+            try:
+                return self.offset(path)
+            except BtfError as missing:
+                error = missing
+        raise error
+
     def _member(self, type_id: int, names: tuple[str, ...], depth: int = 0) -> tuple[int, int] | None:
         """Type and bit offset of the first member that has one of the names."""
         address, kind, count, target = self._type(type_id)
@@ -240,12 +289,29 @@ class Btf:
 
 def defines(values: Mapping[str, int]) -> str:
     """C #defines of numbers."""
-    return "".join(f"#define {name} {value}\n" for name, value in values.items())
+    return "".join(
+        f"#define {name} {value}{'ULL' if value >> 32 else ''}\n" for name, value in values.items()
+    )
 
 
 def macro_name(member: str) -> str:
     """The C name of a member's offset: "kernfs_node.parent|__parent" -> "AT_kernfs_node_parent"."""
     return "AT_" + member.split("|", maxsplit=1)[0].replace(".", "_")
+
+
+@cache
+def argument_counts(functions: tuple[str, ...]) -> dict[str, int]:
+    """How many arguments kernel functions have, of those that there are.
+
+    Raises:
+        BtfError: There is no BTF.
+    """
+    found = {}
+    with Btf() as btf:
+        for name in functions:
+            with suppress(BtfError):
+                found[name] = btf.prototype(name)[1]
+    return found
 
 
 @cache
@@ -257,9 +323,16 @@ def offsets() -> dict[str, int]:
     """
     with Btf() as btf:
         found = {macro_name(member): btf.offset(member) for member in MEMBERS}
+        found |= {name: btf.first_offset(members) for name, members in BY_VERSION.items()}
         found |= {f"SIZE_{struct}": btf.size(struct) for struct in SIZES}
+    return found | spans(found)
+
+
+def spans(found: Mapping[str, int]) -> dict[str, int]:
+    """Start and length of what is read in one piece, from the members' offsets."""
+    made = {}
     for name, (struct, members, tail) in SPANS.items():
         places = [found[macro_name(f"{struct}.{member}")] for member in members]
-        found[f"START_{name}"] = min(places)
-        found[f"SPAN_{name}"] = max(places) + tail - min(places)
-    return found
+        made[f"START_{name}"] = min(places)
+        made[f"SPAN_{name}"] = max(places) + tail - min(places)
+    return made

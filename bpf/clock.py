@@ -34,6 +34,11 @@ def now() -> int:
     return boot_time() + time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
+def suspended() -> int:
+    """How far the boot clock is ahead of the monotonic one: nanoseconds that the machine has slept."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+
+
 def this_machine(plan: str | None = None) -> Origin:
     """The origin of events that are captured here."""
     system = os.uname()

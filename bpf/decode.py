@@ -6,17 +6,20 @@ import errno
 import signal
 import stat
 import struct
+from dataclasses import replace
 from functools import lru_cache
 from typing import Final
 
 from bpf import layout
+from bpf.argv import NO_LIMITS, KernelCopy, arguments_of
 from bpf.cgroups import Where, where_of
-from bpf.record import Again, Ancestor, ArgumentsSource, ExecFailure, SearchEnd, Truncated
+from bpf.record import Again, Ancestor, Binary, ExecFailure, SearchEnd
 
 AT_EXECVE_CHECK: Final = 0x10000
 """include/uapi/linux/fcntl.h, since 6.14."""
-_ELEMENT: Final = struct.Struct("<H")
 _GROUP: Final = struct.Struct("<I")
+_BEFORE_LENGTHS: Final = 37
+"""Members of the header before the lengths of the sections."""
 _FATAL_SIGNALS: Final = (signal.SIGSEGV, signal.SIGKILL)
 """What kills a task after the point of no return (fs/exec.c, bprm_execve); forced ones first."""
 
@@ -33,11 +36,13 @@ class Decoder:
     """Decodes records; one whose bytes tell what an earlier one's told is not decoded again.
 
     Args:
-        boot_time: Nanoseconds since 1970 UTC at which the boot clock was zero.
+        boot_time: Nanoseconds since 1970 UTC at which the clock of the timestamps was zero.
+        limits: Bytes of argv and envp to keep of the kernel's copy of them.
     """
 
-    def __init__(self, boot_time: int) -> None:
-        self._boot_time = boot_time
+    def __init__(self, boot_time: int, limits: tuple[int, int] = NO_LIMITS) -> None:
+        self.boot_time = boot_time
+        self._limits = limits
         self._known: dict[bytes, ExecFailure] = {}
         self._known_bytes = 0
 
@@ -53,13 +58,13 @@ class Decoder:
         told = raw[layout.OWN_STRUCT.size :]
         first = self._known.get(told)
         if first is None:
-            report, lost_before = decode(raw, self._boot_time)
+            report, lost_before = decode(raw, self.boot_time, self._limits)
             if isinstance(report, ExecFailure):
                 self._remember(told, report)
             return report, lost_before
         timestamp, started, task, pid, tid, lost_before = layout.OWN_STRUCT.unpack_from(raw)
         own_task = task if first.task else 0
-        return Again(first, self._boot_time + timestamp, pid, tid, own_task, started), lost_before
+        return Again(first, self.boot_time + timestamp, pid, tid, own_task, started), lost_before
 
     def _remember(self, told: bytes, record: ExecFailure) -> None:
         self._known_bytes += len(told)
@@ -69,12 +74,15 @@ class Decoder:
         self._known[told] = record
 
 
-def decode(raw: bytes, boot_time: int) -> tuple[ExecFailure | SearchEnd, int]:
+def decode(
+    raw: bytes, boot_time: int, limits: tuple[int, int] = NO_LIMITS
+) -> tuple[ExecFailure | SearchEnd, int]:
     """One record, and how many events were lost on its CPU since the one before it.
 
     Args:
         raw: The record as the BPF program wrote it.
-        boot_time: Nanoseconds since 1970 UTC at which the boot clock was zero.
+        boot_time: Nanoseconds since 1970 UTC at which the clock of its timestamp was zero.
+        limits: Bytes of argv and envp to keep of the kernel's copy of them.
 
     Raises:
         DecodeError: ``raw`` is too short or its lengths do not add up.
@@ -84,11 +92,15 @@ def decode(raw: bytes, boot_time: int) -> tuple[ExecFailure | SearchEnd, int]:
     fields = layout.HEADER_STRUCT.unpack_from(raw)
     (
         timestamp, started, task, pid, tid, lost_before, return_value,
-        capabilities, stdin_inode, pending, uid, gid, _suid, _sgid, euid, egid, fsuid, fsgid,
+        capabilities, stdin_inode, pending,
+        inode, ctime, size, device, mode, owner, group, argc_of_bprm, envc_of_bprm, argc_copied, copied_total,
+        uid, gid, _suid, _sgid, euid, egid, fsuid, fsgid,
         mount_ns, pid_ns, dirfd, flags, argc, envc, bits, used,
-    ) = fields[:26]  # fmt: skip
-    lengths = fields[26 : 26 + len(layout.SECTIONS)]
-    stdin_mode, cwd_end, root_end, stdin_end, cgroup_end, comm, tty = fields[26 + len(layout.SECTIONS) :]
+    ) = fields[:_BEFORE_LENGTHS]  # fmt: skip
+    lengths = fields[_BEFORE_LENGTHS : _BEFORE_LENGTHS + len(layout.SECTIONS)]
+    (
+        stdin_mode, cwd_end, root_end, stdin_end, binary_end, cgroup_end, comm, tty,
+    ) = fields[_BEFORE_LENGTHS + len(layout.SECTIONS) :]  # fmt: skip
     if sum(lengths) != used or layout.HEADER_STRUCT.size + used > len(raw):
         raise DecodeError(f"a record of {len(raw)} bytes has sections of {sum(lengths)} bytes.")
     sections = []
@@ -96,7 +108,10 @@ def decode(raw: bytes, boot_time: int) -> tuple[ExecFailure | SearchEnd, int]:
     for length in lengths:
         sections.append(raw[at : at + length])
         at += length
-    path, cwd, root, stdin, cgroup, ancestor_bytes, groups, arguments, environment = sections
+    (
+        path, cwd, root, stdin, binary, cgroup, ancestor_bytes, groups, interpreter, arguments, environment,
+        copied,
+    ) = sections  # fmt: skip
     if len(ancestor_bytes) % layout.ANCESTOR_STRUCT.size or len(groups) % _GROUP.size:
         raise DecodeError(f"a record has {len(ancestor_bytes)} bytes of ancestors, {len(groups)} of groups.")
 
@@ -105,8 +120,16 @@ def decode(raw: bytes, boot_time: int) -> tuple[ExecFailure | SearchEnd, int]:
         return SearchEnd(boot_time + timestamp, task, found, tid), lost_before
     execveat = bool(bits & layout.EXECVEAT)
     kernel_invoked = bool(bits & layout.KERNEL_INVOKED)
-    argv, cut_arguments, argv_is_cut = _elements(arguments)
-    envp, cut_environment, envp_is_cut = _elements(environment)
+    text = arguments_of(
+        arguments,
+        environment,
+        KernelCopy(
+            copied, copied_total, argc_of_bprm, envc_of_bprm, argc_copied, rewritten=bool(interpreter)
+        ),
+        counts=(argc, envc),
+        bits=bits,
+        limits=limits,
+    )
     ancestors = _ancestors(ancestor_bytes)
     parent = ancestors[0] if ancestors else Ancestor(0, "")
     cgroup_path = _path(cgroup, cgroup_end) if cgroup_end != layout.NO_FILE else None
@@ -118,18 +141,10 @@ def decode(raw: bytes, boot_time: int) -> tuple[ExecFailure | SearchEnd, int]:
         stdin_type=stat.S_IFMT(stdin_mode),
         stdin_path=_stdin_path(stdin, stdin_end, stdin_mode, stdin_inode, bits),
         kernel_invoked=kernel_invoked,
-        arguments=argv,
-        environment=envp,
-        truncated=Truncated(
-            arguments=argv_is_cut or bool(bits & (layout.ARGUMENTS_CUT | layout.ARGUMENTS_UNREAD)),
-            environment=envp_is_cut or bool(bits & (layout.ENVIRONMENT_CUT | layout.ENVIRONMENT_UNREAD)),
-            path=bool(bits & layout.PATH_CUT),
-            argc=None if argc == layout.UNKNOWN else argc,
-            envc=None if envc == layout.UNKNOWN else envc,
-            argument_indexes=cut_arguments,
-            environment_indexes=cut_environment,
-        ),
-        arguments_source=_arguments_source(argv, envp, bits),
+        arguments=text.arguments,
+        environment=text.environment,
+        truncated=replace(text.truncated, path=bool(bits & layout.PATH_CUT)),
+        arguments_source=text.source,
         syscall=None if kernel_invoked else "execveat" if execveat else "execve",
         compat=bool(bits & layout.COMPAT),
         dirfd=dirfd if execveat else None,
@@ -161,6 +176,23 @@ def decode(raw: bytes, boot_time: int) -> tuple[ExecFailure | SearchEnd, int]:
         pid_ns=pid_ns or None,
         task=0 if bits & layout.UNTRACKED else task,
         started=started,
+        binary=(
+            Binary(
+                path=_binary_path(binary, binary_end, mode, inode),
+                device_id=device,
+                device=f"{device >> 20}:{device & 0xFFFFF}",
+                inode_number=inode,
+                ctime=ctime,
+                inode_mode=mode,
+                source="kernel",
+                uid=owner,
+                gid=group,
+                size=size,
+            )
+            if bits & layout.BINARY_KNOWN
+            else None
+        ),
+        interpreter_path=_text(interpreter[:-1]) if interpreter else None,
         killed_by=_killed_by(pending, return_value, bits),
     )
     return record, lost_before
@@ -206,6 +238,14 @@ def _stdin_path(section: bytes, end: int, mode: int, inode: int, bits: int) -> s
     return path + " (deleted)" if bits & layout.STDIN_DELETED else path
 
 
+def _binary_path(section: bytes, end: int, mode: int, inode: int) -> str | None:
+    if end == layout.NO_FILE:
+        return None
+    if end == layout.OF_NO_TREE:
+        return _pseudo_file(_text(section[:-1]), mode, inode)
+    return _path(section, end)
+
+
 def _pseudo_file(name: str, mode: int, inode: int) -> str | None:
     """A file in no directory, named as in /proc/PID/fd; None where only its file system knows the name."""
     if stat.S_ISSOCK(mode):
@@ -222,45 +262,6 @@ def _tty(name: bytes) -> str | None:
     """The kernel calls a pseudo-terminal "pts3"; its node, and everyone else, "pts/3"."""
     text = _text(name)
     return f"pts/{text[3:]}" if text.startswith("pts") and text[3:].isdigit() else text or None
-
-
-@lru_cache(4096)
-def _elements(section: bytes) -> tuple[tuple[str | None, ...], tuple[int, ...], bool]:
-    """The strings; the indexes of those that were cut; whether any was."""
-    strings: list[str | None] = []
-    cut: list[int] = []
-    begun = b""
-    at = 0
-    while at + 2 <= len(section):
-        (length,) = _ELEMENT.unpack_from(section, at)
-        at += 2
-        if length == layout.UNREAD:
-            # Where only the rest of a string could not be read, its beginning is kept, as cut.
-            if begun:
-                cut.append(len(strings))
-            strings.append(_text(begun) if begun else None)
-            begun = b""
-            continue
-        size = length & ~layout.CONTINUED
-        begun += section[at : at + size]
-        at += size
-        if not length & layout.CONTINUED:
-            strings.append(_text(begun))
-            begun = b""
-    if begun:
-        cut.append(len(strings))
-        strings.append(_text(begun))
-    return tuple(strings), tuple(cut), bool(cut)
-
-
-def _arguments_source(
-    argv: tuple[str | None, ...], envp: tuple[str | None, ...], bits: int
-) -> ArgumentsSource:
-    """Whose copy of argv was read; of envp where argv is empty."""
-    strings = argv or (() if bits & layout.ARGUMENTS_UNREAD else envp)
-    if strings:
-        return "unreadable" if all(string is None for string in strings) else "user"
-    return "unreadable" if bits & (layout.ARGUMENTS_UNREAD | layout.ENVIRONMENT_UNREAD) else "user"
 
 
 @lru_cache(4096)
@@ -281,7 +282,7 @@ def _where(cgroup: str | None) -> Where:
 
 
 def _killed_by(pending: int, return_value: int, bits: int) -> str | None:
-    if bits & layout.NEW_IMAGE:
+    if bits & (layout.NEW_IMAGE | layout.LATE):
         return next((number.name for number in _FATAL_SIGNALS if pending >> (number - 1) & 1), None)
     # begin_new_exec() can still fail when the old memory is gone and the new stack is not set up yet: the
     # kernel had read the path, or the error would be EFAULT, and now it cannot be read.

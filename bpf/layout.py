@@ -37,6 +37,12 @@ MAX_STACK_PAGES: Final = 640
 """Pages of a new program's strings: a quarter of the usual 8 MiB stack limit, and some."""
 MAX_SEARCHERS: Final = 16384
 """Living tasks that have failed to exec and may yet succeed; beyond it their searches are not followed."""
+MAX_EXECS: Final = 4096
+"""Execs that can be under way at once; more fail without the facts that their file was opened with."""
+MAX_COPIES: Final = 128
+"""Execs that can be on their way from their failure to the caller at once: some microseconds each."""
+INTERPRETER_SIZE: Final = 256
+"""BINPRM_BUF_SIZE of include/uapi/linux/binfmts.h: no ``#!`` line is longer."""
 MAX_UID_RANGES: Final = 16
 """Ranges of a capture filter."""
 MAX_CAPTURE_PATHS: Final = 8
@@ -54,13 +60,19 @@ SECTIONS: Final = (
     "cwd",
     "root",
     "stdin",
+    "binary",
     "cgroup",
     "ancestors",
     "groups",
+    "interpreter",
     "arguments",
     "environment",
+    "copied",
 )
-"""What follows the header: strings end in NUL; paths are walked, so their components are leaf first."""
+"""What follows the header: strings end in NUL; paths are walked, so their components are leaf first.
+
+``arguments`` and ``environment`` are of the caller's memory; ``copied`` is the kernel's own copy of both,
+one string behind the other, each with its NUL."""
 
 # Bits of record.bits
 COMPAT: Final = 1
@@ -79,6 +91,11 @@ NEW_IMAGE: Final = 4096
 FOUND: Final = 8192
 TASK_ENDED: Final = 16384
 UNTRACKED: Final = 32768
+BINARY_KNOWN: Final = 1 << 16
+LATE: Final = 1 << 17
+CHECKED: Final = 1 << 18
+IA32: Final = 1 << 19
+"""Only within the BPF program: the arguments are in the registers of 32-bit calls."""
 
 # How a path walk ended
 AT_ROOT: Final = 0
@@ -116,6 +133,15 @@ HEADER: Final = (
     Field("u64", "capabilities"),
     Field("u64", "stdin_inode"),
     Field("u64", "pending_signals"),
+    Field("u64", "inode_number"),  # of the file that the kernel had open, as the next six
+    Field("u64", "ctime"),  # ns since 1970
+    Field("u64", "size"),
+    Field("u32", "device"),
+    Field("u32", "mode"),
+    Field("u32", "owner"),
+    Field("u32", "group"),
+    Field("u32", "bprm_counts", 3),  # argc and envc as passed; argc after #! lines; UNKNOWN where not had
+    Field("u32", "copied_total"),  # bytes of the kernel's copy of argv and envp, of which ``copied`` begins
     Field("u32", "uid"),  # these eight in the order of struct cred, which is read in one piece
     Field("u32", "gid"),
     Field("u32", "suid"),
@@ -133,10 +159,10 @@ HEADER: Final = (
     Field("u32", "used"),  # bytes behind the header
     Field("u32", "lengths", len(SECTIONS)),
     Field("u16", "stdin_mode"),
-    Field("u8", "ends", 4),  # of the walks: cwd, root, stdin, cgroup
+    Field("u8", "ends", 5),  # of the walks: cwd, root, stdin, binary, cgroup
     Field("char", "comm", COMM_SIZE),
     Field("char", "tty", TTY_SIZE),
-    Field("u8", "reserved", 6),
+    Field("u8", "reserved", 9),
 )
 
 _FORMATS: Final = {"u64": "Q", "s64": "q", "u32": "I", "s32": "i", "u16": "H", "u8": "B"}
@@ -151,9 +177,16 @@ def _format(fields: tuple[Field, ...]) -> str:
     )
 
 
+def _place(name: str) -> int:
+    before = HEADER[: [field.name for field in HEADER].index(name)]
+    return struct.calcsize(_format(before))
+
+
 HEADER_STRUCT: Final = struct.Struct(_format(HEADER))
 OWN_STRUCT: Final = struct.Struct(_format(HEADER[:6]))
 """What the records of a storm differ in; two that are alike in all bytes after it tell the same."""
+USED_AT: Final = _place("used")
+"""Where in a record's bytes it says how many follow its header."""
 ANCESTOR: Final = (Field("u32", "pid"), Field("char", "comm", COMM_SIZE))
 ANCESTOR_STRUCT: Final = struct.Struct(_format(ANCESTOR))
 COUNTERS: Final = (
@@ -164,9 +197,12 @@ COUNTERS: Final = (
     Field("u64", "told"),  # how many of the lost a record has told of
     Field("u64", "untold"),  # ends of searches that did not fit
     Field("u64", "untracked"),  # failed execs of tasks for which the table of searchers had no room
-    Field("u64", "reserved", 1),  # a cache line for each CPU
+    Field("u64", "crowded"),  # of the lost, those for which no buffer was free
+    Field("u64", "unjoined"),  # execs for which the table of those under way had no room
+    Field("u64", "unreturned"),  # of the lost, execs of the kernel's own whose end no kretprobe was free for
+    Field("u64", "reserved", 6),  # cache lines of its own for each CPU
 )
-COUNTERS_STRUCT: Final = struct.Struct("<7Q8x")
+COUNTERS_STRUCT: Final = struct.Struct("<10Q48x")
 CAPTURE: Final = (
     Field("u32", "uid_ranges"),
     Field("u32", "paths"),
@@ -186,18 +222,25 @@ def _c_struct(name: str, fields: tuple[Field, ...], size: int) -> str:
     )
 
 
-def c_declarations(max_args_bytes: int, max_env_bytes: int) -> str:
+def c_declarations(max_args_bytes: int, max_env_bytes: int, max_record_bytes: int | None = None) -> str:
     """The C text that the BPF program needs of this module.
 
     Args:
         max_args_bytes: Bytes of argv after which no further element is read.
         max_env_bytes: The same for envp.
+        max_record_bytes: The most that can be handed over at once; what does not fit is left out and marked.
     """
+    copy_size = max(CHUNK, max_args_bytes + max_env_bytes)
     # Each section may overshoot its limit by one read.
-    data_size = CHUNK + 4 * (MAX_PATH_BYTES + CHUNK) + max_args_bytes + max_env_bytes + 3 * CHUNK
+    data_size = CHUNK + 5 * (MAX_PATH_BYTES + CHUNK) + max_args_bytes + max_env_bytes + 3 * CHUNK
+    data_size += copy_size + 2 * CHUNK
+    if max_record_bytes is not None:
+        data_size = min(data_size, (max_record_bytes - HEADER_STRUCT.size) & ~7)
+        copy_size = min(copy_size, max_record_bytes // 4)
     numbers = BITS | {
         "MAX_ARGS_BYTES": max_args_bytes,
         "MAX_ENV_BYTES": max_env_bytes,
+        "COPY_SIZE": copy_size,
         "DATA_SIZE": data_size,
     }
     numbers |= {f"SECTION_{name.upper()}": index for index, name in enumerate(SECTIONS)}

@@ -10,13 +10,15 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from bpf.probe import MAPS, ProbeError, Settings, arguments
+from bpf.plans import PLANS, Hook
+from bpf.probe import MAPS, ProbeError, arguments
+from bpf.program import Settings
 
 _ROOT: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _SYSTEM_PYTHON: Final = "/usr/bin/python3"
-_MAX_FDS: Final = 64
+_MAX_FDS: Final = 250
 _ENVIRONMENT: Final = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
 """All that the process gets: no LD_* or BCC_* variable reaches the loader, the compiler or bcc."""
 _RUN: Final = "import sys; sys.path.insert(0, {!r}); from bpf import probe; probe.main()"
@@ -25,7 +27,21 @@ _RUN: Final = "import sys; sys.path.insert(0, {!r}); from bpf import probe; prob
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """Descriptors of a program that is attached; closing them all removes it from the kernel."""
+    """Descriptors of a program that is attached; closing them all removes it from the kernel.
+
+    Attributes:
+        plan: The plan's name.
+        ring_bytes: Size of the ring buffer.
+        events: The ring buffer's map.
+        counters: The map of the counters.
+        captures: The map of the capture filters.
+        active_capture: The map that tells which of them is in force.
+        hooks: What is attached, each with its program.
+        refused: What is not, and why.
+        links: What holds the hooks.
+        buffers: The CPUs' perf events, where the plan has no ring buffer.
+        kept: What must only stay open.
+    """
 
     plan: str
     ring_bytes: int
@@ -33,11 +49,16 @@ class Loaded:
     counters: int
     captures: int
     active_capture: int
+    hooks: tuple[tuple[Hook, int], ...]
+    refused: tuple[tuple[Hook, str], ...]
     links: tuple[int, ...]
+    buffers: tuple[int, ...]
+    kept: tuple[int, ...]
 
     def close(self) -> None:
         """Detach and free."""
-        for fd in (*self.links, self.events, self.counters, self.captures, self.active_capture):
+        maps = (self.events, self.counters, self.captures, self.active_capture)
+        for fd in (*self.links, *(program for _, program in self.hooks), *maps, *self.buffers, *self.kept):
             os.close(fd)
 
 
@@ -112,7 +133,7 @@ class Loader:
                         if "error" in message:
                             raise ProbeError(message["error"])
                         if fds:
-                            return self._loaded(message["plan"], fds)
+                            return self._loaded(message, fds)
                         on_stage(message["stage"], message["plan"])
         finally:
             _, noise = self._process.communicate()
@@ -121,11 +142,24 @@ class Loader:
             f"the BPF loader ended with status {self._process.returncode}: {(words or ['no words'])[-1]}"
         )
 
-    def _loaded(self, plan: str, fds: list[int]) -> Loaded:
+    def _loaded(self, message: dict[str, Any], fds: list[int]) -> Loaded:
         for fd in fds:
             os.set_inheritable(fd, False)
-        maps = dict(zip(MAPS, fds, strict=False))
-        return Loaded(plan, self._settings.ring_bytes, **maps, links=tuple(fds[len(MAPS) :]))
+        plan = next(plan for plan in PLANS if plan.name == message["plan"])
+        hooks = plan.hooks + plan.all_failures
+        attached = [hooks[index] for index in message["hooks"]]
+        of_hooks = fds[len(MAPS) : len(MAPS) + 2 * len(attached)]
+        rest = fds[len(MAPS) + len(of_hooks) :]
+        return Loaded(
+            plan.name,
+            self._settings.ring_bytes,
+            **dict(zip(MAPS, fds, strict=False)),
+            hooks=tuple(zip(attached, of_hooks[::2], strict=True)),
+            refused=tuple((hooks[index], reason) for index, reason in message["refused"]),
+            links=tuple(of_hooks[1::2]),
+            buffers=tuple(rest[: message["buffers"]]),
+            kept=tuple(rest[message["buffers"] :]),
+        )
 
     def cancel(self) -> None:
         """End the attempt; ``finish`` then raises ProbeError."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from bpf.binfmt import Elf, Shebang, read_elf, read_shebang
@@ -181,10 +181,22 @@ class Files:
     def complete(self, failure: ExecFailure | Again, now: int) -> ExecFailure | Again:
         """The failure with its file and interpreter; see ``look_up``."""
         answer = look_up(failure, now)
+        first = first_like(failure)
         binary, interpreter = answer
+        if first.binary is not None:
+            binary, interpreter = _joined(first.binary, binary, interpreter)
+        interpreter = first.interpreter_path or interpreter
         if binary is None and interpreter is None:
             return failure
         return self._added.to(failure, answer, binary=binary, interpreter_path=interpreter)
+
+
+def _joined(kernel: Binary, found: Binary | None, interpreter: str | None) -> tuple[Binary, str | None]:
+    """The file that the kernel had open, with what was found at its path, if that is still the same file."""
+    identity = (kernel.device_id, kernel.inode_number, kernel.ctime)
+    if found is None or (found.device_id, found.inode_number, found.ctime) != identity:
+        return kernel, None
+    return (kernel if kernel.path is not None else replace(kernel, path=found.path)), interpreter
 
 
 def _place(record: ExecFailure) -> tuple[tuple[object, ...], bool]:

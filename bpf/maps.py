@@ -1,69 +1,89 @@
-"""The small maps that are read and written through memory: no system call, so no privilege either."""
+"""The small maps: the counters, and the capture filter in force."""
 
 from __future__ import annotations
 
-import mmap
 import os
 from typing import Final
 
 from bpf import layout
+from bpf.arrays import Array
+from bpf.misses import TABLE_FULL, MissCounts
 from bpf.source import Capture, Counters
 
 RING_FULL: Final = "ring buffer full"
-_MAX_READS: Final = 1000
-"""The kernel's update takes a nanosecond; a set caught in it this often would be a wonder."""
+NO_BUFFER: Final = "no buffer free to write a record in"
+UNRETURNED: Final = "kretprobe missed"
+"""Names of losses."""
 
-
-def _map(fd: int, size: int) -> mmap.mmap:
-    page = os.sysconf("SC_PAGE_SIZE")
-    return mmap.mmap(fd, (size + page - 1) // page * page, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
+_MAX_READS: Final = 100
+"""The kernel's update takes a nanosecond, unless its task is put aside within it."""
 
 
 class CounterMap:
     """The kernel's counters, one set for each CPU."""
 
-    def __init__(self, fd: int, cpus: int) -> None:
-        """Map them; raises OSError."""
-        self._cpus = cpus
-        self._memory = _map(fd, cpus * layout.COUNTERS_STRUCT.size)
+    def __init__(self, fd: int, cpus: int, misses: MissCounts | None = None) -> None:
+        """Look at them.
 
-    def read(self) -> Counters:
-        """All CPUs' counters added up. The kernel writes on, so a set caught in between is read again.
+        Args:
+            fd: The map's descriptor.
+            cpus: How many sets there are.
+            misses: Counts of programs that did not run.
 
         Raises:
-            ValueError: The kernel's own counts do not add up: a defect.
+            OSError: They can be neither mapped nor read.
         """
-        size = layout.COUNTERS_STRUCT.size
-        seen = recorded = suppressed = lost = untold = untracked = 0
-        for cpu in range(self._cpus):
-            for _ in range(_MAX_READS):
-                one = layout.COUNTERS_STRUCT.unpack(self._memory[cpu * size : (cpu + 1) * size])
-                if one[0] == one[1] + one[2] + one[3]:
-                    break
-            else:
-                raise ValueError(f"the counters of CPU {cpu} do not add up: {one[:4]}.")
-            seen += one[0]
-            recorded += one[1]
-            suppressed += one[2]
-            lost += one[3]
-            untold += one[5]
-            untracked += one[6]
-        return Counters(
-            seen, recorded, suppressed, lost, {RING_FULL: lost} if lost else {}, untold, untracked
+        self._array = Array(fd, cpus, layout.COUNTERS_STRUCT.size)
+        self._misses = misses
+        self._sets: list[tuple[int, ...]] = [(0,) * 10] * cpus
+
+    def read(self) -> Counters:
+        """All CPUs' counters added up.
+
+        The kernel writes on. A set that is caught in between is read again, and where its task was put aside
+        in between, the one that was read before stands: each adds up, whenever it was.
+        """
+        self._sets = [self._read(cpu) for cpu in range(len(self._sets))]
+        seen, recorded, suppressed, lost, _, untold, untracked, crowded, unjoined, unreturned = map(
+            sum, zip(*self._sets, strict=True)
         )
+        losses = {RING_FULL: lost - crowded - unreturned, NO_BUFFER: crowded, UNRETURNED: unreturned}
+        incomplete = {TABLE_FULL: unjoined}
+        if self._misses is not None:
+            losses |= self._misses.of_events()
+            incomplete |= self._misses.of_facts()
+        losses = {name: count for name, count in losses.items() if count > 0}
+        missed = sum(losses.values()) - lost
+        return Counters(
+            seen + missed,
+            recorded,
+            suppressed,
+            lost + missed,
+            losses,
+            untold,
+            untracked,
+            {name: count for name, count in incomplete.items() if count},
+        )
+
+    def _read(self, cpu: int) -> tuple[int, ...]:
+        for _ in range(_MAX_READS):
+            one = layout.COUNTERS_STRUCT.unpack(self._array.read(cpu))
+            if one[0] == one[1] + one[2] + one[3] and one[3] >= one[7] + one[9]:
+                return one
+        return self._sets[cpu]
 
     def close(self) -> None:
         """Unmap; may be called twice."""
-        self._memory.close()
+        self._array.close()
 
 
 class CaptureMap:
     """The capture filter in force. A change is written beside it, and then put in its place at once."""
 
     def __init__(self, captures_fd: int, active_fd: int) -> None:
-        """Map them; raises OSError."""
-        self._captures = _map(captures_fd, 2 * layout.CAPTURE_STRUCT.size)
-        self._active = _map(active_fd, 8)
+        """Look at them; raises OSError."""
+        self._captures = Array(captures_fd, 2, layout.CAPTURE_STRUCT.size)
+        self._active = Array(active_fd, 1, 8)
 
     def set(self, capture: Capture | None) -> None:
         """Put a capture filter in force; None records everything.
@@ -72,12 +92,9 @@ class CaptureMap:
             ValueError: It does not fit the map; one sentence.
         """
         packed = _pack(capture or Capture())
-        view = memoryview(self._active).cast("Q")
-        other = 1 - view[0]
-        size = layout.CAPTURE_STRUCT.size
-        self._captures[other * size : (other + 1) * size] = packed
-        view[0] = other
-        view.release()
+        other = 1 - int.from_bytes(self._active.read(0), "little")
+        self._captures.write(other, packed)
+        self._active.write(0, other.to_bytes(8, "little"))
 
     def close(self) -> None:
         """Unmap; may be called twice."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-HookKind = Literal["raw_tracepoint", "fexit", "kprobe", "kretprobe"]
+HookKind = Literal["raw_tracepoint", "fentry", "fexit", "kprobe", "kretprobe"]
 Need = Literal["BTF", "raw tracepoints", "ring buffer", "kprobes", "trampolines"]
 
 
@@ -17,13 +17,21 @@ class Hook:
         kind: How it is attached.
         target: The tracepoint or kernel function.
         tells: What of the record comes from here.
-        program: The function of exec_failures.c; None where this version has none yet.
+        program: The function of hooks.c.
+        optional: The plan works without it; what it tells is then unknown, or looked up right after.
+        instead_of: It is attached only where this target of the plan cannot be.
+        goes_on_in: The program that its own calls at its end, loaded for the same target.
+        is_event: A run of it that is missed may be an event that is lost.
     """
 
     kind: HookKind
     target: str
     tells: str
-    program: str | None = None
+    program: str
+    optional: bool = False
+    instead_of: str | None = None
+    goes_on_in: str | None = None
+    is_event: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,61 +42,156 @@ class Plan:
         name: As --plan takes it.
         needs: What the kernel has to allow, found out by ``bpf.kernel``.
         hooks: Where it attaches.
+        all_failures: Where it attaches besides when failures are wanted that its hooks do not see.
+        features: What of the BPF program it is made of: macros that exec_failures.c explains.
     """
 
     name: str
     needs: tuple[Need, ...]
     hooks: tuple[Hook, ...]
+    all_failures: tuple[Hook, ...] = ()
+    features: frozenset[str] = frozenset()
 
-    @property
-    def complete(self) -> bool:
-        """Whether this version has the programs of all its hooks."""
-        return all(hook.program for hook in self.hooks)
+
+_64_BIT: Final = ("__x64_sys_execve", "__x64_sys_execveat")
+_32_BIT: Final = ("__ia32_compat_sys_execve", "__ia32_compat_sys_execveat")
+_X32: Final = (
+    "__x64_compat_sys_execve",
+    "__x64_compat_sys_execveat",
+    "__x32_compat_sys_execve",
+    "__x32_compat_sys_execveat",
+)
+"""x32 callers; the names are those of 5.11 and later, and of before."""
+
+_THE_FILE: Final = "binary, argc and envc, as the kernel had them before any #! line"
+_THE_REST: Final = "interpreter_path, the kernel's own copy of argv and envp, killed_by"
+_THE_CALL: Final = "the event, path, arguments, environment, stdin and the caller"
+_NOTHING_STALE: Final = "that nothing of an earlier exec is left"
+
+_SEARCHES: Final = (
+    Hook("raw_tracepoint", "sched_process_exec", "that a PATH search has found its program", "on_exec"),
+    Hook("raw_tracepoint", "sched_process_exit", "that a PATH search has ended", "on_task_exit"),
+)
+
+
+def _exec_returns(target: str, whose: str, *, optional: bool = True) -> Hook:
+    return Hook(
+        "fexit",
+        target,
+        f"{_THE_CALL}, {whose}",
+        "on_exec_return",
+        optional=optional,
+        goes_on_in="on_failure",
+        is_event=True,
+    )
 
 
 FENTRY: Final = Plan(
     "fentry",
-    ("BTF", "trampolines", "ring buffer"),
+    ("BTF", "trampolines", "raw tracepoints", "ring buffer"),
     (
-        Hook("fexit", "__x64_sys_execve", "the event"),
-        Hook("fexit", "__x64_sys_execveat", "the event"),
-        Hook("fexit", "__ia32_compat_sys_execve", "the event, 32-bit callers"),
-        Hook("fexit", "__ia32_compat_sys_execveat", "the event, 32-bit callers"),
-        Hook("fexit", "kernel_execve", "the event, the kernel's own execs"),
-        Hook("fexit", "bprm_execve", "binary, interpreter_path, argc, envc"),
+        *(_exec_returns(target, "64-bit callers", optional=False) for target in _64_BIT),
+        *(_exec_returns(target, "32-bit callers") for target in _32_BIT),
+        *(_exec_returns(target, "x32 callers") for target in _X32),
+        Hook(
+            "fexit",
+            "kernel_execve",
+            "the event, path, arguments and environment of what the kernel starts itself",
+            "on_kernel_execve_return",
+            optional=True,
+            goes_on_in="on_failure",
+            is_event=True,
+        ),
+        Hook("fentry", "security_bprm_creds_for_exec", _THE_FILE, "on_creds", optional=True),
+        Hook("fentry", "free_bprm", f"{_THE_REST}; binary of other failures", "on_free_bprm", optional=True),
+        Hook(
+            "fexit",
+            "bprm_execve",
+            f"{_THE_REST}; binary of other failures",
+            "on_bprm_execve",
+            optional=True,
+            instead_of="free_bprm",
+        ),
+        *(
+            Hook("fentry", target, _NOTHING_STALE, "on_call", optional=True)
+            for target in (*_64_BIT, *_32_BIT, *_X32)
+        ),
+        *_SEARCHES,
+    ),
+    all_failures=(
+        Hook(
+            "raw_tracepoint",
+            "sys_exit",
+            "the event of calls that never reach the exec functions (seccomp, x32 that is off)",
+            "on_sys_exit",
+            goes_on_in="on_failure",
+        ),
+    ),
+    features=frozenset(("JOINED", "FEXIT")),
+)
+
+_OF_THE_KERNEL: Final = (
+    Hook(
+        "kprobe",
+        "kernel_execve",
+        "path, arguments and environment of what the kernel starts itself",
+        "on_kernel_execve",
+        optional=True,
+    ),
+    Hook(
+        "kretprobe",
+        "kernel_execve",
+        "the event of what the kernel starts itself",
+        "on_kernel_execve_return",
+        optional=True,
+        goes_on_in="on_failure",
     ),
 )
+_RESETS: Final = tuple(
+    Hook("kprobe", target, _NOTHING_STALE, "on_call", optional=True) for target in (*_64_BIT, *_32_BIT, *_X32)
+)
+_SYS_EXIT: Final = Hook(
+    "raw_tracepoint", "sys_exit", _THE_CALL, "on_sys_exit", goes_on_in="on_failure", is_event=True
+)
+
 KPROBE: Final = Plan(
     "kprobe",
     ("kprobes", "raw tracepoints", "ring buffer"),
     (
-        Hook("kprobe", "security_bprm_creds_for_exec", "binary, interpreter_path, arguments, environment"),
-        Hook("kprobe", "free_bprm", "binary and interpreter_path of other failures"),
-        Hook("raw_tracepoint", "sys_exit", "the event"),
+        _SYS_EXIT,
+        Hook("kprobe", "security_bprm_creds_for_exec", _THE_FILE, "on_creds"),
+        Hook("kprobe", "free_bprm", f"{_THE_REST}; binary of other failures", "on_free_bprm", optional=True),
+        *_OF_THE_KERNEL,
+        *_RESETS,
+        *_SEARCHES,
     ),
+    features=frozenset(("JOINED",)),
 )
 LEGACY: Final = Plan(
     "legacy",
     ("kprobes", "raw tracepoints"),
     (
-        Hook("kprobe", "security_bprm_check", "binary"),
-        Hook("kprobe", "free_bprm", "interpreter_path, argc, envc"),
-        Hook("raw_tracepoint", "sys_exit", "the event"),
+        _SYS_EXIT,
+        Hook("kprobe", "security_bprm_check", _THE_FILE, "on_check"),
+        Hook("kprobe", "free_bprm", f"{_THE_REST}; binary of other failures", "on_free_bprm", optional=True),
+        *_OF_THE_KERNEL,
+        *_RESETS,
+        *_SEARCHES,
     ),
+    features=frozenset(("JOINED", "PERF_BUFFER")),
 )
 TRACEPOINT: Final = Plan(
     "tracepoint",
-    ("BTF", "raw tracepoints", "ring buffer"),
+    ("raw tracepoints", "ring buffer"),
     (
         Hook(
             "raw_tracepoint",
             "sys_exit",
-            "the event, path, arguments, environment, stdin and the caller; binary and interpreter_path are "
-            "looked up right after",
+            f"{_THE_CALL}; binary and interpreter_path are looked up right after",
             "on_sys_exit",
+            is_event=True,
         ),
-        Hook("raw_tracepoint", "sched_process_exec", "that a PATH search has found its program", "on_exec"),
-        Hook("raw_tracepoint", "sched_process_exit", "that a PATH search has ended", "on_task_exit"),
+        *_SEARCHES,
     ),
 )
 PLANS: Final = (FENTRY, KPROBE, LEGACY, TRACEPOINT)

@@ -13,77 +13,31 @@ import json
 import os
 import resource
 import socket
+import struct
 import sys
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, Final
 
-from bpf import btf, kernel, layout
+from bpf import btf, kernel
+from bpf.attach import Attacher, AttachError
 from bpf.headers import header_tree
+from bpf.instructions import with_loops_closed_by_jumps
 from bpf.maps import CaptureMap
 from bpf.plans import Plan
+from bpf.program import Settings, online_cpus, source
 from bpf.source import Capture
+from bpf.syscalls import open_buffer, update_map
 
-BPF_F_MMAPABLE: Final = 1 << 10
 MAPS: Final = ("events", "counters", "captures", "active_capture")
-"""The maps whose descriptors are handed over, in this order; the attached hooks' follow."""
-_PROGRAM: Final = os.path.join(os.path.dirname(__file__), "exec_failures.c")
-
-_NUMBERS: Final = {
-    "BPF_F_MMAPABLE": BPF_F_MMAPABLE,
-    "NR_execve": 59,
-    "NR_execveat": 322,
-    "NR_x32_execve": 0x40000000 + 520,
-    "NR_x32_execveat": 0x40000000 + 545,
-    "NR_ia32_execve": 11,
-    "NR_ia32_execveat": 358,
-    "TS_COMPAT": 2,
-    "SIGKILL": 9,
-    "SIGSEGV": 11,
-}
-"""System call numbers (arch/x86/entry/syscalls), TS_COMPAT (arch/x86/include/asm/thread_info.h), signals."""
+"""The maps whose descriptors are handed over, in this order; then those of each hook, its program's and
+its link's; then what must only stay open."""
 
 
 class ProbeError(Exception):
     """The program cannot be loaded; the message is one sentence that says what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What the BPF program is made for.
-
-    Attributes:
-        plan: Name of the hook plan, or None for the best one.
-        max_args_bytes: Bytes of argv to read.
-        max_env_bytes: Bytes of envp to read.
-        ring_bytes: Size of the ring buffer: a power of two, a page at least.
-        capture: In force before the first hook is.
-    """
-
-    plan: str | None
-    max_args_bytes: int
-    max_env_bytes: int
-    ring_bytes: int
-    capture: Capture | None = None
-
-
-def possible_cpus() -> int:
-    """One more than the highest CPU number that can ever be used (cpu_possible_mask)."""
-    with open("/sys/devices/system/cpu/possible", encoding="ascii") as file:
-        return int(file.read().strip().replace(",", "-").split("-")[-1]) + 1
-
-
-def _source(settings: Settings) -> str:
-    numbers = _NUMBERS | btf.offsets()
-    numbers["CPUS"] = possible_cpus()
-    numbers["RING_PAGES"] = settings.ring_bytes // os.sysconf("SC_PAGE_SIZE")
-    with open(_PROGRAM, encoding="utf-8") as file:
-        text = file.read()
-    return (
-        layout.c_declarations(settings.max_args_bytes, settings.max_env_bytes) + btf.defines(numbers) + text
-    )
 
 
 def _import_bcc() -> Any:  # noqa: ANN401  # bcc has no types
@@ -110,36 +64,63 @@ def _compile(bcc: Any, source: str, tree: str) -> Any:  # noqa: ANN401
         raise ProbeError(f"the BPF program does not compile or its maps are refused: {error}") from None
 
 
-def _attach(bcc: Any, program: Any, plan: Plan) -> list[int]:  # noqa: ANN401
-    links = []
-    for hook in plan.hooks:
-        name = (hook.program or "").encode()
-        try:
-            function = program.load_func(name, bcc.BPF.RAW_TRACEPOINT)
-        except Exception as error:
-            raise ProbeError(f"the kernel refuses the BPF program for {hook.target}: {error}") from None
-        link = bcc.lib.bpf_attach_raw_tracepoint(function.fd, hook.target.encode())
-        if link < 0:
-            number = ct.get_errno()
-            raise ProbeError(f"cannot attach to {hook.kind} {hook.target}: {os.strerror(number)}.")
-        links.append(link)
-    return links
+def _code(bcc: Any, program: Any, function: str) -> bytes:  # noqa: ANN401
+    name = function.encode()
+    start = bcc.lib.bpf_function_start(program.module, name)
+    code = ct.string_at(start, bcc.lib.bpf_function_size(program.module, name))
+    return with_loops_closed_by_jumps(code)
 
 
 def _load(settings: Settings, tree: str, tell: Callable[..., None]) -> None:
-    plan = kernel.choose(settings.plan)
-    tell(stage="compiling", plan=plan.name)
     bcc = _import_bcc()
     with suppress(OSError, ValueError):
         # Kernels before 5.11 count maps against this limit; later ones against the cgroup.
         resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    program = _compile(bcc, _source(settings), tree)
+    plans = kernel.candidates(settings.plan)
+    for plan in plans:
+        try:
+            _load_plan(bcc, settings, plan, tree, tell)
+            return
+        except (ProbeError, AttachError):
+            if plan is plans[-1]:
+                raise
+
+
+def _load_plan(bcc: Any, settings: Settings, plan: Plan, tree: str, tell: Callable[..., None]) -> None:  # noqa: ANN401
+    tell(stage="compiling", plan=plan.name)
+    program = _compile(
+        bcc, source(settings, plan, btf.offsets(), btf.argument_counts(("bprm_execve", "free_bprm"))), tree
+    )
     capture = CaptureMap(program["captures"].map_fd, program["active_capture"].map_fd)
     capture.set(settings.capture)
     capture.close()
     tell(stage="attaching", plan=plan.name)
-    links = _attach(bcc, program, plan)
-    tell(stage="live", plan=plan.name, fds=[program[name].map_fd for name in MAPS] + links)
+    buffers = _open_buffers(program["events"].map_fd) if "PERF_BUFFER" in plan.features else []
+    jump_table = program["recorders"].map_fd if "JOINED" in plan.features else None
+    attacher = Attacher(lambda function: _code(bcc, program, function), jump_table)
+    hooks = plan.hooks + (plan.all_failures if settings.all_failures else ())
+    attached, refused = attacher.attach(hooks)
+    tell(
+        stage="live",
+        plan=plan.name,
+        hooks=[hooks.index(done.hook) for done in attached],
+        buffers=len(buffers),
+        refused=[[hooks.index(each.hook), each.reason] for each in refused],
+        fds=[program[name].map_fd for name in MAPS]
+        + [fd for done in attached for fd in (done.program, done.link)]
+        + buffers
+        + attacher.tables,
+    )
+
+
+def _open_buffers(events: int) -> list[int]:
+    """A buffer for each CPU that is online, in the map that the program writes through."""
+    buffers = []
+    for cpu in online_cpus():
+        buffer = open_buffer(cpu)
+        update_map(events, struct.pack("<I", cpu), struct.pack("<I", buffer))
+        buffers.append(buffer)
+    return buffers
 
 
 def main() -> None:
@@ -155,7 +136,7 @@ def main() -> None:
         tree = files.enter_context(header_tree())
         threading.Thread(target=_end_with, args=(parent, files, ending), daemon=True).start()
         _load(settings, tree, tell)
-    except (ProbeError, kernel.KernelError, btf.BtfError, OSError, ValueError) as error:
+    except (ProbeError, AttachError, kernel.KernelError, btf.BtfError, OSError, ValueError) as error:
         tell(error=str(error))
     ending.acquire()
     files.close()

@@ -8,17 +8,20 @@ import threading
 import time
 import traceback
 from dataclasses import replace
-from typing import Final
+from typing import Final, Protocol
 
 from bpf.btf import BtfError
-from bpf.clock import this_machine
+from bpf.clock import suspended, this_machine
 from bpf.decode import DecodeError, Decoder
 from bpf.hierarchies import Hierarchies, are_several
 from bpf.kernel import KernelError
 from bpf.loader import Loaded, Loader
 from bpf.lookup import Files
-from bpf.maps import RING_FULL, CaptureMap, CounterMap
-from bpf.probe import ProbeError, Settings, possible_cpus
+from bpf.maps import CaptureMap, CounterMap
+from bpf.misses import Misses
+from bpf.perf_buffers import MAX_PERF_BUFFER, PerfBuffers
+from bpf.probe import ProbeError
+from bpf.program import Settings, possible_cpus
 from bpf.record import Again, ExecFailure, Loss, Report, SearchEnd
 from bpf.ring import Ring
 from bpf.source import Capture, Counters, Stage, Status
@@ -46,6 +49,32 @@ def _place(error: BaseException) -> str:
     return f"{os.path.basename(frame.filename)}, line {frame.lineno}"
 
 
+class Buffer(Protocol):
+    """Where records come from; see ``bpf.ring`` and ``bpf.perf_buffers``."""
+
+    descriptors: tuple[int, ...]
+
+    def consume(self, max_bytes: int, *, at_end: bool = False) -> list[bytes]:
+        """Take the records that are due."""
+
+    @property
+    def pending(self) -> int:
+        """Bytes not yet taken."""
+
+    @property
+    def is_holding(self) -> bool:
+        """Records will be due without anything new to come."""
+
+    def close(self) -> None:
+        """Unmap."""
+
+
+def _buffer_of(loaded: Loaded) -> Buffer:
+    if loaded.buffers:
+        return PerfBuffers(loaded.buffers, min(loaded.ring_bytes, MAX_PERF_BUFFER))
+    return Ring(loaded.events, loaded.ring_bytes)
+
+
 def default_ring_bytes() -> int:
     """A 512th of the memory, as a power of two between 4 and 64 MiB: some 10,000 to 100,000 records."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -67,6 +96,7 @@ class KernelSource:
         max_env_bytes: int = DEFAULT_ENV_BYTES,
         capture: Capture | None = None,
         ring_bytes: int | None = None,
+        all_failures: bool = False,
     ) -> None:
         """Prepare; nothing runs before ``start``.
 
@@ -76,10 +106,12 @@ class KernelSource:
             max_env_bytes: The same for envp.
             capture: What to record; None records everything.
             ring_bytes: Size of the ring buffer, a power of two; None goes by the memory.
+            all_failures: Attach to what sees the failures that the plan's own hooks do not, too.
         """
         self._settings = Settings(
-            plan, max_args_bytes, max_env_bytes, ring_bytes or default_ring_bytes(), capture
+            plan, max_args_bytes, max_env_bytes, ring_bytes or default_ring_bytes(), capture, all_failures
         )
+        self._limits = (max_args_bytes, max_env_bytes)
         self._capture = capture
         self._origin = this_machine(plan)
         self._lock = threading.Lock()
@@ -94,11 +126,12 @@ class KernelSource:
         self._stopping = threading.Event()
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._thread = threading.Thread(target=self._run, name="execwhy-reader", daemon=True)
-        self._decoder = Decoder(self._origin.boot_time)
+        self._decoder = Decoder(self._origin.boot_time, self._limits)
         self._files = Files()
         self._told = 0
-        self._announced = 0
+        self._announced: dict[str, int] = {}
         self._undecodable = 0
+        self._is_monotonic = False
         self._hierarchies = Hierarchies() if are_several() else None
 
     # ---- EventSource ----
@@ -211,17 +244,18 @@ class KernelSource:
     def _watch(self, loaded: Loaded) -> None:
         ring = None
         try:
-            ring = Ring(loaded.events, loaded.ring_bytes)
+            ring = _buffer_of(loaded)
             with self._lock:
-                self._counter_map = CounterMap(loaded.counters, possible_cpus())
+                self._counter_map = CounterMap(loaded.counters, possible_cpus(), Misses(loaded.hooks))
                 self._capture_map = CaptureMap(loaded.captures, loaded.active_capture)
                 self._capture_map.set(self._capture)
+            self._is_monotonic = bool(loaded.buffers)
             self._enter(Stage.LIVE)
             with select.epoll() as poll:
-                poll.register(loaded.events, select.EPOLLIN)
-                poll.register(self._wake, select.EPOLLIN)
+                for descriptor in (*ring.descriptors, self._wake):
+                    poll.register(descriptor, select.EPOLLIN)
                 while not self._stopping.is_set():
-                    poll.poll(_IDLE)
+                    poll.poll(_PAUSE if ring.is_holding else _IDLE)
                     self._take(ring)
             for link in loaded.links:
                 os.close(link)
@@ -241,7 +275,7 @@ class KernelSource:
                 ring.close()
             loaded.close()
 
-    def _take(self, ring: Ring) -> bool:
+    def _take(self, ring: Buffer) -> bool:
         """Move a batch from the ring to the queue; False where there is no room or nothing came.
 
         At the end there is always room: nothing more is recorded, and the ring is to be emptied.
@@ -249,7 +283,9 @@ class KernelSource:
         if len(self._queue) >= _MAX_QUEUED and not self._stopping.is_set():
             self._stopping.wait(_PAUSE)
             return False
-        records = ring.consume(_BATCH_BYTES)
+        records = ring.consume(_BATCH_BYTES, at_end=self._stopping.is_set())
+        if self._is_monotonic:
+            self._decoder.boot_time = self._origin.boot_time + suspended()
         now = self._now()
         events: list[Report] = []
         for raw in records:
@@ -273,17 +309,22 @@ class KernelSource:
                 self._queue += reports
                 self._something.set()
 
-    def _announce(self, events: list[Report], lost: int, timestamp: int) -> None:
-        if lost > self._announced:
-            events.append(Loss(timestamp, lost - self._announced, RING_FULL))
-            self._announced = lost
+    def _announce(self, events: list[Report], upto: int | None, timestamp: int) -> None:
+        """Tell of losses that have not been told of, at a time: of so many in all, or of all."""
+        with self._lock:
+            losses = self._counter_map.read().losses if self._counter_map else {}
+        room = sum(losses.values()) if upto is None else upto - sum(self._announced.values())
+        for name, lost in losses.items():
+            new = min(lost - self._announced.get(name, 0), room)
+            if new > 0:
+                events.append(Loss(timestamp, new, name))
+                self._announced[name] = self._announced.get(name, 0) + new
+                room -= new
 
     def _announce_silent_losses(self) -> None:
         """Losses after which no record came on their CPU, and so none that tells of them."""
-        with self._lock:
-            lost = self._counter_map.read().lost if self._counter_map else 0
         events: list[Report] = []
-        self._announce(events, lost, self._now())
+        self._announce(events, None, self._now())
         if self._undecodable:
             events.append(Loss(self._now(), self._undecodable, UNDECODABLE))
             self._undecodable = 0

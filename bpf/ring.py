@@ -31,6 +31,7 @@ class Ring:
         Raises:
             OSError: It cannot be mapped.
         """
+        self.descriptors: tuple[int, ...] = (fd,)
         self._size = size
         self._consumer_page = mmap.mmap(fd, _PAGE, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
         self._data = mmap.mmap(fd, _PAGE + 2 * size, mmap.MAP_SHARED, mmap.PROT_READ, offset=_PAGE)
@@ -38,11 +39,12 @@ class Ring:
         self._producer = memoryview(self._data)[:8].cast("Q")
         self._words = memoryview(self._data)[_PAGE:].cast("I")
 
-    def consume(self, max_bytes: int) -> list[bytes]:
+    def consume(self, max_bytes: int, *, at_end: bool = False) -> list[bytes]:
         """Copies of the records that are there, oldest first; their room is the kernel's again.
 
         Args:
             max_bytes: Stop after about this much.
+            at_end: No more are written; that makes no difference here.
         """
         start = position = self._consumer[0]
         end = min(self._producer[0], start + max_bytes)
@@ -61,6 +63,11 @@ class Ring:
         if position != start:
             self._consumer[0] = position
         return records
+
+    @property
+    def is_holding(self) -> bool:
+        """Nothing is held back: records come in the order of their times."""
+        return False
 
     @property
     def pending(self) -> int:

@@ -37,6 +37,8 @@ class Counters:
         losses: ``lost``, by name of the cause.
         untold: Ends of PATH searches that were lost; they are no failed execs.
         untracked: Recorded, but of tasks whose searches could not be followed: the table was full.
+        incomplete: Execs of which the kernel's own facts (binary, interpreter, its copy of argv) may be
+            missing, since the hook that has them did not run or had no room; by name of the cause.
     """
 
     seen: int = 0
@@ -46,6 +48,7 @@ class Counters:
     losses: Mapping[str, int] = field(default_factory=dict)
     untold: int = 0
     untracked: int = 0
+    incomplete: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.live.listener import Listener
+from tests.live.listener import PLAN, Listener
 from tests.live.zoo import Zoo, built_zoo
 
 
@@ -31,7 +31,7 @@ def listener() -> Iterator[Listener]:
     from bpf.reader import DEFAULT_ARGS_BYTES, DEFAULT_ENV_BYTES, KernelSource
 
     source = KernelSource(
-        plan=None, max_args_bytes=DEFAULT_ARGS_BYTES, max_env_bytes=DEFAULT_ENV_BYTES, capture=None
+        plan=PLAN, max_args_bytes=DEFAULT_ARGS_BYTES, max_env_bytes=DEFAULT_ENV_BYTES, capture=None
     )
     listener = Listener(source)
     try:

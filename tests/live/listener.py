@@ -14,6 +14,9 @@ from tests.live.exec_child import PATIENCE
 
 _POLL = 0.2
 
+PLAN = os.environ.get("EXECWHY_TEST_PLAN")
+"""The hook plan that all sources of the tests take; None for the best one."""
+
 
 class LiveSource(EventSource, Protocol):
     """What the kernel's source can do beyond ``EventSource``."""

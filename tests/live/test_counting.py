@@ -12,7 +12,7 @@ import pytest
 
 from bpf.reader import DEFAULT_ARGS_BYTES, DEFAULT_ENV_BYTES, KernelSource
 from bpf.source import Capture
-from tests.live.listener import Listener, add_up, fail_to_exec
+from tests.live.listener import PLAN, Listener, add_up, fail_to_exec
 from tests.live.zoo import Zoo
 
 THREADS = 8
@@ -90,7 +90,7 @@ def one_cpu() -> Iterator[None]:
 def test_what_does_not_fit_the_ring_is_counted_and_told_at_its_place_in_time(one_cpu: None) -> None:
     here = f"/execwhy-{uuid.uuid4()}"
     source = KernelSource(
-        plan=None,
+        plan=PLAN,
         max_args_bytes=DEFAULT_ARGS_BYTES,
         max_env_bytes=DEFAULT_ENV_BYTES,
         capture=Capture(path_prefixes=(here,)),
@@ -125,7 +125,7 @@ def test_what_the_ring_holds_is_handed_over_when_a_source_with_a_full_queue_is_c
     zoo: Zoo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bpf.reader._MAX_QUEUED", 50)
-    source = KernelSource(ring_bytes=64 * 1024)
+    source = KernelSource(plan=PLAN, ring_bytes=64 * 1024)
     listener = Listener(source)
     listener.start()
     storm(zoo, "/no/such/program", str(uuid.uuid4()))

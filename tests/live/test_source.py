@@ -12,11 +12,11 @@ from pathlib import Path
 from bpf.reader import DEFAULT_ARGS_BYTES, DEFAULT_ENV_BYTES, KernelSource
 from bpf.source import Capture, Stage
 from tests.live.exec_child import PATIENCE
-from tests.live.listener import Listener, fail_to_exec
+from tests.live.listener import PLAN, Listener, fail_to_exec
 from tests.live.zoo import Zoo
 
 
-def new_source(plan: str | None = None) -> KernelSource:
+def new_source(plan: str | None = PLAN) -> KernelSource:
     return KernelSource(
         plan=plan, max_args_bytes=DEFAULT_ARGS_BYTES, max_env_bytes=DEFAULT_ENV_BYTES, capture=None
     )

@@ -32,6 +32,8 @@ def raw_record(
     *,
     counts: tuple[int, int] = (0, 0),
     ends: tuple[int, int, int, int] = (layout.AT_ROOT, layout.AT_TOP, layout.NO_FILE, layout.AT_ROOT),
+    binary_end: int = layout.NO_FILE,
+    bprm_counts: tuple[int, int, int] = (layout.UNKNOWN,) * 3,
     **fields: int | bytes,
 ) -> bytes:
     """A record; what is not told is zero.
@@ -40,6 +42,8 @@ def raw_record(
         sections: Bytes of each section by name.
         counts: argc and envc.
         ends: How the walks ended: cwd, root, stdin, cgroup.
+        binary_end: How the walk to the binary ended.
+        bprm_counts: argc and envc as the kernel counted them, and argc after ``#!`` lines.
         fields: Other members of the header.
     """
     sections = {"path": b"/x\0"} | (sections or {})
@@ -49,7 +53,9 @@ def raw_record(
         if member.name == "counts":
             values += counts
         elif member.name == "ends":
-            values += ends
+            values += (*ends[:3], binary_end, ends[3])
+        elif member.name == "bprm_counts":
+            values += bprm_counts
         elif member.name == "lengths":
             values += map(len, bodies)
         elif member.name == "used":

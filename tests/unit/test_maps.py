@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from bpf import layout
-from bpf.maps import RING_FULL, CaptureMap, CounterMap
+from bpf.maps import NO_BUFFER, RING_FULL, UNRETURNED, CaptureMap, CounterMap
+from bpf.misses import TABLE_FULL
 from bpf.source import Capture
 
 
@@ -26,22 +27,59 @@ def in_force(fds: tuple[int, int]) -> tuple[int | bytes, ...]:
     return layout.CAPTURE_STRUCT.unpack(os.pread(fds[0], size, active * size))
 
 
+def a_set(**values: int) -> bytes:
+    """The counters of one CPU."""
+    names = [field.name for field in layout.COUNTERS if field.name != "reserved"]
+    assert set(values) <= set(names)
+    return layout.COUNTERS_STRUCT.pack(*(values.get(name, 0) for name in names))
+
+
 def test_counters_of_all_cpus_add_up(fds: tuple[int, int]) -> None:
-    pack = layout.COUNTERS_STRUCT.pack
-    os.pwrite(fds[0], pack(10, 7, 2, 1, 0, 0, 0) + pack(5, 5, 0, 0, 0, 3, 4), 0)
+    first = a_set(seen=10, recorded=7, suppressed=2, lost=1)
+    os.pwrite(fds[0], first + a_set(seen=5, recorded=5, untold=3, untracked=4, unjoined=6), 0)
     counters = CounterMap(fds[0], 2)
     found = counters.read()
     counters.close()
     assert (found.seen, found.recorded, found.suppressed, found.lost) == (15, 12, 2, 1)
     assert found.losses == {RING_FULL: 1}
     assert (found.untold, found.untracked) == (3, 4)
+    assert found.incomplete == {TABLE_FULL: 6}
 
 
-def test_counters_that_do_not_add_up_are_told_and_not_mended(fds: tuple[int, int]) -> None:
-    os.pwrite(fds[0], layout.COUNTERS_STRUCT.pack(10, 11, 0, 0, 0, 0, 0), 0)
+def test_each_kind_of_loss_has_its_name(fds: tuple[int, int]) -> None:
+    os.pwrite(fds[0], a_set(seen=9, recorded=2, lost=7, crowded=3, unreturned=1), 0)
     counters = CounterMap(fds[0], 1)
-    with pytest.raises(ValueError, match="do not add up"):
-        counters.read()
+    assert counters.read().losses == {RING_FULL: 3, NO_BUFFER: 3, UNRETURNED: 1}
+    counters.close()
+
+
+def test_a_set_that_is_caught_in_between_leaves_the_one_before_it(fds: tuple[int, int]) -> None:
+    counters = CounterMap(fds[0], 1)
+    os.pwrite(fds[0], a_set(seen=10, recorded=10), 0)
+    assert counters.read().seen == 10
+    os.pwrite(fds[0], a_set(seen=10, recorded=11), 0)
+    assert (counters.read().seen, counters.read().recorded) == (10, 10)
+    os.pwrite(fds[0], a_set(seen=11, recorded=11), 0)
+    assert counters.read().seen == 11
+    counters.close()
+
+
+class TwoMisses:
+    """Programs that the kernel has skipped."""
+
+    def of_events(self) -> dict[str, int]:
+        return {"an event": 2}
+
+    def of_facts(self) -> dict[str, int]:
+        return {"a fact": 5}
+
+
+def test_what_the_kernel_skipped_was_seen_and_lost(fds: tuple[int, int]) -> None:
+    os.pwrite(fds[0], a_set(seen=10, recorded=10), 0)
+    counters = CounterMap(fds[0], 1, TwoMisses())
+    found = counters.read()
+    assert (found.seen, found.recorded, found.lost) == (12, 10, 2)
+    assert (found.losses, found.incomplete) == ({"an event": 2}, {"a fact": 5})
     counters.close()
 
 

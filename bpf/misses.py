@@ -1,0 +1,58 @@
+"""How often a program did not run although its hook was reached.
+
+The kernel lets no program run while it runs already on the same CPU. With full preemption that happens:
+a task is put aside within one, and another comes to the same hook. The kernel counts it
+(recursion_misses in /proc/PID/fdinfo, since 5.12), and a look there needs no privilege.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from bpf.plans import Hook
+from bpf.syscalls import missed_runs
+
+TABLE_FULL: Final = "table of execs under way full"
+_AGE: Final = 0.25
+"""Seconds for which counts are good: looking takes a few microseconds for each program."""
+
+
+class MissCounts(Protocol):
+    """How often programs were skipped, by name of their hook."""
+
+    def of_events(self) -> dict[str, int]:
+        """Of hooks that tell of an event: each miss may be one that is lost."""
+
+    def of_facts(self) -> dict[str, int]:
+        """Of hooks that tell more of an event."""
+
+
+class Misses:
+    """The counts of all hooks, by name."""
+
+    def __init__(self, hooks: Sequence[tuple[Hook, int]]) -> None:
+        """Watch hooks, each with the descriptor of its program."""
+        self._hooks = hooks
+        self._read_at = float("-inf")
+        self._counts: list[int] = []
+
+    def of_events(self) -> dict[str, int]:
+        """Of hooks that tell of an event: each miss may be one that is lost."""
+        return self._named(events=True)
+
+    def of_facts(self) -> dict[str, int]:
+        """Of hooks that tell more of an event."""
+        return self._named(events=False)
+
+    def _named(self, *, events: bool) -> dict[str, int]:
+        now = time.monotonic()
+        if now - self._read_at > _AGE:
+            self._counts = [missed_runs(program) for _, program in self._hooks]
+            self._read_at = now
+        return {
+            f"{hook.kind} {hook.target} skipped by the kernel": count
+            for (hook, _), count in zip(self._hooks, self._counts, strict=True)
+            if count and hook.is_event == events
+        }

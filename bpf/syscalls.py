@@ -1,0 +1,181 @@
+"""The system calls that load, attach and read BPF: bpf(2), and perf_event_open(2) for kprobes.
+
+bcc compiles, but what it does beyond that is done here: it loads one program for one target only, and
+leaves no choice of what a refusal means.
+"""
+
+from __future__ import annotations
+
+import ctypes as ct
+import fcntl
+import os
+import re
+import struct
+from typing import Final
+
+_SYS_BPF: Final = 321
+_SYS_PERF_EVENT_OPEN: Final = 298
+"""arch/x86/entry/syscalls/syscall_64.tbl."""
+
+_MAP_CREATE: Final = 0
+_MAP_LOOKUP: Final = 1
+_MAP_UPDATE: Final = 2
+_PROG_LOAD: Final = 5
+_RAW_TRACEPOINT_OPEN: Final = 17
+MAP_TYPE_PROG_ARRAY: Final = 3
+MAP_TYPE_RINGBUF: Final = 27
+PROG_TYPE_KPROBE: Final = 2
+PROG_TYPE_RAW_TRACEPOINT: Final = 17
+PROG_TYPE_TRACING: Final = 26
+TRACE_FENTRY: Final = 24
+TRACE_FEXIT: Final = 25
+"""include/uapi/linux/bpf.h."""
+
+_ATTRIBUTES_SIZE: Final = 144
+_LOG_SIZE: Final = 1 << 20
+_LOG_LEVEL: Final = 1
+
+_KPROBE_TYPE: Final = "/sys/bus/event_source/devices/kprobe/type"
+_PERF_ATTR_SIZE: Final = 72
+"""PERF_ATTR_SIZE_VER1: up to config2."""
+_PERF_TYPE_SOFTWARE: Final = 1
+_PERF_COUNT_SW_BPF_OUTPUT: Final = 10
+_PERF_SAMPLE_RAW: Final = 1 << 10
+_PERF_FLAG_FD_CLOEXEC: Final = 8
+_PERF_EVENT_IOC_ENABLE: Final = 0x2400
+_PERF_EVENT_IOC_SET_BPF: Final = 0x40042408
+
+_LIBC: Final = ct.CDLL(None, use_errno=True)
+
+
+def _call(number: int, *arguments: object) -> int:
+    result = int(_LIBC.syscall(number, *arguments))
+    if result < 0:
+        code = ct.get_errno()
+        raise OSError(code, os.strerror(code))
+    return result
+
+
+def _bpf(command: int, attributes: bytes) -> int:
+    buffer = ct.create_string_buffer(attributes.ljust(_ATTRIBUTES_SIZE, b"\0"), _ATTRIBUTES_SIZE)
+    return _call(_SYS_BPF, command, buffer, _ATTRIBUTES_SIZE)
+
+
+def create_map(kind: int, key_size: int, value_size: int, entries: int) -> int:
+    """A map's descriptor.
+
+    Raises:
+        OSError: The kernel refused.
+    """
+    return _bpf(_MAP_CREATE, struct.pack("<IIII", kind, key_size, value_size, entries))
+
+
+def update_map(fd: int, key: bytes, value: bytes) -> None:
+    """Set an element; raises OSError."""
+    key_buffer, value_buffer = (
+        ct.create_string_buffer(key, len(key)),
+        ct.create_string_buffer(value, len(value)),
+    )
+    _bpf(_MAP_UPDATE, struct.pack("<IxxxxQQQ", fd, ct.addressof(key_buffer), ct.addressof(value_buffer), 0))
+
+
+def lookup_map(fd: int, key: bytes, value_size: int) -> bytes:
+    """An element's value; raises OSError."""
+    key_buffer, value_buffer = ct.create_string_buffer(key, len(key)), ct.create_string_buffer(value_size)
+    _bpf(_MAP_LOOKUP, struct.pack("<IxxxxQQQ", fd, ct.addressof(key_buffer), ct.addressof(value_buffer), 0))
+    return value_buffer.raw
+
+
+def load_program(kind: int, instructions: bytes, attach_type: int = 0, btf_id: int = 0) -> int:
+    """A program's descriptor.
+
+    Args:
+        kind: PROG_TYPE_...
+        instructions: As the kernel takes them, with the descriptors of their maps.
+        attach_type: For PROG_TYPE_TRACING, TRACE_...
+        btf_id: For PROG_TYPE_TRACING, the kernel function's.
+
+    Raises:
+        OSError: The kernel refused; ``strerror`` ends with the verifier's last words, if it had any.
+    """
+    try:
+        return _load(kind, instructions, attach_type, btf_id, None)
+    except OSError as error:
+        log = ct.create_string_buffer(_LOG_SIZE)
+        try:
+            return _load(kind, instructions, attach_type, btf_id, log)
+        except OSError:
+            lines = log.value.decode("ascii", "replace").strip().splitlines()
+            words = [line for line in lines if not line.startswith(("processed ", "verification time"))][-1:]
+            if words:
+                raise OSError(error.errno, f"{error.strerror} ({words[0]})") from None
+            raise error from None
+
+
+def _load(
+    kind: int, instructions: bytes, attach_type: int, btf_id: int, log: ct.Array[ct.c_char] | None
+) -> int:
+    code = ct.create_string_buffer(instructions, len(instructions))
+    licence = ct.create_string_buffer(b"GPL")
+    where = ct.addressof(log) if log is not None else 0
+    return _bpf(
+        _PROG_LOAD,
+        struct.pack(
+            "<IIQQIIQII16sIIIIQIIQII",
+            kind, len(instructions) // 8, ct.addressof(code), ct.addressof(licence),
+            _LOG_LEVEL if where else 0, _LOG_SIZE if where else 0, where, 0, 0, b"execwhy",
+            0, attach_type, 0, 0, 0, 0, 0, 0, 0, btf_id,
+        ),
+    )  # fmt: skip
+
+
+def attach_raw_tracepoint(program: int, name: str) -> int:
+    """A link's descriptor; raises OSError."""
+    buffer = ct.create_string_buffer(name.encode())
+    return _bpf(_RAW_TRACEPOINT_OPEN, struct.pack("<QI", ct.addressof(buffer), program))
+
+
+def attach_trampoline(program: int) -> int:
+    """A link's descriptor: a PROG_TYPE_TRACING program knows its function; raises OSError."""
+    return _bpf(_RAW_TRACEPOINT_OPEN, struct.pack("<QI", 0, program))
+
+
+def attach_kprobe(program: int, function: str, *, at_return: bool) -> int:
+    """A perf event's descriptor, which holds the probe; raises OSError."""
+    with open(_KPROBE_TYPE, encoding="ascii") as file:
+        kind = int(file.read())
+    name = ct.create_string_buffer(function.encode())
+    attributes = struct.pack(
+        "<IIQQQQQIIQQ", kind, _PERF_ATTR_SIZE, int(at_return), 0, 0, 0, 0, 0, 0, ct.addressof(name), 0
+    )
+    buffer = ct.create_string_buffer(attributes, _PERF_ATTR_SIZE)
+    event = _call(_SYS_PERF_EVENT_OPEN, buffer, -1, 0, -1, ct.c_ulong(_PERF_FLAG_FD_CLOEXEC))
+    try:
+        fcntl.ioctl(event, _PERF_EVENT_IOC_SET_BPF, program)
+        fcntl.ioctl(event, _PERF_EVENT_IOC_ENABLE, 0)
+    except OSError:
+        os.close(event)
+        raise
+    return event
+
+
+def open_buffer(cpu: int) -> int:
+    """A perf event's descriptor, into whose buffer a CPU's BPF programs write; raises OSError."""
+    attributes = struct.pack(
+        "<IIQQQQQIIQQ", _PERF_TYPE_SOFTWARE, _PERF_ATTR_SIZE, _PERF_COUNT_SW_BPF_OUTPUT, 1,
+        _PERF_SAMPLE_RAW, 0, 0, 1, 0, 0, 0,
+    )  # fmt: skip
+    buffer = ct.create_string_buffer(attributes, _PERF_ATTR_SIZE)
+    event = _call(_SYS_PERF_EVENT_OPEN, buffer, -1, cpu, -1, ct.c_ulong(_PERF_FLAG_FD_CLOEXEC))
+    fcntl.ioctl(event, _PERF_EVENT_IOC_ENABLE, 0)
+    return event
+
+
+def missed_runs(program: int) -> int:
+    """How often a program did not run because it was running on that CPU already; 0 before Linux 5.12."""
+    try:
+        with open(f"/proc/self/fdinfo/{program}", encoding="ascii") as file:
+            found = re.search(r"^recursion_misses:\s*(\d+)", file.read(), re.MULTILINE)
+    except OSError:
+        return 0
+    return int(found[1]) if found else 0

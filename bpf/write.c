@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
+/* The record of one exec that has failed. */
+
+static __always_inline void append_path_argument(struct scratch *s, u64 path)
+{
+    struct record *r = &s->record;
+    int n = read_string(s, s->data, path);
+    r->used = n > 0 ? n : 0;
+    r->lengths[SECTION_PATH] = r->used;
+    if (n < 0)
+        r->bits |= PATH_UNREAD;
+    if (n == CHUNK) {
+        u8 next = 0;
+        read_strings_memory(s, &next, 1, path + CHUNK - 1);
+        if (next)
+            r->bits |= PATH_CUT;
+    }
+}
+
+/*
+ * After the point of no return the caller's old memory is gone, and with it path, argv and envp.
+ * The kernel had copied the path to the top of the new stack, where only 8 zero bytes follow it;
+ * arg_end is not set until the new program is complete (fs/binfmt_elf.c, create_elf_tables). What
+ * goes into the path section is the end of that stack; user space finds the last string in it.
+ */
+static __always_inline void append_new_image_path(struct scratch *s, u64 task)
+{
+    u64 fatal = (1ULL << (SIGSEGV - 1)) | (1ULL << (SIGKILL - 1));
+    u64 mm = kernel_u64(task + AT_task_struct_mm);
+    u64 strings = kernel_u64(mm + AT_mm_struct_arg_start);
+    if (!(kernel_u64(task + AT_task_struct_pending_signal) & fatal) || !strings ||
+        kernel_u64(mm + AT_mm_struct_arg_end))
+        return;
+    u64 page = strings & ~4095ULL;
+    for (int i = 0; i < MAX_STACK_PAGES; i++) {
+        u8 byte;
+        if (bpf_probe_read_user(&byte, 1, (void *)(page + 4096)))
+            break;
+        page += 4096;
+    }
+    if (bpf_probe_read_user(s->data, 4096, (void *)page))
+        return;
+    s->record.bits |= NEW_IMAGE;
+    s->record.used = 4096;
+    s->record.lengths[SECTION_PATH] = 4096;
+}
+
+static __always_inline bool path_matches(struct scratch *s, struct capture *capture)
+{
+    for (u32 i = 0; i < MAX_CAPTURE_PATHS; i++) {
+        if (i >= capture->paths)
+            return false;
+        u32 length = capture->path_length[i];
+        for (u32 j = 0; j < CAPTURE_PATH_SIZE; j++) {
+            if (j >= length)
+                return true;
+            if (s->data[j] != (u8)capture->path[i * CAPTURE_PATH_SIZE + j])
+                break;
+        }
+    }
+    return false;
+}
+
+static __always_inline bool uid_matches(u32 uid, struct capture *capture)
+{
+    for (u32 i = 0; i < MAX_UID_RANGES; i++) {
+        if (i >= capture->uid_ranges)
+            return false;
+        if (uid >= capture->uid_low[i] && uid <= capture->uid_high[i])
+            return true;
+    }
+    return false;
+}
+
+static __always_inline struct capture *capture_in_force(void)
+{
+    u32 zero = 0;
+    u64 *active = active_capture.lookup(&zero);
+    u32 index = active && *active ? 1 : 0;
+    return captures.lookup(&index);
+}
+
+static __always_inline void fill_ids(struct record *r)
+{
+    u64 ids = bpf_get_current_pid_tgid();
+    r->timestamp = record_clock();
+    r->pid = ids >> 32;
+    r->tid = ids;
+    bpf_get_current_comm(r->comm, sizeof(r->comm));
+}
+
+/* Hands over what is in `s`, of which `used` bytes follow the header. */
+static __always_inline int emit(void *ctx, struct scratch *s)
+{
+    u64 size = sizeof(s->record) + (u64)s->record.used;
+    asm volatile("" : "+r"(size)); /* else it is checked before the sum, which Linux 5.4 does not follow */
+    if (size > sizeof(s->record) + DATA_SIZE)
+        size = sizeof(s->record) + DATA_SIZE;
+#if PERF_BUFFER
+    return events.perf_submit(ctx, s, size);
+#else
+    return events.ringbuf_output(s, size, 0);
+#endif
+}
+
+static __always_inline bool is_wanted(struct scratch *s, u64 task, struct opened *opened)
+{
+    struct record *r = &s->record;
+    struct capture *capture = capture_in_force();
+    if (!capture)
+        return false;
+    u64 cred = kernel_u64(task + AT_task_struct_cred);
+    bpf_probe_read_kernel(s->cred, sizeof(s->cred), (void *)(cred + START_cred));
+    __builtin_memcpy(&r->uid, &s->cred[AT_cred_uid - START_cred], 8 * sizeof(u32));
+    if (capture->uid_ranges && !uid_matches(r->uid, capture))
+        return false;
+    r->used = r->lengths[SECTION_PATH] = 0;
+    if (was_late(opened) && !s->call.by_kernel) /* what is where the path was is the new program's */
+        r->bits |= PATH_UNREAD;
+    else
+        append_path_argument(s, s->call.path);
+    /* What could not be read cannot be told to be unwanted. */
+    return !capture->paths || r->bits & PATH_UNREAD || path_matches(s, capture);
+}
+
+/* Before: `s->call`, and return_value, dirfd, flags and bits of `s->record`. */
+static __always_inline void write_record(void *ctx, struct scratch *s, u64 task)
+{
+    struct counters *count = counters_here();
+    if (!count)
+        return;
+    struct record *r = &s->record;
+    struct opened *opened = opened_by(task);
+    if (!is_wanted(s, task, opened)) {
+        lock_xadd(&count->suppressed, 1);
+        lock_xadd(&count->seen, 1);
+        return;
+    }
+    if (r->bits & PATH_UNREAD)
+        append_new_image_path(s, task);
+    fill_ids(r);
+    fill_caller(s, task, tell_opened(r, opened));
+    tell_interpreter(s, task, opened);
+    tell_copied(s, task, opened);
+    if (r->bits & (NEW_IMAGE | LATE) && !s->call.by_kernel) {
+        r->bits |= ARGUMENTS_UNREAD | ENVIRONMENT_UNREAD;
+        r->counts[0] = r->counts[1] = UNKNOWN;
+        r->lengths[SECTION_ARGUMENTS] = r->lengths[SECTION_ENVIRONMENT] = 0;
+    } else {
+        append_arrays(s);
+    }
+    append_copied(s, task);
+    r->task = task;
+    u8 yes = 1;
+    if (!searchers.lookup(&task) && searchers.update(&task, &yes)) {
+        r->bits |= UNTRACKED;
+        lock_xadd(&count->untracked, 1);
+    }
+    r->lost_before = count->lost - count->told;
+    if (emit(ctx, s)) {
+        lock_xadd(&count->lost, 1);
+    } else {
+        lock_xadd(&count->recorded, 1);
+        count->told += r->lost_before;
+    }
+    lock_xadd(&count->seen, 1);
+}
+
+/* A failure for which there is no room to say more. */
+static __always_inline void count_crowded(void)
+{
+    struct counters *count = counters_here();
+    if (!count)
+        return;
+    lock_xadd(&count->crowded, 1);
+    lock_xadd(&count->lost, 1);
+    lock_xadd(&count->seen, 1);
+}

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
+/* What only x86_64 has: its registers, its system calls' numbers, its page tables. */
+
+/* Which call it is, by the registers that the caller entered the kernel with: bits of a record; -1 if none. */
+static __always_inline s32 exec_call(u64 regs, u64 task)
+{
+    u32 number = kernel_u64(regs + AT_pt_regs_orig_ax);
+    if (number == NR_execve)
+        return 0;
+    if (number == NR_execveat)
+        return EXECVEAT;
+    if (number == NR_x32_execve)
+        return COMPAT;
+    if (number == NR_x32_execveat)
+        return COMPAT | EXECVEAT;
+    if (number != NR_ia32_execve && number != NR_ia32_execveat)
+        return -1;
+    if (!(kernel_u32(task + AT_task_struct_thread_info_status) & TS_COMPAT))
+        return -1; /* the same numbers are munmap and close_range of 64-bit callers */
+    return COMPAT | IA32 | (number == NR_ia32_execveat ? EXECVEAT : 0);
+}
+
+/* Takes the call's arguments from those registers. */
+static __always_inline void fill_call(struct scratch *s, u64 regs, u32 bits)
+{
+    bpf_probe_read_kernel(s->registers, sizeof(s->registers), (void *)(regs + START_registers));
+    u64 arguments[5];
+    if (bits & IA32) {
+        arguments[0] = u32_in(s->registers, AT_pt_regs_bx - START_registers);
+        arguments[1] = u32_in(s->registers, AT_pt_regs_cx - START_registers);
+        arguments[2] = u32_in(s->registers, AT_pt_regs_dx - START_registers);
+        arguments[3] = u32_in(s->registers, AT_pt_regs_si - START_registers);
+        arguments[4] = u32_in(s->registers, AT_pt_regs_di - START_registers);
+    } else {
+        arguments[0] = u64_in(s->registers, AT_pt_regs_di - START_registers);
+        arguments[1] = u64_in(s->registers, AT_pt_regs_si - START_registers);
+        arguments[2] = u64_in(s->registers, AT_pt_regs_dx - START_registers);
+        arguments[3] = u64_in(s->registers, AT_pt_regs_r10 - START_registers);
+        arguments[4] = u64_in(s->registers, AT_pt_regs_r8 - START_registers);
+    }
+    bool at = bits & EXECVEAT;
+    s->call.path = at ? arguments[1] : arguments[0];
+    s->call.arrays[0] = at ? arguments[2] : arguments[1];
+    s->call.arrays[1] = at ? arguments[3] : arguments[2];
+    s->call.pointer_size = bits & COMPAT ? 4 : 8;
+    s->record.dirfd = arguments[0];
+    s->record.flags = arguments[4];
+    s->record.bits = bits & (COMPAT | EXECVEAT);
+}
+
+/*
+ * path, argv and envp are the caller's memory or, of an exec that the kernel starts, its own. A condition at
+ * each of these reads is more than the verifier will follow. On this machine one helper reads both, by the
+ * address alone; so a caller's pointer must not be one of the kernel's, of which the top bit is set.
+ */
+static __always_inline u64 allowed_address(struct scratch *s, u64 from)
+{
+    u64 of_kernel = (u64)((s64)from >> 63);
+    asm volatile("" : "+r"(of_kernel)); /* else the compiler makes a condition of it */
+    return from & (~of_kernel | s->call.by_kernel);
+}
+
+static __always_inline int read_strings_memory(struct scratch *s, void *to, u32 size, u64 from)
+{
+#if JOINED
+    return bpf_probe_read(to, size, (void *)allowed_address(s, from));
+#else
+    return bpf_probe_read_user(to, size, (void *)from);
+#endif
+}
+
+static __always_inline s64 read_string(struct scratch *s, void *to, u64 from)
+{
+#if JOINED
+    return bpf_probe_read_str(to, CHUNK, (void *)allowed_address(s, from));
+#else
+    return bpf_probe_read_user_str(to, CHUNK, (void *)from);
+#endif
+}
+
+#if COPIES
+#define PRESENT 1ULL
+#define LEAF 0x80ULL /* the entry maps a large page, and is no further table */
+#define ADDRESS_BITS 0x000ffffffffff000ULL
+
+/* One level of a page table: the table or page that it leads to at `address`; 0 where there is none. */
+static __always_inline u64 next_table(u64 table, u64 address, u32 shift, u64 *entry)
+{
+    *entry = kernel_u64(table + ((address >> shift) & 511) * 8);
+    return *entry & PRESENT ? DIRECT_MAP + (*entry & ADDRESS_BITS) : 0;
+}
+
+/*
+ * Where the kernel itself has the memory of `address`, by the page tables of a struct mm_struct that no
+ * task runs in yet: while an exec prepares it, nobody but the kernel can write there. 0 where it is not
+ * present. A large page is none of an exec's new stack.
+ */
+static __always_inline u64 kernel_address(u64 pgd, u64 address)
+{
+    u64 entry, table = pgd;
+    if (FIVE_LEVELS && !(table = next_table(table, address, 48, &entry)))
+        return 0;
+    if (!(table = next_table(table, address, 39, &entry)))
+        return 0;
+    if (!(table = next_table(table, address, 30, &entry)) || entry & LEAF)
+        return 0;
+    if (!(table = next_table(table, address, 21, &entry)) || entry & LEAF)
+        return 0;
+    if (!(table = next_table(table, address, 12, &entry)))
+        return 0;
+    return table + (address & 4095);
+}
+#endif
