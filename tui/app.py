@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import ClassVar, Final
 
 from rich.text import Text
-from textual import on
+from textual import events, on
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 
@@ -34,12 +34,13 @@ from tui.widgets.copy_menu import CopyMenu
 from tui.widgets.event_table import EventTable
 from tui.widgets.filter_bar import FilterBar
 from tui.widgets.group_pane import GroupPane
-from tui.widgets.help import Help
+from tui.widgets.help import Help, Place
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.rate import Rate
 from tui.widgets.save_dialog import SaveDialog, Selection
 from tui.widgets.search_bar import SearchBar
 from tui.widgets.status_bar import State, StatusBar
+from tui.widgets.table_header import TableHeader
 
 _TICK: Final = 1 / 10
 """Seconds between two looks at the source: an eye sees it as at once, and nothing to do costs little."""
@@ -103,6 +104,7 @@ class ExecwhyApp(App[None]):
         why: Callable[[ExecFailure], Diagnosis] | None = None,
         capture: str = "",
         theme: str | None = None,
+        greets: bool = False,
     ) -> None:
         """Make the screen; nothing starts before ``run``.
 
@@ -114,6 +116,7 @@ class ExecwhyApp(App[None]):
             why: Diagnoses a record; None where nothing is to be diagnosed.
             capture: The filter that the kernel applies already.
             theme: The name of the theme to begin with; None goes by the environment.
+            greets: The line of keys says, until the first key, what one does first.
 
         Raises:
             QueryError: ``query`` is no filter.
@@ -143,6 +146,7 @@ class ExecwhyApp(App[None]):
         self._goes_on = False
         self._quiet_ticks = 0
         self._has_mouse = True
+        self._greets = greets
         self._status = StatusBar(id="status")
         self._filter = FilterBar(self.view.query, id="filter")
         self._table = EventTable(history, self.view, show_secrets=show_secrets, id="table")
@@ -179,6 +183,16 @@ class ExecwhyApp(App[None]):
         self._count()
         self.set_interval(_TICK, self._tick)
         self.set_interval(1.0, self._count)
+
+        if self._greets:
+            self._keys.say(pieces(sentences.GREETING), "plain", stays=True)
+
+    async def on_event(self, event: events.Event) -> None:
+        """The first key or click shows that the greeting has done its work."""
+        if self._greets and isinstance(event, events.Key | events.MouseDown):
+            self._greets = False
+            self._keys.say([])
+        await super().on_event(event)
 
     def on_unmount(self) -> None:
         """Stop what runs beside the screen."""
@@ -290,6 +304,16 @@ class ExecwhyApp(App[None]):
         place = self._table.focused_cell
         self._body.header.focused_column = "" if place is None else place.column.title
 
+    @on(TableHeader.Chosen)
+    def _heading_chosen(self, message: TableHeader.Chosen) -> None:
+        self._table.focus()
+        self._table.focus_cell(message.title)
+
+    @on(StatusBar.Pointed)
+    def _time_pointed_at(self, message: StatusBar.Pointed) -> None:
+        if len(self.view) and not self._groups.display:
+            self._table.move_to(self.view.row_at(self._moment() - int(message.ago * 1e9)))
+
     @on(FilterBar.Changed)
     def _filter_changed(self, message: FilterBar.Changed) -> None:
         self.view.query = message.query
@@ -375,7 +399,18 @@ class ExecwhyApp(App[None]):
 
     def action_help(self) -> None:
         """Show the keys."""
-        self.push_screen(Help(self.source.status().counters, self.history.evicted))
+        place: Place = "table"
+        if self._groups.display:
+            place = "groups"
+        elif self._body.detail.has_focus:
+            place = "detail"
+
+        def take(text: str | None) -> None:
+            if text is not None:
+                self._filter.edit(text)
+                self._tell_state()
+
+        self.push_screen(Help(place, self.source.status().counters, self.history.evicted), take)
 
     def action_filter(self) -> None:
         """Type a filter."""

@@ -214,6 +214,7 @@ def _monitor(options: Namespace, query: Query, closed: frozenset[int]) -> int:
         why=why,
         capture=options.capture or "",
         theme=options.theme,
+        greets=True,
     )
     return terminal.run(app, mouse=not options.no_mouse)
 

@@ -11,6 +11,9 @@ from tui.model.view import View
 from tui.widgets.body import Body
 from tui.widgets.key_bar import Hint
 
+GREETING: Final = "↑ goes to a row, Enter tells why it failed; / filters, ? helps, q quits"
+"""For who sees the screen for the first time."""
+
 _BEFORE_LIVE: Final = {
     Stage.STARTING: "starting…",
     Stage.COMPILING: "compiling the BPF program…",

@@ -68,7 +68,7 @@ async def test_lost_and_suppressed_are_on_the_line_of_state(width: int) -> None:
 async def test_help_is_one_screen_of_80x24_and_any_of_its_keys_closes_it() -> None:
     async with opened(a_day(3), size=(80, 24)) as screen:
         await screen.press("question_mark")
-        for what in ("filter: Enter", "freeze the view", "quit", "nginx EACCES", "!comm:cron", "seen ="):
+        for what in ("into it and back", "freeze the view", "quit", "nginx EACCES", "!comm:cron", "seen ="):
             assert what in screen.text
         await screen.press("escape")
         assert "nginx EACCES" not in screen.text

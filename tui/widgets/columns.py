@@ -109,10 +109,10 @@ def placed_columns(width: int, with_host: bool = False) -> tuple[Placed, ...]:
     places: list[Placed] = []
     for column, cells in fixed:
         places.append(Placed(column, x, cells))
-        # A pid rarely fills its column, and a comm neither: they keep the distance by themselves.
-        x += cells + (1 if column in (TIME, COMM) and width < _WIDE else gap)
+        # What stands in these columns rarely fills them, and keeps the distance by itself.
+        x += cells + (1 if column in (TIME, COMM, ERROR) and width < _WIDE else gap)
     rest = max(2, width - x - gap)
-    share = 34 if 106 <= width < _WIDE else 42
+    share = 36 if 106 <= width < _WIDE else 42
     path = max(1, min(_WIDEST_PATH, rest * share // 100))
     places.append(Placed(PATH, x, path))
     places.append(Placed(WHY, x + path + gap, rest - path))

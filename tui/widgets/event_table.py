@@ -265,9 +265,10 @@ class EventTable(Painted, ScrollView, can_focus=True):
             index = min(max(0, titles.index(self._column) + step), len(titles) - 1)
         else:
             index = 0 if step > 0 else len(titles) - 1
-        self._focus_cell(titles[index])
+        self.focus_cell(titles[index])
 
-    def _focus_cell(self, title: str) -> None:
+    def focus_cell(self, title: str) -> None:
+        """Focus the cell of the column with this heading."""
         self._column = title
         self.refresh_line(self._row())
         self.post_message(self.CellFocused())
@@ -279,7 +280,7 @@ class EventTable(Painted, ScrollView, can_focus=True):
             self.move_to(row)
             for place in self._places:
                 if place.x <= event.x < place.x + place.width:
-                    self._focus_cell(place.column.title)
+                    self.focus_cell(place.column.title)
 
     # Painting
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from textual import events, on
@@ -14,7 +15,7 @@ from textual.strip import Strip
 from textual.timer import Timer
 from textual.widgets import Input
 
-from tui.model.query import Query, QueryError, parse
+from tui.model.query import FIELDS, Query, QueryError, parse
 from tui.widgets.filter_input import FilterInput
 from tui.widgets.painted import Painted, in_role
 from tui.widgets.shorten import cells, keep_beginning
@@ -24,6 +25,9 @@ _QUIET: Final = 0.08
 
 _MAX_HISTORY: Final = 100
 """Filters that Up brings back."""
+
+_WORD_AT_END: Final = re.compile(r"[\w.]*$", re.ASCII)
+"""What is being typed right now."""
 
 _HINT: Final = "filter: a word, ENOENT, uid:1000, path:/opt/**"
 
@@ -104,12 +108,14 @@ class FilterBar(Horizontal):
         """Say at the right what the filter matches."""
         self._shown.text = f"  {text} " if text else ""
 
-    def edit(self) -> None:
-        """Begin to type."""
+    def edit(self, text: str | None = None) -> None:
+        """Begin to type, in place of the filter where a text is given."""
         self._before = self.active
         self._recalled = len(self._kept)
         self._input.can_focus = True
         self.screen.set_focus(self._input)
+        if text is not None:
+            self._input.value = text
         self._input.cursor_position = len(self._input.value)
 
     def set_text(self, text: str) -> None:
@@ -141,14 +147,18 @@ class FilterBar(Horizontal):
     def _typed(self, event: Input.Changed) -> None:
         event.stop()
         self._forget_typing()
-        self._typing = self.set_timer(_QUIET, self._check)
+        self._typing = self.set_timer(_QUIET, lambda: self._check(typing=True))
 
     def _forget_typing(self) -> None:
         if self._typing is not None:
             self._typing.stop()
             self._typing = None
 
-    def _check(self) -> None:
+    def _check(self, *, typing: bool = False) -> None:
+        if typing and _WORD_AT_END.findall(self._input.value)[-1] in FIELDS:
+            # An operator will follow: as a word on its own it would hide everything for a moment.
+            self._clear_problem()
+            return
         try:
             query = parse(self._input.value)
         except QueryError as problem:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from rich.style import Style
+from textual import events
 from textual.geometry import Size
 from textual.message import Message
 from textual.strip import Strip
@@ -55,6 +56,13 @@ class GroupHeader(Painted):
             super().__init__()
             self.name = name
 
+    class Sorted(Message):
+        """Sort by rate, or by count."""
+
+        def __init__(self, *, by_rate: bool) -> None:
+            super().__init__()
+            self.by_rate = by_rate
+
     def __init__(self) -> None:
         super().__init__()
         self._heading = Heading()
@@ -98,6 +106,13 @@ class GroupHeader(Painted):
     def action_choose(self, name: str) -> None:
         """A click on a name."""
         self.post_message(self.Chosen(name))
+
+    def on_click(self, event: events.Click) -> None:
+        """A click on a heading that one can sort by."""
+        for place in group_places(self.size.width - 1, self._heading.by) if event.y == 1 else ():
+            is_there = place.x <= event.x < place.x + place.width
+            if is_there and place.column in (GroupColumn.RATE, GroupColumn.COUNT):
+                self.post_message(self.Sorted(by_rate=place.column is GroupColumn.RATE))
 
     def _told(self) -> tuple[str, ...]:
         """How many groups, in forms that need less and less room."""

@@ -150,6 +150,11 @@ class GroupPane(Vertical):
     def _chosen(self, message: GroupHeader.Chosen) -> None:
         self.action_group_by(message.name)
 
+    @on(GroupHeader.Sorted)
+    def _sorted(self, message: GroupHeader.Sorted) -> None:
+        self.table.sort(by_rate=message.by_rate)
+        self._show_heading()
+
     @on(GroupTable.Opened)
     def _open(self, message: GroupTable.Opened) -> None:
         group = message.group

@@ -1,12 +1,12 @@
-"""Help: one screen, in the order in which one needs it."""
+"""Help: one screen, in the order in which one needs it, of the keys that serve where one is."""
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Literal
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
 from textual.geometry import Size
 from textual.screen import ModalScreen
 from textual.strip import Strip
@@ -16,81 +16,156 @@ from tui.widgets.facts import equation
 from tui.widgets.painted import Painted, Piece
 from tui.widgets.shorten import cells
 
-_KEYS: Final = (
-    ("/", "filter: Enter keeps it, Esc reverts it"),
-    ("c", "clear the filter; again: bring it back"),
-    ("↑ ↓ j k  f  End G", "move; follow the newest; moving up ends it"),
-    ("Space  p", "freeze the view; capture goes on"),
-    ("Enter", "show or hide the detail"),
-    ("Tab", "to the detail and back"),
-    ("← →  +  -", "focus a cell; filter for it, exclude it"),
+Place = Literal["table", "detail", "groups"]
+"""Where one is: which keys serve there."""
+
+Row = tuple[str, str]
+"""Keys and what they do; or a filter and what it means."""
+
+_TABLE: Final[tuple[Row, ...]] = (
+    ("↑ ↓ j k  PgUp PgDn  Home", "move; ^u ^d by half a page"),
+    ("Enter  Tab", "the detail; into it and back"),
+    ("/  c", "filter; clear it, and bring it back"),
+    ("f  End", "follow the newest; moving up ends it"),
+    ("Space", "freeze the view; capture goes on"),
+    ("← →  + -", "focus a cell; filter for it, exclude it"),
+    ("s  n N  @", "search, its matches; a time: @21:50"),
+    ("m  M", "mark; go from mark to mark"),
     ("t", "groups: by path, error, cause, user, unit, …"),
-    ("h  r", "show PATH searches that ended well; unfold repeats"),
-    ("w", "write what the filter shows: .jsonl .csv .svg"),
-    ("y", "copy the row, or the focused fact"),
+    ("h  r", "show PATH searches that ended well; repeats"),
+    ("y  w", "copy it, in four forms; write a file"),
     ("K", "apply the filter in the kernel; again: end it"),
-    ("PgUp PgDn ^u ^d  Home g", "page, half a page, the oldest"),
     ("F2  ^p  ^z  ^l  q", "mouse, palette, suspend, redraw, quit"),
 )
 
-_FILTERS: Final = (
-    ("nginx EACCES", "path, comm or argv has nginx, and the error"),
-    ("uid:1000..1999", "a range; user=www-data is a name"),
-    ("path:/opt/**", "a glob; path~^/opt/ a regular expression"),
-    ("error in (ENOENT,EACCES)", "one of several"),
-    ("!comm:cron age<5m", "not; side by side: and; also or, ( )"),
+_DETAIL: Final[tuple[Row, ...]] = (
+    ("↑ ↓ ← →  PgUp PgDn", "from fact to fact; by a page"),
+    ("Home  End", "the first fact, the last"),
+    ("Esc  Tab", "back to the table"),
+    ("+ -", "filter for the fact, exclude it"),
+    ("y", "copy the fact, or all as JSON, command, report"),
+    ("n N  M", "the next match, the one before; the next mark"),
+    ("/  c", "filter; clear it, and bring it back"),
+    ("Space", "freeze the view; capture goes on"),
+    ("t", "groups: by path, error, cause, user, unit, …"),
+    ("F2  ^p  ^z  ^l  q", "mouse, palette, suspend, redraw, quit"),
 )
 
-_MARGIN: Final = 24
+_GROUPS: Final[tuple[Row, ...]] = (
+    ("↑ ↓ j k  PgUp PgDn", "move; the group that one is on keeps its line"),
+    ("Enter", "the group's events; Esc comes back"),
+    ("← →  1 to 8", "group by path, error, cause, user, …"),
+    ("s", "sort by count in place of rate; again: by rate"),
+    ("+ -", "filter for the group, exclude it"),
+    ("/  c", "filter; clear it, and bring it back"),
+    ("Space", "freeze the view; capture goes on"),
+    ("y  w", "copy the group; write a file"),
+    ("Esc  t", "back to the events"),
+    ("F2  ^p  ^z  ^l  q", "mouse, palette, suspend, redraw, quit"),
+)
+
+_KEYS: Final[dict[Place, tuple[Row, ...]]] = {"table": _TABLE, "detail": _DETAIL, "groups": _GROUPS}
+
+FILTERS: Final[tuple[Row, ...]] = (
+    ("nginx EACCES", "path, comm or argv has nginx, and the error"),
+    ("user==www-data age<5m", "a name; the last five minutes"),
+    ("path:/opt/** !comm:cron", "a glob; not; side by side is and"),
+    ("error in (ENOENT,EACCES)", "one of several"),
+    ("uid:1000..1999 or uid==0", "a range; also or, and ( )"),
+    ("why:missing-interpreter", "a cause; man execwhy has all, and all fields"),
+)
+
+_MARGIN: Final = 25
 """Cells of the keys and the examples: both columns meet at one line."""
 
 
 class HelpText(Painted):
-    """The keys, the filter language and the counters."""
+    """The keys, examples of filters to take over, and the counters."""
 
-    def __init__(self, counters: Counters, evicted: int) -> None:
+    def __init__(self, place: Place, counters: Counters, evicted: int) -> None:
         super().__init__()
-        self._lines: list[list[Piece]] = [
-            [(f"{key:>{_MARGIN}}", "key"), (f"   {what}", "plain")] for key, what in _KEYS
-        ]
-        self._lines.append([])
-        self._lines += [[(f"{text:>{_MARGIN}}", "name"), (f"   {what}", "muted")] for text, what in _FILTERS]
-        self._lines.append([])
-        counted = equation(counters) + (f"; {evicted:,} evicted" if evicted else "")
-        self._counted: list[Piece] = [(counted, "plain")]
+        self.chosen = 0
+        """The example under the cursor: an index of ``FILTERS``."""
+        self._keys = _KEYS[place]
+        self._counted = equation(counters) + (f"; {evicted:,} evicted" if evicted else "")
+
+    @property
+    def first_example(self) -> int:
+        """The line of the first example."""
+        return len(self._keys) + 1
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        """Every line."""
-        return len(self._lines) + 1
+        """Every line: the keys, a heading, the examples, the counters."""
+        return self.first_example + len(FILTERS) + 1
+
+    def move(self, step: int) -> None:
+        """Choose another example."""
+        self.chosen = min(max(0, self.chosen + step), len(FILTERS) - 1)
+        self.refresh()
 
     def render_line(self, y: int) -> Strip:
-        """A line; the last one is the counters, in the middle."""
-        width = self.size.width
-        if y < len(self._lines):
-            return self.line(self._lines[y], width)
-        left = max(0, (width - sum(cells(text) for text, _ in self._counted)) // 2)
-        return self.line([(" " * left, "plain"), *self._counted], width)
+        """One line."""
+        width, example = self.size.width, y - self.first_example
+        if y < len(self._keys):
+            keys, what = self._keys[y]
+            return self.line([(f"{keys:>{_MARGIN}}", "key"), (f"   {what}", "plain")], width)
+        if example == -1:
+            heading = "filters, such as"
+            said = "↑ ↓ and Enter take one over"
+            return self.line([(f"{heading:>{_MARGIN}}", "label"), (f"   {said}", "label")], width)
+        if example < len(FILTERS):
+            text, what = FILTERS[example]
+            over = self.role("cursor") if example == self.chosen else None
+            pieces: list[Piece] = [(f"{text:>{_MARGIN}}", "name"), (f"   {what}", "muted")]
+            if over is not None:
+                pieces[0] = (f"▌{text:>{_MARGIN - 1}}", "name")
+            return self.line(pieces, width, over)
+        left = max(0, (width - cells(self._counted)) // 2)
+        return self.line([(" " * left, "plain"), (self._counted, "label")], width)
 
 
-class Help(ModalScreen[None]):
-    """Shows the help until a key closes it."""
+class Help(ModalScreen[str | None]):
+    """Shows the help; gives back the filter that is to be taken over, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q,question_mark,f1,enter,space", "app.pop_screen", "Close", show=False),
+        Binding("escape,q,question_mark,f1,space", "leave", "Close", show=False),
+        Binding("up,k", "move(-1)", "Up", show=False),
+        Binding("down,j", "move(1)", "Down", show=False),
+        Binding("enter", "take", "Take the filter over", show=False),
     ]
 
-    def __init__(self, counters: Counters, evicted: int) -> None:
+    def __init__(self, place: Place, counters: Counters, evicted: int) -> None:
         super().__init__()
-        self._counters = counters
-        self._evicted = evicted
+        self._text = HelpText(place, counters, evicted)
+        self._text.id = "help-pane"
+        self._place = place
 
     def compose(self) -> ComposeResult:
         """One pane in the middle."""
-        pane = Vertical(HelpText(self._counters, self._evicted), id="help-pane")
-        pane.border_title = "execwhy"
-        pane.border_subtitle = "Esc closes"
-        yield pane
+        self._text.border_title = {"table": "execwhy", "detail": "the detail", "groups": "groups"}[
+            self._place
+        ]
+        self._text.border_subtitle = "Esc closes"
+        yield self._text
 
-    def on_click(self) -> None:
-        """A click closes it too."""
-        self.dismiss()
+    def action_move(self, step: int) -> None:
+        """Choose another example."""
+        self._text.move(step)
+
+    def action_take(self) -> None:
+        """Take the chosen example over."""
+        self._leave(FILTERS[self._text.chosen][0])
+
+    def action_leave(self) -> None:
+        """Close it."""
+        self._leave(None)
+
+    def on_click(self, event: events.Click) -> None:
+        """A click on an example takes it over, any other closes the help."""
+        place = event.get_content_offset(self._text)
+        line = -1 if place is None else place.y - self._text.first_example
+        self._leave(FILTERS[line][0] if 0 <= line < len(FILTERS) else None)
+
+    def _leave(self, taken: str | None) -> None:
+        if self.is_current:
+            self.dismiss(taken)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
+from textual import events
 from textual.geometry import Size
+from textual.message import Message
 from textual.strip import Strip
 
 from bpf.source import Counters, Stage
 from tui.widgets.facts import equation
 from tui.widgets.painted import Painted, Piece
+from tui.widgets.rate import SECONDS
 from tui.widgets.shorten import cells, keep_beginning
 
 _SIGNS: Final = {
@@ -23,6 +26,9 @@ _SIGNS: Final = {
     Stage.ENDED: ("■", "muted"),
     Stage.FAILED: ("✗", "danger"),
 }
+
+
+HIDDEN: Final = "found searches hidden"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +61,17 @@ class State:
 class StatusBar(Painted):
     """Shows a ``State``; repaints only when it is another one."""
 
+    class Pointed(Message):
+        """A bar of the sparkline was clicked: what came ``ago`` seconds ago is wanted."""
+
+        def __init__(self, ago: float) -> None:
+            super().__init__()
+            self.ago = ago
+
     def __init__(self, id: str | None = None) -> None:
         super().__init__(id=id)
         self._state = State()
+        self._painted: list[Piece] = []
 
     def show(self, state: State) -> None:
         """Show another state."""
@@ -77,7 +91,24 @@ class StatusBar(Painted):
         room = width - _width(left) - 2
         right = next((parts for parts in self._rights() if _width(parts) <= room), [])
         gap = width - _width(left) - _width(right) - 1
-        return self.line([*left, (" " * max(0, gap), "plain"), *right, (" ", "plain")], width)
+        self._painted = [*left, (" " * max(0, gap), "plain"), *right, (" ", "plain")]
+        return self.line(self._painted, width)
+
+    async def on_click(self, event: events.Click) -> None:
+        """A bar leads to its time, the state freezes the view, what is hidden is shown."""
+        x = event.x
+        for text, _ in self._painted:
+            if x < cells(text):
+                break
+            x -= cells(text)
+        else:
+            return
+        if text in self._state.sparklines:
+            self.post_message(self.Pointed(SECONDS * (len(text) - x) / len(text)))
+        elif text.endswith(HIDDEN):
+            await self.run_action("app.searches")
+        elif text.strip() in (self._state.stage.value, "‖ frozen"):
+            await self.run_action("app.freeze")
 
     def _left(self, width: int) -> list[Piece]:
         state = self._state
@@ -116,7 +147,7 @@ class StatusBar(Painted):
             rates = [_rate(state.rate, sparkline) for sparkline in state.sparklines]
         forms = [equal, brief]
         if state.hidden_found:
-            hidden: Piece = (f"  {state.hidden_found:,} found searches hidden", "muted")
+            hidden: Piece = (f"  {state.hidden_found:,} {HIDDEN}", "muted")
             forms = [[*equal, hidden], [*brief, hidden], brief]
         return [*(rate + form for form in forms for rate in rates), *forms, brief, failed]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from textual import events
 from textual.geometry import Size
+from textual.message import Message
 from textual.reactive import reactive
 from textual.strip import Strip
 
@@ -18,6 +20,19 @@ class TableHeader(Painted):
 
     with_host: reactive[bool] = reactive(False)
     """As of the table."""
+
+    class Chosen(Message):
+        """A heading was clicked: its cell is to be focused."""
+
+        def __init__(self, title: str) -> None:
+            super().__init__()
+            self.title = title
+
+    def on_click(self, event: events.Click) -> None:
+        """A click on a heading."""
+        for place in placed_columns(self.size.width - 1, self.with_host):
+            if place.x <= event.x < place.x + place.width:
+                self.post_message(self.Chosen(place.column.title))
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         """One line."""

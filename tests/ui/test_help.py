@@ -1,0 +1,106 @@
+"""Help shows the keys that serve where one is, and its filters can be taken over."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.ui.screens import opened
+from tests.ui.scripted_source import ScriptedSource, a_day
+from tui.app import ExecwhyApp
+from tui.model.history import History
+from tui.model.query import parse
+from tui.sentences import GREETING
+from tui.widgets.help import _KEYS, FILTERS
+
+TUI = Path(__file__).parents[2] / "tui"
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ((), "freeze the view"),
+        (("tab",), "from fact to fact"),
+        (("t",), "the group's events"),
+    ],
+)
+async def test_help_shows_the_keys_of_where_one_is(keys: tuple[str, ...], expected: str) -> None:
+    async with opened(a_day(7)) as screen:
+        await screen.press(*keys, "question_mark")
+        assert expected in screen.text
+
+
+@pytest.mark.parametrize("keys", [(), ("enter",), ("t",)])
+async def test_help_is_one_screen_of_a_small_terminal(keys: tuple[str, ...]) -> None:
+    async with opened(a_day(7), size=(80, 24)) as screen:
+        await screen.press(*keys, "question_mark")
+        assert "Esc closes" in screen.text
+        assert "redraw, quit" in screen.text and "7 recorded" in screen.text
+        assert FILTERS[-1][0] in screen.text
+
+
+async def test_enter_takes_an_example_into_the_line_of_filter_where_it_can_be_changed() -> None:
+    async with opened(a_day(7)) as screen:
+        await screen.press("question_mark", "down", "down", "down", "enter")
+        assert "/ error in (ENOENT,EACCES)" in screen.filter
+        await screen.press("backspace")
+        assert "expected" in screen.text
+        await screen.press("escape")
+        assert "error in" not in screen.filter
+
+
+async def test_a_click_takes_an_example_too() -> None:
+    async with opened(a_day(7)) as screen:
+        await screen.press("question_mark")
+        line = next(number for number, text in enumerate(screen.lines()) if "uid:1000..1999" in text)
+        await screen.pilot.click(offset=(40, line))
+        await screen.pilot.pause(0.2)
+        assert "uid:1000..1999 or uid==0" in screen.filter
+
+
+async def test_esc_closes_help_and_changes_nothing() -> None:
+    async with opened(a_day(7), query="EACCES") as screen:
+        await screen.press("question_mark", "escape")
+        assert "/ EACCES" in screen.filter
+        assert "Esc closes" not in screen.text
+
+
+def test_every_example_is_a_filter() -> None:
+    for text, _ in FILTERS:
+        assert not parse(text).is_empty
+
+
+def test_every_letter_that_the_app_binds_is_in_the_help_of_the_table() -> None:
+    tree = ast.parse((TUI / "app.py").read_text())
+    bound = {
+        str(call.args[0].value)
+        for call in ast.walk(tree)
+        if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "Binding"
+        if isinstance(call.args[0], ast.Constant)
+    }
+    told = {word for keys, _ in _KEYS["table"] for word in re.split(r"\s+", keys)}
+    assert {key for key in bound if len(key) == 1} <= told
+
+
+async def test_a_greeting_says_what_one_does_first_until_the_first_key() -> None:
+    app = ExecwhyApp(ScriptedSource(a_day(7)), history=History(), greets=True)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause(0.2)
+        line = "".join(strip.text for strip in app.screen._compositor.render_strips()[-1:])
+        assert line.strip() == GREETING
+        await pilot.press("up")
+        await pilot.pause(0.2)
+        line = "".join(strip.text for strip in app.screen._compositor.render_strips()[-1:])
+        assert GREETING not in line and "filter" in line
+
+
+@pytest.mark.parametrize("keys", [(), ("tab",), ("t",)])
+async def test_no_word_of_the_help_is_cut_off(keys: tuple[str, ...]) -> None:
+    async with opened(a_day(7)) as screen:
+        await screen.press(*keys, "question_mark")
+        place = {(): "table", ("tab",): "detail", ("t",): "groups"}[keys]
+        for _, what in (*_KEYS[place], *FILTERS):  # type: ignore[index]
+            assert f"   {what} " in screen.text
