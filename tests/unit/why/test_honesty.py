@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from bpf import clock
 from tests.unit.why.failing import a_failure, failed_exec
 from tui.why import diagnose
 
@@ -69,6 +70,22 @@ def test_a_file_that_was_changed_right_after_the_exec_is_not_claimed_to_explain_
     assert not diagnosis.certain
     said = " ".join([diagnosis.summary, *diagnosis.evidence])
     assert "since" in said or "later" in said
+
+
+@pytest.mark.parametrize("seconds", [-3600, 0, 3600])
+def test_a_clock_that_was_set_since_the_start_changes_nothing(
+    seconds: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = text(tmp_path)
+    record = failed_exec(path)
+    # The records' clock is as it was at the start, and the files have their ctime from the one that was set.
+    shift = seconds * 1_000_000_000
+    start = clock.boot_time()
+    monkeypatch.setattr(clock, "boot_time", lambda: start + shift)
+    record = dataclasses.replace(record, timestamp=record.timestamp + shift, binary=None)
+    assert diagnose(record).certain
+    path.chmod(0o755)
+    assert not diagnose(record).certain
 
 
 @pytest.mark.parametrize("make", [bad_script, text, no_program])
