@@ -1,22 +1,30 @@
-"""What --check prints: what this kernel allows, which plan follows, and why the better ones do not work."""
+"""What --check prints: what this kernel allows, which plan follows, and why the better ones do not work.
+
+The plan is attached for a moment: what its hooks are worth here, only the kernel can tell.
+"""
 
 from __future__ import annotations
 
 import os
 
 from bpf import kernel
-from bpf.loader import interpreter
+from bpf.loader import Loaded, Loader, interpreter
 from bpf.plans import PLANS, Need, Plan
 from bpf.probe import ProbeError
+from bpf.program import Settings
 
 _NEEDS: tuple[Need, ...] = ("BTF", "raw tracepoints", "ring buffer", "kprobes", "trampolines")
+_SIZE = 4096
+"""Bytes for argv, envp and the ring buffer while it is tried."""
 
 
-def report(plan: str | None) -> tuple[str, int]:
+def report(plan: str | None, *, all_failures: bool = False, types: str | None = None) -> tuple[str, int]:
     """The report, and the exit status: 0 where the monitor can run, else 1.
 
     Args:
         plan: The plan that --plan asks for, or None.
+        all_failures: As --all-failures asks for.
+        types: As --types asks for.
     """
     system = os.uname()
     lines = [f"{'kernel':<16} {system.release} {system.machine}, uid {os.geteuid()}"]
@@ -28,14 +36,18 @@ def report(plan: str | None) -> tuple[str, int]:
     for need in _NEEDS:
         lines += _line(need, kernel.why_not(need))
     lines.append("")
-    chosen = _chosen(plan)
+    settings = Settings(plan, _SIZE, _SIZE, _SIZE, all_failures=all_failures, types=types)
+    try:
+        kernel.choose(plan)
+        loaded = Loader(settings).finish(lambda stage, plan: None)
+    except (kernel.KernelError, ProbeError, OSError) as error:
+        for candidate in PLANS:
+            lines += _plan_lines(candidate, None)
+        return "\n".join([*lines, "", f"cannot run: {error}"]), 1
+    loaded.close()
     for candidate in PLANS:
-        lines += _plan_lines(candidate, chosen is candidate)
-    lines.append("")
-    if chosen is None or _bcc_obstacle():
-        reason = _bcc_obstacle() or _refusal(plan)
-        return "\n".join([*lines, f"cannot run: {reason}"]), 1
-    return "\n".join([*lines, f"plan {chosen.name} is used."]), 0
+        lines += _plan_lines(candidate, loaded)
+    return "\n".join([*lines, "", f"plan {loaded.plan} is used."]), 0
 
 
 def _line(name: str, obstacle: str | None) -> list[str]:
@@ -50,26 +62,16 @@ def _bcc_obstacle() -> str | None:
     return None
 
 
-def _chosen(name: str | None) -> Plan | None:
-    try:
-        return kernel.choose(name)
-    except kernel.KernelError:
-        return None
-
-
-def _refusal(name: str | None) -> str:
-    try:
-        kernel.choose(name)
-    except kernel.KernelError as error:
-        return str(error)
-    return ""
-
-
-def _plan_lines(plan: Plan, chosen: bool) -> list[str]:
+def _plan_lines(plan: Plan, loaded: Loaded | None) -> list[str]:
     obstacles = kernel.obstacles(plan)
-    state = "chosen" if chosen else "works" if not obstacles else "does not work here"
-    lines = [f"plan {plan.name:<11} {state}"]
-    lines += [f"    {reason}" for reason in obstacles]
+    if loaded is not None and loaded.plan == plan.name:
+        return [
+            f"plan {plan.name:<11} chosen",
+            *(f"    {hook.kind} {hook.target}: {hook.tells}" for hook, _ in loaded.hooks),
+            *(f"    without {hook.kind} {hook.target}: {reason}" for hook, reason in loaded.refused),
+        ]
+    state = "does not work here" if obstacles else "works"
+    lines = [f"plan {plan.name:<11} {state}", *(f"    {reason}" for reason in obstacles)]
     if not obstacles:
         lines += [f"    {hook.kind} {hook.target}: {hook.tells}" for hook in plan.hooks]
     return lines

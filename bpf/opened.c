@@ -225,6 +225,13 @@ static __always_inline void bprm_given_up(u64 bprm)
 
 /* ---- at the end of the call ---- */
 
+/* An exec that failed while argv and envp were being counted and copied has left only some of them. */
+static __always_inline bool copied_all(struct record *r, struct opened *opened)
+{
+    s64 error = -r->return_value;
+    return opened->bits & CHECKED_ALREADY || (error != E2BIG && error != EFAULT && error != ENOMEM);
+}
+
 /* Returns where the file is, for its path to be walked. */
 static __always_inline struct place tell_opened(struct record *r, struct opened *opened)
 {
@@ -233,6 +240,10 @@ static __always_inline struct place tell_opened(struct record *r, struct opened 
     if (!opened)
         return none;
     __builtin_memcpy(r->bprm_counts, opened->counts, sizeof(r->bprm_counts));
+    if (!copied_all(r, opened)) { /* they are 0 until the kernel has counted */
+        for (u32 i = 0; i < 3; i++)
+            r->bprm_counts[i] = r->bprm_counts[i] ? r->bprm_counts[i] : UNKNOWN;
+    }
     r->bits |= (opened->bits & CHECKED_ALREADY ? CHECKED : 0) | (opened->bits & KILLED ? LATE : 0);
     if (!opened->inode)
         return none;
@@ -271,12 +282,10 @@ static __always_inline void tell_copied(struct scratch *s, u64 task, struct open
     s->call.limits[0] = MAX_ARGS_BYTES;
     s->call.limits[1] = MAX_ENV_BYTES;
 #if COPIES
-    s64 error = -s->record.return_value;
-    if (!opened || !(opened->bits & HAS_COPY))
+    if (!opened || !(opened->bits & HAS_COPY) || !copied_all(&s->record, opened))
         return;
-    /* An exec that failed while the strings were being copied has left only some of them. */
-    if (!(opened->bits & CHECKED_ALREADY) && (error == E2BIG || error == EFAULT || error == ENOMEM))
-        return;
+    if (s->record.used > DATA_SIZE - sizeof(((struct copy *)0)->bytes) - 2 * CHUNK)
+        return; /* it would not fit */
     struct copy *copy = copies.lookup(&task);
     if (!copy)
         return;

@@ -23,6 +23,7 @@ from typing import Any, Final
 
 from bpf import btf, kernel
 from bpf.attach import Attacher, AttachError
+from bpf.header_types import FUNCTION, HeaderError, header_offsets
 from bpf.headers import header_tree
 from bpf.instructions import with_loops_closed_by_jumps
 from bpf.maps import CaptureMap
@@ -38,6 +39,9 @@ its link's; then what must only stay open."""
 
 class ProbeError(Exception):
     """The program cannot be loaded; the message is one sentence that says what to do."""
+
+
+_REFUSALS: Final = (ProbeError, AttachError, HeaderError, kernel.KernelError, btf.BtfError)
 
 
 def _import_bcc() -> Any:  # noqa: ANN401  # bcc has no types
@@ -56,8 +60,12 @@ def _import_bcc() -> Any:  # noqa: ANN401  # bcc has no types
     return bcc
 
 
-def _compile(bcc: Any, source: str, tree: str) -> Any:  # noqa: ANN401
-    os.environ["BCC_KERNEL_SOURCE"] = tree
+def _compile(bcc: Any, source: str, tree: str | None) -> Any:  # noqa: ANN401
+    """Compile against a header tree; None is that of the running kernel, as far as it is installed."""
+    if tree is None:
+        os.environ.pop("BCC_KERNEL_SOURCE", None)
+    else:
+        os.environ["BCC_KERNEL_SOURCE"] = tree
     try:
         return bcc.BPF(text=source)
     except Exception as error:
@@ -69,6 +77,34 @@ def _code(bcc: Any, program: Any, function: str) -> bytes:  # noqa: ANN401
     start = bcc.lib.bpf_function_start(program.module, name)
     code = ct.string_at(start, bcc.lib.bpf_function_size(program.module, name))
     return with_loops_closed_by_jumps(code)
+
+
+def _types(bcc: Any, settings: Settings) -> dict[str, int]:  # noqa: ANN401
+    """Offsets and sizes of the kernel's structures: from BTF, else from installed headers."""
+    if settings.types != "headers":
+        try:
+            return btf.offsets()
+        except btf.BtfError:
+            if settings.types == "btf":
+                raise
+
+    def compiled(text: str) -> bytes:
+        try:
+            return _code(bcc, _compile(bcc, text, None), FUNCTION)
+        except ProbeError:
+            release = os.uname().release
+            raise HeaderError(
+                "the kernel's types are not known here: install its headers (Debian: "
+                f"linux-headers-{release}; Fedora: kernel-devel), or boot a kernel with BTF."
+            ) from None
+
+    return header_offsets(compiled)
+
+
+def _argument_counts() -> dict[str, int]:
+    with suppress(btf.BtfError):
+        return btf.argument_counts(("bprm_execve", "free_bprm"))
+    return {}
 
 
 def _load(settings: Settings, tree: str, tell: Callable[..., None]) -> None:
@@ -88,9 +124,7 @@ def _load(settings: Settings, tree: str, tell: Callable[..., None]) -> None:
 
 def _load_plan(bcc: Any, settings: Settings, plan: Plan, tree: str, tell: Callable[..., None]) -> None:  # noqa: ANN401
     tell(stage="compiling", plan=plan.name)
-    program = _compile(
-        bcc, source(settings, plan, btf.offsets(), btf.argument_counts(("bprm_execve", "free_bprm"))), tree
-    )
+    program = _compile(bcc, source(settings, plan, _types(bcc, settings), _argument_counts()), tree)
     capture = CaptureMap(program["captures"].map_fd, program["active_capture"].map_fd)
     capture.set(settings.capture)
     capture.close()
@@ -136,7 +170,15 @@ def main() -> None:
         tree = files.enter_context(header_tree())
         threading.Thread(target=_end_with, args=(parent, files, ending), daemon=True).start()
         _load(settings, tree, tell)
-    except (ProbeError, AttachError, kernel.KernelError, btf.BtfError, OSError, ValueError) as error:
+    except (
+        ProbeError,
+        AttachError,
+        HeaderError,
+        kernel.KernelError,
+        btf.BtfError,
+        OSError,
+        ValueError,
+    ) as error:
         tell(error=str(error))
     ending.acquire()
     files.close()

@@ -66,6 +66,7 @@ class Settings:
         max_env_bytes: Bytes of envp to read.
         ring_bytes: Size of the ring buffer: a power of two, a page at least.
         capture: In force before the first hook is.
+        types: Where the kernel's types come from, "btf" or "headers"; None takes BTF where there is any.
         all_failures: Attach to what sees the failures that the plan's own hooks do not, too.
     """
 
@@ -75,6 +76,7 @@ class Settings:
     ring_bytes: int
     capture: Capture | None = None
     all_failures: bool = False
+    types: str | None = None
 
 
 def possible_cpus() -> int:

@@ -97,6 +97,7 @@ class KernelSource:
         capture: Capture | None = None,
         ring_bytes: int | None = None,
         all_failures: bool = False,
+        types: str | None = None,
     ) -> None:
         """Prepare; nothing runs before ``start``.
 
@@ -107,9 +108,16 @@ class KernelSource:
             capture: What to record; None records everything.
             ring_bytes: Size of the ring buffer, a power of two; None goes by the memory.
             all_failures: Attach to what sees the failures that the plan's own hooks do not, too.
+            types: Where the kernel's types come from, "btf" or "headers"; None takes BTF where there is any.
         """
         self._settings = Settings(
-            plan, max_args_bytes, max_env_bytes, ring_bytes or default_ring_bytes(), capture, all_failures
+            plan,
+            max_args_bytes,
+            max_env_bytes,
+            ring_bytes or default_ring_bytes(),
+            capture,
+            all_failures,
+            types,
         )
         self._limits = (max_args_bytes, max_env_bytes)
         self._capture = capture

@@ -107,7 +107,8 @@ static __always_inline u32 append_array(struct scratch *s, u64 array, u32 limit,
         if (!string)
             return s->elements;
         s64 n = read_string(s, &s->data[at + 2], string);
-        u64 unread = bit_if_less(n + 4095, 4096); /* n <= 0 */
+        n += bit_if_zero(n); /* an empty string, before 6.14; at a fault n is negative */
+        u64 unread = top_bit(n);
         u64 more = bit_if_zero(n - CHUNK);
         *(u16 *)&s->data[at] = (n - 1) | -unread | more * CONTINUED;
         s->record.used = at + 2 + ((n - 1) & (unread - 1));

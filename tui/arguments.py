@@ -131,6 +131,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     capture.add_argument("--plan", choices=NAMES, help="use this hook plan, not the best one")
     capture.add_argument(
+        "--all-failures",
+        action="store_true",
+        help="with fentry: also calls that seccomp or a missing x32 refuses; costs every system call 70 ns",
+    )
+    capture.add_argument(
+        "--types", choices=("btf", "headers"), help="take the kernel's types from here (BTF, else headers)"
+    )
+    capture.add_argument(
         "--max-args-bytes", metavar="SIZE", type=_size, help="bytes of argv to read of each exec"
     )
     capture.add_argument("--max-env-bytes", metavar="SIZE", type=_size, help="the same for envp")
@@ -179,7 +187,8 @@ def _parser() -> argparse.ArgumentParser:
 
 _NEEDS_RECORD: Final = ("duration", "count")
 _ONLY_LIVE: Final = (
-    "capture", "plan", "max_args_bytes", "max_env_bytes", "ring_size", "user", "keep_privileges",
+    "capture", "plan", "all_failures", "types", "max_args_bytes", "max_env_bytes", "ring_size", "user",
+    "keep_privileges",
 )  # fmt: skip
 _ONLY_SCREEN: Final = ("history", "history_bytes", "theme", "no_mouse")
 _ONLY_EVENTS: Final = (

@@ -80,7 +80,7 @@ def _parse_filter(text: str, option: str) -> Query:
 def _check(options: Namespace) -> int:
     from bpf.check import report
 
-    text, status = report(options.plan)
+    text, status = report(options.plan, all_failures=options.all_failures, types=options.types)
     print(text)
     return status
 
@@ -115,6 +115,8 @@ def _kernel_source(options: Namespace) -> KernelSource:
         max_env_bytes=DEFAULT_ENV_BYTES if env_bytes is None else env_bytes,
         capture=capture,
         ring_bytes=options.ring_size,
+        all_failures=options.all_failures,
+        types=options.types,
     )
     try:
         source.load()

@@ -31,6 +31,8 @@ class Case:
         setup: Runs in the child before that.
         binary: Name of the file in the zoo, or its path below the caller's root; None where there is none.
         interpreter: Its interpreter: ``{zoo}`` and ``{loader}`` stand for what only a run knows.
+        interpreter_in_use: The one that the kernel was using, where it tells, if that is another.
+        unseen_by: Plans whose hooks do not see it.
         looked_at: Descriptor of the caller at which the file is, where it has no path.
         in_thread: The exec is made by another thread than the first.
         killed_by: The signal, after the point of no return.
@@ -42,6 +44,8 @@ class Case:
     setup: Setup = lambda zoo: None
     binary: str | None = None
     interpreter: str | None = None
+    interpreter_in_use: str | None = None
+    unseen_by: frozenset[str] = frozenset()
     looked_at: int | None = None
     in_thread: bool = False
     killed_by: str | None = None
@@ -67,8 +71,12 @@ class Case:
                 file = File(path, f"{process}/fd/{self.looked_at}")
             else:
                 file = File(path, f"{process}/root{path}")
-        interpreter = self.interpreter and self.interpreter.format(zoo=zoo.directory, loader=zoo.loader)
-        return Expected(self.error, file, interpreter, self.killed_by, unread=self.killed_by is not None)
+        interpreter, in_use = (
+            path and path.format(zoo=zoo.directory, loader=zoo.loader)
+            for path in (self.interpreter, self.interpreter_in_use)
+        )
+        unread = self.killed_by is not None
+        return Expected(self.error, file, interpreter, self.killed_by, unread=unread, in_use=in_use)
 
 
 def named(name: str) -> Call:

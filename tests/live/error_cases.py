@@ -144,6 +144,7 @@ ERRORS: Final = [
         named("recursion-0"),
         binary="recursion-0",
         interpreter="{zoo}/recursion-1",
+        interpreter_in_use="{zoo}/recursion-6",
     ),
     Case("file as directory", "ENOTDIR", named("text/program")),
     Case("file with a slash behind it", "ENOTDIR", named("not-executable/")),
@@ -219,6 +220,7 @@ ERRORS: Final = [
         "EPERM",
         named("succeeds"),
         lambda zoo: circumstances.deny_exec_by_seccomp(EXECVE_NUMBER, errno.EPERM),
+        unseen_by=frozenset(("fentry",)),
         binary="succeeds",
     ),
     Case(

@@ -51,7 +51,8 @@ class Expected:
         binary: The file, or None where there is none.
         interpreter: Its interpreter.
         killed_by: The signal, after the point of no return.
-        unread: argv and envp cannot be read at all.
+        unread: argv and envp cannot be read in the caller's memory.
+        in_use: The interpreter that the kernel was using, if that is another.
     """
 
     error: str
@@ -59,6 +60,7 @@ class Expected:
     interpreter: str | None = None
     killed_by: str | None = None
     unread: bool = False
+    in_use: str | None = None
 
 
 def _stdin_path(root: bytes, link: bytes) -> str | None:
@@ -78,9 +80,11 @@ def check(record: ExecFailure, attempt: Attempt, expected: Expected) -> None:
     if not expected.killed_by:
         assert attempt.error == expected.error, "the exec did not fail as this test wanted it to"
 
-    _check_strings(record, "arguments", call.argv, expected.unread)
-    _check_strings(record, "environment", call.envp, expected.unread)
-    sources = ("unreadable",) if expected.unread or _is_unreadable(call.argv) else ("user", "kernel")
+    # The kernel's own copy can be read where the caller's memory cannot.
+    unread = expected.unread and record.arguments_source != "kernel"
+    _check_strings(record, "arguments", call.argv, unread)
+    _check_strings(record, "environment", call.envp, unread)
+    sources = ("unreadable",) if unread or _is_unreadable(call.argv) else ("user", "kernel")
     assert record.arguments_source in sources
     ancestors = tuple((ancestor.pid, os.fsencode(ancestor.comm)) for ancestor in record.ancestors)
     assert ancestors and ancestors == caller.ancestors[: len(ancestors)]
@@ -88,13 +92,14 @@ def check(record: ExecFailure, attempt: Attempt, expected: Expected) -> None:
     if caller.started:
         assert record.started is not None and record.started // TICK == caller.started
 
+    by_kernel = record.binary is not None and record.binary.source == "kernel"
     path = call.path_read
     root, stdin, cgroup = caller.root, caller.stdin, _cgroup(record, caller)
     known: dict[str, Any] = {
         "path": None if path is None else os.fsdecode(path[:LONGEST_PATH]),
         "return_value": record.return_value,
         "binary": _binary(record, expected.binary, caller.pid),
-        "interpreter_path": expected.interpreter,
+        "interpreter_path": (by_kernel and expected.in_use) or expected.interpreter,
         "stdin_type": file_type(stdin[0]) if stdin else 0,
         "stdin_path": _stdin_path(root, stdin[1]) if stdin else None,
         "kernel_invoked": False,
