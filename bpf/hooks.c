@@ -179,7 +179,7 @@ int on_bprm_execve(void *ctx)
 {
     s32 result = kernel_u64((u64)ctx + BPRM_EXECVE_ARGUMENTS * 8);
     if (has_failed(result))
-        bprm_given_up(first_argument(ctx));
+        bprm_given_up(first_argument(ctx), true);
     return 0;
 }
 #endif
@@ -252,12 +252,39 @@ int on_check(void *ctx)
     return 0;
 }
 
-/* free_bprm: at the end of every exec that has had a bprm, before anything of it is freed. */
+/* free_bprm: at the end of every exec that has had a bprm; before 5.9 its memory has been given up already. */
 int on_free_bprm(void *ctx)
 {
-    bprm_given_up(first_argument(ctx));
+    bprm_given_up(first_argument(ctx), MEMORY_UNTIL_FREED);
     return 0;
 }
+
+#if PERF_BUFFER
+/* kretprobe of exec_binprm, where it is no part of its caller: it follows #! lines, and has failed. */
+int on_exec_binprm_return(void *ctx)
+{
+    struct opened *opened = opened_by(bpf_get_current_task());
+    if (opened && has_failed((s32)kernel_u64((u64)ctx + AT_pt_regs_ax)))
+        bprm_given_up(opened->bprm, true);
+    return 0;
+}
+
+/* kprobe of do_execve, kernel_execve's like before 5.9: filename is a struct filename, of which name comes first. */
+int on_do_execve(void *ctx)
+{
+    u64 task = bpf_get_current_task();
+    if (kernel_u64(task + AT_task_struct_mm)) /* a system call's */
+        return 0;
+    struct kernel_call call = {
+        .filename = kernel_u64(first_argument(ctx)),
+        .argv = kernel_u64((u64)ctx + AT_pt_regs_si),
+        .envp = kernel_u64((u64)ctx + AT_pt_regs_dx),
+    };
+    if (kernel_calls.update(&task, &call))
+        count_unjoined();
+    return 0;
+}
+#endif
 #endif
 
 /* ---- how a PATH search ends ---- */

@@ -184,8 +184,10 @@ static __always_inline void keep_copy(struct opened *opened, u64 bprm, u64 mm, u
  * The kernel gives up a bprm, at the end of every exec, or has just failed with it: file, interp,
  * argc, envc and the strings are still as they were. Of an exec that has succeeded, mm is NULL and no
  * signal is on its way; of one that failed past the point of no return, a fatal one is.
+ *
+ * `has_memory`: mm still is what it points to.
  */
-static __always_inline void bprm_given_up(u64 bprm)
+static __always_inline void bprm_given_up(u64 bprm, bool has_memory)
 {
     u64 task = bpf_get_current_task();
     u64 mm = kernel_u64(bprm + AT_linux_binprm_mm);
@@ -218,7 +220,8 @@ static __always_inline void bprm_given_up(u64 bprm)
             opened->bits |= HAS_INTERPRETER;
     }
 #if COPIES
-    if (opened->counts[0] != UNKNOWN && opened->counts[1] != UNKNOWN)
+    if ((has_memory || !mm) && !(opened->bits & HAS_COPY) && opened->counts[0] != UNKNOWN &&
+        opened->counts[1] != UNKNOWN)
         keep_copy(opened, bprm, mm, task);
 #endif
 }

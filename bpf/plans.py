@@ -66,7 +66,11 @@ _X32: Final = (
 _THE_FILE: Final = "binary, argc and envc, as the kernel had them before any #! line"
 _THE_REST: Final = "interpreter_path, the kernel's own copy of argv and envp, killed_by"
 _THE_CALL: Final = "the event, path, arguments, environment, stdin and the caller"
+_THE_KERNELS: Final = "path, arguments and environment of what the kernel starts itself"
 _NOTHING_STALE: Final = "that nothing of an earlier exec is left"
+
+EXEC_BINPRM: Final = "exec_binprm"
+"""Nearly every kernel has it inlined in its caller; another function can take its place, for a test."""
 
 _SEARCHES: Final = (
     Hook("raw_tracepoint", "sched_process_exec", "that a PATH search has found its program", "on_exec"),
@@ -96,7 +100,7 @@ FENTRY: Final = Plan(
         Hook(
             "fexit",
             "kernel_execve",
-            "the event, path, arguments and environment of what the kernel starts itself",
+            f"the event, {_THE_KERNELS}",
             "on_kernel_execve_return",
             optional=True,
             goes_on_in="on_failure",
@@ -134,14 +138,14 @@ _OF_THE_KERNEL: Final = (
     Hook(
         "kprobe",
         "kernel_execve",
-        "path, arguments and environment of what the kernel starts itself",
+        _THE_KERNELS,
         "on_kernel_execve",
         optional=True,
     ),
     Hook(
         "kretprobe",
         "kernel_execve",
-        "the event of what the kernel starts itself",
+        f"the event of {_THE_KERNELS}",
         "on_kernel_execve_return",
         optional=True,
         goes_on_in="on_failure",
@@ -173,8 +177,19 @@ LEGACY: Final = Plan(
     (
         _SYS_EXIT,
         Hook("kprobe", "security_bprm_check", _THE_FILE, "on_check"),
+        Hook("kprobe", EXEC_BINPRM, _THE_FILE, "on_check", optional=True),
+        Hook("kretprobe", EXEC_BINPRM, _THE_REST, "on_exec_binprm_return", optional=True),
         Hook("kprobe", "free_bprm", f"{_THE_REST}; binary of other failures", "on_free_bprm", optional=True),
         *_OF_THE_KERNEL,
+        Hook("kprobe", "do_execve", _THE_KERNELS, "on_do_execve", optional=True),
+        Hook(
+            "kretprobe",
+            "do_execve",
+            f"the event of {_THE_KERNELS}",
+            "on_kernel_execve_return",
+            optional=True,
+            goes_on_in="on_failure",
+        ),
         *_RESETS,
         *_SEARCHES,
     ),

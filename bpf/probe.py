@@ -18,7 +18,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Final
 
 from bpf import btf, kernel
@@ -27,7 +27,7 @@ from bpf.header_types import FUNCTION, HeaderError, header_offsets
 from bpf.headers import header_tree
 from bpf.instructions import with_loops_closed_by_jumps
 from bpf.maps import CaptureMap
-from bpf.plans import Plan
+from bpf.plans import EXEC_BINPRM, Plan
 from bpf.program import Settings, online_cpus, source
 from bpf.source import Capture
 from bpf.syscalls import open_buffer, update_map
@@ -133,6 +133,11 @@ def _load_plan(bcc: Any, settings: Settings, plan: Plan, tree: str, tell: Callab
     jump_table = program["recorders"].map_fd if "JOINED" in plan.features else None
     attacher = Attacher(lambda function: _code(bcc, program, function), jump_table)
     hooks = plan.hooks + (plan.all_failures if settings.all_failures else ())
+    if settings.exec_binprm:
+        hooks = tuple(
+            replace(hook, target=settings.exec_binprm) if hook.target == EXEC_BINPRM else hook
+            for hook in hooks
+        )
     attached, refused = attacher.attach(hooks)
     tell(
         stage="live",

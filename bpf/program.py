@@ -77,6 +77,7 @@ class Settings:
     capture: Capture | None = None
     all_failures: bool = False
     types: str | None = None
+    exec_binprm: str | None = None
 
 
 def possible_cpus() -> int:
@@ -104,9 +105,10 @@ def source(settings: Settings, plan: Plan, types: Mapping[str, int], arguments: 
     features = {name: int(name in plan.features) for name in FEATURES}
     features["ALL_FAILURES"] = int(settings.all_failures and bool(plan.all_failures))
     numbers = {**_NUMBERS, **features, **types}
-    base = direct_map() if _can_copy(plan) else None
+    base = direct_map() if "JOINED" in plan.features else None
     if base is not None:
         numbers |= {"COPIES": 1, "DIRECT_MAP": base, "FIVE_LEVELS": int(base >> 48 != 0xFFFF)}
+    numbers["MEMORY_UNTIL_FREED"] = int(_release() >= _MEMORY_UNTIL_FREED)
     numbers["SHARED_MEMORY"] = _F_MMAPABLE if _release() >= _SHARED_MEMORY else 0
     numbers["BPRM_EXECVE"] = int("free_bprm" not in arguments)
     numbers["BPRM_EXECVE_ARGUMENTS"] = arguments.get("bprm_execve", 0)
@@ -115,10 +117,6 @@ def source(settings: Settings, plan: Plan, types: Mapping[str, int], arguments: 
     most = MAX_PERF_RECORD if features["PERF_BUFFER"] else None
     declarations = layout.c_declarations(settings.max_args_bytes, settings.max_env_bytes, most)
     return declarations + btf.defines(numbers) + "".join(map(_part, PARTS))
-
-
-def _can_copy(plan: Plan) -> bool:
-    return "JOINED" in plan.features and _release() >= _MEMORY_UNTIL_FREED
 
 
 def _release() -> tuple[int, int]:

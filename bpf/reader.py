@@ -98,6 +98,7 @@ class KernelSource:
         ring_bytes: int | None = None,
         all_failures: bool = False,
         types: str | None = None,
+        exec_binprm: str | None = None,
     ) -> None:
         """Prepare; nothing runs before ``start``.
 
@@ -109,6 +110,7 @@ class KernelSource:
             ring_bytes: Size of the ring buffer, a power of two; None goes by the memory.
             all_failures: Attach to what sees the failures that the plan's own hooks do not, too.
             types: Where the kernel's types come from, "btf" or "headers"; None takes BTF where there is any.
+            exec_binprm: A function that takes the place of exec_binprm in the legacy plan, for developers.
         """
         self._settings = Settings(
             plan,

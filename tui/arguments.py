@@ -139,6 +139,11 @@ def _parser() -> argparse.ArgumentParser:
         "--types", choices=("btf", "headers"), help="take the kernel's types from here (BTF, else headers)"
     )
     capture.add_argument(
+        "--exec-binprm",
+        metavar="FUNCTION",
+        help="for developers: in place of exec_binprm, with --plan legacy",
+    )
+    capture.add_argument(
         "--max-args-bytes", metavar="SIZE", type=_size, help="bytes of argv to read of each exec"
     )
     capture.add_argument("--max-env-bytes", metavar="SIZE", type=_size, help="the same for envp")
@@ -187,8 +192,8 @@ def _parser() -> argparse.ArgumentParser:
 
 _NEEDS_RECORD: Final = ("duration", "count")
 _ONLY_LIVE: Final = (
-    "capture", "plan", "all_failures", "types", "max_args_bytes", "max_env_bytes", "ring_size", "user",
-    "keep_privileges",
+    "capture", "plan", "all_failures", "types", "exec_binprm", "max_args_bytes", "max_env_bytes", "ring_size",
+    "user", "keep_privileges",
 )  # fmt: skip
 _ONLY_SCREEN: Final = ("history", "history_bytes", "theme", "no_mouse")
 _ONLY_EVENTS: Final = (
@@ -196,6 +201,7 @@ _ONLY_EVENTS: Final = (
     "uid",
     "path",
     "capture",
+    "exec_binprm",
     "max_args_bytes",
     "max_env_bytes",
     "ring_size",

@@ -117,6 +117,7 @@ def _kernel_source(options: Namespace) -> KernelSource:
         ring_bytes=options.ring_size,
         all_failures=options.all_failures,
         types=options.types,
+        exec_binprm=options.exec_binprm,
     )
     try:
         source.load()

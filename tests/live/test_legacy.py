@@ -1,0 +1,54 @@
+"""The legacy plan calls nothing that Linux 5.4 does not have, whatever kernel it is compiled on."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+from bpf.loader import interpreter
+from bpf.plans import LEGACY
+from tests.live.exec_child import PATIENCE
+
+PROJECT = Path(__file__).parents[2]
+
+NEWEST_HELPER_OF_5_4 = 110
+"""bpf_send_signal is 109, bpf_tcp_gen_syncookie 110 (include/uapi/linux/bpf.h of 5.4)."""
+
+SCRIPT = """
+import json, struct, sys
+sys.path.insert(0, sys.argv[1])
+from bpf import btf, headers, plans, probe, program
+bcc = probe._import_bcc()
+settings = program.Settings("legacy", 8192, 8192, 4096)
+text = program.source(settings, plans.LEGACY, btf.offsets(), {})
+with headers.header_tree() as tree:
+    compiled = probe._compile(bcc, text, tree)
+functions = {hook.program for hook in plans.LEGACY.hooks} | {"on_failure"}
+called = {
+    name: sorted({
+        operand
+        for operation, registers, _, operand in struct.iter_unpack("<BBhi", probe._code(bcc, compiled, name))
+        if operation == 0x85 and registers >> 4 == 0
+    })
+    for name in functions
+}
+print(json.dumps(called))
+"""
+
+
+def test_no_helper_is_newer_than_linux_5_4() -> None:
+    run = subprocess.run(
+        [interpreter(), "-I", "-c", SCRIPT, str(PROJECT)],
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=True,
+    )
+    called: dict[str, list[int]] = json.loads(run.stdout)
+    assert set(called) == {hook.program for hook in LEGACY.hooks} | {"on_failure"}
+    assert all(helpers for helpers in called.values()), "each of them calls at least one"
+    newer = {name: [h for h in helpers if h > NEWEST_HELPER_OF_5_4] for name, helpers in called.items()}
+    assert not any(newer.values()), newer
