@@ -86,8 +86,10 @@ class Vantage:
 
 def reach(record: ExecFailure) -> Vantage | None:
     """The caller's root directory; None where neither it nor its mount namespace can be reached."""
-    if record.mount_ns is None or record.mount_ns == own_mount_ns():
-        return _below("/", _own_mounts().now(), record, own=True)
+    if record.mount_ns is None or (record.mount_ns == own_mount_ns() and not _is_chrooted()):
+        vantage = _below("/", _own_mounts().now(), record, own=True)
+        if vantage is not None or record.mount_ns is None:
+            return vantage
     caller = caller_of(record)
     if caller is not None and _mount_ns(caller) == record.mount_ns:
         try:
@@ -156,6 +158,17 @@ def _follow(record: ExecFailure, vantage: Vantage, name: str) -> tuple[int, str]
 def own_mount_ns() -> int:
     """Inode number of our own mount namespace; 0 where there is no /proc."""
     return _mount_ns("/proc/self") or 0
+
+
+@functools.cache
+def _is_chrooted() -> bool:
+    """Our "/" is not the one that the others of our mount namespace have: theirs is found by way of them."""
+    try:
+        if _mount_ns("/proc/1") == own_mount_ns():
+            return not os.path.samestat(os.stat("/proc/1/root"), os.stat("/"))
+    except OSError:
+        pass
+    return not _stands_at_its_root("/proc/self")
 
 
 @functools.cache
