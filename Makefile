@@ -1,11 +1,30 @@
 # `make` alone lists the targets.
-.PHONY: help setup run test check live stress fuzz bench bench-check screenshots lock
+.PHONY: help setup run test check live stress fuzz bench bench-check screenshots lock \
+    install uninstall wheel deb completions
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' Makefile
 
 setup: ## install what is missing; leaves .venv/bin/execwhy
 	tools/setup run
+
+PREFIX ?= /usr/local
+
+install: ## install for everybody below PREFIX (/usr/local), with man page and completions (DESTDIR)
+	tools/install "$(DESTDIR)" "$(PREFIX)"
+
+uninstall: ## remove what make install has installed
+	tools/uninstall "$(DESTDIR)" "$(PREFIX)"
+
+wheel: ## dist/*.whl, for pipx and pip
+	tools/wheel
+
+deb: ## dist/*.deb, for Debian 12 and later and Ubuntu 24.04
+	packaging/deb
+
+completions: ## write completions/ anew after a change of the options
+	tools/setup dev
+	.venv/bin/python tools/completions.py
 
 run: ## open the monitor
 	./execwhy

@@ -111,21 +111,22 @@ def _seconds(text: str) -> float:
     return float(text)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+def parser() -> argparse.ArgumentParser:
+    """What understands the command line; the shell completions are made of it, too."""
+    whole = _Parser(
         prog="execwhy",
         description="Shows every process execution that fails, live, and says why.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    selection = parser.add_argument_group("what is shown, or written by --record")
+    selection = whole.add_argument_group("what is shown, or written by --record")
     selection.add_argument(
         "--filter", metavar="EXPR", default="", help="start with this filter (? in the screen)"
     )
     selection.add_argument("--uid", metavar="N|NAME", type=_uid, help="only execs of this user")
     selection.add_argument("--path", metavar="PREFIX", help="only paths that begin so")
-    capture = parser.add_argument_group("what is captured")
+    capture = whole.add_argument_group("what is captured")
     capture.add_argument(
         "--capture", metavar="EXPR", help="let the kernel skip what does not match; uid and path only"
     )
@@ -151,14 +152,14 @@ def _parser() -> argparse.ArgumentParser:
         "--ring-size", metavar="SIZE", type=_ring_size,
         help="bytes between kernel and program, rounded up to a power of two (4M to 64M, by memory)",
     )  # fmt: skip
-    rights = parser.add_argument_group("once the hooks are being attached").add_mutually_exclusive_group()
+    rights = whole.add_argument_group("once the hooks are being attached").add_mutually_exclusive_group()
     rights.add_argument(
         "--user", metavar="N|NAME", type=_uid, help="run as this user, not as the one behind sudo"
     )
     rights.add_argument(
         "--keep-privileges", action="store_true", help="go on as root with all that root may do"
     )
-    mode = parser.add_argument_group("other than the live screen").add_mutually_exclusive_group()
+    mode = whole.add_argument_group("other than the live screen").add_mutually_exclusive_group()
     mode.add_argument(
         "--record", metavar="FILE|-", help="write JSON Lines without a screen; - is standard output"
     )
@@ -171,10 +172,10 @@ def _parser() -> argparse.ArgumentParser:
         "- is standard input",
     )
     mode.add_argument("--check", action="store_true", help="tell what this kernel allows, and exit")
-    recording = parser.add_argument_group("with --record")
+    recording = whole.add_argument_group("with --record")
     recording.add_argument("--duration", metavar="SECONDS", type=_seconds, help="end after so many seconds")
     recording.add_argument("--count", metavar="N", type=_positive, help="end after so many failed execs")
-    screen = parser.add_argument_group("the screen")
+    screen = whole.add_argument_group("the screen")
     screen.add_argument("--history", metavar="N", type=_positive, help="keep so many events (1000000)")
     screen.add_argument(
         "--history-bytes", metavar="SIZE", type=_positive_size, help="keep so much, such as 200M (384M)"
@@ -183,11 +184,11 @@ def _parser() -> argparse.ArgumentParser:
         "--theme", choices=THEME_NAMES, help="colours (EXECWHY_THEME, else as the terminal has them)"
     )
     screen.add_argument("--no-mouse", action="store_true", help="leave the mouse to the terminal")
-    parser.add_argument(
+    whole.add_argument(
         "--show-secrets", action="store_true", help="do not mask what looks like a password or token"
     )
-    parser.add_argument("--version", action=_Version, nargs=0, help="tell the version, and exit")
-    return parser
+    whole.add_argument("--version", action=_Version, nargs=0, help="tell the version, and exit")
+    return whole
 
 
 _NEEDS_RECORD: Final = ("duration", "count")
@@ -227,7 +228,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         UsageError: They cannot be understood, or do not go together.
         SystemExit: --help or --version was given, and is answered.
     """
-    options = _parser().parse_args(argv)
+    options = parser().parse_args(argv)
     if options.record is None:
         _refuse(options, _NEEDS_RECORD, "needs --record")
     else:
