@@ -87,9 +87,7 @@ class Vantage:
 def reach(record: ExecFailure) -> Vantage | None:
     """The caller's root directory; None where neither it nor its mount namespace can be reached."""
     if record.mount_ns is None or (record.mount_ns == own_mount_ns() and not _is_chrooted()):
-        vantage = _below("/", _own_mounts().now(), record, own=True)
-        if vantage is not None or record.mount_ns is None:
-            return vantage
+        return _below("/", _own_mounts().now(), record, own=True)
     caller = caller_of(record)
     if caller is not None and _mount_ns(caller) == record.mount_ns:
         try:
