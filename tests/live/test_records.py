@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from bpf.reader import KernelSource
 from tests.live.caller_cases import CALLERS
 from tests.live.cases import Case
 from tests.live.error_cases import ERRORS
 from tests.live.exec_child import attempted
 from tests.live.expectation import check
-from tests.live.listener import Listener
+from tests.live.listener import PLAN, Listener
 from tests.live.string_cases import STRINGS
 from tests.live.zoo import Zoo
 
@@ -37,3 +38,16 @@ def test_argv_and_envp_are_what_was_passed_or_marked(case: Case, zoo: Zoo, liste
 @pytest.mark.parametrize("case", CALLERS, ids=[case.name for case in CALLERS])
 def test_the_caller_is_who_it_was(case: Case, zoo: Zoo, listener: Listener) -> None:
     record_is_right(case, zoo, listener)
+
+
+def test_with_all_failures_what_seccomp_refuses_is_seen_too_and_nothing_twice(zoo: Zoo) -> None:
+    source = KernelSource(plan=PLAN, all_failures=True)
+    listener = Listener(source)
+    try:
+        listener.start()
+        for case in (c for c in ERRORS if c.name in ("denied by seccomp", "missing file", "text")):
+            with attempted(case.prepare(zoo)) as attempt:
+                (record,) = listener.records_of(attempt.caller.pid, attempt.before)
+                check(record, attempt, case.expected(zoo, attempt))
+    finally:
+        source.close()

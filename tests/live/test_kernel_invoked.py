@@ -1,0 +1,76 @@
+"""Execs that the kernel starts itself: a core dump handler that is missing, and what is none of them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bpf.record import ExecFailure
+from tests.live.listener import Listener
+
+CORE_PATTERN = "/proc/sys/kernel/core_pattern"
+
+SEES_NO_EXEC_OF_THE_KERNEL = "tracepoint"
+"""The plan that has no hook there."""
+
+
+@contextmanager
+def dumping_to(handler: str) -> Iterator[None]:
+    """Have the kernel start a program for each process that dumps core."""
+    with open(CORE_PATTERN) as file:
+        before = file.read()
+    try:
+        with open(CORE_PATTERN, "w") as file:
+            file.write(f"|{handler} %P two")
+        yield
+    finally:
+        with open(CORE_PATTERN, "w") as file:
+            file.write(before)
+
+
+def crash() -> int:
+    """A process that dumps core; returns its pid once it is gone."""
+    with subprocess.Popen(["/bin/sh", "-c", "kill -ABRT $$"]) as process:
+        process.wait()
+    return process.pid
+
+
+def records_of(listener: Listener, path: str) -> list[ExecFailure]:
+    listener.catch_up()
+    return [failure for failure in listener.failures if failure.path == path]
+
+
+def test_a_core_dump_handler_that_is_missing_is_the_kernels_own_exec(listener: Listener) -> None:
+    handler = f"/no/{uuid.uuid4()}"
+    with dumping_to(handler):
+        pid = crash()
+    records = records_of(listener, handler)
+    if listener.plan == SEES_NO_EXEC_OF_THE_KERNEL:
+        assert records == []
+        return
+    (record,) = records
+    assert record.kernel_invoked
+    assert (record.error, record.syscall, record.dirfd) == ("ENOENT", None, None)
+    assert record.arguments == (handler, str(pid), "two")
+    assert (record.arguments_source, record.truncated.argc) == ("kernel", 3)
+    assert record.parent_comm in ("kthreadd", "kworker") or record.parent_comm.startswith("kworker/")
+    assert (record.uid, record.euid) == (0, 0)
+
+
+def test_what_such_a_handler_execs_itself_is_not_the_kernels(listener: Listener, tmp_path: Path) -> None:
+    wanted = f"/no/{uuid.uuid4()}"
+    handler = f"{tmp_path}/handler"
+    with open(handler, "w") as file:
+        file.write(f"#!/bin/sh\nexec {wanted}\n")
+    os.chmod(handler, 0o755)
+    with dumping_to(handler):
+        crash()
+    listener.until(lambda: bool(records_of(listener, wanted)), "the handler's own exec")
+    (record,) = records_of(listener, wanted)
+    assert not record.kernel_invoked
+    assert (record.syscall, record.error) == ("execve", "ENOENT")
+    assert records_of(listener, handler) == []
