@@ -93,7 +93,7 @@ def _name(names: str, version: tuple[int, int]) -> str:
 
 def _text(expressions: Iterable[str]) -> str:
     includes = "".join(f"#include <linux/{name}.h>\n" for name in _INCLUDES)
-    body = "".join(f'    asm volatile("r0 = %0" : : "i"({text}) : "r0");\n' for text in expressions)
+    body = "".join(f'    asm volatile("r0 = %0" : : "i"({text}));\n' for text in expressions)
     return f"{includes}{_PRIVATE}\nint {FUNCTION}(void *ctx)\n{{\n{body}    return 0;\n}}\n"
 
 
