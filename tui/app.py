@@ -104,6 +104,7 @@ class ExecwhyApp(App[None]):
         why: Callable[[ExecFailure], Diagnosis] | None = None,
         capture: str = "",
         theme: str | None = None,
+        on_cause: Callable[[str, int], None] | None = None,
         greets: bool = False,
     ) -> None:
         """Make the screen; nothing starts before ``run``.
@@ -115,6 +116,7 @@ class ExecwhyApp(App[None]):
             show_secrets: Nothing is masked.
             why: Diagnoses a record; None where nothing is to be diagnosed.
             capture: The filter that the kernel applies already.
+            on_cause: Told each cause that was found, and of how many events.
             theme: The name of the theme to begin with; None goes by the environment.
             greets: The line of keys says, until the first key, what one does first.
 
@@ -137,7 +139,7 @@ class ExecwhyApp(App[None]):
         self.show_secrets = show_secrets
         self.view = View(history, parse(query), fold_repeats=True)
         self._capture = capture
-        self._arrivals = Arrivals(source, history, why)
+        self._arrivals = Arrivals(source, history, why, on_cause)
         self._rate = Rate()
         self._frozen_at: int | None = None
         self._failure_told = ""

@@ -159,6 +159,9 @@ def parser() -> argparse.ArgumentParser:
     rights.add_argument(
         "--keep-privileges", action="store_true", help="go on as root with all that root may do"
     )
+    whole.add_argument(
+        "--metrics", metavar="FILE", help="keep the counters in this file, for node_exporter (OpenMetrics)"
+    )
     mode = whole.add_argument_group("other than the live screen").add_mutually_exclusive_group()
     mode.add_argument(
         "--record", metavar="FILE|-", help="write JSON Lines without a screen; - is standard output"
@@ -194,7 +197,7 @@ def parser() -> argparse.ArgumentParser:
 _NEEDS_RECORD: Final = ("duration", "count")
 _ONLY_LIVE: Final = (
     "capture", "plan", "all_failures", "types", "exec_binprm", "max_args_bytes", "max_env_bytes", "ring_size",
-    "user", "keep_privileges",
+    "user", "keep_privileges", "metrics",
 )  # fmt: skip
 _ONLY_SCREEN: Final = ("history", "history_bytes", "theme", "no_mouse")
 _ONLY_EVENTS: Final = (
@@ -209,6 +212,7 @@ _ONLY_EVENTS: Final = (
     "user",
     "keep_privileges",
     "show_secrets",
+    "metrics",
 )
 
 
@@ -237,7 +241,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         _refuse(options, _ONLY_LIVE, "concerns the kernel, and --open reads a file")
     if options.check:
         _refuse(options, (*_ONLY_EVENTS, *_ONLY_SCREEN), "has no effect on --check")
-    for name in ("record", "open", "path"):
+    for name in ("record", "open", "path", "metrics"):
         value = getattr(options, name)
         if value == "" or (isinstance(value, list) and "" in value):
             raise UsageError(f"--{name} is empty: give it a name, or leave it out.")

@@ -28,11 +28,17 @@ class Arrivals:
         source: Where events come from.
         history: Where they go.
         why: Diagnoses one record, in a thread of its own; None where nothing is to be diagnosed.
+        on_cause: Told each cause that was found, and of how many events.
     """
 
     def __init__(
-        self, source: EventSource, history: History, why: Callable[[ExecFailure], Diagnosis] | None
+        self,
+        source: EventSource,
+        history: History,
+        why: Callable[[ExecFailure], Diagnosis] | None,
+        on_cause: Callable[[str, int], None] | None = None,
     ) -> None:
+        self._on_cause = on_cause
         self._source = source
         self._history = history
         self._diagnostician = None if why is None else Diagnostician(why)
@@ -111,6 +117,8 @@ class Arrivals:
         results = self._diagnostician.results()
         for event_ids, diagnosis in results:
             self._history.set_diagnoses(event_ids, diagnosis)
+            if self._on_cause is not None:
+                self._on_cause(diagnosis.code, len(event_ids))
         return {event_id for event_ids, _ in results for event_id in event_ids}
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ import stat
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from tui.arguments import USAGE_ERROR, UsageError, filter_text, parse
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from bpf.reader import KernelSource
     from bpf.record import Diagnosis, ExecFailure
     from bpf.source import EventSource
+    from tui.measured import MeasuredSource
     from tui.model.query import Query
 
 _FAILURE: Final = 1
@@ -156,22 +158,25 @@ def _record(options: Namespace, query: Query, closed: frozenset[int]) -> int:
     if options.record == "-" and STDOUT in closed:
         raise _Failure(CLOSED)
     source = _kernel_source(options)
+    measured = _measured(source, options.metrics)
     try:
         output = open_output(options.record)
     except SnapshotError as error:
         source.close()
         raise _Failure(str(error)) from None
     recording = Recording(
-        source,
+        measured or source,
         output,
         selection=query,
         query=query.text,
-        diagnose=Remembered(diagnose),
+        diagnose=Remembered(diagnose) if measured is None else measured.counting(Remembered(diagnose)),
         show_secrets=options.show_secrets,
         limits=Limits(options.duration, options.count),
     )
     with ending_on_signals(recording.stop):
         result = recording.run()
+    if measured is not None and measured.problem:
+        result = replace(result, problem=result.problem or measured.problem)
     if result.problem:
         _complain(result.problem, _FAILURE)
     if result.began:
@@ -181,12 +186,30 @@ def _record(options: Namespace, query: Query, closed: frozenset[int]) -> int:
     return _FAILURE if result.problem else 0
 
 
+def _measured(source: KernelSource, path: str | None) -> MeasuredSource | None:
+    """The source, counted into that file, which is written at once to see that it can be."""
+    if path is None:
+        return None
+    from tui.measured import MeasuredSource
+    from tui.model.safe_file import SnapshotError
+
+    measured = MeasuredSource(source, path)
+    try:
+        measured.write()
+    except SnapshotError as error:
+        source.close()
+        raise _Failure(f"--metrics: {error}") from None
+    return measured
+
+
 def _monitor(options: Namespace, query: Query, closed: frozenset[int]) -> int:
     source: EventSource
+    measured: MeasuredSource | None = None
     if options.open is None:
         _require_root()
         _require_terminal()
-        source = _kernel_source(options)
+        source = live = _kernel_source(options)
+        measured = _measured(live, options.metrics)
     else:
         from bpf.privileges import FOR_READING_A_FILE
         from tui.model.merging import opened
@@ -210,13 +233,14 @@ def _monitor(options: Namespace, query: Query, closed: frozenset[int]) -> int:
 
         why = diagnose
     app = ExecwhyApp(
-        source,
+        measured or source,
         query=query.text,
         history=History(options.history or DEFAULT_MAX_EVENTS, options.history_bytes or DEFAULT_MAX_BYTES),
         show_secrets=options.show_secrets,
         why=why,
         capture=options.capture or "",
         theme=options.theme,
+        on_cause=None if measured is None else measured.count_cause,
         greets=True,
     )
     return terminal.run(app, mouse=not options.no_mouse)

@@ -88,12 +88,12 @@ def owner_behind_sudo() -> tuple[int, int] | None:
     return behind_sudo(os.environ) if os.geteuid() == 0 else None
 
 
-def _create(name: str, directory: int) -> int:
-    """A new, empty file with the mode and owner that all files of this program have; its descriptor."""
+def _create(name: str, directory: int, mode: int = _MODE) -> int:
+    """A new, empty file with the owner that all files of this program have; its descriptor."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(name, flags, _MODE, dir_fd=directory)
+    descriptor = os.open(name, flags, mode, dir_fd=directory)
     try:
-        os.fchmod(descriptor, _MODE)
+        os.fchmod(descriptor, mode)
         owner = owner_behind_sudo()
         if owner is not None:
             os.fchown(descriptor, *owner)
@@ -140,12 +140,16 @@ def _publish(path: str, temporary: str, name: str, directory: int, *, overwrite:
 
 
 @contextlib.contextmanager
-def replacing(path: str, *, overwrite: bool = False) -> Iterator[BinaryIO]:
+def replacing(
+    path: str, *, overwrite: bool = False, mode: int = _MODE, durable: bool = True
+) -> Iterator[BinaryIO]:
     """A file that gets its name once it is complete and on disk, and is gone if anything fails.
 
     Args:
         path: Where it shall be.
         overwrite: A regular file of that name may be replaced.
+        mode: Its permissions.
+        durable: Wait for the disk; not for what is written anew every few seconds.
 
     Yields:
         The file, to be written.
@@ -159,19 +163,21 @@ def replacing(path: str, *, overwrite: bool = False) -> Iterator[BinaryIO]:
         _check_target(path, name, directory, overwrite=overwrite)
         # Not derived from the name: that may be as long as a name can be.
         temporary = f".execwhy-{secrets.token_hex(8)}"
-        descriptor = _create(temporary, directory)
+        descriptor = _create(temporary, directory, mode)
         try:
             with os.fdopen(descriptor, "wb", buffering=io.DEFAULT_BUFFER_SIZE * 16) as file:
                 yield file
                 file.flush()
-                os.fsync(descriptor)
+                if durable:
+                    os.fsync(descriptor)
             _check_target(path, name, directory, overwrite=overwrite)
             _publish(path, temporary, name, directory, overwrite=overwrite)
         except BaseException:
             with contextlib.suppress(OSError):
                 os.unlink(temporary, dir_fd=directory)
             raise
-        os.fsync(directory)
+        if durable:
+            os.fsync(directory)
 
 
 class LiveFile:

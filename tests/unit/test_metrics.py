@@ -1,0 +1,140 @@
+"""What --metrics writes is what Prometheus and node_exporter read."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as as_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as as_prometheus
+
+from bpf.record import Again, Diagnosis, Report
+from bpf.source import Capture, Counters, Origin, Stage, Status
+from tests.unit.records import failure, texts
+from tui.measured import MeasuredSource
+from tui.model.metrics import MAX_SERIES, Totals, escaped, text
+
+COUNTERS = Counters(seen=5, recorded=2, suppressed=1, lost=2, losses={"ring buffer full": 2})
+STATUS = Status(Stage.LIVE, "", COUNTERS, Origin("web-1", "6.1.0", 1, "tracepoint"))
+
+
+class Source:
+    """A source with a script."""
+
+    def __init__(self, *batches: list[Report]) -> None:
+        self.batches = list(batches)
+
+    def start(self) -> None: ...
+    def close(self) -> None: ...
+    def wait(self, seconds: float) -> None: ...
+    def set_capture(self, capture: Capture | None) -> None: ...
+
+    def drain(self) -> list[Report]:
+        return self.batches.pop(0) if self.batches else []
+
+    def status(self) -> Status:
+        return STATUS
+
+
+def totals(**counts: int) -> Totals:
+    """Totals with these counts."""
+    made = Totals()
+    for name, count in counts.items():
+        made.add(name, count)
+    return made
+
+
+def samples(
+    parser: Callable[[str], Any], written: str
+) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    """What a parser makes of a text: by name and labels."""
+    return {
+        (sample.name, tuple(sample.labels.items())): sample.value
+        for family in parser(written)
+        for sample in family.samples
+    }
+
+
+@pytest.mark.parametrize("parser", [as_openmetrics, as_prometheus])
+def test_both_formats_read_the_same_counters_and_totals(parser: Callable[[str], Any]) -> None:
+    written = text(STATUS, totals(ENOENT=3, EACCES=1), totals(**{"missing-file": 3}), 1_500_000_000)
+    assert samples(parser, written) == {
+        ("execwhy_execs_seen_total", ()): 5,
+        ("execwhy_execs_recorded_total", ()): 2,
+        ("execwhy_execs_suppressed_total", ()): 1,
+        ("execwhy_execs_lost_total", (("reason", "ring buffer full"),)): 2,
+        ("execwhy_failures_total", (("error", "EACCES"),)): 1,
+        ("execwhy_failures_total", (("error", "ENOENT"),)): 3,
+        ("execwhy_causes_total", (("why", "missing-file"),)): 3,
+        ("execwhy_live", (("plan", "tracepoint"),)): 1,
+        ("execwhy_written_seconds", ()): 1.5,
+    }
+
+
+def test_there_are_no_types_that_node_exporter_refuses() -> None:
+    written = text(STATUS, totals(), totals(), 0)
+    assert {line.split()[-1] for line in written.splitlines() if line.startswith("# TYPE")} == {
+        "counter",
+        "gauge",
+    }
+
+
+@given(texts)
+def test_a_hostile_label_stays_one_label(hostile: str) -> None:
+    written = text(STATUS, totals(**{hostile: 7}), totals(), 0)
+    value = hostile.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    found = samples(as_openmetrics, written)
+    assert found["execwhy_failures_total", (("error", value),)] == 7
+    assert len(found) == len(samples(as_openmetrics, text(STATUS, totals(x=1), totals(), 0)))
+
+
+def test_quotes_backslashes_and_line_ends_are_escaped() -> None:
+    assert escaped('a"b\\c\nd\udcff') == 'a\\"b\\\\c\\nd�'
+
+
+def test_there_is_a_bound_to_the_number_of_series_and_nothing_goes_uncounted() -> None:
+    many = Totals()
+    for number in range(MAX_SERIES + 50):
+        many.add(f"name-{number}")
+    assert len(many.items()) == MAX_SERIES + 1
+    assert dict(many.items())["other"] == 50
+
+
+def test_each_event_is_counted_also_one_that_is_like_an_earlier_one(tmp_path: Path) -> None:
+    path = tmp_path / "execwhy.prom"
+    first = failure()
+    again = Again(first, 1, 2, 2, 3, None)
+    source = MeasuredSource(Source([first, again], [again]), str(path))
+    diagnose = source.counting(lambda _record: Diagnosis("missing-file", "It is missing."))
+    assert [len(source.drain()) for _ in range(3)] == [2, 1, 0]
+    diagnose(first)
+    source.count_cause("missing-directory", 2)
+    source.close()
+    found = samples(as_openmetrics, path.read_text(encoding="utf-8"))
+    assert found["execwhy_failures_total", (("error", "ENOENT"),)] == 3
+    assert found["execwhy_causes_total", (("why", "missing-file"),)] == 1
+    assert found["execwhy_causes_total", (("why", "missing-directory"),)] == 2
+
+
+def test_others_may_read_the_file_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "execwhy.prom"
+    path.write_text("old")
+    source = MeasuredSource(Source(), str(path))
+    source.write()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    assert os.listdir(tmp_path) == ["execwhy.prom"]
+    assert path.read_text(encoding="utf-8").endswith("# EOF\n")
+
+
+def test_a_file_that_can_no_longer_be_written_is_a_problem_that_the_screen_tells(tmp_path: Path) -> None:
+    source = MeasuredSource(Source([failure()]), str(tmp_path / "gone" / "execwhy.prom"))
+    assert len(source.drain()) == 1
+    assert "its directory does not exist" in source.status().problem
+    (tmp_path / "gone").mkdir()
+    source.close()
+    assert source.status() == STATUS

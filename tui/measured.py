@@ -1,0 +1,109 @@
+"""``--metrics``: a source whose events are counted on their way, into a file that is renewed meanwhile."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Final
+
+from bpf.record import Again, Diagnosis, ExecFailure, Report, first_like
+from bpf.source import Capture, Status
+from tui.model import metrics
+from tui.model.safe_file import SnapshotError, replacing
+from tui.recording import WaitingSource
+
+INTERVAL: Final = 10.0
+"""Seconds between two files; Prometheus asks every 15 s or more seldom."""
+
+_READABLE: Final = 0o644
+"""node_exporter is another user, and there is nothing of a process in it."""
+
+
+class MeasuredSource:
+    """Another source, counted. It is used as that one is: from one thread.
+
+    Args:
+        source: The other source.
+        path: The file, replaced as a whole each ``INTERVAL``, and at the end.
+    """
+
+    def __init__(self, source: WaitingSource, path: str) -> None:
+        self._source = source
+        self._path = path
+        self._errors = metrics.Totals()
+        self._causes = metrics.Totals()
+        self._due = 0.0
+        self._problem = ""
+        self._closed = False
+
+    @property
+    def problem(self) -> str:
+        """One sentence where the file could not be written the last time, else ""."""
+        return self._problem
+
+    def write(self) -> None:
+        """Write the file now.
+
+        Raises:
+            SnapshotError: It cannot be written there.
+        """
+        text = metrics.text(self._source.status(), self._errors, self._causes, time.time_ns())
+        with replacing(self._path, overwrite=True, mode=_READABLE, durable=False) as file:
+            file.write(text.encode())
+
+    def count_cause(self, code: str, count: int) -> None:
+        """Count events whose cause was found elsewhere."""
+        self._causes.add(code, count)
+
+    def counting(self, diagnose: Callable[[ExecFailure], Diagnosis]) -> Callable[[ExecFailure], Diagnosis]:
+        """The same diagnosis, each counted."""
+
+        def counted(record: ExecFailure) -> Diagnosis:
+            diagnosis = diagnose(record)
+            self.count_cause(diagnosis.code, 1)
+            return diagnosis
+
+        return counted
+
+    def start(self) -> None:
+        """Start the other source."""
+        self._source.start()
+
+    def drain(self) -> Sequence[Report]:
+        """What the other source has."""
+        reports = self._source.drain()
+        for report in reports:
+            if isinstance(report, ExecFailure | Again):
+                self._errors.add(first_like(report).error)
+        if time.monotonic() >= self._due:
+            self._renew()
+        return reports
+
+    def _renew(self) -> None:
+        self._due = time.monotonic() + INTERVAL
+        try:
+            self.write()
+            self._problem = ""
+        except SnapshotError as error:
+            self._problem = str(error)
+
+    def status(self) -> Status:
+        """The other source's; a file that cannot be written is a problem of it."""
+        status = self._source.status()
+        return replace(status, problem=status.problem or self._problem) if self._problem else status
+
+    def set_capture(self, capture: Capture | None) -> None:
+        """Set the other source's."""
+        self._source.set_capture(capture)
+
+    def wait(self, seconds: float) -> None:
+        """Wait for the other source."""
+        self._source.wait(seconds)
+
+    def close(self) -> None:
+        """Close the other source, and write the file for the last time."""
+        self._source.close()
+        if not self._closed:
+            self._closed = True
+            self._renew()

@@ -1,0 +1,101 @@
+"""Counters and totals as OpenMetrics text, which node_exporter's textfile collector reads, too.
+
+Only names that the program itself gives become labels, never a string of a process; how many there
+can be is bounded all the same, since each is a time series for ever.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from bpf.source import Stage, Status
+
+MAX_SERIES: Final = 200
+"""Of one family; there are some 130 errors and 90 causes. What comes later is counted as "other"."""
+
+_OTHER: Final = "other"
+
+
+class Totals:
+    """How often each name has come: the first ``MAX_SERIES`` by their own, all others as "other"."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+
+    def add(self, name: str, count: int = 1) -> None:
+        """Count it."""
+        if name not in self._counts and len(self._counts) >= MAX_SERIES:
+            name = _OTHER
+        self._counts[name] += count
+
+    def items(self) -> list[tuple[str, int]]:
+        """Each name and its count, by name."""
+        return sorted(self._counts.items())
+
+
+def escaped(value: str) -> str:
+    """A label's value as it stands between quotes; bytes that are no UTF-8 become U+FFFD."""
+    text = value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+def text(status: Status, errors: Totals, causes: Totals, now: int) -> str:
+    """All of it, ready to be written.
+
+    Args:
+        status: Of the source.
+        errors: Failed execs by the name of their errno.
+        causes: Failed execs by the code of their diagnosis.
+        now: Nanoseconds since 1970 UTC.
+    """
+    counters = status.counters
+    names = {"seen": counters.seen, "recorded": counters.recorded, "suppressed": counters.suppressed}
+    families = [
+        *(
+            _family(f"execs_{name}", "counter", f"Failed execs {name}.", [({}, count)])
+            for name, count in names.items()
+        ),
+        _family(
+            "execs_lost",
+            "counter",
+            "Failed execs that were lost, by what was full; seen = recorded + suppressed + lost.",
+            [({"reason": reason}, count) for reason, count in sorted(_losses(status).items())],
+        ),
+        _family(
+            "failures", "counter", "Failed execs by error.", [({"error": n}, c) for n, c in errors.items()]
+        ),
+        _family(
+            "causes",
+            "counter",
+            "Failed execs by the cause that was found.",
+            [({"why": n}, c) for n, c in causes.items()],
+        ),
+        _family(
+            "live",
+            "gauge",
+            "1 while the hooks are attached.",
+            [({"plan": status.origin.plan or "none"}, int(status.stage is Stage.LIVE))],
+        ),
+        _family("written_seconds", "gauge", "When this was written, since 1970 UTC.", [({}, now / 1e9)]),
+    ]
+    return "".join(families) + "# EOF\n"
+
+
+def _losses(status: Status) -> Mapping[str, int]:
+    losses = dict(status.counters.losses)
+    unnamed = status.counters.lost - sum(losses.values())
+    return losses | {"unknown": unnamed} if unnamed > 0 or not losses else losses
+
+
+def _family(name: str, kind: str, said: str, samples: list[tuple[dict[str, str], float]]) -> str:
+    return "".join(_lines(f"execwhy_{name}", kind, said, samples))
+
+
+def _lines(name: str, kind: str, said: str, samples: list[tuple[dict[str, str], float]]) -> Iterator[str]:
+    yield f"# HELP {name} {said}\n# TYPE {name} {kind}\n"
+    suffix = "_total" if kind == "counter" else ""
+    for labels, value in samples:
+        shown = ",".join(f'{key}="{escaped(label)}"' for key, label in labels.items())
+        yield f"{name}{suffix}{{{shown}}} {value}\n" if shown else f"{name}{suffix} {value}\n"
