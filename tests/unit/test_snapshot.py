@@ -38,7 +38,7 @@ HEADER = Header(
 
 counts = st.integers(0, 1 << 40)
 counters = st.builds(
-    lambda recorded, suppressed, lost, untold, untracked: Counters(
+    lambda recorded, suppressed, lost, untold, untracked, incomplete: Counters(
         recorded + suppressed + sum(lost.values()),
         recorded,
         suppressed,
@@ -46,12 +46,14 @@ counters = st.builds(
         lost,
         untold,
         untracked,
+        incomplete,
     ),
     counts,
     counts,
     st.dictionaries(texts, counts, max_size=3),
     counts,
     counts,
+    st.dictionaries(texts, counts, max_size=3),
 )
 headers = st.builds(
     Header,
@@ -99,6 +101,7 @@ def test_the_header_has_the_names_that_other_programs_rely_on() -> None:
             "losses": {"ring buffer full": 132},
             "untold": 9,
             "untracked": 3,
+            "incomplete": {},
         },
     }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -143,19 +143,24 @@ def _marking(place: int, places: int, name: str) -> Mark:
 
 
 def _sum(counters: Sequence[Counters]) -> Counters:
-    losses: dict[str, int] = {}
-    for one in counters:
-        for name, number in one.losses.items():
-            losses[name] = losses.get(name, 0) + number
     return Counters(
         seen=sum(one.seen for one in counters),
         recorded=sum(one.recorded for one in counters),
         suppressed=sum(one.suppressed for one in counters),
         lost=sum(one.lost for one in counters),
-        losses=losses,
+        losses=_sum_by_name([one.losses for one in counters]),
         untold=sum(one.untold for one in counters),
         untracked=sum(one.untracked for one in counters),
+        incomplete=_sum_by_name([one.incomplete for one in counters]),
     )
+
+
+def _sum_by_name(counts: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for one in counts:
+        for name, number in one.items():
+            total[name] = total.get(name, 0) + number
+    return total
 
 
 def _common(origins: Sequence[Origin]) -> Origin:

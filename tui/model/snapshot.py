@@ -110,6 +110,7 @@ def _counters_to_json(counters: Counters) -> dict[str, object]:
         "losses": dict(counters.losses),
         "untold": counters.untold,
         "untracked": counters.untracked,
+        "incomplete": dict(counters.incomplete),
     }
 
 
@@ -151,18 +152,23 @@ def _counters(value: object) -> Counters:
     seen, recorded, suppressed, lost = (_count(name, value.get(name)) for name in names)
     if seen != recorded + suppressed + lost:
         raise RecordError('"counters" do not add up: seen is not recorded + suppressed + lost')
-    losses = value.get("losses", {})
-    if not isinstance(losses, dict):
-        raise RecordError('"losses" is not an object')
     return Counters(
         seen=seen,
         recorded=recorded,
         suppressed=suppressed,
         lost=lost,
-        losses={text("losses", name): _count("losses", number) for name, number in losses.items()},
+        losses=_by_name("losses", value),
         untold=_count("untold", value.get("untold", 0)),
         untracked=_count("untracked", value.get("untracked", 0)),
+        incomplete=_by_name("incomplete", value),
     )
+
+
+def _by_name(member: str, value: Mapping[str, object]) -> dict[str, int]:
+    counts = value.get(member, {})
+    if not isinstance(counts, dict):
+        raise RecordError(f'"{member}" is not an object')
+    return {text(member, name): _count(member, number) for name, number in counts.items()}
 
 
 def _header(obj: Mapping[str, object]) -> Header:
