@@ -140,6 +140,7 @@ def test_a_recording_is_a_header_the_events_and_an_ending() -> None:
         "losses": {},
         "untold": 0,
         "untracked": 0,
+        "incomplete": {},
     }
     assert result == Result(True, 3, Counters(seen=4, recorded=4))
     assert (output.state, source.closed) == ("closed", True)
