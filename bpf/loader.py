@@ -139,7 +139,8 @@ class Loader:
             _, noise = self._process.communicate()
         words = noise.decode("utf-8", "replace").strip().splitlines()
         raise ProbeError(
-            f"the BPF loader ended with status {self._process.returncode}: {(words or ['no words'])[-1]}"
+            f"the BPF loader ended with status {self._process.returncode} "
+            f"({(words or ['no words'])[-1]}): run `execwhy --check`, and report what it tells."
         )
 
     def _loaded(self, message: dict[str, Any], fds: list[int]) -> Loaded:

@@ -106,20 +106,20 @@ def _pack(capture: Capture) -> bytes:
     if len(capture.uid_ranges) > layout.MAX_UID_RANGES:
         raise ValueError(
             f"the kernel program takes {layout.MAX_UID_RANGES} uid ranges at most, "
-            f"not {len(capture.uid_ranges)}."
+            f"not {len(capture.uid_ranges)}: give fewer or wider ones."
         )
     # An exact path is a prefix that includes the NUL.
     paths = [os.fsencode(path) + b"\0" for path in capture.paths]
     paths += [os.fsencode(prefix) for prefix in capture.path_prefixes]
     if len(paths) > layout.MAX_CAPTURE_PATHS:
         raise ValueError(
-            f"the kernel program takes {layout.MAX_CAPTURE_PATHS} paths at most, not {len(paths)}."
+            f"the kernel program takes {layout.MAX_CAPTURE_PATHS} paths at most, not {len(paths)}: give less."
         )
     longest = max((len(os.fsencode(path)) for path in capture.paths + capture.path_prefixes), default=0)
     if longest > layout.CAPTURE_PATH_SIZE - 2:
         raise ValueError(
             f"the kernel program compares {layout.CAPTURE_PATH_SIZE - 2} bytes of a path at most, "
-            f"not {longest}."
+            f"not {longest}: give a shorter one."
         )
     lows = [low for low, _ in capture.uid_ranges]
     highs = [high for _, high in capture.uid_ranges]

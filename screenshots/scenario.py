@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from bpf.reader import KernelSource
-from bpf.record import ExecFailure, Report
+from bpf.record import Again, ExecFailure, Report
 from bpf.source import Stage
 from tui.why import diagnose
 
@@ -77,6 +77,26 @@ ATTEMPTS: Final = (
     Attempt("dpkg", "root", ["/opt/tools/bin/postinst", "configure"], pause=0.33),
     Attempt("node", "www-data", ["./scripts/migrate.js"], cwd="/opt/app", pause=0.14),
 )  # fmt: skip
+
+
+_LOOPS: Final = (
+    (Attempt("systemd", "root", ["/usr/local/bin/agent"], ("PATH=/usr/bin:/bin",)), 2),
+    (Attempt("bash", "www-data", ["/opt/app/run.sh"], parents=("systemd", "runsvdir")), 3),
+    (Attempt("php-fpm", "www-data", ["/opt/app/current/bin/thumb", "in.png"]), 5),
+    (Attempt("worker", "www-data", ["/opt/app/worker"], parents=("supervisord",)), 7),
+    (Attempt("cron", "backup", ["/opt/backup/nightly", "--full"]), 31),
+    (Attempt("sshd", "mail", ["/opt/tools/bin/mailq.sh"]), 43),
+)
+"""What supervisors try again and again, and after how many steps each."""
+
+STORM: Final = tuple(
+    replace(attempt, pause=0.06)
+    for step in range(220)
+    for attempt, every in _LOOPS
+    # The last minute of the agent is a fresh trouble: it began to fail halfway.
+    if step % every == 0 and (step > 120 or every > 2)
+)
+"""A minute of crash loops."""
 
 
 def _write(path: str, content: bytes, mode: int) -> None:
@@ -164,10 +184,24 @@ def _in_child(comms: Sequence[str], work: Callable[[], None]) -> None:
 
 def _diagnosed(report: Report) -> Report:
     """Diagnosed at once, as the screen does it: while the causes are still there."""
+    if isinstance(report, Again):
+        report = report.whole()
     return replace(report, diagnosis=diagnose(report)) if isinstance(report, ExecFailure) else report
 
 
-def record() -> list[Report]:
+def _ours(report: Report) -> Report | None:
+    """The same without the processes that the scenario itself was started from; None of another's exec."""
+    if not isinstance(report, ExecFailure):
+        return report
+    if report.mount_ns != os.stat("/proc/self/ns/mnt").st_ino:
+        return None
+    above = [ancestor.pid for ancestor in report.ancestors]
+    kept = above.index(os.getpid()) if os.getpid() in above else len(above)
+    # All of them run in the scenario's own cgroup, which is the root to them.
+    return replace(report, ancestors=report.ancestors[:kept], cgroup="/")
+
+
+def record(attempts: Sequence[Attempt]) -> list[Report]:
     """Make them fail, and return what the kernel reported, diagnosed."""
     source = KernelSource()
     source.start()
@@ -187,11 +221,12 @@ def record() -> list[Report]:
     time.sleep(0.3)
     try:
         reports: list[Report] = []
-        for attempt in ATTEMPTS:
+        for attempt in attempts:
             time.sleep(attempt.pause)
             _in_child(attempt.parents, lambda attempt=attempt: _exec(attempt))  # type: ignore[misc]
             time.sleep(0.05)
             reports += map(_diagnosed, source.drain())
+        reports = [report for report in map(_ours, reports) if report is not None]
     finally:
         os.kill(writer, signal.SIGKILL)
         os.waitpid(writer, 0)

@@ -508,7 +508,7 @@ class ExecwhyApp(App[None]):
         in_groups = self._groups.display
         condition = self._groups.condition if in_groups else self._under_cursor.condition(self._body)
         if condition is None:
-            self._say("Focus a cell with ← and → or a fact of the detail: not a time, not a masked text.")
+            self._say("Nothing to filter for: focus another cell with ← and →, no time and no masked text.")
             return
         self._filter_for(*condition, exclude=exclude)
 

@@ -288,7 +288,9 @@ def _require_terminal() -> None:
     if not (os.isatty(0) and os.isatty(2)):
         raise _Failure("the screen needs a terminal: run execwhy in one, or use --record - without a screen.")
     if os.environ.get("TERM", "dumb") in ("dumb", ""):
-        raise _Failure("this terminal cannot show a screen (TERM is dumb or empty): use --record - instead.")
+        raise _Failure(
+            "this terminal cannot show a screen (TERM is dumb or empty): set TERM, or use --record."
+        )
 
 
 def _distrust_environment() -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from bpf.source import Capture
-from tests.ui.screens import opened
+from tests.ui.screens import MOMENT, opened
 from tests.ui.scripted_source import ScriptedSource, a_day, failure
+from tui.widgets.filter_input import FilterInput
 
 
 async def test_what_is_typed_selects_at_once() -> None:
@@ -105,3 +106,20 @@ async def test_a_source_that_cannot_capture_says_so() -> None:
     async with opened(a_day(7), source=source, query="uid:0") as screen:
         await screen.press("K")
         assert "A file cannot be filtered in the kernel." in screen.keys
+
+
+async def test_the_name_of_a_field_hides_nothing_while_it_is_typed() -> None:
+    async with opened(a_day(7)) as screen:
+        await screen.press("slash")
+        for typed, shown in (("error", "7"), ("error==EACCES", "1"), ("error==EACCES or path", "1")):
+            screen.app.query_one(FilterInput).value = typed
+            await screen.pilot.pause(MOMENT)
+            assert screen.app.view.shown == int(shown)
+
+
+async def test_the_name_of_a_field_is_a_word_like_any_other_once_it_is_kept() -> None:
+    async with opened(a_day(7)) as screen:
+        await screen.press("slash")
+        await screen.type("error")
+        await screen.press("enter")
+        assert "nothing matches error" in screen.text

@@ -101,7 +101,9 @@ def _or(node: Or) -> _Condition:
         return _Condition(_united([uids for part in parts for uids in part.uids]))
     paths = [part.paths for part in parts if part.paths is not None]
     if len(paths) < len(parts) or any(part.uids != _EVERY_UID for part in parts):
-        raise QueryError("the kernel cannot apply an or between uid and path", *_span(node))
+        raise QueryError(
+            "the kernel cannot apply an or between uid and path: ask it for one of them", *_span(node)
+        )
     exact = tuple(path for part in paths for path in part.exact)
     return _Condition(paths=_Paths(exact, tuple(path for part in paths for path in part.prefixes)))
 

@@ -155,8 +155,9 @@ class FilterBar(Horizontal):
             self._typing = None
 
     def _check(self, *, typing: bool = False) -> None:
-        if typing and _WORD_AT_END.findall(self._input.value)[-1] in FIELDS:
-            # An operator will follow: as a word on its own it would hide everything for a moment.
+        word = _WORD_AT_END.search(self._input.value)
+        if typing and word is not None and word[0] and any(name.startswith(word[0]) for name in FIELDS):
+            # An operator may follow: as a word on its own it would hide everything for a moment.
             self._clear_problem()
             return
         try:

@@ -94,7 +94,7 @@ class SaveDialog(ModalScreen[str | None]):
         event.stop()
         path = event.value.strip()
         if not path:
-            self._say("A name is needed.", "problem")
+            self._say("Type a name for the file, or press Esc.", "problem")
         elif self._writing is None or self._writing.done():
             self._writing = asyncio.create_task(self._write(os.path.expanduser(path), self._replace == path))
 
