@@ -40,7 +40,7 @@ _VERSION: Final = """\
 #define LINUX_VERSION_CODE KERNEL_VERSION({}, {}, {})
 """
 
-_RUN: Final = "/run"
+_PLACES: Final = ("/run", "/tmp", "/var/tmp")
 
 _EMPTY: Final = ("uapi/linux/bpf.h", "uapi/linux/if_packet.h", "linux/log2.h", "linux/bpf_common.h")
 
@@ -51,17 +51,27 @@ def kernel_version(release: str) -> tuple[int, int, int]:
     return numbers[0], numbers[1], numbers[2]
 
 
+def _new_directory() -> str:
+    reasons = []
+    for place in _PLACES:
+        try:
+            return tempfile.mkdtemp(prefix=f"execwhy-{os.getppid()}-", dir=place)
+        except OSError as error:
+            reasons.append(f"{place}: {os.strerror(error.errno or 0)}")
+    raise OSError(f"no temporary directory can be written ({', '.join(reasons)}): make one of them writable.")
+
+
 @contextmanager
 def header_tree() -> Iterator[str]:
     """A directory for BCC_KERNEL_SOURCE, private to this user (mode 0700), removed afterwards.
 
-    It lies in /run where that can be written, where only root could put another one in its place.
+    It lies where only root, or nobody but its owner (sticky), could put another one in its place; never in
+    the working directory or where TMPDIR says.
 
     Raises:
         OSError: No temporary directory can be written.
     """
-    directory = _RUN if os.access(_RUN, os.W_OK) else None
-    root = tempfile.mkdtemp(prefix=f"execwhy-{os.getppid()}-", dir=directory)
+    root = _new_directory()
     try:
         files = dict.fromkeys(_EMPTY, "")
         files["linux/kconfig.h"] = "#define CONFIG_BPF_SYSCALL 1\n"

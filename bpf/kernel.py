@@ -41,7 +41,21 @@ def _refusal(error: OSError) -> str:
     name = errno.errorcode.get(error.errno or 0, str(error.errno))
     if error.errno == errno.EPERM and os.geteuid() != 0:
         return f"{name}: it needs root, or CAP_BPF and CAP_PERFMON"
+    if error.errno == errno.EPERM:
+        return f"{name}: {_who_forbids()}"
     return f"{name}: {os.strerror(error.errno or 0)}"
+
+
+def _who_forbids(lockdown: str = "/sys/kernel/security/lockdown") -> str:
+    """Why root may not load BPF programs."""
+    try:
+        with open(lockdown, encoding="ascii") as file:
+            mode = file.read().partition("[")[2].partition("]")[0]
+    except OSError:
+        mode = ""
+    if mode == "confidentiality":
+        return "kernel lockdown is in confidentiality mode, boot with lockdown=integrity to allow it"
+    return "this root lacks CAP_BPF and CAP_PERFMON, run it on the host or in a privileged container"
 
 
 def _try_btf() -> str | None:

@@ -106,7 +106,11 @@ def drop(user: User | None, kept: Collection[int]) -> None:
     Raises:
         PrivilegeError: The kernel refused, or there are other threads already.
     """
-    if len(os.listdir("/proc/self/task")) != 1:
+    try:
+        threads = os.listdir("/proc/self/task")
+    except FileNotFoundError:
+        raise PrivilegeError("there is no /proc here: mount it, since looking for causes needs it.") from None
+    if len(threads) != 1:
         raise PrivilegeError(_sentence("other threads run already"))
     try:
         held = _held()

@@ -38,6 +38,8 @@ _MAX_QUEUED: Final = 200_000
 """Events that wait for the screen; beyond it they wait in the ring, where the kernel counts what is lost."""
 UNDECODABLE: Final = "record that could not be decoded"
 """The name of a loss that only a defect of this program, or of memory, brings."""
+READER_STOPPED: Final = "reader stopped"
+"""The name of what was recorded and can no longer be handed over, because of an error that is told too."""
 _PAUSE: Final = 0.02
 """Seconds between looks while the queue is full."""
 _IDLE: Final = 0.25
@@ -79,6 +81,13 @@ def default_ring_bytes() -> int:
     """A 512th of the memory, as a power of two between 4 and 64 MiB: some 10,000 to 100,000 records."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return max(4 << 20, min(64 << 20, 1 << (memory // 512).bit_length() - 1))
+
+
+def _detached(loaded: Loaded) -> Loaded:
+    """The same without its hooks: nothing is recorded from now on."""
+    for link in loaded.links:
+        os.close(link)
+    return replace(loaded, links=())
 
 
 class KernelSource:
@@ -142,6 +151,7 @@ class KernelSource:
         self._announced: dict[str, int] = {}
         self._undecodable = 0
         self._is_monotonic = False
+        self._taken = 0
         self._hierarchies = Hierarchies() if are_several() else None
 
     # ---- EventSource ----
@@ -267,13 +277,12 @@ class KernelSource:
                 while not self._stopping.is_set():
                     poll.poll(_PAUSE if ring.is_holding else _IDLE)
                     self._take(ring)
-            for link in loaded.links:
-                os.close(link)
-            loaded = replace(loaded, links=())
+            loaded = _detached(loaded)
             while ring.pending and self._take(ring):
                 pass
             self._announce_silent_losses()
         finally:
+            loaded = _detached(loaded)
             with self._lock:
                 if self._counter_map is not None:
                     self._counters = self._counter_map.read()
@@ -284,6 +293,8 @@ class KernelSource:
             if ring is not None:
                 ring.close()
             loaded.close()
+            if (left := self._counters.recorded - self._taken) > 0:
+                self._hand_over([Loss(self._now(), left, READER_STOPPED)])
 
     def _take(self, ring: Buffer) -> bool:
         """Move a batch from the ring to the queue; False where there is no room or nothing came.
@@ -298,20 +309,30 @@ class KernelSource:
             self._decoder.boot_time = self._origin.boot_time + suspended()
         now = self._now()
         events: list[Report] = []
-        for raw in records:
-            try:
-                report, lost_before = self._decoder.decode(raw)
-            except DecodeError:
-                self._undecodable += 1
-                continue
-            if lost_before:
-                self._told += lost_before
-                self._announce(events, self._told, report.timestamp)
-            events.append(report if isinstance(report, SearchEnd) else self._looked_up(report, now))
-        self._hand_over(events)
+        try:
+            for raw in records:
+                self._take_one(raw, events, now)
+        finally:
+            self._hand_over(events)
         if not ring.pending:
             self._announce_silent_losses()
         return bool(records)
+
+    def _take_one(self, raw: bytes, events: list[Report], now: int) -> None:
+        try:
+            report, lost_before = self._decoder.decode(raw)
+        except DecodeError:
+            self._undecodable += 1
+            self._taken += 1
+            return
+        if lost_before:
+            self._told += lost_before
+            self._announce(events, self._told, report.timestamp)
+        if isinstance(report, SearchEnd):
+            events.append(report)
+            return
+        events.append(self._looked_up(report, now))
+        self._taken += 1
 
     def _hand_over(self, reports: list[Report]) -> None:
         if reports:

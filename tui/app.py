@@ -17,6 +17,7 @@ from bpf.record import Diagnosis, ExecFailure
 from bpf.source import EventSource, Stage
 from tui import copies, sentences, themes
 from tui.arrivals import Arrivals
+from tui.crash import crash_report
 from tui.last_gate import LastGate
 from tui.model.history import History
 from tui.model.moment import is_moment
@@ -26,7 +27,7 @@ from tui.model.snapshot import Header, default_name
 from tui.model.view import View
 from tui.navigation import Navigation
 from tui.screen_picture import svg_of
-from tui.terminal import crash_report, set_mouse
+from tui.terminal import set_mouse
 from tui.under_cursor import UnderCursor
 from tui.widgets.body import Body
 from tui.widgets.columns import row_text

@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from tui.arguments import USAGE_ERROR, UsageError, filter_text, parse
+from tui.crash import crash_report, report_threads
 from tui.descriptors import occupy_closed
 from tui.model.printable import printable
 
@@ -46,6 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # A thread that numpy's library starts when it is imported would keep the privileges it began with.
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
     _distrust_environment()
+    report_threads()
     try:
         options = parse(sys.argv[1:] if argv is None else argv)
         if options.check:
@@ -60,6 +62,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(str(error), _FAILURE)
     except KeyboardInterrupt:
         return _complain("interrupted.", _FAILURE)
+    except MemoryError:
+        return _complain("there is not enough memory: give it 200 MB, or less --history-bytes.", _FAILURE)
+    except Exception as error:
+        # Python's own words would quote what a process wrote.
+        print(crash_report(error), file=sys.stderr)
+        return _FAILURE
     except SystemExit as error:
         # --help and --version
         return error.code if isinstance(error.code, int) else 0

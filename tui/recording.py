@@ -238,13 +238,18 @@ class Recording:
 
 @contextlib.contextmanager
 def ending_on_signals(stop: Callable[[], None]) -> Iterator[None]:
-    """Within, the first SIGINT or SIGTERM calls ``stop``; a second one ends the program at once."""
+    """Within, the first SIGINT, SIGTERM or SIGHUP calls ``stop``; a second one ends the program at once.
+
+    SIGHUP that is ignored stays so: under nohup a recording goes on when its terminal is gone.
+    """
 
     def first(number: int, _frame: object) -> None:
         stop()
         signal.signal(number, signal.SIG_DFL)
 
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
     before = [signal.signal(number, first) for number in numbers]
     try:
         yield

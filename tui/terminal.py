@@ -8,7 +8,6 @@ import os
 import signal
 import sys
 import threading
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -133,14 +132,3 @@ def set_mouse(app: App[Any], on: bool) -> bool:
         driver._disable_mouse_support()
         driver._mouse = False
     return True
-
-
-def crash_report(error: BaseException | None) -> str:
-    """Where a crash happened, and nothing of what was on the screen.
-
-    The exception's own words are left out as the locals are: they may hold someone's arguments.
-    """
-    lines = [f"execwhy stopped: {type(error).__name__} (a fault of this program; please report it)"]
-    for frame in traceback.extract_tb(error.__traceback__ if error is not None else None):
-        lines.append(f"  {frame.filename}:{frame.lineno} in {frame.name}")
-    return "\n".join(lines)

@@ -58,6 +58,10 @@ class Terminal:
         self._stream.feed(re.sub(rb"\x1b\[[<>][0-9]*u", b"", chunk))
         return bool(chunk)
 
+    def output_is_waiting(self) -> bool:
+        """More was written than has been read."""
+        return bool(select.select([self._master], [], [], 0.2)[0])
+
     @property
     def text(self) -> str:
         """What stands on the screen."""

@@ -67,6 +67,47 @@ def test_a_signal_restores_the_terminal(number: signal.Signals) -> None:
         assert terminal.modes_left_on() == []
 
 
+def test_an_interrupt_from_outside_restores_the_terminal() -> None:
+    with opened("day") as terminal:
+        os.kill(terminal.pid, signal.SIGINT)
+        assert terminal.status() == 0
+        assert terminal.modes_left_on() == []
+
+
+def test_it_stops_with_the_terminal_restored_and_goes_on_where_it_was() -> None:
+    with opened("day") as terminal:
+        terminal.wait_for_text("entrypoint.sh")
+        os.kill(terminal.pid, signal.SIGTSTP)
+        terminal.wait_for(lambda: stopped(terminal.pid), "stopped")
+        while terminal.output_is_waiting():
+            terminal.read()
+        assert terminal.modes_left_on() == []
+        seen = len(terminal.output)
+        os.kill(terminal.pid, signal.SIGCONT)
+        terminal.wait_for(lambda: b"ENOENT" in terminal.output[seen:], "drew it anew")
+        terminal.type("/EACCES\r")
+        terminal.wait_for_text("9 of 60 shown")
+        terminal.type("q")
+        assert terminal.status() == 0
+        assert terminal.modes_left_on() == []
+
+
+def stopped(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
+def test_any_size_will_do_and_the_next_one_too() -> None:
+    with opened("day") as terminal:
+        for size in ((1, 1), (2, 1), (1, 30), (500, 2), (7, 3), (300, 120), (80, 24)):
+            terminal.resize(*size)
+            for _ in range(5):
+                terminal.read(0.1)
+        terminal.wait_for_text("TIME")
+        terminal.type("q")
+        assert terminal.status() == 0
+        assert terminal.modes_left_on() == []
+
+
 def test_nohup_does_not_keep_it_alive_when_the_terminal_is_gone() -> None:
     with opened("day", "nohup") as terminal:
         terminal.hang_up()

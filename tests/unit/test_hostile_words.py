@@ -12,10 +12,10 @@ from bpf.record import Loss
 from bpf.source import Counters
 from tests.hostile import texts
 from tui import cli
+from tui.crash import crash_report
 from tui.model import record_csv
 from tui.model.snapshot import default_name
 from tui.recording import Result, summary
-from tui.terminal import crash_report
 
 with_capture = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 

@@ -1,0 +1,296 @@
+"""Whatever goes wrong: one clear sentence, a status that is not 0, nothing lost in silence, nothing left."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import resource
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from bpf import decode, kernel, loader
+from bpf.decode import Decoder
+from bpf.reader import READER_STOPPED, KernelSource
+from bpf.record import Loss
+from bpf.source import Stage
+from tests.live.command import COMMAND, PLAIN, on_terminal, recording
+from tests.live.exec_child import PATIENCE
+from tests.live.listener import Listener, add_up, fail_to_exec
+from tests.live.test_source import bpf_descriptors
+from tests.live.zoo import Zoo
+from tests.pty.terminal import Terminal
+from tui.model.snapshot import Ending, parse_line
+
+RECORD = " ".join([*COMMAND, "--record", "-", "--duration", "1"])
+
+
+def in_shell(script: str, *wrapper: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*wrapper, "sh", "-c", script], env=PLAIN, cwd="/", stdin=subprocess.DEVNULL, capture_output=True,
+        text=True, timeout=PATIENCE, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("wrapper", "script", "sentence"),
+    [
+        (["unshare", "-m"], "mount -t tmpfs none /sys/kernel/btf &&", "this kernel has no BTF"),
+        (["unshare", "-m"], "umount -l /sys &&", "this kernel has no BTF"),
+        (["unshare", "-m"], "mount -t tmpfs none /proc &&", "there is no /proc here: mount it"),
+        (
+            ["unshare", "-m"],
+            "for at in /run /tmp /var/tmp; do mount -t tmpfs -o ro none $at || exit; done;",
+            "no temporary directory can be written (",
+        ),
+        (
+            ["capsh", "--drop=cap_bpf,cap_sys_admin,cap_perfmon", "--", "-c"],
+            "",
+            "lacks CAP_BPF and CAP_PERFMON",
+        ),
+        (
+            ["unshare", "-U", "-r"],
+            "unset SUDO_UID;",
+            "lacks CAP_BPF and CAP_PERFMON, run it on the host or in a privileged",
+        ),
+        (["capsh", "--drop=cap_setuid", "--", "-c"], "", "--keep-privileges goes on with all of them."),
+    ],
+    ids=["no BTF", "no sysfs", "no proc", "no place for files", "no BPF", "user namespace", "no setuid"],
+)
+def test_what_is_missing_is_told_in_one_sentence(wrapper: list[str], script: str, sentence: str) -> None:
+    script = f"export SUDO_UID=65534 SUDO_GID=65534; {script} exec {RECORD}"
+    if wrapper[-1] == "-c":
+        run = subprocess.run(
+            [*wrapper, script], env=PLAIN, capture_output=True, text=True, timeout=PATIENCE, check=False
+        )
+    else:
+        run = in_shell(script, *wrapper)
+    assert (run.returncode, run.stdout) == (1, "")
+    assert sentence in run.stderr
+    assert run.stderr.startswith("execwhy: ") and run.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("wrapper", "script"),
+    [
+        (
+            ["unshare", "-m"],
+            "mount -t tmpfs none /sys/kernel/tracing; mount -t tmpfs none /sys/kernel/debug;",
+        ),
+        (["unshare", "-m", "-p", "-f", "-u", "-i", "-n", "--mount-proc"], ""),
+        ([], "ulimit -n 24;"),
+    ],
+    ids=["no tracefs", "as in a container", "few descriptors"],
+)
+def test_what_is_not_needed_is_not_missed(wrapper: list[str], script: str) -> None:
+    run = in_shell(f"{script} {RECORD}", *wrapper)
+    assert run.returncode == 0, run.stderr
+    ending = parse_line(run.stdout.splitlines()[-1])
+    assert isinstance(ending, Ending) and add_up(ending.counters)
+
+
+def test_lockdown_is_named(tmp_path: Path) -> None:
+    (tmp_path / "lockdown").write_text("none integrity [confidentiality]\n")
+    assert "kernel lockdown is in confidentiality mode" in kernel._who_forbids(str(tmp_path / "lockdown"))
+    (tmp_path / "lockdown").write_text("none [integrity] confidentiality\n")
+    assert "lockdown" not in kernel._who_forbids(str(tmp_path / "lockdown"))
+
+
+def why_it_failed(source: KernelSource) -> str:
+    """Start it; the sentence with which it fails."""
+    try:
+        with pytest.raises(RuntimeError) as failed:
+            Listener(source).start()
+        assert source.status().stage is Stage.FAILED
+    finally:
+        source.close()
+    return str(failed.value)
+
+
+@pytest.mark.parametrize(
+    ("before", "sentence"),
+    [
+        (
+            "open('{0}', 'w').write('int broken('); probe._PROGRAM = '{0}'",
+            r"the BPF program does not compile or its maps are refused: .+",
+        ),
+        (
+            "import os; os.write(2, b'libbpf: noise\\nand more\\n'); os._exit(3)",
+            r"ended with status 3: and more",
+        ),
+        ("import os; os.kill(os.getpid(), 9)", r"ended with status -9: no words"),
+        ("raise RuntimeError", r"ended with status 1: RuntimeError"),
+    ],
+    ids=["compile failure", "noise", "killed", "a fault of the loader"],
+)
+def test_a_loader_that_fails_is_told(
+    before: str, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = bpf_descriptors()
+    run = loader._RUN.replace("probe.main()", before.format(tmp_path / "broken.c") + "; probe.main()")
+    monkeypatch.setattr(loader, "_RUN", run)
+    assert re.search(sentence, why_it_failed(KernelSource()))
+    assert bpf_descriptors() == held
+
+
+def test_a_ring_buffer_that_the_kernel_refuses_is_told() -> None:
+    no_power_of_two = 3 * resource.getpagesize()
+    assert "its maps are refused" in why_it_failed(KernelSource(ring_bytes=no_power_of_two))
+
+
+@pytest.mark.parametrize("error", [MemoryError, ZeroDivisionError])
+def test_a_reader_that_dies_hands_over_what_it_had_and_counts_the_rest(
+    error: type[Exception], zoo: Zoo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = bpf_descriptors()
+    original, left = Decoder.decode, 100
+
+    def dying(self: Decoder, raw: bytes) -> object:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise error("--password=hunter2")
+        return original(self, raw)
+
+    source = KernelSource()
+    listener = Listener(source)
+    listener.start()
+    monkeypatch.setattr(decode.Decoder, "decode", dying)
+    subprocess.run([zoo / "storm", "/no/such", "dies", "4", "200"], check=True, capture_output=True)
+    deadline = time.monotonic() + PATIENCE
+    while source.status().stage is Stage.LIVE:
+        assert time.monotonic() < deadline
+        source.wait(0.1)
+    status = source.status()
+    listener.take()
+    source.close()
+    assert status.stage is Stage.FAILED
+    assert re.fullmatch(rf"the reader stopped: {error.__name__} in \w+\.py, line \d+\.", status.detail)
+    counters = source.status().counters
+    assert add_up(counters)
+    untold = sum(loss.count for loss in listener.losses if loss.reason == READER_STOPPED)
+    assert untold > 0
+    assert len(listener.failures) + untold == counters.recorded
+    assert bpf_descriptors() == held
+
+
+def test_a_reader_that_ends_in_order_has_nothing_left() -> None:
+    source = KernelSource()
+    listener = Listener(source)
+    listener.start()
+    fail_to_exec("/execwhy-orderly")
+    source.close()
+    listener.take()
+    assert len(listener.failures) == source.status().counters.recorded
+    assert not [loss for loss in listener.losses if isinstance(loss, Loss) and loss.reason == READER_STOPPED]
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT])
+def test_a_recording_ends_in_order_with_its_terminal_or_by_a_signal(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    path = f"/execwhy-{uuid.uuid4()}"
+    with recording(tmp_path / "file", "--filter", f"path=={path}") as recorder:
+        fail_to_exec(path)
+        # It is held back for two seconds, as a search that may go on: that is when it would be lost.
+        said = recorder.end(number)
+    lines = (tmp_path / "file").read_bytes().splitlines()
+    assert isinstance(parse_line(lines[-1]), Ending)
+    assert [json.loads(line)["path"] for line in lines[1:-1]] == [path]
+    assert "1 written to" in said
+
+
+def test_a_recording_under_nohup_outlives_its_terminal(tmp_path: Path) -> None:
+    path = f"/execwhy-{uuid.uuid4()}"
+
+    command = f"trap '' HUP; exec {' '.join(COMMAND)} --record {tmp_path}/file"
+    with subprocess.Popen(["sh", "-c", command], env=PLAIN, stderr=subprocess.DEVNULL) as process:
+        wait_until(lambda: b'"plan"' in read(tmp_path / "file"))
+        process.send_signal(signal.SIGHUP)
+        fail_to_exec(path)
+        wait_until(lambda: path.encode() in read(tmp_path / "file"))
+        process.terminate()
+        assert process.wait(PATIENCE) == 0
+
+
+def read(path: Path) -> bytes:
+    return path.read_bytes() if path.exists() else b""
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    place = tmp_path / "disk"
+    place.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32k", "none", place], check=True)
+    yield place
+    subprocess.run(["umount", "-l", place], check=True)
+
+
+def test_a_disk_that_fills_up_ends_a_recording_with_whole_lines(small_disk: Path, zoo: Zoo) -> None:
+    with recording(small_disk / "file") as recorder:
+        subprocess.run([zoo / "storm", "/no/such", "fills", "4", "200"], check=True, capture_output=True)
+        recorder.process.wait(PATIENCE)
+        said = recorder.process.communicate()[1]
+        assert recorder.process.returncode == 1
+    assert "there is no room for it: free some, or choose another place." in said
+    for line in (small_disk / "file").read_bytes().splitlines(keepends=True):
+        assert line.endswith(b"\n") and parse_line(line)
+
+
+def test_a_recording_outlives_the_directory_it_is_in(tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
+    with recording(place / "file") as recorder:
+        (place / "file").rename(tmp_path / "moved")
+        place.rmdir()
+        fail_to_exec("/execwhy-after")
+        assert "written to" in recorder.end()
+        assert recorder.process.returncode == 0
+    assert b"/execwhy-after" in read(tmp_path / "moved")
+
+
+def test_the_screen_tells_why_it_cannot_go_on_and_leaves_with_status_1() -> None:
+    terminal_command = [
+        "capsh",
+        "--drop=cap_bpf,cap_sys_admin,cap_perfmon",
+        "--",
+        "-c",
+        "exec " + " ".join(COMMAND),
+    ]
+    script = f"import os; os.execvp({terminal_command[0]!r}, {terminal_command!r})"
+    terminal = Terminal("-c", script, size=(120, 30), environment=PLAIN)
+    terminal.wait_for_text("lacks CAP_BPF and CAP_PERFMON")
+    terminal.type("q")
+    assert terminal.status() == 1
+    assert terminal.modes_left_on() == []
+    assert bytes(terminal.output).rstrip().endswith(b"tells more.")
+
+
+def test_the_terminal_of_a_live_screen_may_go_at_any_time() -> None:
+    with on_terminal() as terminal:
+        terminal.hang_up()
+        deadline = time.monotonic() + PATIENCE
+        while not os.waitpid(terminal.pid, os.WNOHANG)[0]:
+            assert time.monotonic() < deadline, "it runs on without a terminal"
+            time.sleep(0.05)
+
+
+def test_little_memory_is_told_and_leaves_nothing(tmp_path: Path) -> None:
+    run = in_shell(f"ulimit -v 60000; exec {sys.executable} -I -m tui.cli --record {tmp_path}/file")
+    assert run.returncode != 0
+    assert "locals" not in run.stderr
+    assert list(tmp_path.iterdir()) == []
