@@ -42,14 +42,18 @@ static __always_inline void append_groups(struct scratch *s)
     s->record.lengths[SECTION_GROUPS] = count * sizeof(u32);
 }
 
-static __always_inline struct place fill_stdin(struct scratch *s)
+static __always_inline u64 stdin_file(struct scratch *s)
+{
+    u64 table = kernel_u64(u64_in(s->task, AT_task_struct_files - START_task) + AT_files_struct_fdt);
+    return kernel_u64(kernel_u64(table + AT_fdtable_fd));
+}
+
+static __always_inline struct place fill_stdin(struct scratch *s, u64 file)
 {
     struct place none = {};
     struct record *r = &s->record;
     r->stdin_mode = 0;
     r->stdin_inode = 0;
-    u64 table = kernel_u64(u64_in(s->task, AT_task_struct_files - START_task) + AT_files_struct_fdt);
-    u64 file = kernel_u64(kernel_u64(table + AT_fdtable_fd));
     if (!file || bpf_probe_read_kernel(s->file, sizeof(s->file), (void *)(file + START_file)))
         return none;
     u64 inode = u64_in(s->file, AT_file_f_inode - START_file);
@@ -62,39 +66,93 @@ static __always_inline struct place fill_stdin(struct scratch *s)
     return place_in(s->file, AT_file_f_path - START_file);
 }
 
-/* `binary` is no fact of the caller, but its path is walked up to the caller's root, with the others. */
-static __always_inline void fill_caller(struct scratch *s, u64 task, struct place binary)
+static __always_inline struct place root_of_caller(struct scratch *s)
+{
+    return place_in(s->fs, AT_fs_struct_root - START_fs);
+}
+
+static __always_inline bool is_known(struct scratch *s, struct known *now)
+{
+    u64 differs = 0;
+    for (int i = 0; i < KNOWN_WORDS; i++)
+        differs |= s->known.identity[i] ^ now->identity[i];
+    return !differs && s->record.timestamp < s->known.until;
+}
+
+/* What must be taken from elsewhere: the names of directories, processes and cgroups. */
+static __always_inline void look_at_caller(struct scratch *s, struct known *now)
 {
     struct record *r = &s->record;
-    bpf_probe_read_kernel(s->task, sizeof(s->task), (void *)(task + START_task));
-    u64 signal = u64_in(s->task, AT_task_struct_signal - START_task);
-    u64 tty = kernel_u64(signal + AT_signal_struct_tty);
+    u64 tty = now->identity[KNOWN_TTY];
     if (!tty || bpf_probe_read_kernel_str(r->tty, TTY_SIZE, (void *)(tty + AT_tty_struct_name)) < 0)
         r->tty[0] = 0;
-
     u64 proxy = u64_in(s->task, AT_task_struct_nsproxy - START_task);
     r->mount_ns = kernel_u32(kernel_u64(proxy + AT_nsproxy_mnt_ns) + AT_mnt_namespace_ns_inum);
     u64 pid = u64_in(s->task, AT_task_struct_thread_pid - START_task);
     u64 level = kernel_u32(pid + AT_pid_level);
     u64 numbers = pid + AT_pid_numbers + level * SIZE_upid;
     r->pid_ns = kernel_u32(kernel_u64(numbers + AT_upid_ns) + AT_pid_namespace_ns_inum);
-
     u64 leader = u64_in(s->task, AT_task_struct_group_leader - START_task);
     r->started = kernel_u64(leader + AT_task_struct_start_boottime);
-    r->pending_signals = u64_in(s->task, AT_task_struct_pending_signal - START_task);
 
-    u64 fs = u64_in(s->task, AT_task_struct_fs - START_task);
-    bpf_probe_read_kernel(s->fs, sizeof(s->fs), (void *)(fs + START_fs));
-    struct place root = place_in(s->fs, AT_fs_struct_root - START_fs);
+    struct place root = root_of_caller(s);
     struct place cwd = place_in(s->fs, AT_fs_struct_pwd - START_fs);
-    struct walk walks[4] = {{cwd, root}, {root, {}}, {fill_stdin(s), root}, {binary, root}};
+    struct walk walks[3] = {{cwd, root}, {root, {}}, {fill_stdin(s, now->identity[KNOWN_STDIN]), root}};
     if (!kernel_u32(kernel_u64(cwd.dentry + AT_dentry_d_inode) + AT_inode_i_nlink))
         r->bits |= CWD_DELETED;
     __builtin_memcpy(s->walks, walks, sizeof(walks));
+    r->used = 0;
     append_paths(s);
-    append_cgroup(s, task);
+    append_cgroup(s, now->identity[KNOWN_CGROUPS]);
     append_ancestors(s);
-
     r->capabilities = u64_in(s->cred, AT_cred_cap_effective - START_cred);
     append_groups(s);
+}
+
+/*
+ * Fills what the record tells of the caller, which comes first in `data`. Most failing execs are one of a
+ * row, as in a PATH search or a crash loop: what was told of the same task in the same place is still there,
+ * in header and data. A directory's or a process's name can change meanwhile, so it is good for KNOWN_NS.
+ */
+static __always_inline void fill_caller(struct scratch *s, u64 task)
+{
+    struct record *r = &s->record;
+    bpf_probe_read_kernel(s->task, sizeof(s->task), (void *)(task + START_task));
+    u64 fs = u64_in(s->task, AT_task_struct_fs - START_task);
+    bpf_probe_read_kernel(s->fs, sizeof(s->fs), (void *)(fs + START_fs));
+    struct place root = root_of_caller(s);
+    struct place cwd = place_in(s->fs, AT_fs_struct_pwd - START_fs);
+    u64 signal = u64_in(s->task, AT_task_struct_signal - START_task);
+    struct known now = {{
+        task,
+        bpf_get_current_pid_tgid(),
+        u64_in(s->task, AT_task_struct_thread_pid - START_task),
+        u64_in(s->task, AT_task_struct_real_parent - START_task),
+        u64_in(s->task, AT_task_struct_nsproxy - START_task),
+        u64_in(s->task, AT_task_struct_cred - START_task),
+        root.dentry,
+        root.mount,
+        cwd.dentry,
+        cwd.mount,
+        [KNOWN_TTY] = kernel_u64(signal + AT_signal_struct_tty),
+        [KNOWN_STDIN] = stdin_file(s),
+        [KNOWN_CGROUPS] = kernel_u64(task + AT_task_struct_cgroups),
+    }};
+    r->pending_signals = u64_in(s->task, AT_task_struct_pending_signal - START_task);
+    if (is_known(s, &now)) {
+        r->used = s->known.used;
+        r->bits |= s->known.bits;
+        return;
+    }
+    look_at_caller(s, &now);
+    now.until = r->timestamp + KNOWN_NS;
+    now.used = r->used;
+    now.bits = r->bits & (CWD_DELETED | STDIN_DELETED | GROUPS_CUT);
+    s->known = now;
+}
+
+/* Whoever writes into header or data what is no failed exec's must call this. */
+static __always_inline void forget_caller(struct scratch *s)
+{
+    s->known.until = 0;
 }

@@ -99,7 +99,7 @@ def decode(
     ) = fields[:_BEFORE_LENGTHS]  # fmt: skip
     lengths = fields[_BEFORE_LENGTHS : _BEFORE_LENGTHS + len(layout.SECTIONS)]
     (
-        stdin_mode, cwd_end, root_end, stdin_end, binary_end, cgroup_end, comm, tty,
+        stdin_mode, cwd_end, root_end, stdin_end, cgroup_end, binary_end, comm, tty,
     ) = fields[_BEFORE_LENGTHS + len(layout.SECTIONS) :]  # fmt: skip
     if sum(lengths) != used or layout.HEADER_STRUCT.size + used > len(raw):
         raise DecodeError(f"a record of {len(raw)} bytes has sections of {sum(lengths)} bytes.")
@@ -109,7 +109,7 @@ def decode(
         sections.append(raw[at : at + length])
         at += length
     (
-        path, cwd, root, stdin, binary, cgroup, ancestor_bytes, groups, interpreter, arguments, environment,
+        cwd, root, stdin, cgroup, ancestor_bytes, groups, path, binary, interpreter, arguments, environment,
         copied,
     ) = sections  # fmt: skip
     if len(ancestor_bytes) % layout.ANCESTOR_STRUCT.size or len(groups) % _GROUP.size:

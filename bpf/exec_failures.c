@@ -58,12 +58,21 @@ struct walk {
 /* Tasks whose last exec failed: their next success, or their end, ends a PATH search. */
 BPF_HASH(searchers, u64, u8, MAX_SEARCHERS);
 
+/* By what a caller is known again, and where in `data` what is told of it ends. */
+struct known {
+    u64 identity[KNOWN_WORDS];
+    u64 until;
+    u32 used;
+    u32 bits;
+};
+
 struct scratch {
     /* Must come first: a record is written from here on. */
     struct record record;
     u8 data[DATA_SIZE];
     struct call call; /* in map memory: the verifier need not tell callers apart */
-    struct walk walks[4]; /* in the order of their sections: cwd, root, stdin, binary */
+    struct walk walks[3]; /* in the order of their sections: cwd, root, stdin */
+    struct known known;
     /* Copies of parts of kernel structures: a read costs 40 ns, however short it is. */
     u8 registers[SPAN_registers];
     u8 task[SPAN_task];
@@ -232,7 +241,7 @@ static __always_inline u8 append_path(struct scratch *s, struct place place, str
 static __always_inline void append_paths(struct scratch *s)
 {
 #pragma clang loop unroll(disable)
-    for (u32 i = 0; i < 4; i++) {
+    for (u32 i = 0; i < 3; i++) {
         u32 start = s->record.used;
         u8 end = NO_FILE;
         if (s->walks[i].place.dentry)
@@ -242,11 +251,10 @@ static __always_inline void append_paths(struct scratch *s)
     }
 }
 
-static __always_inline void append_cgroup(struct scratch *s, u64 task)
+static __always_inline void append_cgroup(struct scratch *s, u64 set)
 {
     u32 start = s->record.used;
     u8 end = UNFINISHED;
-    u64 set = kernel_u64(task + AT_task_struct_cgroups);
     u64 node = kernel_u64(kernel_u64(set + AT_css_set_dfl_cgrp) + AT_cgroup_kn);
     for (int i = 0; i < 32; i++) {
         u64 parent = kernel_u64(node + AT_kernfs_node_parent);
@@ -259,5 +267,5 @@ static __always_inline void append_cgroup(struct scratch *s, u64 task)
         node = parent;
     }
     s->record.lengths[SECTION_CGROUP] = section_length(s, start);
-    s->record.ends[4] = end;
+    s->record.ends[3] = end;
 }

@@ -304,6 +304,7 @@ static __always_inline void end_search(void *ctx, u64 task, u64 filename, u32 bi
         return;
     }
     struct record *r = &s->record;
+    forget_caller(s);
     __builtin_memset(r, 0, sizeof(*r));
     r->timestamp = record_clock();
     r->task = task;

@@ -50,20 +50,30 @@ MAX_CAPTURE_PATHS: Final = 8
 CAPTURE_PATH_SIZE: Final = 256
 """Bytes of a capture path that are compared."""
 
+KNOWN_NS: Final = 10_000_000
+"""How long what is told of a caller is taken over to its next exec: no one could tell 10 ms from a race."""
+KNOWN_WORDS: Final = 13
+"""What must be the same for that: addresses of the task and of what belongs to it."""
+KNOWN_TTY: Final = 10
+KNOWN_STDIN: Final = 11
+KNOWN_CGROUPS: Final = 12
+"""Places among those words."""
+
 CONTINUED: Final = 0x4000
 """Flag of an element's length: the next element continues this string; if there is none, it was cut."""
 UNREAD: Final = 0xFFFF
 """Instead of an element's length: its memory could not be read."""
 
 SECTIONS: Final = (
-    "path",
+    # First what is told of the caller, which stays in place from one of its execs to the next.
     "cwd",
     "root",
     "stdin",
-    "binary",
     "cgroup",
     "ancestors",
     "groups",
+    "path",
+    "binary",
     "interpreter",
     "arguments",
     "environment",
@@ -159,7 +169,7 @@ HEADER: Final = (
     Field("u32", "used"),  # bytes behind the header
     Field("u32", "lengths", len(SECTIONS)),
     Field("u16", "stdin_mode"),
-    Field("u8", "ends", 5),  # of the walks: cwd, root, stdin, binary, cgroup
+    Field("u8", "ends", 5),  # of the walks: cwd, root, stdin, cgroup, binary
     Field("char", "comm", COMM_SIZE),
     Field("char", "tty", TTY_SIZE),
     Field("u8", "reserved", 9),

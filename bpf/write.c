@@ -4,11 +4,17 @@
 static __always_inline void append_path_argument(struct scratch *s, u64 path)
 {
     struct record *r = &s->record;
-    int n = read_string(s, s->data, path);
-    r->used = n > 0 ? n : 0;
-    r->lengths[SECTION_PATH] = r->used;
-    if (n < 0)
+    u64 at = place_in_data(s);
+    if (at > DATA_SIZE - CHUNK) {
         r->bits |= PATH_UNREAD;
+        return;
+    }
+    s64 n = read_string(s, &s->data[at], path);
+    if (n < 0) {
+        r->bits |= PATH_UNREAD;
+        return;
+    }
+    r->used = at + n;
     if (n == CHUNK) {
         u8 next = 0;
         read_strings_memory(s, &next, 1, path + CHUNK - 1);
@@ -38,11 +44,42 @@ static __always_inline void append_new_image_path(struct scratch *s, u64 task)
             break;
         page += 4096;
     }
-    if (bpf_probe_read_user(s->data, 4096, (void *)page))
+    u64 at = place_in_data(s);
+    if (at > DATA_SIZE - CHUNK || bpf_probe_read_user(&s->data[at], 4096, (void *)page))
         return;
     s->record.bits |= NEW_IMAGE;
-    s->record.used = 4096;
-    s->record.lengths[SECTION_PATH] = 4096;
+    s->record.used = at + 4096;
+}
+
+/* What is where the path was is the new program's, if the exec failed late. */
+static __always_inline bool path_is_gone(struct scratch *s, struct opened *opened)
+{
+    return was_late(opened) && !s->call.by_kernel;
+}
+
+static __always_inline void append_call_path(struct scratch *s, u64 task, struct opened *opened)
+{
+    u32 start = s->record.used;
+    if (path_is_gone(s, opened))
+        s->record.bits |= PATH_UNREAD;
+    else
+        append_path_argument(s, s->call.path);
+    if (s->record.bits & PATH_UNREAD)
+        append_new_image_path(s, task);
+    s->record.lengths[SECTION_PATH] = section_length(s, start);
+}
+
+/* The path of the file that the kernel had open. */
+static __always_inline void append_binary(struct scratch *s, struct place binary)
+{
+    u32 start = s->record.used;
+    u8 end = NO_FILE;
+#if JOINED
+    if (binary.dentry)
+        end = append_path(s, binary, root_of_caller(s));
+#endif
+    s->record.ends[4] = end;
+    s->record.lengths[SECTION_BINARY] = section_length(s, start);
 }
 
 static __always_inline bool path_matches(struct scratch *s, struct capture *capture)
@@ -103,6 +140,15 @@ static __always_inline int emit(void *ctx, struct scratch *s)
 #endif
 }
 
+/* What could not be read cannot be told to be unwanted. */
+static __always_inline bool path_is_wanted(struct scratch *s, struct capture *capture, struct opened *opened)
+{
+    if (path_is_gone(s, opened))
+        return true;
+    forget_caller(s); /* the path takes the place of what is told of it */
+    return read_string(s, s->data, s->call.path) < 0 || path_matches(s, capture);
+}
+
 static __always_inline bool is_wanted(struct scratch *s, u64 task, struct opened *opened)
 {
     struct record *r = &s->record;
@@ -114,13 +160,7 @@ static __always_inline bool is_wanted(struct scratch *s, u64 task, struct opened
     __builtin_memcpy(&r->uid, &s->cred[AT_cred_uid - START_cred], 8 * sizeof(u32));
     if (capture->uid_ranges && !uid_matches(r->uid, capture))
         return false;
-    r->used = r->lengths[SECTION_PATH] = 0;
-    if (was_late(opened) && !s->call.by_kernel) /* what is where the path was is the new program's */
-        r->bits |= PATH_UNREAD;
-    else
-        append_path_argument(s, s->call.path);
-    /* What could not be read cannot be told to be unwanted. */
-    return !capture->paths || r->bits & PATH_UNREAD || path_matches(s, capture);
+    return !capture->paths || path_is_wanted(s, capture, opened);
 }
 
 /* Before: `s->call`, and return_value, dirfd, flags and bits of `s->record`. */
@@ -136,10 +176,10 @@ static __always_inline void write_record(void *ctx, struct scratch *s, u64 task)
         lock_xadd(&count->seen, 1);
         return;
     }
-    if (r->bits & PATH_UNREAD)
-        append_new_image_path(s, task);
     fill_ids(r);
-    fill_caller(s, task, tell_opened(r, opened));
+    fill_caller(s, task);
+    append_call_path(s, task, opened);
+    append_binary(s, tell_opened(r, opened));
     tell_interpreter(s, task, opened);
     tell_copied(s, task, opened);
     if (r->bits & (NEW_IMAGE | LATE) && !s->call.by_kernel) {

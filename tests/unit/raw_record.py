@@ -53,7 +53,7 @@ def raw_record(
         if member.name == "counts":
             values += counts
         elif member.name == "ends":
-            values += (*ends[:3], binary_end, ends[3])
+            values += (*ends, binary_end)
         elif member.name == "bprm_counts":
             values += bprm_counts
         elif member.name == "lengths":
