@@ -230,7 +230,7 @@ own_facts = st.fixed_dictionaries(
     {
         "timestamp": st.integers(0, 1 << 50),
         "started": st.integers(0, 1 << 50),
-        "task": st.integers(0, 1 << 60),
+        "task": st.integers(1, 1 << 60),
         "pid": st.integers(0, 1 << 22),
         "tid": st.integers(0, 1 << 22),
         "lost_before": st.integers(0, 9),
