@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Final, Generic, TypeVar
 
@@ -86,9 +86,13 @@ class Vantage:
 
 def reach(record: ExecFailure) -> Vantage | None:
     """The caller's root directory; None where neither it nor its mount namespace can be reached."""
-    if record.mount_ns is None or (record.mount_ns == own_mount_ns() and not _is_chrooted()):
-        return _below("/", _own_mounts().now(), record, own=True)
     caller = caller_of(record)
+    if record.mount_ns is None or (record.mount_ns == own_mount_ns() and not _is_chrooted()):
+        vantage = _below("/", _own_mounts().now(), record, own=True)
+        if vantage is None and caller is not None and _is_our_root(f"{caller}/root"):
+            # This program is in the same chroot, whose path leads nowhere from within.
+            return _below("/", _own_mounts().now(), replace(record, root=None), own=True)
+        return vantage
     if caller is not None and _mount_ns(caller) == record.mount_ns:
         try:
             root = os.open(f"{caller}/root", os.O_PATH | os.O_CLOEXEC)
@@ -161,12 +165,16 @@ def own_mount_ns() -> int:
 @functools.cache
 def _is_chrooted() -> bool:
     """Our "/" is not the one that the others of our mount namespace have: theirs is found by way of them."""
-    try:
-        if _mount_ns("/proc/1") == own_mount_ns():
-            return not os.path.samestat(os.stat("/proc/1/root"), os.stat("/"))
-    except OSError:
-        pass
+    if _mount_ns("/proc/1") == own_mount_ns() and os.access("/proc/1/root", os.F_OK):
+        return not _is_our_root("/proc/1/root")
     return not _stands_at_its_root("/proc/self")
+
+
+def _is_our_root(root: str) -> bool:
+    try:
+        return os.path.samestat(os.stat(root), os.stat("/"))
+    except OSError:
+        return False
 
 
 @functools.cache

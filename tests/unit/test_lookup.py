@@ -286,13 +286,19 @@ def test_nothing_but_regular_files_is_opened(tmp_path: Path) -> None:
         failure("a\0b"),
         failure("relative", cwd=None, pid=0),
         failure("/bin/sh", mount_ns=1, pid=2**22 + 1),
-        failure("/bin/sh", root="/no/such/root"),
+        failure("/bin/sh", root="/no/such/root", pid=2**22 + 1),
         failure("\udcff\x1b" * 3000),
         dataclasses.replace(failure("x"), path=None),
     ],
 )
 def test_what_is_not_there_is_none(record: ExecFailure) -> None:
     assert look_up(record, time.time_ns()) == (None, None)
+
+
+def test_a_caller_in_the_same_chroot_as_this_program_is_looked_at_from_their_root() -> None:
+    binary, interpreter = look_up(failure("/bin/sh", root="/srv/chroot"), time.time_ns())
+    assert binary is not None and binary.inode_number == os.stat("/bin/sh").st_ino
+    assert interpreter is not None
 
 
 def test_those_that_failed_before_a_look_share_its_answer_and_a_later_one_does_not(tmp_path: Path) -> None:
