@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as as_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as as_prometheus
 
@@ -84,6 +84,7 @@ def test_there_are_no_types_that_node_exporter_refuses() -> None:
     }
 
 
+@settings(deadline=None)
 @given(texts)
 def test_a_hostile_label_stays_one_label(hostile: str) -> None:
     written = text(STATUS, totals(**{hostile: 7}), totals(), 0)

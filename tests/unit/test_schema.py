@@ -8,7 +8,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bpf.record import Ancestor, Binary, Diagnosis, Event, ExecFailure, Search
@@ -25,6 +25,11 @@ def test_the_schema_itself_is_one() -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
 
 
+patiently = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+"""A validator takes its time, and the machine may be busy."""
+
+
+@patiently
 @given(records | losses)
 def test_every_record_and_loss_is_what_the_schema_says(event: Event) -> None:
     line = json.loads(event_line(event, show_secrets=True))
@@ -60,6 +65,7 @@ def spoiled() -> st.SearchStrategy[tuple[str, Any]]:
     return st.sampled_from(sorted(SCHEMA["$defs"]["record"]["required"])).map(lambda name: (name, 1.5))
 
 
+@patiently
 @given(spoiled())
 def test_what_the_program_refuses_to_read_the_schema_refuses_too(spoilt: tuple[str, Any]) -> None:
     line = record_to_json(failure(), show_secrets=True) | dict([spoilt])
