@@ -76,6 +76,9 @@ def arguments_of(
     source = _source(argv, envp, bits)
     argv_is_cut = bool(cut_arguments) or bool(bits & (layout.ARGUMENTS_CUT | layout.ARGUMENTS_UNREAD))
     envp_is_cut = bool(cut_environment) or bool(bits & (layout.ENVIRONMENT_CUT | layout.ENVIRONMENT_UNREAD))
+    # Another thread was at it: what could be read afterwards is not what the kernel had counted.
+    argv_is_cut |= argc is not None and len(argv) != argc
+    envp_is_cut |= envc is not None and len(envp) != envc
     copied = _from_copy(copy, argv, limits)
     if copied is not None:
         of_argv, of_envp = copied

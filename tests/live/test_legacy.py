@@ -7,9 +7,17 @@ import os
 import subprocess
 from pathlib import Path
 
+import pytest
+
+from bpf import kernel
 from bpf.loader import interpreter
 from bpf.plans import LEGACY
-from tests.live.exec_child import PATIENCE
+from bpf.reader import KernelSource
+from tests.live.error_cases import ERRORS
+from tests.live.exec_child import PATIENCE, attempted
+from tests.live.expectation import check
+from tests.live.listener import Listener
+from tests.live.zoo import Zoo
 
 PROJECT = Path(__file__).parents[2]
 
@@ -52,3 +60,22 @@ def test_no_helper_is_newer_than_linux_5_4() -> None:
     assert all(helpers for helpers in called.values()), "each of them calls at least one"
     newer = {name: [h for h in helpers if h > NEWEST_HELPER_OF_5_4] for name, helpers in called.items()}
     assert not any(newer.values()), newer
+
+
+def test_another_function_can_take_the_place_of_exec_binprm(zoo: Zoo) -> None:
+    # Nearly every kernel has that one inlined; bprm_execve takes and returns the same.
+    source = KernelSource(plan=LEGACY.name, exec_binprm="bprm_execve")
+    listener = Listener(source)
+    try:
+        if kernel.obstacles(LEGACY):
+            with pytest.raises(RuntimeError, match="legacy"):
+                listener.start()
+            return
+        listener.start()
+        for case in (case for case in ERRORS if case.name in ("missing #! interpreter", "text", "directory")):
+            with attempted(case.prepare(zoo)) as attempt:
+                (record,) = listener.records_of(attempt.caller.pid, attempt.before)
+                check(record, attempt, case.expected(zoo, attempt))
+                assert record.arguments_source == "kernel" or record.error == "EACCES"
+    finally:
+        source.close()

@@ -109,6 +109,15 @@ def test_a_limit_holds_for_the_copy_too() -> None:
     assert record.truncated.argc == 3
 
 
+def test_strings_that_are_not_as_many_as_the_kernel_counted_are_marked() -> None:
+    argv = element(b"zero") + element(b"one")
+    record = failure(b"", (3, 0, 3), argv=argv, user_counts=(2, 0))
+    assert (record.arguments, record.arguments_source) == (("zero", "one"), "user")
+    assert (record.truncated.argc, record.truncated.arguments) == (3, True)
+    record = failure(b"", (2, 0, 2), argv=argv, user_counts=(2, 0))
+    assert not record.truncated.arguments
+
+
 def test_what_the_kernel_starts_itself_is_the_kernels() -> None:
     raw = raw_record({"arguments": element(b"modprobe")}, counts=(1, 0), bits=layout.KERNEL_INVOKED)
     record = decode(raw, 0)[0]
