@@ -1,5 +1,5 @@
 # `make` alone lists the targets.
-.PHONY: help setup run test check live stress fuzz bench bench-check screenshots lock \
+.PHONY: help setup run test check live stress soak fuzz bench bench-check screenshots lock \
     install uninstall wheel deb completions
 
 help:
@@ -47,6 +47,10 @@ live: ## only the tests on this kernel (root)
 stress: ## execs that fail in every way for five minutes, counted twice (root)
 	tools/setup dev
 	EXECWHY_STRESS_SECONDS=300 .venv/bin/python -m pytest -q -s tests/live/test_stress.py
+
+soak: ## steady and bursty load for five minutes: memory, threads and descriptors stay (root)
+	tools/setup dev
+	EXECWHY_SOAK_SECONDS=300 .venv/bin/python -m pytest -q -s tests/live/test_soak.py
 
 FUZZ_SECONDS ?= 60
 

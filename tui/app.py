@@ -12,6 +12,7 @@ from rich.text import Text
 from textual import events, on
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
+from textual.driver import Driver
 
 from bpf.record import Diagnosis, ExecFailure
 from bpf.source import EventSource, Stage
@@ -381,6 +382,11 @@ class ExecwhyApp(App[None]):
     @on(GroupPane.Closed)
     def _groups_closed(self) -> None:
         self._show_groups(False)
+
+    @on(Driver.SignalResume)
+    def _resumed(self) -> None:
+        """The terminal's other screen is empty after a stop."""
+        self.action_redraw()
 
     # Keys
 

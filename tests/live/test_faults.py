@@ -31,6 +31,9 @@ from tui.model.snapshot import Ending, parse_line
 
 RECORD = " ".join([*COMMAND, "--record", "-", "--duration", "1"])
 
+NO_HEADERS = "for at in /lib/modules /usr/src; do [ ! -d $at ] || mount -t tmpfs none $at; done;"
+NO_TYPES = "the kernel's types are not known here: install its headers"
+
 
 def in_shell(script: str, *wrapper: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -42,8 +45,8 @@ def in_shell(script: str, *wrapper: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("wrapper", "script", "sentence"),
     [
-        (["unshare", "-m"], "mount -t tmpfs none /sys/kernel/btf &&", "this kernel has no BTF"),
-        (["unshare", "-m"], "umount -l /sys &&", "this kernel has no BTF"),
+        (["unshare", "-m"], f"{NO_HEADERS} mount -t tmpfs none /sys/kernel/btf &&", NO_TYPES),
+        (["unshare", "-m"], f"{NO_HEADERS} umount -l /sys &&", NO_TYPES),
         (["unshare", "-m"], "mount -t tmpfs none /proc &&", "there is no /proc here: mount it"),
         (
             ["unshare", "-m"],
@@ -118,7 +121,7 @@ def why_it_failed(source: KernelSource) -> str:
     ("before", "sentence"),
     [
         (
-            "open('{0}', 'w').write('int broken('); probe._PROGRAM = '{0}'",
+            "open('{0}', 'w').write('int broken('); from bpf import program; program.PARTS += ('{0}',)",
             r"the BPF program does not compile or its maps are refused: .+",
         ),
         (

@@ -42,10 +42,10 @@ def test_keys_work_and_q_leaves_the_terminal_as_it_was() -> None:
     with opened("day") as terminal:
         terminal.wait_for_text("entrypoint.sh")
         terminal.type("/EACCES\r")
-        terminal.wait_for_text("9 of 60 shown")
+        terminal.wait_for_text("1 of 60 shown")
         terminal.wait_for_text("/ EACCES")
         terminal.type("c")
-        terminal.wait_for(lambda: "shown" not in terminal.text, "cleared the filter")
+        terminal.wait_for_text("7 of 60 shown")
         terminal.type("q")
         assert terminal.status() == 0
         assert terminal.modes_left_on() == []
@@ -54,7 +54,7 @@ def test_keys_work_and_q_leaves_the_terminal_as_it_was() -> None:
 def test_another_size_is_drawn_anew() -> None:
     with opened("day") as terminal:
         terminal.resize(120, 40)
-        terminal.wait_for_text("Environment")
+        terminal.wait_for_text("COMM")
         terminal.resize(80, 24)
         terminal.wait_for(lambda: "COMM" not in terminal.text, "went back to 80 columns")
 
@@ -86,7 +86,7 @@ def test_it_stops_with_the_terminal_restored_and_goes_on_where_it_was() -> None:
         os.kill(terminal.pid, signal.SIGCONT)
         terminal.wait_for(lambda: b"ENOENT" in terminal.output[seen:], "drew it anew")
         terminal.type("/EACCES\r")
-        terminal.wait_for_text("9 of 60 shown")
+        terminal.wait_for_text("1 of 60 shown")
         terminal.type("q")
         assert terminal.status() == 0
         assert terminal.modes_left_on() == []
