@@ -1,6 +1,6 @@
 # `make` alone lists the targets.
 .PHONY: help setup run test check live stress soak fuzz bench bench-check screenshots lock \
-    install uninstall wheel deb completions
+    install uninstall wheel deb completions release
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' Makefile
@@ -21,6 +21,9 @@ wheel: ## dist/*.whl, for pipx and pip
 
 deb: ## dist/*.deb, for Debian 12 and later and Ubuntu 24.04
 	packaging/deb
+
+release: ## VERSION=x.y.z: check, set the version, build, commit and tag; uploads nothing
+	tools/release "$(VERSION)"
 
 completions: ## write completions/ anew after a change of the options
 	tools/setup dev

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import shutil
 import subprocess
@@ -145,7 +146,18 @@ def test_the_man_page_formats_without_warnings() -> None:
     if groff is not None:
         command = [groff, "-ww", "-z", "-man", "-Tutf8", str(ROOT / "man/execwhy.8")]
         problems += subprocess.run(command, capture_output=True, text=True, check=False).stderr.splitlines()
+    if shutil.which("mandoc") is not None:
+        lint = ["mandoc", "-Tlint", str(ROOT / "man/execwhy.8")]
+        problems += subprocess.run(lint, capture_output=True, text=True, check=False).stdout.splitlines()
     assert problems == []
+
+
+def test_the_schema_and_the_man_page_tell_of_the_same_fields() -> None:
+    definitions = json.loads((ROOT / "schema/record.schema.json").read_text(encoding="utf-8"))["$defs"]
+    names = set(definitions["record"]["properties"])
+    for part in ("binary", "truncated", "diagnosis", "search"):
+        names |= {f"{part}.{name}" for name in definitions[part]["properties"]}
+    assert set(bold_tags("FIELDS")) == names
 
 
 def faults_of_structure() -> Iterator[str]:

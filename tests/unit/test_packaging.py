@@ -1,0 +1,44 @@
+"""What is installed beside the program fits it."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from pathlib import Path
+from typing import Final
+
+from tests.schema import SCHEMA
+from tui.arguments import parse
+
+ROOT: Final = Path(__file__).parents[2]
+DEFINITIONS: Final = SCHEMA["$defs"]
+
+
+def test_the_lnav_format_shows_fields_that_there_are() -> None:
+    told = json.loads((ROOT / "packaging/execwhy.lnav.json").read_text(encoding="utf-8"))["execwhy"]
+    shown = {part["field"] for part in told["line-format"] if isinstance(part, dict)} | set(told["value"])
+    known = set(DEFINITIONS["record"]["properties"]) | set(DEFINITIONS["loss"]["properties"])
+    known |= {f"diagnosis/{name}" for name in DEFINITIONS["diagnosis"]["properties"]}
+    assert shown <= known
+
+
+def test_the_unit_gives_options_that_the_program_takes() -> None:
+    unit = (ROOT / "packaging/execwhy.service").read_text(encoding="utf-8")
+    command = re.search(r"exec /usr/bin/execwhy (.*)'$", unit, re.MULTILINE)
+    assert command is not None
+    options = parse(re.sub(r'"[^"]*"', "x.jsonl", command[1]).split())
+    assert options.record == "x.jsonl"
+    assert options.duration == 86400
+
+
+def test_every_c_file_and_style_sheet_is_in_the_wheel() -> None:
+    data = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    for package, patterns in data["package-data"].items():
+        packed = {path for pattern in patterns for path in (ROOT / package).glob(pattern)}
+        other = {
+            path for path in (ROOT / package).iterdir() if path.is_file() and path.suffix not in (".py", "")
+        }
+        assert other <= packed
+    for files in data["data-files"].values():
+        assert all((ROOT / file).is_file() for file in files)
