@@ -30,7 +30,6 @@ class Mount:
         point: Where it is mounted, below the root directory of the process that was asked.
         options: Options of the mount: "noexec", "nosuid".
         file_system: Its type: "ext4".
-        super_options: Options of the file system.
     """
 
     id: int
@@ -38,7 +37,6 @@ class Mount:
     point: str
     options: frozenset[str]
     file_system: str
-    super_options: frozenset[str]
 
     @property
     def device_id(self) -> int:
@@ -144,5 +142,4 @@ def _mount(line: bytes) -> Mount | None:
         point=os.fsdecode(_ESCAPED.sub(lambda match: bytes([int(match[1], 8)]), fields[4])),
         options=frozenset(os.fsdecode(fields[5]).split(",")),
         file_system=os.fsdecode(types[0]),
-        super_options=frozenset(os.fsdecode(types[2]).split(",")),
     )

@@ -52,6 +52,11 @@ def _import_bcc() -> Any:  # noqa: ANN401  # bcc has no types
             f"bcc is missing for {sys.executable} ({error}): install it from the distribution (Debian and "
             "Ubuntu python3-bpfcc, Fedora python3-bcc, Arch python-bcc, Alpine py3-bcc)."
         ) from None
+    if bcc.__file__ is None:
+        raise ProbeError(
+            f"{bcc.__path__[0]} is what was left of bcc: install it anew from the distribution (Debian and "
+            "Ubuntu: python3-bpfcc)."
+        )
     if not hasattr(bcc, "BPF"):
         raise ProbeError(
             f"{bcc.__file__} is another project that has the name bcc: remove it, and install bcc from the "
