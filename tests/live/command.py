@@ -68,11 +68,11 @@ def recording(output: Path, *options: str, **environment: str) -> Iterator[Recor
 
 @contextmanager
 def on_terminal(
-    *options: str, first: str = "live", environment: Mapping[str, str] = PLAIN
+    *options: str, first: str = "live", width: int = 100, environment: Mapping[str, str] = PLAIN
 ) -> Iterator[Terminal]:
     """Open the screen on a pseudo-terminal; the block runs once it shows ``first``."""
     arguments = (*COMMAND[2:], *options)
-    terminal = Terminal(COMMAND[1], *arguments, size=(100, 30), environment=environment)
+    terminal = Terminal(COMMAND[1], *arguments, size=(width, 30), environment=environment)
     try:
         terminal.wait_for_text(first)
         yield terminal

@@ -92,7 +92,7 @@ def test_a_recording_goes_on_for_ever(zoo: Zoo, tmp_path: Path) -> None:
 
 
 def test_the_screen_goes_on_for_ever(zoo: Zoo) -> None:
-    with on_terminal("--capture", f"uid=={UID}", "--history", "2000") as terminal:
+    with on_terminal("--capture", f"uid=={UID}", "--history", "2000", width=200) as terminal:
         usages, made = [], 0
         for _ in range(ROUNDS):
             made += load(zoo, SECONDS / 2 / ROUNDS, lambda: look_around(terminal))
