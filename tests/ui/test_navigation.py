@@ -42,7 +42,7 @@ async def test_a_search_goes_to_its_first_match_while_it_is_typed_and_hides_noth
 
 async def test_matches_are_marked_with_a_sign_and_n_goes_from_one_to_the_next_and_round() -> None:
     async with opened(a_day(14), size=(120, 50)) as screen:
-        await screen.press("home", "s")
+        await screen.press("r", "home", "s")
         await screen.type("EACCES")
         await screen.press("enter")
         marked = [line for line in screen.lines() if line.startswith(">")]
@@ -58,7 +58,7 @@ async def test_matches_are_marked_with_a_sign_and_n_goes_from_one_to_the_next_an
 
 async def test_a_search_from_the_newest_row_goes_to_the_match_nearest_above() -> None:
     async with opened(a_day(14)) as screen:
-        await screen.press("s")
+        await screen.press("r", "G", "s")
         await screen.type("nightly")
         await screen.press("enter")
         assert "2 of 2" in screen.filter
