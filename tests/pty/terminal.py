@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 
 import pyte
 
-PATIENCE = 30.0
+PATIENCE = 90.0
 """Seconds until something that must happen counts as not happening; the machine may be busy."""
 
 _MODES = ("1049", "1000", "1003", "1006", "2004", "1004")
