@@ -1,5 +1,5 @@
 # `make` alone lists the targets.
-.PHONY: help setup run test check live stress soak fuzz bench bench-check screenshots lock \
+.PHONY: help setup run test check live test-kernels stress soak fuzz bench bench-check screenshots lock \
     install uninstall wheel deb completions release
 
 help:
@@ -42,6 +42,10 @@ check: ## the loop before a commit: format, lint, types, imports, tests without 
 	.venv/bin/mypy
 	.venv/bin/lint-imports --no-cache
 	.venv/bin/python -m pytest -q tests/unit tests/ui tests/pty
+
+test-kernels: ## every plan on Debian's kernels 5.10, 6.1 and 6.12, in QEMU (root; installs them)
+	tools/kernels
+	.venv/bin/python -m pytest -q tests/kernels
 
 live: ## only the tests on this kernel (root)
 	tools/setup dev

@@ -36,14 +36,34 @@ _SCRIPT: Final = """\
 mount -t cgroup2 cgroup2 /sys/fs/cgroup 2>/dev/null
 ip link set lo up
 mkdir -m 755 /run/tests
+{unpack}
 cd {project} && TMPDIR=/run/tests PATH={venv}:$PATH {command} >{share}/output 2>&1 </dev/null
 echo $? >{share}/status
 sync
 """
 
+_UNPACK: Final = """\
+mkdir -m 755 /run/luggage
+tar -x --xattrs --xattrs-include='*' -C /run/luggage -f {archive} || exit 1
+for path in {paths}; do mount --bind /run/luggage/$path $path || exit 1; done
+"""
+
 
 class GuestError(Exception):
     """The kernel did not come up, or did not finish; the message says what it last said."""
+
+
+@dataclass(frozen=True)
+class Luggage:
+    """Files that the guest has in its memory, so that reading them takes no time (``tests.kernels.luggage``).
+
+    Attributes:
+        archive: All of them.
+        paths: Which of them to mount over themselves; none holds a character that a shell minds.
+    """
+
+    archive: Path
+    paths: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -77,6 +97,7 @@ def run_in(
     *,
     append: Sequence[str] = (),
     share: Path | None = None,
+    luggage: Luggage | None = None,
     seconds: float = SECONDS,
 ) -> Finished:
     """Boot a kernel, run one command in the project's directory with its venv, and wait for its end.
@@ -86,6 +107,7 @@ def run_in(
         command: The command and its arguments.
         append: More of the kernel's command line: "preempt=full".
         share: A directory that the guest may write; None for one that is gone afterwards.
+        luggage: What the guest has in its memory.
         seconds: How long all of that may take.
 
     Raises:
@@ -93,7 +115,8 @@ def run_in(
     """
     if share is None:
         with tempfile.TemporaryDirectory(prefix="execwhy-guest-") as directory:
-            return run_in(series, command, append=append, share=Path(directory), seconds=seconds)
+            share = Path(directory)
+            return run_in(series, command, append=append, share=share, luggage=luggage, seconds=seconds)
     for name in ("output", "status"):
         (share / name).unlink(missing_ok=True)
     (share / "script").write_text(
@@ -102,9 +125,11 @@ def run_in(
             venv=shlex.quote(str(PROJECT / ".venv/bin")),
             command=shlex.join(command),
             share=shlex.quote(str(share)),
+            unpack=_unpacking(luggage) if luggage else "",
         )
     )
-    console = _boot(series, append, share, seconds)
+    read_only = [luggage.archive.parent] if luggage else []
+    console = _boot(series, append, share, read_only, seconds)
     try:
         status, output = (share / "status").read_text(), (share / "output").read_text(errors="replace")
     except FileNotFoundError:
@@ -113,13 +138,18 @@ def run_in(
     return Finished(int(status), output)
 
 
-def _boot(series: str, append: Sequence[str], share: Path, seconds: float) -> str:
+def _unpacking(luggage: Luggage) -> str:
+    return _UNPACK.format(archive=shlex.quote(str(luggage.archive)), paths=" ".join(luggage.paths))
+
+
+def _boot(series: str, append: Sequence[str], share: Path, read_only: Sequence[Path], seconds: float) -> str:
     """Boot, run ``script``, and end QEMU in any case; what was said meanwhile."""
     if not _VNG.exists():
         raise GuestError("virtme-ng is missing: run tools/kernels.")
     options = ["--disable-kvm", "--force-9p", "--cpus", "2", "--memory", "2G", "--rwdir", str(share)]
-    if str(PROJECT).startswith(tuple(f"{directory}/" for directory in _HIDDEN)):
-        options += ["--rodir", str(PROJECT)]
+    for place in (PROJECT, *read_only):
+        if str(place).startswith(tuple(f"{directory}/" for directory in _HIDDEN)):
+            options += ["--rodir", str(place)]
     for words in append:
         options += ["--append", words]
     command = [str(_VNG), "--run", release_of(series), *options, "--", f"sh {shlex.quote(str(share))}/script"]

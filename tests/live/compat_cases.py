@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import platform
 from typing import Final
-
-import pytest
 
 from tests.live.cases import MISSING
 from tests.live.exec_child import AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, Exec
-
-ONLY_X86: Final = pytest.mark.skipif(platform.machine() != "x86_64", reason="int $0x80 is of x86")
 
 COMPAT_PROGRAMS: Final = ("int80-32", "int80-64")
 """A 32-bit program, and a 64-bit one that makes the same calls."""

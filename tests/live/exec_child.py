@@ -32,7 +32,7 @@ AT_EXECVE_CHECK: Final = 0x10000
 UNMAPPED: Final = 0x10
 """An address that no process can have memory at (vm.mmap_min_addr)."""
 
-PATIENCE: Final = 60.0
+PATIENCE: Final = 180.0
 """Seconds for anything that takes milliseconds: an emulated machine under load still makes it."""
 
 EXECVE, EXECVEAT = {"x86_64": (59, 322), "aarch64": (221, 281)}[platform.machine()]

@@ -6,11 +6,12 @@ import os
 import re
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
+from bpf.record import ExecFailure
 from tests.live.exec_child import PATIENCE
 
 _CALL: Final = re.compile(r"(?:\d+\s+)?(execve|execveat)\((.*)\) += (?:-1 (E[A-Z0-9]+)|\?|0)")
@@ -95,6 +96,50 @@ def witness(output: str) -> Iterator[Witness]:
         yield one
     finally:
         one.close()
+
+
+def assert_same(record: ExecFailure, seen: Seen) -> None:
+    """Where the record and strace both know something, they say the same."""
+    assert (record.syscall, record.error) == (seen.syscall, seen.error)
+    _assert_same_string(record.path, record.truncated.path, seen.path)
+    if record.killed_by:
+        return
+    for strings, cut, words in (
+        (record.arguments, record.truncated.argument_indexes, seen.argv),
+        (record.environment, record.truncated.environment_indexes, seen.envp),
+    ):
+        _assert_same_strings(strings, cut, words)
+    for total, words in ((record.truncated.argc, seen.argv), (record.truncated.envc, seen.envp)):
+        if words is not None and total is not None:
+            assert total == len(words)
+
+
+def _assert_same_strings(
+    recorded: Sequence[str | None], cut: Sequence[int], seen: Sequence[Word] | None
+) -> None:
+    if seen is None:
+        assert not any(recorded)
+        return
+    assert len(recorded) <= len(seen)
+    for index, (string, word) in enumerate(zip(recorded, seen, strict=False)):
+        # strace reads pages in that nobody has touched; a record leaves them as they were.
+        if string is not None:
+            _assert_same_string(string, index in cut, word)
+
+
+def _assert_same_string(recorded: str | None, cut: bool, seen: Word) -> None:
+    if recorded is None or seen is None:
+        assert recorded is None and seen is None
+        return
+    content = os.fsencode(recorded)
+    if cut and seen.cut:
+        assert content.startswith(seen.content) or seen.content.startswith(content)
+    elif seen.cut:
+        assert content.startswith(seen.content)
+    elif cut:
+        assert seen.content.startswith(content)
+    else:
+        assert content == seen.content
 
 
 def _switches(pid: int, task: str) -> int:

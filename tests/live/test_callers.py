@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import platform
 import subprocess
 import sys
 import uuid
@@ -15,7 +16,7 @@ import pytest
 from bpf.record import ExecFailure
 from tests.live import circumstances
 from tests.live.cases import MISSING
-from tests.live.compat_cases import COMPAT_CALLS, COMPAT_PROGRAMS, ONLY_X86
+from tests.live.compat_cases import COMPAT_CALLS, COMPAT_PROGRAMS
 from tests.live.exec_child import (
     Exec,
     attempted,
@@ -26,6 +27,9 @@ from tests.live.exec_child import (
 from tests.live.expectation import Expected, File, check
 from tests.live.listener import Listener, fail_to_exec
 from tests.live.zoo import Zoo
+
+ONLY_X86 = pytest.mark.skipif(platform.machine() != "x86_64", reason="int $0x80 is of x86")
+
 
 X32_EXECVE = 0x40000000 | 520
 """__X32_SYSCALL_BIT, and execve of arch/x86/entry/syscalls/syscall_64.tbl for x32."""

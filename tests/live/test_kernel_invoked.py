@@ -3,40 +3,15 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from bpf.record import ExecFailure
+from tests.live.kernel_calls import crash, dumping_to
 from tests.live.listener import Listener
-
-CORE_PATTERN = "/proc/sys/kernel/core_pattern"
 
 SEES_NO_EXEC_OF_THE_KERNEL = "tracepoint"
 """The plan that has no hook there."""
-
-
-@contextmanager
-def dumping_to(handler: str) -> Iterator[None]:
-    """Have the kernel start a program for each process that dumps core."""
-    with open(CORE_PATTERN) as file:
-        before = file.read()
-    try:
-        with open(CORE_PATTERN, "w") as file:
-            file.write(f"|{handler} %P two")
-        yield
-    finally:
-        with open(CORE_PATTERN, "w") as file:
-            file.write(before)
-
-
-def crash() -> int:
-    """A process that dumps core; returns its pid once it is gone."""
-    with subprocess.Popen(["/bin/sh", "-c", "kill -ABRT $$"]) as process:
-        process.wait()
-    return process.pid
 
 
 def records_of(listener: Listener, path: str) -> list[ExecFailure]:

@@ -1,0 +1,104 @@
+"""Which facts can be had of which failure: what a plan's hooks see on which kernel.
+
+How far an exec got decides: since Linux 6.8 the kernel opens the file before it copies argv and envp, and
+before that it did so after them (fs/exec.c, alloc_bprm and bprm_execve).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final, Literal
+
+Release = tuple[int, ...]
+"""(6, 1)"""
+
+OPENED_FIRST: Final[Release] = (6, 8)
+
+
+class Reached(Enum):
+    """How far the kernel got before it failed."""
+
+    CALL = "nothing: no struct linux_binprm was made"
+    OPEN = "the file could not be opened"
+    STRINGS = "argv or envp could not be copied"
+    PROGRAM = "file and strings were there"
+    LATE = "the caller's memory was gone"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a record must say.
+
+    Attributes:
+        binary: Where the file's identity comes from, if there is a file at all.
+        arguments: Whose copy of argv it is, if there is anything to read.
+    """
+
+    binary: Literal["kernel", "resolved"]
+    arguments: Literal["kernel", "user", "unreadable"]
+
+
+NEVER_A_BPRM: Final = frozenset(
+    (
+        "empty path",
+        "path too long",
+        "path of 4,096 bytes",
+        "path pointer",
+        "path NULL",
+        "too many processes",
+        "denied by seccomp",
+        "execveat, bad flags",
+        "execveat, only a check",
+    )
+)
+STRINGS_FAIL: Final = frozenset(
+    (
+        "too many bytes of arguments",
+        "one string too long",
+        "argv pointer",
+        "string pointer in argv",
+        "envp pointer",
+    )
+)
+FAILS_WITH_THE_FILE: Final = frozenset(
+    (
+        "interpreter without x bit",
+        "text",
+        "empty file",
+        "foreign ELF",
+        "memory file",
+        "missing #! interpreter",
+        "CRLF",
+        "missing ELF interpreter",
+        "ELF interpreter that is no ELF",
+        "#! recursion",
+        "fexecve of a close-on-exec script",
+        "file capability out of reach",
+    )
+)
+
+
+def reached(kind: str, killed_by: str | None) -> Reached:
+    """How far the exec of a kind gets; all others fail when their file is opened."""
+    if killed_by:
+        return Reached.LATE
+    if kind in NEVER_A_BPRM:
+        return Reached.CALL
+    if kind in STRINGS_FAIL:
+        return Reached.STRINGS
+    return Reached.PROGRAM if kind in FAILS_WITH_THE_FILE else Reached.OPEN
+
+
+def facts(plan: str, release: Release, how_far: Reached) -> Facts:
+    """What must be had. The table: a row is a stage, and its columns are before 6.8 and since."""
+    if plan == "tracepoint":
+        return Facts("resolved", "unreadable" if how_far is Reached.LATE else "user")
+    since = release >= OPENED_FIRST
+    return {
+        Reached.CALL: (Facts("resolved", "user"), Facts("resolved", "user")),
+        Reached.OPEN: (Facts("resolved", "kernel"), Facts("resolved", "user")),
+        Reached.STRINGS: (Facts("resolved", "user"), Facts("kernel", "user")),
+        Reached.PROGRAM: (Facts("kernel", "kernel"), Facts("kernel", "kernel")),
+        Reached.LATE: (Facts("kernel", "kernel"), Facts("kernel", "kernel")),
+    }[how_far][since]

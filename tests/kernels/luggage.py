@@ -1,0 +1,74 @@
+"""What a guest reads often, brought along in one piece.
+
+A guest reads this machine's files through 9p, where each page that a program touches is a question and an
+answer: starting Python takes a minute, loading the compiler two. So these files travel as one archive into
+the guest's memory, and are mounted over themselves there.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from bpf.loader import interpreter
+from tests.kernels.guest import PROJECT, Luggage
+
+_UNUSED: Final = ("*/lib2to3", "*/ensurepip", "*/idlelib", "*/config-*-linux-*", "*.opt-*.pyc")
+"""Parts of Python's library that nothing here imports."""
+
+_PARTS: Final = ("bpf", "tests")
+"""Of the project."""
+
+_PROGRAMS: Final = ("sh", "strace", "tar", "mount", "cat")
+
+
+def python() -> str:
+    """The Python that the guest runs: the one that has bcc, without this project's venv."""
+    return "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else interpreter()
+
+
+def pack(archive: Path, zoo: str) -> Luggage:
+    """Write the archive.
+
+    Args:
+        archive: Where to write it.
+        zoo: A directory that comes along, with its files' capabilities; it is mounted like the others.
+    """
+    paths = sorted(set(_paths()))
+    left_out = [f"--exclude={pattern}" for pattern in _UNUSED]
+    # --hard-dereference: each path is mounted by itself, wherever the others are.
+    options = ["-P", "--hard-dereference", "--xattrs", "--xattrs-include=*", *left_out]
+    subprocess.run(["tar", "-c", *options, "-f", archive, *paths, zoo], check=True)
+    return Luggage(archive, (*paths, zoo))
+
+
+def _paths() -> Iterator[str]:
+    for part in _PARTS:
+        yield str(PROJECT / part)
+    tell = "import os, bcc; print(os.__file__, bcc.__file__, os.path.realpath('/proc/self/exe'))"
+    home = subprocess.run(
+        [python(), "-I", "-c", tell], capture_output=True, text=True, check=True
+    ).stdout.split()
+    yield from (os.path.dirname(home[0]), os.path.dirname(home[1]), home[2])
+    programs = [found for program in _PROGRAMS if (found := shutil.which(program))]
+    yield from map(os.path.realpath, programs)
+    yield from _libraries([home[2], *programs, "libbcc.so.0"])
+
+
+def _libraries(programs: list[str]) -> Iterator[str]:
+    """The shared libraries that they load."""
+    for program in programs:
+        path = program
+        if not program.startswith("/"):
+            cache = subprocess.run(
+                ["/sbin/ldconfig", "-p"], capture_output=True, text=True, check=True
+            ).stdout
+            (path, *_) = re.findall(rf"^\s*{re.escape(program)} .*=> (\S+)$", cache, re.MULTILINE)
+            yield os.path.realpath(path)
+        told = subprocess.run(["ldd", path], capture_output=True, text=True, check=False).stdout
+        yield from map(os.path.realpath, re.findall(r"(/\S+) \(0x", told))

@@ -1,0 +1,99 @@
+"""Each plan, on each of Debian's kernels: every kind of failure has its record, and all that can be had."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from bpf.plans import NAMES
+from tests.kernels.guest import Luggage, run_in
+from tests.kernels.inside import KINDS
+from tests.kernels.luggage import pack, python
+from tests.live.zoo import Zoo, built_zoo
+
+BOOTS: Final = {
+    "5.10": ("5.10", (), NAMES),
+    "6.1": ("6.1", ("no5lvl",), NAMES),
+    "6.12": ("6.12", (), NAMES),
+    "6.12 preempt=full": ("6.12", ("preempt=full", "no5lvl"), NAMES),
+}
+"""By name: the series, more of the kernel's command line, and the plans."""
+
+
+class Guests:
+    """The results of each boot; each kernel is booted once, when it is first asked for."""
+
+    def __init__(self, directory: Path, zoo: Zoo, luggage: Luggage) -> None:
+        self._directory = directory
+        self._zoo = zoo
+        self._luggage = luggage
+        self.results = cache(self._results)
+        self.known: dict[str, dict[str, Any]] = {}
+
+    def _results(self, boot: str) -> dict[str, Any]:
+        series, append, plans = BOOTS[boot]
+        share = self._directory / boot.replace(" ", "-")
+        share.mkdir()
+        output = share / "results.json"
+        command = [python(), "-s", "-m", "tests.kernels.inside", str(output)]
+        finished = run_in(
+            series,
+            [*command, self._zoo.directory, self._zoo.loader, *plans],
+            append=append,
+            share=share,
+            luggage=self._luggage,
+        )
+        if finished.status or not output.exists():
+            return self.known.setdefault(boot, {"failed": finished.output[-3000:], "plans": {}})
+        return self.known.setdefault(boot, json.loads(output.read_text()))
+
+
+@pytest.fixture(scope="session")
+def guests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guests]:
+    directory = tmp_path_factory.mktemp("guests")
+    with built_zoo() as zoo:
+        guests = Guests(directory, zoo, pack(directory / "luggage.tar", zoo.directory))
+        yield guests
+    print("\n" + table(guests.known))
+
+
+def table(results: dict[str, dict[str, Any]]) -> str:
+    """Kernel by plan: how many kinds are right, of how many; or why the plan does not work there."""
+    lines = [f"{'kernel':<34} {'plan':<11} {'right':>9}  {'attached in':>11}"]
+    for boot, result in results.items():
+        for plan, told in result["plans"].items():
+            name = f"{boot} ({result['release']}, {result['paging_levels']} levels)"
+            verdicts = told["verdicts"]
+            right = sum(not verdict["problem"] for verdict in verdicts)
+            count = f"{right}/{len(verdicts)}" if verdicts else "-"
+            loaded = f"{told['loaded']} s" if verdicts else "; ".join(told["obstacles"])
+            lines.append(f"{name:<46} {plan:<11} {count:>9}  {loaded}")
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize("boot", BOOTS)
+def test_the_kernel_comes_up_and_all_plans_work(boot: str, guests: Guests) -> None:
+    result = guests.results(boot)
+    assert "failed" not in result, result["failed"]
+    assert result["release"].startswith(BOOTS[boot][0])
+    assert {plan: told["obstacles"] for plan, told in result["plans"].items()} == {
+        plan: [] for plan in BOOTS[boot][2]
+    }
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("plan", NAMES)
+@pytest.mark.parametrize("boot", BOOTS)
+def test_every_fact_that_can_be_had_is_right(boot: str, plan: str, kind: str, guests: Guests) -> None:
+    verdicts = guests.results(boot)["plans"].get(plan, {}).get("verdicts", [])
+    problems = [verdict["problem"] for verdict in verdicts if verdict["kind"] == kind]
+    assert problems == [""]
+
+
+def test_both_depths_of_page_tables_were_there(guests: Guests) -> None:
+    assert {guests.results(boot).get("paging_levels") for boot in BOOTS} == {4, 5}
