@@ -110,6 +110,15 @@ SEARCHERS: dict[str, Callable[[str], list[str]]] = {
     "nohup": lambda name: ["/usr/bin/nohup", name],
     "setsid": lambda name: ["/usr/bin/setsid", "--wait", name],
     "xargs": lambda name: ["/bin/sh", "-c", f"echo x | /usr/bin/xargs {name}"],
+    "find": lambda name: ["/usr/bin/find", ".", "-maxdepth", "0", "-exec", name, ";"],
+    "dash's exec": lambda name: ["/bin/dash", "-c", f"exec {name}"],
+    "busybox env": lambda name: ["/bin/busybox", "env", name],
+    "busybox timeout": lambda name: ["/bin/busybox", "timeout", "60", name],
+    "busybox xargs": lambda name: ["/bin/sh", "-c", f"echo x | /bin/busybox xargs {name}"],
+    "busybox sh's exec": lambda name: ["/bin/busybox", "sh", "-c", f"exec {name}"],
+    "sudo env": lambda name: ["/bin/sh", "-c", f'/usr/bin/sudo /usr/bin/env "PATH=$PATH" {name}'],
+    "perl's system": lambda name: ["/usr/bin/perl", "-e", f"system {{'{name}'}} '{name}'"],
+    "perl's exec": lambda name: ["/usr/bin/perl", "-e", f"exec '{name}', 'x'"],
     "Python's subprocess": lambda name: [
         sys.executable, "-I", "-c", f"import subprocess; subprocess.run([{name!r}])",
     ],
@@ -142,6 +151,41 @@ def test_a_program_in_the_third_directory_is_found_after_two_tries(
     _, search = the_search(folding.of(name))
     assert (search.outcome, search.found_path, search.tries) == ("found", str(program), 2)
     assert told(search) == seen
+
+
+LOOK_FIRST: dict[str, Callable[[str], list[str]]] = {
+    "bash": lambda name: ["/bin/bash", "-c", f"{name}; exec {name}"],
+    "dash": lambda name: ["/bin/dash", "-c", f"{name}; true"],
+    "busybox sh": lambda name: ["/bin/busybox", "sh", "-c", f"{name}; true"],
+    "sudo": lambda name: ["/usr/bin/sudo", name],
+    "make": lambda name: ["/usr/bin/make", "-s", f"--eval=all:;-{name} x"],
+    "git": lambda name: ["/usr/bin/git", name],
+}
+
+
+@pytest.mark.parametrize("caller", LOOK_FIRST)
+def test_who_looks_before_executing_leaves_no_row_for_a_program_that_is_nowhere(
+    caller: str, folding: Folding, name: str, path: str, tmp_path: Path
+) -> None:
+    """These search PATH with stat(2): there is no exec that could fail, for strace as for us."""
+    assert not [call for call in run(LOOK_FIRST[caller](name), path, tmp_path) if name in call[0]]
+    assert folding.of(name) == []
+
+
+def test_two_searches_of_one_task_in_a_row_are_two_rows(
+    folding: Folding, name: str, path: str, tmp_path: Path
+) -> None:
+    script = f"""
+import os
+for name in "{name}", "other-{name}":
+    try: os.execvp(name, [name])
+    except OSError: pass
+"""
+    seen = run([sys.executable, "-I", "-c", script], path, tmp_path)
+    for each in (name, f"other-{name}"):
+        _, search = the_search(folding.of(each))
+        assert told(search) == [call for call in seen if call[0].endswith(f"/{each}")]
+        assert (search.outcome, search.tries) == ("not-found", 5)
 
 
 def test_a_file_that_may_not_be_executed_in_the_middle_of_the_search_is_its_row(
