@@ -23,7 +23,7 @@ from tui.model.columns import (
     search_keys,
 )
 from tui.model.pool import Entry, Pool, Strings
-from tui.model.repeats import TOLD_BY, RunFinder, Runs
+from tui.model.repeats import TOLD_BY, RunFinder, Runs, told_by_facts
 
 Numbers = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -180,7 +180,7 @@ class Block:
             if name in TOLD_BY:
                 told_by_codes.append(codes.tolist())
         keys = [
-            (record.comm, record.parent_comm, *told_by)
+            (*told_by_facts(record), *told_by)
             for record, *told_by in zip(distinct.values(), *told_by_codes, strict=True)
         ]
         stop = start + len(records)

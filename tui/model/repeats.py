@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Final
 
 import numpy as np
@@ -16,9 +17,14 @@ import numpy.typing as npt
 RUN: Final = 60_000_000_000
 """Nanoseconds from the first one of a run: what the status line's sparkline spans."""
 
-TOLD_BY: Final = frozenset({"path", "binary", "interpreter_path", "call", "identity", "place"})
-"""The columns in which they agree, beside the command names of caller and parent: its pid, its arguments
-and its environment may differ."""
+TOLD_BY: Final = frozenset({"path", "binary", "interpreter_path", "call", "identity"})
+"""The columns in which they agree, beside ``told_by_facts``."""
+
+told_by_facts: Final = attrgetter(
+    "comm", "parent_comm", "cwd", "root", "unit", "container_id", "mount_ns", "host"
+)
+"""Of a record, the other facts in which they agree: its pid, its arguments and its environment may differ.
+The cgroup's path may, too: where v1 hierarchies are mounted, it is not always known."""
 
 Runs = npt.NDArray[np.uint16]
 

@@ -132,9 +132,15 @@ def clock(timestamp: int, width: int = 8) -> str:
 
 def why_text(record: ExecFailure, looking: bool) -> tuple[str, str]:
     """What stands under WHY, and its role."""
-    if record.search is not None and not record.search.folded:
-        return outcome(record), "muted" if record.search.outcome == "found" else "why"
     diagnosis = record.diagnosis
+    if record.search is not None and not record.search.folded:
+        told = outcome(record)
+        if record.search.outcome == "found":
+            return told, "muted"
+        if record.return_value != -errno.ENOENT and diagnosis is not None:
+            # What execvp(3) fails with: it comes first.
+            return f"{diagnosis.brief or diagnosis.summary}; else {told}", "why"
+        return told, "why"
     if diagnosis is not None:
         return diagnosis.brief or diagnosis.summary, "why" if diagnosis.certain else "plain"
     return (LOOKING, "muted") if looking else (own_words(record), "plain")
@@ -177,21 +183,18 @@ def cell(record: ExecFailure, place: Placed, looking: bool, times: int = 1) -> l
 
 
 def outcome(record: ExecFailure) -> str:
-    """How a PATH search ended; where another error stood in its way, that is the cause."""
+    """How a PATH search ended."""
     search = record.search
     assert search is not None
     tries = "1 try" if search.tries == 1 else f"{search.tries:,} tries"
     if search.outcome == "found":
         return f"found at {search.found_path} after {tries}"
-    cause = ""
-    if record.return_value != -errno.ENOENT and record.diagnosis is not None:
-        cause = f"; {record.diagnosis.brief or record.diagnosis.summary}"
     if search.outcome == "open":
-        return f"not found in {tries} that are known{cause}"
+        return f"not found in {tries} that are known"
     places = {attempt.path.rpartition("/")[0] for attempt in search.attempts}
     if len(search.attempts) < search.tries:
-        return f"not found in {tries}{cause}"
-    return f"not found in {len(places):,} {'directory' if len(places) == 1 else 'directories'}{cause}"
+        return f"not found in {tries}"
+    return f"not found in {len(places):,} {'directory' if len(places) == 1 else 'directories'}"
 
 
 def _cut(word: str, width: int) -> str:

@@ -128,6 +128,8 @@ class GroupHeader(Painted):
         sorted_by = GroupColumn.RATE if self._heading.by_rate else GroupColumn.COUNT
         for place in group_places(self.size.width - 1, self._heading.by):
             title = place.column.value
+            if place.column is GroupColumn.MINUTE and place.width < len(title):
+                title = "MINUTE"
             if place.column is GroupColumn.GROUP:
                 # WHY is what the last column tells in words.
                 title = "CAUSE" if self._heading.by == "why" else self._heading.by.upper()

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
+from tui.widgets.sparkline import sparkline
+
 SECONDS: Final = 60
 """What the sparkline spans."""
 
 _RECENT: Final = 3
 """Seconds that the rate is the mean of: it neither flickers nor lags."""
-
-_BARS: Final = "▁▂▃▄▅▆▇█"
 
 
 class Rate:
@@ -32,11 +32,5 @@ class Rate:
         return sum(list(self._counts)[-_RECENT:]) / _RECENT
 
     def sparkline(self, bars: int) -> str:
-        """The last minute in ``bars`` characters; nothing is the lowest bar."""
-        counts = list(self._counts)
-        each = SECONDS // bars
-        sums = [sum(counts[SECONDS - (bar + 1) * each : SECONDS - bar * each]) for bar in range(bars)][::-1]
-        highest = max(sums)
-        if not highest:
-            return _BARS[0] * bars
-        return "".join(_BARS[-(-count * (len(_BARS) - 1) // highest)] for count in sums)
+        """The last minute in ``bars`` characters."""
+        return sparkline(self._counts, bars)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from typing import Final
 
 _BARS: Final = "▁▂▃▄▅▆▇█"
@@ -11,7 +11,7 @@ _LOWEST_TOP: Final = 4
 """What the highest bar stands for at least: a lone failure is no tower."""
 
 
-def sparkline(counts: Sequence[int], bars: int) -> str:
+def sparkline(counts: Collection[int], bars: int) -> str:
     """The counts in ``bars`` characters, each the sum of as many counts; nothing is the lowest bar.
 
     Args:
@@ -19,6 +19,7 @@ def sparkline(counts: Sequence[int], bars: int) -> str:
         bars: How many characters.
     """
     each = len(counts) // bars
-    sums = [sum(counts[bar * each : (bar + 1) * each]) for bar in range(bars)]
+    listed = list(counts)
+    sums = [sum(listed[bar * each : (bar + 1) * each]) for bar in range(bars)]
     highest = max(_LOWEST_TOP, *sums)
     return "".join(_BARS[-(-count * (len(_BARS) - 1) // highest)] for count in sums)

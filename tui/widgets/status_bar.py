@@ -148,7 +148,8 @@ class StatusBar(Painted):
         forms = [equal, brief]
         if state.hidden_found:
             hidden: Piece = (f"  {state.hidden_found:,} {HIDDEN}", "muted")
-            forms = [[*equal, hidden], [*brief, hidden], brief]
+            short: Piece = (f"  {state.hidden_found:,} hidden", "muted")
+            forms = [[*equal, hidden], [*brief, hidden], [*brief, short], brief]
         return [*(rate + form for form in forms for rate in rates), *forms, brief, failed]
 
 
@@ -160,7 +161,11 @@ def _lost(counters: Counters, before: str) -> list[Piece]:
 
 def _rate(rate: float, sparkline: str) -> list[Piece]:
     number = f"{rate:,.0f}" if rate >= 10 or not rate else f"{rate:.1f}"
-    return [(f"{number:>6}/s ", "plain"), (sparkline, "live" if rate else "muted"), ("  ", "plain")]
+    return [
+        (f"{number:>6}/s ", "plain"),
+        (sparkline, "live" if sparkline.strip("▁") else "muted"),
+        ("  ", "plain"),
+    ]
 
 
 def _width(pieces: list[Piece]) -> int:
