@@ -105,7 +105,7 @@ class StatusBar(Painted):
             return
         if text in self._state.sparklines:
             self.post_message(self.Pointed(SECONDS * (len(text) - x) / len(text)))
-        elif text.endswith(HIDDEN):
+        elif text.endswith(" hidden"):
             await self.run_action("app.searches")
         elif text.strip() in (self._state.stage.value, "‖ frozen"):
             await self.run_action("app.freeze")
