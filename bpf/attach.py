@@ -5,10 +5,12 @@ A hook that is optional may be refused: the plan then works without it. What was
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
+import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -67,16 +69,16 @@ class Attacher:
         """
         self._code = code
         self._jump_table = jump_table
-        # Programs of functions with different prototypes must not share such a map (since Linux 6.12),
-        # nor those of different types.
+        # By type of program, and by prototype of the function where it must have one of its own.
         self._tables: dict[int | str, int] = {}
+        self._locks: dict[int, threading.Lock] = {}
 
     @cached_property
     def _btf(self) -> Btf:
         return Btf()
 
     def attach(self, hooks: tuple[Hook, ...]) -> tuple[list[Attached], list[Refused]]:
-        """Load all programs at once, since verifying takes a while, then attach them in their order.
+        """Load and attach all of them, each on its own.
 
         Raises:
             AttachError: One is refused that is not optional.
@@ -84,16 +86,21 @@ class Attacher:
         refused: list[Refused] = []
         wanted = self._present(hooks, refused)
         self._fill_tables(wanted)
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            programs = [pool.submit(self._load, hook) for hook in wanted]
+        # Verifying takes a while, and so does each trampoline: the kernel waits until none runs the old one.
+        with ThreadPoolExecutor(len(wanted)) as pool:
+            attempts = [pool.submit(self._attach, hook) for hook in wanted]
         attached: list[Attached] = []
-        try:
-            for hook, program in zip(wanted, programs, strict=True):
-                self._attach(hook, program, attached, refused)
-        except AttachError:
-            for done in attached:
-                os.close(done.link)
-            raise
+        for hook, attempt in zip(wanted, attempts, strict=True):
+            try:
+                attached.append(attempt.result())
+            except OSError as error:
+                try:
+                    self._refuse(Refused(hook, f"the kernel refuses it: {error.strerror}."), refused)
+                except AttachError:
+                    for other in attempts:
+                        if other.exception() is None:
+                            os.close(other.result().link)
+                    raise
         return attached, refused
 
     @property
@@ -101,13 +108,9 @@ class Attacher:
         """Descriptors that must stay open: the kernel empties such a map when its last one is closed."""
         return list(self._tables.values())
 
-    def _attach(
-        self, hook: Hook, program: Future[int], attached: list[Attached], refused: list[Refused]
-    ) -> None:
-        try:
-            attached.append(Attached(hook, program.result(), self._link(hook, program.result())))
-        except OSError as error:
-            self._refuse(Refused(hook, f"the kernel refuses it: {error.strerror}."), refused)
+    def _attach(self, hook: Hook) -> Attached:
+        program = self._load(hook)
+        return Attached(hook, program, self._link(hook, program))
 
     def _refuse(self, refusal: Refused, refused: list[Refused]) -> None:
         hook = refusal.hook
@@ -130,39 +133,47 @@ class Attacher:
             present.append(hook)
         return present
 
-    def _sort(self, hook: Hook) -> int | str:
-        """Hooks of one sort can go on in the same program."""
-        if hook.kind in _ATTACH_TYPES:
-            return self._btf.prototype(hook.target)[0]
-        return "raw tracepoint" if hook.kind == "raw_tracepoint" else "kprobe"
-
     def _fill_tables(self, hooks: list[Hook]) -> None:
-        """For each sort of hooks a map with the program that they go on in."""
-        wanted: dict[int | str, Hook] = {}
+        """For each type of program a map with the program that its hooks go on in."""
+        first: dict[int | str, Hook] = {}
         for hook in hooks:
             if hook.goes_on_in:
-                wanted.setdefault(self._sort(hook), hook)
+                first.setdefault(_type(hook), hook)
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            programs = {
-                sort: pool.submit(self._load_code, hook, self._code(hook.goes_on_in or ""))
-                for sort, hook in wanted.items()
-            }
-        for sort, program in programs.items():
+            tables = {key: pool.submit(self._make_table, hook) for key, hook in first.items()}
+        for key, table in tables.items():
             try:
-                table = create_map(MAP_TYPE_PROG_ARRAY, 4, 4, 1)
-                update_map(table, struct.pack("<I", 0), struct.pack("<I", program.result()))
+                self._tables[key] = table.result()
             except OSError as error:
-                raise AttachError(
-                    f"the kernel refuses the program of {wanted[sort].target}: {error.strerror}."
-                ) from None
-            os.close(program.result())
-            self._tables[sort] = table
+                reason = f"the kernel refuses the program of {first[key].target}: {error.strerror}."
+                raise AttachError(reason) from None
+
+    def _make_table(self, hook: Hook) -> int:
+        program = self._load_code(hook, self._code(hook.goes_on_in or ""))
+        table = create_map(MAP_TYPE_PROG_ARRAY, 4, 4, 1)
+        update_map(table, struct.pack("<I", 0), struct.pack("<I", program))
+        os.close(program)
+        return table
+
+    def _table_of_prototype(self, hook: Hook) -> int:
+        prototype = self._btf.prototype(hook.target)[0]
+        with self._locks.setdefault(prototype, threading.Lock()):
+            if prototype not in self._tables:
+                self._tables[prototype] = self._make_table(hook)
+            return self._tables[prototype]
 
     def _load(self, hook: Hook) -> int:
         code = self._code(hook.program)
-        if hook.goes_on_in and self._jump_table is not None:
-            code = with_map(code, self._jump_table, self._tables[self._sort(hook)])
-        return self._load_code(hook, code)
+        if not hook.goes_on_in or self._jump_table is None:
+            return self._load_code(hook, code)
+        table = self._tables[_type(hook)]
+        try:
+            return self._load_code(hook, with_map(code, self._jump_table, table))
+        except OSError as error:
+            if hook.kind not in _ATTACH_TYPES or error.errno != errno.EINVAL:
+                raise
+        # Since Linux 6.12 only functions with the same prototype may share it. Verifying takes a while.
+        return self._load_code(hook, with_map(code, self._jump_table, self._table_of_prototype(hook)))
 
     def _load_code(self, hook: Hook, code: bytes) -> int:
         if hook.kind in _ATTACH_TYPES:
@@ -178,3 +189,9 @@ class Attacher:
         if hook.kind == "raw_tracepoint":
             return attach_raw_tracepoint(program, hook.target)
         return attach_kprobe(program, hook.target, at_return=hook.kind == "kretprobe")
+
+
+def _type(hook: Hook) -> str:
+    if hook.kind in _ATTACH_TYPES:
+        return "tracing"
+    return "raw tracepoint" if hook.kind == "raw_tracepoint" else "kprobe"
