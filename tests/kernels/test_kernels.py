@@ -14,6 +14,7 @@ from bpf.plans import NAMES
 from tests.kernels.guest import Luggage, run_in
 from tests.kernels.inside import KINDS
 from tests.kernels.luggage import pack, python
+from tests.kernels.results import RESULTS
 from tests.live.zoo import Zoo, built_zoo
 
 BOOTS: Final = {
@@ -54,26 +55,12 @@ class Guests:
 
 
 @pytest.fixture(scope="session")
-def guests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guests]:
+def guests(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Guests]:
     directory = tmp_path_factory.mktemp("guests")
     with built_zoo() as zoo:
         guests = Guests(directory, zoo, pack(directory / "luggage.tar", zoo.directory))
+        pytestconfig.stash[RESULTS] = guests.known
         yield guests
-    print("\n" + table(guests.known))
-
-
-def table(results: dict[str, dict[str, Any]]) -> str:
-    """Kernel by plan: how many kinds are right, of how many; or why the plan does not work there."""
-    lines = [f"{'kernel':<34} {'plan':<11} {'right':>9}  {'attached in':>11}"]
-    for boot, result in results.items():
-        for plan, told in result["plans"].items():
-            name = f"{boot} ({result['release']}, {result['paging_levels']} levels)"
-            verdicts = told["verdicts"]
-            right = sum(not verdict["problem"] for verdict in verdicts)
-            count = f"{right}/{len(verdicts)}" if verdicts else "-"
-            loaded = f"{told['loaded']} s" if verdicts else "; ".join(told["obstacles"])
-            lines.append(f"{name:<46} {plan:<11} {count:>9}  {loaded}")
-    return "\n".join(lines)
 
 
 @pytest.mark.parametrize("boot", BOOTS)

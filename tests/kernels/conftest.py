@@ -1,0 +1,14 @@
+"""Ends a run of the kernel tests with one table."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.kernels.results import RESULTS, table
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say how much is right."""
+    if results := config.stash.get(RESULTS, {}):
+        terminalreporter.section("kernel x plan: kinds of failure whose every fact is right")
+        terminalreporter.write_line(table(results))
