@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from functools import cache
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
 from bpf.plans import NAMES
-from tests.kernels.guest import Luggage, run_in
+from tests.kernels.guest import GuestError, Luggage, run_in
 from tests.kernels.inside import KINDS
 from tests.kernels.luggage import pack, python
-from tests.kernels.results import RESULTS
+from tests.kernels.results import RESULTS, Results
 from tests.live.zoo import Zoo, built_zoo
 
 BOOTS: Final = {
@@ -26,32 +26,45 @@ BOOTS: Final = {
 """By name: the series, more of the kernel's command line, and the plans."""
 
 
+AT_ONCE: Final = 2
+"""Guests: each keeps about one processor busy."""
+
+
 class Guests:
-    """The results of each boot; each kernel is booted once, when it is first asked for."""
+    """The results of each boot: each kernel is booted once, and does everything in that boot."""
 
     def __init__(self, directory: Path, zoo: Zoo, luggage: Luggage) -> None:
         self._directory = directory
         self._zoo = zoo
         self._luggage = luggage
-        self.results = cache(self._results)
-        self.known: dict[str, dict[str, Any]] = {}
+        self._pool = ThreadPoolExecutor(AT_ONCE)
+        self._boots = {boot: self._pool.submit(self._boot, boot) for boot in BOOTS}
 
-    def _results(self, boot: str) -> dict[str, Any]:
+    def results(self, boot: str) -> dict[str, Any]:
+        """What a boot has told, once it is at its end."""
+        return self._boots[boot].result()
+
+    def known(self) -> Results:
+        """What all boots have told."""
+        return {boot: self.results(boot) for boot in BOOTS}
+
+    def _boot(self, boot: str) -> dict[str, Any]:
         series, append, plans = BOOTS[boot]
         share = self._directory / boot.replace(" ", "-")
         share.mkdir()
         output = share / "results.json"
         command = [python(), "-s", "-m", "tests.kernels.inside", str(output)]
-        finished = run_in(
-            series,
-            [*command, self._zoo.directory, self._zoo.loader, *plans],
-            append=append,
-            share=share,
-            luggage=self._luggage,
-        )
+        arguments = [self._zoo.directory, self._zoo.loader, *plans]
+        try:
+            finished = run_in(
+                series, [*command, *arguments], append=append, share=share, luggage=self._luggage
+            )
+        except GuestError as error:
+            return {"failed": str(error), "plans": {}}
         if finished.status or not output.exists():
-            return self.known.setdefault(boot, {"failed": finished.output[-3000:], "plans": {}})
-        return self.known.setdefault(boot, json.loads(output.read_text()))
+            return {"failed": finished.output[-3000:], "plans": {}}
+        told: dict[str, Any] = json.loads(output.read_text())
+        return told
 
 
 @pytest.fixture(scope="session")
@@ -59,7 +72,7 @@ def guests(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
     directory = tmp_path_factory.mktemp("guests")
     with built_zoo() as zoo:
         guests = Guests(directory, zoo, pack(directory / "luggage.tar", zoo.directory))
-        pytestconfig.stash[RESULTS] = guests.known
+        pytestconfig.stash[RESULTS] = guests.known()
         yield guests
 
 

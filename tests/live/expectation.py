@@ -109,7 +109,8 @@ def check(record: ExecFailure, attempt: Attempt, expected: Expected) -> None:
         "flags": call.flags,
         "check_only": bool((call.flags or 0) & AT_EXECVE_CHECK),
         "pid": caller.pid,
-        "tid": caller.tid,
+        # Past the point of no return a thread has taken its process's id (de_thread of fs/exec.c).
+        "tid": caller.pid if expected.killed_by else caller.tid,
         "ppid": caller.ppid,
         "capabilities": caller.capabilities,
         "comm": os.fsdecode(_comm(attempt)),
