@@ -48,8 +48,6 @@ NEVER_A_BPRM: Final = frozenset(
         "path NULL",
         "too many processes",
         "denied by seccomp",
-        "execveat, bad flags",
-        "execveat, only a check",
     )
 )
 STRINGS_FAIL: Final = frozenset(
