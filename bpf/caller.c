@@ -42,18 +42,14 @@ static __always_inline void append_groups(struct scratch *s)
     s->record.lengths[SECTION_GROUPS] = count * sizeof(u32);
 }
 
-static __always_inline u64 stdin_file(struct scratch *s)
-{
-    u64 table = kernel_u64(u64_in(s->task, AT_task_struct_files - START_task) + AT_files_struct_fdt);
-    return kernel_u64(kernel_u64(table + AT_fdtable_fd));
-}
-
-static __always_inline struct place fill_stdin(struct scratch *s, u64 file)
+static __always_inline struct place fill_stdin(struct scratch *s)
 {
     struct place none = {};
     struct record *r = &s->record;
     r->stdin_mode = 0;
     r->stdin_inode = 0;
+    u64 table = kernel_u64(u64_in(s->task, AT_task_struct_files - START_task) + AT_files_struct_fdt);
+    u64 file = kernel_u64(kernel_u64(table + AT_fdtable_fd));
     if (!file || bpf_probe_read_kernel(s->file, sizeof(s->file), (void *)(file + START_file)))
         return none;
     u64 inode = u64_in(s->file, AT_file_f_inode - START_file);
@@ -71,88 +67,81 @@ static __always_inline struct place root_of_caller(struct scratch *s)
     return place_in(s->fs, AT_fs_struct_root - START_fs);
 }
 
-static __always_inline bool is_known(struct scratch *s, struct known *now)
-{
-    u64 differs = 0;
-    for (int i = 0; i < KNOWN_WORDS; i++)
-        differs |= s->known.identity[i] ^ now->identity[i];
-    return !differs && s->record.timestamp < s->known.until;
-}
-
-/* What must be taken from elsewhere: the names of directories, processes and cgroups. */
-static __always_inline void look_at_caller(struct scratch *s, struct known *now)
+/* What nothing that the task itself does can change: its pid namespace, when its process began. */
+static __always_inline void fill_birth(struct scratch *s)
 {
     struct record *r = &s->record;
-    u64 tty = now->identity[KNOWN_TTY];
-    if (!tty || bpf_probe_read_kernel_str(r->tty, TTY_SIZE, (void *)(tty + AT_tty_struct_name)) < 0)
-        r->tty[0] = 0;
-    u64 proxy = u64_in(s->task, AT_task_struct_nsproxy - START_task);
-    r->mount_ns = kernel_u32(kernel_u64(proxy + AT_nsproxy_mnt_ns) + AT_mnt_namespace_ns_inum);
     u64 pid = u64_in(s->task, AT_task_struct_thread_pid - START_task);
     u64 level = kernel_u32(pid + AT_pid_level);
     u64 numbers = pid + AT_pid_numbers + level * SIZE_upid;
     r->pid_ns = kernel_u32(kernel_u64(numbers + AT_upid_ns) + AT_pid_namespace_ns_inum);
     u64 leader = u64_in(s->task, AT_task_struct_group_leader - START_task);
     r->started = kernel_u64(leader + AT_task_struct_start_boottime);
-
-    struct place root = root_of_caller(s);
-    struct place cwd = place_in(s->fs, AT_fs_struct_pwd - START_fs);
-    struct walk walks[3] = {{cwd, root}, {root, {}}, {fill_stdin(s, now->identity[KNOWN_STDIN]), root}};
-    if (!kernel_u32(kernel_u64(cwd.dentry + AT_dentry_d_inode) + AT_inode_i_nlink))
-        r->bits |= CWD_DELETED;
-    __builtin_memcpy(s->walks, walks, sizeof(walks));
-    r->used = 0;
-    append_paths(s);
-    append_cgroup(s, now->identity[KNOWN_CGROUPS]);
-    append_ancestors(s);
-    r->capabilities = u64_in(s->cred, AT_cred_cap_effective - START_cred);
-    append_groups(s);
 }
 
 /*
- * Fills what the record tells of the caller, which comes first in `data`. Most failing execs are one of a
- * row, as in a PATH search or a crash loop: what was told of the same task in the same place is still there,
- * in header and data. A directory's or a process's name can change meanwhile, so it is good for KNOWN_NS.
+ * Most failing execs are one of a row, as in a PATH search or a crash loop. Cgroup and ancestors of the same
+ * task are then still there from its last one, in header and data. An ancestor may get another name
+ * meanwhile, so they are good for KNOWN_NS. All that the task can change by itself is read each time.
  */
-static __always_inline void fill_caller(struct scratch *s, u64 task)
+static __always_inline void append_origin(struct scratch *s, u64 task)
 {
     struct record *r = &s->record;
-    bpf_probe_read_kernel(s->task, sizeof(s->task), (void *)(task + START_task));
-    u64 fs = u64_in(s->task, AT_task_struct_fs - START_task);
-    bpf_probe_read_kernel(s->fs, sizeof(s->fs), (void *)(fs + START_fs));
-    struct place root = root_of_caller(s);
-    struct place cwd = place_in(s->fs, AT_fs_struct_pwd - START_fs);
-    u64 signal = u64_in(s->task, AT_task_struct_signal - START_task);
-    struct known now = {{
+    u64 set = kernel_u64(task + AT_task_struct_cgroups);
+    u64 cgroup = kernel_u64(kernel_u64(set + AT_css_set_dfl_cgrp) + AT_cgroup_kn);
+    u64 identity[KNOWN_WORDS] = {
         task,
         bpf_get_current_pid_tgid(),
         u64_in(s->task, AT_task_struct_thread_pid - START_task),
         u64_in(s->task, AT_task_struct_real_parent - START_task),
-        u64_in(s->task, AT_task_struct_nsproxy - START_task),
-        u64_in(s->task, AT_task_struct_cred - START_task),
-        root.dentry,
-        root.mount,
-        cwd.dentry,
-        cwd.mount,
-        [KNOWN_TTY] = kernel_u64(signal + AT_signal_struct_tty),
-        [KNOWN_STDIN] = stdin_file(s),
-        [KNOWN_CGROUPS] = kernel_u64(task + AT_task_struct_cgroups),
-    }};
-    r->pending_signals = u64_in(s->task, AT_task_struct_pending_signal - START_task);
-    if (is_known(s, &now)) {
+        cgroup,
+    };
+    u64 differs = 0;
+    for (int i = 0; i < KNOWN_WORDS; i++)
+        differs |= s->known.identity[i] ^ identity[i];
+    if (!differs && r->timestamp < s->known.until) {
         r->used = s->known.used;
-        r->bits |= s->known.bits;
         return;
     }
-    look_at_caller(s, &now);
-    now.until = r->timestamp + KNOWN_NS;
-    now.used = r->used;
-    now.bits = r->bits & (CWD_DELETED | STDIN_DELETED | GROUPS_CUT);
-    s->known = now;
+    r->used = 0;
+    fill_birth(s);
+    append_cgroup(s, cgroup);
+    append_ancestors(s);
+    __builtin_memcpy(s->known.identity, identity, sizeof(identity));
+    s->known.until = r->timestamp + KNOWN_NS;
+    s->known.used = r->used;
 }
 
 /* Whoever writes into header or data what is no failed exec's must call this. */
 static __always_inline void forget_caller(struct scratch *s)
 {
     s->known.until = 0;
+}
+
+/* Before: the record's timestamp. What it tells of the caller comes first in `data`. */
+static __always_inline void fill_caller(struct scratch *s, u64 task)
+{
+    struct record *r = &s->record;
+    bpf_probe_read_kernel(s->task, sizeof(s->task), (void *)(task + START_task));
+    u64 signal = u64_in(s->task, AT_task_struct_signal - START_task);
+    u64 tty = kernel_u64(signal + AT_signal_struct_tty);
+    if (!tty || bpf_probe_read_kernel_str(r->tty, TTY_SIZE, (void *)(tty + AT_tty_struct_name)) < 0)
+        r->tty[0] = 0;
+    u64 proxy = u64_in(s->task, AT_task_struct_nsproxy - START_task);
+    r->mount_ns = kernel_u32(kernel_u64(proxy + AT_nsproxy_mnt_ns) + AT_mnt_namespace_ns_inum);
+    r->pending_signals = u64_in(s->task, AT_task_struct_pending_signal - START_task);
+    append_origin(s, task);
+
+    u64 fs = u64_in(s->task, AT_task_struct_fs - START_task);
+    bpf_probe_read_kernel(s->fs, sizeof(s->fs), (void *)(fs + START_fs));
+    struct place root = root_of_caller(s);
+    struct place cwd = place_in(s->fs, AT_fs_struct_pwd - START_fs);
+    struct walk walks[3] = {{cwd, root}, {root, {}}, {fill_stdin(s), root}};
+    if (!kernel_u32(kernel_u64(cwd.dentry + AT_dentry_d_inode) + AT_inode_i_nlink))
+        r->bits |= CWD_DELETED;
+    __builtin_memcpy(s->walks, walks, sizeof(walks));
+    append_paths(s);
+
+    r->capabilities = u64_in(s->cred, AT_cred_cap_effective - START_cred);
+    append_groups(s);
 }

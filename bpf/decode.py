@@ -109,7 +109,7 @@ def decode(
         sections.append(raw[at : at + length])
         at += length
     (
-        cwd, root, stdin, cgroup, ancestor_bytes, groups, path, binary, interpreter, arguments, environment,
+        cgroup, ancestor_bytes, cwd, root, stdin, groups, path, binary, interpreter, arguments, environment,
         copied,
     ) = sections  # fmt: skip
     if len(ancestor_bytes) % layout.ANCESTOR_STRUCT.size or len(groups) % _GROUP.size:

@@ -58,12 +58,11 @@ struct walk {
 /* Tasks whose last exec failed: their next success, or their end, ends a PATH search. */
 BPF_HASH(searchers, u64, u8, MAX_SEARCHERS);
 
-/* By what a caller is known again, and where in `data` what is told of it ends. */
+/* By what a caller is known again, until when, and where in `data` what was told of it ends. */
 struct known {
     u64 identity[KNOWN_WORDS];
     u64 until;
-    u32 used;
-    u32 bits;
+    u64 used;
 };
 
 struct scratch {
@@ -251,11 +250,10 @@ static __always_inline void append_paths(struct scratch *s)
     }
 }
 
-static __always_inline void append_cgroup(struct scratch *s, u64 set)
+static __always_inline void append_cgroup(struct scratch *s, u64 node)
 {
     u32 start = s->record.used;
     u8 end = UNFINISHED;
-    u64 node = kernel_u64(kernel_u64(set + AT_css_set_dfl_cgrp) + AT_cgroup_kn);
     for (int i = 0; i < 32; i++) {
         u64 parent = kernel_u64(node + AT_kernfs_node_parent);
         if (!node || !parent) {

@@ -51,13 +51,9 @@ CAPTURE_PATH_SIZE: Final = 256
 """Bytes of a capture path that are compared."""
 
 KNOWN_NS: Final = 10_000_000
-"""How long what is told of a caller is taken over to its next exec: no one could tell 10 ms from a race."""
-KNOWN_WORDS: Final = 13
-"""What must be the same for that: addresses of the task and of what belongs to it."""
-KNOWN_TTY: Final = 10
-KNOWN_STDIN: Final = 11
-KNOWN_CGROUPS: Final = 12
-"""Places among those words."""
+"""How long cgroup and ancestors of a task are taken over from one of its failing execs to the next."""
+KNOWN_WORDS: Final = 5
+"""What must be the same for that: addresses of the task and of what belongs to it, and its ids."""
 
 CONTINUED: Final = 0x4000
 """Flag of an element's length: the next element continues this string; if there is none, it was cut."""
@@ -65,12 +61,12 @@ UNREAD: Final = 0xFFFF
 """Instead of an element's length: its memory could not be read."""
 
 SECTIONS: Final = (
-    # First what is told of the caller, which stays in place from one of its execs to the next.
+    # First what stays in place from one exec of a task to its next.
+    "cgroup",
+    "ancestors",
     "cwd",
     "root",
     "stdin",
-    "cgroup",
-    "ancestors",
     "groups",
     "path",
     "binary",

@@ -25,6 +25,28 @@ def put_in_place_of_stdin(path: str) -> None:
     os.close(file)
 
 
+def open_stdin(path: str) -> None:
+    """The kernel may give the new file the address of the one that was closed."""
+    for _ in range(20):
+        if is_open(0):
+            os.close(0)
+        assert os.open(path, os.O_RDONLY) == 0
+
+
+def rename_below(directory: Path) -> None:
+    """Rename the directory that one is in."""
+    os.chdir(directory / "below")
+    os.rename(directory / "below", directory / "moved")
+
+
+def is_open(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
+
+
 def name_oneself() -> None:
     libc.prctl(_PR_SET_NAME, ctypes.c_char_p(b"renamed"))
 
@@ -58,9 +80,17 @@ def test_what_changes_between_two_execs_of_a_task_is_told(listener: Listener, tm
         (lambda: os.chdir("below"), lambda record: record.cwd == str(tmp_path / "below")),
         (lambda: put_in_place_of_stdin("/dev/zero"), lambda record: record.stdin_path == "/dev/zero"),
         (lambda: os.close(0), lambda record: (record.stdin_path, record.stdin_type) == (None, 0)),
+        (lambda: open_stdin("/dev/zero"), lambda record: record.stdin_path == "/dev/zero"),
+        (lambda: open_stdin("/dev/full"), lambda record: record.stdin_path == "/dev/full"),
+        (lambda: os.chdir(tmp_path / "gone"), lambda record: record.cwd == str(tmp_path / "gone")),
+        (lambda: os.rmdir(tmp_path / "gone"), lambda record: record.cwd == f"{tmp_path}/gone (deleted)"),
+        (
+            lambda: rename_below(tmp_path),
+            lambda record: record.cwd == str(tmp_path / "moved"),
+        ),
         (name_oneself, lambda record: record.comm == "renamed"),
         (lambda: libc.unshare(_CLONE_NEWNS), lambda record: record.mount_ns != own_mount_ns()),
-        (lambda: os.chroot(tmp_path), lambda record: (record.root, record.cwd) == (str(tmp_path), "/below")),
+        (lambda: os.chroot(tmp_path), lambda record: (record.root, record.cwd) == (str(tmp_path), "/moved")),
         (lambda: os.setgroups([7, 8]), lambda record: record.groups == (7, 8)),
         (lambda: os.setresgid(9, 10, 11), lambda record: (record.gid, record.egid) == (9, 10)),
         (lambda: os.setresuid(12, 13, 14), lambda record: (record.uid, record.euid) == (12, 13)),
