@@ -82,7 +82,8 @@ def arguments_of(
     copied = _from_copy(copy, argv, limits)
     if copied is not None:
         of_argv, of_envp = copied
-        source = "kernel"
+        # One word for both: where the copy did not reach envp, that is still the caller's memory.
+        source = "user" if of_envp is None else "kernel"
         argv, cut_arguments, argv_is_cut = _text(of_argv)
         if is_empty:
             argv, cut_arguments, argv_is_cut = (), (), False

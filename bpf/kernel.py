@@ -117,7 +117,7 @@ def _try_trampolines() -> str | None:
     except OSError as error:
         return (
             f"the kernel refuses an fexit program on {_PROBED_FUNCTION} ({_refusal(error)}); "
-            "it needs 5.5 or later with CONFIG_FUNCTION_TRACER and no lockdown."
+            "it needs 5.8 or later with CONFIG_FUNCTION_TRACER and no lockdown."
         )
     return None
 

@@ -129,6 +129,7 @@ class KernelSource:
             capture,
             all_failures,
             types,
+            exec_binprm,
         )
         self._limits = (max_args_bytes, max_env_bytes)
         self._capture = capture

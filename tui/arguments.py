@@ -32,7 +32,7 @@ examples:
   sudo execwhy --uid www-data                 those of one user; --uid 0 is root
   sudo execwhy --path /opt/app/               those of paths that begin so
   sudo execwhy --filter 'errno in (EACCES,EPERM) !comm:cron'
-  sudo execwhy --capture 'uid:1000..1999'     what does not match costs nothing, and is counted
+  sudo execwhy --capture 'uid:1000..1999'     what does not match costs little, and is counted
   sudo execwhy --record fails.jsonl --duration 60
   sudo execwhy --record - --count 10 | jq -r 'select(.path).path'
   execwhy --open fails.jsonl                  no root needed

@@ -81,7 +81,7 @@ def captured(text: str) -> str:
     """What the kernel records from now on."""
     if not text:
         return "The kernel records everything again."
-    return f"The kernel records only {text}; all else costs nothing and is counted as suppressed. K ends it."
+    return f"The kernel records only {text}; all else costs little and is counted as suppressed. K ends it."
 
 
 def group_keys(frozen: bool) -> tuple[Hint, ...]:

@@ -239,10 +239,25 @@ def _program(argv: list[str | bytes], environment: dict[bytes, bytes]) -> Iterat
         )
         theirs.close()
         try:
+            _wait_for_name(pid, os.path.basename(os.fsencode(argv[0]))[:15])
             yield pid, ours
         finally:
             ours.shutdown(socket.SHUT_RDWR)
             os.waitpid(pid, 0)
+
+
+def _wait_for_name(pid: int, name: bytes) -> None:
+    """The spawning returns a moment before the kernel gives the new program its comm (begin_new_exec)."""
+    deadline = time.monotonic() + PATIENCE
+    while _comm_of(pid) != name:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{name!r} is still {_comm_of(pid)!r}")
+        time.sleep(0.001)
+
+
+def _comm_of(pid: int) -> bytes:
+    with open(f"/proc/{pid}/comm", "rb") as file:
+        return file.read().removesuffix(b"\n")
 
 
 # ---- in the child ----

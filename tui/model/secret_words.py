@@ -32,6 +32,9 @@ _TAKEN_BY: Final = (
     ("sshpass mongo mongosh mongodump mongorestore", {"-p": Value.NEXT}),
     ("redis-cli valkey-cli", {"-a": Value.NEXT}),
     ("ldapsearch ldapmodify ldapadd ldapdelete ldapwhoami", {"-w": Value.NEXT}),
+    ("mosquitto_pub mosquitto_sub ipmitool sqlcmd zip unzip", {"-P": Value.NEXT}),
+    ("useradd usermod", {"-p": Value.NEXT}),
+    ("7z 7za 7zr 7zz", {"-p": Value.ATTACHED}),
     ("smbclient rpcclient", {"-U": Value.PAIR}),
     ("curl", dict.fromkeys(("-u", "-U", "--user", "--proxy-user"), Value.PAIR)),
 )

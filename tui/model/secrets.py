@@ -21,7 +21,8 @@ _CACHED_LENGTH: Final = 512
 
 _SECRET_NAME: Final = re.compile(
     r"""SECRET|TOKEN|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|AUTHORIZATION|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY
-    | _KEY$ | (?:^|_|SSH|STORE|KEY)PASS$ | _PWD$ | _PW$ | _AUTH$""",
+    | _KEY$ | (?<!COM)(?<!ASK)(?<!BY)(?<!SUR)PASS$ | _PWD$ | (?:^|_|ROOT)PW$ | _AUTH$
+    | COOKIE | BEARER | JWT$ | CREDS$""",
     re.VERBOSE,
 )
 
@@ -131,6 +132,11 @@ def mask_environment(environment: Sequence[str | None]) -> tuple[str | None, ...
     return tuple(None if text is None else _mask_variable(text) for text in environment)
 
 
+def _looks_like_option(text: str) -> bool:
+    """-v and --verbose do; -hunter2 may be a password, and then must not be shown."""
+    return text.startswith("--") or (text.startswith("-") and len(text) <= 2)
+
+
 def mask_arguments(arguments: Sequence[str | None]) -> tuple[str | None, ...]:
     """Argv with the secret values masked, in their own element or in the one after their option.
 
@@ -144,7 +150,7 @@ def mask_arguments(arguments: Sequence[str | None]) -> tuple[str | None, ...]:
         was_value, is_value = is_value, False
         if not text:
             masked.append(text)
-        elif was_value and not text.startswith("-"):
+        elif was_value and not _looks_like_option(text):
             masked.append(MASK)
         elif (word := line.masked(text)) is not None:
             masked.append(word)

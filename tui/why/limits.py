@@ -191,6 +191,7 @@ def file_table_full(scene: Scene) -> list[Diagnosis]:
     """ENFILE."""
     numbers = (read_proc("/proc/sys/fs/file-nr") or "").split()
     shown = f"{numbers[0]} of {numbers[2]} files are open {scene.later}." if len(numbers) == 3 else ""
+    is_full = len(numbers) == 3 and int(numbers[0]) >= int(numbers[2])
     return [
         scene.diagnosis(
             "system-file-limit",
@@ -198,6 +199,7 @@ def file_table_full(scene: Scene) -> list[Diagnosis]:
             "system-wide file limit",
             *((shown,) if shown else ()),
             advice="Raise the sysctl fs.file-max.",
+            certain=is_full,
         )
     ]
 
