@@ -170,7 +170,7 @@ async def test_plus_and_minus_take_the_focused_cell_into_the_filter() -> None:
 async def test_a_time_cannot_be_filtered_for_and_the_screen_says_so() -> None:
     async with opened(a_day(3)) as screen:
         await screen.press("right", "plus")
-        assert "Focus a cell" in screen.keys
+        assert "Nothing to filter for: focus another cell" in screen.keys
         assert "==" not in screen.filter
 
 
