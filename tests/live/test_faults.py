@@ -50,7 +50,9 @@ def in_shell(script: str, *wrapper: str) -> subprocess.CompletedProcess[str]:
         (["unshare", "-m"], "mount -t tmpfs none /proc &&", "there is no /proc here: mount it"),
         (
             ["unshare", "-m"],
-            "for at in /run /tmp /var/tmp; do mount -t tmpfs -o ro none $at || exit; done;",
+            # Not hidden: the project itself may lie in one of them.
+            "for at in /run /tmp /var/tmp; do"
+            " mount --bind $at $at && mount -o remount,bind,ro $at || exit; done;",
             "no temporary directory can be written (",
         ),
         (
