@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import platform
+import resource
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from typing import Final
 
@@ -134,7 +136,19 @@ _TRIALS: Final[dict[Need, Callable[[], str | None]]] = {
 @cache
 def why_not(need: Need) -> str | None:
     """None where the kernel has it, else one sentence; tried once a process."""
+    lift_memory_limit()
     return _TRIALS[need]()
+
+
+@cache
+def lift_memory_limit() -> None:
+    """Let this process lock memory without limit, where it may.
+
+    Kernels before 5.11 count programs and maps against RLIMIT_MEMLOCK, those of other processes of the
+    user too, and refuse with EPERM; later ones count them in the cgroup.
+    """
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
 
 def obstacles(plan: Plan) -> list[str]:

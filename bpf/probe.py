@@ -11,7 +11,6 @@ from __future__ import annotations
 import ctypes as ct
 import json
 import os
-import resource
 import socket
 import struct
 import sys
@@ -114,9 +113,7 @@ def _argument_counts() -> dict[str, int]:
 
 def _load(settings: Settings, tree: str, tell: Callable[..., None]) -> None:
     bcc = _import_bcc()
-    with suppress(OSError, ValueError):
-        # Kernels before 5.11 count maps against this limit; later ones against the cgroup.
-        resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    kernel.lift_memory_limit()
     plans = kernel.candidates(settings.plan)
     for plan in plans:
         try:

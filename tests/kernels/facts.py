@@ -21,6 +21,7 @@ class Reached(Enum):
 
     CALL = "nothing: no struct linux_binprm was made"
     OPEN = "the file could not be opened"
+    OPEN_LARGE = "the file could not be opened, and not all of argv and envp is taken from the kernel's copy"
     STRINGS = "argv or envp could not be copied"
     PROGRAM = "file and strings were there"
     LATE = "the caller's memory was gone"
@@ -83,6 +84,8 @@ def reached(kind: str, killed_by: str | None) -> Reached:
         return Reached.LATE
     if kind in NEVER_A_BPRM:
         return Reached.CALL
+    if kind == "one huge argument":
+        return Reached.OPEN_LARGE
     if kind in STRINGS_FAIL:
         return Reached.STRINGS
     return Reached.PROGRAM if kind in FAILS_WITH_THE_FILE else Reached.OPEN
@@ -96,6 +99,7 @@ def facts(plan: str, release: Release, how_far: Reached) -> Facts:
     return {
         Reached.CALL: (Facts("resolved", "user"), Facts("resolved", "user")),
         Reached.OPEN: (Facts("resolved", "kernel"), Facts("resolved", "user")),
+        Reached.OPEN_LARGE: (Facts("resolved", "user"), Facts("resolved", "user")),
         Reached.STRINGS: (Facts("resolved", "user"), Facts("kernel", "user")),
         Reached.PROGRAM: (Facts("kernel", "kernel"), Facts("kernel", "kernel")),
         Reached.LATE: (Facts("kernel", "kernel"), Facts("kernel", "kernel")),

@@ -21,7 +21,6 @@ BOOTS: Final = {
     "5.10": ("5.10", (), NAMES),
     "6.1": ("6.1", ("no5lvl",), NAMES),
     "6.12": ("6.12", (), NAMES),
-    "6.12 preempt=full": ("6.12", ("preempt=full", "no5lvl"), NAMES),
 }
 """By name: the series, more of the kernel's command line, and the plans."""
 
