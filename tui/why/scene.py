@@ -30,8 +30,10 @@ SECONDS: Final = 0.5
 
 _CLOCK_REALTIME_COARSE: Final = 5
 
-CLOCK_STEP: Final = round(time.clock_getres(_CLOCK_REALTIME_COARSE) * 1e9) + 100_000
-"""Nanoseconds by which a ctime may be early: file systems take the time of the last clock tick."""
+CLOCK_STEP: Final = 4 * round(time.clock_getres(_CLOCK_REALTIME_COARSE) * 1e9)
+"""Nanoseconds by which a ctime may be early: file systems take the time of the last clock tick.
+
+A virtual machine's ticks come late: CLOCK_REALTIME_COARSE was seen to lag by two of them."""
 
 MAX_INTERPRETERS: Final = 5
 """How many interpreters may follow each other (exec_binprm, fs/exec.c)."""

@@ -13,7 +13,7 @@ from bpf.lookup import look_up
 from bpf.record import ExecFailure
 from bpf.vantage import own_mount_ns
 
-CLOCK_TICK = 0.03
+CLOCK_TICK = 0.05
 """Seconds after which a change of a file has another ctime: file systems take the last tick's time."""
 
 
