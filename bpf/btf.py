@@ -48,8 +48,8 @@ MEMBERS: Final = (
     "fs_struct.pwd",
     "path.mnt",
     "path.dentry",
-    "vfsmount.mnt_root",
     "mount.mnt",
+    "mount.mnt.mnt_root",
     "mount.mnt_parent",
     "mount.mnt_mountpoint",
     "dentry.d_parent",
@@ -124,6 +124,7 @@ SPANS: Final = {
     "file": ("file", ("f_inode", "f_path"), 16),
     "inode": ("inode", ("i_mode", "i_ino", "i_nlink"), 8),
     "dentry": ("dentry", ("d_parent", "d_name.name"), 8),
+    "mount": ("mount", ("mnt_parent", "mnt_mountpoint", "mnt.mnt_root"), 8),
     "opened": (
         "inode",
         ("i_mode", "i_uid", "i_gid", "i_sb", "i_ino", "i_size", "ctime_sec", "ctime_nsec"),

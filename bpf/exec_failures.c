@@ -194,12 +194,18 @@ struct dentry_part {
     u8 bytes[SPAN_dentry];
 };
 
+/* Likewise of struct mount. */
+struct mount_part {
+    u8 bytes[SPAN_mount];
+};
+
 /* The components from `place` up to `root`, leaf first, each with its NUL, as d_path would walk. */
 static __always_inline u8 append_path(struct scratch *s, struct place place, struct place root)
 {
     u32 start = s->record.used;
     u8 end = UNFINISHED;
-    u64 mount_root = kernel_u64(place.mount + AT_vfsmount_mnt_root);
+    struct mount_part mount;
+    u64 mount_read = 0;
     for (int i = 0; i < MAX_COMPONENTS; i++) {
         if (section_length(s, start) >= MAX_PATH_BYTES)
             break;
@@ -207,27 +213,30 @@ static __always_inline u8 append_path(struct scratch *s, struct place place, str
             end = AT_ROOT;
             break;
         }
+        u64 address = place.mount - AT_mount_mnt;
+        if (address != mount_read &&
+            bpf_probe_read_kernel(&mount, sizeof(mount), (void *)(address + START_mount)))
+            break;
+        mount_read = address;
+        if (place.dentry == u64_in(mount.bytes, AT_mount_mnt_mnt_root - START_mount)) {
+            u64 above = u64_in(mount.bytes, AT_mount_mnt_parent - START_mount);
+            if (above == address) {
+                end = AT_TOP;
+                break;
+            }
+            place.dentry = u64_in(mount.bytes, AT_mount_mnt_mountpoint - START_mount);
+            place.mount = above + AT_mount_mnt;
+            continue;
+        }
         struct dentry_part part;
         if (bpf_probe_read_kernel(&part, sizeof(part), (void *)(place.dentry + START_dentry)))
             break;
         u64 parent = u64_in(part.bytes, AT_dentry_d_parent - START_dentry);
         u64 name = u64_in(part.bytes, AT_dentry_d_name_name - START_dentry);
-        if (place.dentry == mount_root || place.dentry == parent) {
-            u64 mount = place.mount - AT_mount_mnt;
-            u64 above = kernel_u64(mount + AT_mount_mnt_parent);
-            if (place.dentry != mount_root) { /* pipe, memfd, ...: a name at most */
-                append_kernel_string(s, name);
-                end = OF_NO_TREE;
-                break;
-            }
-            if (above == mount) {
-                end = AT_TOP;
-                break;
-            }
-            place.dentry = kernel_u64(mount + AT_mount_mnt_mountpoint);
-            place.mount = above + AT_mount_mnt;
-            mount_root = kernel_u64(place.mount + AT_vfsmount_mnt_root);
-            continue;
+        if (place.dentry == parent) { /* pipe, memfd, ...: a name at most */
+            append_kernel_string(s, name);
+            end = OF_NO_TREE;
+            break;
         }
         if (append_kernel_string(s, name) < 0)
             break;
