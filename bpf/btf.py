@@ -115,6 +115,7 @@ SPANS: Final = {
             "nsproxy",
             "signal",
             "pending.signal",
+            "cgroups",
         ),
         8,
     ),

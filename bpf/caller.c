@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
 /* Who made the exec, and where: facts of the current task. */
 
-static __always_inline void append_ancestors(struct scratch *s)
+static __always_inline void append_ancestors(struct scratch *s, u64 me)
 {
     u32 start = s->record.used;
-    u64 parent = u64_in(s->task, AT_task_struct_real_parent - START_task);
+    u64 parent = of_task(me, real_parent);
     for (int i = 0; i < MAX_ANCESTORS; i++) {
         u64 at = place_in_data(s);
         if (bpf_probe_read_kernel(s->parent, sizeof(s->parent), (void *)(parent + START_parent)))
@@ -24,8 +24,7 @@ static __always_inline void append_ancestors(struct scratch *s)
 
 static __always_inline void append_groups(struct scratch *s)
 {
-    u64 info = u64_in(s->cred, AT_cred_group_info - START_cred);
-    u32 count = kernel_u32(info + AT_group_info_ngroups);
+    u32 count = s->groups;
     u64 at = place_in_data(s);
     s->record.lengths[SECTION_GROUPS] = 0;
     if (count > MAX_GROUPS) {
@@ -34,7 +33,7 @@ static __always_inline void append_groups(struct scratch *s)
     }
     if (!count || at > DATA_SIZE - CHUNK)
         return;
-    if (bpf_probe_read_kernel(&s->data[at], count * sizeof(u32), (void *)(info + AT_group_info_gid))) {
+    if (bpf_probe_read_kernel(&s->data[at], count * sizeof(u32), (void *)(s->group_info + AT_group_info_gid))) {
         s->record.bits |= GROUPS_CUT;
         return;
     }
@@ -42,14 +41,14 @@ static __always_inline void append_groups(struct scratch *s)
     s->record.lengths[SECTION_GROUPS] = count * sizeof(u32);
 }
 
-static __always_inline struct place fill_stdin(struct scratch *s)
+static __always_inline struct place fill_stdin(struct scratch *s, u64 me)
 {
     struct place none = {};
     struct record *r = &s->record;
     r->stdin_mode = 0;
     r->stdin_inode = 0;
-    u64 table = kernel_u64(u64_in(s->task, AT_task_struct_files - START_task) + AT_files_struct_fdt);
-    u64 file = kernel_u64(kernel_u64(table + AT_fdtable_fd));
+    u64 table = member(of_task(me, files), AT_files_struct_fdt);
+    u64 file = kernel_u64(member(table, AT_fdtable_fd));
     if (!file || bpf_probe_read_kernel(s->file, sizeof(s->file), (void *)(file + START_file)))
         return none;
     u64 inode = u64_in(s->file, AT_file_f_inode - START_file);
@@ -68,14 +67,14 @@ static __always_inline struct place root_of_caller(struct scratch *s)
 }
 
 /* What nothing that the task itself does can change: its pid namespace, when its process began. */
-static __always_inline void fill_birth(struct scratch *s)
+static __always_inline void fill_birth(struct scratch *s, u64 me)
 {
     struct record *r = &s->record;
-    u64 pid = u64_in(s->task, AT_task_struct_thread_pid - START_task);
+    u64 pid = of_task(me, thread_pid);
     u64 level = kernel_u32(pid + AT_pid_level);
     u64 numbers = pid + AT_pid_numbers + level * SIZE_upid;
     r->pid_ns = kernel_u32(kernel_u64(numbers + AT_upid_ns) + AT_pid_namespace_ns_inum);
-    u64 leader = u64_in(s->task, AT_task_struct_group_leader - START_task);
+    u64 leader = of_task(me, group_leader);
     r->started = kernel_u64(leader + AT_task_struct_start_boottime);
 }
 
@@ -84,18 +83,16 @@ static __always_inline void fill_birth(struct scratch *s)
  * task are then still there from its last one, in header and data. An ancestor may get another name
  * meanwhile, so they are good for KNOWN_NS. All that the task can change by itself is read each time.
  */
-static __always_inline void append_origin(struct scratch *s, u64 task)
+static __always_inline void append_origin(struct scratch *s, u64 me, u64 task)
 {
     struct record *r = &s->record;
-    u64 set = kernel_u64(task + AT_task_struct_cgroups);
-    u64 cgroup = kernel_u64(kernel_u64(set + AT_css_set_dfl_cgrp) + AT_cgroup_kn);
-    u64 identity[KNOWN_WORDS] = {
-        task,
-        bpf_get_current_pid_tgid(),
-        u64_in(s->task, AT_task_struct_thread_pid - START_task),
-        u64_in(s->task, AT_task_struct_real_parent - START_task),
-        cgroup,
-    };
+    u64 *identity = s->identity;
+    identity[0] = task;
+    identity[1] = bpf_get_current_pid_tgid();
+    identity[2] = of_task(me, thread_pid);
+    identity[3] = of_task(me, real_parent);
+    identity[4] = member(member(of_task(me, cgroups), AT_css_set_dfl_cgrp), AT_cgroup_kn);
+    asm volatile("" : : : "memory"); /* read back they are numbers: addresses may not be compared so */
     u64 differs = 0;
     for (int i = 0; i < KNOWN_WORDS; i++)
         differs |= s->known.identity[i] ^ identity[i];
@@ -104,10 +101,10 @@ static __always_inline void append_origin(struct scratch *s, u64 task)
         return;
     }
     r->used = 0;
-    fill_birth(s);
-    append_cgroup(s, cgroup);
-    append_ancestors(s);
-    __builtin_memcpy(s->known.identity, identity, sizeof(identity));
+    fill_birth(s, me);
+    append_cgroup(s, identity[4]);
+    append_ancestors(s, me);
+    __builtin_memcpy(s->known.identity, identity, sizeof(s->identity));
     s->known.until = r->timestamp + KNOWN_NS;
     s->known.used = r->used;
 }
@@ -122,26 +119,24 @@ static __always_inline void forget_caller(struct scratch *s)
 static __always_inline void fill_caller(struct scratch *s, u64 task)
 {
     struct record *r = &s->record;
-    bpf_probe_read_kernel(s->task, sizeof(s->task), (void *)(task + START_task));
-    u64 signal = u64_in(s->task, AT_task_struct_signal - START_task);
-    u64 tty = kernel_u64(signal + AT_signal_struct_tty);
+    u64 me = caller_of(s, task);
+    u64 tty = member(of_task(me, signal), AT_signal_struct_tty);
     if (!tty || bpf_probe_read_kernel_str(r->tty, TTY_SIZE, (void *)(tty + AT_tty_struct_name)) < 0)
         r->tty[0] = 0;
-    u64 proxy = u64_in(s->task, AT_task_struct_nsproxy - START_task);
-    r->mount_ns = kernel_u32(kernel_u64(proxy + AT_nsproxy_mnt_ns) + AT_mnt_namespace_ns_inum);
-    r->pending_signals = u64_in(s->task, AT_task_struct_pending_signal - START_task);
-    append_origin(s, task);
+    u64 mount_ns = member(of_task(me, nsproxy), AT_nsproxy_mnt_ns);
+    r->mount_ns = member_u32(mount_ns, AT_mnt_namespace_ns_inum);
+    r->pending_signals = of_task(me, pending_signal);
+    append_origin(s, me, task);
 
-    u64 fs = u64_in(s->task, AT_task_struct_fs - START_task);
+    u64 fs = of_task(me, fs);
+    u64 directory = member(member(fs, AT_fs_struct_pwd + AT_path_dentry), AT_dentry_d_inode);
+    if (!member_u32(directory, AT_inode_i_nlink))
+        r->bits |= CWD_DELETED;
     bpf_probe_read_kernel(s->fs, sizeof(s->fs), (void *)(fs + START_fs));
     struct place root = root_of_caller(s);
     struct place cwd = place_in(s->fs, AT_fs_struct_pwd - START_fs);
-    struct walk walks[3] = {{cwd, root}, {root, {}}, {fill_stdin(s), root}};
-    if (!kernel_u32(kernel_u64(cwd.dentry + AT_dentry_d_inode) + AT_inode_i_nlink))
-        r->bits |= CWD_DELETED;
+    struct walk walks[3] = {{cwd, root}, {root, {}}, {fill_stdin(s, me), root}};
     __builtin_memcpy(s->walks, walks, sizeof(walks));
     append_paths(s);
-
-    r->capabilities = u64_in(s->cred, AT_cred_cap_effective - START_cred);
     append_groups(s);
 }

@@ -72,7 +72,10 @@ struct scratch {
     struct call call; /* in map memory: the verifier need not tell callers apart */
     struct walk walks[3]; /* in the order of their sections: cwd, root, stdin */
     struct known known;
-    /* Copies of parts of kernel structures: a read costs 40 ns, however short it is. */
+    u64 identity[KNOWN_WORDS]; /* of the caller */
+    u64 group_info;
+    u32 groups; /* how many */
+    /* Copies of parts of kernel structures: a read costs 45 ns, and one more for each 8 bytes. */
     u8 registers[SPAN_registers];
     u8 task[SPAN_task];
     u8 parent[SPAN_parent];
@@ -142,6 +145,34 @@ static __always_inline u32 kernel_u32(u64 address)
     return value;
 }
 
+/*
+ * Where the verifier knows the types (TYPED), the members that pointers lead to from the current task are
+ * loaded as the kernel itself would, in a nanosecond instead of 45. It knows an address only as long as it
+ * stays in a register, and demands that NULL is ruled out. Else task and cred are read in one piece each.
+ */
+#if TYPED
+static u64 (*bpf_get_current_task_typed)(void) = (void *)158; /* bpf_get_current_task_btf */
+
+static __always_inline u64 member(u64 address, u32 offset)
+{
+    return address ? *(volatile u64 *)(address + offset) : 0;
+}
+
+static __always_inline u32 member_u32(u64 address, u32 offset)
+{
+    return address ? *(volatile u32 *)(address + offset) : 0;
+}
+
+#define IN_TASK(name) AT_task_struct_##name
+#define IN_CRED(name) AT_cred_##name
+#else
+#define member(address, offset) kernel_u64((address) + (offset))
+#define member_u32(address, offset) kernel_u32((address) + (offset))
+#define IN_TASK(name) (AT_task_struct_##name - START_task)
+#define IN_CRED(name) (AT_cred_##name - START_cred)
+#endif
+#define of_task(me, name) (*(volatile u64 *)((me) + IN_TASK(name)))
+
 static __always_inline u64 u64_in(const u8 *part, u32 offset)
 {
     return *(const u64 *)&part[offset];
@@ -150,6 +181,29 @@ static __always_inline u64 u64_in(const u8 *part, u32 offset)
 static __always_inline u32 u32_in(const u8 *part, u32 offset)
 {
     return *(const u32 *)&part[offset];
+}
+
+/* The current task, for `of_task`; `task` is its address. */
+static __always_inline u64 caller_of(struct scratch *s, u64 task)
+{
+#if TYPED
+    return bpf_get_current_task_typed();
+#else
+    bpf_probe_read_kernel(s->task, sizeof(s->task), (void *)(task + START_task));
+    return (u64)s->task;
+#endif
+}
+
+/* Its credentials, for IN_CRED. */
+static __always_inline u64 cred_of_caller(struct scratch *s, u64 task)
+{
+#if TYPED
+    return of_task(bpf_get_current_task_typed(), cred);
+#else
+    u64 cred = kernel_u64(task + AT_task_struct_cred);
+    bpf_probe_read_kernel(s->cred, sizeof(s->cred), (void *)(cred + START_cred));
+    return (u64)s->cred;
+#endif
 }
 
 /* ---- sections ----------------------------------------------------------------------------- */

@@ -32,6 +32,8 @@ SUPPORTED_MACHINE: Final = "x86_64"
 
 # r0 = 0; exit
 _RETURN_ZERO: Final = struct.pack("<BBhiBBhi", 0xB7, 0, 0, 0, 0x95, 0, 0, 0)
+_CURRENT_TASK_BTF: Final = 158
+"""The helper bpf_get_current_task_btf (include/uapi/linux/bpf.h)."""
 _PROBED_FUNCTION: Final = "__x64_sys_execve"
 
 
@@ -149,6 +151,19 @@ def lift_memory_limit() -> None:
     """
     with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+
+@cache
+def knows_types() -> bool:
+    """The verifier knows the type of the current task and of what its members point to (5.11 and later)."""
+    try:
+        cred = offsets()["AT_task_struct_cred"]
+        instructions = struct.pack("<BBhi", 0x85, 0, 0, _CURRENT_TASK_BTF)  # call
+        instructions += struct.pack("<BBhi", 0x79, 0x01, cred, 0)  # r1 = *(u64 *)(r0 + cred)
+        os.close(load_program(PROG_TYPE_RAW_TRACEPOINT, instructions + _RETURN_ZERO))
+    except (BtfError, OSError):
+        return False
+    return True
 
 
 def obstacles(plan: Plan) -> list[str]:

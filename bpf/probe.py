@@ -114,19 +114,33 @@ def _argument_counts() -> dict[str, int]:
 def _load(settings: Settings, tree: str, tell: Callable[..., None]) -> None:
     bcc = _import_bcc()
     kernel.lift_memory_limit()
-    plans = kernel.candidates(settings.plan)
-    for plan in plans:
+    attempts = [(plan, typed) for plan in kernel.candidates(settings.plan) for typed in _ways(plan)]
+    for plan, typed in attempts:
         try:
-            _load_plan(bcc, settings, plan, tree, tell)
+            _load_plan(bcc, settings, plan, tree, tell, typed=typed)
             return
         except (ProbeError, AttachError):
-            if plan is plans[-1]:
+            if (plan, typed) == attempts[-1]:
                 raise
 
 
-def _load_plan(bcc: Any, settings: Settings, plan: Plan, tree: str, tell: Callable[..., None]) -> None:  # noqa: ANN401
+def _ways(plan: Plan) -> tuple[bool, ...]:
+    """Whether to let the verifier follow types, in the order of trying; it may refuse what it follows."""
+    return (True, False) if kernel.knows_types() and "PERF_BUFFER" not in plan.features else (False,)
+
+
+def _load_plan(
+    bcc: Any,  # noqa: ANN401
+    settings: Settings,
+    plan: Plan,
+    tree: str,
+    tell: Callable[..., None],
+    *,
+    typed: bool,
+) -> None:
     tell(stage="compiling", plan=plan.name)
-    program = _compile(bcc, source(settings, plan, _types(bcc, settings), _argument_counts()), tree)
+    text = source(settings, plan, _types(bcc, settings), _argument_counts(), typed=typed)
+    program = _compile(bcc, text, tree)
     capture = CaptureMap(program["captures"].map_fd, program["active_capture"].map_fd)
     capture.set(settings.capture)
     capture.close()

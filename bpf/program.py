@@ -93,7 +93,14 @@ def online_cpus() -> list[int]:
     return [cpu for ends in ranges for cpu in range(int(ends[0]), int(ends[-1]) + 1)]
 
 
-def source(settings: Settings, plan: Plan, types: Mapping[str, int], arguments: Mapping[str, int]) -> str:
+def source(
+    settings: Settings,
+    plan: Plan,
+    types: Mapping[str, int],
+    arguments: Mapping[str, int],
+    *,
+    typed: bool = False,
+) -> str:
     """The C text for a plan on this kernel.
 
     Args:
@@ -101,6 +108,7 @@ def source(settings: Settings, plan: Plan, types: Mapping[str, int], arguments: 
         plan: The plan.
         types: Offsets and sizes of the kernel's structures, by the names that the program uses.
         arguments: How many arguments a kernel function has, by its name.
+        typed: The verifier knows the type of the current task (``bpf.kernel.knows_types``).
     """
     features = {name: int(name in plan.features) for name in FEATURES}
     features["ALL_FAILURES"] = int(settings.all_failures and bool(plan.all_failures))
@@ -112,6 +120,7 @@ def source(settings: Settings, plan: Plan, types: Mapping[str, int], arguments: 
     numbers["SHARED_MEMORY"] = _F_MMAPABLE if _release() >= _SHARED_MEMORY else 0
     numbers["BPRM_EXECVE"] = int("free_bprm" not in arguments)
     numbers["BPRM_EXECVE_ARGUMENTS"] = arguments.get("bprm_execve", 0)
+    numbers["TYPED"] = int(typed)
     numbers["CPUS"] = possible_cpus()
     numbers["RING_PAGES"] = settings.ring_bytes // os.sysconf("SC_PAGE_SIZE")
     most = MAX_PERF_RECORD if features["PERF_BUFFER"] else None

@@ -149,15 +149,30 @@ static __always_inline bool path_is_wanted(struct scratch *s, struct capture *ca
     return read_string(s, s->data, s->call.path) < 0 || path_matches(s, capture);
 }
 
+static __always_inline void fill_credentials(struct scratch *s, u64 task)
+{
+    struct record *r = &s->record;
+    u64 cred = cred_of_caller(s, task);
+    if (!cred)
+        return;
+    u32 *ids = &r->uid;
+    for (u32 i = 0; i < 8; i++)
+        ids[i] = *(volatile u32 *)(cred + IN_CRED(uid) + i * sizeof(u32));
+    /* Linux before 6.3 has two numbers there. */
+    u64 high = *(volatile u32 *)(cred + IN_CRED(cap_effective) + sizeof(u32));
+    r->capabilities = high << 32 | *(volatile u32 *)(cred + IN_CRED(cap_effective));
+    u64 info = *(volatile u64 *)(cred + IN_CRED(group_info));
+    s->groups = member_u32(info, AT_group_info_ngroups);
+    s->group_info = info;
+}
+
 static __always_inline bool is_wanted(struct scratch *s, u64 task, struct opened *opened)
 {
     struct record *r = &s->record;
     struct capture *capture = capture_in_force();
     if (!capture)
         return false;
-    u64 cred = kernel_u64(task + AT_task_struct_cred);
-    bpf_probe_read_kernel(s->cred, sizeof(s->cred), (void *)(cred + START_cred));
-    __builtin_memcpy(&r->uid, &s->cred[AT_cred_uid - START_cred], 8 * sizeof(u32));
+    fill_credentials(s, task);
     if (capture->uid_ranges && !uid_matches(r->uid, capture))
         return false;
     return !capture->paths || path_is_wanted(s, capture, opened);
