@@ -1,0 +1,36 @@
+"""A record tells the same whether the verifier follows the kernel's types or each member is read."""
+
+from __future__ import annotations
+
+import pytest
+
+from bpf import kernel, loader
+from bpf.reader import KernelSource
+from tests.live.error_cases import ERRORS
+from tests.live.exec_child import attempted
+from tests.live.expectation import check
+from tests.live.listener import PLAN, Listener
+from tests.live.zoo import Zoo
+
+ONLY = "from bpf import probe; probe._ways = lambda plan: ({},); probe.main()"
+
+
+def test_this_kernel_knows_the_types() -> None:
+    assert kernel.knows_types()
+
+
+@pytest.mark.parametrize("typed", [True, False], ids=["types are followed", "members are read"])
+def test_records_are_right_either_way(typed: bool, zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = loader._RUN.partition("from bpf import")[0] + ONLY.format(typed)
+    assert run != loader._RUN
+    monkeypatch.setattr(loader, "_RUN", run)
+    source = KernelSource(plan=PLAN)
+    listener = Listener(source)
+    try:
+        listener.start()
+        for case in ERRORS:
+            with attempted(case.prepare(zoo)) as attempt:
+                (record,) = listener.records_of(attempt.caller.pid, attempt.before)
+                check(record, attempt, case.expected(zoo, attempt))
+    finally:
+        source.close()
