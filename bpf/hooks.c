@@ -61,7 +61,7 @@ struct kernel_call {
 BPF_HASH(kernel_calls, u64, struct kernel_call, MAX_COPIES);
 
 #if ALL_FAILURES
-/* Tasks whose failure has been recorded, and which have not yet returned to user space. */
+/* Tasks whose failure is recorded where the function is left, and which have not yet come to sys_exit. */
 BPF_HASH(told, u64, u8, MAX_EXECS);
 #endif
 
@@ -102,10 +102,6 @@ int on_failure(void *ctx)
         s->call.by_kernel = 0;
     }
     record_failure(ctx, s, returned.return_value, task);
-#if ALL_FAILURES
-    u8 yes = 1;
-    told.update(&task, &yes);
-#endif
     return 0;
 }
 
@@ -155,6 +151,11 @@ int on_exec_return(struct returned *ctx)
 {
     if (!has_failed(ctx->return_value))
         return 0;
+#if ALL_FAILURES
+    u64 task = bpf_get_current_task();
+    u8 yes = 1;
+    told.update(&task, &yes);
+#endif
     recorders.call(ctx, 0);
     return cannot_go_on();
 }
