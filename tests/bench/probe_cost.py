@@ -16,6 +16,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Final
 
+from bpf.kernel import choose
 from bpf.reader import KernelSource
 from bpf.source import Capture, Stage
 from tests.bench.figures import Figure
@@ -134,6 +135,7 @@ def medians(loop: Path) -> dict[str, dict[str, float]]:
 
 def measure(loop: Path) -> Iterator[Figure]:
     """What each watcher adds to each kind of work."""
+    print(f"the plan here is {choose(None).name}")
     taken = medians(loop)
     bare = taken.pop("nothing")
     for work, nanoseconds in bare.items():
