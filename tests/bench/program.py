@@ -119,7 +119,8 @@ def _answer(monitor: Monitor) -> float:
     monitor.type("?")
     monitor.wait_for_text("Esc")
     seconds = time.monotonic() - began
-    monitor.type("\x1b")
+    monitor.type("\x1b")  # and whatever is typed next must not make Alt of it
+    monitor.wait_for(lambda: "Esc" not in monitor.text, "closed its help")
     return seconds
 
 
