@@ -199,19 +199,32 @@ int on_kernel_execve(void *ctx)
         .argv = kernel_u64((u64)ctx + AT_pt_regs_si),
         .envp = kernel_u64((u64)ctx + AT_pt_regs_dx),
     };
-    if (kernel_calls.update(&task, &call))
-        count_unjoined();
+    kernel_calls.update(&task, &call); /* without room the end of it is like one whose beginning was missed */
     return 0;
+}
+
+static __always_inline void count_unprobed(void)
+{
+    struct counters *count = counters_here();
+    if (!count)
+        return;
+    lock_xadd(&count->unprobed, 1);
+    lock_xadd(&count->lost, 1);
+    lock_xadd(&count->seen, 1);
 }
 
 /* kretprobe of it. */
 int on_kernel_execve_return(void *ctx)
 {
     u64 task = bpf_get_current_task();
+    s64 return_value = (s32)kernel_u64((u64)ctx + AT_pt_regs_ax);
     struct kernel_call *call = kernel_calls.lookup(&task);
-    if (!call)
+    if (!call) { /* do_execve's other callers have memory of their own */
+        if (has_failed(return_value) && !kernel_u64(task + AT_task_struct_mm))
+            count_unprobed();
         return 0;
-    call->return_value = (s32)kernel_u64((u64)ctx + AT_pt_regs_ax);
+    }
+    call->return_value = return_value;
     if (!has_failed(call->return_value)) {
         kernel_calls.delete(&task);
         return 0;
@@ -223,13 +236,10 @@ int on_kernel_execve_return(void *ctx)
 /* A task that failed to start what the kernel wanted ends at once: its kretprobe was missed. */
 static __always_inline void miss_kernel_call(u64 task)
 {
-    struct counters *count = counters_here();
-    if (!count || !kernel_calls.lookup(&task))
+    if (!kernel_calls.lookup(&task))
         return;
     kernel_calls.delete(&task);
-    lock_xadd(&count->unreturned, 1);
-    lock_xadd(&count->lost, 1);
-    lock_xadd(&count->seen, 1);
+    count_unprobed();
 }
 #endif
 
@@ -281,8 +291,7 @@ int on_do_execve(void *ctx)
         .argv = kernel_u64((u64)ctx + AT_pt_regs_si),
         .envp = kernel_u64((u64)ctx + AT_pt_regs_dx),
     };
-    if (kernel_calls.update(&task, &call))
-        count_unjoined();
+    kernel_calls.update(&task, &call);
     return 0;
 }
 #endif

@@ -205,7 +205,7 @@ COUNTERS: Final = (
     Field("u64", "untracked"),  # failed execs of tasks for which the table of searchers had no room
     Field("u64", "crowded"),  # of the lost, those for which no buffer was free
     Field("u64", "unjoined"),  # execs for which the table of those under way had no room
-    Field("u64", "unreturned"),  # of the lost, execs of the kernel's own whose end no kretprobe was free for
+    Field("u64", "unprobed"),  # of the lost, execs of the kernel's own whose beginning or end no probe saw
     Field("u64", "reserved", 6),  # cache lines of its own for each CPU
 )
 COUNTERS_STRUCT: Final = struct.Struct("<10Q48x")

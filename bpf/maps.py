@@ -12,7 +12,7 @@ from bpf.source import Capture, Counters
 
 RING_FULL: Final = "ring buffer full"
 NO_BUFFER: Final = "no buffer free to write a record in"
-UNRETURNED: Final = "kretprobe missed"
+PROBE_MISSED: Final = "probe of an exec of the kernel's own missed"
 """Names of losses."""
 
 _MAX_READS: Final = 100
@@ -44,10 +44,10 @@ class CounterMap:
         in between, the one that was read before stands: each adds up, whenever it was.
         """
         self._sets = [self._read(cpu) for cpu in range(len(self._sets))]
-        seen, recorded, suppressed, lost, _, untold, untracked, crowded, unjoined, unreturned = map(
+        seen, recorded, suppressed, lost, _, untold, untracked, crowded, unjoined, unprobed = map(
             sum, zip(*self._sets, strict=True)
         )
-        losses = {RING_FULL: lost - crowded - unreturned, NO_BUFFER: crowded, UNRETURNED: unreturned}
+        losses = {RING_FULL: lost - crowded - unprobed, NO_BUFFER: crowded, PROBE_MISSED: unprobed}
         incomplete = {TABLE_FULL: unjoined}
         if self._misses is not None:
             losses |= self._misses.of_events()

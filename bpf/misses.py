@@ -3,6 +3,10 @@
 The kernel lets no program run while it runs already on the same CPU. With full preemption that happens:
 a task is put aside within one, and another comes to the same hook. The kernel counts it
 (recursion_misses in /proc/PID/fdinfo, since 5.12), and a look there needs no privilege.
+
+A kretprobe has room for some calls that are under way at once (10, or twice the processors' number), and an
+exec may sleep. How often that was too little, the kernel tells of a probe's link since 6.7. Before, it tells
+so only of probes that are defined in tracefs, where they would outlive this program if it were killed.
 """
 
 from __future__ import annotations
@@ -12,7 +16,7 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from bpf.plans import Hook
-from bpf.syscalls import missed_runs
+from bpf.syscalls import missed_hits, missed_runs
 
 TABLE_FULL: Final = "table of execs under way full"
 _AGE: Final = 0.25
@@ -32,9 +36,10 @@ class MissCounts(Protocol):
 class Misses:
     """The counts of all hooks, by name."""
 
-    def __init__(self, hooks: Sequence[tuple[Hook, int]]) -> None:
-        """Watch hooks, each with the descriptor of its program."""
+    def __init__(self, hooks: Sequence[tuple[Hook, int]], links: Sequence[int]) -> None:
+        """Watch hooks, each with the descriptor of its program, and those of their links."""
         self._hooks = hooks
+        self._links = links
         self._read_at = float("-inf")
         self._counts: list[int] = []
 
@@ -49,7 +54,10 @@ class Misses:
     def _named(self, *, events: bool) -> dict[str, int]:
         now = time.monotonic()
         if now - self._read_at > _AGE:
-            self._counts = [missed_runs(program) for _, program in self._hooks]
+            self._counts = [
+                missed_runs(program) + missed_hits(link)
+                for (_, program), link in zip(self._hooks, self._links, strict=True)
+            ]
             self._read_at = now
         return {
             f"{hook.kind} {hook.target} skipped by the kernel": count

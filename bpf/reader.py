@@ -267,7 +267,9 @@ class KernelSource:
         try:
             ring = _buffer_of(loaded)
             with self._lock:
-                self._counter_map = CounterMap(loaded.counters, possible_cpus(), Misses(loaded.hooks))
+                self._counter_map = CounterMap(
+                    loaded.counters, possible_cpus(), Misses(loaded.hooks, loaded.links)
+                )
                 self._capture_map = CaptureMap(loaded.captures, loaded.active_capture)
                 self._capture_map.set(self._capture)
             self._is_monotonic = bool(loaded.buffers)

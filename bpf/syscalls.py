@@ -11,6 +11,7 @@ import fcntl
 import os
 import re
 import struct
+from contextlib import suppress
 from typing import Final
 
 _SYS_BPF: Final = 321
@@ -21,7 +22,9 @@ _MAP_CREATE: Final = 0
 _MAP_LOOKUP: Final = 1
 _MAP_UPDATE: Final = 2
 _PROG_LOAD: Final = 5
+_OBJECT_INFO: Final = 15
 _RAW_TRACEPOINT_OPEN: Final = 17
+_LINK_CREATE: Final = 28
 MAP_TYPE_PROG_ARRAY: Final = 3
 MAP_TYPE_RINGBUF: Final = 27
 PROG_TYPE_KPROBE: Final = 2
@@ -29,7 +32,14 @@ PROG_TYPE_RAW_TRACEPOINT: Final = 17
 PROG_TYPE_TRACING: Final = 26
 TRACE_FENTRY: Final = 24
 TRACE_FEXIT: Final = 25
+_PERF_EVENT: Final = 41
 """include/uapi/linux/bpf.h."""
+
+_LINK_INFO: Final = struct.Struct("<I12xI28xQ8x")
+"""Of struct bpf_link_info: the kind of link, the kind of perf event, and how often a kprobe has missed."""
+_OF_PERF_EVENT: Final = 7
+_KPROBES: Final = (3, 4)
+"""BPF_LINK_TYPE_PERF_EVENT; BPF_PERF_EVENT_KPROBE and _KRETPROBE."""
 
 _ATTRIBUTES_SIZE: Final = 144
 _LOG_SIZE: Final = 1 << 20
@@ -141,7 +151,7 @@ def attach_trampoline(program: int) -> int:
 
 
 def attach_kprobe(program: int, function: str, *, at_return: bool) -> int:
-    """A perf event's descriptor, which holds the probe; raises OSError."""
+    """A descriptor that holds the probe: a link's, or before Linux 5.15 a perf event's; raises OSError."""
     with open(_KPROBE_TYPE, encoding="ascii") as file:
         kind = int(file.read())
     name = ct.create_string_buffer(function.encode())
@@ -151,8 +161,12 @@ def attach_kprobe(program: int, function: str, *, at_return: bool) -> int:
     buffer = ct.create_string_buffer(attributes, _PERF_ATTR_SIZE)
     event = _call(_SYS_PERF_EVENT_OPEN, buffer, -1, 0, -1, ct.c_ulong(_PERF_FLAG_FD_CLOEXEC))
     try:
-        fcntl.ioctl(event, _PERF_EVENT_IOC_SET_BPF, program)
         fcntl.ioctl(event, _PERF_EVENT_IOC_ENABLE, 0)
+        with suppress(OSError):
+            link = _bpf(_LINK_CREATE, struct.pack("<IIII", program, event, _PERF_EVENT, 0))
+            os.close(event)
+            return link
+        fcntl.ioctl(event, _PERF_EVENT_IOC_SET_BPF, program)
     except OSError:
         os.close(event)
         raise
@@ -179,3 +193,17 @@ def missed_runs(program: int) -> int:
     except OSError:
         return 0
     return int(found[1]) if found else 0
+
+
+def missed_hits(link: int) -> int:
+    """How often a kprobe could not be entered, or a kretprobe had no room for one more call under way.
+
+    Linux tells it of a link since 6.7 (bpf_get_kprobe_info); before, and of what is no kprobe, this is 0.
+    """
+    info = ct.create_string_buffer(_LINK_INFO.size)
+    try:
+        _bpf(_OBJECT_INFO, struct.pack("<IIQ", link, len(info), ct.addressof(info)))
+    except OSError:
+        return 0
+    kind, of_event, missed = _LINK_INFO.unpack(info.raw)
+    return int(missed) if kind == _OF_PERF_EVENT and of_event in _KPROBES else 0

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from bpf import layout
-from bpf.maps import NO_BUFFER, RING_FULL, UNRETURNED, CaptureMap, CounterMap
+from bpf.maps import NO_BUFFER, PROBE_MISSED, RING_FULL, CaptureMap, CounterMap
 from bpf.misses import TABLE_FULL
 from bpf.source import Capture
 
@@ -47,9 +47,9 @@ def test_counters_of_all_cpus_add_up(fds: tuple[int, int]) -> None:
 
 
 def test_each_kind_of_loss_has_its_name(fds: tuple[int, int]) -> None:
-    os.pwrite(fds[0], a_set(seen=9, recorded=2, lost=7, crowded=3, unreturned=1), 0)
+    os.pwrite(fds[0], a_set(seen=9, recorded=2, lost=7, crowded=3, unprobed=1), 0)
     counters = CounterMap(fds[0], 1)
-    assert counters.read().losses == {RING_FULL: 3, NO_BUFFER: 3, UNRETURNED: 1}
+    assert counters.read().losses == {RING_FULL: 3, NO_BUFFER: 3, PROBE_MISSED: 1}
     counters.close()
 
 
