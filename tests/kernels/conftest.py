@@ -10,5 +10,5 @@ from tests.kernels.results import RESULTS, table
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Say how much is right."""
     if results := config.stash.get(RESULTS, {}):
-        terminalreporter.section("kernel x plan: kinds of failure whose every fact is right")
+        terminalreporter.section("kernel x plan: what is right")
         terminalreporter.write_line(table(results))

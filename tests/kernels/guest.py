@@ -146,6 +146,8 @@ def _boot(series: str, append: Sequence[str], share: Path, read_only: Sequence[P
     """Boot, run ``script``, and end QEMU in any case; what was said meanwhile."""
     if not _VNG.exists():
         raise GuestError("virtme-ng is missing: run tools/kernels.")
+    if set("=,") & set(str(share)):
+        raise GuestError(f"virtme-ng does not take {share}: share a directory without = and , in its path.")
     options = ["--disable-kvm", "--force-9p", "--cpus", "2", "--memory", "2G", "--rwdir", str(share)]
     for place in (PROJECT, *read_only):
         if str(place).startswith(tuple(f"{directory}/" for directory in _HIDDEN)):

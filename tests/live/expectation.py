@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
@@ -25,8 +26,11 @@ LEAST_COUNTED: Final = 2048
 LEAST_HELD: Final = 512
 """Elements that are recorded in any case, if their bytes are few."""
 
-LATER: Final = {"diagnosis", "search", "host"}
+LATER: Final = {"diagnosis", "search"}
 """Fields that are not the kernel's: they have tests of their own."""
+
+COMPARED: Final = frozenset(each.name for each in fields(ExecFailure)) - LATER
+"""All others."""
 
 
 @dataclass(frozen=True)
@@ -74,30 +78,54 @@ def check(record: ExecFailure, attempt: Attempt, expected: Expected) -> None:
     Raises:
         AssertionError: One of them is wrong; the message shows which.
     """
+    wrong = {name: problem for name, problem in compare(record, attempt, expected).items() if problem}
+    assert not wrong, wrong
+
+
+def compare(record: ExecFailure, attempt: Attempt, expected: Expected) -> dict[str, str]:
+    """Every field of a record by name: what is wrong with it, or "" where it is right.
+
+    Raises:
+        AssertionError: The exec did not fail as the test wanted it to, so there is nothing to compare with.
+    """
     caller, call = attempt.caller, attempt.exec
-    assert attempt.before - CLOCK_SLACK <= record.timestamp <= attempt.after + CLOCK_SLACK
     assert attempt.killed_by == expected.killed_by
     if not expected.killed_by:
         assert attempt.error == expected.error, "the exec did not fail as this test wanted it to"
 
     # The kernel's own copy can be read where the caller's memory cannot.
     unread = expected.unread and record.arguments_source != "kernel"
-    _check_strings(record, "arguments", call.argv, unread)
-    _check_strings(record, "environment", call.envp, unread)
     sources = ("unreadable",) if unread or _is_unreadable(call.argv) else ("user", "kernel")
-    assert record.arguments_source in sources
     ancestors = tuple((ancestor.pid, os.fsencode(ancestor.comm)) for ancestor in record.ancestors)
-    assert ancestors and ancestors == caller.ancestors[: len(ancestors)]
-    assert record.groups == caller.groups or (record.groups is None and len(caller.groups) > 32)
-    if caller.started:
-        assert record.started is not None and record.started // TICK == caller.started
+    path = call.path_read
+    is_right = {
+        "timestamp": attempt.before - CLOCK_SLACK <= record.timestamp <= attempt.after + CLOCK_SLACK,
+        "arguments_source": record.arguments_source in sources,
+        "ancestors": bool(ancestors) and ancestors == caller.ancestors[: len(ancestors)],
+        "groups": record.groups == caller.groups or (record.groups is None and len(caller.groups) > 32),
+        "started": not caller.started
+        or (record.started is not None and record.started // TICK == caller.started),
+        # Known of every caller; which number it is, is the kernel's affair.
+        "task": bool(record.task),
+        # The rest of it is looked at with the strings.
+        "truncated": record.truncated.path == (path is not None and len(path) > LONGEST_PATH),
+    }
+    problems = {
+        name: "" if right else f"recorded {getattr(record, name)!r}" for name, right in is_right.items()
+    }
+    for name, strings in (("arguments", call.argv), ("environment", call.envp)):
+        try:
+            _check_strings(record, name, strings, unread)
+            problems[name] = ""
+        except AssertionError as error:
+            problems[name] = f"{error or 'wrong'}: recorded {getattr(record, name)!r}, {record.truncated}"
 
     by_kernel = record.binary is not None and record.binary.source == "kernel"
-    path = call.path_read
     root, stdin, cgroup = caller.root, caller.stdin, _cgroup(record, caller)
     known: dict[str, Any] = {
+        "error": expected.error,
         "path": None if path is None else os.fsdecode(path[:LONGEST_PATH]),
-        "return_value": record.return_value,
+        "return_value": -getattr(errno, expected.error),
         "binary": _binary(record, expected.binary, caller.pid),
         "interpreter_path": (by_kernel and expected.in_use) or expected.interpreter,
         "stdin_type": file_type(stdin[0]) if stdin else 0,
@@ -127,19 +155,16 @@ def check(record: ExecFailure, attempt: Attempt, expected: Expected) -> None:
         **dict(zip(("uid", "euid", "fsuid"), _without_saved(caller.uids), strict=True)),
         **dict(zip(("gid", "egid", "fsgid"), _without_saved(caller.gids), strict=True)),
     }
-    compared_above = {"timestamp", "arguments", "environment", "truncated", "arguments_source"}
-    compared_above |= {"ancestors", "groups", "started", "task"}
-    names = {each.name for each in fields(ExecFailure)}
-    assert names == set(known) | compared_above | LATER, "a field that no test compares"
-    assert record.task, "known of every caller; which number it is, is the kernel's affair"
-    assert record.error == expected.error
-    assert record.truncated.path == (path is not None and len(path) > LONGEST_PATH)
-    wrong = {
-        name: f"recorded {recorded!r}, but it is {value!r}"
+    assert set(known) | set(problems) == COMPARED | {"error"}, "a field that no test compares"
+    return problems | compare_fields(record, known)
+
+
+def compare_fields(record: ExecFailure, known: Mapping[str, Any]) -> dict[str, str]:
+    """The same for those fields whose values are given."""
+    return {
+        name: "" if (recorded := getattr(record, name)) == value else f"recorded {recorded!r}, not {value!r}"
         for name, value in known.items()
-        if (recorded := getattr(record, name)) != value
     }
-    assert not wrong, wrong
 
 
 def _cgroup(record: ExecFailure, caller: Caller) -> str | None:

@@ -1,0 +1,53 @@
+"""Which kernels are booted, how, and what is looked at in each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from bpf.plans import NAMES
+
+
+@dataclass(frozen=True)
+class Boot:
+    """One boot of a kernel.
+
+    Attributes:
+        series: "6.1", as ``tools/kernels`` has installed it.
+        levels: Of page tables: 5 where the kernel is built for it and is not told otherwise.
+        append: More of the kernel's command line.
+        plans: Which plans see every kind of failure.
+        once: What is looked at besides: names of ``tests.kernels.once``.
+    """
+
+    series: str
+    levels: int
+    append: tuple[str, ...] = ()
+    plans: tuple[str, ...] = NAMES
+    once: tuple[str, ...] = ()
+
+
+BOOTS: Final = {
+    # The longest first: there are two guests at once.
+    "6.1": Boot("6.1", 4, ("no5lvl",), once=("page tables", "types from headers")),
+    "6.12": Boot(
+        "6.12",
+        5,
+        once=(
+            "page tables",
+            "all failures",
+            "another function in exec_binprm's place",
+            "kretprobes that miss",
+        ),
+    ),
+    # Debian's 5.10 is built without five levels, and without full preemption.
+    "5.10": Boot("5.10", 4, once=("page tables",)),
+    "6.12 with full preemption": Boot(
+        "6.12",
+        5,
+        ("preempt=full",),
+        ("fentry",),
+        ("page tables", "full preemption", "programs that are skipped"),
+    ),
+}
+"""By name."""

@@ -1,0 +1,93 @@
+"""The tables that the BPF program has in the kernel, found by their names: nothing hands these over."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+from typing import Final
+
+from tests.live.exec_child import libc
+
+STATE: Final = frozenset(("execs", "interpreters", "copies", "kernel_calls", "told"))
+"""Tables of execs that are under way: with none under way they are empty."""
+
+SEARCHERS: Final = "searchers"
+"""The table of living tasks whose last exec failed."""
+
+_SYS_BPF: Final = 321
+_GET_NEXT_KEY, _GET_NEXT_ID, _FD_BY_ID, _INFO_BY_FD = 4, 12, 14, 15
+_ATTRIBUTES_SIZE: Final = 144
+_INFO: Final = struct.Struct("<IIIIII16s")
+"""The beginning of struct bpf_map_info (include/uapi/linux/bpf.h)."""
+_KEY_SIZE: Final = 8
+
+
+def newest_table() -> int:
+    """The id of the newest one that there is; 0 without any. Ids only grow."""
+    newest = 0
+    while (one := _next_id(newest)) is not None:
+        newest = one
+    return newest
+
+
+class Tables:
+    """The tables that have come after another."""
+
+    def __init__(self, newest_before: int) -> None:
+        """Find them, given ``newest_table`` of before the program was loaded."""
+        self._descriptors: dict[str, int] = {}
+        one: int | None = newest_before
+        while one is not None and (one := _next_id(one)) is not None:
+            descriptor = _bpf(_FD_BY_ID, struct.pack("<I", one))[0]
+            self._descriptors[_name(descriptor)] = descriptor
+
+    @property
+    def state(self) -> frozenset[str]:
+        """Which tables of execs under way there are."""
+        return STATE & set(self._descriptors)
+
+    def entries(self, name: str) -> int:
+        """How many entries one of them has."""
+        key, following = ctypes.create_string_buffer(_KEY_SIZE), ctypes.create_string_buffer(_KEY_SIZE)
+        count, before = 0, 0
+        descriptor = self._descriptors[name]
+        while True:
+            attributes = struct.pack("<IxxxxQQ", descriptor, before, ctypes.addressof(following))
+            try:
+                _bpf(_GET_NEXT_KEY, attributes)
+            except FileNotFoundError:
+                return count
+            count += 1
+            key.raw = following.raw
+            before = ctypes.addressof(key)
+
+    def close(self) -> None:
+        """Let go of them: the kernel keeps a table for as long as somebody has it open."""
+        for descriptor in self._descriptors.values():
+            os.close(descriptor)
+
+
+def _name(descriptor: int) -> str:
+    info = ctypes.create_string_buffer(_ATTRIBUTES_SIZE)
+    _bpf(_INFO_BY_FD, struct.pack("<IIQ", descriptor, len(info), ctypes.addressof(info)))
+    name: bytes = _INFO.unpack_from(info)[-1]
+    return name.rstrip(b"\0").decode()
+
+
+def _next_id(one: int) -> int | None:
+    try:
+        _, attributes = _bpf(_GET_NEXT_ID, struct.pack("<II", one, 0))
+    except FileNotFoundError:
+        return None
+    following: int = struct.unpack_from("<4xI", attributes)[0]
+    return following
+
+
+def _bpf(command: int, attributes: bytes) -> tuple[int, bytes]:
+    buffer = ctypes.create_string_buffer(attributes, _ATTRIBUTES_SIZE)
+    result = libc.syscall(_SYS_BPF, command, buffer, _ATTRIBUTES_SIZE)
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return int(result), buffer.raw
