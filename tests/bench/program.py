@@ -93,7 +93,7 @@ def storm(loop: Path) -> Iterator[Figure]:
         monitor.type("/pid==1\r")  # the header is wanted, not a million lines
         monitor.wait_for_text("pid==1")
         monitor.type("w")
-        monitor.wait_for_text("File")
+        monitor.wait_for_text("Enter writes")
         monitor.type("\x15" + str(target) + "\r")
         deadline = time.monotonic() + 120
         while not target.exists() and time.monotonic() < deadline:
