@@ -51,4 +51,4 @@ class Added:
             if len(self._shared) >= _MOST_KNOWN:
                 self._shared.clear()
             shared = self._shared[key] = replace(failure.first, **facts), failure.first, told
-        return failure._replace(first=shared[0])
+        return Again(shared[0], *failure[1:])

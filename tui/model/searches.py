@@ -75,6 +75,11 @@ class _Tries:
         """Whether this exec's task is the same, as far as one can tell: a task's address is used again."""
         return tid == self._tid
 
+    def retried(self, timestamp: int, number: int) -> None:
+        """Its only try was made once more; the new one stands for it."""
+        self.numbers[0] = self._standing = number
+        self.last = timestamp
+
     def goes_on(self, record: ExecFailure, name: str) -> bool:
         """Whether this exec is the next try. PATH may name a directory twice."""
         if name != self.name or record.path is None:
@@ -119,6 +124,8 @@ class Searches:
     def __init__(self, first: int = 0) -> None:
         self._end = first
         self._open: dict[int, _Tries] = {}
+        # The record of the latest try, while its task has made only this one and may but make it again.
+        self._only: tuple[ExecFailure, int, int, _Tries] | None = None
         self._held = 0
         self._refolding = Refolding(MOST_OPEN, MOST_TRIES)
         self._told: dict[int, Search] = {}
@@ -147,6 +154,10 @@ class Searches:
         first = self._end
         events: list[Arrival] = []
         for report in reports:
+            if isinstance(report, Again) and self._is_retry(report):
+                events.append(report)
+                self._end += 1
+                continue
             if isinstance(report, SearchEnd):
                 self._take_end(report)
                 continue
@@ -177,8 +188,21 @@ class Searches:
             if before is None or tries.numbers[0] < before:
                 self._finish(task, "open")
 
+    def _is_retry(self, failure: Again) -> bool:
+        """Whether it is the only try of the latest task, once more: what a storm mostly consists of."""
+        if self._only is None:
+            return False
+        record, task, tid, tries = self._only
+        if failure.first is not record or failure.task != task or failure.tid != tid:
+            return False
+        if tries.is_over(failure.timestamp):
+            return False
+        tries.retried(failure.timestamp, self._end)
+        return True
+
     def _take_failure(self, failure: ExecFailure | Again) -> None:
         record, task, timestamp = first_like(failure), failure.task, failure.timestamp
+        self._only = None
         if record.search is not None:
             self._told.update(self._refolding.take(record, record.search, self._end))
             return
@@ -199,6 +223,8 @@ class Searches:
             tries.add(record.path, record.return_value, timestamp, self._end)
             self._open[task] = tries
             self._held += 1
+            if len(tries.numbers) == 1 and _times_in_path(record) < 2:
+                self._only = record, task, failure.tid, tries
             self._hold_bounds()
 
     def _begin_anew(self, task: int, tries: _Tries, name: str) -> None:
@@ -228,6 +254,7 @@ class Searches:
 
     def _finish(self, task: int, outcome: Outcome, found_path: str | None = None) -> None:
         tries = self._open.pop(task)
+        self._only = None
         self._held -= len(tries.numbers)
         told = tries.told(self._last_id + 1, outcome, found_path)
         if told:
