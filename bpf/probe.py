@@ -40,9 +40,6 @@ class ProbeError(Exception):
     """The program cannot be loaded; the message is one sentence that says what to do."""
 
 
-_REFUSALS: Final = (ProbeError, AttachError, HeaderError, kernel.KernelError, btf.BtfError)
-
-
 def _import_bcc() -> Any:  # noqa: ANN401  # bcc has no types
     try:
         import bcc

@@ -11,14 +11,9 @@ import errno
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal, NamedTuple
 
-KERNEL_ONLY_ERRORS: Final = {
-    512: "ERESTARTSYS",
-    513: "ERESTARTNOINTR",
-    514: "ERESTARTNOHAND",
-    516: "ERESTART_RESTARTBLOCK",
-    524: "ENOTSUPP",
-}
-"""Errors of the kernel's include/linux/errno.h that have no name in user space."""
+KERNEL_ONLY_ERRORS: Final = {524: "ENOTSUPP"}
+"""Errors of the kernel's include/linux/errno.h that have no name in user space, but for 512 to 516: with
+those the kernel makes the call again, so that it has not failed yet."""
 
 ArgumentsSource = Literal["kernel", "user", "unreadable"]
 Outcome = Literal["found", "not-found", "open"]

@@ -238,7 +238,7 @@ def test_only_blocks_that_changed_are_counted_again(monkeypatch: pytest.MonkeyPa
     view.refresh()
     assert groups.advance(0)
     assert counted == [3000]
-    history.set_diagnosis(250, Diagnosis("missing-file", "It is missing.", brief="missing"))
+    history.set_diagnoses([250], Diagnosis("missing-file", "It is missing.", brief="missing"))
     assert groups.advance(0)
     assert counted == [3000, 200]
     assert only(groups).why == "missing"
@@ -302,7 +302,7 @@ class KeptAsRecomputed(RuleBasedStateMachine):
     def diagnose(self, at: float, code: str) -> None:
         event_id = self.history.first_id + int(at * len(self.history))
         if len(self.history) and isinstance(self.history[event_id], ExecFailure):
-            self.history.set_diagnosis(event_id, Diagnosis(code, code, brief=code))
+            self.history.set_diagnoses([event_id], Diagnosis(code, code, brief=code))
 
     @rule(at=st.floats(0, 0.999), found=st.booleans(), folded=st.booleans())
     def fold(self, at: float, found: bool, folded: bool) -> None:

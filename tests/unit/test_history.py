@@ -158,7 +158,7 @@ def test_a_diagnosis_can_come_later() -> None:
     history.append(failures(600))
     found = Diagnosis("missing-file", "It is missing.")
     for event_id in (0, 300, 599):
-        history.set_diagnosis(event_id, found)
+        history.set_diagnoses([event_id], found)
     expected = failures(600)
     for event_id in (0, 300, 599):
         assert history[event_id] == replace(expected[event_id], diagnosis=found)
@@ -169,7 +169,7 @@ def test_more_diagnoses_than_a_small_code_can_tell_apart() -> None:
     history = History(max_events=100_000)
     history.append(failures(9000))
     for event_id in range(3000):
-        history.set_diagnosis(event_id, Diagnosis("code", f"The file {event_id} is missing."))
+        history.set_diagnoses([event_id], Diagnosis("code", f"The file {event_id} is missing."))
     for event_id in range(0, 3000, 7):
         event = history[event_id]
         assert isinstance(event, ExecFailure)
@@ -180,19 +180,19 @@ def test_more_diagnoses_than_a_small_code_can_tell_apart() -> None:
 def test_a_diagnosis_for_an_evicted_event_is_dropped_and_one_for_a_loss_is_refused() -> None:
     history = History(max_events=32)
     history.append(failures(100))
-    history.set_diagnosis(0, Diagnosis("code", "summary"))
+    history.set_diagnoses([0], Diagnosis("code", "summary"))
     history.append([Loss(1, 2, "ring buffer full")])
     with pytest.raises(ValueError, match="loss"):
-        history.set_diagnosis(100, Diagnosis("code", "summary"))
+        history.set_diagnoses([100], Diagnosis("code", "summary"))
     with pytest.raises(ValueError, match="yet"):
-        history.set_diagnosis(101, Diagnosis("code", "summary"))
+        history.set_diagnoses([101], Diagnosis("code", "summary"))
 
 
 def test_diagnoses_count_towards_the_byte_bound() -> None:
     history = History(max_bytes=1_000_000)
     history.append(failures(2000))
     for event_id in range(history.first_id, history.end_id):
-        history.set_diagnosis(event_id, Diagnosis("code", f"{event_id}" * 500))
+        history.set_diagnoses([event_id], Diagnosis("code", f"{event_id}" * 500))
         assert history.nbytes <= 1_000_000
 
 

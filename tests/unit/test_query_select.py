@@ -54,7 +54,7 @@ RECORDS = st.builds(
     ExecFailure,
     timestamp=st.sampled_from([NOW, NOW - 1, NOW - 60 * 10**9, NOW - 300 * 10**9, NOW + 10**9]),
     path=MAYBE_TEXT,
-    return_value=st.sampled_from([-1, -2, -8, -13, -512, -999]),
+    return_value=st.sampled_from([-1, -2, -8, -13, -524, -999]),
     binary=st.none() | BINARIES,
     interpreter_path=MAYBE_TEXT,
     stdin_type=st.sampled_from([0, 0o020000, 0o010000]),

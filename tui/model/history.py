@@ -122,16 +122,16 @@ class History:
         block = self._block_of(event_id)
         return block is not None and event_id - block.first_id in block.losses
 
-    def set_diagnosis(self, event_id: int, diagnosis: Diagnosis) -> None:
-        """Replace an event's diagnosis; one that comes after the eviction is dropped.
+    def set_diagnoses(self, event_ids: Sequence[int], diagnosis: Diagnosis) -> None:
+        """Give one diagnosis to events that failed alike, but for those that have been evicted.
+
+        Args:
+            event_ids: Which ones; each is greater than the one before.
+            diagnosis: What replaces theirs.
 
         Raises:
-            ValueError: The event is a loss, or has not been appended yet.
+            ValueError: One of them is a loss, or has not been appended yet.
         """
-        self.set_diagnoses([event_id], diagnosis)
-
-    def set_diagnoses(self, event_ids: Sequence[int], diagnosis: Diagnosis) -> None:
-        """The same for events that failed alike; their ids grow."""
         if event_ids and event_ids[-1] >= self._end_id:
             raise ValueError(f"no event has the id {event_ids[-1]} yet")
         at = bisect_left(event_ids, self.first_id)

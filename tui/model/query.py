@@ -39,11 +39,6 @@ class Query:
         return not self.terms
 
     @property
-    def depends_on_time(self) -> bool:
-        """Whether what it selects changes as time goes by."""
-        return any(term.field.kind is Kind.AGE for term in self.terms)
-
-    @property
     def depends_on_diagnosis(self) -> bool:
         """Whether a diagnosis that is set later can change what it selects."""
         return any(term.field.column == "diagnosis" for term in self.terms)

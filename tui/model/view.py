@@ -101,7 +101,7 @@ class View:
 
     @property
     def failures(self) -> int:
-        """How many failed execs the filter selects: ``shown + repeated + folded + hidden_found``.
+        """How many failed execs the filter selects: ``counted + folded + hidden_found``.
 
         Each exec counts alone, so that without a filter it is the history's ``failures``. A filter on
         the path selects of a search's tries those with that path, and the one that stands for all.
@@ -115,13 +115,8 @@ class View:
 
     @property
     def counted(self) -> int:
-        """How many of them a row tells, their own or that of one that is alike: ``shown + repeated``."""
+        """How many of them a row tells, their own or that of an earlier one that is alike."""
         return sum(part.counted for part in self._parts)
-
-    @property
-    def repeated(self) -> int:
-        """How many of them are told by the row of an earlier one that is alike."""
-        return self.counted - self.shown
 
     @property
     def folded(self) -> int:

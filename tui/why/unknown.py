@@ -13,9 +13,6 @@ from bpf.walk import End
 from tui.why import words
 from tui.why.scene import Scene, inodes
 
-_ERESTARTSYS, _ERESTARTNOINTR = 512, 513
-"""Of the kernel alone (include/linux/errno.h): no program sees them."""
-
 _OTHER: Final[Mapping[int, str]] = {
     errno.EISDIR: "an interpreter is a directory",
     errno.ENODEV: "a device that the kernel needed is not there",
@@ -30,8 +27,6 @@ _OTHER: Final[Mapping[int, str]] = {
     errno.EUCLEAN: "the file system is damaged",
     errno.EOVERFLOW: "a number of the file is too large for this kind of program",
     errno.EINTR: "a signal interrupted it",
-    _ERESTARTSYS: "a signal interrupted it, and the kernel makes the call again",
-    _ERESTARTNOINTR: "a signal interrupted it, and the kernel makes the call again",
 }
 """Errors with one meaning and no trace: what the kernel means by them in an exec."""
 

@@ -23,9 +23,6 @@ from tui.widgets.shorten import cells, keep_beginning
 _QUIET: Final = 0.08
 """Seconds without a key after which what was typed is checked: not each letter of a long filter is."""
 
-_MAX_HISTORY: Final = 100
-"""Filters that Up brings back."""
-
 _WORD_AT_END: Final = re.compile(r"[\w.]*$", re.ASCII)
 """What is being typed right now."""
 
@@ -81,9 +78,8 @@ class FilterBar(Horizontal):
         self.active = query
         self._before = query
         self._set_aside = ""
-        self._kept: list[str] = [query.text] if query.text else []
-        self._recalled = 0
         self._input = FilterInput("", placeholder=_HINT)
+        self._input.remember(query.text)
         self._input.can_focus = False
         self._shown = Line("", "muted")
         self._typing: Timer | None = None
@@ -111,9 +107,7 @@ class FilterBar(Horizontal):
     def edit(self, text: str | None = None) -> None:
         """Begin to type, in place of the filter where a text is given."""
         self._before = self.active
-        self._recalled = len(self._kept)
-        self._input.can_focus = True
-        self.screen.set_focus(self._input)
+        self._input.begin()
         if text is not None:
             self._input.value = text
         self._input.cursor_position = len(self._input.value)
@@ -125,7 +119,7 @@ class FilterBar(Horizontal):
             QueryError: The text is no filter.
         """
         query = parse(text)
-        self._remember(query.text)
+        self._input.remember(query.text)
         self._activate(query)
         with self.prevent(Input.Changed):
             self._input.value = text
@@ -179,7 +173,7 @@ class FilterBar(Horizontal):
             query = parse(self._input.value)
         except QueryError:
             return
-        self._remember(query.text)
+        self._input.remember(query.text)
         self._close()
 
     @on(FilterInput.Revert)
@@ -192,14 +186,6 @@ class FilterBar(Horizontal):
             self._input.value = self._before.text
         self._close()
 
-    @on(FilterInput.Recall)
-    def _recall(self, event: FilterInput.Recall) -> None:
-        event.stop()
-        self._recalled = min(max(0, self._recalled + event.step), len(self._kept))
-        older = self._kept[self._recalled] if self._recalled < len(self._kept) else ""
-        self._input.value = older
-        self._input.cursor_position = len(older)
-
     def _activate(self, query: Query) -> None:
         if query.text != self.active.text:
             self.active = query
@@ -208,10 +194,6 @@ class FilterBar(Horizontal):
     def _clear_problem(self) -> None:
         self._input.mark(None)
         self.post_message(self.Problem(None))
-
-    def _remember(self, text: str) -> None:
-        if text and text not in self._kept[-1:]:
-            self._kept = [*self._kept, text][-_MAX_HISTORY:]
 
     def _close(self) -> None:
         self._input.can_focus = False

@@ -26,6 +26,9 @@ def _visible(character: str) -> str:
 MAX_TYPED: Final = 1_000
 """Characters that can be typed: ten lines of a wide terminal."""
 
+_MAX_KEPT: Final = 100
+"""Lines that Up brings back."""
+
 
 class FilterInput(Input):
     """A one-line editor that marks a place and never shows a control character as it is."""
@@ -46,19 +49,25 @@ class FilterInput(Input):
     class Revert(Message):
         """Escape."""
 
-    class Recall(Message):
-        """An older (-1) or a newer (1) filter is wanted."""
-
-        def __init__(self, step: int) -> None:
-            super().__init__()
-            self.step = step
-
     def __init__(self, value: str, *, placeholder: str) -> None:
         self._problem: tuple[int, int] | None = None  # setting the value, the base class asks for it
+        self._kept: list[str] = []
+        self._recalled = 0
         super().__init__(
             value, placeholder=placeholder, compact=True, select_on_focus=False, max_length=MAX_TYPED
         )
         self.cursor_blink = False
+
+    def begin(self) -> None:
+        """Take the keys; Up brings back the newest of the lines that are remembered."""
+        self._recalled = len(self._kept)
+        self.can_focus = True
+        self.screen.set_focus(self)
+
+    def remember(self, text: str) -> None:
+        """Keep a line for Up to bring back."""
+        if text.strip() and text not in self._kept[-1:]:
+            self._kept = [*self._kept, text][-_MAX_KEPT:]
 
     def mark(self, problem: tuple[int, int] | None) -> None:
         """Underline a part of the text; None takes the mark away."""
@@ -84,8 +93,10 @@ class FilterInput(Input):
         self.post_message(self.Revert())
 
     def action_recall(self, step: int) -> None:
-        """Up and down."""
-        self.post_message(self.Recall(step))
+        """Up and down: an older line (-1), or a newer one (1)."""
+        self._recalled = min(max(0, self._recalled + step), len(self._kept))
+        self.value = self._kept[self._recalled] if self._recalled < len(self._kept) else ""
+        self.cursor_position = len(self.value)
 
     def action_stay(self) -> None:
         """Tab must not leave an edit half done."""

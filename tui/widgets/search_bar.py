@@ -17,9 +17,6 @@ from tui.widgets.filter_input import FilterInput
 _QUIET: Final = 0.08
 """Seconds without a key after which the search leads to its first match."""
 
-_MAX_HISTORY: Final = 100
-"""Searches that Up brings back."""
-
 _HINT: Final = "a word, EACCES, why:noexec-mount; or a time: @21:50"
 
 
@@ -42,8 +39,6 @@ class SearchBar(Horizontal):
         super().__init__(id=id)
         self._input = FilterInput("", placeholder=_HINT)
         self._said = Line("", "notice")
-        self._kept: list[str] = []
-        self._recalled = 0
         self._timer: Timer | None = None
 
     def compose(self) -> ComposeResult:
@@ -65,12 +60,10 @@ class SearchBar(Horizontal):
     def edit(self, text: str) -> None:
         """Begin to type, after this text."""
         self.say("")
-        self._recalled = len(self._kept)
         with self.prevent(Input.Changed):
             self._input.value = text
         self.display = True
-        self._input.can_focus = True
-        self.screen.set_focus(self._input)
+        self._input.begin()
         self._input.cursor_position = len(text)
 
     def close(self) -> None:
@@ -93,9 +86,7 @@ class SearchBar(Horizontal):
     def _keep(self, event: FilterInput.Keep) -> None:
         event.stop()
         self._forget_timer()
-        text = self._input.value
-        if text.strip() and text not in self._kept[-1:]:
-            self._kept = [*self._kept, text][-_MAX_HISTORY:]
+        self._input.remember(self._input.value)
         self._tell(is_final=True)
 
     @on(FilterInput.Revert)
@@ -103,14 +94,6 @@ class SearchBar(Horizontal):
         event.stop()
         self._forget_timer()
         self.post_message(self.Reverted())
-
-    @on(FilterInput.Recall)
-    def _recall(self, event: FilterInput.Recall) -> None:
-        event.stop()
-        self._recalled = min(max(0, self._recalled + event.step), len(self._kept))
-        older = self._kept[self._recalled] if self._recalled < len(self._kept) else ""
-        self._input.value = older
-        self._input.cursor_position = len(older)
 
     def _tell(self, *, is_final: bool) -> None:
         self.post_message(self.Typed(self._input.value, is_final=is_final))
