@@ -197,10 +197,18 @@ class Term:
 
 
 @dataclass(frozen=True, slots=True)
-class And:
-    """All parts hold; with none, everything does."""
-
+class _Joined:
     parts: tuple[Node, ...]
+
+    def terms(self) -> Iterator[Term]:
+        """See Node."""
+        for part in self.parts:
+            yield from part.terms()
+
+
+@dataclass(frozen=True, slots=True)
+class And(_Joined):
+    """All parts hold; with none, everything does."""
 
     def holds(self, record: ExecFailure, now: int) -> bool:
         """See Node."""
@@ -215,17 +223,10 @@ class And:
                 break
         return mask
 
-    def terms(self) -> Iterator[Term]:
-        """See Node."""
-        for part in self.parts:
-            yield from part.terms()
-
 
 @dataclass(frozen=True, slots=True)
-class Or:
+class Or(_Joined):
     """One part holds."""
-
-    parts: tuple[Node, ...]
 
     def holds(self, record: ExecFailure, now: int) -> bool:
         """See Node."""
@@ -237,11 +238,6 @@ class Or:
         for part in self.parts:
             mask |= part.select(block, start, stop, now)
         return mask
-
-    def terms(self) -> Iterator[Term]:
-        """See Node."""
-        for part in self.parts:
-            yield from part.terms()
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,8 @@ from typing import ClassVar, Final
 from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
-from textual.geometry import Size
 from textual.message import Message
 from textual.reactive import reactive
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from bpf.record import ExecFailure, Loss
@@ -26,31 +24,21 @@ from tui.model.printable import printable
 from tui.model.secrets import masked
 from tui.model.view import View
 from tui.widgets.columns import GUTTER, Placed, cell, clock, placed_columns
-from tui.widgets.painted import Painted, Piece, in_role
-from tui.widgets.shorten import cells, keep_beginning, wrapped
+from tui.widgets.painted import Piece, in_role
+from tui.widgets.row_window import RowWindow
+from tui.widgets.shorten import cells, keep_beginning
 
 _MAX_STRIPS: Final = 2_000
 """Painted lines that are kept: several screens of the largest terminal."""
 
 
-class EventTable(Painted, ScrollView, can_focus=True):
+class EventTable(RowWindow):
     """Shows the events of a view; the newest at the end."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", "Up", show=False),
-        Binding("down,j", "move(1)", "Down", show=False),
-        Binding("pageup", "page(-1.0)", "Page up", show=False),
-        Binding("pagedown", "page(1.0)", "Page down", show=False),
-        Binding("ctrl+u", "page(-0.5)", "Half a page up", show=False),
-        Binding("ctrl+d", "page(0.5)", "Half a page down", show=False),
-        Binding("home,g", "first", "First", show=False),
-        Binding("end,G", "last", "Last", show=False),
         Binding("left", "cell(-1)", "Cell left", show=False),
         Binding("right", "cell(1)", "Cell right", show=False),
     ]
-
-    empty: reactive[str] = reactive("")
-    """What to say below the rows, such as why there is none; printable."""
 
     following: reactive[bool] = reactive(True)
     """The newest event stays on the screen, with the cursor on it."""
@@ -81,9 +69,20 @@ class EventTable(Painted, ScrollView, can_focus=True):
         self._line: int | None = None
         self._column = ""
         self._strips: dict[tuple[int, int, str, str, str], Strip] = {}
-        self._placing = False
 
     # What the cursor is on
+
+    @property
+    def row_count(self) -> int:
+        """How many rows there are."""
+        return len(self.view)
+
+    @property
+    def cursor_row(self) -> int:
+        """The row of the cursor; 0 where it is on none."""
+        if self._wanted is None or not len(self.view):
+            return 0
+        return min(max(0, self.view.row_of(self._wanted)), len(self.view) - 1)
 
     @property
     def cursor_id(self) -> int | None:
@@ -93,7 +92,7 @@ class EventTable(Painted, ScrollView, can_focus=True):
     @property
     def cursor_times(self) -> int:
         """How many failed execs the row under the cursor tells; 0 where there is none."""
-        return self.view.times(self._row()) if len(self.view) else 0
+        return self.view.times(self.cursor_row) if len(self.view) else 0
 
     @property
     def focused_cell(self) -> Placed | None:
@@ -103,27 +102,16 @@ class EventTable(Painted, ScrollView, can_focus=True):
     @property
     def rows_below(self) -> int:
         """Rows below the last line on the screen."""
-        return max(0, len(self.view) - round(self.scroll_y) - self.size.height)
+        return max(0, len(self.view) - self._top - self.size.height)
 
     def visible_ids(self) -> list[int]:
         """The events on the screen, from the top."""
-        top = round(self.scroll_y)
+        top = self._top
         return [self.view[row] for row in range(top, min(len(self.view), top + self.size.height))]
 
     @property
     def _places(self) -> tuple[Placed, ...]:
         return placed_columns(self._width, self.with_host)
-
-    @property
-    def _width(self) -> int:
-        """Cells of a line: the scrollbar has the last one of the widget."""
-        return self.scrollable_content_region.width
-
-    def _row(self) -> int:
-        """The row of the cursor."""
-        if self._wanted is None or not len(self.view):
-            return 0
-        return min(max(0, self.view.row_of(self._wanted)), len(self.view) - 1)
 
     # What comes from outside
 
@@ -131,13 +119,13 @@ class EventTable(Painted, ScrollView, can_focus=True):
         """The view has changed: keep the end in sight, or the cursor where it is on the screen."""
         rows = len(self.view)
         if self.following:
-            self._resize(rows)
+            self._resize()
             self._wanted = self.view[rows - 1] if rows else None
             self._scroll(rows)
         else:
-            top, line = round(self.scroll_y), self._line
-            self._resize(rows)
-            self._scroll(top if line is None else self._row() - line)
+            top, line = self._top, self._line
+            self._resize()
+            self._scroll(top if line is None else self.cursor_row - line)
         self._settle()
         self.refresh()
 
@@ -160,29 +148,13 @@ class EventTable(Painted, ScrollView, can_focus=True):
 
     # Placing
 
-    def _resize(self, rows: int) -> None:
-        self._placing = True
-        self.virtual_size = Size(self._width, rows)
-        self._placing = False
-
-    def _scroll(self, top: int) -> None:
-        """Put a row in the first line, as far as there are rows."""
-        self._placing = True
-        last = max(0, len(self.view) - self.size.height)
-        self.set_scroll_y(float(min(max(0, top), last)))
-        self._placing = False
-
-    def set_scroll_y(self, y: float) -> None:
-        """Scroll without an animation."""
-        self.scroll_target_y = self.scroll_y = y
-
     def _settle(self) -> None:
         """Remember where the cursor is now, and tell when it is on another event."""
         rows = len(self.view)
-        shown = self.view[self._row()] if rows else None
+        shown = self.view[self.cursor_row] if rows else None
         if self.view.complete and shown is not None:
             self._wanted = shown
-        line = self._row() - round(self.scroll_y)
+        line = self.cursor_row - self._top
         self._line = line if rows and 0 <= line < self.size.height else None
         if shown != self._shown:
             self._shown = shown
@@ -191,7 +163,7 @@ class EventTable(Painted, ScrollView, can_focus=True):
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         """The wheel and the scrollbar end following as the keys do."""
         super().watch_scroll_y(old_value, new_value)
-        if not self._placing and round(new_value) != round(old_value):
+        if self._is_scrolled(old_value, new_value):
             if new_value < old_value:
                 self.follow(False)
             self._settle()
@@ -214,7 +186,7 @@ class EventTable(Painted, ScrollView, can_focus=True):
     def watch_has_focus(self, has_focus: bool) -> None:
         """The cursor is drawn stronger or weaker."""
         super().watch_has_focus(has_focus)
-        self.refresh_line(self._row())
+        self.refresh_line(self.cursor_row)
 
     # Keys and mouse
 
@@ -224,35 +196,24 @@ class EventTable(Painted, ScrollView, can_focus=True):
         if not rows:
             return
         row = min(max(0, row), rows - 1)
-        if row < self._row() or row < rows - 1:
+        if row < self.cursor_row or row < rows - 1:
             self.follow(False)
-        before = self._row()
+        before = self.cursor_row
         self._wanted = self.view[row]
-        top, height = round(self.scroll_y), self.size.height
-        if row < top:
-            self._scroll(row)
-        elif row >= top + height:
-            self._scroll(row - height + 1)
-        else:
+        if not self._reveal(row):
             self.refresh_line(before)
             self.refresh_line(row)
         self._settle()
 
     def action_move(self, rows: int) -> None:
         """Move the cursor by rows."""
-        self.move_to(self._row() + rows)
+        self.move_to(self.cursor_row + rows)
 
     def action_page(self, pages: float) -> None:
-        """Move the cursor and the window by a part of what is on the screen."""
-        rows = round(pages * max(1, self.size.height - 1))
-        if rows < 0:
+        """Move the cursor and the window by a part of what is on the screen; up, that ends following."""
+        if pages < 0:
             self.follow(False)
-        self._scroll(round(self.scroll_y) + rows)
-        self.move_to(self._row() + rows)
-
-    def action_first(self) -> None:
-        """Go to the oldest event."""
-        self.move_to(0)
+        super().action_page(pages)
 
     def action_last(self) -> None:
         """Go to the newest event and follow."""
@@ -270,12 +231,12 @@ class EventTable(Painted, ScrollView, can_focus=True):
     def focus_cell(self, title: str) -> None:
         """Focus the cell of the column with this heading."""
         self._column = title
-        self.refresh_line(self._row())
+        self.refresh_line(self.cursor_row)
         self.post_message(self.CellFocused())
 
     def on_click(self, event: events.Click) -> None:
         """The cursor goes to the row, the focus to the cell."""
-        row = round(self.scroll_y) + event.y
+        row = self._top + event.y
         if row < len(self.view):
             self.move_to(row)
             for place in self._places:
@@ -286,13 +247,13 @@ class EventTable(Painted, ScrollView, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         """One line of the window."""
-        row = round(self.scroll_y) + y
+        row = self._top + y
         width = self._width
         if row >= len(self.view):
-            return self._empty_line(row - len(self.view), width)
+            return self._line_below(row)
         event_id = self.view[row]
         cursor = ""
-        if row == self._row():
+        if row == self.cursor_row:
             cursor = "cursor" if self.has_focus else "cursor-blurred"
         sign = self.sign(event_id)
         times = self.view.times(row)
@@ -340,13 +301,3 @@ class EventTable(Painted, ScrollView, can_focus=True):
         length = cells(said) + sum(cells(text) for text, _ in reason) + 2
         left = max(2, (width - length) // 2 - len(time))
         return [(time, "muted"), (" " * left, "plain"), (said, "danger"), *reason, (" —", "danger")]
-
-    def _empty_line(self, y: int, width: int) -> Strip:
-        """A line below the last row: blank, or part of what is said where no failed exec is shown."""
-        lines = wrapped([(self.empty, False)], max(10, min(width - 4, 72)))
-        top = max(0, (self.size.height - len(self.view) - len(lines)) // 3)
-        if not self.empty or not top <= y < top + len(lines):
-            return Strip.blank(width, self.base)
-        text = "".join(part for part, _ in lines[y - top])
-        left = max(0, (width - len(text)) // 2)
-        return self.line([(" " * left, "muted"), (text, "muted")], width)

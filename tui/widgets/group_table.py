@@ -15,10 +15,7 @@ from typing import ClassVar, Final
 from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
-from textual.geometry import Size
 from textual.message import Message
-from textual.reactive import reactive
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from tui.model.columns import Key
@@ -28,8 +25,8 @@ from tui.model.history import History
 from tui.model.view import View
 from tui.widgets.columns import GUTTER
 from tui.widgets.group_columns import group_cell, group_places
-from tui.widgets.painted import Painted, Piece
-from tui.widgets.shorten import wrapped
+from tui.widgets.painted import Piece
+from tui.widgets.row_window import RowWindow
 
 _MOST_ROWS: Final = 1_000
 """Groups that have a row: beyond that one filters instead of scrolling."""
@@ -41,33 +38,10 @@ _HOLD: Final = 5.0
 """Seconds after a key for which the order holds."""
 
 
-class GroupTable(Painted, ScrollView, can_focus=True):
+class GroupTable(RowWindow):
     """Shows the groups of a view's failures."""
 
-    DEFAULT_CSS = """
-    GroupTable {
-        width: 100%;
-        height: 1fr;
-        overflow-x: hidden;
-        overflow-y: scroll;
-        scrollbar-size-vertical: 1;
-    }
-    """
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", "Up", show=False),
-        Binding("down,j", "move(1)", "Down", show=False),
-        Binding("pageup", "page(-1.0)", "Page up", show=False),
-        Binding("pagedown", "page(1.0)", "Page down", show=False),
-        Binding("ctrl+u", "page(-0.5)", "Half a page up", show=False),
-        Binding("ctrl+d", "page(0.5)", "Half a page down", show=False),
-        Binding("home,g", "first", "First", show=False),
-        Binding("end,G", "last", "Last", show=False),
-        Binding("enter", "open", "Open", show=False),
-    ]
-
-    empty: reactive[str] = reactive("")
-    """What to say where there is no group; printable."""
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "open", "Open", show=False)]
 
     class Changed(Message):
         """Other groups, another order, or another count."""
@@ -102,9 +76,18 @@ class GroupTable(Painted, ScrollView, can_focus=True):
         self._described: dict[Key, Group] = {}
         self._due = self._held_until = 0.0
         self._was_complete = False
-        self._placing = False
 
     # What comes from outside
+
+    @property
+    def row_count(self) -> int:
+        """How many groups have a row."""
+        return len(self._rows)
+
+    @property
+    def cursor_row(self) -> int:
+        """The row of the cursor; 0 where it is on none."""
+        return self._cursor or 0
 
     @property
     def by(self) -> By:
@@ -143,7 +126,7 @@ class GroupTable(Painted, ScrollView, can_focus=True):
         """The group under the cursor, or the first one where there is no cursor yet."""
         if not self._rows:
             return None
-        return self._group(self._rows[self._cursor or 0])
+        return self._group(self._rows[self.cursor_row])
 
     # Order and place
 
@@ -176,27 +159,11 @@ class GroupTable(Painted, ScrollView, can_focus=True):
     def _group(self, value: Key) -> Group:
         """What is known of a group; all on the screen are asked for at once."""
         if value not in self._described:
-            top = round(self.scroll_y)
+            top = self._top
             wanted = dict.fromkeys([value, *self._rows[top : top + self.size.height]])
             fresh = [row for row in wanted if row not in self._described]
             self._described.update(zip(fresh, self.groups.describe(fresh), strict=True))
         return self._described[value]
-
-    def _resize(self) -> None:
-        self._placing = True
-        self.virtual_size = Size(self._width, len(self._rows))
-        self._placing = False
-
-    @property
-    def _width(self) -> int:
-        """Cells of a line: the scrollbar has the last one of the widget."""
-        return self.scrollable_content_region.width
-
-    def _scroll(self, top: int) -> None:
-        self._placing = True
-        last = max(0, len(self._rows) - self.size.height)
-        self.scroll_target_y = self.scroll_y = float(min(max(0, top), last))
-        self._placing = False
 
     def _hold(self) -> None:
         self._held_until = time.monotonic() + _HOLD
@@ -204,7 +171,7 @@ class GroupTable(Painted, ScrollView, can_focus=True):
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         """Who scrolls reads."""
         super().watch_scroll_y(old_value, new_value)
-        if not self._placing and round(new_value) != round(old_value):
+        if self._is_scrolled(old_value, new_value):
             self._hold()
 
     def on_resize(self) -> None:
@@ -225,30 +192,12 @@ class GroupTable(Painted, ScrollView, can_focus=True):
             return
         self._hold()
         self._cursor = row = min(max(0, row), len(self._rows) - 1)
-        top, height = round(self.scroll_y), self.size.height
-        if row < top:
-            self._scroll(row)
-        elif row >= top + height:
-            self._scroll(row - height + 1)
+        self._reveal(row)
         self.refresh()
 
     def action_move(self, rows: int) -> None:
         """Move the cursor by rows; the first key puts it on the first row on the screen."""
-        self.move_to(round(self.scroll_y) if self._cursor is None else self._cursor + rows)
-
-    def action_page(self, pages: float) -> None:
-        """Move the cursor and the window by a part of what is on the screen."""
-        rows = round(pages * max(1, self.size.height - 1))
-        self._scroll(round(self.scroll_y) + rows)
-        self.move_to((self._cursor or 0) + rows)
-
-    def action_first(self) -> None:
-        """Go to the first row."""
-        self.move_to(0)
-
-    def action_last(self) -> None:
-        """Go to the last row."""
-        self.move_to(len(self._rows) - 1)
+        self.move_to(self._top if self._cursor is None else self._cursor + rows)
 
     def action_open(self) -> None:
         """Ask for the events of the group under the cursor."""
@@ -258,7 +207,7 @@ class GroupTable(Painted, ScrollView, can_focus=True):
 
     def on_click(self, event: events.Click) -> None:
         """The cursor goes to the row; a second click opens it."""
-        row = round(self.scroll_y) + event.y
+        row = self._top + event.y
         if row < len(self._rows):
             self.move_to(row)
             if event.chain == 2:
@@ -268,9 +217,10 @@ class GroupTable(Painted, ScrollView, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         """One line of the window."""
-        row, width = round(self.scroll_y) + y, self._width
+        row, width = self._top + y, self._width
         if row >= len(self._rows):
-            return self._empty_line(y, width)
+            silent = self._rows or not self.groups.complete
+            return Strip.blank(width, self.base) if silent else self._line_below(row)
         over: Style | None = None
         if row == self._cursor:
             over = self.role("cursor" if self.has_focus else "cursor-blurred")
@@ -282,13 +232,3 @@ class GroupTable(Painted, ScrollView, can_focus=True):
             pieces += group_cell(group, self.by, place, self._now, show_secrets=self._show_secrets)
             used = place.x + place.width
         return self.line(pieces, width, over)
-
-    def _empty_line(self, y: int, width: int) -> Strip:
-        """A line below the last row: blank, or part of what is said where there is no row."""
-        lines = wrapped([(self.empty, False)], max(10, min(width - 4, 72)))
-        top = max(0, (self.size.height - len(lines)) // 3)
-        silent = not self.empty or self._rows or not self.groups.complete
-        if silent or not top <= y < top + len(lines):
-            return Strip.blank(width, self.rich_style)
-        text = "".join(part for part, _ in lines[y - top])
-        return self.line([(" " * max(0, (width - len(text)) // 2), "muted"), (text, "muted")], width)
