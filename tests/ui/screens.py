@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
@@ -13,7 +14,12 @@ from tui.app import ExecwhyApp
 from tui.model.history import History
 
 MOMENT = 0.2
-"""Seconds in which the app has looked at its source at least once."""
+"""Seconds in which an app on an idle machine has looked at its source at least once."""
+
+LOOKS = 2
+"""So many looks later, what the first one found is on the screen, also on a busy machine."""
+
+PATIENCE = 60.0
 
 
 class Opened:
@@ -27,12 +33,22 @@ class Opened:
     async def give(self, *events: Report) -> None:
         """Let events come, and wait until they are on the screen."""
         self.source.give(*events)
-        await self.pilot.pause(MOMENT)
+        await self.settle()
 
     async def press(self, *keys: str) -> None:
         """Press keys one after the other."""
         await self.pilot.press(*keys)
+        await self.settle()
+
+    async def settle(self, looks: int = LOOKS) -> None:
+        """Wait until the app has looked at its source and painted, however long that takes."""
+        until = self.source.looks + looks
         await self.pilot.pause(MOMENT)
+        deadline = time.monotonic() + PATIENCE
+        while self.source.looks < until:
+            assert time.monotonic() < deadline, f"the app looks no more:\n{self.text}"
+            await self.pilot.pause(MOMENT / 10)
+        await self.pilot.pause()
 
     async def type(self, text: str) -> None:
         """Type a text."""
@@ -98,5 +114,6 @@ async def opened(
         why=why,
     )
     async with app.run_test(size=size) as pilot:
-        await pilot.pause(MOMENT)
-        yield Opened(app, source, pilot)
+        screen = Opened(app, source, pilot)
+        await screen.settle()
+        yield screen

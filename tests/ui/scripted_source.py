@@ -24,6 +24,8 @@ class ScriptedSource:
         self.host = "web-1"
         self.captures: list[Capture | None] = []
         self.is_closed = False
+        self.looks = 0
+        """How often the app has looked for events."""
         self.refuses_capture = ""
         self.give(*events)
 
@@ -41,6 +43,7 @@ class ScriptedSource:
 
     def drain(self) -> Sequence[Report]:
         """What was given."""
+        self.looks += 1
         events, self._queued = self._queued, []
         return events
 

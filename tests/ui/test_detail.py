@@ -28,7 +28,7 @@ async def test_it_stands_below_the_table_at_120_columns_and_beside_it_at_160() -
         table, detail = screen.app._table.region, screen.app._body.detail.region
         assert detail.y > table.y and detail.x == 0
         await screen.pilot.resize_terminal(160, 50)
-        await screen.pilot.pause(0.2)
+        await screen.settle()
         table, detail = screen.app._table.region, screen.app._body.detail.region
         assert detail.x > table.x and detail.y <= table.y
 

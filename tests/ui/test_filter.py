@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bpf.source import Capture
-from tests.ui.screens import MOMENT, opened
+from tests.ui.screens import opened
 from tests.ui.scripted_source import ScriptedSource, a_day, failure
 from tui.widgets.filter_input import FilterInput
 
@@ -113,7 +113,7 @@ async def test_the_name_of_a_field_hides_nothing_while_it_is_typed() -> None:
         await screen.press("slash")
         for typed, shown in (("error", "7"), ("error==EACCES", "1"), ("error==EACCES or path", "1")):
             screen.app.query_one(FilterInput).value = typed
-            await screen.pilot.pause(MOMENT)
+            await screen.settle()
             assert screen.app.view.shown == int(shown)
 
 

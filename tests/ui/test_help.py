@@ -57,7 +57,7 @@ async def test_a_click_takes_an_example_too() -> None:
         await screen.press("question_mark")
         line = next(number for number, text in enumerate(screen.lines()) if "uid:1000..1999" in text)
         await screen.pilot.click(offset=(40, line))
-        await screen.pilot.pause(0.2)
+        await screen.settle()
         assert "uid:1000..1999 or uid==0" in screen.filter
 
 

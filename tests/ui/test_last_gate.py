@@ -31,6 +31,6 @@ async def test_a_file_name_that_was_pasted_is_shown_without_its_escape_sequence(
     async with opened(a_day(3)) as screen:
         await screen.press("w")
         screen.app.screen.query_one(Input).value = "/tmp/\x1b]0;owned\x07x"
-        await screen.pilot.pause(0.2)
+        await screen.settle()
         assert "/tmp/]0;ownedx" in screen.text.replace(" ", "")
         assert "\x1b" not in screen.text

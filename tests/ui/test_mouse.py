@@ -13,7 +13,7 @@ async def click(screen: Opened, text: str, *, into: int = 0, line: int | None = 
     lines = screen.lines()
     row = next(number for number, shown in enumerate(lines) if text in shown) if line is None else line
     await screen.pilot.click(offset=(lines[row].index(text) + into, row))
-    await screen.pilot.pause(0.2)
+    await screen.settle()
 
 
 async def test_a_click_on_a_row_moves_the_cursor_there() -> None:

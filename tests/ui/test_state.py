@@ -6,7 +6,7 @@ import pytest
 
 from bpf.record import ExecFailure, Loss, SearchEnd
 from bpf.source import Stage
-from tests.ui.screens import MOMENT, opened
+from tests.ui.screens import LOOKS, opened
 from tests.ui.scripted_source import START, ScriptedSource, a_day, failure
 
 
@@ -40,7 +40,7 @@ async def test_a_failure_later_on_is_told_below_the_rows() -> None:
     async with opened(a_day(3)) as screen:
         screen.source.stage = Stage.FAILED
         screen.source.detail = "The reader stopped."
-        await screen.pilot.pause(4 * MOMENT)
+        await screen.settle(looks=2 * LOOKS)
         assert "The reader stopped." in screen.keys
 
 

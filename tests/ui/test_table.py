@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bpf.record import Diagnosis, Event, ExecFailure, Loss
-from tests.ui.screens import MOMENT, Opened, opened
+from tests.ui.screens import Opened, opened
 from tests.ui.scripted_source import START, a_day, diagnosed, failure
 from tui.model.history import History
 
@@ -49,7 +49,7 @@ async def test_a_diagnosis_replaces_looking_when_it_comes() -> None:
         for _ in range(50):
             if "it is gone" in screen.text:
                 break
-            await screen.pilot.pause(MOMENT)
+            await screen.settle()
         assert "it is gone" in screen.lines()[3]
         assert "The file is gone." in screen.text
         assert "looking…" not in screen.text
@@ -142,7 +142,7 @@ async def test_the_wheel_ends_following() -> None:
     async with opened(numbered(100), size=(80, 24)) as screen:
         table = screen.app._table
         table.scroll_to(y=10, animate=False)
-        await screen.pilot.pause(MOMENT)
+        await screen.settle()
         await screen.give(*numbered(5, 100))
         assert not table.following
         assert "n000010" in screen.lines()[3]
@@ -151,7 +151,7 @@ async def test_the_wheel_ends_following() -> None:
 async def test_a_click_puts_the_cursor_on_the_cell() -> None:
     async with opened(numbered(10), size=(80, 24)) as screen:
         await screen.pilot.click("#table", offset=(20, 4))
-        await screen.pilot.pause(MOMENT)
+        await screen.settle()
         assert screen.app._table.cursor_id == 4
         place = screen.app._table.focused_cell
         assert place is not None
@@ -192,5 +192,5 @@ async def test_resizing_keeps_the_cursor_on_its_event() -> None:
         await screen.press("home", "down")
         for size in ((250, 80), (120, 40), (60, 12), (80, 24)):
             await screen.pilot.resize_terminal(*size)
-            await screen.pilot.pause(MOMENT)
+            await screen.settle()
             assert "n000001" in screen.line_with("▌")
