@@ -1,5 +1,5 @@
 # `make` alone lists the targets.
-.PHONY: help setup run test check live test-kernels stress soak fuzz bench bench-check screenshots lock \
+.PHONY: help setup run test format check live test-kernels stress soak fuzz bench bench-check screenshots lock \
     install uninstall wheel deb completions release
 
 help:
@@ -35,9 +35,13 @@ run: ## open the monitor
 test: ## all tests that this machine can run (root)
 	tests/run
 
-check: ## the loop before a commit: format, lint, types, imports, tests without root
+format: ## rewrite the Python files as ruff lays them out
 	tools/setup dev
 	.venv/bin/ruff format .
+
+check: ## the loop before a commit: layout, lint, types, imports, tests without root
+	tools/setup dev
+	@.venv/bin/ruff format --check . || { echo "make format rewrites these." >&2; exit 1; }
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports --no-cache
