@@ -568,8 +568,9 @@ class ExecwhyApp(App[None]):
         if not text and not self._capture:
             self._say("There is no filter for the kernel to apply: type one with / first.")
             return
-        wanted = "" if text == self._capture else text
         try:
+            applied, left_out = self._filter.active.divided()
+            wanted = "" if applied == self._capture else applied
             self.source.set_capture(parse(wanted).capture() if wanted else None)
         except QueryError as error:
             self._say(f"{error.message}.")
@@ -577,7 +578,7 @@ class ExecwhyApp(App[None]):
             self._say(str(error))
         else:
             self._capture = wanted
-            self._say(sentences.captured(wanted))
+            self._say(sentences.captured(wanted, left_out))
             self._tell_state()
 
     def action_write(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from bpf.source import Stage, Status
@@ -77,10 +78,15 @@ def repeats(folded: bool) -> str:
     return "Every failure has a row of its own; r folds those that are alike."
 
 
-def captured(text: str) -> str:
-    """What the kernel records from now on."""
+def captured(text: str, left_out: Sequence[str]) -> str:
+    """What the kernel records from now on, and which conditions it cannot apply."""
     if not text:
         return "The kernel records everything again."
+    if left_out:
+        return (
+            f"The kernel cannot apply {' '.join(left_out)}, so it records all of {text}; what else fails is "
+            "counted as suppressed. K ends it."
+        )
     return f"The kernel records only {text}; all else costs little and is counted as suppressed. K ends it."
 
 

@@ -92,8 +92,19 @@ async def test_capital_k_gives_the_filter_to_the_kernel_and_takes_it_back() -> N
         assert "in the kernel" not in screen.filter
 
 
-async def test_capital_k_names_what_the_kernel_cannot_do() -> None:
-    async with opened(a_day(7), query="comm:cron uid:0") as screen:
+async def test_capital_k_applies_what_the_kernel_can_and_names_the_rest() -> None:
+    async with opened(a_day(7), query="comm:cron uid:0", size=(160, 40)) as screen:
+        await screen.press("K")
+        assert screen.source.captures == [Capture(uid_ranges=((0, 0),))]
+        assert "The kernel cannot apply comm:cron, so it records all of uid:0;" in screen.keys
+        assert "in the kernel: uid:0" in screen.filter
+        await screen.press("K")
+        assert screen.source.captures[-1] is None
+        assert "in the kernel" not in screen.filter
+
+
+async def test_capital_k_says_that_the_kernel_can_do_nothing_of_it() -> None:
+    async with opened(a_day(7), query="comm:cron or uid:0") as screen:
         await screen.press("K")
         assert screen.source.captures == []
         assert "comm" in screen.keys

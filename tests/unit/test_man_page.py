@@ -146,9 +146,8 @@ def test_the_man_page_formats_without_warnings() -> None:
     if groff is not None:
         command = [groff, "-ww", "-z", "-man", "-Tutf8", str(ROOT / "man/execwhy.8")]
         problems += subprocess.run(command, capture_output=True, text=True, check=False).stderr.splitlines()
-    if shutil.which("mandoc") is not None:
-        lint = ["mandoc", "-Tlint", str(ROOT / "man/execwhy.8")]
-        problems += subprocess.run(lint, capture_output=True, text=True, check=False).stdout.splitlines()
+    lint = ["mandoc", "-Tlint", str(ROOT / "man/execwhy.8")]
+    problems += subprocess.run(lint, capture_output=True, text=True, check=False).stdout.splitlines()
     assert problems == []
 
 

@@ -373,6 +373,38 @@ def test_what_the_kernel_cannot_apply_is_named_with_its_place(text: str, start: 
     assert caught.value.start == start
 
 
+@pytest.mark.parametrize(
+    ("text", "applied", "left_out"),
+    [
+        ("", "", ()),
+        (" uid=0 path:/opt/** ", "uid=0 path:/opt/**", ()),
+        ("uid=0 or uid=33", "uid=0 or uid=33", ()),
+        ("comm=a uid=0", "uid=0", ("comm=a",)),
+        (
+            "uid=0 and nginx and not (uid=5 or uid=6) ENOENT",
+            "uid=0 not (uid=5 or uid=6)",
+            ("nginx", "ENOENT"),
+        ),
+        ("(uid=0 or uid=33) (why:x or error=ENOENT)", "(uid=0 or uid=33)", ("(why:x or error=ENOENT)",)),
+        ("(path:/opt/** comm=a) !uid=0", "path:/opt/** !uid=0", ("comm=a",)),
+        ("path:/opt/** path:*.sh", "path:/opt/**", ("path:*.sh",)),
+        ("path==/a path==/b", "path==/a", ("path==/b",)),
+        ("uid in (0, 33) 'a b'", "uid in (0, 33)", ("'a b'",)),
+    ],
+)
+def test_the_kernel_applies_what_it_can_of_conditions_that_must_all_hold(
+    text: str, applied: str, left_out: tuple[str, ...]
+) -> None:
+    assert parse(text).divided() == (applied, left_out)
+    parse(applied).capture()
+
+
+@pytest.mark.parametrize("text", ["nginx", "uid=0 or comm=a", "not (uid=0 comm=a)", "uid=0 uid=1 comm=a"])
+def test_where_the_kernel_can_apply_nothing_it_is_told_why(text: str) -> None:
+    with pytest.raises(QueryError):
+        parse(text).divided()
+
+
 def test_a_hostile_text_cannot_make_a_pattern_slow() -> None:
     patterns = [
         "~a.*a.*b$", "~^a.*a.*a.*b$", "~a+b", "~^(a|aa)(a|aa)(a|aa)a*b",

@@ -11,7 +11,7 @@ import numpy as np
 from bpf.record import ExecFailure
 from bpf.source import Capture
 from tui.model.block import Block, Mask
-from tui.model.query_capture import capture
+from tui.model.query_capture import capture, divided
 from tui.model.query_fields import FIELDS, Field, Kind
 from tui.model.query_lexer import QueryError, quoted
 from tui.model.query_parser import Parser
@@ -85,6 +85,14 @@ class Query:
             QueryError: Which condition cannot be applied there.
         """
         return capture(self._root)
+
+    def divided(self) -> tuple[str, tuple[str, ...]]:
+        """The part of it that the kernel can apply, as a filter, and the conditions that it cannot.
+
+        Raises:
+            QueryError: Why the kernel can apply none of it.
+        """
+        return divided(self.text, self._root)
 
 
 def parse(text: str) -> Query:

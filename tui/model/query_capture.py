@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -44,6 +45,42 @@ def capture(node: Node) -> Capture:
     paths = condition.paths or _Paths((), ())
     uids = () if condition.uids == _EVERY_UID else condition.uids
     return Capture(uids, paths.exact, paths.prefixes)
+
+
+def divided(text: str, node: Node) -> tuple[str, tuple[str, ...]]:
+    """The part of a filter that the kernel can apply, as a filter, and the conditions that it cannot.
+
+    What the whole filter selects, that part selects too: it leaves out conditions that must hold besides.
+
+    Raises:
+        QueryError: Why the kernel can apply none of it.
+    """
+    applied: list[str] = []
+    left_out: list[str] = []
+    so_far: tuple[Node, ...] = ()
+    for part, (start, end) in _conjuncts(node, (0, len(text))):
+        written = text[start:end].strip()
+        try:
+            _condition(And((*so_far, part)))
+        except QueryError:
+            left_out.append(written)
+        else:
+            so_far = (*so_far, part)
+            applied.append(written)
+    if not applied or not left_out:
+        capture(node)
+        return text.strip(), ()
+    capture(And(so_far))
+    return " ".join(applied), tuple(left_out)
+
+
+def _conjuncts(node: Node, place: tuple[int, int]) -> Iterator[tuple[Node, tuple[int, int]]]:
+    """The conditions that must all hold, with their places."""
+    if isinstance(node, And) and node.parts:
+        for part, own in zip(node.parts, node.places, strict=True):
+            yield from _conjuncts(part, own)
+    else:
+        yield node, place
 
 
 def _condition(node: Node) -> _Condition:

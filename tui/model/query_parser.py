@@ -63,15 +63,20 @@ class Parser:
         return parts[0] if len(parts) == 1 else Or(tuple(parts))
 
     def _and(self, after: str) -> Node:
-        parts = [self._not(after)]
+        parts: list[Node] = []
+        places: list[tuple[int, int]] = []
         while True:
+            self._scanner.peek()
+            start = self._scanner.at
+            parts.append(self._not(after))
+            places.append((start, self._scanner.at))
             if self._keyword("and"):
-                parts.append(self._not("and"))
+                after = "and"
             elif self._scanner.peek() in ("", ")") or self._is_ahead("or"):
                 break
             else:
-                parts.append(self._not(""))
-        return parts[0] if len(parts) == 1 else And(tuple(parts))
+                after = ""
+        return parts[0] if len(parts) == 1 else And(tuple(parts), tuple(places))
 
     def _not(self, after: str) -> Node:
         start = self._scanner.at

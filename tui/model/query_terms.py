@@ -208,7 +208,13 @@ class _Joined:
 
 @dataclass(frozen=True, slots=True)
 class And(_Joined):
-    """All parts hold; with none, everything does."""
+    """All parts hold; with none, everything does.
+
+    Attributes:
+        places: Where in the filter each part begins and ends, its own parentheses included.
+    """
+
+    places: tuple[tuple[int, int], ...] = dataclasses.field(default=(), compare=False)
 
     def holds(self, record: ExecFailure, now: int) -> bool:
         """See Node."""

@@ -34,7 +34,7 @@ _TABLE: Final[tuple[Row, ...]] = (
     ("t", "groups: by path, error, cause, user, unit, …"),
     ("h  r", "show PATH searches that ended well; repeats"),
     ("y  w", "copy it, in four forms; write a file"),
-    ("K", "apply the filter in the kernel; again: end it"),
+    ("K", "apply uid, path in the kernel; again: end it"),
     ("F2  ^p  ^z  ^l  q", "mouse, palette, suspend, redraw, quit"),
 )
 
