@@ -289,8 +289,9 @@ def test_a_writer_may_take_back_the_line_that_it_had_begun(tmp_path: Path) -> No
     source = FileSource(str(path))
     source.start()
     wait_for(lambda: source.status().stage is Stage.LIVE)
-    os.truncate(path, len(BEGUN) + len(LINES[0]))
-    time.sleep(0.6)
+    left = len((BEGUN + LINES[0]).encode())
+    os.truncate(path, left)
+    wait_for(lambda: source._lines is not None and source._lines.brought == left)
     with path.open("a") as file:
         file.write(LINES[2] + ENDING)
     wait_for(lambda: source.status().stage is Stage.ENDED)
