@@ -45,7 +45,7 @@ class Opened:
         until = self.source.looks + looks
         await self.pilot.pause(MOMENT)
         deadline = time.monotonic() + PATIENCE
-        while self.source.looks < until:
+        while self.source.looks < until and self.app.is_running and not self.source.is_closed:
             assert time.monotonic() < deadline, f"the app looks no more:\n{self.text}"
             await self.pilot.pause(MOMENT / 10)
         await self.pilot.pause()
