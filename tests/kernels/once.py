@@ -137,10 +137,12 @@ def skipped_programs(zoo: Zoo) -> Found:
         command = [zoo / "storm", zoo / "text", marker, str(_STORM_THREADS), str(_STORM_TIMES)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         records = [record for record in listener.records_with(marker) if record.path == zoo / "text"]
+        missing = _STORM_THREADS * _STORM_TIMES - len(records)
+        # What the kernel has skipped is looked at now and then only.
+        listener.until(lambda: listener.counters.lost >= missing, f"{missing} losses")
         counters = listener.counters
     print(f"{len(records)} records, lost {counters.losses}, incomplete {counters.incomplete}", flush=True)
     poor = sum(not _is_whole(record) for record in records)
-    missing = _STORM_THREADS * _STORM_TIMES - len(records)
     return {
         "account": "" if add_up(counters) else str(counters),
         "execs": "" if missing == counters.lost else f"{missing} have no record, {counters.losses}",

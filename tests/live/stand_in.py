@@ -86,8 +86,11 @@ def misses_are_counted(zoo: Zoo) -> dict[str, str]:
             _wait_until_all_exec(storm.pid)
         assert storm.wait(PATIENCE) == 0
         records = listener.records_with(name)
+        missing = f"kretprobe {EXEC_BINPRM} skipped by the kernel"
+        # What the kernel counts is looked at now and then only.
+        listener.until(lambda: missing in listener.counters.incomplete, missing)
         counters = listener.counters
-    missed = counters.incomplete.get(f"kretprobe {EXEC_BINPRM} skipped by the kernel", 0)
+    missed = counters.incomplete[missing]
     whole = [record for record in records if record.binary and record.binary.source == "kernel"]
     return {
         "missed": "" if 0 < missed < _AT_ONCE else f"{missed} of {_AT_ONCE}, {counters.incomplete}",
