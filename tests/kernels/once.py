@@ -15,6 +15,7 @@ from typing import Any, Final
 from bpf.direct_map import direct_map
 from bpf.reader import KernelSource
 from bpf.record import ExecFailure
+from bpf.source import Counters
 from tests.kernels.boots import Boot
 from tests.kernels.kinds import CASES, Found, Verdict, judged, left_in, x32_exec
 from tests.kernels.tables import Tables, newest_table
@@ -138,17 +139,21 @@ def skipped_programs(zoo: Zoo) -> Found:
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         records = [record for record in listener.records_with(marker) if record.path == zoo / "text"]
         missing = _STORM_THREADS * _STORM_TIMES - len(records)
+        poor = sum(not _is_whole(record) for record in records)
         # What the kernel has skipped is looked at now and then only.
-        listener.until(lambda: listener.counters.lost >= missing, f"{missing} losses")
+        listener.until(lambda: _have_come(listener.counters, missing, poor), f"{missing} losses, {poor} poor")
         counters = listener.counters
     print(f"{len(records)} records, lost {counters.losses}, incomplete {counters.incomplete}", flush=True)
-    poor = sum(not _is_whole(record) for record in records)
     return {
         "account": "" if add_up(counters) else str(counters),
         "execs": "" if missing == counters.lost else f"{missing} have no record, {counters.losses}",
         "facts": "" if poor <= sum(counters.incomplete.values()) else f"{poor}, {counters.incomplete}",
         "each once": "" if len({record.arguments for record in records}) == len(records) else "not so",
     }
+
+
+def _have_come(counters: Counters, lost: int, incomplete: int) -> bool:
+    return counters.lost >= lost and sum(counters.incomplete.values()) >= incomplete
 
 
 def _is_whole(record: ExecFailure) -> bool:
