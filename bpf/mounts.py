@@ -17,6 +17,8 @@ MAX_BYTES: Final = 4 << 20
 _MAY_BLOCK: Final = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "ceph", "afs", "coda", "lustre", "gpfs", "beegfs", "glusterfs", "autofs"}
 )
+_UNKNOWN: Final = -1
+"""No mount's id."""
 _ESCAPED: Final = re.compile(rb"\\([0-7]{3})")
 
 
@@ -65,20 +67,31 @@ class MountTable:
 
     def of(self, descriptor: int) -> Mount | None:
         """The mount that a descriptor was opened through; None where it is none of these."""
-        try:
-            with open(f"/proc/self/fdinfo/{descriptor}", "rb", buffering=0) as file:
-                text = file.read(512)
-            return self.by_id.get(int(text.partition(b"mnt_id:")[2].split(None, 1)[0]))
-        except (OSError, ValueError, IndexError):
-            return None
+        return self.by_id.get(_mount_id(descriptor))
 
-    def may_enter(self, descriptor: int, link: str) -> bool:
-        """Whether what a link of /proc/PID led to can be looked at without waiting for anyone."""
+    def may_enter(self, descriptor: int, link: str, root: int) -> bool:
+        """Whether what a link of /proc/PID led to can be looked at without waiting for anyone.
+
+        Args:
+            descriptor: Of what it led to.
+            link: What the link said.
+            root: Descriptor of the root directory. In a chroot no list has its mount.
+        """
         mount = self.of(descriptor)
-        if mount is None:
-            # Pipes, sockets and memfds lie on mounts of the kernel's own, which no list has.
-            return not link.startswith("/") or link.startswith("/memfd:")
-        return not mount.may_block or mount.point == "/"
+        if mount is not None:
+            return not mount.may_block or mount.point == "/"
+        # Pipes, sockets and memfds lie on mounts of the kernel's own, which no list has either.
+        of_kernel = not link.startswith("/") or link.startswith("/memfd:")
+        return of_kernel or _mount_id(descriptor) == _mount_id(root) != _UNKNOWN
+
+
+def _mount_id(descriptor: int) -> int:
+    try:
+        with open(f"/proc/self/fdinfo/{descriptor}", "rb", buffering=0) as file:
+            text = file.read(512)
+        return int(text.partition(b"mnt_id:")[2].split(None, 1)[0])
+    except (OSError, ValueError, IndexError):
+        return _UNKNOWN
 
 
 def mounts_of(process: str) -> MountTable:

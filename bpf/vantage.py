@@ -148,7 +148,7 @@ def _follow(record: ExecFailure, vantage: Vantage, name: str) -> tuple[int, str]
         descriptor = os.open(link, os.O_PATH | os.O_CLOEXEC)
     except OSError:
         return None
-    if not vantage.mounts.may_enter(descriptor, path):
+    if not vantage.mounts.may_enter(descriptor, path, vantage.root):
         os.close(descriptor)
         return None
     if root and path.startswith(f"{root}/"):

@@ -217,7 +217,7 @@ class _Walker:
                 # Such a link leads to the file itself; its text may be "pipe:[1]" or a deleted path.
                 self.steps.append(Step(self.at, status, target))
                 reached = os.open(name, os.O_PATH | os.O_CLOEXEC, dir_fd=self.descriptor)
-                if not self.ground.mounts.may_enter(reached, target):
+                if not self.ground.mounts.may_enter(reached, target, self.ground.root):
                     os.close(reached)
                     return End.MAY_BLOCK
                 self._stand_at(reached, target)

@@ -264,7 +264,8 @@ def test_options_are_not_guessed_from_their_beginning() -> None:
 def test_whoever_is_not_root_is_told_what_to_do(options: list[str]) -> None:
     # Imported before, since someone else may not be able to read this directory.
     script = (
-        "import os, sys\nfrom tui.cli import main\nimport tui.model.query, bpf.reader\n"
+        "import os, sys\nfrom tui.cli import main\n"
+        "import bpf.reader, tui.model.query, tui.output, tui.recording, tui.why.remembered\n"
         "os.geteuid() or os.setresuid(65534, 65534, 65534)\nsys.exit(main(sys.argv[1:]))\n"
     )
     run = subprocess.run(

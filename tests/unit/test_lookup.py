@@ -22,6 +22,7 @@ from bpf.mounts import MountTable
 from bpf.record import ExecFailure
 from bpf.vantage import Fleeting, own_mount_ns
 from bpf.walk import End, Ground, Trail, walk
+from tests.unit.own_root import own_root
 
 NOTHING = MountTable({}, frozenset())
 
@@ -45,7 +46,7 @@ def trail_of(ground: Ground, path: str, *, follow_last: bool = True) -> Trail:
 
 
 def failure(path: str, **facts: object) -> ExecFailure:
-    known: dict[str, object] = {"cwd": "/", "mount_ns": own_mount_ns(), **facts}
+    known: dict[str, object] = {"cwd": "/", "mount_ns": own_mount_ns(), "root": own_root(), **facts}
     record = ExecFailure(
         timestamp=time.time_ns(), path=path, return_value=-2, pid=os.getpid(), tid=os.getpid()
     )
@@ -228,7 +229,8 @@ def test_a_changed_root_directory_is_taken_for_the_root(tmp_path: Path) -> None:
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/job").touch()
     (tmp_path / "job").symlink_to("/bin/job")
-    binary, _ = look_up(failure("/job", root=str(tmp_path)), time.time_ns())
+    root = own_root().rstrip("/") + str(tmp_path)
+    binary, _ = look_up(failure("/job", root=root, pid=2**22 + 1), time.time_ns())
     assert binary is not None
     assert (binary.path, binary.inode_number) == ("/bin/job", (tmp_path / "bin/job").stat().st_ino)
 

@@ -199,14 +199,15 @@ def test_whatever_interrupts_leaves_nothing_behind(error: type[BaseException], t
 def test_a_file_that_may_grow_no_further_leaves_no_half_file(write: Write, tmp_path: Path) -> None:
     script = (
         "import sys, resource; sys.path.insert(0, '.')\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
         f"from tests.unit.test_safe_file import {write.__name__} as write\n"
         "from tui.model.safe_file import SnapshotError\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
         "try: write(sys.argv[1], b'x' * 1_000_000)\n"
         "except SnapshotError as error: print(error)\n"
     )
     run = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path / "file")],
+        # -B: a module that is imported under the limit would be left in half, too.
+        [sys.executable, "-B", "-c", script, str(tmp_path / "file")],
         capture_output=True,
         text=True,
         check=True,

@@ -12,6 +12,7 @@ from typing import Any
 from bpf.lookup import look_up
 from bpf.record import ExecFailure
 from bpf.vantage import own_mount_ns
+from tests.unit.own_root import own_root
 
 CLOCK_TICK = 0.05
 """Seconds after which a change of a file has another ctime: file systems take the last tick's time."""
@@ -80,4 +81,5 @@ def ours_now() -> dict[str, Any]:
         "groups": tuple(os.getgroups()),
         "capabilities": int(values["CapEff"], 16),
         "mount_ns": own_mount_ns(),
+        "root": own_root(),
     }

@@ -157,7 +157,7 @@ def test_a_mount_namespace_that_is_gone_is_said_to_be_gone() -> None:
 
 
 def test_an_unknown_mount_namespace_makes_it_uncertain(tmp_path: Path) -> None:
-    diagnosis = diagnose(a_failure(str(tmp_path / "nothing"), 2, mount_ns=None))
+    diagnosis = diagnose(a_failure(str(tmp_path / "nothing"), 2, mount_ns=None, root=None))
     assert diagnosis.code == "missing-file"
     assert not diagnosis.certain
 
