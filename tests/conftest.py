@@ -1,6 +1,8 @@
-"""For all tests: none of them depends on how fast the machine is."""
+"""For all tests: none of them depends on how fast the machine is, or on who started them."""
 
 from __future__ import annotations
+
+import signal
 
 from hypothesis import HealthCheck, settings
 
@@ -8,3 +10,7 @@ settings.register_profile(
     "patient", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
 settings.load_profile("patient")
+
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    # Under nohup what the tests start would ignore it, too; a handler ends with the exec.
+    signal.signal(signal.SIGHUP, lambda _number, _frame: None)
