@@ -14,3 +14,6 @@ settings.load_profile("patient")
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     # Under nohup what the tests start would ignore it, too; a handler ends with the exec.
     signal.signal(signal.SIGHUP, lambda _number, _frame: None)
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Likewise in the background of a shell that is a script.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
