@@ -94,10 +94,12 @@ def storm(loop: Path) -> Iterator[Figure]:
         monitor.wait_for_text("pid==1")
         monitor.type("w")
         monitor.wait_for_text("Enter writes")
-        monitor.type("\x15" + str(target) + "\r")
-        deadline = time.monotonic() + 120
-        while not target.exists() and time.monotonic() < deadline:
-            monitor.read()
+        monitor.type("\x15")
+        monitor.wait_for(lambda: ".jsonl" not in monitor.text.replace(".jsonl;", ""), "cleared the name")
+        monitor.type(str(target))
+        monitor.wait_for_text(target.name)
+        monitor.type("\r")
+        monitor.wait_for(target.exists, "wrote the snapshot")
         with target.open(encoding="utf-8") as file:
             counters = json.loads(file.readline())["counters"]
     memory = resident(monitor.pid)
