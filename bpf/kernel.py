@@ -32,6 +32,10 @@ SUPPORTED_MACHINE: Final = "x86_64"
 
 # r0 = 0; exit
 _RETURN_ZERO: Final = struct.pack("<BBhiBBhi", 0xB7, 0, 0, 0, 0x95, 0, 0, 0)
+_PRIVILEGES: Final = 1 << 38 | 1 << 39
+"""CAP_PERFMON and CAP_BPF (include/uapi/linux/capability.h)."""
+_ALL_IDS: Final = ["0", "0", "4294967295"]
+"""What uid_map of the first user namespace says (user_namespaces(7))."""
 _CURRENT_TASK_BTF: Final = 158
 """The helper bpf_get_current_task_btf (include/uapi/linux/bpf.h)."""
 _PROBED_FUNCTION: Final = "__x64_sys_execve"
@@ -59,7 +63,21 @@ def _who_forbids(lockdown: str = "/sys/kernel/security/lockdown") -> str:
         mode = ""
     if mode == "confidentiality":
         return "kernel lockdown is in confidentiality mode, boot with lockdown=integrity to allow it"
+    if _holds_privileges():
+        return "the host or a security module forbids it, although this root has CAP_BPF and CAP_PERFMON"
     return "this root lacks CAP_BPF and CAP_PERFMON, run it on the host or in a privileged container"
+
+
+def _holds_privileges() -> bool:
+    """Whether this process has CAP_BPF and CAP_PERFMON, and has them in the first user namespace."""
+    try:
+        with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+            line = next(line for line in file if line.startswith("CapEff:"))
+        with open("/proc/self/uid_map", encoding="ascii") as file:
+            ids = file.read().split()
+    except (OSError, StopIteration):
+        return False
+    return int(line.split()[1], 16) & _PRIVILEGES == _PRIVILEGES and ids == _ALL_IDS
 
 
 def _try_btf() -> str | None:

@@ -573,7 +573,13 @@ class ExecwhyApp(App[None]):
             wanted = "" if applied == self._capture else applied
             self.source.set_capture(parse(wanted).capture() if wanted else None)
         except QueryError as error:
-            self._say(f"{error.message}.")
+            if not self._capture:
+                self._say(f"{error.message}.")
+                return
+            self._capture = ""
+            self.source.set_capture(None)
+            self._say(f"{sentences.captured('', ())} Of this filter it can apply nothing: {error.message}.")
+            self._tell_state()
         except ValueError as error:
             self._say(str(error))
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bpf.source import Capture
 from tests.ui.screens import opened
 from tests.ui.scripted_source import ScriptedSource, a_day, failure
+from tui.widgets.filter_bar import FilterBar
 from tui.widgets.filter_input import FilterInput
 
 
@@ -111,6 +112,17 @@ async def test_capital_k_says_that_the_kernel_can_do_nothing_of_it() -> None:
         assert "in the kernel" not in screen.filter
 
 
+async def test_capital_k_ends_it_whatever_the_filter_is_by_then() -> None:
+    async with opened(a_day(7), query="uid:0", size=(160, 40)) as screen:
+        await screen.press("K")
+        assert "in the kernel" in screen.filter
+        screen.app.query_one(FilterBar).set_text("nginx")
+        await screen.press("K")
+        assert screen.source.captures[-1] is None
+        assert "The kernel records everything again." in screen.keys
+        assert "in the kernel" not in screen.filter
+
+
 async def test_a_source_that_cannot_capture_says_so() -> None:
     source = ScriptedSource()
     source.refuses_capture = "A file cannot be filtered in the kernel."
@@ -122,7 +134,12 @@ async def test_a_source_that_cannot_capture_says_so() -> None:
 async def test_the_name_of_a_field_hides_nothing_while_it_is_typed() -> None:
     async with opened(a_day(7)) as screen:
         await screen.press("slash")
-        for typed, shown in (("error", "7"), ("error==EACCES", "1"), ("error==EACCES or path", "1")):
+        for typed, shown in (
+            ("error", "7"),
+            ("error==EACCES", "1"),
+            ("error==EACCES or path", "1"),
+            ("path:e", "4"),
+        ):
             screen.app.query_one(FilterInput).value = typed
             await screen.settle()
             assert screen.app.view.shown == int(shown)

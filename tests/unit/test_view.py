@@ -268,6 +268,17 @@ def test_what_differs_in_more_than_its_process_has_a_row_of_its_own(other: dict[
     assert list(view) == [0, 1]
 
 
+def test_an_error_of_the_strings_is_the_same_only_with_the_same_strings() -> None:
+    one_long = replace(PLAIN, return_value=-7, arguments=("x", "x" * 200_000))
+    many = replace(one_long, arguments=("x" * 100_000,) * 40)
+    variable = replace(one_long, arguments=("x",), environment=("BIG=" + "x" * 200_000,))
+    history = History()
+    history.append([one_long, many, variable, replace(one_long, pid=9), replace(many, pid=10)])
+    view = View(history, parse(""), fold_repeats=True)
+    assert list(view) == [0, 1, 2]
+    assert [view.times(row) for row in range(3)] == [2, 2, 1]
+
+
 def test_a_filter_on_one_process_of_a_crash_loop_finds_it() -> None:
     history = History()
     history.append(failures(100))

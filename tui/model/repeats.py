@@ -6,6 +6,7 @@ begins, so that what goes on has a row in sight. A run lies within one block of 
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
@@ -14,17 +15,29 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from bpf.record import ExecFailure
+
 RUN: Final = 60_000_000_000
 """Nanoseconds from the first one of a run: what the status line's sparkline spans."""
 
 TOLD_BY: Final = frozenset({"path", "binary", "interpreter_path", "call", "identity"})
 """The columns in which they agree, beside ``told_by_facts``."""
 
-told_by_facts: Final = attrgetter(
+_SURROUNDINGS: Final = attrgetter(
     "comm", "parent_comm", "cwd", "root", "unit", "container_id", "mount_ns", "host"
 )
-"""Of a record, the other facts in which they agree: its pid, its arguments and its environment may differ.
-The cgroup's path may, too: where v1 hierarchies are mounted, it is not always known."""
+_OF_THE_STRINGS: Final = frozenset({-errno.E2BIG, -errno.EFAULT})
+
+
+def told_by_facts(record: ExecFailure) -> tuple[object, ...]:
+    """The other facts of a record in which they agree; its pid may differ.
+
+    So may its arguments and its environment, but where the error is theirs: their hash stands for them, since
+    they may be large. The cgroup's path may, too: where v1 hierarchies are mounted, it is not always known.
+    """
+    strings = hash((record.arguments, record.environment)) if record.return_value in _OF_THE_STRINGS else 0
+    return (*_SURROUNDINGS(record), strings)
+
 
 Runs = npt.NDArray[np.uint16]
 

@@ -23,8 +23,8 @@ from tui.widgets.shorten import cells, keep_beginning
 _QUIET: Final = 0.08
 """Seconds without a key after which what was typed is checked: not each letter of a long filter is."""
 
-_WORD_AT_END: Final = re.compile(r"[\w.]*$", re.ASCII)
-"""What is being typed right now."""
+_WORD_AT_END: Final = re.compile(r"(?<![^\s(!])[\w.]*$", re.ASCII)
+"""What is being typed right now, where it may yet become a field's name."""
 
 _HINT: Final = "filter: a word, ENOENT, uid:1000, path:/opt/**"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
@@ -44,18 +45,18 @@ class RowWindow(Painted, ScrollView, can_focus=True):
     """The table itself scrolls, not a person."""
 
     @property
+    @abstractmethod
     def row_count(self) -> int:
         """How many rows there are."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def cursor_row(self) -> int:
         """The row of the cursor; 0 where it is on none."""
-        raise NotImplementedError
 
+    @abstractmethod
     def move_to(self, row: int) -> None:
         """Put the cursor on a row, as far as there are rows, and the row on the screen."""
-        raise NotImplementedError
 
     def action_page(self, pages: float) -> None:
         """Move the cursor and the window by a part of what is on the screen."""
