@@ -10,10 +10,13 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Final
 
+import numpy as np
+
 from bpf import layout
 from bpf.argv import NO_LIMITS, KernelCopy, arguments_of
 from bpf.cgroups import Where, where_of
-from bpf.record import Again, Ancestor, Binary, ExecFailure, SearchEnd
+from bpf.record import Again, Ancestor, Binary, Burst, ExecFailure, SearchEnd
+from bpf.ring import Copies
 
 AT_EXECVE_CHECK: Final = 0x10000
 """include/uapi/linux/fcntl.h, since 6.14."""
@@ -65,6 +68,21 @@ class Decoder:
         timestamp, started, task, pid, tid, lost_before = layout.OWN_STRUCT.unpack_from(raw)
         own_task = task if first.task else 0
         return Again(first, self.boot_time + timestamp, pid, tid, own_task, started), lost_before
+
+    def decode_copies(
+        self, copies: Copies
+    ) -> list[tuple[ExecFailure | Again | SearchEnd, int]] | list[tuple[Burst, int]]:
+        """The same of records that are alike in all but their time; each on its own where that is not enough.
+
+        Raises:
+            DecodeError: As of ``decode``.
+        """
+        report, lost_before = self.decode(copies.raw)
+        if lost_before or not isinstance(report, Again):
+            told = copies.raw[copies.times.itemsize :]
+            return [self.decode(time.tobytes() + told) for time in copies.times]
+        timestamps = copies.times.astype(np.int64) + self.boot_time
+        return [(Burst(report._replace(timestamp=int(timestamps[-1])), timestamps), 0)]
 
     def _remember(self, told: bytes, record: ExecFailure) -> None:
         self._known_bytes += len(told)

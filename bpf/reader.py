@@ -7,6 +7,7 @@ import select
 import threading
 import time
 import traceback
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, Protocol
 
@@ -22,8 +23,8 @@ from bpf.misses import Misses
 from bpf.perf_buffers import MAX_PERF_BUFFER, PerfBuffers
 from bpf.probe import ProbeError
 from bpf.program import Settings, possible_cpus
-from bpf.record import Again, ExecFailure, Loss, Report, SearchEnd
-from bpf.ring import Ring
+from bpf.record import Again, Burst, ExecFailure, Loss, Report, SearchEnd, count_of
+from bpf.ring import Copies, Ring
 from bpf.source import Capture, Counters, Stage, Status
 
 DEFAULT_ARGS_BYTES: Final = 8192
@@ -36,6 +37,8 @@ _BATCH_BYTES: Final = 1 << 20
 """Records taken at once: a few thousand, so that a closing program waits for no more than those."""
 _MAX_QUEUED: Final = 200_000
 """Events that wait for the screen; beyond it they wait in the ring, where the kernel counts what is lost."""
+_ALIKE: Final = 32
+"""Events of a burst that are counted as one of them: each takes eight bytes."""
 UNDECODABLE: Final = "record that could not be decoded"
 """The name of a loss that only a defect of this program, or of memory, brings."""
 READER_STOPPED: Final = "reader stopped"
@@ -56,7 +59,7 @@ class Buffer(Protocol):
 
     descriptors: tuple[int, ...]
 
-    def consume(self, max_bytes: int, *, at_end: bool = False) -> list[bytes]:
+    def consume(self, max_bytes: int, *, at_end: bool = False) -> Sequence[bytes | Copies]:
         """Take the records that are due."""
 
     @property
@@ -136,6 +139,7 @@ class KernelSource:
         self._origin = this_machine(plan)
         self._lock = threading.Lock()
         self._queue: list[Report] = []
+        self._queued = 0
         self._stage = Stage.STARTING
         self._detail = ""
         self._counters = Counters()
@@ -176,6 +180,7 @@ class KernelSource:
         """Take what has come."""
         with self._lock:
             events, self._queue = self._queue, []
+            self._queued = 0
             self._something.clear()
         return events
 
@@ -304,7 +309,7 @@ class KernelSource:
 
         At the end there is always room: nothing more is recorded, and the ring is to be emptied.
         """
-        if len(self._queue) >= _MAX_QUEUED and not self._stopping.is_set():
+        if self._queued >= _MAX_QUEUED and not self._stopping.is_set():
             self._stopping.wait(_PAUSE)
             return False
         records = ring.consume(_BATCH_BYTES, at_end=self._stopping.is_set())
@@ -321,26 +326,35 @@ class KernelSource:
             self._announce_silent_losses()
         return bool(records)
 
-    def _take_one(self, raw: bytes, events: list[Report], now: int) -> None:
+    def _take_one(self, record: bytes | Copies, events: list[Report], now: int) -> None:
         try:
-            report, lost_before = self._decoder.decode(raw)
+            decoded = (
+                [self._decoder.decode(record)]
+                if isinstance(record, bytes)
+                else self._decoder.decode_copies(record)
+            )
         except DecodeError:
-            self._undecodable += 1
-            self._taken += 1
+            count = 1 if isinstance(record, bytes) else len(record.times)
+            self._undecodable += count
+            self._taken += count
             return
-        if lost_before:
-            self._told += lost_before
-            self._announce(events, self._told, report.timestamp)
-        if isinstance(report, SearchEnd):
-            events.append(report)
-            return
-        events.append(self._looked_up(report, now))
-        self._taken += 1
+        for report, lost_before in decoded:
+            if lost_before:
+                self._told += lost_before
+                self._announce(events, self._told, report.timestamp)
+            if isinstance(report, SearchEnd):
+                events.append(report)
+                continue
+            found = self._looked_up(report, now)
+            events.append(found)
+            self._taken += count_of(found)
 
     def _hand_over(self, reports: list[Report]) -> None:
         if reports:
+            bursts = sum(len(report) // _ALIKE for report in reports if isinstance(report, Burst))
             with self._lock:
                 self._queue += reports
+                self._queued += len(reports) + bursts
                 self._something.set()
 
     def _announce(self, events: list[Report], upto: int | None, timestamp: int) -> None:
@@ -368,13 +382,19 @@ class KernelSource:
         """The time on the clock of the records' timestamps, which no one can set."""
         return self._origin.boot_time + time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
-    def _looked_up(self, failure: ExecFailure | Again, now: int) -> ExecFailure | Again:
+    def _looked_up(self, failure: ExecFailure | Again | Burst, now: int) -> ExecFailure | Again | Burst:
         """With what the kernel program could not tell, while the caller is likely still there.
+
+        One look serves a burst, since all of it had failed before that.
 
         Args:
             failure: What was decoded.
             now: A time no later than this, on the clock of the timestamps.
         """
+        if isinstance(failure, Burst):
+            last = self._looked_up(failure.last, now)
+            assert isinstance(last, Again)
+            return replace(failure, last=last)
         if self._hierarchies is not None:
             failure = self._hierarchies.complete(failure, now)
         return self._files.complete(failure, now)

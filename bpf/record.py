@@ -8,8 +8,14 @@ survives (``os.fsencode`` gives the bytes back). It is hostile: show it only thr
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, overload
+
+if TYPE_CHECKING:
+    # The process that loads the program reads this module, too, perhaps with a Python that has no numpy.
+    import numpy as np
+    import numpy.typing as npt
 
 KERNEL_ONLY_ERRORS: Final = {524: "ENOTSUPP"}
 """Errors of the kernel's include/linux/errno.h that have no name in user space, but for 512 to 516: with
@@ -303,16 +309,69 @@ class Again(NamedTuple):
         return replace(self.first, timestamp=timestamp, pid=pid, tid=tid, task=task, started=started)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Burst:
+    """Failed execs of one task, one behind the other, that are alike in all but their moment.
+
+    A core that does nothing but fail brings hundreds of thousands a second, and nothing else is fast enough.
+
+    Attributes:
+        last: The last one of them.
+        timestamps: When each one failed, ascending: nanoseconds since 1970 UTC.
+    """
+
+    last: Again
+    timestamps: npt.NDArray[np.int64]
+
+    @property
+    def timestamp(self) -> int:
+        """When the last one failed."""
+        return self.last.timestamp
+
+    def __len__(self) -> int:
+        return len(self.timestamps)
+
+    def __getitem__(self, index: int) -> Again:
+        return self.last._replace(timestamp=int(self.timestamps[index]))
+
+    def __iter__(self) -> Iterator[Again]:
+        first, _, pid, tid, task, started = self.last
+        for timestamp in self.timestamps.tolist():
+            yield Again(first, timestamp, pid, tid, task, started)
+
+    def split(self, count: int) -> tuple[Burst, Burst]:
+        """The first ones, so many, and the others; there must be some of each."""
+        return Burst(self[count - 1], self.timestamps[:count]), Burst(self.last, self.timestamps[count:])
+
+
 Event = ExecFailure | Loss
 
-Arrival = Event | Again
-"""An event as it comes, before anyone looks at it."""
+Arrival = Event | Again | Burst
+"""An event as it comes, before anyone looks at it, or many."""
 
 Report = Arrival | SearchEnd
 """What a source hands over: events, and what ends a search of earlier ones."""
 
 
-def whole(arrival: Arrival) -> Event:
+@overload
+def singly(reports: Iterable[Arrival]) -> Iterator[Event | Again]: ...
+@overload
+def singly(reports: Iterable[Report]) -> Iterator[Event | Again | SearchEnd]: ...
+def singly(reports: Iterable[Report]) -> Iterator[Event | Again | SearchEnd]:
+    """The same, with each failed exec of a burst on its own."""
+    for report in reports:
+        if isinstance(report, Burst):
+            yield from report
+        else:
+            yield report
+
+
+def count_of(arrival: Arrival) -> int:
+    """How many events it is."""
+    return len(arrival) if isinstance(arrival, Burst) else 1
+
+
+def whole(arrival: Event | Again) -> Event:
     """The event itself."""
     return arrival.whole() if isinstance(arrival, Again) else arrival
 

@@ -229,9 +229,9 @@ class ExecwhyApp(App[None]):
         if self._navigation.advance(_BUDGET):
             self._table.refresh()
         visible = self._table.visible_ids()
-        if seen := (diagnosed | folded).intersection(visible):
+        if seen := {event_id for event_id in visible if event_id in diagnosed or event_id in folded}:
             self._table.redraw(seen)
-        if self._table.cursor_id in diagnosed | folded:
+        if (cursor := self._table.cursor_id) in diagnosed or cursor in folded:
             self._body.renew()
         if visible != self._preferred:
             self._preferred = visible

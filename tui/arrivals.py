@@ -7,18 +7,32 @@ never keeps a key waiting.
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
-from bpf.record import Again, Arrival, Diagnosis, ExecFailure, Report
+from bpf.record import Again, Arrival, Burst, Diagnosis, ExecFailure, Report, count_of
 from bpf.source import EventSource
 from tui.model.history import History
 from tui.model.searches import Searches
-from tui.why.worker import Diagnostician
+from tui.why.worker import Diagnostician, EventIds
 
 _STEP: Final = 512
 """Events appended between two looks at the clock: a few milliseconds at most."""
+
+
+class Changed:
+    """Ids of events that have changed, in ascending pieces: a storm's are many, and only few are seen."""
+
+    def __init__(self, pieces: Sequence[Sequence[int] | EventIds] = ()) -> None:
+        self._pieces = pieces
+
+    def __contains__(self, event_id: int | None) -> bool:
+        if event_id is None:
+            return False
+        places = ((piece, bisect_left(piece, event_id)) for piece in self._pieces)
+        return any(at < len(piece) and piece[at] == event_id for piece, at in places)
 
 
 class Arrivals:
@@ -78,21 +92,17 @@ class Arrivals:
             self._append(self._searches.take((), time.monotonic_ns(), self._untold))
         return appended
 
-    def take_searches(self) -> set[int]:
+    def take_searches(self) -> Changed:
         """Put into the history how searches of its events have ended; the ids of the events."""
         ended = self._searches.ended()
         for event_id, search in ended:
             self._history.set_search(event_id, search)
-        return {event_id for event_id, _ in ended}
+        return Changed([sorted(event_id for event_id, _ in ended)])
 
     def _append(self, events: Sequence[Arrival]) -> None:
         event_ids = self._history.append(events)
         if self._diagnostician is not None and events:
-            self._diagnostician.submit(
-                (event_id, event)
-                for event_id, event in zip(event_ids, events, strict=True)
-                if isinstance(event, Again) or (isinstance(event, ExecFailure) and event.diagnosis is None)
-            )
+            self._diagnostician.submit(_undiagnosed(events, event_ids.start))
 
     def prefer(self, event_ids: Iterable[int]) -> None:
         """Diagnose these before all others: one looks at them."""
@@ -106,22 +116,30 @@ class Arrivals:
                 continue
             if isinstance(event, ExecFailure) and event.diagnosis is None:
                 wanted.append((event_id, event))
-        # It may have been dropped in a storm; submitting it twice costs nothing.
-        self._diagnostician.submit(wanted)
-        self._diagnostician.prefer(event_id for event_id, _ in wanted)
+        self._diagnostician.prefer(wanted)
 
-    def take_diagnoses(self) -> set[int]:
+    def take_diagnoses(self) -> Changed:
         """Put what was diagnosed into the history; the ids of the events."""
         if self._diagnostician is None:
-            return set()
+            return Changed()
         results = self._diagnostician.results()
         for event_ids, diagnosis in results:
             self._history.set_diagnoses(event_ids, diagnosis)
             if self._on_cause is not None:
                 self._on_cause(diagnosis.code, len(event_ids))
-        return {event_id for event_ids, _ in results for event_id in event_ids}
+        return Changed([event_ids for event_ids, _ in results])
 
     def close(self) -> None:
         """Stop diagnosing."""
         if self._diagnostician is not None:
             self._diagnostician.close()
+
+
+def _undiagnosed(
+    events: Iterable[Arrival], first_id: int
+) -> Iterator[tuple[int, ExecFailure | Again | Burst]]:
+    event_id = first_id
+    for event in events:
+        if isinstance(event, Again | Burst) or (isinstance(event, ExecFailure) and event.diagnosis is None):
+            yield event_id, event
+        event_id += count_of(event)

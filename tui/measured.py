@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
-from bpf.record import Again, Diagnosis, ExecFailure, Report, first_like
+from bpf.record import Again, Burst, Diagnosis, ExecFailure, Report, first_like
 from bpf.source import Capture, Status
 from tui.model import metrics
 from tui.model.safe_file import SnapshotError, replacing
@@ -74,7 +74,9 @@ class MeasuredSource:
         """What the other source has."""
         reports = self._source.drain()
         for report in reports:
-            if isinstance(report, ExecFailure | Again):
+            if isinstance(report, Burst):
+                self._errors.add(report.last.first.error, len(report))
+            elif isinstance(report, ExecFailure | Again):
                 self._errors.add(first_like(report).error)
         if time.monotonic() >= self._due:
             self._renew()

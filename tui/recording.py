@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Protocol
 
-from bpf.record import Again, Diagnosis, Event, ExecFailure, Report
+from bpf.record import Again, Diagnosis, Event, ExecFailure, Report, SearchEnd, singly
 from bpf.source import Counters, EventSource, Stage
 from tui.model.held_back import HeldBack
 from tui.model.printable import printable
@@ -168,11 +168,11 @@ class Recording:
 
         It is diagnosed as it comes: 2 s later the causes may be gone.
         """
-        reports = [self._diagnosed(report) for report in self._source.drain()]
+        reports = [self._diagnosed(report) for report in singly(self._source.drain())]
         untold = self._source.status().counters.untold
         return self._held_back.take(reports, time.monotonic_ns(), untold)
 
-    def _diagnosed(self, report: Report) -> Report:
+    def _diagnosed(self, report: Event | Again | SearchEnd) -> Report:
         if isinstance(report, Again):
             report = report.whole()
         if isinstance(report, ExecFailure) and report.diagnosis is None:

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable
 from typing import Protocol
 
-from bpf.record import Again, ExecFailure, Loss, Report
+from bpf.record import Again, ExecFailure, Loss, SearchEnd, singly
 from bpf.source import Counters, EventSource, Stage
 from tests.live.exec_child import PATIENCE
 
@@ -58,7 +58,7 @@ class Listener:
 
     def take(self) -> None:
         """Take what there is."""
-        for event in self.source.drain():
+        for event in singly(self.source.drain()):
             self._keep(event)
 
     def until(self, condition: Callable[[], bool], what: str) -> None:
@@ -100,7 +100,7 @@ class Listener:
         self.catch_up()
         return [failure for failure in self.failures if argument in failure.arguments]
 
-    def _keep(self, event: Report) -> None:
+    def _keep(self, event: ExecFailure | Again | Loss | SearchEnd) -> None:
         if isinstance(event, ExecFailure | Again):
             self.failures.append(event.whole() if isinstance(event, Again) else event)
         elif isinstance(event, Loss):

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from bpf.reader import KernelSource
-from bpf.record import Again, ExecFailure, Loss, Report, SearchEnd
+from bpf.record import Again, ExecFailure, Loss, Report, SearchEnd, singly
 from bpf.source import Capture, Counters, EventSource
 from tests.live.exec_child import PATIENCE
 from tests.live.listener import Listener, add_up
@@ -57,7 +57,7 @@ class Seen:
 
     def take(self, reports: Sequence[Report]) -> None:
         """Check each record against itself, and count it."""
-        for report in reports:
+        for report in singly(reports):
             if isinstance(report, Loss):
                 self.lost += report.count
             elif not isinstance(report, SearchEnd):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bpf.record import Again, Attempt, Event, ExecFailure, Loss, Report, Search, SearchEnd, whole
+from bpf.record import Again, Attempt, Event, ExecFailure, Loss, Report, Search, SearchEnd, singly, whole
 from tui.model import searches as limits
 from tui.model.held_back import HeldBack
 from tui.model.history import History
@@ -328,7 +328,7 @@ def test_what_is_held_is_bounded(monkeypatch: pytest.MonkeyPatch, kernel: Kernel
     for task in (1, 2, 3):
         kernel.tries("x", "/a", "/b", task=task)
     searches = Searches()
-    events = list(map(whole, searches.take(kernel.reports, now=0)))
+    events = list(map(whole, singly(searches.take(kernel.reports, now=0))))
     assert searches_in(events) == ["open", "open", None, None, None, None], "the one that waited longest"
     kernel.reports.clear()
     kernel.tries("x", "/c", "/d", "/e", "/f", task=3)
@@ -502,7 +502,7 @@ def test_every_exec_comes_out_once_in_order_and_every_search_adds_up(
     reports = case[0]
     searches, events = Searches(), list[Event]()
     for batch, now, untold in batches(*case):
-        events += map(whole, searches.take(batch, now, untold))
+        events += map(whole, singly(searches.take(batch, now, untold)))
         for number, search in searches.ended():
             event = events[number]
             assert isinstance(event, ExecFailure)
@@ -537,7 +537,7 @@ def test_what_comes_again_is_searched_for_as_if_it_had_come_whole(
     def outcome(reports: list[Report]) -> list[Event]:
         searches, events = Searches(), list[Event]()
         for batch, now, untold in batches(reports, *case[1:]):
-            events += map(whole, searches.take(batch, now, untold))
+            events += map(whole, singly(searches.take(batch, now, untold)))
             for number, search in searches.ended():
                 event = events[number]
                 assert isinstance(event, ExecFailure)

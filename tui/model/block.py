@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from bpf.record import Again, Arrival, Diagnosis, Event, ExecFailure, Loss, Search, first_like
+from bpf.record import Again, Burst, Diagnosis, Event, ExecFailure, Loss, Search, first_like
 from tui.model.columns import (
     GROUPS,
     NO_NUMBER,
@@ -74,7 +74,7 @@ class Column(dict[Key, int]):
         self[entry.value] = code
         return code
 
-    def put(self, offsets: int | Sequence[int], key: Key) -> None:
+    def put(self, offsets: int | Sequence[int] | Numbers, key: Key) -> None:
         """Replace the value of these events, also where the column is sealed."""
         code = self[key]
         if code > np.iinfo(self.codes.dtype).max:
@@ -141,7 +141,30 @@ class Block:
         arrays = sum(numbers.nbytes for numbers in self.numbers.values())
         return arrays + self.runs.nbytes + sum(column.nbytes for column in self.columns.values())
 
-    def append(self, events: Sequence[Arrival]) -> None:
+    def append_burst(self, burst: Burst) -> None:
+        """Take all of it in; there must be room.
+
+        Raises:
+            OverflowError: As of ``append``.
+        """
+        start, stop = self._length, self._length + len(burst)
+        for name, get in NUMBERS.items():
+            self.numbers[name][start:stop] = get(burst.last)
+        self.numbers["timestamp"][start:stop] = burst.timestamps
+        first = burst.last.first
+        told_by = list(told_by_facts(first))
+        for name, group in GROUPS.items():
+            column = self.columns[name]
+            code = column[group.key(burst.last if name in OWN_GROUPS else first)]
+            column.codes[start:stop] = code
+            if name in TOLD_BY:
+                told_by.append(code)
+        self.runs[start:stop] = self._run_finder.take_alike(tuple(told_by), burst.timestamps, start)
+        self.oldest = min(self.oldest, int(burst.timestamps[0]))
+        self.newest = max(self.newest, burst.timestamp)
+        self._length = stop
+
+    def append(self, events: Sequence[Event | Again]) -> None:
         """Take these events in; there must be room.
 
         Raises:
@@ -188,7 +211,9 @@ class Block:
         of_each = map(keys.__getitem__, place_of.tolist())
         self.runs[start:stop] = self._run_finder.take(of_each, times, start)
 
-    def _split(self, events: Sequence[Arrival]) -> tuple[Sequence[ExecFailure | Again], dict[int, Loss]]:
+    def _split(
+        self, events: Sequence[Event | Again]
+    ) -> tuple[Sequence[ExecFailure | Again], dict[int, Loss]]:
         records: list[ExecFailure | Again] = []
         losses: dict[int, Loss] = {}
         for offset, event in enumerate(events, self._length):
@@ -216,7 +241,7 @@ class Block:
             {name: column.entries[column.codes[offset]].value for name, column in self.columns.items()},
         )
 
-    def set_diagnoses(self, offsets: Sequence[int], diagnosis: Diagnosis) -> None:
+    def set_diagnoses(self, offsets: Sequence[int] | Numbers, diagnosis: Diagnosis) -> None:
         """Replace the diagnosis of records that failed alike; none of them is a loss."""
         self.columns["diagnosis"].put(offsets, diagnosis_key(diagnosis))
         self.version += 1

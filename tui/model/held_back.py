@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from bpf.record import Event, Loss, Report, whole
+from bpf.record import Event, Loss, Report, singly, whole
 from tui.model.searches import Searches
 
 MOST_HELD: Final = 65_536
@@ -32,7 +32,7 @@ class HeldBack:
 
     def take(self, reports: Sequence[Report], now: int, untold: int = 0) -> list[Event]:
         """Take in what has come; what is final now. See ``Searches.take``; call it every second at least."""
-        self._held += map(whole, self._searches.take(reports, now, untold))
+        self._held += map(whole, singly(self._searches.take(reports, now, untold)))
         excess = len(self._held) - MOST_HELD
         if excess > 0:
             self._searches.give_up(self._first + excess)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from itertools import islice
 from typing import Final
 
-from bpf.record import Arrival, Diagnosis, Event, Loss, Search
-from tui.model.block import BYTES_AN_EVENT, Block, Pools
+import numpy as np
+
+from bpf.record import Again, Arrival, Burst, Diagnosis, Event, Loss, Search
+from tui.model.block import BYTES_AN_EVENT, Block, Numbers, Pools
 
 DEFAULT_MAX_EVENTS: Final = 1_000_000
 DEFAULT_MAX_BYTES: Final = 384 * 1024 * 1024
@@ -98,18 +101,44 @@ class History:
             OverflowError: A time, a pid or a search's id needs more than 64 bits.
         """
         before = self._end_id
+        single: list[Event | Again] = []
+        for event in events:
+            if isinstance(event, Burst):
+                self._append_singly(single)
+                single.clear()
+                self._append_burst(event)
+            else:
+                single.append(event)
+        self._append_singly(single)
+        return range(before, self._end_id)
+
+    def _append_singly(self, events: Sequence[Event | Again]) -> None:
         at = 0
         while at < len(events):
             block = self._growing()
             step = events[at : at + min(_STEP, block.capacity - len(block))]
-            before_step = self._pools.nbytes
-            block.append(step)
-            self._growth += self._pools.nbytes - before_step
+            with self._grown_by(len(step)):
+                block.append(step)
+                self._losses += sum(isinstance(event, Loss) for event in step)
             at += len(step)
-            self._end_id += len(step)
-            self._losses += sum(isinstance(event, Loss) for event in step)
-            self._hold_bounds()
-        return range(before, self._end_id)
+
+    def _append_burst(self, burst: Burst) -> None:
+        rest: Burst | None = burst
+        while rest is not None:
+            block = self._growing()
+            room = block.capacity - len(block)
+            part, rest = rest.split(room) if len(rest) > room else (rest, None)
+            with self._grown_by(len(part)):
+                block.append_burst(part)
+
+    @contextmanager
+    def _grown_by(self, count: int) -> Iterator[None]:
+        """Within, so many events are appended; afterwards the bounds hold."""
+        before = self._pools.nbytes
+        yield
+        self._growth += self._pools.nbytes - before
+        self._end_id += count
+        self._hold_bounds()
 
     def __getitem__(self, event_id: int) -> Event:
         block = self._block_of(event_id)
@@ -122,7 +151,7 @@ class History:
         block = self._block_of(event_id)
         return block is not None and event_id - block.first_id in block.losses
 
-    def set_diagnoses(self, event_ids: Sequence[int], diagnosis: Diagnosis) -> None:
+    def set_diagnoses(self, event_ids: Sequence[int] | Numbers, diagnosis: Diagnosis) -> None:
         """Give one diagnosis to events that failed alike, but for those that have been evicted.
 
         Args:
@@ -132,14 +161,14 @@ class History:
         Raises:
             ValueError: One of them is a loss, or has not been appended yet.
         """
-        if event_ids and event_ids[-1] >= self._end_id:
+        if len(event_ids) and event_ids[-1] >= self._end_id:
             raise ValueError(f"no event has the id {event_ids[-1]} yet")
         at = bisect_left(event_ids, self.first_id)
         while at < len(event_ids):
             block = self._block_of(event_ids[at])
             assert block is not None
             end = bisect_left(event_ids, block.end_id, lo=at)
-            offsets = [event_id - block.first_id for event_id in event_ids[at:end]]
+            offsets = np.asarray(event_ids[at:end]) - block.first_id
             self._amend(block, offsets, partial(block.set_diagnoses, offsets, diagnosis))
             at = end
         self._hold_bounds()
@@ -174,8 +203,8 @@ class History:
                     return block.first_id + offset
         return event_id
 
-    def _amend(self, block: Block, offsets: Sequence[int], change: Callable[[], None]) -> None:
-        if block.losses and not block.losses.keys().isdisjoint(offsets):
+    def _amend(self, block: Block, offsets: Sequence[int] | Numbers, change: Callable[[], None]) -> None:
+        if block.losses and np.isin(list(block.losses), offsets).any():
             raise ValueError("a loss has neither a diagnosis nor a search")
         is_sealed = block is not self._blocks[-1]
         before = block.nbytes if is_sealed else 0

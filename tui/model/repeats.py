@@ -77,3 +77,14 @@ class RunFinder:
                 first = known[key] = offset, timestamp
             firsts.append(first[0])
         return firsts
+
+    def take_alike(self, key: tuple[object, ...], times: npt.NDArray[np.int64], start: int) -> Runs:
+        """The same of events that are one behind the other and agree in all of that; the times ascend."""
+        firsts = np.empty(len(times), np.uint16)
+        at = 0
+        while at < len(times):
+            (firsts[at],) = self.take([key], [int(times[at])], start + at)
+            end = max(at + 1, int(np.searchsorted(times, self._first[key][1] + RUN)))
+            firsts[at:end] = firsts[at]
+            at = end
+        return firsts

@@ -19,6 +19,7 @@ from bpf.record import (
     Again,
     Arrival,
     Attempt,
+    Burst,
     ExecFailure,
     Loss,
     Outcome,
@@ -26,7 +27,7 @@ from bpf.record import (
     Search,
     SearchEnd,
     first_like,
-    whole,
+    singly,
 )
 from tui.model.refolding import Refolding
 from tui.model.standing import MOST_ATTEMPTS, stands_before
@@ -136,7 +137,7 @@ class Searches:
         self._since = 0
 
     def take(self, reports: Sequence[Report], now: int, untold: int = 0) -> list[Arrival]:
-        """The events in what has come, with ``search`` set where it is known by now.
+        """The events in what has come, with ``search`` set where it is known by now and no burst has come.
 
         Args:
             reports: What the source handed over, without a gap. None means that it has nothing more.
@@ -154,6 +155,10 @@ class Searches:
         first = self._end
         events: list[Arrival] = []
         for report in reports:
+            if isinstance(report, Burst):
+                self._take_burst(report)
+                events.append(report)
+                continue
             if isinstance(report, Again) and self._is_retry(report):
                 events.append(report)
                 self._end += 1
@@ -166,10 +171,12 @@ class Searches:
             events.append(report)
             self._end += 1
         self._expire(self._reached + (now - self._since))
-        for number in [number for number in self._told if number >= first]:
-            event = whole(events[number - first])
-            assert not isinstance(event, Loss)
-            events[number - first] = replace(event, search=self._told.pop(number))
+        if len(events) == self._end - first:
+            for number in [number for number in self._told if number >= first]:
+                event = next(singly(events[number - first : number - first + 1]))
+                assert isinstance(event, ExecFailure | Again)
+                record = event.whole() if isinstance(event, Again) else event
+                events[number - first] = replace(record, search=self._told.pop(number))
         return events
 
     def ended(self) -> list[tuple[int, Search]]:
@@ -188,8 +195,23 @@ class Searches:
             if before is None or tries.numbers[0] < before:
                 self._finish(task, "open")
 
-    def _is_retry(self, failure: Again) -> bool:
-        """Whether it is the only try of the latest task, once more: what a storm mostly consists of."""
+    def _take_burst(self, burst: Burst) -> None:
+        """Its first ones, until all others are but retries."""
+        for at in range(len(burst)):
+            left = len(burst) - at
+            if self._is_retry(burst.last, left):
+                self._end += left
+                return
+            self._take_failure(burst[at])
+            self._end += 1
+
+    def _is_retry(self, failure: Again, count: int = 1) -> bool:
+        """Whether it is the only try of the latest task, once more: what a storm mostly consists of.
+
+        Args:
+            failure: The one, or the last of several that are alike.
+            count: How many they are.
+        """
         if self._only is None:
             return False
         record, task, tid, tries = self._only
@@ -197,7 +219,7 @@ class Searches:
             return False
         if tries.is_over(failure.timestamp):
             return False
-        tries.retried(failure.timestamp, self._end)
+        tries.retried(failure.timestamp, self._end + count - 1)
         return True
 
     def _take_failure(self, failure: ExecFailure | Again) -> None:

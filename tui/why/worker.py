@@ -3,17 +3,64 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
-from collections.abc import Hashable, Iterable, Sequence
+from collections import OrderedDict, deque
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import Final
 
-from bpf.record import Again, Diagnosis, ExecFailure
-from tui.why.remembered import Diagnose, Remembered, alike
+import numpy as np
+import numpy.typing as npt
+
+from bpf.record import Again, Burst, Diagnosis, ExecFailure, count_of
+from tui.why.remembered import Diagnose, Remembered, alike, is_of_its_moment
 
 MAX_WAITING: Final = 100_000
 """Records that wait, of several hundred bytes each where they are unlike all others."""
 
 Failure = ExecFailure | Again
+EventIds = npt.NDArray[np.int64]
+
+
+class _Alike:
+    """Failures that wait and have one cause, as far as one can tell beforehand.
+
+    Attributes:
+        count: How many.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._entries: deque[tuple[int, Failure | Burst]] = deque()
+
+    def add(self, event_id: int, failure: Failure | Burst) -> None:
+        self._entries.append((event_id, failure))
+        self.count += count_of(failure)
+
+    def drop_oldest(self) -> int:
+        """Drop the oldest one, and with it its burst; how many these are."""
+        dropped = count_of(self._entries.popleft()[1])
+        self.count -= dropped
+        return dropped
+
+    @property
+    def newest(self) -> tuple[int, Failure]:
+        event_id, failure = self._entries[-1]
+        if isinstance(failure, Burst):
+            return event_id + len(failure) - 1, failure.last
+        return event_id, failure
+
+    @property
+    def oldest(self) -> Failure:
+        _, failure = min(self._entries, key=lambda entry: entry[0])
+        return failure[0] if isinstance(failure, Burst) else failure
+
+    def ids_without(self, event_id: int) -> EventIds:
+        """The event ids of all of them but that one, ascending, each once."""
+        ids: EventIds = np.unique(np.fromiter(self._ids(), np.int64, self.count))
+        return ids[ids != event_id]
+
+    def _ids(self) -> Iterator[int]:
+        for event_id, failure in self._entries:
+            yield from range(event_id, event_id + count_of(failure))
 
 
 class Diagnostician:
@@ -27,10 +74,10 @@ class Diagnostician:
 
     def __init__(self, diagnose: Diagnose) -> None:
         self._diagnose = Remembered(diagnose)
-        self._waiting: OrderedDict[Hashable, dict[int, Failure]] = OrderedDict()
-        self._key_of: dict[int, Hashable] = {}
-        self._preferred: tuple[int, ...] = ()
-        self._done: list[tuple[Sequence[int], Diagnosis]] = []
+        self._waiting: OrderedDict[Hashable, _Alike] = OrderedDict()
+        self._count = 0
+        self._preferred: Sequence[tuple[int, Failure]] = ()
+        self._done: list[tuple[EventIds, Diagnosis]] = []
         self._condition = threading.Condition()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="diagnostician", daemon=True)
@@ -39,30 +86,28 @@ class Diagnostician:
     @property
     def waiting(self) -> int:
         """How many records wait."""
-        return len(self._key_of)
+        return self._count
 
-    def submit(self, failures: Iterable[tuple[int, Failure]]) -> None:
-        """Have records diagnosed: event id and failure, oldest first."""
+    def submit(self, failures: Iterable[tuple[int, Failure | Burst]]) -> None:
+        """Have records diagnosed: event id (of a burst its first one's) and failure, oldest first."""
         with self._condition:
             for event_id, failure in failures:
-                key = alike(failure)
-                others = self._waiting.get(key)
-                if others is None:
-                    others = self._waiting[key] = {}
-                else:
-                    self._waiting.move_to_end(key)
-                others[event_id] = failure
-                self._key_of[event_id] = key
-            while len(self._key_of) > MAX_WAITING:
+                self._add(event_id, failure)
+            while self._count > MAX_WAITING:
                 self._drop_oldest()
             self._condition.notify()
 
-    def prefer(self, event_ids: Iterable[int]) -> None:
-        """Diagnose these first, in this order, such as the visible rows; replaces the ones before."""
-        with self._condition:
-            self._preferred = tuple(event_ids)
+    def prefer(self, failures: Iterable[tuple[int, Failure]]) -> None:
+        """Diagnose these first, in this order, such as the visible rows; replaces the ones before.
 
-    def results(self) -> list[tuple[Sequence[int], Diagnosis]]:
+        They may wait already, or have been dropped in a storm.
+        """
+        preferred = list(failures)
+        self.submit(preferred)
+        with self._condition:
+            self._preferred = preferred
+
+    def results(self) -> list[tuple[EventIds, Diagnosis]]:
         """Take what was diagnosed since the last call: event ids, ascending, and their diagnosis."""
         with self._condition:
             done, self._done = self._done, []
@@ -73,8 +118,25 @@ class Diagnostician:
         with self._condition:
             self._closed = True
             self._waiting.clear()
-            self._key_of.clear()
+            self._count = 0
             self._condition.notify()
+
+    def _add(self, event_id: int, failure: Failure | Burst) -> None:
+        if isinstance(failure, Burst):
+            if is_of_its_moment(failure.last):
+                for number, single in enumerate(failure, event_id):
+                    self._add(number, single)
+                return
+            key = alike(failure.last)
+        else:
+            key = alike(failure)
+        others = self._waiting.get(key)
+        if others is None:
+            others = self._waiting[key] = _Alike()
+        else:
+            self._waiting.move_to_end(key)
+        others.add(event_id, failure)
+        self._count += count_of(failure)
 
     def _run(self) -> None:
         while True:
@@ -83,31 +145,30 @@ class Diagnostician:
                     self._condition.wait()
                 if self._closed:
                     return
-                wanted, others = self._take()
-            self._tell([wanted[0]], wanted[1])
-            if others:
-                self._tell(list(others), next(iter(others.values())))
+                event_id, failure, others = self._take()
+            self._tell(np.array([event_id]), failure)
+            if len(ids := others.ids_without(event_id)):
+                self._tell(ids, others.oldest)
 
-    def _tell(self, event_ids: Sequence[int], failure: Failure) -> None:
+    def _tell(self, event_ids: EventIds, failure: Failure) -> None:
         diagnosis = self._diagnose(failure.whole() if isinstance(failure, Again) else failure)
         with self._condition:
             self._done.append((event_ids, diagnosis))
 
-    def _take(self) -> tuple[tuple[int, Failure], dict[int, Failure]]:
-        """The record that is next, and all others that wait and are alike."""
-        preferred = (event_id for event_id in self._preferred if event_id in self._key_of)
-        event_id = next(preferred, None)
-        if event_id is None:
-            event_id = next(reversed(next(reversed(self._waiting.values()))))
-        others = self._waiting.pop(self._key_of[event_id])
-        for other in others:
-            del self._key_of[other]
-        return (event_id, others.pop(event_id)), others
+    def _take(self) -> tuple[int, Failure, _Alike]:
+        """The record that is next, and all that wait and are alike; it is one of them."""
+        for event_id, failure in self._preferred:
+            others = self._waiting.pop(alike(failure), None)
+            if others is not None:
+                self._count -= others.count
+                return event_id, failure, others
+        _, others = self._waiting.popitem()
+        self._count -= others.count
+        return *others.newest, others
 
     def _drop_oldest(self) -> None:
         """Drop the oldest of those that have not come again for the longest time."""
         key, others = next(iter(self._waiting.items()))
-        oldest = next(iter(others))
-        del others[oldest], self._key_of[oldest]
-        if not others:
+        self._count -= others.drop_oldest()
+        if not others.count:
             del self._waiting[key]

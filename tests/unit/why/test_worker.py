@@ -77,7 +77,7 @@ def test_the_newest_goes_first_after_those_that_are_preferred(
     until(lambda: len(slow.asked) == 1)
     for number in range(1, 6):
         diagnostician.submit([(number, failure(number))])
-    diagnostician.prefer([2, 3])
+    diagnostician.prefer([(number, failure(number)) for number in (2, 3)])
     slow.may_go_on.release(6)
     results = all_of(diagnostician, 6)
     assert [event_id for event_id, _ in results] == [0, 2, 3, 5, 4, 1]
