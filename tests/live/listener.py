@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable
 from typing import Protocol
 
-from bpf.record import Again, ExecFailure, Loss, SearchEnd, singly
+from bpf.record import Again, Burst, ExecFailure, Loss, SearchEnd, singly
 from bpf.source import Counters, EventSource, Stage
 from tests.live.exec_child import PATIENCE
 
@@ -32,6 +32,7 @@ class Listener:
         self.source = source
         self.failures: list[ExecFailure] = []
         self.losses: list[Loss] = []
+        self.in_bursts = 0
 
     @property
     def plan(self) -> str | None:
@@ -58,7 +59,9 @@ class Listener:
 
     def take(self) -> None:
         """Take what there is."""
-        for event in singly(self.source.drain()):
+        reports = self.source.drain()
+        self.in_bursts += sum(len(report) for report in reports if isinstance(report, Burst))
+        for event in singly(reports):
             self._keep(event)
 
     def until(self, condition: Callable[[], bool], what: str) -> None:

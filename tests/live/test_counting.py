@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
+import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator
@@ -51,6 +53,25 @@ def test_the_execs_of_one_thread_come_in_order(zoo: Zoo, listener: Listener) -> 
         this = record.timestamp, int(str(record.arguments[1]).partition("-")[2])
         assert last.get(record.tid, (0, -1)) < this
         last[record.tid] = this
+
+
+def test_a_storm_of_one_failure_is_handed_over_in_bursts_with_each_exec_at_its_own_time(zoo: Zoo) -> None:
+    path, times = f"/execwhy-{uuid.uuid4()}", 20_000
+    source = KernelSource(plan=PLAN, capture=Capture(paths=(path,)), ring_bytes=32 << 20)
+    listener = Listener(source)
+    listener.start()
+    try:
+        began = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        subprocess.run([zoo / "loop", "fail", str(times), path], check=True, stdout=subprocess.DEVNULL)
+        ended = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        listener.until(lambda: len(listener.failures) == times, "the storm")
+    finally:
+        source.close()
+    moments = [failure.timestamp - source.status().origin.boot_time for failure in listener.failures]
+    assert began < moments[0] and moments[-1] < ended
+    assert all(before < after for before, after in itertools.pairwise(moments))
+    assert {failure.path for failure in listener.failures} == {path}
+    assert listener.in_bursts > times / 2
 
 
 def test_the_counters_add_up_at_every_moment_of_a_storm(zoo: Zoo, listener: Listener) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from bpf.reader import KernelSource
-from bpf.record import Event, ExecFailure, Report, Search, error_name
+from bpf.record import Again, Event, ExecFailure, Loss, Search, SearchEnd, error_name
 from tests.live.exec_child import PATIENCE
 from tests.live.listener import Listener
 from tui.model.held_back import HeldBack
@@ -29,7 +29,7 @@ class Folding(Listener):
         self.held_back = HeldBack()
         self.final: list[Event] = []
 
-    def _keep(self, event: Report) -> None:
+    def _keep(self, event: ExecFailure | Again | Loss | SearchEnd) -> None:
         super()._keep(event)
         self.final += self.held_back.take([event], time.monotonic_ns())
 

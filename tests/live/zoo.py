@@ -83,6 +83,7 @@ def _build_programs(directory: str) -> None:
         ("bad-loader", "succeeds.c", [f"-Wl,--dynamic-linker={directory}/no-elf"]),
         ("vforks", "vforks.c", []),
         ("storm", "storm.c", ["-pthread"]),
+        ("loop", "loop.c", ["-O2"]),
         ("stress", "stress.c", ["-pthread"]),
     ]
     if platform.machine() == "x86_64":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tracemalloc
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,14 +13,18 @@ from hypothesis import strategies as st
 from bpf.record import (
     Again,
     Ancestor,
+    Arrival,
     Attempt,
     Binary,
+    Burst,
     Diagnosis,
     Event,
     ExecFailure,
     Loss,
     Search,
     Truncated,
+    singly,
+    whole,
 )
 from tui.model.history import History
 from tui.model.query import parse
@@ -291,25 +296,49 @@ def test_an_empty_history_is_a_history() -> None:
     assert len(View(history, parse(""))) == 0
 
 
-@given(st.lists(st.tuples(st.integers(0, 2), st.integers(1, 9), st.booleans()), max_size=40))
-def test_what_comes_again_is_held_as_if_it_had_come_whole(storm: list[tuple[int, int, bool]]) -> None:
-    kinds = [
-        PLAIN,
-        replace(FULL, diagnosis=None, search=None),
-        replace(PLAIN, environment=("A=1",), return_value=-13),
-    ]
-    arrivals = [
-        Again(kinds[kind], number, pid, pid + 1, pid + 2, None)
-        if again
-        else replace(kinds[kind], timestamp=number)
-        for number, (kind, pid, again) in enumerate(storm)
-    ]
-    history = History(max_events=30)
-    history.append(arrivals)
-    expected = [arrival.whole() if isinstance(arrival, Again) else arrival for arrival in arrivals]
-    assert [history[event_id] for event_id in range(history.first_id, history.end_id)] == expected[
-        history.first_id :
-    ]
+KINDS = [
+    PLAIN,
+    replace(FULL, diagnosis=None, search=None),
+    replace(PLAIN, environment=("A=1",), return_value=-13),
+]
+SECOND = 1_000_000_000
+
+
+@st.composite
+def storms(draw: st.DrawFn) -> list[Arrival]:
+    arrivals: list[Arrival] = []
+    moment = 0
+    for kind, pid, count, step in draw(
+        st.lists(
+            st.tuples(
+                st.integers(0, 2),
+                st.integers(1, 9),
+                st.integers(0, 70),
+                st.sampled_from([1, SECOND, 7 * SECOND]),
+            ),
+            max_size=9,
+        )
+    ):
+        times = moment + step * np.arange(1, max(1, count) + 1)
+        moment = int(times[-1])
+        last = Again(KINDS[kind], moment, pid, pid + 1, pid + 2, None)
+        arrivals.append(
+            Burst(last, times) if count > 1 else last if count else replace(KINDS[kind], timestamp=moment)
+        )
+    return arrivals
+
+
+@given(storms(), st.integers(1, 2000))
+def test_what_comes_again_is_held_as_if_it_had_come_whole(arrivals: list[Arrival], most: int) -> None:
+    alone = list(map(whole, singly(arrivals)))
+    history, expected = History(max_events=most), History(max_events=most)
+    assert history.append(arrivals) == range(len(alone)) == expected.append(alone)
+    assert history.first_id == expected.first_id
+    held = range(history.first_id, history.end_id)
+    assert [history[event_id] for event_id in held] == alone[history.first_id :]
+    for block, like in zip(history.blocks, expected.blocks, strict=True):
+        assert (block.first_id, block.oldest, block.newest) == (like.first_id, like.oldest, like.newest)
+        assert block.runs[: len(block)].tolist() == like.runs[: len(like)].tolist()
 
 
 def test_one_diagnosis_is_set_for_many_events_over_several_blocks() -> None:

@@ -8,12 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as as_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as as_prometheus
 
-from bpf.record import Again, Diagnosis, Report
+from bpf.record import Again, Burst, Diagnosis, Report
 from bpf.source import Capture, Counters, Origin, Stage, Status
 from tests.unit.records import failure, texts
 from tui.measured import MeasuredSource
@@ -110,14 +111,15 @@ def test_each_event_is_counted_also_one_that_is_like_an_earlier_one(tmp_path: Pa
     path = tmp_path / "execwhy.prom"
     first = failure()
     again = Again(first, 1, 2, 2, 3, None)
-    source = MeasuredSource(Source([first, again], [again]), str(path))
+    burst = Burst(again, np.array([1, 1, 1]))
+    source = MeasuredSource(Source([first, again], [again], [burst]), str(path))
     diagnose = source.counting(lambda _record: Diagnosis("missing-file", "It is missing."))
-    assert [len(source.drain()) for _ in range(3)] == [2, 1, 0]
+    assert [len(source.drain()) for _ in range(4)] == [2, 1, 1, 0]
     diagnose(first)
     source.count_cause("missing-directory", 2)
     source.close()
     found = samples(as_openmetrics, path.read_text(encoding="utf-8"))
-    assert found["execwhy_failures_total", (("error", "ENOENT"),)] == 3
+    assert found["execwhy_failures_total", (("error", "ENOENT"),)] == 6
     assert found["execwhy_causes_total", (("why", "missing-file"),)] == 1
     assert found["execwhy_causes_total", (("why", "missing-directory"),)] == 2
 

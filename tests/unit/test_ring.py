@@ -3,11 +3,13 @@ from __future__ import annotations
 import mmap
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from bpf.ring import Ring
+from bpf.ring import Copies, Ring
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 SIZE = PAGE
@@ -34,6 +36,10 @@ class Kernel:
         self.memory[PAGE : PAGE + 8] = struct.pack("<Q", self.position)
         return at
 
+    def close(self) -> None:
+        self.memory.close()
+        os.close(self.fd)
+
     def commit(self, at: int, length: int) -> None:
         for copy in (0, SIZE):
             offset = 2 * PAGE + copy + at % SIZE
@@ -44,8 +50,7 @@ class Kernel:
 def kernel() -> Iterator[Kernel]:
     made = Kernel()
     yield made
-    made.memory.close()
-    os.close(made.fd)
+    made.close()
 
 
 @pytest.fixture
@@ -86,10 +91,68 @@ def test_a_discarded_record_is_skipped(kernel: Kernel, ring: Ring) -> None:
 
 
 def test_a_batch_ends_at_its_limit_and_the_rest_follows(kernel: Kernel, ring: Ring) -> None:
-    for _ in range(10):
-        kernel.write(b"z" * 56)
+    for number in range(10):
+        kernel.write(b"%d" % number * 56)
     assert len(ring.consume(3 * 64)) == 3
     assert len(ring.consume(1 << 20)) == 7
+
+
+def singly(records: Sequence[bytes | Copies]) -> list[bytes]:
+    return [
+        raw
+        for record in records
+        for raw in (
+            [record]
+            if isinstance(record, bytes)
+            else [time.tobytes() + record.raw[8:] for time in record.times]
+        )
+    ]
+
+
+def storm(told: bytes, count: int) -> list[bytes]:
+    return [struct.pack("<Q", 1 + number) + told for number in range(count)]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([b"", b"a", b"b", b"seven..", b"eight...", b"another!"]), st.integers(0, 30)
+        ),
+        max_size=6,
+    ),
+    st.sampled_from([0, 8, 1000, SIZE - 200]),
+    st.integers(100, 1 << 20),
+)
+def test_records_that_differ_in_their_time_alone_come_together_and_are_what_was_written(
+    storms: list[tuple[bytes, int]], before: int, max_bytes: int
+) -> None:
+    kernel = Kernel()
+    ring = Ring(kernel.fd, SIZE)
+    if before:
+        kernel.write(b"x" * before)
+        ring.consume(1 << 20)
+    written = [raw for told, count in storms for raw in storm(told, count)][:150]
+    for raw in written:
+        kernel.write(raw)
+    taken: list[bytes] = []
+    while records := ring.consume(max_bytes):
+        taken += singly(records)
+    ring.close()
+    kernel.close()
+    assert taken == written
+
+
+def test_a_storm_is_one_piece_up_to_what_is_no_part_of_it(kernel: Kernel, ring: Ring) -> None:
+    for raw in storm(b"the same", 100):
+        kernel.write(raw)
+    kernel.write(b"the last", DISCARDED)
+    at = kernel.write(storm(b"the same", 1)[0], BUSY)
+    kernel.write(storm(b"the same", 2)[1])
+    first, rest = ring.consume(1 << 20)
+    assert first == storm(b"the same", 1)[0]
+    assert isinstance(rest, Copies) and rest.times.tolist() == list(range(2, 101))
+    kernel.commit(at, 16)
+    assert singly(ring.consume(1 << 20)) == storm(b"the same", 2)
 
 
 def test_closing_twice_does_no_harm(kernel: Kernel) -> None:

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bpf.record import Again, Attempt, Event, ExecFailure, Loss, Report, Search, SearchEnd, singly, whole
+from bpf.record import (
+    Again,
+    Attempt,
+    Burst,
+    Event,
+    ExecFailure,
+    Loss,
+    Report,
+    Search,
+    SearchEnd,
+    singly,
+    whole,
+)
 from tui.model import searches as limits
 from tui.model.held_back import HeldBack
 from tui.model.history import History
@@ -534,17 +548,19 @@ def test_every_exec_goes_to_the_file_once_in_order_with_its_final_search(
 def test_what_comes_again_is_searched_for_as_if_it_had_come_whole(
     case: tuple[list[Report], list[int], list[int]],
 ) -> None:
-    def outcome(reports: list[Report]) -> list[Event]:
+    def outcome(reports: list[Report], joined: Callable[[list[Report]], list[Report]] = list) -> list[Event]:
         searches, events = Searches(), list[Event]()
         for batch, now, untold in batches(reports, *case[1:]):
-            events += map(whole, singly(searches.take(batch, now, untold)))
+            events += map(whole, singly(searches.take(joined(batch), now, untold)))
             for number, search in searches.ended():
                 event = events[number]
                 assert isinstance(event, ExecFailure)
                 events[number] = replace(event, search=search)
         return events
 
-    assert outcome(again(case[0])) == outcome(case[0])
+    expected = outcome(case[0])
+    assert outcome(again(case[0])) == expected
+    assert outcome(again(case[0]), in_bursts) == expected
 
 
 def again(reports: list[Report]) -> list[Report]:
@@ -558,3 +574,20 @@ def again(reports: list[Report]) -> list[Report]:
         return Again(first, report.timestamp, report.pid, report.tid, report.task, report.started)
 
     return list(map(likened, reports))
+
+
+def in_bursts(reports: list[Report]) -> list[Report]:
+    """The same, with what is alike and comes in a row together."""
+
+    def kind(report: Report) -> object:
+        return report._replace(timestamp=0) if isinstance(report, Again) else id(report)
+
+    together: list[Report] = []
+    for _, group in itertools.groupby(reports, kind):
+        alike = list(group)
+        last = alike[-1]
+        if isinstance(last, Again):
+            together.append(Burst(last, np.array([report.timestamp for report in alike])))
+        else:
+            together += alike
+    return together

@@ -56,7 +56,8 @@ class _Alike:
     def ids_without(self, event_id: int) -> EventIds:
         """The event ids of all of them but that one, ascending, each once."""
         ids: EventIds = np.unique(np.fromiter(self._ids(), np.int64, self.count))
-        return ids[ids != event_id]
+        others: EventIds = ids[ids != event_id]
+        return others
 
     def _ids(self) -> Iterator[int]:
         for event_id, failure in self._entries:

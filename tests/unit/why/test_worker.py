@@ -8,9 +8,10 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 
-from bpf.record import Diagnosis, ExecFailure
+from bpf.record import Again, Burst, Diagnosis, ExecFailure
 from tests.unit.why.failing import a_failure
 from tui.why import worker
 from tui.why.worker import Diagnostician
@@ -106,6 +107,47 @@ def test_a_storm_of_one_failure_is_looked_at_only_when_the_last_look_is_done(
     slow.may_go_on.release(1000)
     assert len(all_of(diagnostician, 500)) == 500
     assert len(slow.asked) == 3, "the first, and of the others the newest and the oldest"
+
+
+def burst(path: str, error: int, times: range) -> Burst:
+    first = a_failure(path, error)
+    return Burst(Again(first, times[-1], 1, 1, 1, None), np.array(times))
+
+
+def test_a_burst_is_looked_at_as_its_execs_would_be_one_by_one(
+    slow: Slow, diagnostician: Diagnostician
+) -> None:
+    diagnostician.submit([(0, failure(0))])
+    until(lambda: len(slow.asked) == 1)
+    diagnostician.submit([(1, burst("/missing/one", errno.ENOENT, range(100))), (101, failure(2))])
+    diagnostician.submit([(102, burst("/missing/one", errno.ENOENT, range(200, 250)))])
+    assert diagnostician.waiting == 151
+    slow.may_go_on.release(1000)
+    assert sorted(event_id for event_id, _ in all_of(diagnostician, 152)) == list(range(152))
+    assert slow.asked == ["/missing/0", "/missing/one", "/missing/one", "/missing/2"]
+    assert diagnostician.waiting == 0
+
+
+def test_each_of_a_burst_is_looked_at_where_the_cause_is_its_moment_s(
+    slow: Slow, diagnostician: Diagnostician
+) -> None:
+    slow.may_go_on.release(1000)
+    diagnostician.submit([(5, burst("/bin/true", errno.E2BIG, range(20)))])
+    assert sorted(event_id for event_id, _ in all_of(diagnostician, 20)) == list(range(5, 25))
+    assert len(slow.asked) == 20
+
+
+def test_what_is_preferred_though_it_waits_already_is_diagnosed_once(
+    slow: Slow, diagnostician: Diagnostician
+) -> None:
+    diagnostician.submit([(0, failure(0))])
+    until(lambda: len(slow.asked) == 1)
+    diagnostician.submit([(1, burst("/missing/one", errno.ENOENT, range(9))), (10, failure(2))])
+    diagnostician.prefer([(4, burst("/missing/one", errno.ENOENT, range(9))[3])])
+    slow.may_go_on.release(1000)
+    results = all_of(diagnostician, 11)
+    assert [event_id for event_id, _ in results[:2]] == [0, 4]
+    assert sorted(event_id for event_id, _ in results) == list(range(11))
 
 
 def test_failures_that_differ_in_what_matters_are_each_diagnosed(
