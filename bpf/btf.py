@@ -132,7 +132,7 @@ SPANS: Final = {
         8,
     ),
 }
-"""Members that are read in one piece, since each read costs 40 ns: by name, the struct, the members and
+"""Members that are read in one piece, since each read costs 45 ns: by name, the struct, the members and
 the bytes to read from the last one on (not more than the structure has)."""
 
 _KIND_STRUCT: Final = 4

@@ -11,9 +11,10 @@
  *   PERF_BUFFER  there is no ring buffer, and none of the newer helpers: Linux before 5.8
  *   COPIES       the kernel's own copy of argv and envp can be read
  *   ALL_FAILURES calls that never reached the exec functions are recorded, too
+ *   TYPED        the verifier knows the types of what the current task's members lead to
  *
- * Kernel objects are addressed by number (u64) and read with explicit helper calls: nothing here
- * depends on kernel headers, and bcc rewrites nothing.
+ * Kernel objects are addressed by number (u64): nothing here depends on kernel headers, and bcc rewrites
+ * nothing. They are read with explicit helper calls, or where TYPED, as far as the types are known, directly.
  */
 
 #if PERF_BUFFER
@@ -166,8 +167,16 @@ static __always_inline u32 member_u32(u64 address, u32 offset)
 #define IN_TASK(name) AT_task_struct_##name
 #define IN_CRED(name) AT_cred_##name
 #else
-#define member(address, offset) kernel_u64((address) + (offset))
-#define member_u32(address, offset) kernel_u32((address) + (offset))
+static __always_inline u64 member(u64 address, u32 offset)
+{
+    return kernel_u64(address + offset);
+}
+
+static __always_inline u32 member_u32(u64 address, u32 offset)
+{
+    return kernel_u32(address + offset);
+}
+
 #define IN_TASK(name) (AT_task_struct_##name - START_task)
 #define IN_CRED(name) (AT_cred_##name - START_cred)
 #endif
@@ -258,7 +267,7 @@ static __always_inline u8 append_path(struct scratch *s, struct place place, str
 {
     u32 start = s->record.used;
     u8 end = UNFINISHED;
-    struct mount_part mount;
+    struct mount_part mount = {};
     u64 mount_read = 0;
     for (int i = 0; i < MAX_COMPONENTS; i++) {
         if (section_length(s, start) >= MAX_PATH_BYTES)

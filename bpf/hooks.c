@@ -146,7 +146,10 @@ static __always_inline u64 first_argument(void *ctx)
     return kernel_u64((u64)ctx);
 }
 
-/* fexit of the functions behind execve and execveat: of a call that succeeds, no more than a comparison. */
+/*
+ * fexit of the functions behind execve and execveat: of a call that succeeds, no more than a comparison.
+ * Where there is no room to tell sys_exit that it was recorded here, it is left to sys_exit to record it.
+ */
 int on_exec_return(struct returned *ctx)
 {
     if (!has_failed(ctx->return_value))
@@ -154,7 +157,8 @@ int on_exec_return(struct returned *ctx)
 #if ALL_FAILURES
     u64 task = bpf_get_current_task();
     u8 yes = 1;
-    told.update(&task, &yes);
+    if (told.update(&task, &yes))
+        return 0;
 #endif
     recorders.call(ctx, 0);
     return cannot_go_on();

@@ -129,6 +129,7 @@ FENTRY: Final = Plan(
             "the event of calls that never reach the exec functions (seccomp, x32 that is off)",
             "on_sys_exit",
             goes_on_in="on_failure",
+            is_event=True,
         ),
     ),
     features=frozenset(("JOINED", "FEXIT")),
