@@ -200,8 +200,15 @@ def check_machine() -> None:
             f"this machine is {platform.system()} {platform.machine()}: execwhy captures on Linux x86_64 "
             "only (`execwhy --open FILE` works everywhere)."
         )
+    require_root()
+
+
+def require_root() -> None:
+    """Make sure that this process is root; raises KernelError."""
     if os.geteuid() != 0:
-        raise KernelError("watching execs needs root: run `sudo execwhy`.")
+        raise KernelError(
+            "watching execs needs root: run sudo execwhy, or open a recording with --open FILE."
+        )
 
 
 def candidates(name: str | None) -> list[Plan]:

@@ -19,6 +19,8 @@ from bpf.plans import Hook
 from bpf.syscalls import missed_hits, missed_runs
 
 TABLE_FULL: Final = "table of execs under way full"
+UNREADABLE: Final = "hooks of which it cannot be read how often the kernel skipped them"
+"""Counted in hooks, not in execs: how many execs it may be is not known."""
 _AGE: Final = 0.25
 """Seconds for which counts are good: looking takes a few microseconds for each program."""
 
@@ -41,7 +43,8 @@ class Misses:
         self._hooks = hooks
         self._links = links
         self._read_at = float("-inf")
-        self._counts: list[int] = []
+        self._counts = [0] * len(hooks)
+        self._unreadable = 0
 
     def of_events(self) -> dict[str, int]:
         """Of hooks that tell of an event: each miss may be one that is lost."""
@@ -49,14 +52,17 @@ class Misses:
 
     def of_facts(self) -> dict[str, int]:
         """Of hooks that tell more of an event."""
-        return self._named(events=False)
+        facts = self._named(events=False)
+        return facts | ({UNREADABLE: self._unreadable} if self._unreadable else {})
 
     def _named(self, *, events: bool) -> dict[str, int]:
         now = time.monotonic()
         if now - self._read_at > _AGE:
+            runs = [missed_runs(program) for _, program in self._hooks]
+            self._unreadable = runs.count(None)
             self._counts = [
-                missed_runs(program) + missed_hits(link)
-                for (_, program), link in zip(self._hooks, self._links, strict=True)
+                before if missed is None else missed + missed_hits(link)
+                for before, missed, link in zip(self._counts, runs, self._links, strict=True)
             ]
             self._read_at = now
         return {

@@ -152,7 +152,8 @@ class ExecFailure:
         timestamp: When the exec returned: nanoseconds since 1970 UTC, from the kernel's boot clock.
         path: The path as the caller gave it; None where the caller's memory could not be read.
         binary: The file itself, where there was one.
-        interpreter_path: The interpreter of the file's ``#!`` line or PT_INTERP.
+        interpreter_path: The interpreter that the kernel was using; where the exec failed before it had
+            come to one, the one that the file names in its ``#!`` line or PT_INTERP.
         stdin_type: inode mode of fd 0 & S_IFMT; 0 when closed.
         stdin_path: Path of fd 0; "pipe:[123]" and "socket:[123]" where it has none.
         kernel_invoked: The kernel itself started this exec (usermodehelper).

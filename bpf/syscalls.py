@@ -185,13 +185,16 @@ def open_buffer(cpu: int) -> int:
     return event
 
 
-def missed_runs(program: int) -> int:
-    """How often a program did not run because it was running on that CPU already; 0 before Linux 5.12."""
+def missed_runs(program: int) -> int | None:
+    """How often a program did not run because it was running on that CPU already; 0 before Linux 5.12.
+
+    None where that cannot be read, such as without /proc.
+    """
     try:
         with open(f"/proc/self/fdinfo/{program}", encoding="ascii") as file:
             found = re.search(r"^recursion_misses:\s*(\d+)", file.read(), re.MULTILINE)
     except OSError:
-        return 0
+        return None
     return int(found[1]) if found else 0
 
 

@@ -96,8 +96,12 @@ def _check(options: Namespace) -> int:
 
 
 def _require_root() -> None:
-    if os.geteuid() != 0:
-        raise _Failure("watching execs needs root: run sudo execwhy, or open a recording with --open FILE.")
+    from bpf.kernel import KernelError, require_root
+
+    try:
+        require_root()
+    except KernelError as error:
+        raise _Failure(str(error)) from None
 
 
 def _kernel_source(options: Namespace) -> KernelSource:

@@ -5,9 +5,9 @@ import os
 import pytest
 
 from bpf import misses
-from bpf.misses import Misses
+from bpf.misses import UNREADABLE, Misses
 from bpf.plans import Hook
-from bpf.syscalls import missed_hits
+from bpf.syscalls import missed_hits, missed_runs
 
 EVENT = Hook("fexit", "__x64_sys_execve", "the event", "on_exec_return", is_event=True)
 FACT = Hook("kretprobe", "exec_binprm", "the interpreter", "on_exec_binprm_return")
@@ -36,3 +36,18 @@ def test_what_is_no_probe_has_missed_nothing() -> None:
         assert missed_hits(descriptor) == 0
     finally:
         os.close(descriptor)
+
+
+def test_what_cannot_be_read_is_told_and_is_not_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    descriptor = os.open(os.devnull, os.O_RDONLY)
+    os.close(descriptor)
+    assert missed_runs(descriptor) is None
+    monkeypatch.setattr(misses, "missed_hits", lambda link: 0)
+    monkeypatch.setattr(misses, "_AGE", -1.0)
+    told: dict[int, int | None] = {10: 3, 11: 0}
+    monkeypatch.setattr(misses, "missed_runs", told.__getitem__)
+    counts = Misses(((EVENT, 10), (FACT, 11)), (20, 21))
+    assert counts.of_facts() == {}
+    told |= {10: None, 11: None}
+    assert counts.of_facts() == {UNREADABLE: 2}
+    assert counts.of_events() == {"fexit __x64_sys_execve skipped by the kernel": 3}, "what was known stays"

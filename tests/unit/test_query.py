@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import pwd
 import re
@@ -436,11 +437,27 @@ def test_the_more_often_a_pattern_may_start_over_the_less_of_a_text_it_looks_at(
     assert not selects(f"path{pattern}", replace(RECORD, path="a" * longest + "b"))
 
 
-def test_a_hostile_text_cannot_make_a_pattern_take_for_ever() -> None:
+FOR_EVER = 60.0
+"""Seconds: a hundred times what all of them take together on a slow machine."""
+
+
+def none_is_selected_by_a_hostile_pattern() -> None:
     patterns = ["~a.*a.*b$", "~^a.*a.*a.*b$", "~a+b", "~^(a|aa)(a|aa)(a|aa)a*b"]
     for path in ("a" * 4096, "/a" * 2048, "a" * 100_000):
         for pattern in [*patterns, *(f":{glob}" for glob in HOSTILE_GLOBS)]:
             assert not selects(f"path{pattern}", replace(RECORD, path=path))
+
+
+def test_a_hostile_text_cannot_make_a_pattern_take_for_ever() -> None:
+    # In a process of its own, since nothing else ends a match that does not end by itself.
+    child = multiprocessing.get_context("fork").Process(target=none_is_selected_by_a_hostile_pattern)
+    child.start()
+    child.join(FOR_EVER)
+    took_for_ever = child.is_alive()
+    child.kill()
+    child.join()
+    assert not took_for_ever
+    assert child.exitcode == 0
 
 
 SEARCH = replace(
