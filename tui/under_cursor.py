@@ -7,6 +7,7 @@ from bpf.source import EventSource
 from tui.model.history import History
 from tui.model.printable import printable
 from tui.model.secrets import masked
+from tui.model.tries import tries_of
 from tui.model.view import View
 from tui.widgets.body import Body
 from tui.widgets.fact import Section
@@ -36,7 +37,8 @@ class UnderCursor:
         row = self._view.row_of(event_id)
         is_shown = row < len(self._view) and self._view[row] == event_id
         repeats = self._view.repeats(row) if is_shown else None
-        return sections(event, self._shown(event), looking=looking, repeats=repeats)
+        findings = self._findings(event_id, event)
+        return sections(event, self._shown(event), looking=looking, repeats=repeats, findings=findings)
 
     def condition(self, body: Body) -> tuple[str, object] | None:
         """The field and the value of the focused fact or cell; None where it cannot be made a filter.
@@ -63,6 +65,16 @@ class UnderCursor:
         """The record as it may be shown; None for a loss, and where there is none."""
         record = self._record(body)
         return None if record is None else self._shown(record)
+
+    def _findings(self, event_id: int, event: ExecFailure) -> dict[str, str]:
+        """Of a row that tells a whole search, what each of its tries came to, by its path."""
+        if event.search is None or not event.search.attempts:
+            return {}
+        return {
+            record.path: shown.diagnosis.brief
+            for record in tries_of(self._history, event_id, event.search.id)
+            if record.path is not None and (shown := self._shown(record)).diagnosis is not None
+        }
 
     def _shown(self, record: ExecFailure) -> ExecFailure:
         return record if self._show_secrets else masked(record)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
 from bpf.record import Attempt, ExecFailure, Search, Truncated
 from tests.ui.screens import Opened, opened
@@ -117,6 +118,28 @@ def test_the_search_is_told_once() -> None:
     found = sections(record, record, looking=False)
     told = [section.title for section in found for fact in section.facts if fact.text == "cmake"]
     assert told == ["Search"]
+
+
+async def test_a_search_tells_what_each_of_its_tries_came_to() -> None:
+    attempts = tuple(Attempt(f"{directory}/cmake", -2) for directory in ("/opt/bin", "/usr/bin", "/sbin"))
+    folded = Search(1, "cmake", 3, "not-found", None, folded=True)
+    briefs = ("missing directory /opt/bin", "no such file", "no such file")
+    tries = [
+        diagnosed(
+            failure(attempt.path, search=folded),
+            "missing-file",
+            brief,
+            f'"{attempt.path}" does not exist.',
+            None,
+        )
+        for attempt, brief in zip(attempts, briefs, strict=True)
+    ]
+    tries[-1] = replace(tries[-1], search=replace(folded, attempts=attempts, folded=False))
+    async with opened(tries, size=(250, 60)) as screen:
+        lines = screen.lines()
+        for attempt, brief in zip(attempts, briefs, strict=True):
+            assert any(f"ENOENT   {attempt.path}   {brief}" in line for line in lines), "\n".join(lines)
+        assert any('of the last try: "/sbin/cmake" does not exist.' in line for line in lines)
 
 
 async def test_a_fact_becomes_a_filter() -> None:

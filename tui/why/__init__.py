@@ -24,6 +24,7 @@ from tui.why import (
     missing,
     paths,
     security,
+    too_big,
     unknown,
     words,
 )
@@ -35,7 +36,7 @@ _OF_THE_CALL: Final[Mapping[int, Callable[[Scene], list[Diagnosis]]]] = {
     errno.EINVAL: calls.invalid,
     errno.ENOSYS: calls.no_such_call,
     errno.ENAMETOOLONG: calls.path_too_long,
-    errno.E2BIG: limits.too_big,
+    errno.E2BIG: too_big.explain,
     errno.EAGAIN: limits.too_many_processes,
     errno.EMFILE: limits.too_many_files,
     errno.ENFILE: limits.file_table_full,

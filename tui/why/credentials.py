@@ -99,15 +99,14 @@ def may_execute(who: Credentials, status: os.stat_result, acl: bytes | None) -> 
     verdict = _by_bits(who, status, acl)
     if verdict.allowed:
         return verdict
-    mode = status.st_mode
-    if stat.S_ISDIR(mode):
+    if stat.S_ISDIR(status.st_mode):
         if who.overrides(CAP_DAC_READ_SEARCH, status) or who.overrides(CAP_DAC_OVERRIDE, status):
             return Verdict(True, "a capability that overrides directory permissions")
-    elif who.overrides(CAP_DAC_OVERRIDE, status):
-        # Even root needs one execute bit, whosever it is (generic_permission).
-        if mode & 0o111:
-            return Verdict(True, "the capability CAP_DAC_OVERRIDE")
+    elif not status.st_mode & 0o111:
+        # Nobody may, whoever asks; even root needs one execute bit, whosever it is (generic_permission).
         return Verdict(False, "the lack of any execute bit", "a")
+    elif who.overrides(CAP_DAC_OVERRIDE, status):
+        return Verdict(True, "the capability CAP_DAC_OVERRIDE")
     return verdict
 
 

@@ -1,10 +1,13 @@
-"""What a mount forbids."""
+"""What a mount forbids, and which one a device number means."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from bpf.lookup import File
+from bpf.mounts import Mount
+from bpf.vantage import Vantage
+from tui.why import words
 
 _NEVER: Final = frozenset({"proc", "sysfs", "cgroup", "cgroup2"})
 """File systems that the kernel marks SB_I_NOEXEC, whatever the mount's options say."""
@@ -23,3 +26,25 @@ def forbids_exec(file: File) -> bool:
 def ignores_privileges(file: File) -> bool:
     """The mount is nosuid: set-user-id bits and file capabilities count for nothing."""
     return file.mount is not None and "nosuid" in file.mount.options
+
+
+def device(number: str, vantage: Vantage | None, path: str | None) -> str:
+    """A device number in a sentence, with the file system that it means where the caller has one of it.
+
+    Args:
+        number: "major:minor", as in mountinfo.
+        vantage: Where the caller's mounts are known from.
+        path: A file on it: of several mounts of one device the one on the way there is named.
+    """
+    mounts = [] if vantage is None else [m for m in vantage.mounts.by_id.values() if m.device == number]
+    if not mounts:
+        return f"device {number}"
+    full = None if vantage is None or path is None else vantage.base + path
+    nearest = max(mounts, key=lambda mount: (_leads_to(mount, full), -len(mount.point)))
+    return f"device {number} ({nearest.file_system} on {words.quoted(nearest.point)})"
+
+
+def _leads_to(mount: Mount, path: str | None) -> int:
+    """How much of a path a mount point is; 0 where it is not on the way."""
+    point = mount.point.rstrip("/")
+    return len(mount.point) if path is not None and f"{path}/".startswith(f"{point}/") else 0

@@ -44,12 +44,19 @@ _LOADERS: Final = (
 
 
 def for_missing(scene: Scene, trail: Trail) -> str | None:
-    """A file of the same name in PATH, or the nearest name in the directory, or in PATH."""
-    name = os.path.basename(trail.path)
+    """A program of the same name in PATH, or the nearest name in the directory, or in PATH.
+
+    In PATH a near name is sought only for one that was itself looked for in PATH: elsewhere directory and
+    name would both have to be wrong.
+    """
+    directory, name = os.path.split(trail.path)
     elsewhere = _on_path(scene, name, exactly=True)
     if elsewhere is not None and elsewhere != trail.path:
         return f"There is a program of that name: {words.shell(elsewhere)}."
-    return in_directory(scene, trail) or _mean(_on_path(scene, name, exactly=False))
+    near = in_directory(scene, trail)
+    if near is None and not {directory, os.path.dirname(trail.asked)}.isdisjoint(_path(scene)):
+        near = _mean(_on_path(scene, name, exactly=False))
+    return near
 
 
 def in_directory(scene: Scene, trail: Trail) -> str | None:
@@ -167,7 +174,7 @@ def _nearest(name: str, names: tuple[str, ...], deadline: float | None = None) -
 
     Only so many are compared as there is time for, ``deadline`` being on the clock of time.monotonic().
     """
-    limit = 0 if len(name) < 3 else 1 if len(name) < 5 else 2
+    limit = _edits_allowed(name, name)
     deadline = time.monotonic() + NEAREST_SECONDS if deadline is None else deadline
     wanted = _letters(name)
     best, chosen, compared = limit + 1, None, 0
@@ -180,9 +187,21 @@ def _nearest(name: str, names: tuple[str, ...], deadline: float | None = None) -
         if best == 1 or (compared % _AT_A_TIME == 0 and time.monotonic() > deadline):
             break
         distance = _distance(name, candidate, best - 1)
-        if distance < best:
+        if distance < best and distance <= _edits_allowed(name, candidate):
             best, chosen = distance, candidate
     return chosen
+
+
+def _edits_allowed(name: str, candidate: str) -> int:
+    """How many edits may lie between two names that mean the same: one for four letters, two at most.
+
+    A short name is near to many that have nothing to do with it. Of four letters the first must be right,
+    of three all, if in another order.
+    """
+    shorter = min(len(name), len(candidate))
+    if shorter < 5 and (shorter < 4 or name[:1] != candidate[:1]):
+        return int(shorter >= 3 and sorted(name) == sorted(candidate))
+    return min(2, shorter // 4)
 
 
 @functools.lru_cache(maxsize=16384)

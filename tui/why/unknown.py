@@ -10,7 +10,7 @@ from typing import Final
 from bpf.lookup import File
 from bpf.record import Binary, Diagnosis, ExecFailure
 from bpf.walk import End
-from tui.why import words
+from tui.why import mounts, words
 from tui.why.scene import Scene, inodes
 
 _OTHER: Final[Mapping[int, str]] = {
@@ -46,7 +46,7 @@ def contradiction(scene: Scene) -> Diagnosis | None:
         return _personal(scene, binary)
     shown = words.quoted(binary.path or record.path or "?")
     facts = [
-        f"At the time of the exec it was inode {binary.inode_number} on device {binary.device}, mode"
+        f"At the time of the exec it was inode {binary.inode_number} on {_device(scene, binary)}, mode"
         f" {words.permissions(binary.inode_mode)}."
     ]
     if record.interpreter_path is not None:
@@ -84,10 +84,14 @@ def _personal(scene: Scene, binary: Binary) -> Diagnosis:
         f"The exec failed with {record.error} ({_meaning(record)}); {words.quoted(record.path or '')} leads"
         f" to what the caller itself had open, and the caller was gone when looked at {scene.later}.",
         f"{_meaning(record)}; the caller is gone {scene.later}",
-        f"It was {words.quoted(binary.path or '?')}, inode {binary.inode_number} on device {binary.device},"
-        f" mode {words.mode(binary.inode_mode)}.",
+        f"It was {words.quoted(binary.path or '?')}, inode {binary.inode_number} on"
+        f" {_device(scene, binary)}, mode {words.mode(binary.inode_mode)}.",
         certain=False,
     )
+
+
+def _device(scene: Scene, binary: Binary) -> str:
+    return mounts.device(binary.device, scene.vantage, binary.path)
 
 
 def namespace_gone(scene: Scene) -> Diagnosis:

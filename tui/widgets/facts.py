@@ -5,9 +5,12 @@ Texts of a fact are raw: the pane makes them printable. Labels and notes are the
 
 from __future__ import annotations
 
+import errno
 import stat
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Final
 
 import humanize
@@ -24,12 +27,19 @@ from tui.widgets.process_facts import process, where
 UNREAD: Final = "unread"
 """Stands for an element of argv or envp that could not be read."""
 
+NOTHING_FOUND: Final[Mapping[str, str]] = MappingProxyType({})
+
 _FLAGS: Final = {0x100: "AT_SYMLINK_NOFOLLOW", 0x1000: "AT_EMPTY_PATH", 0x10000: "AT_EXECVE_CHECK"}
 """Of execveat(2); include/uapi/linux/fcntl.h."""
 
 
 def sections(
-    record: ExecFailure, shown: ExecFailure, *, looking: bool, repeats: Repeats | None = None
+    record: ExecFailure,
+    shown: ExecFailure,
+    *,
+    looking: bool,
+    repeats: Repeats | None = None,
+    findings: Mapping[str, str] = NOTHING_FOUND,
 ) -> list[Section]:
     """The facts of a failed exec.
 
@@ -38,8 +48,9 @@ def sections(
         shown: The same with its secrets masked, or the very same where they are to be shown.
         looking: The diagnosis is still to come.
         repeats: What its row tells beside it.
+        findings: Of a whole search, why each try failed, in brief, by the path as it was captured.
     """
-    told = _told(record, shown, looking, repeats)
+    told = _told(record, shown, looking, repeats, findings)
     if shown is record:
         return told
     # What is masked cannot be made a filter: the filter would show it, or match nothing.
@@ -51,11 +62,17 @@ def sections(
                 for fact, own in zip(section.facts, unmasked.facts, strict=True)
             ),
         )
-        for section, unmasked in zip(told, _told(record, record, looking, repeats), strict=True)
+        for section, unmasked in zip(told, _told(record, record, looking, repeats, findings), strict=True)
     ]
 
 
-def _told(record: ExecFailure, shown: ExecFailure, looking: bool, repeats: Repeats | None) -> list[Section]:
+def _told(
+    record: ExecFailure,
+    shown: ExecFailure,
+    looking: bool,
+    repeats: Repeats | None,
+    findings: Mapping[str, str],
+) -> list[Section]:
     found = [
         Section("Why", (*_why(shown, looking), *_again(record, repeats))),
         Section("Binary", _binary(record, shown)),
@@ -68,8 +85,8 @@ def _told(record: ExecFailure, shown: ExecFailure, looking: bool, repeats: Repea
     if shown.interpreter_path is not None:
         path = shown.interpreter_path
         found.insert(2, Section("Interpreter", (Fact(path, field="interpreter_path", value=path),)))
-    if shown.search is not None:
-        found.insert(1, Section("Search", _search(shown.search)))
+    if record.search is not None and shown.search is not None:
+        found.insert(1, Section("Search", _search(record.search, shown.search, findings)))
     return found
 
 
@@ -117,8 +134,8 @@ def equation(counters: Counters) -> str:
     )
 
 
-def _search(search: Search) -> tuple[Fact, ...]:
-    """The tries, one a line, as they were made."""
+def _search(record: Search, search: Search, findings: Mapping[str, str]) -> tuple[Fact, ...]:
+    """The tries, one a line, as they were made, each with what was found out about it."""
     if search.outcome == "found":
         path = search.found_path
         outcome = Fact(path or "", label="found", field="search.found_path", value=path)
@@ -129,10 +146,12 @@ def _search(search: Search) -> tuple[Fact, ...]:
         outcome,
         Fact(f"{search.tries:,}", label="tries"),
     ]
-    for attempt in search.attempts:
+    for captured, attempt in zip(record.attempts, search.attempts, strict=True):
         error = error_name(attempt.return_value)
         facts.append(Fact(error, role=error_class(attempt.return_value), starts_line=True))
         facts.append(Fact(attempt.path, field="path", value=attempt.path))
+        if captured.path in findings:
+            facts.append(Fact(findings[captured.path], role="muted"))
     more = search.tries - len(search.attempts)
     if search.attempts and more > 0:
         facts.append(Fact(f"{more:,} more tries", starts_line=True, role="muted"))
@@ -154,8 +173,10 @@ def _why(shown: ExecFailure, looking: bool) -> tuple[Fact, ...]:
     facts.insert(0, Fact(diagnosis.summary, role="why", field="why", value=diagnosis.code))
     facts[1] = replace(facts[1], starts_line=True)
     if shown.search is not None and not shown.search.folded:
-        # The last try is one of many: what became of all of them comes first.
-        facts[0] = replace(facts[0], role="plain", starts_line=True)
+        # It is one try of many: what became of all of them comes first, and what each came to below.
+        passed_over = -shown.return_value in (errno.ENOENT, errno.ENOTDIR)
+        which = "of the last try:" if passed_over else "of the try that counts:"
+        facts[0] = replace(facts[0], role="plain", starts_line=True, label=which)
         facts.insert(0, Fact(f'"{shown.search.name}" was {outcome(shown)}.', role="why"))
     if not diagnosis.certain:
         facts.append(Fact("not certain", role="notice", note="evidence is missing or contradicts"))

@@ -60,6 +60,21 @@ def test_the_first_bits_that_fit_decide(mode: int, caller: Credentials, allowed:
     assert may_execute(caller, inode(mode), None).allowed is allowed
 
 
+@pytest.mark.parametrize("caller", [who(OWNER), who(fsgid=GROUP), who(), who(groups=None)])
+def test_a_file_that_nobody_may_execute_is_decided_by_no_ones_bits(caller: Credentials) -> None:
+    verdict = may_execute(caller, inode(0o644), None)
+    assert (verdict.allowed, verdict.by, verdict.class_) == (False, "the lack of any execute bit", "a")
+
+
+def test_a_file_that_nobody_may_execute_has_one_account_of_that(tmp_path: Path) -> None:
+    path = tmp_path / "job"
+    path.write_text("#!/bin/sh\n")
+    path.chmod(0o644)
+    diagnosis = diagnose(a_failure(str(path), errno.EACCES, capabilities=0))
+    assert "by anyone" in diagnosis.brief
+    assert "Decided by the lack of any execute bit." in diagnosis.evidence
+
+
 @pytest.mark.parametrize(
     ("mode", "kind", "capability", "allowed"),
     [

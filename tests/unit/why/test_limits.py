@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,8 @@ import pytest
 from bpf.record import Truncated
 from tests.unit.why.failing import a_failure, failed_exec
 from tui.why import diagnose
-from tui.why.limits import MAX_ARG_STRLEN
+from tui.why import too_big as too_big_strings
+from tui.why.too_big import MAX_ARG_STRLEN
 
 
 def too_big(**facts: object) -> tuple[str, bool, str]:
@@ -54,6 +55,64 @@ def test_strings_that_were_not_read_at_all_leave_it_open() -> None:
     assert too_big(arguments=("true",) * 41, truncated=truncated)[:2] == ("arguments-too-big", False)
 
 
+def test_what_is_missing_of_the_strings_is_told() -> None:
+    truncated = Truncated(arguments=True, argc=5, envc=1, argument_indexes=(1,))
+    arguments = ("true", "x" * 4095, None)
+    facts = {"arguments": arguments, "environment": ("A=1",), "truncated": truncated}
+    diagnosis = diagnose(a_failure("/bin/true", errno.E2BIG, **facts))
+    assert not diagnosis.certain
+    assert any(
+        "1 was read only in part, 1 could not be read and 2 were not read at all" in fact
+        for fact in diagnosis.evidence
+    )
+
+
+def limited(stack: int, whose: str) -> Callable[[object, str], tuple[int, str]]:
+    return lambda scene, name: (stack, whose)
+
+
+def test_recording_and_screen_say_the_same_of_the_stack_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The one looks while the caller lives, the other when it may be gone.
+    said = []
+    for whose in ("the caller's", "its parent's"):
+        monkeypatch.setattr(too_big_strings, "limit_of", limited(8 << 20, whose))
+        truncated = Truncated(arguments=True, argc=2, envc=0, argument_indexes=(1,))
+        facts = {"arguments": ("true", "x" * 4095), "truncated": truncated}
+        said.append(diagnose(a_failure("/bin/true", errno.E2BIG, **facts)))
+    alive, gone = said
+    assert (alive.code, alive.certain) == (gone.code, True) == ("argument-too-long", True)
+    assert gone.evidence[:-1] == alive.evidence
+    assert not gone.certain
+    assert "its parent's, and it may have had another" in gone.evidence[-1]
+
+
+def test_all_strings_together_are_it_for_certain_where_all_were_read_and_none_is_too_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(too_big_strings, "limit_of", limited(8 << 20, "its parent's"))
+    facts = {"arguments": ("x" * 100_000,) * 30, "truncated": Truncated(argc=30, envc=0)}
+    assert too_big(**facts)[:2] == ("arguments-too-big", True)
+
+
+def test_a_stack_smaller_than_what_exec_always_allows_is_told_as_the_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(too_big_strings, "limit_of", limited(65_536, "the caller's"))
+    facts = {"arguments": ("x" * 33_000,) * 3, "truncated": Truncated(argc=3, envc=0)}
+    code, certain, summary = too_big(**facts)
+    assert (code, certain) == ("arguments-too-big", True)
+    assert "the kernel takes 65,536 here" in summary
+
+
+def test_strings_that_are_not_too_long_leave_open_what_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(too_big_strings, "limit_of", limited(8 << 20, "the caller's"))
+    diagnosis = diagnose(
+        a_failure("/bin/true", errno.E2BIG, arguments=("true",), truncated=Truncated(argc=1, envc=0))
+    )
+    assert not diagnosis.certain
+    assert any("All strings were read" in fact for fact in diagnosis.evidence)
+
+
 def test_what_was_not_counted_is_not_told_as_a_count() -> None:
     truncated = Truncated(arguments=True, argc=None, envc=0)
     diagnosis = diagnose(a_failure("/bin/true", errno.E2BIG, arguments=("x",) * 512, truncated=truncated))
@@ -91,7 +150,6 @@ def test_a_file_open_for_writing_is_told_with_its_holder(tmp_path: Path) -> None
     path = tmp_path / "job"
     path.write_bytes(b"#!/bin/sh\n")
     path.chmod(0o755)
-    time.sleep(0.03)
     with path.open("r+b") as file:
         record = failed_exec(path)
         assert record.error == "ETXTBSY"
@@ -108,7 +166,6 @@ def test_one_who_writes_by_another_name_of_the_file_is_found(tmp_path: Path) -> 
     path.write_bytes(b"#!/bin/sh\n")
     path.chmod(0o755)
     os.link(path, other)
-    time.sleep(0.03)
     with other.open("r+b"):
         diagnosis = diagnose(failed_exec(path))
     assert f"(pid {os.getpid()})" in diagnosis.brief

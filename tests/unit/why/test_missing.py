@@ -48,6 +48,13 @@ def test_a_mistyped_program_is_found_in_path(tmp_path: Path) -> None:
     assert diagnosis.advice == f"Did you mean {tmp_path}/deploy-all?"
 
 
+def test_what_was_not_looked_for_in_path_has_no_near_name_there(tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    script(tmp_path / "bin" / "deploy-all", "#!/bin/sh\n")
+    failure = failed_exec(tmp_path / "deploy-alll", environment={"PATH": f"{tmp_path}/bin"})
+    assert diagnose(failure).advice is None
+
+
 def test_nothing_is_suggested_that_is_far_from_what_was_asked_for(tmp_path: Path) -> None:
     script(tmp_path / "restore", "#!/bin/sh\n")
     assert diagnose(failed_exec(tmp_path / "backup", environment={"PATH": str(tmp_path)})).advice is None

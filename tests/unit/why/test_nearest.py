@@ -36,3 +36,38 @@ def test_no_more_names_are_compared_when_the_time_is_over(monkeypatch: pytest.Mo
     monkeypatch.setattr(suggestions, "_AT_A_TIME", 2)
     assert _nearest("systemclt", names, deadline=0.0) == "systemcel"
     assert _nearest("systemclt", names, deadline=float("inf")) == "systemctl"
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("gti", "git"),
+        ("grpe", "grep"),
+        ("gerp", "grep"),
+        ("pyton", "python"),
+        ("makee", "make"),
+        ("docker-compse", "docker-compose"),
+        ("python3.12", "python3.11"),
+    ],
+)
+def test_a_mistyped_name_has_its_neighbour(name: str, near: str) -> None:
+    assert _nearest(name, (near,)) == near
+
+
+@pytest.mark.parametrize(
+    ("name", "far"),
+    [
+        ("rid", "red"),
+        ("fred", "red"),
+        ("cared", "red"),
+        ("breed", "red"),
+        ("no", "nl"),
+        ("sl", "ls"),
+        ("tac", "cat"),
+        ("work", "fork"),
+        ("worker", "docker"),
+        ("redis", "red"),
+    ],
+)
+def test_a_short_name_that_has_nothing_to_do_with_it_is_not_suggested(name: str, far: str) -> None:
+    assert _nearest(name, (far,)) is None
