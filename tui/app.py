@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 import time
@@ -246,8 +247,10 @@ class ExecwhyApp(App[None]):
             self._goes_on = True
             self.call_later(self._go_on)
 
-    def _go_on(self) -> None:
+    async def _go_on(self) -> None:
         """More is to be done than one step; keys come in between."""
+        # What this app's own queue holds is worked off without a look at anyone else's.
+        await asyncio.sleep(0)
         self._goes_on = False
         self._tick()
 

@@ -21,6 +21,8 @@ from tui.model.printable import printable
 _MAX_NOISE: Final = 64 * 1024
 """Bytes of standard error that are kept: the last of what libraries wrote says what went wrong."""
 
+_SWITCH_SECONDS: Final = 0.001
+"""A fifth of the default: each time that the screen gives way to the reader, keys wait that long."""
 _GC_THRESHOLDS: Final = (50_000, 20, 50)
 """Collections are rarer than by default: each full one stops the screen for as long as it takes."""
 
@@ -44,7 +46,7 @@ def run(app: App[Any], *, mouse: bool) -> int:
     for number in previous:
         signal.signal(number, end)
     try:
-        with _quiet_standard_error() as noise, rare_collections():
+        with _quiet_standard_error() as noise, responsive():
             app.run(mouse=mouse)
         status = app.return_code or 0
         if status == 1 and noise:
@@ -58,14 +60,16 @@ def run(app: App[Any], *, mouse: bool) -> int:
 
 
 @contextmanager
-def rare_collections() -> Iterator[None]:
-    """Within, the garbage collector leaves alone what is there already, and runs seldom."""
-    thresholds = gc.get_threshold()
+def responsive() -> Iterator[None]:
+    """Within, keys wait for little: garbage collections are rare, and threads soon give way to each other."""
+    thresholds, interval = gc.get_threshold(), sys.getswitchinterval()
     gc.freeze()
     gc.set_threshold(*_GC_THRESHOLDS)
+    sys.setswitchinterval(_SWITCH_SECONDS)
     try:
         yield
     finally:
+        sys.setswitchinterval(interval)
         gc.set_threshold(*thresholds)
         gc.unfreeze()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -14,37 +15,53 @@ from tests.ui.scripted_source import ScriptedSource
 from tests.unit.records import failure
 from tui.app import ExecwhyApp
 from tui.model.history import History
-from tui.terminal import rare_collections
+from tui.terminal import responsive
 
 SECONDS: Final = 10.0
 RATES: Final = (1_000, 10_000, 100_000)
+PIECE: Final = 0.01
+"""Seconds between two batches of events: the reader's are a few thousand."""
 TICK: Final = 0.002
 """Seconds between two looks of the clock in the event loop."""
 
 
 class Steady(ScriptedSource):
-    """Brings so many events a second, of a few programs that fail over and over."""
+    """Brings so many events a second, from a thread as the reader, of a few programs that fail over and over."""
 
     def __init__(self, rate: int) -> None:
         super().__init__()
         self._rate = rate
-        self._began = time.monotonic()
-        self.brought = 0
         self._kinds = [replace(failure(f"/opt/app/program{number}"), task=number + 1) for number in range(20)]
+        self._came: list[Report] = []
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self.brought = 0
+        threading.Thread(target=self._bring, daemon=True).start()
+
+    def _bring(self) -> None:
+        began = time.monotonic()
+        while not self._ended.wait(PIECE):
+            due = int((time.monotonic() - began) * self._rate)
+            now = time.time_ns()
+            came = [self._event(number, now) for number in range(self.brought, due)]
+            with self._lock:
+                self._came += came
+            self.brought = due
+
+    def _event(self, number: int, now: int) -> Again:
+        kind, pid = number % 20, number % 30_000
+        return Again(self._kinds[kind], now + number, pid, pid, kind + 1, 1)
 
     def drain(self) -> Sequence[Report]:
         """What has come since the last time."""
-        due = int((time.monotonic() - self._began) * self._rate)
-        now = time.time_ns()
-        came = [
-            Again(
-                self._kinds[number % 20], now + number, number % 30_000, number % 30_000, number % 20 + 1, 1
-            )
-            for number in range(self.brought, due)
-        ]
-        self.brought = due
+        with self._lock:
+            came, self._came = self._came, []
         self._recorded += len(came)
         return came
+
+    def end(self) -> None:
+        """Bring no more."""
+        self._ended.set()
 
 
 async def gaps(rate: int) -> tuple[list[float], list[float], float]:
@@ -53,7 +70,7 @@ async def gaps(rate: int) -> tuple[list[float], list[float], float]:
     app = ExecwhyApp(source, history=History())
     walls: list[float] = []
     busy: list[float] = []
-    with rare_collections():
+    with responsive():
         async with app.run_test(size=(120, 40)):
             await asyncio.sleep(1.0)
             deadline = time.monotonic() + SECONDS
@@ -62,6 +79,7 @@ async def gaps(rate: int) -> tuple[list[float], list[float], float]:
                 await asyncio.sleep(TICK)
                 walls.append((time.monotonic() - before - TICK) * 1e3)
                 busy.append((time.thread_time() - worked) * 1e3)
+            source.end()
             taken = app.history.end_id / max(1, source.brought)
     return sorted(walls), sorted(busy), taken
 

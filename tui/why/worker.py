@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Final
 
 import numpy as np
@@ -55,13 +55,14 @@ class _Alike:
 
     def ids_without(self, event_id: int) -> EventIds:
         """The event ids of all of them but that one, ascending, each once."""
-        ids: EventIds = np.unique(np.fromiter(self._ids(), np.int64, self.count))
+        firsts: EventIds = np.array([event_id for event_id, _ in self._entries])
+        if self.count > len(firsts):
+            counts = np.array([count_of(failure) for _, failure in self._entries])
+            before = np.cumsum(counts) - counts
+            firsts = np.arange(self.count) + np.repeat(firsts - before, counts)
+        ids: EventIds = np.unique(firsts)
         others: EventIds = ids[ids != event_id]
         return others
-
-    def _ids(self) -> Iterator[int]:
-        for event_id, failure in self._entries:
-            yield from range(event_id, event_id + count_of(failure))
 
 
 class Diagnostician:
