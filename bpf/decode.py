@@ -8,7 +8,7 @@ import stat
 import struct
 from dataclasses import replace
 from functools import lru_cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -16,7 +16,9 @@ from bpf import layout
 from bpf.argv import NO_LIMITS, KernelCopy, arguments_of
 from bpf.cgroups import Where, where_of
 from bpf.record import Again, Ancestor, Binary, Burst, ExecFailure, SearchEnd
-from bpf.ring import Copies
+
+if TYPE_CHECKING:
+    from bpf.ring import Copies
 
 AT_EXECVE_CHECK: Final = 0x10000
 """include/uapi/linux/fcntl.h, since 6.14."""

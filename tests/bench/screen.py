@@ -26,7 +26,7 @@ TICK: Final = 0.002
 
 
 class Steady(ScriptedSource):
-    """Brings so many events a second, from a thread as the reader, of a few programs that fail over and over."""
+    """Brings so many events a second of a few programs, from a thread as the reader does."""
 
     def __init__(self, rate: int) -> None:
         super().__init__()
