@@ -23,7 +23,7 @@ from tui.crash import crash_report
 from tui.last_gate import LastGate
 from tui.model.history import History
 from tui.model.moment import is_moment
-from tui.model.printable import pieces, printable
+from tui.model.printable import pieces
 from tui.model.query import QueryError, add_term, parse
 from tui.model.snapshot import Header, default_name
 from tui.model.view import View
@@ -145,6 +145,8 @@ class ExecwhyApp(App[None]):
         self._arrivals = Arrivals(source, history, why, on_cause)
         self._rate = Rate()
         self._frozen_at: int | None = None
+        self.failure = ""
+        """Why its source had failed when it was left, in one sentence; "" where it had not."""
         self._failure_told = ""
         self._preferred: list[int] = []
         self._told_times = 0
@@ -278,6 +280,9 @@ class ExecwhyApp(App[None]):
         else:
             self._keys.show(sentences.keys(self._filter.is_editing, self._body, frozen))
         self._table.with_host = self._body.header.with_host = status.is_merged
+        if status.stage is Stage.FAILED and not len(self.history):
+            # There is nothing to look at, and nothing will come: what is left to say is said in the shell.
+            self._leave()
         failure = status.detail if status.stage is Stage.FAILED else status.problem
         if failure != self._failure_told and len(self.view):
             self._failure_told = failure
@@ -402,10 +407,14 @@ class ExecwhyApp(App[None]):
         return super().check_action(action, parameters)
 
     async def action_quit(self) -> None:
-        """Leave; after a failure with its sentence and exit status 1."""
+        """Leave; after a failure with exit status 1."""
+        self._leave()
+
+    def _leave(self) -> None:
         status = self.source.status()
         if status.stage is Stage.FAILED:
-            self.exit(return_code=1, message=Text(f"execwhy: {printable(status.detail)}"))
+            self.failure = status.detail
+            self.exit(return_code=1)
         else:
             self.exit()
 

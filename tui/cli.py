@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 _FAILURE: Final = 1
 """Exit status when something failed that was asked for rightly."""
 
+_FIRST_LINE: Final = 0.3
+"""Seconds to wait for a file's first line before the screen opens: no file needs them, and a pipe may."""
+
 
 class _Failure(Exception):
     """The program cannot do what it was asked to; ``str()`` is one sentence that says what to do."""
@@ -107,6 +110,7 @@ def _require_root() -> None:
 def _kernel_source(options: Namespace) -> KernelSource:
     """The source, its hooks being attached by another process; this one has no more rights than it needs."""
     _require_root()
+    from bpf import kernel
     from bpf.privileges import FOR_DIAGNOSIS
     from bpf.probe import ProbeError
     from bpf.reader import DEFAULT_ARGS_BYTES, DEFAULT_ENV_BYTES, MAX_TEXT_BYTES, KernelSource
@@ -134,8 +138,10 @@ def _kernel_source(options: Namespace) -> KernelSource:
         exec_binprm=options.exec_binprm,
     )
     try:
+        if options.plan is not None:
+            kernel.choose(options.plan)
         source.load()
-    except (ProbeError, OSError) as error:
+    except (kernel.KernelError, ProbeError, OSError) as error:
         raise _Failure(str(error)) from None
     if not options.keep_privileges:
         _give_up_privileges(FOR_DIAGNOSIS, options.user)
@@ -224,6 +230,7 @@ def _monitor(options: Namespace, query: Query, closed: frozenset[int]) -> int:
         measured = _measured(live, options.metrics)
     else:
         from bpf.privileges import FOR_READING_A_FILE
+        from bpf.source import Stage
         from tui.model.merging import opened
 
         for path in options.open:
@@ -233,7 +240,11 @@ def _monitor(options: Namespace, query: Query, closed: frozenset[int]) -> int:
         _require_terminal()
         if os.geteuid() == 0:
             _give_up_privileges(FOR_READING_A_FILE)
-        source = opened(options.open, standard_input=descriptor)
+        source = files = opened(options.open, standard_input=descriptor)
+        files.begin(_FIRST_LINE)
+        if (status := source.status()).stage is Stage.FAILED:
+            source.close()
+            raise _Failure(status.detail)
     from tui import terminal
     from tui.app import ExecwhyApp
     from tui.model.history import DEFAULT_MAX_BYTES, DEFAULT_MAX_EVENTS, History
@@ -255,7 +266,8 @@ def _monitor(options: Namespace, query: Query, closed: frozenset[int]) -> int:
         on_cause=None if measured is None else measured.count_cause,
         greets=True,
     )
-    return terminal.run(app, mouse=not options.no_mouse)
+    ended = terminal.run(app, mouse=not options.no_mouse)
+    return _complain(app.failure, ended) if app.failure else ended
 
 
 def _require_readable(path: str) -> None:

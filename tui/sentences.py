@@ -8,6 +8,7 @@ from typing import Final
 from bpf.source import Stage, Status
 from tui.model.history import History
 from tui.model.printable import printable
+from tui.model.query_hint import hint
 from tui.model.view import View
 from tui.widgets.body import Body
 from tui.widgets.key_bar import Hint
@@ -56,7 +57,9 @@ def empty(status: Status, view: View, history: History) -> str:
     if view.failures:
         return f"only PATH searches that found their program: {view.hidden_found:,} hidden, h shows them"
     if history.failures and not view.query.is_empty:
-        return f"nothing matches {printable(view.query.text)}; {history.failures:,} hidden, c clears"
+        nothing = f"nothing matches {printable(view.query.text)}; {history.failures:,} hidden, c clears"
+        said = printable(hint(view.query, history, len(history.blocks)))
+        return f"{nothing}. {said}" if said else nothing
     if status.stage is Stage.LIVE and status.detail:
         return f"no failed exec has come yet from {printable(status.detail)}"
     if status.stage in (Stage.READING, Stage.WAITING, Stage.ENDED) and status.detail:

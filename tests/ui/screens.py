@@ -50,6 +50,17 @@ class Opened:
             await self.pilot.pause(MOMENT / 10)
         await self.pilot.pause()
 
+    def shows(self, rows: int) -> bool:
+        """Whether that many failed execs have a row."""
+        return self.app.view.shown == rows
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Wait until something holds."""
+        deadline = time.monotonic() + PATIENCE
+        while not holds():
+            assert time.monotonic() < deadline, f"it never came to that:\n{self.text}"
+            await self.settle(1)
+
     async def type(self, text: str) -> None:
         """Type a text."""
         names = {

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+import pytest
+
 from bpf.source import Capture
 from tests.ui.screens import opened
 from tests.ui.scripted_source import ScriptedSource, a_day, failure
@@ -131,18 +135,19 @@ async def test_a_source_that_cannot_capture_says_so() -> None:
         assert "A file cannot be filtered in the kernel." in screen.keys
 
 
-async def test_the_name_of_a_field_hides_nothing_while_it_is_typed() -> None:
+async def test_a_word_that_begins_like_a_field_is_a_word_until_an_operator_follows() -> None:
     async with opened(a_day(7)) as screen:
         await screen.press("slash")
         for typed, shown in (
-            ("error", "7"),
-            ("error==EACCES", "1"),
-            ("error==EACCES or path", "1"),
-            ("path:e", "4"),
+            ("container", 1),
+            ("container:", 7),
+            ("EACCES comm", 0),
+            ("EACCES comm ", 0),
+            ("EACCES comm !:", 1),
+            ("EACCES comm !:b", 1),
         ):
             screen.app.query_one(FilterInput).value = typed
-            await screen.settle()
-            assert screen.app.view.shown == int(shown)
+            await screen.until(partial(screen.shows, shown))
 
 
 async def test_the_name_of_a_field_is_a_word_like_any_other_once_it_is_kept() -> None:
@@ -151,3 +156,24 @@ async def test_the_name_of_a_field_is_a_word_like_any_other_once_it_is_kept() ->
         await screen.type("error")
         await screen.press("enter")
         assert "nothing matches error" in screen.text
+
+
+@pytest.mark.parametrize(
+    ("query", "sentence"),
+    [
+        ("ENOEN", "ENOEN is no error's name: did you mean ENOENT?"),
+        ("eacces", "eacces is no error's name: did you mean EACCES?"),
+        ("why=missing-fil", "No cause here is missing-fil: did you mean missing-file?"),
+        ("why=nonsense", "No cause here is nonsense; there is missing-interpreter,"),
+        ("comm==crond uid:34", "No comm here is crond: did you mean cron?"),
+        ("age=5", "age=5 is in seconds: write 5m for minutes, 5h for hours."),
+        ("uid=-1", "uid is never negative; where it is unknown, uid=null selects it."),
+        ("arguments==--confi", ""),
+    ],
+)
+async def test_a_filter_that_selects_nothing_says_what_was_probably_meant(query: str, sentence: str) -> None:
+    async with opened(a_day(8), query=query) as screen:
+        shown = " ".join(screen.text.split())
+        assert f"nothing matches {query}; 8 hidden, c clears" in shown
+        assert sentence in shown
+        assert "hunter2" not in shown and "did you mean --config" not in shown

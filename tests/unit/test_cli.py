@@ -451,6 +451,29 @@ def test_the_terminal_as_the_data_is_refused() -> None:
     assert b"--open - reads standard input: give it a file" in terminal.output
 
 
+def test_what_is_no_recording_is_refused_in_one_sentence_and_no_screen_opens(tmp_path: Path) -> None:
+    path = tmp_path / "passwd"
+    path.write_text("root:x:0:0:root:/root:/bin/bash\n")
+    with in_terminal("--open", str(path)) as terminal:
+        assert terminal.status() == 1
+    assert terminal.output.startswith(b"execwhy: ") and terminal.output.count(b"\n") == 1
+    assert b"is no snapshot or recording of execwhy" in terminal.output
+
+
+def test_a_pipe_that_brings_no_recording_ends_the_screen_with_its_sentence(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = os.open(pipe, os.O_RDWR)
+    with in_terminal("--open", str(pipe)) as terminal:
+        terminal.wait_for(b"no failed exec has come yet")
+        os.write(writer, b"ssh: connect to host web-1: refused\n")
+        os.close(writer)
+        assert terminal.status() == 1
+    _, _, told = terminal.output.rpartition(b"\x1b[?1049l")
+    assert b"execwhy: " in told and told.count(b"\n") == 1
+    assert b"is no snapshot or recording of execwhy" in told
+
+
 @pytest.mark.parametrize("term", ["dumb", ""])
 def test_a_dumb_terminal_is_refused(term: str, tmp_path: Path) -> None:
     with in_terminal("--open", str(recording(tmp_path / "a")), TERM=term) as terminal:

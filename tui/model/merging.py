@@ -42,6 +42,13 @@ class MergedSource:
         for source in self._sources:
             source.start()
 
+    def begin(self, seconds: float) -> None:
+        """Start all of them, and wait until it is known of each whether it can be read; that long at most."""
+        self.start()
+        deadline = time.monotonic() + seconds
+        for source in self._sources:
+            source.begin(max(0.0, deadline - time.monotonic()))
+
     def drain(self) -> Sequence[Event]:
         """What can be told by now: nothing older is to be expected within ``HOLD``."""
         now = self._clock()

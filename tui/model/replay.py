@@ -76,9 +76,16 @@ class FileSource:
         self._thread = threading.Thread(target=self._run, name="execwhy-replay", daemon=True)
 
     def start(self) -> None:
-        """Start reading. Errors show in ``status``."""
-        self._stage, self._detail = Stage.READING, self._name
-        self._thread.start()
+        """Start reading, unless that has begun. Errors show in ``status``."""
+        if self._thread.ident is None:
+            self._stage, self._detail = Stage.READING, self._name
+            self._thread.start()
+
+    def begin(self, seconds: float) -> None:
+        """Start reading, and wait until it is known whether anything here can be read; that long at most."""
+        self.start()
+        with self._changed:
+            self._changed.wait_for(lambda: self._readable or self._stage not in OPEN, seconds)
 
     def drain(self) -> Sequence[Event]:
         """Take the events that were read since the last call."""
@@ -226,6 +233,7 @@ class FileSource:
                     return
                 case Header():
                     self._origin, self._header, self._ending = found.origin, found, None
+                    self._changed.notify_all()
                     return
                 case ExecFailure():
                     self._records += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import Final
 
 from textual import events, on
@@ -23,8 +24,13 @@ from tui.widgets.shorten import cells, keep_beginning
 _QUIET: Final = 0.08
 """Seconds without a key after which what was typed is checked: not each letter of a long filter is."""
 
-_WORD_AT_END: Final = re.compile(r"(?<![^\s(!])[\w.]*$", re.ASCII)
+_QUIET_NAME: Final = 0.4
+"""The same where it may be the name of a field, and what follows makes it another filter."""
+
+_WORD_AT_END: Final = re.compile(r"(?<![^\s(!])[\w.]+$", re.ASCII)
 """What is being typed right now, where it may yet become a field's name."""
+
+_OPERATOR_NEXT: Final = re.compile(r"\s*(?:[=<>:~]|![=:~])")
 
 _HINT: Final = "filter: a word, ENOENT, uid:1000, path:/opt/**"
 
@@ -141,27 +147,35 @@ class FilterBar(Horizontal):
     def _typed(self, event: Input.Changed) -> None:
         event.stop()
         self._forget_typing()
-        self._typing = self.set_timer(_QUIET, lambda: self._check(typing=True))
+        word = _WORD_AT_END.search(event.value)
+        may_be_name = word is not None and any(name.startswith(word[0].lower()) for name in FIELDS)
+        self._typing = self.set_timer(_QUIET_NAME if may_be_name else _QUIET, self._check)
 
     def _forget_typing(self) -> None:
         if self._typing is not None:
             self._typing.stop()
             self._typing = None
 
-    def _check(self, *, typing: bool = False) -> None:
-        word = _WORD_AT_END.search(self._input.value)
-        if typing and word is not None and word[0] and any(name.startswith(word[0]) for name in FIELDS):
-            # An operator may follow: as a word on its own it would hide everything for a moment.
-            self._clear_problem()
-            return
+    def _check(self) -> None:
         try:
             query = parse(self._input.value)
         except QueryError as problem:
             self._input.mark((problem.start, max(problem.end, problem.start + 1)))
             self.post_message(self.Problem(problem))
+            self._take_back_name()
             return
         self._clear_problem()
         self._activate(query)
+
+    def _take_back_name(self) -> None:
+        """A word that became the name of a field while typing is no word to search for any more."""
+        active = self.active.text
+        word = _WORD_AT_END.search(active)
+        typed = self._input.value
+        if word is None or not typed.startswith(active) or not _OPERATOR_NEXT.match(typed, len(active)):
+            return
+        with suppress(QueryError):
+            self._activate(parse(active[: word.start()]))
 
     @on(FilterInput.Keep)
     def _keep(self, event: FilterInput.Keep) -> None:

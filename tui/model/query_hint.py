@@ -1,0 +1,102 @@
+"""Why a filter that is valid may select nothing: what was probably meant."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections import Counter
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Final
+
+from tui.model.columns import NUMBERS
+from tui.model.history import History
+from tui.model.query import Query
+from tui.model.query_fields import FIELDS, Field, Kind, nearest
+from tui.model.query_terms import InRanges, Term
+from tui.model.query_values import ERRORS
+from tui.model.secrets import mask_text
+
+_MOST_VALUES: Final = 500
+"""Different values that are compared with what was asked for: some milliseconds of work."""
+
+_LONGEST: Final = 200
+"""Characters of a value that is compared: the time to compare grows with the square."""
+
+_NAMED: Final = 3
+"""Values that are named where none is near."""
+
+_MAY_BE_SECRET: Final = frozenset({"arguments", "environment"})
+"""No value of these is told: some are secrets only because of the argument before them."""
+
+_NEVER_NEGATIVE: Final = frozenset(
+    {"uid", "user", "euid", "gid", "egid", "fsuid", "fsgid", "groups", "pid", "tid", "ppid"}
+)
+
+
+@lru_cache(maxsize=1)
+def hint(query: Query, history: History, blocks: int) -> str:
+    """One sentence about a filter that selects nothing; "" where there is nothing to say. Raw text.
+
+    Args:
+        query: The filter.
+        history: What it selects from.
+        blocks: How many blocks that has: with another one the answer may be another one.
+    """
+    alone = Counter(term.start for term in query.terms)
+    for term in query.terms:
+        written = query.text[term.start : term.end]
+        said = _of_word(written) if alone[term.start] > 1 else _of_condition(term, written, history)
+        if said:
+            return said
+    return ""
+
+
+def _of_word(word: str) -> str:
+    name = word.upper()
+    meant = name if name in ERRORS else nearest(name, ERRORS) if name.startswith("E") else None
+    return f"{word} is no error's name: did you mean {meant}?" if meant and word != meant else ""
+
+
+def _of_condition(term: Term, written: str, history: History) -> str:
+    field = term.field
+    if term.negate:
+        return ""
+    if field.kind is Kind.AGE and (number := re.search(r"\d+$", written)):
+        return f"{written} is in seconds: write {number[0]}m for minutes, {number[0]}h for hours."
+    if field.name in _NEVER_NEGATIVE and isinstance(term.test, InRanges):
+        if all(high is not None and high < 0 for _, high in term.test.bounds):
+            return f"{field.name} is never negative; where it is unknown, {field.name}=null selects it."
+        return ""
+    return _of_values(field, term.exact, history) if len(term.exact) == 1 else ""
+
+
+def _of_values(field: Field, asked: tuple[str, ...], history: History) -> str:
+    """What there is instead of a text that no event has."""
+    if field.name == "why":
+        field = FIELDS["diagnosis.code"]
+    there = Counter(_values(field, history))
+    if asked[0] in there or not there:
+        return ""
+    name = "cause" if field.name == "diagnosis.code" else field.name
+    near = difflib.get_close_matches(asked[0], there, n=1, cutoff=0.6)
+    if near:
+        return f"No {name} here is {asked[0]}: did you mean {near[0]}?"
+    named = ", ".join(value for value, _ in there.most_common(_NAMED))
+    return f"No {name} here is {asked[0]}; there is {named}{', …' if len(there) > _NAMED else ''}."
+
+
+def _values(field: Field, history: History) -> Iterator[str]:
+    """Different values of each block, the newest first."""
+    if field.column in NUMBERS or field.name in _MAY_BE_SECRET:
+        return
+    left = _MOST_VALUES
+    for block in reversed(history.blocks):
+        for entry in block.columns[field.column].entries:
+            picked = field.pick(entry.value)
+            for value in picked if isinstance(picked, tuple) else (picked,):
+                if isinstance(value, str) and len(value) <= _LONGEST and mask_text(value) == value:
+                    yield value
+            left -= 1
+            if not left:
+                return
