@@ -4,7 +4,8 @@
 static __always_inline bool has_failed(s64 return_value)
 {
     s64 error = -return_value;
-    return error > 0 && error <= 4095 && (error < 512 || error > 516); /* else the call is restarted */
+    /* Else the call begins anew, or becomes EINTR: that is decided on the way to a signal's handler, later. */
+    return error > 0 && error <= 4095 && (error < 512 || error > 516);
 }
 
 struct returned {

@@ -79,7 +79,7 @@ def misses_are_counted(zoo: Zoo) -> dict[str, str]:
             file.write(text)
         os.chmod(path, 0o755)
     with standing_in() as (listener, _):
-        with _opening_waits(interpreter):
+        with opening_waits(interpreter):
             storm = subprocess.Popen(
                 [zoo / "storm", script, name, str(_AT_ONCE), "1"], stdout=subprocess.DEVNULL
             )
@@ -101,7 +101,7 @@ def misses_are_counted(zoo: Zoo) -> dict[str, str]:
 
 
 @contextmanager
-def _opening_waits(path: str) -> Iterator[None]:
+def opening_waits(path: str) -> Iterator[None]:
     """Whoever opens the file waits until this ends: there is a lease on it (fcntl(2))."""
     before = signal.signal(signal.SIGIO, signal.SIG_IGN)
     with open(_LEASE_SECONDS, "r+") as seconds, open(path) as file:

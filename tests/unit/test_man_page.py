@@ -241,7 +241,7 @@ def codes_of(expression: ast.expr, function: Function, module: ast.Module) -> se
     if isinstance(expression, ast.Constant):
         return {str(expression.value)}
     if ast.unparse(expression) == "record.error.lower()":
-        return {error_name(-number).lower() for number in unknown._OTHER}
+        return {error_name(-number).lower() for number in unknown.OTHER_MEANINGS}
     found: set[str] = set()
     seen: set[str] = set()
     pending: list[ast.AST] = [expression]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from typing import Final
 
-from bpf.decode import AT_EXECVE_CHECK
 from bpf.lookup import AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW
 from bpf.record import Diagnosis
 from tui.why import words
 from tui.why.scene import Scene
 
 PATH_MAX: Final = 4096
+AT_EXECVE_CHECK: Final = 0x10000
+"""include/uapi/linux/fcntl.h, since 6.14. bpf.decode has it too, with the whole kernel's side behind it."""
 
 
 def bad_address(scene: Scene) -> list[Diagnosis]:

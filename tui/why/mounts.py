@@ -44,6 +44,14 @@ def device(number: str, vantage: Vantage | None, path: str | None) -> str:
     return f"device {number} ({nearest.file_system} on {words.quoted(nearest.point)})"
 
 
+def on_the_way(vantage: Vantage, path: str) -> Mount | None:
+    """The mount that a path of the caller's, every link followed, lies on; None where none is known."""
+    full = vantage.base + path
+    known = [mount for mount in vantage.mounts.by_id.values() if _leads_to(mount, full)]
+    # Of those on one point the last one hides the others.
+    return max(reversed(known), key=lambda mount: _leads_to(mount, full), default=None)
+
+
 def _leads_to(mount: Mount, path: str | None) -> int:
     """How much of a path a mount point is; 0 where it is not on the way."""
     point = mount.point.rstrip("/")

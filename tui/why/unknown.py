@@ -13,7 +13,7 @@ from bpf.walk import End
 from tui.why import mounts, words
 from tui.why.scene import Scene, inodes
 
-_OTHER: Final[Mapping[int, str]] = {
+OTHER_MEANINGS: Final[Mapping[int, str]] = {
     errno.EISDIR: "an interpreter is a directory",
     errno.ENODEV: "a device that the kernel needed is not there",
     errno.ENXIO: "the device of a special file is not there",
@@ -136,11 +136,13 @@ def unexplained(scene: Scene) -> Diagnosis:
     end = sight.trail.end
     if end in (End.MAY_BLOCK, End.UNREADABLE, End.OUT_OF_TIME):
         reason = {
-            End.MAY_BLOCK: "lies on a network or FUSE file system, which is not looked into as that"
-            " could block",
+            End.MAY_BLOCK: f"lies on {_mount(scene, sight.trail.path)}, a network or FUSE file system,"
+            " which is not looked into as that could block",
             End.UNREADABLE: "could not be looked at",
             End.OUT_OF_TIME: "took too long to look at",
         }[end]
+        if error in OTHER_MEANINGS:
+            return _by_its_meaning(scene, f"{words.quoted(sight.trail.path)} {reason}.")
         return scene.diagnosis(
             "not-looked-at",
             f"The exec failed with {record.error} ({meaning}); {words.quoted(sight.trail.path)} {reason}.",
@@ -169,13 +171,8 @@ def unexplained(scene: Scene) -> Diagnosis:
     changed = _changed(scene)
     if changed is not None:
         return changed
-    if error in _OTHER:
-        return scene.diagnosis(
-            record.error.lower(),
-            f"The exec failed with {record.error}: {_OTHER[error]}.",
-            _OTHER[error],
-            certain=False,
-        )
+    if error in OTHER_MEANINGS:
+        return _by_its_meaning(scene)
     state = f"{words.quoted(sight.trail.path)} {'exists' if sight.file is not None else 'was ' + end.value}"
     return scene.diagnosis(
         "unexplained",
@@ -185,6 +182,24 @@ def unexplained(scene: Scene) -> Diagnosis:
         f"{state}.",
         certain=False,
     )
+
+
+def _by_its_meaning(scene: Scene, *evidence: str) -> Diagnosis:
+    """An error that can hardly mean more than one thing."""
+    record = scene.record
+    meaning = OTHER_MEANINGS[-record.return_value]
+    return scene.diagnosis(
+        record.error.lower(),
+        f"The exec failed with {record.error}: {meaning}.",
+        meaning,
+        *evidence,
+        certain=False,
+    )
+
+
+def _mount(scene: Scene, path: str) -> str:
+    mount = None if scene.vantage is None else mounts.on_the_way(scene.vantage, path)
+    return "a mount" if mount is None else f"{words.quoted(mount.point)} ({mount.file_system})"
 
 
 def _changed(scene: Scene) -> Diagnosis | None:
