@@ -1,0 +1,66 @@
+"""Types a command's beginning and a tab into a real shell, as one who has just installed the command does.
+
+Run as ``python3 typed_at_prompt.py SHELL BEGINNING WHOLE``: ends with 0 once the shell shows the whole. It needs
+nothing but Python, since it also runs in the chroots of ``tests/chroot``.
+"""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import select
+import signal
+import sys
+import time
+from typing import Final
+
+PATIENCE: Final = 60.0
+"""Seconds for each thing waited for."""
+
+_START: Final = {
+    "bash": (["bash", "--norc", "-i"], "source /usr/share/bash-completion/bash_completion; PS1=read'y>'"),
+    "zsh": (["zsh", "-f", "-i"], "autoload -Uz compinit; compinit -u -d /dev/null; PROMPT=read'y>'"),
+    "fish": (["fish", "-N", "-i"], "function fish_prompt; echo -n read'y>'; end"),
+}
+"""How each is started without what a user configures, and what is then typed; its prompt is ``ready>``."""
+
+
+def is_completed(shell: str, beginning: str, whole: str) -> bool:
+    """Whether the shell shows the whole after a tab behind the beginning."""
+    command, setup = _START[shell]
+    process, terminal = pty.fork()
+    if process == 0:
+        os.execvpe(command[0], command, {**os.environ, "TERM": "xterm"})
+    shown = ""
+
+    def shows(text: str) -> bool:
+        nonlocal shown
+        until = time.monotonic() + PATIENCE
+        while text not in shown:
+            if not select.select([terminal], [], [], max(0.0, until - time.monotonic()))[0]:
+                return False
+            try:
+                chunk = os.read(terminal, 4096).decode(errors="replace")
+            except OSError:
+                return False
+            if "\x1b[c" in chunk or "\x1b[0c" in chunk:
+                os.write(terminal, b"\x1b[?62c")  # fish waits until the terminal has said what it is
+            shown = re.sub(r"\x1b(\[[0-9;?<>=]*[a-zA-Z]|[=>()][B0]?|\][^\a\x1b]*(\a|\x1b\\))", "", shown + chunk)
+        return True
+
+    try:
+        os.write(terminal, f"{setup}\n".encode())
+        if not shows("ready>"):
+            raise TimeoutError(f"{shell} shows no prompt: {shown!r}")
+        shown = ""
+        os.write(terminal, f"{beginning}\t".encode())
+        return shows(whole)
+    finally:
+        os.kill(process, signal.SIGKILL)
+        os.waitpid(process, 0)
+        os.close(terminal)
+
+
+if __name__ == "__main__":
+    sys.exit(0 if is_completed(*sys.argv[1:4]) else 1)
