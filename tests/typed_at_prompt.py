@@ -1,6 +1,6 @@
 """Types a command's beginning and a tab into a real shell, as one who has just installed the command does.
 
-Run as ``python3 typed_at_prompt.py SHELL BEGINNING WHOLE``: ends with 0 once the shell shows the whole. It needs
+Run as ``python3 -I typed_at_prompt.py SHELL BEGINNING WHOLE``: ends with 0 where that makes the whole of it. It needs
 nothing but Python, since it also runs in the chroots of ``tests/chroot``.
 """
 
@@ -21,13 +21,13 @@ PATIENCE: Final = 60.0
 _START: Final = {
     "bash": (["bash", "--norc", "-i"], "source /usr/share/bash-completion/bash_completion; PS1=read'y>'"),
     "zsh": (["zsh", "-f", "-i"], "autoload -Uz compinit; compinit -u -d /dev/null; PROMPT=read'y>'"),
-    "fish": (["fish", "-N", "-i"], "function fish_prompt; echo -n read'y>'; end"),
+    "fish": (["fish", "-i"], "function fish_prompt; echo -n read'y>'; end"),
 }
 """How each is started without what a user configures, and what is then typed; its prompt is ``ready>``."""
 
 
 def is_completed(shell: str, beginning: str, whole: str) -> bool:
-    """Whether the shell shows the whole after a tab behind the beginning."""
+    """Whether a tab behind the beginning makes the whole of it."""
     command, setup = _START[shell]
     process, terminal = pty.fork()
     if process == 0:
@@ -46,16 +46,16 @@ def is_completed(shell: str, beginning: str, whole: str) -> bool:
                 return False
             if "\x1b[c" in chunk or "\x1b[0c" in chunk:
                 os.write(terminal, b"\x1b[?62c")  # fish waits until the terminal has said what it is
-            shown = re.sub(r"\x1b(\[[0-9;?<>=]*[a-zA-Z]|[=>()][B0]?|\][^\a\x1b]*(\a|\x1b\\))", "", shown + chunk)
+            shown = re.sub(r"\r|\x1b(\[[0-9;?<>=]*[a-zA-Z]|[=>()][B0]?|\][^\a\x1b]*(\a|\x1b\\))", "", shown + chunk)
         return True
 
     try:
         os.write(terminal, f"{setup}\n".encode())
         if not shows("ready>"):
             raise TimeoutError(f"{shell} shows no prompt: {shown!r}")
-        shown = ""
-        os.write(terminal, f"{beginning}\t".encode())
-        return shows(whole)
+        # The line is not run, but printed by what then stands before it.
+        os.write(terminal, f"{beginning}\t\x01echo printed: \r".encode())
+        return shows(f"\nprinted: {whole}")
     finally:
         os.kill(process, signal.SIGKILL)
         os.waitpid(process, 0)
