@@ -20,7 +20,7 @@ PATIENCE: Final = 60.0
 
 _START: Final = {
     "bash": (["bash", "--norc", "-i"], "source /usr/share/bash-completion/bash_completion; PS1=read'y>'"),
-    "zsh": (["zsh", "-f", "-i"], "autoload -Uz compinit; compinit -u -d /dev/null; PROMPT=read'y>'"),
+    "zsh": (["zsh", "-f", "-i"], "autoload -Uz compinit; compinit -u -D; PROMPT=read'y>'"),
     "fish": (["fish", "-i"], "function fish_prompt; echo -n read'y>'; end"),
 }
 """How each is started without what a user configures, and what is then typed; its prompt is ``ready>``."""

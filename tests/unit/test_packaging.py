@@ -19,6 +19,7 @@ def test_the_lnav_format_shows_fields_that_there_are() -> None:
     told = json.loads((ROOT / "packaging/execwhy.lnav.json").read_text(encoding="utf-8"))["execwhy"]
     shown = {part["field"] for part in told["line-format"] if isinstance(part, dict)} | set(told["value"])
     known = set(DEFINITIONS["record"]["properties"]) | set(DEFINITIONS["loss"]["properties"])
+    known |= set(DEFINITIONS["header"]["properties"]) | set(DEFINITIONS["ending"]["properties"])
     known |= {f"diagnosis/{name}" for name in DEFINITIONS["diagnosis"]["properties"]}
     assert shown <= known
 

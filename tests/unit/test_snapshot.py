@@ -92,7 +92,7 @@ def test_the_header_has_the_names_that_other_programs_rely_on() -> None:
         "plan": "tracepoint",
         "filter": "uid:1000..1999",
         "recording": False,
-        "written": "2026-11-24T21:50:12.031000000Z",
+        "timestamp": "2026-11-24T21:50:12.031000000Z",
         "counters": {
             "seen": 1204,
             "recorded": 1000,

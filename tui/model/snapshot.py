@@ -119,13 +119,13 @@ def header_line(header: Header) -> str:
     return _line(
         {
             "execwhy": header.version,
+            "timestamp": rfc3339(header.written),
             "host": header.origin.host,
             "kernel": header.origin.kernel,
             "boot_time": rfc3339(header.origin.boot_time),
             "plan": header.origin.plan,
             "filter": header.query,
             "recording": header.recording,
-            "written": rfc3339(header.written),
             "counters": _counters_to_json(header.counters),
         }
     )
@@ -142,7 +142,11 @@ def event_line(event: Event, *, show_secrets: bool) -> str:
 
 def ending_line(ending: Ending) -> str:
     """The line that ends a recording, with its newline."""
-    return _line({"ended": rfc3339(ending.timestamp), "counters": _counters_to_json(ending.counters)})
+    # As in every line: who reads it as a log finds the time by that name.
+    ended = rfc3339(ending.timestamp)
+    return _line(
+        {"ended": ended, "timestamp": ended, "counters": _counters_to_json(ending.counters)}
+    )
 
 
 def _counters(value: object) -> Counters:
@@ -186,7 +190,7 @@ def _header(obj: Mapping[str, object]) -> Header:
         ),
         query=text("filter", obj.get("filter", "")),
         counters=_counters(obj.get("counters")),
-        written=timestamp("written", obj.get("written", obj.get("boot_time"))),
+        written=timestamp("timestamp", obj.get("timestamp", obj.get("boot_time"))),
         version=version,
         recording=boolean("recording", obj.get("recording", False)),
     )
