@@ -1,7 +1,7 @@
 """Types a command's beginning and a tab into a real shell, as one who has just installed the command does.
 
-Run as ``python3 -I typed_at_prompt.py SHELL BEGINNING WHOLE``: ends with 0 where that makes the whole of it. It needs
-nothing but Python, since it also runs in the chroots of ``tests/chroot``.
+Run as ``python3 -I typed_at_prompt.py SHELL BEGINNING WHOLE``: ends with 0 where that makes the whole
+of it. It needs nothing but Python, since it runs in the chroots of ``tests/chroot``.
 """
 
 from __future__ import annotations
@@ -46,7 +46,9 @@ def is_completed(shell: str, beginning: str, whole: str) -> bool:
                 return False
             if "\x1b[c" in chunk or "\x1b[0c" in chunk:
                 os.write(terminal, b"\x1b[?62c")  # fish waits until the terminal has said what it is
-            shown = re.sub(r"\r|\x1b(\[[0-9;?<>=]*[a-zA-Z]|[=>()][B0]?|\][^\a\x1b]*(\a|\x1b\\))", "", shown + chunk)
+            shown = re.sub(
+                r"\r|\x1b(\[[0-9;?<>=]*[a-zA-Z]|[=>()][B0]?|\][^\a\x1b]*(\a|\x1b\\))", "", shown + chunk
+            )
         return True
 
     try:

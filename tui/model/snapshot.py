@@ -144,9 +144,7 @@ def ending_line(ending: Ending) -> str:
     """The line that ends a recording, with its newline."""
     # As in every line: who reads it as a log finds the time by that name.
     ended = rfc3339(ending.timestamp)
-    return _line(
-        {"ended": ended, "timestamp": ended, "counters": _counters_to_json(ending.counters)}
-    )
+    return _line({"ended": ended, "timestamp": ended, "counters": _counters_to_json(ending.counters)})
 
 
 def _counters(value: object) -> Counters:
