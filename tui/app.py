@@ -606,13 +606,12 @@ class ExecwhyApp(App[None]):
             origin=status.origin, query=self.view.query.text, counters=status.counters, written=now
         )
         screen, event_ids = self.screen, self.view.with_tries()
-        losses = len(self.view) - self.view.shown
         self.push_screen(
             SaveDialog(
                 Selection(
                     history=self.history,
                     event_ids=event_ids,
-                    failures=len(event_ids) - losses,
+                    failures=len(event_ids) - self.view.losses,
                     header=header,
                     show_secrets=self.show_secrets,
                     default_name=default_name(status.origin.host, now),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from bpf.record import Event, ExecFailure, Loss
 from bpf.source import EventSource
 from tui.model.history import History
@@ -31,11 +33,12 @@ class UnderCursor:
         event = self._event(event_id)
         if event is None:
             return []
-        if isinstance(event, Loss):
-            return loss_sections(event, self._source.status().counters)
-        looking = self._are_diagnosed and event.diagnosis is None
         row = self._view.row_of(event_id)
         is_shown = row < len(self._view) and self._view[row] == event_id
+        if isinstance(event, Loss):
+            count, last = self._view.lost(row) if is_shown else (event.count, event.timestamp)
+            return loss_sections(replace(event, count=count), last, self._source.status().counters)
+        looking = self._are_diagnosed and event.diagnosis is None
         repeats = self._view.repeats(row) if is_shown else None
         findings = self._findings(event_id, event)
         return sections(event, self._shown(event), looking=looking, repeats=repeats, findings=findings)

@@ -194,3 +194,15 @@ async def test_resizing_keeps_the_cursor_on_its_event() -> None:
             await screen.pilot.resize_terminal(*size)
             await screen.settle()
             assert "n000001" in screen.line_with("▌")
+
+
+async def test_losses_in_a_row_are_one_line_with_their_sum_and_their_last_time() -> None:
+    losses = [Loss(START + n * 100_000_000, 1_000 + n, "ring buffer full") for n in range(12)]
+    async with opened([failure(timestamp=START), *losses], size=(80, 24)) as screen:
+        line = screen.line_with("events lost here")
+        assert "12,066 events lost here until 21:50:13.131: ring buffer full" in line
+        await screen.press("enter")
+        assert "12,066" in screen.line_with("events, before those below")
+        assert "21:50:13.131" in screen.line_with("until")
+        await screen.press("escape", "r")
+        assert screen.text.count("events lost here: ring buffer full") == 12

@@ -87,6 +87,32 @@ def test_losses_are_always_shown_and_not_counted_as_failures() -> None:
     assert view.failures == 2
 
 
+def test_losses_that_no_row_parts_are_one_row_for_a_minute_and_add_up() -> None:
+    def loss(second: int, count: int, reason: str = "ring buffer full") -> Loss:
+        return Loss(second * SECOND, count, reason)
+
+    history = History()
+    history.append([PLAIN, loss(1, 10), replace(PLAIN, pid=7), loss(2, 20)])
+    view = View(history, parse(""), fold_repeats=True)
+    assert list(view) == [0, 1]
+    history.append(
+        [loss(3, 30), loss(3, 1, "no buffer free"), loss(4, 2), replace(PLAIN, comm="b"), loss(5, 5)]
+    )
+    view.refresh()
+    assert list(view) == [0, 1, 5, 6, 7, 8]
+    assert [view.lost(row) for row in (1, 2, 3, 5)] == [
+        (60, 3 * SECOND), (1, 3 * SECOND), (2, 4 * SECOND), (5, 5 * SECOND)
+    ]  # fmt: skip
+    assert view[view.row_of(4)] == 1
+    assert (view.failures, view.counted, view.shown, view.losses) == (3, 3, 2, 6)
+    assert view.with_tries() == list(range(9))
+    history.append([loss(64, 1), loss(65, 1)])
+    view.refresh()
+    assert list(view)[-2:] == [8, 10]
+    view.fold_repeats = False
+    assert list(view) == list(range(11))
+
+
 def test_evicted_events_leave_the_view() -> None:
     history = History(max_events=320)
     history.append(failures(300))
@@ -300,14 +326,14 @@ class ViewsAgree(RuleBasedStateMachine):
         self.history = History(max_events=max_events)
         self.view = View(self.history, parse(text), clock=lambda: self.now)
 
-    @rule(count=st.integers(1, 60), lost=st.booleans())
-    def append(self, count: int, lost: bool) -> None:
+    @rule(count=st.integers(1, 60), lost=st.lists(st.sampled_from(["ring buffer full", "other"]), max_size=4))
+    def append(self, count: int, lost: list[str]) -> None:
         events: list[Event] = [
             replace(PLAIN, timestamp=self.now - n % 7 * SECOND, pid=n % 50, comm="ab"[n % 3 == 0])
             for n in range(count)
         ]
-        if lost:
-            events.append(Loss(self.now, 3, "ring buffer full"))
+        for reason in lost:
+            events.append(Loss(self.now, 3, reason))
         self.history.append(events)
 
     @rule(place=st.floats(0, 1, exclude_max=True), missing=st.booleans())
@@ -372,17 +398,41 @@ class ViewsAgree(RuleBasedStateMachine):
             if self.view.show_found or (search := selected[event_id]) is None or search.outcome != "found"
         ]
         told_by = self.rows_of(shown, selected) if self.view.fold_repeats else {each: each for each in shown}
-        rows = sorted({*lost, *told_by.values()})
+        lost_by = {each: each for each in lost}
+        if self.view.fold_repeats:
+            lost_by = self.rows_of_losses(lost, {*told_by.values()})
+        rows = sorted({*lost_by.values(), *told_by.values()})
         assert list(self.view) == rows
-        assert [self.view.times(row) for row in range(len(rows))] == [
-            1 if row in lost else list(told_by.values()).count(row) for row in rows
-        ]
+        tellers = [*told_by.values(), *lost_by.values()]
+        assert [self.view.times(row) for row in range(len(rows))] == [tellers.count(row) for row in rows]
+        assert self.view.losses == len(lost)
         assert all(self.view[self.view.row_of(each)] == row for each, row in told_by.items())
         assert self.view.counted == len(shown)
         assert self.view.failures == len(selected)
         assert self.view.folded == len(selected) - len(alone)
-        assert self.view.shown == len(rows) - len(lost)
+        assert self.view.shown == len(set(told_by.values()))
         assert self.view.hidden_found == len(alone) - len(shown)
+
+    def rows_of_losses(self, lost: list[int], others: set[int]) -> dict[int, int]:
+        """The row that tells each loss: the one right above where that is such a loss of this minute."""
+        told_by: dict[int, int] = {}
+        for block in self.history.blocks:
+            above: int | None = None
+            for event_id in range(block.first_id, block.end_id):
+                if event_id in others:
+                    above = None
+                elif event_id in lost:
+                    event, first = self.history[event_id], None if above is None else self.history[above]
+                    assert isinstance(event, Loss)
+                    if (
+                        not isinstance(first, Loss)
+                        or first.reason != event.reason
+                        or event.timestamp - first.timestamp >= 60 * SECOND
+                    ):
+                        above = event_id
+                    assert above is not None
+                    told_by[event_id] = above
+        return told_by
 
     def rows_of(self, shown: list[int], searches: dict[int, Search | None]) -> dict[int, int]:
         """The row that tells each event: the first shown one of its caller's minute in its block."""

@@ -71,10 +71,11 @@ class Finding:
 
     def place(self, event_id: int) -> int:
         """How many matches come before this event."""
-        losses = sum(
-            part.block.first_id + offset < event_id
+        losses: int = sum(
+            offset in part.block.losses and part.block.first_id + offset < event_id
             for part in self._matches.parts
-            for offset in part.block.losses
+            if part.lost_rows
+            for offset in part.rows.tolist()
         )
         return bisect_left(self._matches, event_id) - losses
 

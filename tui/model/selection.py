@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from bpf.record import Loss
 from tui.model.block import Block, Mask
 from tui.model.query import FIELDS, Query
 from tui.model.query_fields import FOLDED
 from tui.model.query_terms import InRanges, Term
 from tui.model.query_text import equal
-from tui.model.repeats import Repeats
+from tui.model.repeats import RUN, Repeats
 
 Offsets = npt.NDArray[np.uint16]
 
@@ -67,7 +68,8 @@ class Part:
         rows: Those that have a row.
         failures: How many failed execs are selected.
         folded: How many of them the row of another try of their search tells.
-        losses: How many losses are in it; all have a row.
+        losses: How many losses are in it; each is told by a row, its own or that of its neighbour before.
+        lost_rows: How many rows tell losses.
         end: How many of its events have been looked at.
     """
 
@@ -80,7 +82,7 @@ class Part:
     def _clear(self) -> None:
         self.offsets: Offsets = np.empty(0, np.uint16)
         self.rows: Offsets = self.offsets
-        self.failures = self.folded = self.losses = self.end = 0
+        self.failures = self.folded = self.losses = self.lost_rows = self.end = 0
         # By which row each of the offsets is told, and the numbers of the rows.
         self._told: Offsets = self.offsets
         self._row_numbers: Offsets = self.offsets
@@ -94,7 +96,7 @@ class Part:
     @property
     def shown(self) -> int:
         """How many failed execs have a row."""
-        return len(self.rows) - self.losses
+        return len(self.rows) - self.lost_rows
 
     def extend(self, selection: Selection, now: int) -> bool:
         """Take in what the block has got since; True if a row tells something of it."""
@@ -113,18 +115,42 @@ class Part:
         found = np.flatnonzero(shown) + start
         if not len(found):
             return False
-        self._tell(found.astype(np.uint16), selection.rows_told(self.block, found))
+        self._tell(found.astype(np.uint16), selection.rows_told(self.block, found), selection.fold_repeats)
         return True
 
-    def _tell(self, found: Offsets, told: Offsets) -> None:
+    def _tell(self, found: Offsets, told: Offsets, fold: bool) -> None:
         """Give rows to the first of those that are told by a row which is not there yet."""
         numbers, firsts = np.unique(told, return_index=True)
-        is_new = ~np.isin(numbers, self._row_numbers)
-        self.rows = np.concatenate((self.rows, found[np.sort(firsts[is_new])]))
-        self._row_numbers = np.concatenate((self._row_numbers, told[np.sort(firsts[is_new])]))
+        new = np.sort(firsts[~np.isin(numbers, self._row_numbers)])
+        if self.block.losses and len(new):
+            new = self._own_rows(found, told, new, fold)
+        self.rows = np.concatenate((self.rows, found[new]))
+        self._row_numbers = np.concatenate((self._row_numbers, told[new]))
         self.offsets = np.concatenate((self.offsets, found))
         self._told = np.concatenate((self._told, told))
         self._times = None
+
+    def _own_rows(
+        self, found: Offsets, told: Offsets, new: npt.NDArray[np.intp], fold: bool
+    ) -> npt.NDArray[np.intp]:
+        """Which of the new rows stay: a loss right below another one of that name is told by its row."""
+        losses = self.block.losses
+        is_loss = np.isin(found[new], np.fromiter(losses, np.int64, len(losses)))
+        own = np.ones(len(new), np.bool_)
+        before, number = (int(self.rows[-1]), int(self._row_numbers[-1])) if len(self.rows) else (-1, 0)
+        place_before = -1
+        for place in np.flatnonzero(is_loss).tolist() if fold else ():
+            at, offset = new[place], int(found[new[place]])
+            if place > place_before + 1:
+                before = -1
+            if (first := losses.get(before)) is not None and _are_one(first, losses[offset]):
+                told[at] = number
+                own[place] = False
+            else:
+                before, number = offset, int(told[at])
+            place_before = place
+        self.lost_rows += int(np.count_nonzero(is_loss & own))
+        return new[own]
 
     def row_that_tells(self, offset: int) -> int | None:
         """The offset of the event whose row tells this one; None where no row does."""
@@ -143,6 +169,12 @@ class Part:
         """What a row tells beside its own event, by its index in ``rows``."""
         told = self.offsets[self._told == self._row_numbers[row]]
         return Repeats(len(told), int(self.block.numbers["timestamp"][told].max()))
+
+    def lost(self, row: int) -> tuple[int, int]:
+        """How many events the losses that a row tells add up to, and the timestamp of the last one."""
+        told = self.offsets[self._told == self._row_numbers[row]].tolist()
+        losses = [self.block.losses[offset] for offset in told]
+        return sum(loss.count for loss in losses), max(loss.timestamp for loss in losses)
 
     def renew(self, selection: Selection, now: int) -> bool:
         """Look at the whole block again; True if rows or what they tell have changed."""
@@ -164,3 +196,9 @@ class Part:
         if now < then:
             return bool(ages)
         return any(block.oldest <= now - age + 1 and then - age - 1 <= block.newest for age in ages)
+
+
+def _are_one(first: Loss, loss: Loss) -> bool:
+    """Whether a loss is told by the row of one before it: as failures that are alike, for a minute."""
+    is_same = (first.reason, first.host) == (loss.reason, loss.host)
+    return is_same and abs(loss.timestamp - first.timestamp) < RUN

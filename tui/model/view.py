@@ -124,6 +124,11 @@ class View:
         return sum(part.folded for part in self._parts)
 
     @property
+    def losses(self) -> int:
+        """How many losses are told by rows, each by its own or by that of its neighbour before."""
+        return sum(part.losses for part in self._parts)
+
+    @property
     def hidden_found(self) -> int:
         """How many selected searches found their program and are not shown for that."""
         return self.failures - self.folded - self.counted
@@ -151,6 +156,11 @@ class View:
         """The same, with the time of the last one."""
         part, at = self._place_of(row)
         return part.repeats(at)
+
+    def lost(self, row: int) -> tuple[int, int]:
+        """How many events were lost in all that a loss's row tells, and the timestamp of the last loss."""
+        part, at = self._place_of(row)
+        return part.lost(at)
 
     def _place_of(self, row: int) -> tuple[Part, int]:
         starts = self._row_starts()

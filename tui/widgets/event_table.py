@@ -32,6 +32,10 @@ _MAX_STRIPS: Final = 2_000
 """Painted lines that are kept: several screens of the largest terminal."""
 
 
+_SAME_TIME: Final = 1_000_000
+"""Nanoseconds between losses that are told as one moment: no time on the screen is finer."""
+
+
 class EventTable(RowWindow):
     """Shows the events of a view; the newest at the end."""
 
@@ -262,19 +266,19 @@ class EventTable(RowWindow):
         if strip is None:
             if len(self._strips) >= _MAX_STRIPS:
                 self._strips.clear()
-            strip = self._strips[key] = self._event_line(event_id, times, cursor, sign, width)
+            strip = self._strips[key] = self._event_line(row, times, cursor, sign, width)
         return strip
 
-    def _event_line(self, event_id: int, times: int, cursor: str, sign: str, width: int) -> Strip:
+    def _event_line(self, row: int, times: int, cursor: str, sign: str, width: int) -> Strip:
         over: Style | None = self.role(cursor) if cursor else None
         mark: Piece = (sign or ("▌" if cursor else " "), "sign" if sign else "mark")
         try:
-            event = self.history[event_id]
+            event = self.history[self.view[row]]
         except KeyError:
             pieces = [mark, ("— evicted from memory —", "muted")]
             return self.line(pieces, width, over)
         if isinstance(event, Loss):
-            return self.line([mark, *self._loss(event, width - GUTTER)], width, over)
+            return self.line([mark, *self._loss(event, row, width - GUTTER)], width, over)
         return self.line([mark, *self._cells(event, times, bool(cursor))], width, over)
 
     def _cells(self, record: ExecFailure, times: int, cursor: bool) -> list[Piece]:
@@ -292,11 +296,13 @@ class EventTable(RowWindow):
             used = place.x + place.width
         return pieces
 
-    def _loss(self, loss: Loss, width: int) -> list[Piece]:
+    def _loss(self, loss: Loss, row: int, width: int) -> list[Piece]:
         first = self._places[0]
         time = clock(loss.timestamp, first.width) if first.width >= 8 else ""
         where = "here" if loss.host is None else f"on {printable(loss.host[:64])}"
-        said = f"— {loss.count:,} events lost {where}: "
+        count, last = self.view.lost(row)
+        until = f" until {clock(last, 12)}" if last - loss.timestamp >= _SAME_TIME else ""
+        said = f"— {count:,} events lost {where}{until}: "
         reason = in_role(keep_beginning(loss.reason, max(1, width - len(time) - len(said) - 4)), "danger")
         length = cells(said) + sum(cells(text) for text, _ in reason) + 2
         left = max(2, (width - length) // 2 - len(time))

@@ -107,8 +107,8 @@ def _again(record: ExecFailure, repeats: Repeats | None) -> tuple[Fact, ...]:
     )
 
 
-def loss_sections(loss: Loss, counters: Counters) -> list[Section]:
-    """What is known of events that were lost."""
+def loss_sections(loss: Loss, last: int, counters: Counters) -> list[Section]:
+    """What is known of events that were lost, until a last time in nanoseconds since 1970 UTC."""
     causes = tuple(
         Fact(f"{count:,}", label=cause, starts_line=True) for cause, count in counters.losses.items()
     )
@@ -119,6 +119,7 @@ def loss_sections(loss: Loss, counters: Counters) -> list[Section]:
                 Fact(f"{loss.count:,}", note="events, before those below", role="danger"),
                 Fact(loss.reason, label="because", starts_line=True),
                 _time(loss.timestamp),
+                *((replace(_time(last), label="until"),) if last != loss.timestamp else ()),
             ),
         ),
         Section("Counted", (Fact(equation(counters)),)),
