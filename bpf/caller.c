@@ -7,7 +7,7 @@ static __always_inline void append_ancestors(struct scratch *s, u64 me)
     u64 parent = of_task(me, real_parent);
     for (int i = 0; i < MAX_ANCESTORS; i++) {
         u64 at = place_in_data(s);
-        if (bpf_probe_read_kernel(s->parent, sizeof(s->parent), (void *)(parent + START_parent)))
+        if (read_kernel(s->parent, sizeof(s->parent), (void *)(parent + START_parent)))
             break;
         u32 pid = u32_in(s->parent, AT_task_struct_tgid - START_parent);
         if (!pid || at > DATA_SIZE - CHUNK)
@@ -15,7 +15,7 @@ static __always_inline void append_ancestors(struct scratch *s, u64 me)
         struct ancestor *ancestor = (struct ancestor *)&s->data[at];
         ancestor->pid = pid;
         u64 leader = u64_in(s->parent, AT_task_struct_group_leader - START_parent);
-        bpf_probe_read_kernel(ancestor->comm, COMM_SIZE, (void *)(leader + AT_task_struct_comm));
+        read_kernel(ancestor->comm, COMM_SIZE, (void *)(leader + AT_task_struct_comm));
         s->record.used = at + sizeof(*ancestor);
         parent = u64_in(s->parent, AT_task_struct_real_parent - START_parent);
     }
@@ -33,7 +33,7 @@ static __always_inline void append_groups(struct scratch *s)
     }
     if (!count || at > DATA_SIZE - CHUNK)
         return;
-    if (bpf_probe_read_kernel(&s->data[at], count * sizeof(u32), (void *)(s->group_info + AT_group_info_gid))) {
+    if (read_kernel(&s->data[at], count * sizeof(u32), (void *)(s->group_info + AT_group_info_gid))) {
         s->record.bits |= GROUPS_CUT;
         return;
     }
@@ -49,10 +49,10 @@ static __always_inline struct place fill_stdin(struct scratch *s, u64 me)
     r->stdin_inode = 0;
     u64 table = member(of_task(me, files), AT_files_struct_fdt);
     u64 file = kernel_u64(member(table, AT_fdtable_fd));
-    if (!file || bpf_probe_read_kernel(s->file, sizeof(s->file), (void *)(file + START_file)))
+    if (!file || read_kernel(s->file, sizeof(s->file), (void *)(file + START_file)))
         return none;
     u64 inode = u64_in(s->file, AT_file_f_inode - START_file);
-    if (bpf_probe_read_kernel(s->inode, sizeof(s->inode), (void *)(inode + START_inode)))
+    if (read_kernel(s->inode, sizeof(s->inode), (void *)(inode + START_inode)))
         return none;
     r->stdin_mode = u32_in(s->inode, AT_inode_i_mode - START_inode);
     r->stdin_inode = u64_in(s->inode, AT_inode_i_ino - START_inode);
@@ -121,7 +121,7 @@ static __always_inline void fill_caller(struct scratch *s, u64 task)
     struct record *r = &s->record;
     u64 me = caller_of(s, task);
     u64 tty = member(of_task(me, signal), AT_signal_struct_tty);
-    if (!tty || bpf_probe_read_kernel_str(r->tty, TTY_SIZE, (void *)(tty + AT_tty_struct_name)) < 0)
+    if (!tty || read_kernel_string(r->tty, TTY_SIZE, (void *)(tty + AT_tty_struct_name)) < 0)
         r->tty[0] = 0;
     u64 mount_ns = member(of_task(me, nsproxy), AT_nsproxy_mnt_ns);
     r->mount_ns = member_u32(mount_ns, AT_mnt_namespace_ns_inum);
@@ -132,7 +132,7 @@ static __always_inline void fill_caller(struct scratch *s, u64 task)
     u64 directory = member(member(fs, AT_fs_struct_pwd + AT_path_dentry), AT_dentry_d_inode);
     if (!member_u32(directory, AT_inode_i_nlink))
         r->bits |= CWD_DELETED;
-    bpf_probe_read_kernel(s->fs, sizeof(s->fs), (void *)(fs + START_fs));
+    read_kernel(s->fs, sizeof(s->fs), (void *)(fs + START_fs));
     struct place root = root_of_caller(s);
     struct place cwd = place_in(s->fs, AT_fs_struct_pwd - START_fs);
     struct walk walks[3] = {{cwd, root}, {root, {}}, {fill_stdin(s, me), root}};

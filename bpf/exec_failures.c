@@ -19,15 +19,27 @@
 
 #if PERF_BUFFER
 BPF_PERF_OUTPUT(events);
-#define bpf_probe_read_kernel bpf_probe_read
-#define bpf_probe_read_user bpf_probe_read
-#define bpf_probe_read_kernel_str bpf_probe_read_str
-#define bpf_probe_read_user_str bpf_probe_read_str
+#define READ_KERNEL BPF_FUNC_probe_read
+#define READ_USER BPF_FUNC_probe_read
+#define READ_KERNEL_STRING BPF_FUNC_probe_read_str
+#define READ_USER_STRING BPF_FUNC_probe_read_str
 #define record_clock bpf_ktime_get_ns /* user space adds what the boot clock is ahead */
 #else
 BPF_RINGBUF_OUTPUT(events, RING_PAGES);
+#define READ_KERNEL BPF_FUNC_probe_read_kernel
+#define READ_USER BPF_FUNC_probe_read_user
+#define READ_KERNEL_STRING BPF_FUNC_probe_read_kernel_str
+#define READ_USER_STRING BPF_FUNC_probe_read_user_str
 #define record_clock bpf_ktime_get_boot_ns
 #endif
+
+/* Under bcc's own names each of them makes it look the kernel's symbols up, which takes a quarter of a second. */
+static long (*read_kernel)(void *to, u32 size, const void *from) = (void *)READ_KERNEL;
+static long (*read_user)(void *to, u32 size, const void *from) = (void *)READ_USER;
+static long (*read_kernel_string)(void *to, u32 size, const void *from) = (void *)READ_KERNEL_STRING;
+static long (*read_user_string)(void *to, u32 size, const void *from) = (void *)READ_USER_STRING;
+static long (*read_any)(void *to, u32 size, const void *from) = (void *)BPF_FUNC_probe_read;
+static long (*read_any_string)(void *to, u32 size, const void *from) = (void *)BPF_FUNC_probe_read_str;
 
 /* Read by user space through mmap where that is possible: that needs neither a call nor a privilege. */
 BPF_F_TABLE("array", u32, struct counters, counters, CPUS, SHARED_MEMORY);
@@ -135,14 +147,14 @@ static __always_inline struct counters *counters_here(void)
 static __always_inline u64 kernel_u64(u64 address)
 {
     u64 value = 0;
-    bpf_probe_read_kernel(&value, sizeof(value), (void *)address);
+    read_kernel(&value, sizeof(value), (void *)address);
     return value;
 }
 
 static __always_inline u32 kernel_u32(u64 address)
 {
     u32 value = 0;
-    bpf_probe_read_kernel(&value, sizeof(value), (void *)address);
+    read_kernel(&value, sizeof(value), (void *)address);
     return value;
 }
 
@@ -198,7 +210,7 @@ static __always_inline u64 caller_of(struct scratch *s, u64 task)
 #if TYPED
     return bpf_get_current_task_typed();
 #else
-    bpf_probe_read_kernel(s->task, sizeof(s->task), (void *)(task + START_task));
+    read_kernel(s->task, sizeof(s->task), (void *)(task + START_task));
     return (u64)s->task;
 #endif
 }
@@ -210,7 +222,7 @@ static __always_inline u64 cred_of_caller(struct scratch *s, u64 task)
     return of_task(bpf_get_current_task_typed(), cred);
 #else
     u64 cred = kernel_u64(task + AT_task_struct_cred);
-    bpf_probe_read_kernel(s->cred, sizeof(s->cred), (void *)(cred + START_cred));
+    read_kernel(s->cred, sizeof(s->cred), (void *)(cred + START_cred));
     return (u64)s->cred;
 #endif
 }
@@ -232,7 +244,7 @@ static __always_inline int append_kernel_string(struct scratch *s, u64 address)
     u64 at = place_in_data(s);
     if (at > DATA_SIZE - CHUNK)
         return -1;
-    int n = bpf_probe_read_kernel_str(&s->data[at], 256, (void *)address);
+    int n = read_kernel_string(&s->data[at], 256, (void *)address);
     if (n > 0)
         s->record.used = at + n;
     return n;
@@ -278,7 +290,7 @@ static __always_inline u8 append_path(struct scratch *s, struct place place, str
         }
         u64 address = place.mount - AT_mount_mnt;
         if (address != mount_read &&
-            bpf_probe_read_kernel(&mount, sizeof(mount), (void *)(address + START_mount)))
+            read_kernel(&mount, sizeof(mount), (void *)(address + START_mount)))
             break;
         mount_read = address;
         if (place.dentry == u64_in(mount.bytes, AT_mount_mnt_mnt_root - START_mount)) {
@@ -292,7 +304,7 @@ static __always_inline u8 append_path(struct scratch *s, struct place place, str
             continue;
         }
         struct dentry_part part;
-        if (bpf_probe_read_kernel(&part, sizeof(part), (void *)(place.dentry + START_dentry)))
+        if (read_kernel(&part, sizeof(part), (void *)(place.dentry + START_dentry)))
             break;
         u64 parent = u64_in(part.bytes, AT_dentry_d_parent - START_dentry);
         u64 name = u64_in(part.bytes, AT_dentry_d_name_name - START_dentry);

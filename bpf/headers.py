@@ -43,6 +43,8 @@ _VERSION: Final = """\
 _PLACES: Final = ("/run", "/tmp", "/var/tmp")
 
 _EMPTY: Final = ("uapi/linux/bpf.h", "uapi/linux/if_packet.h", "linux/log2.h", "linux/bpf_common.h")
+EMPTY: Final = os.path.join("include", _EMPTY[0])
+"""A file of the tree that is empty."""
 
 
 def kernel_version(release: str) -> tuple[int, int, int]:

@@ -98,7 +98,7 @@ int on_failure(void *ctx)
         returned.return_value = kernel_call->return_value;
         kernel_calls.delete(&task);
     } else {
-        bpf_probe_read_kernel(&returned, sizeof(returned), ctx);
+        read_kernel(&returned, sizeof(returned), ctx);
         fill_call(s, returned.registers, exec_call(returned.registers, task));
         s->call.by_kernel = 0;
     }
@@ -170,7 +170,7 @@ int on_kernel_execve_return(void *ctx)
 {
     u64 task = bpf_get_current_task();
     struct kernel_call call;
-    if (bpf_probe_read_kernel(&call, sizeof(call), ctx) || !has_failed((s32)call.return_value))
+    if (read_kernel(&call, sizeof(call), ctx) || !has_failed((s32)call.return_value))
         return 0;
     call.return_value = (s32)call.return_value;
     if (kernel_calls.update(&task, &call))
@@ -326,7 +326,7 @@ static __always_inline void end_search(void *ctx, u64 task, u64 filename, u32 bi
     r->tid = bpf_get_current_pid_tgid();
     r->bits = bits;
     if (filename) {
-        int n = bpf_probe_read_kernel_str(s->data, CHUNK, (void *)filename);
+        int n = read_kernel_string(s->data, CHUNK, (void *)filename);
         r->used = r->lengths[SECTION_PATH] = n > 0 ? n : 0;
     }
     if (emit(ctx, s))

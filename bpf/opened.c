@@ -87,10 +87,10 @@ static __always_inline void keep_file(struct opened *opened, u64 file)
 {
     struct file_part file_part;
     struct inode_part part;
-    if (!file || bpf_probe_read_kernel(&file_part, sizeof(file_part), (void *)(file + START_file)))
+    if (!file || read_kernel(&file_part, sizeof(file_part), (void *)(file + START_file)))
         return;
     u64 inode = u64_in(file_part.bytes, AT_file_f_inode - START_file);
-    if (bpf_probe_read_kernel(&part, sizeof(part), (void *)(inode + START_opened)))
+    if (read_kernel(&part, sizeof(part), (void *)(inode + START_opened)))
         return;
     opened->file = file;
     opened->inode = inode;
@@ -165,9 +165,9 @@ static __always_inline void keep_copy(struct opened *opened, u64 bprm, u64 mm, u
         int missing;
         if (mm) {
             u64 at = kernel_address(pgd, from);
-            missing = !at || bpf_probe_read_kernel(&copy->bytes[used], size, (void *)at);
+            missing = !at || read_kernel(&copy->bytes[used], size, (void *)at);
         } else { /* past the point of no return: it is the caller's memory now, and nobody else's */
-            missing = bpf_probe_read_user(&copy->bytes[used], size, (void *)from);
+            missing = read_user(&copy->bytes[used], size, (void *)from);
         }
         if (missing) {
             copies.delete(&task);
@@ -215,7 +215,7 @@ static __always_inline void bprm_given_up(u64 bprm, bool has_memory)
     opened->bits |= FREED | (mm ? 0 : KILLED);
     if (interp != filename) {
         struct interpreter name = {};
-        int n = bpf_probe_read_kernel_str(name.name, sizeof(name.name), (void *)interp);
+        int n = read_kernel_string(name.name, sizeof(name.name), (void *)interp);
         if (n > 1 && !interpreters.update(&task, &name))
             opened->bits |= HAS_INTERPRETER;
     }
@@ -314,7 +314,7 @@ static __always_inline void append_copied(struct scratch *s, u64 task)
     asm volatile("" : "+r"(size));
     if (size > sizeof(copy->bytes))
         return;
-    bpf_probe_read_kernel(&s->data[at], size, copy->bytes);
+    read_kernel(&s->data[at], size, copy->bytes);
     s->record.used = at + size;
     s->record.lengths[SECTION_COPIED] = size;
 #endif

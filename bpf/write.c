@@ -40,12 +40,12 @@ static __always_inline void append_new_image_path(struct scratch *s, u64 task)
     u64 page = strings & ~4095ULL;
     for (int i = 0; i < MAX_STACK_PAGES; i++) {
         u8 byte;
-        if (bpf_probe_read_user(&byte, 1, (void *)(page + 4096)))
+        if (read_user(&byte, 1, (void *)(page + 4096)))
             break;
         page += 4096;
     }
     u64 at = place_in_data(s);
-    if (at > DATA_SIZE - CHUNK || bpf_probe_read_user(&s->data[at], 4096, (void *)page))
+    if (at > DATA_SIZE - CHUNK || read_user(&s->data[at], 4096, (void *)page))
         return;
     s->record.bits |= NEW_IMAGE;
     s->record.used = at + 4096;

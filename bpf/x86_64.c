@@ -23,7 +23,7 @@ static __always_inline s32 exec_call(u64 regs, u64 task)
 /* Takes the call's arguments from those registers. */
 static __always_inline void fill_call(struct scratch *s, u64 regs, u32 bits)
 {
-    bpf_probe_read_kernel(s->registers, sizeof(s->registers), (void *)(regs + START_registers));
+    read_kernel(s->registers, sizeof(s->registers), (void *)(regs + START_registers));
     u64 arguments[5];
     if (bits & IA32) {
         arguments[0] = u32_in(s->registers, AT_pt_regs_bx - START_registers);
@@ -63,18 +63,18 @@ static __always_inline u64 allowed_address(struct scratch *s, u64 from)
 static __always_inline int read_strings_memory(struct scratch *s, void *to, u32 size, u64 from)
 {
 #if JOINED
-    return bpf_probe_read(to, size, (void *)allowed_address(s, from));
+    return read_any(to, size, (void *)allowed_address(s, from));
 #else
-    return bpf_probe_read_user(to, size, (void *)from);
+    return read_user(to, size, (void *)from);
 #endif
 }
 
 static __always_inline s64 read_string(struct scratch *s, void *to, u64 from)
 {
 #if JOINED
-    return bpf_probe_read_str(to, CHUNK, (void *)allowed_address(s, from));
+    return read_any_string(to, CHUNK, (void *)allowed_address(s, from));
 #else
-    return bpf_probe_read_user_str(to, CHUNK, (void *)from);
+    return read_user_string(to, CHUNK, (void *)from);
 #endif
 }
 
