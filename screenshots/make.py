@@ -25,6 +25,7 @@ from screenshots import cast, scenario
 from screenshots.clock import LAST, Recorded, moved
 from tui.app import ExecwhyApp
 from tui.model.history import History
+from tui.screen_picture import svg_of
 from tui.widgets.rate import Rate
 
 HERE: Final = Path(__file__).parent
@@ -73,7 +74,7 @@ async def take(picture: Picture, reports: Sequence[Report]) -> str:
                 await pilot.press(*([keys] if is_name else map(_character_to_key, keys)))
                 await pilot.pause()
             await settle(pilot)
-            return app.export_screenshot(title="execwhy")
+            return svg_of(app.screen, "execwhy")
 
 
 def fill(rate: Rate, reports: Sequence[Report]) -> None:

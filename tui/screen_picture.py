@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 from rich.console import Console
 from textual.screen import Screen
@@ -21,4 +22,6 @@ def svg_of(screen: Screen[object], title: str) -> str:
         safe_box=False,
     )
     console.print(screen._compositor.render_update(full=True))
-    return console.export_svg(title=title)
+    style, end, picture = console.export_svg(title=title).partition("</style>")
+    # Who looks at a picture is not to fetch fonts from the network for it: any of fixed width does.
+    return re.sub(r"\s*@font-face \{.*?\}", "", style, flags=re.DOTALL) + end + picture

@@ -72,6 +72,7 @@ async def test_svg_is_the_screen_without_the_dialog(tmp_path: Path) -> None:
     assert "ENOEXEC" in text
     assert "snapshot" in text, "the line of keys"
     assert "Enter\u00a0writes" not in text
+    assert "url(http" not in (tmp_path / "x.svg").read_text(), "whoever opens it asks no server for fonts"
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "csv"])
