@@ -69,8 +69,8 @@ def _import_bcc() -> Any:  # noqa: ANN401  # bcc has no types
 def _hide_symbols(empty: str) -> None:
     """Show bcc an empty /proc/kallsyms, for this process alone.
 
-    It reads those 100,000 lines at each compilation, to see which helpers it has to replace by older ones, and
-    replaces none of ours. That takes a sixth of a second; also where the mount is refused, as in containers.
+    It reads those 100,000 lines at each compilation, to see which helpers it has to replace by older ones,
+    and replaces none of ours. That takes a sixth of a second, also where a container refuses the mount.
     """
     libc = ct.CDLL(None)
     if not libc.unshare(_CLONE_NEWNS) and not libc.mount(None, b"/", None, _MS_REC | _MS_PRIVATE, None):
