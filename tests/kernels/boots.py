@@ -36,6 +36,8 @@ BOOTS: Final = {
         once=(
             "page tables",
             "all failures",
+            "all failures, and no room to tell",
+            "no file left in the whole system",
             "another function in exec_binprm's place",
             "kretprobes that miss",
         ),

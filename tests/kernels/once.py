@@ -20,15 +20,18 @@ from tests.kernels.boots import Boot
 from tests.kernels.kinds import CASES, Found, Verdict, judged, left_in, x32_exec
 from tests.kernels.tables import Tables, newest_table
 from tests.live.cases import Case
-from tests.live.exec_child import attempted, libc
+from tests.live.circumstances import become_user
+from tests.live.exec_child import Exec, attempted, libc
 from tests.live.expectation import COMPARED, compare, compare_fields
 from tests.live.listener import Listener, add_up
 from tests.live.stand_in import misses_are_counted, stands_in
 from tests.live.zoo import Zoo
+from tui.why import diagnose
 
 BEYOND_FOUR_LEVELS: Final = 1 << 50
 """An address that a process can have only with five levels (Documentation/arch/x86/x86_64/5level-paging)."""
 
+_FILE_MAX: Final = "/proc/sys/fs/file-max"
 _STORM_THREADS, _STORM_TIMES = 16, 250
 _PREEMPTION: Final = "/sys/kernel/debug/sched/preempt"
 
@@ -57,6 +60,8 @@ def looks(boot: Boot, zoo: Zoo) -> Iterator[Verdict]:
         "page tables": partial(page_tables, boot.levels),
         "types from headers": partial(types_from_headers, zoo),
         "all failures": partial(all_failures, zoo),
+        "all failures, and no room to tell": partial(all_failures_without_room, zoo),
+        "no file left in the whole system": partial(no_file_left, zoo),
         "another function in exec_binprm's place": partial(stands_in, zoo),
         "kretprobes that miss": partial(misses_are_counted, zoo),
         "full preemption": full_preemption,
@@ -129,6 +134,49 @@ def all_failures(zoo: Zoo) -> Found:
         found |= left_in(tables)
         tables.close()
     return found
+
+
+def all_failures_without_room(zoo: Zoo) -> Found:
+    """Where it cannot be told at sys_exit that a failure is recorded, it is recorded once all the same."""
+    newest = newest_table()
+    found: Found = {}
+    with live(plan="fentry", all_failures=True) as listener:
+        tables = Tables(newest)
+        tables.fill("told")
+        for case in _cases(_OF_ALL_FAILURES):
+            with attempted(case.prepare(zoo), in_thread=case.in_thread) as attempt:
+                records = listener.records_of(attempt.caller.pid, attempt.before)
+                found[f"{case.name}: records"] = "" if len(records) == 1 else str(len(records))
+                of_case = compare(records[0], attempt, case.expected(zoo, attempt))
+            found |= {f"{case.name}: {name}": problem for name, problem in of_case.items()}
+        counters = listener.counters
+        found["account"] = "" if add_up(counters) and not counters.lost else str(counters)
+        tables.close()
+    return found
+
+
+def no_file_left(zoo: Zoo) -> Found:
+    """ENFILE is told for certain, as long as it is so. Only root can still open files meanwhile."""
+
+    def in_child() -> Exec:
+        become_user()
+        return Exec(zoo.path("succeeds"))
+
+    with live() as listener, open(_FILE_MAX, "r+") as file_max:
+        before = file_max.read()
+
+        def set_to(text: str) -> None:
+            file_max.seek(0)
+            file_max.write(text)
+            file_max.flush()
+
+        with attempted(in_child, meanwhile=lambda pid: set_to("0")) as attempt:
+            (record,) = listener.records_of(attempt.caller.pid, attempt.before)
+            diagnosis = diagnose(record)
+        set_to(before)
+    told = {"error": attempt.error, "code": diagnosis.code, "certain": diagnosis.certain}
+    wanted = {"error": "ENFILE", "code": "system-file-limit", "certain": True}
+    return {name: "" if each == wanted[name] else str(each) for name, each in told.items()}
 
 
 def skipped_programs(zoo: Zoo) -> Found:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import struct
 from typing import Final
@@ -16,7 +17,8 @@ SEARCHERS: Final = "searchers"
 """The table of living tasks whose last exec failed."""
 
 _SYS_BPF: Final = 321
-_GET_NEXT_KEY, _GET_NEXT_ID, _FD_BY_ID, _INFO_BY_FD = 4, 12, 14, 15
+_UPDATE, _GET_NEXT_KEY, _GET_NEXT_ID, _FD_BY_ID, _INFO_BY_FD = 2, 4, 12, 14, 15
+_LARGEST_VALUE: Final = 4096
 _ATTRIBUTES_SIZE: Final = 144
 _INFO: Final = struct.Struct("<IIIIII16s")
 """The beginning of struct bpf_map_info (include/uapi/linux/bpf.h)."""
@@ -61,6 +63,22 @@ class Tables:
             count += 1
             key.raw = following.raw
             before = ctypes.addressof(key)
+
+    def fill(self, name: str) -> None:
+        """Leave no room in one of them, by entries of tasks that do not exist."""
+        key = ctypes.create_string_buffer(_KEY_SIZE)
+        value = ctypes.create_string_buffer(_LARGEST_VALUE)
+        attributes = (self._descriptors[name], ctypes.addressof(key), ctypes.addressof(value), 0)
+        number = 0
+        while True:
+            number += 1
+            key.raw = struct.pack("<Q", number)
+            try:
+                _bpf(_UPDATE, struct.pack("<IxxxxQQQ", *attributes))
+            except OSError as error:
+                if error.errno == errno.E2BIG:
+                    return
+                raise
 
     def close(self) -> None:
         """Let go of them: the kernel keeps a table for as long as somebody has it open."""

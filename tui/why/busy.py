@@ -10,9 +10,12 @@ from tui.why.scene import Scene, inodes, is_regular
 def explain(scene: Scene) -> list[Diagnosis]:
     """Who has the file, or its interpreter, open for writing."""
     files = [file for file in scene.files() if is_regular(file)]
+    left_out: list[str] = []
     for file in files:
-        holders = processes.writers(scene, file)
+        found = processes.writers(scene, file)
+        holders = found.holders
         if not holders:
+            left_out += () if found.left_out is None else (found.left_out,)
             continue
         names = words.listed([f"{one.comm} (pid {one.pid}, fd {one.descriptor})" for one in holders[:5]])
         return [
@@ -34,6 +37,7 @@ def explain(scene: Scene) -> list[Diagnosis]:
             f"{which} was open for writing; {scene.later}, no process was found that has it open so.",
             "was open for writing",
             *(f"{words.quoted(file.path)} was looked for." for file in files),
+            *left_out,
             advice="Often a child that was forked while the file was written held it for a moment;"
             " try again.",
             about=inodes(),

@@ -25,20 +25,34 @@ class Holder:
     descriptor: int
 
 
-def writers(scene: Scene, file: File) -> tuple[Holder, ...]:
+@dataclass(frozen=True, slots=True)
+class Writers:
+    """Who has a file open for writing.
+
+    Attributes:
+        holders: Those that were found.
+        left_out: A sentence about whom the look did not reach, or None.
+    """
+
+    holders: tuple[Holder, ...]
+    left_out: str | None
+
+
+def writers(scene: Scene, file: File) -> Writers:
     """Who has a file open for writing now, by whichever of its names, as far as time allows to look."""
     found: list[Holder] = []
     name = os.path.basename(file.path)
-    for pid, descriptor, link in _descriptors(scene):
+    descriptors = _Descriptors(scene)
+    for pid, descriptor, link in descriptors:
         same_name = os.path.basename(link.removesuffix(" (deleted)")) == name
         if link.startswith("/") and _is_open_for_writing(scene, pid, descriptor, file, same_name):
             found.append(Holder(pid, comm(pid), descriptor))
-    return tuple(found)
+    return Writers(tuple(found), descriptors.left_out)
 
 
 def fanotify_holders(scene: Scene) -> tuple[str, ...]:
     """Who has a fanotify group, which may decide about every exec: "fapolicyd (pid 7)"."""
-    pids = dict.fromkeys(pid for pid, _, link in _descriptors(scene) if link == "anon_inode:[fanotify]")
+    pids = dict.fromkeys(pid for pid, _, link in _Descriptors(scene) if link == "anon_inode:[fanotify]")
     return tuple(f"{comm(pid)} (pid {pid})" for pid in pids)
 
 
@@ -73,22 +87,38 @@ def _pids() -> list[int]:
         return []
 
 
-def _descriptors(scene: Scene) -> Iterator[tuple[int, int, str]]:
-    """Every open descriptor: pid, number and what its link says. The newest processes first."""
-    seen = 0
-    for pid in _pids()[:MAX_PROCESSES]:
-        if scene.out_of_time or seen > MAX_DESCRIPTORS:
-            return
-        try:
-            numbers = os.listdir(f"/proc/{pid}/fd")
-        except OSError:
-            continue
-        for number in numbers[: MAX_DESCRIPTORS - seen]:
-            seen += 1
+class _Descriptors:
+    """Every open descriptor: pid, number and what its link says. The newest processes first.
+
+    Attributes:
+        left_out: A sentence about what was not looked at, once it has ended; None where that is nothing.
+    """
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+        self.left_out: str | None = None
+
+    def __iter__(self) -> Iterator[tuple[int, int, str]]:
+        pids, seen = _pids(), 0
+        if len(pids) > MAX_PROCESSES:
+            self.left_out = f"Of {len(pids):,} processes the newest {MAX_PROCESSES:,} were looked at."
+        for done, pid in enumerate(pids[:MAX_PROCESSES]):
+            if self._scene.out_of_time or seen > MAX_DESCRIPTORS:
+                why = "time" if self._scene.out_of_time else f"room for {MAX_DESCRIPTORS:,} open files"
+                self.left_out = (
+                    f"Of {len(pids):,} processes {done:,} were looked at: there is only so much {why}."
+                )
+                return
             try:
-                yield pid, int(number), os.readlink(f"/proc/{pid}/fd/{number}")
+                numbers = os.listdir(f"/proc/{pid}/fd")
             except OSError:
                 continue
+            for number in numbers[: MAX_DESCRIPTORS + 1 - seen]:
+                seen += 1
+                try:
+                    yield pid, int(number), os.readlink(f"/proc/{pid}/fd/{number}")
+                except OSError:
+                    continue
 
 
 def _is_open_for_writing(scene: Scene, pid: int, descriptor: int, file: File, same_name: bool) -> bool:
