@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from bpf.reader import KernelSource
-from bpf.record import Again, ExecFailure, Report
+from bpf.record import Again, ExecFailure, Report, singly
 from bpf.source import Stage
 from tui.why import diagnose
 
@@ -225,7 +225,7 @@ def record(attempts: Sequence[Attempt]) -> list[Report]:
             time.sleep(attempt.pause)
             _in_child(attempt.parents, lambda attempt=attempt: _exec(attempt))  # type: ignore[misc]
             time.sleep(0.05)
-            reports += map(_diagnosed, source.drain())
+            reports += map(_diagnosed, singly(source.drain()))
         reports = [report for report in map(_ours, reports) if report is not None]
     finally:
         os.kill(writer, signal.SIGKILL)

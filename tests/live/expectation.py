@@ -13,6 +13,7 @@ from bpf.reader import DEFAULT_ARGS_BYTES, DEFAULT_ENV_BYTES
 from bpf.record import Binary, ExecFailure
 from tests.live.exec_child import AT_EXECVE_CHECK, Array, Attempt, Pointer, Strings
 from tests.live.proc import TICK, Caller, file_type, mounted_device
+from tests.own_root import own_root
 
 LONGEST_PATH: Final = 4095
 """PATH_MAX without its NUL."""
@@ -144,7 +145,7 @@ def compare(record: ExecFailure, attempt: Attempt, expected: Expected) -> dict[s
         "comm": os.fsdecode(_comm(attempt)),
         "parent_comm": os.fsdecode(caller.ancestors[0][1]),
         "cwd": os.fsdecode(_cwd(root, caller.cwd)),
-        "root": None if root == b"/" else os.fsdecode(root),
+        "root": _whole(root),
         "tty": caller.tty,
         "cgroup": cgroup,
         **where_of(cgroup or "/")._asdict(),
@@ -244,6 +245,12 @@ def _below(root: bytes, path: bytes) -> bytes:
     if root == b"/":
         return path
     return b"/" if path == root else path.removeprefix(root) if path.startswith(root + b"/") else path
+
+
+def _whole(root: bytes) -> str | None:
+    """A root directory as no other root hides a part of it; None where it is that of the mount namespace."""
+    whole = own_root().rstrip("/") + os.fsdecode(root).rstrip("/")
+    return whole or None
 
 
 def _cwd(root: bytes, path: bytes) -> bytes:

@@ -22,7 +22,7 @@ from bpf.mounts import MountTable
 from bpf.record import ExecFailure
 from bpf.vantage import Fleeting, own_mount_ns
 from bpf.walk import End, Ground, Trail, walk
-from tests.unit.own_root import own_root
+from tests.own_root import own_root
 
 NOTHING = MountTable({}, frozenset())
 

@@ -12,7 +12,7 @@ from typing import Any
 from bpf.lookup import look_up
 from bpf.record import ExecFailure
 from bpf.vantage import own_mount_ns
-from tests.unit.own_root import own_root
+from tests.own_root import own_root
 
 CLOCK_TICK = 0.05
 """Seconds after which a change of a file has another ctime: file systems take the last tick's time."""
