@@ -37,7 +37,7 @@ _BATCH_BYTES: Final = 1 << 20
 """Records taken at once: a few thousand, so that a closing program waits for no more than those."""
 _MAX_QUEUED: Final = 200_000
 """Events that wait for the screen; beyond it they wait in the ring, where the kernel counts what is lost."""
-_ALIKE: Final = 32
+_ALIKE: Final = 8
 """Events of a burst that are counted as one of them: each takes eight bytes."""
 UNDECODABLE: Final = "record that could not be decoded"
 """The name of a loss that only a defect of this program, or of memory, brings."""

@@ -294,7 +294,7 @@ class Again(NamedTuple):
     It is a tuple because making one takes a tenth of the time that a record takes.
 
     Attributes:
-        first: One that is like it; neither diagnosed nor part of a search.
+        first: One that is like it, and part of no search.
     """
 
     first: ExecFailure

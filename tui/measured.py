@@ -16,6 +16,8 @@ from tui.recording import WaitingSource
 INTERVAL: Final = 10.0
 """Seconds between two files; Prometheus asks every 15 s or more seldom."""
 
+Diagnose = Callable[[ExecFailure | Again], Diagnosis]
+
 _READABLE: Final = 0o644
 """node_exporter is another user, and there is nothing of a process in it."""
 
@@ -56,11 +58,11 @@ class MeasuredSource:
         """Count events whose cause was found elsewhere."""
         self._causes.add(code, count)
 
-    def counting(self, diagnose: Callable[[ExecFailure], Diagnosis]) -> Callable[[ExecFailure], Diagnosis]:
+    def counting(self, diagnose: Diagnose) -> Diagnose:
         """The same diagnosis, each counted."""
 
-        def counted(record: ExecFailure) -> Diagnosis:
-            diagnosis = diagnose(record)
+        def counted(failure: ExecFailure | Again) -> Diagnosis:
+            diagnosis = diagnose(failure)
             self.count_cause(diagnosis.code, 1)
             return diagnosis
 

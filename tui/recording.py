@@ -10,11 +10,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Protocol
 
-from bpf.record import Again, Diagnosis, Event, ExecFailure, Report, SearchEnd, singly
+from bpf.per_record import Added, PerRecord
+from bpf.record import Again, Diagnosis, Event, ExecFailure, Loss, Report, SearchEnd, singly
 from bpf.source import Counters, EventSource, Stage
+from tui.model.event_lines import EventLines
 from tui.model.held_back import HeldBack
 from tui.model.printable import printable
-from tui.model.snapshot import Ending, Header, SnapshotError, ending_line, event_line, header_line
+from tui.model.snapshot import Ending, Header, SnapshotError, ending_line, header_line
 from tui.output import Output, ReaderGone
 
 _WAIT: Final = 0.2
@@ -36,6 +38,10 @@ class WaitingSource(EventSource, Protocol):
 
 class Selection(Protocol):
     """What decides which records are written: a ``Query``."""
+
+    @property
+    def depends_on_moment(self) -> bool:
+        """Whether it may write one of two that are alike but for their time and their process."""
 
     def matches(self, record: ExecFailure, now: int) -> bool:
         """Whether this record is written; ``now`` in nanoseconds since 1970 UTC."""
@@ -91,7 +97,7 @@ class Recording:
         *,
         selection: Selection,
         query: str,
-        diagnose: Callable[[ExecFailure], Diagnosis],
+        diagnose: Callable[[ExecFailure | Again], Diagnosis],
         show_secrets: bool = False,
         limits: Limits = Limits(),
     ) -> None:
@@ -100,7 +106,9 @@ class Recording:
         self._selection = selection
         self._query = query
         self._diagnose = diagnose
-        self._show_secrets = show_secrets
+        self._lines = EventLines(show_secrets=show_secrets)
+        self._diagnosed_alike = Added()
+        self._selects_alike = PerRecord(lambda record: selection.matches(record, 0))
         self._limits = limits
         self._held_back = HeldBack()
         self._decided: dict[int, bool] = {}
@@ -163,7 +171,7 @@ class Recording:
         ending = Ending(time.time_ns(), self._source.status().counters)
         self._output.write(ending_line(ending).encode())
 
-    def _final(self) -> list[Event]:
+    def _final(self) -> list[Event | Again]:
         """What has come and can no longer turn out to be part of a search.
 
         It is diagnosed as it comes: 2 s later the causes may be gone.
@@ -173,10 +181,9 @@ class Recording:
         return self._held_back.take(reports, time.monotonic_ns(), untold)
 
     def _diagnosed(self, report: Event | Again | SearchEnd) -> Report:
-        if isinstance(report, Again):
-            report = report.whole()
-        if isinstance(report, ExecFailure) and report.diagnosis is None:
-            return dataclasses.replace(report, diagnosis=self._diagnose(report))
+        if isinstance(report, Again) or (isinstance(report, ExecFailure) and report.diagnosis is None):
+            diagnosis = self._diagnose(report)
+            return self._diagnosed_alike.to(report, diagnosis, diagnosis=diagnosis)
         return report
 
     def _is_over(self) -> bool:
@@ -190,7 +197,7 @@ class Recording:
     def _is_complete(self) -> bool:
         return self._limits.count is not None and self._written >= self._limits.count
 
-    def _write(self, events: Sequence[Event]) -> None:
+    def _write(self, events: Sequence[Event | Again]) -> None:
         """Write the selected ones of a batch; all of them are in the file when this returns.
 
         Each is one write, so that a disk that fills up keeps every record that still fitted.
@@ -198,29 +205,36 @@ class Recording:
         selected = self._selected(events)
         for start in range(0, len(selected), _CHUNK):
             for event in selected[start : start + _CHUNK]:
-                self._output.write(event_line(event, show_secrets=self._show_secrets).encode())
-                self._written += isinstance(event, ExecFailure)
+                self._output.write(self._lines.of(event).encode())
+                self._written += not isinstance(event, Loss)
             if self._is_over():
                 # A long batch is written to its end, but nothing more is captured meanwhile.
                 self._source.close()
 
-    def _selected(self, events: Sequence[Event]) -> list[Event]:
+    def _selected(self, events: Sequence[Event | Again]) -> list[Event | Again]:
         """The records that the filter selects, up to the count, each search whole; and every loss."""
         now = time.time_ns()
         room = math.inf if self._limits.count is None else self._limits.count - self._written
         self._decide_searches(events, now)
-        selected: list[Event] = []
+        selected: list[Event | Again] = []
         for event in events:
-            if isinstance(event, ExecFailure):
-                search = event.search
-                wanted = self._decided[search.id] if search else self._selection.matches(event, now)
+            if not isinstance(event, Loss):
+                search = event.search if isinstance(event, ExecFailure) else None
+                wanted = self._decided[search.id] if search else self._selects(event, now)
                 if room <= 0 or not wanted:
                     continue
                 room -= 1
             selected.append(event)
         return selected
 
-    def _decide_searches(self, events: Sequence[Event], now: int) -> None:
+    def _selects(self, failure: ExecFailure | Again, now: int) -> bool:
+        if isinstance(failure, ExecFailure):
+            return self._selection.matches(failure, now)
+        if self._selection.depends_on_moment:
+            return self._selection.matches(failure.whole(), now)
+        return self._selects_alike(failure.first)
+
+    def _decide_searches(self, events: Sequence[Event | Again], now: int) -> None:
         """Whether the searches of these events are selected: as soon as one try of them is.
 
         Later tries may still be held back. What was decided is kept for them, and no longer.

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from bpf.reader import KernelSource
-from bpf.record import Again, Event, ExecFailure, Loss, Search, SearchEnd, error_name
+from bpf.record import Again, Event, ExecFailure, Loss, Search, SearchEnd, error_name, whole
 from tests.live.exec_child import PATIENCE
 from tests.live.listener import Listener
 from tui.model.held_back import HeldBack
@@ -31,7 +31,7 @@ class Folding(Listener):
 
     def _keep(self, event: ExecFailure | Again | Loss | SearchEnd) -> None:
         super()._keep(event)
-        self.final += self.held_back.take([event], time.monotonic_ns())
+        self.final += map(whole, self.held_back.take([event], time.monotonic_ns()))
 
     def of(self, name: str) -> list[ExecFailure]:
         """The tries for a name, once it is known what became of all of them."""
@@ -39,7 +39,7 @@ class Folding(Listener):
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             self.take()
-            self.final += self.held_back.take((), time.monotonic_ns())
+            self.final += map(whole, self.held_back.take((), time.monotonic_ns()))
             wanted = [failure for failure in self.failures if _is_for(failure, name)]
             found = [event for event in self.final if isinstance(event, ExecFailure) and _is_for(event, name)]
             if len(found) == len(wanted):

@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
-from bpf.record import Diagnosis, Event, ExecFailure, Loss, Report, SearchEnd
+from bpf.record import (
+    Again,
+    Burst,
+    Diagnosis,
+    Event,
+    ExecFailure,
+    Loss,
+    Report,
+    SearchEnd,
+    first_like,
+    singly,
+)
 from bpf.source import Capture, Counters, Origin, Stage, Status
 from tests.unit.records import failure
+from tui.model.query import parse
 from tui.model.safe_file import SnapshotError
 from tui.output import ReaderGone
 from tui.recording import Limits, Recording, Result, ending_on_signals, summary
@@ -102,6 +116,8 @@ class Kept:
 class Only:
     """Selects the records of these paths."""
 
+    depends_on_moment = False
+
     def __init__(self, *paths: str) -> None:
         self._paths = paths
 
@@ -109,8 +125,8 @@ class Only:
         return not self._paths or record.path in self._paths
 
 
-def why(record: ExecFailure) -> Diagnosis:
-    return Diagnosis("missing-file", f"{record.path} is not there")
+def why(failure: ExecFailure | Again) -> Diagnosis:
+    return Diagnosis("missing-file", f"{first_like(failure).path} is not there")
 
 
 def recorder(source: Script, output: Kept, selection: Only | None = None, **options: Any) -> Recording:
@@ -153,13 +169,41 @@ def test_every_record_is_diagnosed_unless_it_is_already() -> None:
     assert [line["diagnosis"]["code"] for line in output.lines if "path" in line] == ["missing-file", "known"]
 
 
+@pytest.mark.parametrize("text", ["", "path:/opt/**", "pid==7", "pid!=7", "age<1d"])
+@pytest.mark.parametrize("show_secrets", [False, True])
+def test_a_storm_is_written_as_if_each_record_had_come_whole(text: str, show_secrets: bool) -> None:
+    def recorded(storm: list[Report]) -> bytes:
+        output = Kept()
+        options: dict[str, Any] = {"query": "", "diagnose": remembered, "show_secrets": show_secrets}
+        Recording(Script([storm]), output, selection=parse(text), **options).run()
+        return b"".join(line for line in output.data.splitlines(True) if b'"ended"' not in line)
+
+    known = Diagnosis("missing-file", "It is missing.")
+
+    def remembered(_: ExecFailure | Again) -> Diagnosis:
+        return known
+
+    first = failure(path="/opt/\udcff\x1b", environment=("TOKEN=hunter2", None))
+    now = time.time_ns()
+    storm: list[Report] = [
+        Again(first, now, 7, 8, 0, None),
+        Burst(Again(first, now + 30, 9, 9, 5, 123), np.array([now + 10, now + 20, now + 30])),
+        Loss(now + 40, 3, "ring buffer full"),
+        Again(replace(first, return_value=-13), now + 50, 7, 7, 0, 5),
+    ]
+    alone: list[Report] = [event.whole() if isinstance(event, Again) else event for event in singly(storm)]
+    _header, *lines = recorded(storm).splitlines()
+    assert lines == recorded(alone).splitlines()[1:]
+    assert (b"hunter2" in recorded(storm)) == (show_secrets and bool(lines[1:]))
+
+
 def test_only_what_the_filter_selects_is_written_and_every_loss() -> None:
     output = Kept()
     diagnosed: list[str | None] = []
 
-    def diagnose(record: ExecFailure) -> Diagnosis:
-        diagnosed.append(record.path)
-        return why(record)
+    def diagnose(failure: ExecFailure | Again) -> Diagnosis:
+        diagnosed.append(first_like(failure).path)
+        return why(failure)
 
     source = Script([[*failures("/a", "/b", "/a"), Loss(1, 5, "ring buffer full")]])
     recording = Recording(source, output, selection=Only("/b"), query="", diagnose=diagnose)

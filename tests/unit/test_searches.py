@@ -397,7 +397,7 @@ def test_of_a_search_that_a_filter_cut_the_rest_is_folded(kernel: Kernel) -> Non
 # On the way to a file
 
 
-def searches_in(events: Sequence[Event]) -> list[str | None]:
+def searches_in(events: Sequence[Event | Again]) -> list[str | None]:
     records = [event for event in events if isinstance(event, ExecFailure)]
     return [None if record.search is None else record.search.outcome for record in records]
 
@@ -537,8 +537,8 @@ def test_every_exec_goes_to_the_file_once_in_order_with_its_final_search(
     reports = case[0]
     held_back, events = HeldBack(), list[Event]()
     for batch, now, untold in batches(*case):
-        events += held_back.take(batch, now, untold)
-    events += held_back.rest()
+        events += map(whole, held_back.take(batch, now, untold))
+    events += map(whole, held_back.rest())
     assert without_search(events) == [report for report in reports if not isinstance(report, SearchEnd)]
     check_searches([event for event in events if isinstance(event, ExecFailure)])
 

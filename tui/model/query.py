@@ -11,6 +11,7 @@ import numpy as np
 from bpf.record import ExecFailure
 from bpf.source import Capture
 from tui.model.block import Block, Mask
+from tui.model.columns import NUMBERS
 from tui.model.query_capture import capture, divided
 from tui.model.query_fields import FIELDS, Field, Kind
 from tui.model.query_lexer import QueryError, quoted
@@ -42,6 +43,11 @@ class Query:
     def depends_on_diagnosis(self) -> bool:
         """Whether a diagnosis that is set later can change what it selects."""
         return any(term.field.column == "diagnosis" for term in self.terms)
+
+    @property
+    def depends_on_moment(self) -> bool:
+        """Whether it may select one of two failures that are alike but for their time and their process."""
+        return any(term.field.column in NUMBERS for term in self.terms)
 
     @property
     def ages(self) -> tuple[int, ...]:

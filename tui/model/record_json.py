@@ -11,6 +11,7 @@ import inspect
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final, TypeVar
 
 from bpf.record import Ancestor, Binary, Diagnosis, ExecFailure, Search, Truncated
@@ -38,7 +39,12 @@ class RecordError(ValueError):
 def rfc3339(timestamp: int) -> str:
     """Nanoseconds since 1970 UTC as "2026-11-24T21:50:12.000000001Z"."""
     seconds, nanoseconds = divmod(timestamp, _NANOSECONDS)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{nanoseconds:09d}Z"
+    return f"{_to_the_second(seconds)}.{nanoseconds:09d}Z"
+
+
+@lru_cache(16)
+def _to_the_second(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def record_to_json(record: ExecFailure, *, show_secrets: bool) -> dict[str, object]:

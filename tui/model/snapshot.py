@@ -97,8 +97,13 @@ class Ending:
     counters: Counters
 
 
+def json_text(value: object) -> str:
+    """JSON in ASCII without blanks, as all lines are written."""
+    return json.dumps(value, ensure_ascii=True, separators=(",", ":"))
+
+
 def _line(obj: Mapping[str, object]) -> str:
-    return json.dumps(obj, ensure_ascii=True, separators=(",", ":")) + "\n"
+    return json_text(obj) + "\n"
 
 
 def _counters_to_json(counters: Counters) -> dict[str, object]:

@@ -33,7 +33,7 @@ class _Known:
     expires: float
     diagnosis: Diagnosis
 
-    def holds_for(self, record: ExecFailure) -> bool:
+    def holds_for(self, record: ExecFailure | Again) -> bool:
         """Whether a look of its own could tell nothing else about a record.
 
         What failed after this look is looked at anew. What failed before the record that it was for may
@@ -51,12 +51,13 @@ class Remembered:
         self._diagnose = diagnose
         self._known: OrderedDict[Hashable, _Known] = OrderedDict()
 
-    def __call__(self, record: ExecFailure) -> Diagnosis:
+    def __call__(self, failure: ExecFailure | Again) -> Diagnosis:
         """Why an exec failed. Never raises."""
-        key = alike(record)
+        key = alike(failure)
         known = self._known.get(key)
-        if known is not None and known.holds_for(record):
+        if known is not None and known.holds_for(failure):
             return known.diagnosis
+        record = failure.whole() if isinstance(failure, Again) else failure
         began = clock.now()
         try:
             diagnosis = self._diagnose(record)

@@ -153,7 +153,7 @@ class Diagnostician:
                 self._tell(ids, others.oldest)
 
     def _tell(self, event_ids: EventIds, failure: Failure) -> None:
-        diagnosis = self._diagnose(failure.whole() if isinstance(failure, Again) else failure)
+        diagnosis = self._diagnose(failure)
         with self._condition:
             self._done.append((event_ids, diagnosis))
 
