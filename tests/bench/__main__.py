@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
+from bpf.kernel import choose
 from tests.bench import history, probe_cost, program, screen
 from tests.bench.figures import Figure
 
@@ -26,7 +28,10 @@ PARTS: Final[dict[str, Callable[[Path], Iterator[Figure]]]] = {
     "program": program.measure,
     "screen": lambda _: screen.measure(),
     "history": lambda _: history.measure(),
+    "endurance": program.endure,
 }
+ASKED_FOR: Final = frozenset({"endurance"})
+"""Parts that are measured where they are named, and not in ``make bench``: ten minutes more."""
 WORSE: Final = 1.25
 """By what a figure must have grown to be called worse: less is this machine's noise."""
 
@@ -34,10 +39,16 @@ WORSE: Final = 1.25
 def run(parts: list[str], target: str | None) -> int:
     """Measure, print each figure as it comes, and write them down."""
     found: dict[str, dict[str, object]] = {}
+    machine = {
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "plan": choose(None).name,
+        "processors": os.cpu_count(),
+    }
     with tempfile.TemporaryDirectory() as place:
         loop = Path(place, "loop")
         subprocess.run(["cc", "-O2", "-o", loop, LOOP], check=True)
-        print(f"kernel {platform.release()}, Python {platform.python_version()}")
+        print(", ".join(f"{name} {value}" for name, value in machine.items()))
         for part in parts:
             print(f"\n{part}")
             group = ""
@@ -51,7 +62,8 @@ def run(parts: list[str], target: str | None) -> int:
                 )
                 found[name] = asdict(figure) | {"holds": figure.holds}
     if target:
-        Path(target).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        written = json.dumps({"machine": machine, "figures": found}, indent=1)
+        Path(target).write_text(written + "\n", encoding="utf-8")
     missed = [name for name, figure in found.items() if figure["holds"] is False]
     for name in missed:
         print(f"over its budget: {name}")
@@ -60,7 +72,11 @@ def run(parts: list[str], target: str | None) -> int:
 
 def compare(before: str, after: str) -> int:
     """Print what changed between two runs; 1 where something has become worse."""
-    old, new = (json.loads(Path(path).read_text(encoding="utf-8")) for path in (before, after))
+    earlier, later = (json.loads(Path(path).read_text(encoding="utf-8")) for path in (before, after))
+    for name, value in later["machine"].items():
+        if earlier["machine"].get(name) != value:
+            print(f"{name}: {earlier['machine'].get(name)} before, {value} now")
+    old, new = earlier["figures"], later["figures"]
     worse = 0
     for name, figure in new.items():
         if name not in old:
@@ -77,7 +93,9 @@ def compare(before: str, after: str) -> int:
 def main() -> int:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench")
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all of them else")
+    parser.add_argument(
+        "parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all but {', '.join(ASKED_FOR)} else"
+    )
     parser.add_argument("--json", metavar="FILE")
     parser.add_argument("--compare", nargs=2, metavar="FILE")
     options = parser.parse_args()
@@ -86,7 +104,7 @@ def main() -> int:
     unknown = set(options.parts) - PARTS.keys()
     if unknown:
         parser.error(f"there is no part {sorted(unknown)[0]}")
-    return run(options.parts or list(PARTS), options.json)
+    return run(options.parts or [part for part in PARTS if part not in ASKED_FOR], options.json)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,9 @@ from tests.pty.terminal import Terminal
 ROUNDS: Final = 5
 IDLE_SECONDS: Final = 10.0
 STORM_SECONDS: Final = 20
+ENDURANCE_SECONDS: Final = 600
+PATHS: Final = (1, 100, 10_000)
+"""How many things fail in turn: a storm is mostly one, over and over."""
 
 
 class Monitor(Terminal):
@@ -74,20 +77,43 @@ def starts() -> Iterator[Figure]:
     monitor.quit()
 
 
-def storm(loop: Path) -> Iterator[Figure]:
-    """One core fails to exec at full speed, with the monitor open."""
+def storm(loop: Path, seconds: int = STORM_SECONDS, paths: int = 1) -> Iterator[Figure]:
+    """One core fails to exec at full speed, so many paths in turn, with the monitor open."""
+    name = "storm" if paths == 1 else f"storm of {paths:,} paths"
     bare = float(_run(loop, 300_000))
     monitor = Monitor()
     monitor.seconds_to("live")
-    times = int(STORM_SECONDS * 1e9 / (4 * bare))
+    times = int(seconds * 1e9 / (5 * bare))
     began = time.monotonic()
-    process = subprocess.Popen([loop, "fail", str(times)], stdout=subprocess.PIPE, text=True)
+    command = [str(loop), "fail-in-turn", str(times), "/nonexistent/program", str(paths)]
     waits: list[tuple[float, float]] = []
-    while process.poll() is None:
-        monitor.read(0.02)
-        if not waits or time.monotonic() - waits[-1][0] > 1:
-            waits.append((time.monotonic(), _answer(monitor)))
-    seconds = time.monotonic() - began
+    early = 0.0
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        while process.poll() is None:
+            monitor.read(0.02)
+            if not waits or time.monotonic() - waits[-1][0] > 1:
+                waits.append((time.monotonic(), _answer(monitor)))
+            if not early and time.monotonic() - began > seconds / 10:
+                early = resident(monitor.pid)
+    took = time.monotonic() - began
+    counters = _counters(monitor)
+    memory = resident(monitor.pid)
+    monitor.quit()
+    assert counters["seen"] == counters["recorded"] + counters["suppressed"] + counters["lost"]
+    lost = counters["lost"] / max(1, counters["seen"]) * 100
+    bound = 0 if paths == 1 else None
+    yield Figure(f"{name}: failing execs a second, of one core", times / took, "/s", None, f"{took:.0f} s")
+    yield Figure(
+        f"{name}: lost", lost, "%", bound, f"{counters['lost']:,} of {counters['seen']:,}, each counted"
+    )
+    yield Figure(f"{name}: longest wait of a key", max(wait for _, wait in waits) * 1e3, "ms")
+    yield Figure(
+        f"{name}: memory afterwards", memory, "MB", None, f"{early:,.0f} MB after a tenth of the time"
+    )
+
+
+def _counters(monitor: Monitor) -> dict[str, int]:
+    """What the header of a snapshot tells."""
     with tempfile.TemporaryDirectory() as place:
         target = Path(place, "end.jsonl")
         monitor.type("/pid==1\r")  # the header is wanted, not a million lines
@@ -101,14 +127,8 @@ def storm(loop: Path) -> Iterator[Figure]:
         monitor.type("\r")
         monitor.wait_for(target.exists, "wrote the snapshot")
         with target.open(encoding="utf-8") as file:
-            counters = json.loads(file.readline())["counters"]
-    memory = resident(monitor.pid)
-    monitor.quit()
-    assert counters["seen"] == counters["recorded"] + counters["suppressed"] + counters["lost"]
-    yield Figure("storm: failing execs a second, of one core", times / seconds, "/s")
-    yield Figure("storm: lost", counters["lost"] / max(1, counters["seen"]) * 100, "%", 0, "each one counted")
-    yield Figure("storm: longest wait of a key", max(wait for _, wait in waits) * 1e3, "ms")
-    yield Figure("storm: memory afterwards", memory, "MB")
+            counters: dict[str, int] = json.loads(file.readline())["counters"]
+            return counters
 
 
 def _run(loop: Path, times: int) -> str:
@@ -129,4 +149,10 @@ def _answer(monitor: Monitor) -> float:
 def measure(loop: Path) -> Iterator[Figure]:
     """All figures of the real program; it needs root and BPF."""
     yield from starts()
-    yield from storm(loop)
+    for paths in PATHS:
+        yield from storm(loop, paths=paths)
+
+
+def endure(loop: Path) -> Iterator[Figure]:
+    """The storm, for ten minutes: what is kept in memory does not grow, and keys are answered to the end."""
+    yield from storm(loop, ENDURANCE_SECONDS)

@@ -1,10 +1,10 @@
-// Does one thing many times and prints nanoseconds for each: loop WHAT TIMES [PATH]
+// Does one thing many times and prints nanoseconds for each: loop WHAT TIMES [PATH [COUNT]]
 //
 // The work is timed in PARTS parts, and the fastest one is told: the others tell what else the machine did.
 //
 // fail: execve of PATH, or of a missing file, with 3 arguments and 4 variables; fail-large: with 40
-// arguments and 60 variables; getppid: a system call that has nothing to do with exec; succeed: vfork and
-// execve of /bin/true, waited for.
+// arguments and 60 variables; fail-in-turn: of PATH with a number behind it, from 0 to COUNT - 1 and again;
+// getppid: a system call that has nothing to do with exec; succeed: vfork and execve of /bin/true, waited for.
 
 #define _GNU_SOURCE
 #include <stdio.h>
@@ -29,6 +29,15 @@ static void grow(char **array, int from, int to, const char *shape) {
 
 static void fail(void) { execve(path, arguments, variables); }
 
+static char **in_turn;
+static long count, turn;
+
+static void fail_in_turn(void) {
+    execve(in_turn[turn], arguments, variables);
+    if (++turn == count)
+        turn = 0;
+}
+
 static void unrelated(void) { syscall(SYS_getppid); }
 
 static void succeed(void) {
@@ -47,6 +56,14 @@ int main(int argc, char **argv) {
         path = argv[3];
     long times = atol(argv[2]);
     void (*what)(void) = !strncmp(argv[1], "fail", 4) ? fail : !strcmp(argv[1], "getppid") ? unrelated : succeed;
+    if (!strcmp(argv[1], "fail-in-turn")) {
+        count = argc > 4 ? atol(argv[4]) : 1;
+        in_turn = calloc(count, sizeof(*in_turn));
+        for (long i = 0; i < count; i++)
+            if (asprintf(&in_turn[i], "%s%ld", path, i) < 0)
+                return 1;
+        what = fail_in_turn;
+    }
     if (!strcmp(argv[1], "fail-large")) {
         grow(arguments, 3, 40, "--option-%d=value");
         grow(variables, 4, 60, "VARIABLE_%d=a value of some length");
