@@ -20,6 +20,7 @@ from bpf.source import EventSource, Stage
 from tui import copies, sentences, themes
 from tui.arrivals import Arrivals
 from tui.crash import crash_report
+from tui.kernel_filter import KernelFilter
 from tui.last_gate import LastGate
 from tui.model.history import History
 from tui.model.moment import is_moment
@@ -141,7 +142,7 @@ class ExecwhyApp(App[None]):
         self.history = history
         self.show_secrets = show_secrets
         self.view = View(history, parse(query), fold_repeats=True)
-        self._capture = capture
+        self._kernel_filter = KernelFilter(source, capture)
         self._arrivals = Arrivals(source, history, why, on_cause)
         self._rate = Rate()
         self._frozen_at: int | None = None
@@ -153,6 +154,7 @@ class ExecwhyApp(App[None]):
         self._goes_on = False
         self._quiet_ticks = 0
         self._has_mouse = True
+        self._warns_of_tmux = "TMUX" in os.environ
         self._greets = greets
         self._status = StatusBar(id="status")
         self._filter = FilterBar(self.view.query, id="filter")
@@ -195,9 +197,8 @@ class ExecwhyApp(App[None]):
             self._keys.say(pieces(sentences.GREETING), "plain", stays=True)
 
     async def on_event(self, event: events.Event) -> None:
-        """The first key or click shows that the greeting has done its work."""
-        if self._greets and isinstance(event, events.Key | events.MouseDown):
-            self._greets = False
+        """A key or a click shows that what waits for it has been read."""
+        if self._keys.waits and isinstance(event, events.Key | events.MouseDown):
             self._keys.say([])
         await super().on_event(event)
 
@@ -271,9 +272,11 @@ class ExecwhyApp(App[None]):
                 frozen=None if self._frozen_at is None else self.history.end_id - self._frozen_at,
             )
         )
-        told = sentences.shown(status, self.view, self.history, self._capture)
+        told = sentences.shown(status, self.view, self.history, self._kernel_filter.text)
         self._filter.tell("   ".join(filter(None, (self._navigation.told, told))))
-        self._table.empty = self._groups.table.empty = sentences.empty(status, self.view, self.history)
+        self._table.empty = self._groups.table.empty = sentences.empty(
+            status, self.view, self.history, editing=self._filter.is_editing
+        )
         frozen = self._frozen_at is not None
         if self._groups.display and not self._filter.is_editing:
             self._keys.show(sentences.group_keys(frozen))
@@ -535,7 +538,7 @@ class ExecwhyApp(App[None]):
         try:
             self._filter.set_text(add_term(self._filter.active.text, field, value, exclude=exclude))
         except QueryError as error:
-            self._say(error.message)
+            self._say(sentences.alone(error.message))
             return False
         return True
 
@@ -572,32 +575,13 @@ class ExecwhyApp(App[None]):
             self._say(str(problem))
             return
         self.copy_to_clipboard(text)
-        self._say("Copied, where the terminal allows it (OSC 52).")
+        self._say(sentences.copied(in_tmux=self._warns_of_tmux))
+        self._warns_of_tmux = False
 
     def action_capture(self) -> None:
         """Have the kernel apply the filter, or record everything again."""
-        text = self._filter.active.text
-        if not text and not self._capture:
-            self._say("There is no filter for the kernel to apply: type one with / first.")
-            return
-        try:
-            applied, left_out = self._filter.active.divided()
-            wanted = "" if applied == self._capture else applied
-            self.source.set_capture(parse(wanted).capture() if wanted else None)
-        except QueryError as error:
-            if not self._capture:
-                self._say(f"{error.message}.")
-                return
-            self._capture = ""
-            self.source.set_capture(None)
-            self._say(f"{sentences.captured('', ())} Of this filter it can apply nothing: {error.message}.")
-            self._tell_state()
-        except ValueError as error:
-            self._say(str(error))
-        else:
-            self._capture = wanted
-            self._say(sentences.captured(wanted, left_out))
-            self._tell_state()
+        self._say(self._kernel_filter.toggle(self._filter.active))
+        self._tell_state()
 
     def action_write(self) -> None:
         """Ask where to write what the filter shows."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Final
 
+from tui import sentences
 from tui.model.finding import Finding
 from tui.model.history import History
 from tui.model.moment import MomentError, is_moment, moment
@@ -102,7 +103,7 @@ class Navigation:
         try:
             query = parse(text)
         except QueryError as error:
-            return f"{printable(error.message)}."
+            return printable(sentences.alone(error.message))
         self._pending = None
         self._finding = None if query.is_empty else Finding(self._history, self._view, query)
         if self._finding is not None:

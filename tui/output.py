@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 from typing import Final, Protocol
 
 from tui.model.safe_file import LiveFile, SnapshotError, failure
@@ -20,6 +21,10 @@ class Output(Protocol):
 
     def write(self, data: bytes) -> None:
         """Write all of it, at once."""
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether anyone can still read what is written; False only where nobody ever will."""
 
     def close(self) -> None:
         """End it."""
@@ -52,6 +57,13 @@ class StandardOutput:
             if error.errno == errno.EBADF:
                 raise SnapshotError(CLOSED) from error
             raise failure("standard output", error) from error
+
+    @property
+    def is_wanted(self) -> bool:
+        """False once the pipe is closed at its other end, as ``head`` does; that is seen without writing."""
+        poll = select.poll()
+        poll.register(STDOUT, 0)
+        return not poll.poll(0)
 
     def close(self) -> None:
         """Nothing to do: the descriptor is the shell's."""

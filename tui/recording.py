@@ -190,6 +190,7 @@ class Recording:
         return (
             self._stopped
             or self._is_complete()
+            or not self._output.is_wanted
             or time.monotonic() >= self._deadline
             or self._source.status().stage in (Stage.ENDED, Stage.FAILED)
         )

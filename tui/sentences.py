@@ -8,6 +8,7 @@ from typing import Final
 from bpf.source import Stage, Status
 from tui.model.history import History
 from tui.model.printable import printable
+from tui.model.query_fields import FIELDS
 from tui.model.query_hint import hint
 from tui.model.view import View
 from tui.widgets.body import Body
@@ -17,14 +18,14 @@ GREETING: Final = "↑ goes to a row, Enter tells why it failed; / filters, ? he
 """For who sees the screen for the first time."""
 
 _BEFORE_LIVE: Final = {
-    Stage.STARTING: "starting…",
-    Stage.COMPILING: "compiling the BPF program…",
-    Stage.ATTACHING: "attaching to the kernel…",
-    Stage.LIVE: "no exec has failed yet: try /nonexistent in another shell",
-    Stage.READING: "reading…",
-    Stage.WAITING: "no failed exec is in it yet",
-    Stage.ENDED: "there is no failed exec in it",
-    Stage.FAILED: "no events can come any more",
+    Stage.STARTING: "Starting…",
+    Stage.COMPILING: "Compiling the BPF program…",
+    Stage.ATTACHING: "Attaching to the kernel…",
+    Stage.LIVE: "No exec has failed yet: try /nonexistent in another shell",
+    Stage.READING: "Reading…",
+    Stage.WAITING: "No failed exec is in it yet",
+    Stage.ENDED: "There is no failed exec in it",
+    Stage.FAILED: "No events can come any more",
 }
 
 
@@ -39,32 +40,45 @@ def shown(status: Status, view: View, history: History, capture: str) -> str:
         )
     if not view.complete:
         parts.append(f"filtering {view.progress:.0%}")
-    folded = view.failures - view.shown
-    if folded or not view.query.is_empty:
-        told = f", {folded:,} folded" if folded else ""
+    repeats = view.counted - view.shown
+    if view.failures > view.shown or not view.query.is_empty:
+        told = f", {_counted(repeats, 'repeat')} folded" if repeats else ""
+        told += f", {_counted(view.folded, 'more tr', 'y', 'ies')}" if view.folded else ""
         parts.append(f"{view.shown:,} of {history.failures:,} shown{told}")
     return "   ".join(parts)
 
 
-def empty(status: Status, view: View, history: History) -> str:
-    """Why the table shows no failed exec; "" where it shows one."""
+def _counted(number: int, word: str, one: str = "", many: str = "s") -> str:
+    return f"{number:,} {word}{one if number == 1 else many}"
+
+
+def empty(status: Status, view: View, history: History, *, editing: bool) -> str:
+    """Why the table shows no failed exec, and what shows them again; "" where it shows one."""
     if view.shown:
         return ""
     if status.stage is Stage.FAILED and status.detail:
         return printable(status.detail)
     if history.failures and not view.complete:
-        return f"filtering {view.progress:.0%}…"
+        return f"Filtering {view.progress:.0%}…"
     if view.failures:
-        return f"only PATH searches that found their program: {view.hidden_found:,} hidden, h shows them"
+        return f"Only PATH searches that found their program: {view.hidden_found:,} hidden, h shows them"
     if history.failures and not view.query.is_empty:
-        nothing = f"nothing matches {printable(view.query.text)}; {history.failures:,} hidden, c clears"
+        key = "Esc reverts" if editing else "c clears"
+        nothing = f"Nothing matches {printable(view.query.text)}; {history.failures:,} hidden, {key}"
         said = printable(hint(view.query, history, len(history.blocks)))
         return f"{nothing}. {said}" if said else nothing
     if status.stage is Stage.LIVE and status.detail:
-        return f"no failed exec has come yet from {printable(status.detail)}"
+        return f"No failed exec has come yet from {printable(status.detail)}"
     if status.stage in (Stage.READING, Stage.WAITING, Stage.ENDED) and status.detail:
         return f"{_BEFORE_LIVE[status.stage]}: {printable(status.problem or status.detail)}"
     return _BEFORE_LIVE[status.stage]
+
+
+def alone(message: str) -> str:
+    """What is wrong with a filter, as a sentence of its own; raw text."""
+    first, _, _ = message.partition(" ")
+    told = message if first in FIELDS else message[:1].upper() + message[1:]
+    return told if told.endswith((".", "?")) else f"{told}."
 
 
 def searches(shown: bool) -> str:
@@ -79,6 +93,13 @@ def repeats(folded: bool) -> str:
     if folded:
         return "The same failure of the same program again within a minute has no row of its own; r unfolds."
     return "Every failure has a row of its own; r folds those that are alike."
+
+
+def copied(*, in_tmux: bool) -> str:
+    """That it was sent to the clipboard, and what may keep it from there."""
+    if in_tmux:
+        return "Copied; tmux passes it on only after tmux set -g set-clipboard on (OSC 52)."
+    return "Copied, where the terminal allows it (OSC 52)."
 
 
 def captured(text: str, left_out: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -82,6 +83,17 @@ class Case:
 def named(name: str) -> Call:
     """An execve of a file in the zoo."""
     return lambda zoo: Exec(zoo.path(name))
+
+
+def at(name: str, path: bytes, flags: int, open_flags: int = os.O_RDONLY) -> Call:
+    """An execveat at a descriptor of a file in the zoo."""
+    return lambda zoo: Exec(path, dirfd=os.open(zoo / name, open_flags), flags=flags)
+
+
+def busy(zoo: Zoo) -> Exec:
+    """A program that is open for writing."""
+    os.open(zoo / "busy", os.O_WRONLY)
+    return Exec(zoo.path("busy"))
 
 
 def as_user(zoo: Zoo) -> None:

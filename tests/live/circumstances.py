@@ -43,7 +43,8 @@ libc.mmap.restype = ctypes.c_void_p
 libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
 
 
-def _checked(result: int) -> None:
+def checked(result: int) -> None:
+    """Raise the OSError of a libc call that did not return 0."""
     if result:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
@@ -58,9 +59,9 @@ def become_user() -> None:
 
 def mount_noexec(directory: str) -> None:
     """Mount a noexec file system in a mount namespace of its own, and put an executable file there."""
-    _checked(libc.unshare(_CLONE_NEWNS))
-    _checked(libc.mount(b"none", b"/", None, _MS_PRIVATE_ALL, None))
-    _checked(libc.mount(b"tmpfs", os.fsencode(directory), b"tmpfs", _MS_NOEXEC, None))
+    checked(libc.unshare(_CLONE_NEWNS))
+    checked(libc.mount(b"none", b"/", None, _MS_PRIVATE_ALL, None))
+    checked(libc.mount(b"tmpfs", os.fsencode(directory), b"tmpfs", _MS_NOEXEC, None))
     with open(f"{directory}/program", "wb") as file:
         file.write(b"\x7fELF")
     os.chmod(f"{directory}/program", 0o755)
@@ -71,25 +72,25 @@ def mount_overlay(lower: str, directory: str) -> None:
 
     stat(2) then tells a device number of no mount for them.
     """
-    _checked(libc.unshare(_CLONE_NEWNS))
-    _checked(libc.mount(b"none", b"/", None, _MS_PRIVATE_ALL, None))
-    _checked(libc.mount(b"tmpfs", os.fsencode(directory), b"tmpfs", 0, None))
+    checked(libc.unshare(_CLONE_NEWNS))
+    checked(libc.mount(b"none", b"/", None, _MS_PRIVATE_ALL, None))
+    checked(libc.mount(b"tmpfs", os.fsencode(directory), b"tmpfs", 0, None))
     for name in ("upper", "work", "merged"):
         os.mkdir(f"{directory}/{name}")
     options = f"lowerdir={lower},upperdir={directory}/upper,workdir={directory}/work,xino=off"
     merged = os.fsencode(f"{directory}/merged")
-    _checked(libc.mount(b"overlay", merged, b"overlay", 0, os.fsencode(options)))
+    checked(libc.mount(b"overlay", merged, b"overlay", 0, os.fsencode(options)))
 
 
 def enter_user_namespace() -> None:
     """Enter a user namespace that maps no ids: the caller itself sees 65534 everywhere."""
     become_user()
-    _checked(libc.unshare(_CLONE_NEWUSER))
+    checked(libc.unshare(_CLONE_NEWUSER))
 
 
 def enter_pid_namespace() -> None:
     """Go on in a child that is process 1 of a pid namespace."""
-    _checked(libc.unshare(_CLONE_NEWPID))
+    checked(libc.unshare(_CLONE_NEWPID))
     if child := os.fork():
         os.waitpid(child, 0)
         os._exit(0)
@@ -121,7 +122,7 @@ def exceed_process_limit() -> None:
 
 def lose_net_raw() -> None:
     """Drop the capability that the file ``capable`` insists on."""
-    _checked(libc.prctl(_PR_CAPBSET_DROP, _CAP_NET_RAW, 0, 0, 0))
+    checked(libc.prctl(_PR_CAPBSET_DROP, _CAP_NET_RAW, 0, 0, 0))
 
 
 def deny_exec_by_seccomp(number: int, error: int) -> None:
@@ -136,8 +137,8 @@ def deny_exec_by_seccomp(number: int, error: int) -> None:
     program += instruction(0x06, 0, 0, _SECCOMP_RET_ALLOW)
     text = ctypes.create_string_buffer(program, len(program))
     header = struct.pack("<HxxxxxxQ", len(program) // 8, ctypes.addressof(text))
-    _checked(libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-    _checked(libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, header, 0, 0))
+    checked(libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+    checked(libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, header, 0, 0))
 
 
 def go_to_deep_directory(top: str, depth: int) -> None:
@@ -238,7 +239,7 @@ def at_the_end_of_memory(strings: Sequence[bytes]) -> Array:
 
     def before_a_hole(content: bytes) -> int:
         page = libc.mmap(None, 2 * mmap.PAGESIZE, mmap.PROT_READ | mmap.PROT_WRITE, _MAP_ANONYMOUS, -1, 0)
-        _checked(libc.mprotect(ctypes.c_void_p(page + mmap.PAGESIZE), mmap.PAGESIZE, _PROT_NONE))
+        checked(libc.mprotect(ctypes.c_void_p(page + mmap.PAGESIZE), mmap.PAGESIZE, _PROT_NONE))
         address: int = page + mmap.PAGESIZE - len(content)
         ctypes.memmove(address, content, len(content))
         return address

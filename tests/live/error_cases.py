@@ -7,7 +7,7 @@ import os
 from typing import Final
 
 from tests.live import circumstances
-from tests.live.cases import HUGE, MISSING, Call, Case, as_user, named
+from tests.live.cases import HUGE, MISSING, Case, as_user, at, busy, named
 from tests.live.exec_child import (
     AT_EMPTY_PATH,
     AT_EXECVE_CHECK,
@@ -25,16 +25,6 @@ EXECVE_NUMBER: Final = EXECVE
 
 _MAX_ARG_STRLEN: Final = 131_072
 """Longest string with its NUL: 32 pages (MAX_ARG_STRLEN of include/uapi/linux/binfmts.h)."""
-
-
-def _at(name: str, path: bytes, flags: int, open_flags: int = os.O_RDONLY) -> Call:
-    """An execveat at a descriptor of a file in the zoo."""
-    return lambda zoo: Exec(path, dirfd=os.open(zoo / name, open_flags), flags=flags)
-
-
-def _busy(zoo: Zoo) -> Exec:
-    os.open(zoo / "busy", os.O_WRONLY)
-    return Exec(zoo.path("busy"))
 
 
 def _memory_file(zoo: Zoo) -> Exec:
@@ -122,7 +112,7 @@ ERRORS: Final = [
         binary="bad-loader",
         interpreter="{zoo}/no-elf",
     ),
-    Case("open for writing", "ETXTBSY", _busy, binary="busy"),
+    Case("open for writing", "ETXTBSY", busy, binary="busy"),
     Case(
         "too many bytes of arguments",
         "E2BIG",
@@ -172,14 +162,14 @@ ERRORS: Final = [
         binary="succeeds",
     ),
     Case("execveat, bad descriptor", "EBADF", lambda zoo: Exec(b"program", dirfd=987, flags=0)),
-    Case("execveat, missing below a directory", "ENOENT", _at("directory", b"nothing", 0)),
-    Case("execveat, below a directory", "EACCES", _at(".", b"link", 0), binary="not-executable"),
-    Case("execveat, below a file", "ENOTDIR", _at("text", b"program", 0)),
+    Case("execveat, missing below a directory", "ENOENT", at("directory", b"nothing", 0)),
+    Case("execveat, below a directory", "EACCES", at(".", b"link", 0), binary="not-executable"),
+    Case("execveat, below a file", "ENOTDIR", at("text", b"program", 0)),
     Case("execveat, bad flags", "EINVAL", lambda zoo: Exec(MISSING, flags=1)),
     Case(
         "execveat, the descriptor itself without x bit",
         "EACCES",
-        _at("not-executable", b"", AT_EMPTY_PATH, os.O_PATH),
+        at("not-executable", b"", AT_EMPTY_PATH, os.O_PATH),
         binary="not-executable",
     ),
     Case(
@@ -197,7 +187,7 @@ ERRORS: Final = [
     Case(
         "fexecve of a close-on-exec script",
         "ENOENT",
-        _at("script", b"", AT_EMPTY_PATH, os.O_RDONLY | os.O_CLOEXEC),
+        at("script", b"", AT_EMPTY_PATH, os.O_RDONLY | os.O_CLOEXEC),
         binary="script",
         interpreter="/bin/sh",
     ),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tests.live import circumstances
-from tests.live.cases import HUGE, Call, Setup, as_user, named
+from tests.live.cases import HUGE, Call, Setup, as_user, at, busy, named
 from tests.live.circumstances import GROUP, USER
 from tests.live.exec_child import (
     AT_EMPTY_PATH,
@@ -76,17 +76,8 @@ def _noexec_without_x(zoo: Zoo) -> None:
     os.chmod(zoo / "directory/program", 0o644)
 
 
-def _busy(zoo: Zoo) -> Exec:
-    os.open(zoo / "busy", os.O_WRONLY)
-    return Exec(zoo.path("busy"))
-
-
 def _in(name: str) -> Setup:
     return lambda zoo: os.chdir(zoo / name)
-
-
-def _at(name: str, path: bytes, flags: int, open_flags: int = os.O_RDONLY) -> Call:
-    return lambda zoo: Exec(path, dirfd=os.open(zoo / name, open_flags), flags=flags)
 
 
 def _in_root(zoo: Zoo) -> None:
@@ -143,7 +134,7 @@ ENOENT: Final = [
         "ENOENT",
         "close-on-exec-script",
         "closes on exec",
-        _at("script", b"", AT_EMPTY_PATH, os.O_RDONLY | os.O_CLOEXEC),
+        at("script", b"", AT_EMPTY_PATH, os.O_RDONLY | os.O_CLOEXEC),
     ),
     Cause(
         "relative path",
@@ -178,7 +169,7 @@ ENOENT: Final = [
         "ENOENT",
         "missing-file",
         "{zoo}/directory/nothing",
-        _at("directory", b"nothing", 0),
+        at("directory", b"nothing", 0),
         gone="not-looked-at",
     ),
     Cause(
@@ -342,7 +333,7 @@ ENOEXEC: Final = [
 ]
 
 OTHERS: Final = [
-    Cause("open for writing", "ETXTBSY", "open-for-writing", "open for writing", _busy),
+    Cause("open for writing", "ETXTBSY", "open-for-writing", "open for writing", busy),
     Cause(
         "argument",
         "E2BIG",
@@ -400,7 +391,7 @@ OTHERS: Final = [
         "ENOTDIR",
         "descriptor-is-no-directory",
         "is a regular file",
-        _at("text", b"program", 0),
+        at("text", b"program", 0),
         gone="not-looked-at",
     ),
     Cause("long component", "ENAMETOOLONG", "name-too-long", "256 bytes", named("n" * 256)),

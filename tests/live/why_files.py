@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import gzip
 import os
 import struct
@@ -10,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from tests.live.circumstances import GROUP, USER
+from tests.live.circumstances import GROUP, USER, checked
 from tests.live.exec_child import libc
 from tests.live.zoo import Zoo
 
@@ -121,7 +120,7 @@ def mount_silent_file_system(directory: str) -> None:
         libc.mount(b"none", b"/", None, _MS_PRIVATE_ALL, None),
         libc.mount(b"fuse", os.fsencode(directory), b"fuse", 0, options),
     ):
-        _checked(result)
+        checked(result)
 
 
 def mount_without_links(directory: str) -> None:
@@ -131,7 +130,7 @@ def mount_without_links(directory: str) -> None:
         libc.mount(b"none", b"/", None, _MS_PRIVATE_ALL, None),
         libc.mount(b"tmpfs", os.fsencode(directory), b"tmpfs", _MS_NOSYMFOLLOW, None),
     ):
-        _checked(result)
+        checked(result)
     os.symlink("/bin/true", f"{directory}/link")
 
 
@@ -140,7 +139,7 @@ def registered_handler(name: str, interpreter: str, flags: str = "") -> Iterator
     """Have binfmt_misc give the file ``handled`` to an interpreter."""
     mounted = not os.path.exists(f"{_BINFMT_MISC}/register")
     if mounted:
-        _checked(libc.mount(b"binfmt_misc", os.fsencode(_BINFMT_MISC), b"binfmt_misc", 0, None))
+        checked(libc.mount(b"binfmt_misc", os.fsencode(_BINFMT_MISC), b"binfmt_misc", 0, None))
     try:
         magic = "".join(f"\\x{byte:02x}" for byte in HANDLED)
         _write(f"{_BINFMT_MISC}/register", f":{name}:M::{magic}::{interpreter}:{flags}")
@@ -150,7 +149,7 @@ def registered_handler(name: str, interpreter: str, flags: str = "") -> Iterator
             _write(f"{_BINFMT_MISC}/{name}", "-1")
     finally:
         if mounted:
-            _checked(libc.umount(os.fsencode(_BINFMT_MISC)))
+            checked(libc.umount(os.fsencode(_BINFMT_MISC)))
 
 
 @contextmanager
@@ -168,12 +167,6 @@ def protected_links() -> Iterator[None]:
 def _write(path: str, text: str) -> None:
     with open(path, "w") as file:
         file.write(text)
-
-
-def _checked(result: int) -> None:
-    if result:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
 
 
 def _without_program_headers(program: bytes) -> bytes:

@@ -15,3 +15,4 @@ def _same_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.delenv("COLORFGBG", raising=False)
     monkeypatch.delenv("EXECWHY_THEME", raising=False)
+    monkeypatch.delenv("TMUX", raising=False)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from tests.ui.screens import Opened, opened
 from tests.ui.scripted_source import a_day, failure
 from tui import copies
@@ -29,6 +31,15 @@ async def test_y_twice_copies_the_row() -> None:
     async with opened(a_day(4)) as screen:
         assert (await copied(screen, "y", "y")).endswith("/docker-entrypoint.sh  its #! line ends in CR")
         assert "Copied" in screen.keys
+
+
+async def test_tmux_is_told_of_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMUX", "/tmp/tmux-0/default,1,0")
+    async with opened(a_day(4)) as screen:
+        await screen.press("y", "y")
+        assert "set-clipboard on" in screen.keys
+        await screen.press("y", "y")
+        assert "Copied" in screen.keys and "tmux" not in screen.keys
 
 
 async def test_y_in_the_detail_copies_the_fact() -> None:

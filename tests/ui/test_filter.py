@@ -82,7 +82,9 @@ async def test_letters_typed_in_the_filter_run_no_key() -> None:
 
 async def test_nothing_matches_says_how_to_go_on() -> None:
     async with opened([failure("/x")], query="uid:1000") as screen:
-        assert "nothing matches uid:1000; 1 hidden, c clears" in screen.text
+        assert "Nothing matches uid:1000; 1 hidden, c clears" in screen.text
+        await screen.press("slash")
+        assert "Nothing matches uid:1000; 1 hidden, Esc reverts" in screen.text
 
 
 async def test_capital_k_gives_the_filter_to_the_kernel_and_takes_it_back() -> None:
@@ -155,7 +157,7 @@ async def test_the_name_of_a_field_is_a_word_like_any_other_once_it_is_kept() ->
         await screen.press("slash")
         await screen.type("error")
         await screen.press("enter")
-        assert "nothing matches error" in screen.text
+        assert "Nothing matches error" in screen.text
 
 
 @pytest.mark.parametrize(
@@ -174,6 +176,6 @@ async def test_the_name_of_a_field_is_a_word_like_any_other_once_it_is_kept() ->
 async def test_a_filter_that_selects_nothing_says_what_was_probably_meant(query: str, sentence: str) -> None:
     async with opened(a_day(8), query=query) as screen:
         shown = " ".join(screen.text.split())
-        assert f"nothing matches {query}; 8 hidden, c clears" in shown
+        assert f"Nothing matches {query}; 8 hidden, c clears" in shown
         assert sentence in shown
         assert "hunter2" not in shown and "did you mean --config" not in shown

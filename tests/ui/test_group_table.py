@@ -11,7 +11,7 @@ from textual.app import App, ComposeResult
 from textual.message import Message
 from textual.pilot import Pilot
 
-from bpf.record import Diagnosis, Event, ExecFailure
+from bpf.record import Diagnosis, Event, ExecFailure, Search
 from tests.ui.scripted_source import START
 from tui import themes
 from tui.model.history import History
@@ -390,3 +390,28 @@ async def test_a_long_count_tells_how_far_it_is() -> None:
         assert "counting 3%" in screen.choices
         await screen.look()
         assert "30 groups of 3,000 failures" in screen.choices
+
+
+async def test_a_group_of_searches_has_the_name_that_was_searched_for() -> None:
+    search = Search(1, "ls", 3, "not-found", None)
+    event = replace(PLAIN, path="/usr/games/ls", search=search)
+    async with opened([event, replace(PLAIN, path="/usr/games/cat")]) as screen:
+        (row,) = [row for row in screen.rows if "(PATH search)" in row]
+        assert "ls (PATH search)" in row and "/usr/games" not in row
+        assert any("/usr/games/cat" in row for row in screen.rows)
+        await screen.press("2")
+        assert not any("PATH search" in row for row in screen.rows)
+
+
+async def test_a_group_whose_members_failed_of_different_causes_says_how_many() -> None:
+    causes = [MISSING, MISSING, replace(MISSING, brief="its #! line ends in CR"), None]
+    events = [replace(PLAIN, diagnosis=cause, pid=number) for number, cause in enumerate(causes)]
+    async with opened(events, size=(160, 30)) as screen:
+        assert "2 causes: it is missing, …" in screen.rows[0]
+        await screen.press("3")
+        assert "such as it is missing" in screen.rows[0]
+
+
+async def test_a_group_whose_members_all_failed_of_one_cause_says_that_one_alone() -> None:
+    async with opened([PLAIN, replace(PLAIN, diagnosis=None)]) as screen:
+        assert "it is missing" in screen.rows[0] and "causes" not in screen.rows[0]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from textual import events
+from textual.widgets import Input
 
 from tests.ui.screens import Opened, opened
 from tests.ui.scripted_source import a_day
@@ -12,14 +14,12 @@ from tui.model.snapshot import Header, parse_line
 
 
 async def name_it(screen: Opened, path: Path) -> None:
-    from textual.widgets import Input
-
     field = screen.app.screen.query_one(Input)
     field.value = str(path)
     await screen.pilot.press("enter")
     for _ in range(50):
         await screen.pilot.pause(0.1)
-        if "writing…" not in screen.text:
+        if "Writing…" not in screen.text:
             return
 
 
@@ -81,3 +81,26 @@ async def test_a_large_snapshot_is_whole(tmp_path: Path, ending: str) -> None:
         await screen.press("w")
         await name_it(screen, tmp_path / f"x.{ending}")
         assert "5,000 failed execs are in" in screen.keys
+
+
+async def test_the_dialog_tells_what_a_name_makes_of_it() -> None:
+    async with opened(a_day(3)) as screen:
+        await screen.press("w")
+        assert "JSON Lines; .csv for a table" in screen.text
+        for name, told in (
+            ("x.csv", "CSV, a line for each"),
+            ("x.SVG", "A picture of this screen"),
+            ("x.txt", "JSON Lines, as no other ending"),
+        ):
+            screen.app.screen.query_one(Input).value = name
+            await screen.settle()
+            assert told in screen.text
+
+
+async def test_an_editing_key_and_the_text_behind_it_keep_their_order_though_they_come_at_once() -> None:
+    async with opened(a_day(3)) as screen:
+        await screen.press("w")
+        for key in ("ctrl+u", "a", "b", "home", "x", "end", "backspace", "c"):
+            screen.app.post_message(events.Key(key, key if len(key) == 1 else None))
+        await screen.settle()
+        assert screen.app.screen.query_one(Input).value == "xac"

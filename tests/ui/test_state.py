@@ -13,11 +13,11 @@ from tests.ui.scripted_source import START, ScriptedSource, a_day, failure
 @pytest.mark.parametrize(
     ("stage", "word", "sentence"),
     [
-        (Stage.STARTING, "starting", "starting…"),
-        (Stage.COMPILING, "compiling", "compiling the BPF program…"),
-        (Stage.ATTACHING, "attaching", "attaching to the kernel…"),
-        (Stage.LIVE, "live", "no exec has failed yet: try /nonexistent in another shell"),
-        (Stage.ENDED, "ended", "there is no failed exec in it"),
+        (Stage.STARTING, "starting", "Starting…"),
+        (Stage.COMPILING, "compiling", "Compiling the BPF program…"),
+        (Stage.ATTACHING, "attaching", "Attaching to the kernel…"),
+        (Stage.LIVE, "live", "No exec has failed yet: try /nonexistent in another shell"),
+        (Stage.ENDED, "ended", "There is no failed exec in it"),
     ],
 )
 async def test_an_empty_table_says_what_is_going_on(stage: Stage, word: str, sentence: str) -> None:
@@ -42,6 +42,14 @@ async def test_a_failure_later_on_is_told_below_the_rows_and_again_at_the_end() 
         assert "The reader stopped." in screen.keys
         await screen.press("q")
     assert (screen.app.return_code, screen.app.failure) == (1, "The reader stopped.")
+
+
+async def test_what_waits_for_a_key_goes_with_it() -> None:
+    async with opened(a_day(3)) as screen:
+        screen.source.stage, screen.source.detail = Stage.FAILED, "The reader stopped."
+        await screen.until(lambda: "The reader stopped." in screen.keys)
+        await screen.press("up")
+        assert "The reader stopped." not in screen.keys and "filter" in screen.keys
 
 
 async def test_the_host_of_a_hostile_file_is_escaped() -> None:
@@ -113,7 +121,7 @@ async def test_a_crash_loop_is_one_row_that_counts_and_r_unfolds_it() -> None:
     loop = [failure("/opt/agent", pid=100 + n, timestamp=START + n * 100_000_000) for n in range(30)]
     async with opened([*loop[:20], failure("/opt/other")]) as screen:
         assert "/opt/agent" in screen.line_with("20× ")
-        assert "2 of 21 shown, 19 folded" in screen.filter
+        assert "2 of 21 shown, 19 repeats folded" in screen.filter
         await screen.press("home")
         assert "20 times" in screen.line_with("the same within a second")
         await screen.give(*loop[20:])
@@ -156,6 +164,6 @@ async def test_a_search_is_one_row_and_h_shows_the_ones_that_found_their_program
         assert "not found in 3 directories" in screen.line_with("not found in 3")
         assert "found at /usr/bin/ls" not in screen.text
         assert "1 found searches hidden" in screen.status
-        assert "1 of 5 shown, 4 folded" in screen.filter
+        assert "1 of 5 shown, 3 more tries" in screen.filter
         await screen.press("h")
         assert "ls" in screen.line_with("  found at /usr/bin/ls after 2 tries")

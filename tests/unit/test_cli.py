@@ -465,7 +465,7 @@ def test_a_pipe_that_brings_no_recording_ends_the_screen_with_its_sentence(tmp_p
     os.mkfifo(pipe)
     writer = os.open(pipe, os.O_RDWR)
     with in_terminal("--open", str(pipe)) as terminal:
-        terminal.wait_for(b"no failed exec has come yet")
+        terminal.wait_for(b"No failed exec has come yet")
         os.write(writer, b"ssh: connect to host web-1: refused\n")
         os.close(writer)
         assert terminal.status() == 1

@@ -368,7 +368,7 @@ class KeptAsRecomputed(RuleBasedStateMachine):
         whys = Counter(
             event.diagnosis.brief or event.diagnosis.summary for _, event in members if event.diagnosis
         )
-        assert (group.why is None) == (not whys)
+        assert (group.why is None, group.whys) == (not whys, len(whys))
         assert group.why is None or whys[group.why] == max(whys.values())
 
     def teardown(self) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,12 @@ import pytest
 from bpf.record import Event, ExecFailure, Loss, Search
 from bpf.source import Capture, Counters, EventSource, Origin, Stage
 from tests.unit.records import failure
+from tests.unit.waiting import wait_for
 from tui.model import merging
 from tui.model.merging import MergedSource, opened
 from tui.model.replay import OPEN, FileSource
 from tui.model.snapshot import Ending, Header, ending_line, event_line, header_line
 
-PATIENCE = 60.0
 SECOND = 1_000_000_000
 FROM = 1_795_557_012 * SECOND
 
@@ -38,13 +37,6 @@ def exec_at(second: float, path: str = "/x", **facts: Any) -> str:
 def file(path: Path, *lines: str) -> str:
     path.write_text("".join(lines))
     return str(path)
-
-
-def wait_for(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def drained(source: FileSource | MergedSource) -> list[Event]:

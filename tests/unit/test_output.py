@@ -31,6 +31,24 @@ def test_standard_output_that_is_closed_at_its_other_end_is_told_apart() -> None
         assert process.wait(60) == 7
 
 
+@pytest.mark.parametrize("leaves", [True, False])
+def test_whether_a_pipe_is_still_read_is_known_without_writing(leaves: bool) -> None:
+    script = (
+        "import sys; sys.path.insert(0, '.')\n"
+        "from tui.output import StandardOutput\n"
+        "sys.stdin.read()\n"
+        "sys.exit(7 if StandardOutput().is_wanted else 8)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=PROJECT
+    ) as process:
+        assert process.stdin is not None and process.stdout is not None
+        if leaves:
+            process.stdout.close()
+        process.stdin.close()
+        assert process.wait(60) == (8 if leaves else 7)
+
+
 def test_standard_output_that_is_full_or_closed_gives_a_sentence() -> None:
     script = (
         "import sys, os; sys.path.insert(0, '.')\n"

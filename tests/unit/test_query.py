@@ -332,6 +332,12 @@ def test_a_term_is_added_once_and_binds_tighter_than_or() -> None:
     assert add_term("", "tty", None, exclude=False) == "tty==null"
     assert add_term("", "compat", True, exclude=False) == "compat==true"
     assert add_term("not uid==0", "uid", 0, exclude=False) == "not uid==0 uid==0"
+
+
+def test_excluding_what_was_asked_for_takes_its_place_and_the_other_way_round() -> None:
+    assert add_term("error==ENOENT", "error", "ENOENT", exclude=True) == "error!=ENOENT"
+    assert add_term("nginx uid!=0 pid=1", "uid", 0, exclude=False) == "nginx uid==0 pid=1"
+    assert add_term("uid!=0 or pid=1", "uid", 0, exclude=False) == "(uid!=0 or pid=1) uid==0"
     with pytest.raises(QueryError):
         add_term("", "no_such_field", 1, exclude=False)
 

@@ -91,6 +91,7 @@ class Kept:
         self.data = b""
         self.writes = 0
         self.state = "open"
+        self.is_wanted = True
         self._room = room
         self._error = error
 
@@ -362,6 +363,17 @@ def test_a_reader_that_has_had_enough_is_no_problem() -> None:
     source = Script([failures("/a"), failures(*"b" * 50)], stage=Stage.LIVE)
     result = recorder(source, output).run()
     assert (result.problem, result.written, source.closed) == ("", 1, True)
+
+
+def test_a_reader_that_leaves_while_nothing_fails_ends_the_recording() -> None:
+    output = Kept(room=2000)
+
+    def leave() -> None:
+        output.is_wanted = False
+
+    source = Script([[]], stage=Stage.LIVE, on_wait=leave)
+    result = recorder(source, output).run()
+    assert (result.began, result.problem, source.closed) == (True, "", True)
 
 
 def test_a_full_disk_ends_the_recording_with_what_was_written_before() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from bpf.record import Event, Loss
 from bpf.source import Capture, Counters, EventSource, Origin, Stage, Status
 from tests.unit.records import failure
+from tests.unit.waiting import PATIENCE, wait_for
 from tui.model import replay
 from tui.model.replay import OPEN, FileSource
 from tui.model.snapshot import Ending, Header, ending_line, event_line, header_line
@@ -25,7 +26,6 @@ EVENTS: list[Event] = [failure(path=f"/{number}") for number in range(3)]
 LINES = [event_line(event, show_secrets=False) for event in EVENTS]
 FINAL = Counters(seen=10, recorded=3, suppressed=5, lost=2, losses={"ring buffer full": 2})
 ENDING = ending_line(Ending(1_795_557_020_000_000_000, FINAL))
-PATIENCE = 60.0
 
 
 def drained(source: FileSource) -> tuple[list[Event], Status]:
@@ -238,13 +238,6 @@ def test_closing_does_not_wait_for_a_pipe_that_says_nothing() -> None:
     source.close()
     os.close(writing)
     assert "execwhy-replay" not in [thread.name for thread in threading.enumerate()]
-
-
-def wait_for(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 BEGUN = header_line(Header(ORIGIN, "", Counters(), 1_795_557_012_000_000_000, recording=True))

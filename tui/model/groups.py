@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from bpf.record import ExecFailure
 from tui.model.block import Block
 from tui.model.columns import Key
 from tui.model.group_by import By, user_facet, why_facet
@@ -51,6 +52,8 @@ class Group:
         users: How many different users.
         example: The id of the newest event; None where there is none.
         why: The most frequent diagnosis in brief; None where none has been made. Raw text.
+        whys: How many different ones.
+        search: The name that the newest one was searched for on PATH; None where it is no search. Raw text.
     """
 
     value: Key
@@ -63,6 +66,8 @@ class Group:
     users: int = 0
     example: int | None = None
     why: str | None = None
+    whys: int = 0
+    search: str | None = None
 
 
 class Groups:
@@ -166,6 +171,7 @@ class Groups:
         rows, counted = self._rows_of(row_of)
         totals, firsts, lasts, newest = _extremes(rows, counted, len(values))
         whys = _most_frequent(rows, counted.whys, counted.counts, self._why.numbered.values, len(values))
+        unknown = _with(rows, counted.whys, self._why.numbered.number_of(None), len(values))
         users = _most_frequent(rows, counted.users, counted.counts, self._user.numbered.values, len(values))
         minutes = self._minutes(row_of, len(values))
         return [
@@ -180,11 +186,21 @@ class Groups:
                 users=users[row][1],
                 example=newest[row],
                 why=next((why for why in whys[row][0] if why is not None), None),
+                whys=whys[row][1] - unknown[row],
+                search=self._search(newest[row]),
             )
             if totals[row]
             else Group(value)
             for row, value in enumerate(values)
         ]
+
+    def _search(self, event_id: int) -> str | None:
+        """The name of the search that this event stands for, where groups are told by their paths."""
+        if self._by.field != "path" or event_id < self._history.first_id:
+            return None
+        event = self._history[event_id]
+        search = event.search if isinstance(event, ExecFailure) else None
+        return None if search is None or search.folded else search.name
 
     def _begin(self) -> None:
         self._group, self._why, self._user = self._by.facet(), why_facet(), user_facet()
@@ -253,6 +269,14 @@ class Groups:
                 rows.append(row[wanted])
                 found.append(tally.counted.only(wanted))
         return np.concatenate(rows), Counted.joined(found)
+
+
+def _with(rows: Indexes, numbers: Indexes, number: int | None, length: int) -> list[bool]:
+    """For each row whether it has this number."""
+    found = np.zeros(length, np.bool_)
+    if number is not None:
+        found[rows[numbers == number]] = True
+    return found.tolist()
 
 
 def _extremes(rows: Indexes, counted: Counted, length: int) -> tuple[list[int], ...]:

@@ -113,6 +113,8 @@ def parse(text: str) -> Query:
 def add_term(text: str, field: str, value: object, *, exclude: bool) -> str:
     """The filter that also asks for ``field==value``, or excludes it: what ``+`` and ``-`` do.
 
+    Where it asked for the very opposite, this takes its place: both together would select nothing.
+
     Args:
         text: The filter so far.
         field: A name of ``FIELDS``.
@@ -128,12 +130,16 @@ def add_term(text: str, field: str, value: object, *, exclude: bool) -> str:
         written = "true" if value else "false"
     else:
         written = quoted(str(value))
-    term = f"{field}{'!=' if exclude else '=='}{written}"
+    equal, unequal = f"{field}=={written}", f"{field}!={written}"
+    term, opposite = (unequal, equal) if exclude else (equal, unequal)
     parse(term)
     before = parse(text)
     if before.is_empty:
         return term
     so_far = text.strip()
-    if any(text[asked.start : asked.end] == term for asked in before.required):
+    asked = {text[part.start : part.end]: part for part in before.required}
+    if term in asked:
         return so_far
+    if opposite in asked:
+        return f"{text[: asked[opposite].start]}{term}{text[asked[opposite].end :]}".strip()
     return f"({so_far}) {term}" if before.alternatives else f"{so_far} {term}"

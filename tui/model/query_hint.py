@@ -83,7 +83,7 @@ def _of_values(field: Field, asked: tuple[str, ...], history: History) -> str:
     if near:
         return f"No {name} here is {asked[0]}: did you mean {near[0]}?"
     named = ", ".join(value for value, _ in there.most_common(_NAMED))
-    return f"No {name} here is {asked[0]}; there is {named}{', …' if len(there) > _NAMED else ''}."
+    return f"No {name} here is {asked[0]}; there is {named}{' and more' if len(there) > _NAMED else ''}."
 
 
 def _values(field: Field, history: History) -> Iterator[str]:

@@ -199,6 +199,11 @@ class LiveFile:
                 raise Existing(f"{path} exists: choose another name, or remove it.") from error
         self._size = 0
 
+    @property
+    def is_wanted(self) -> bool:
+        """A file is read later."""
+        return True
+
     def write(self, data: bytes) -> None:
         """Append all of it, or nothing.
 

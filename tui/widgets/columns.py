@@ -71,14 +71,15 @@ _TIERS: Final[tuple[tuple[int, tuple[tuple[Column, int], ...]], ...]] = (
     (200, ((TIME, 12), (PID, 7), (USER, 12), (COMM, 15), (PARENT, 15), (UNIT, 20), (ERROR, 12))),
     (172, ((TIME, 12), (PID, 7), (USER, 12), (COMM, 15), (UNIT, 20), (ERROR, 12))),
     (130, ((TIME, 12), (PID, 7), (USER, 10), (COMM, 15), (ERROR, 12))),
-    (106, ((TIME, 12), (PID, 7), (USER, 8), (COMM, 15), (ERROR, 7))),
+    (106, ((TIME, 12), (PID, 7), (USER, 8), (COMM, 10), (ERROR, 7))),
     (90, ((TIME, 12), (PID, 7), (USER, 8), (ERROR, 7))),
     (64, ((TIME, 8), (PID, 7), (USER, 8), (ERROR, 7))),
     (46, ((TIME, 8), (ERROR, 7))),
     (0, ((ERROR, 7),)),
 )
-"""From which width on which columns stand left of PATH and WHY. A comm has at most 15 bytes, a pid at
-most 7 digits (PID_MAX_LIMIT is 4,194,304), and of the errors only ENAMETOOLONG needs more than 7."""
+"""From which width on which columns stand left of PATH and WHY. A comm has at most 15 bytes, and few have
+more than 10, so that PATH has more use for the others where it is short of room; a pid has at most 7 digits
+(PID_MAX_LIMIT is 4,194,304), and of the errors only ENAMETOOLONG needs more than 7."""
 
 _HOST_WIDTHS: Final = ((172, 16), (106, 12), (0, 8))
 """From which width on HOST has how many cells: the beginnings of most host names tell them apart."""
@@ -112,7 +113,7 @@ def placed_columns(width: int, with_host: bool = False) -> tuple[Placed, ...]:
         # What stands in these columns rarely fills them, and keeps the distance by itself.
         x += cells + (1 if column in (TIME, COMM, ERROR) and width < _WIDE else gap)
     rest = max(2, width - x - gap)
-    share = 36 if 106 <= width < _WIDE else 42
+    share = 40 if 106 <= width < _WIDE else 42
     path = max(1, min(_WIDEST_PATH, rest * share // 100))
     places.append(Placed(PATH, x, path))
     places.append(Placed(WHY, x + path + gap, rest - path))

@@ -79,6 +79,12 @@ id the first 12 characters are what other tools show."""
 _WIDEST_PATH: Final = 64
 """As in the table of events."""
 
+_SEARCHED: Final = " (PATH search)"
+"""Stands behind a name: its directory is that of the last try, and tells nothing."""
+
+_SHORTEST_NAME: Final = 4
+"""Cells of a name that are worth more than what stands behind it."""
+
 _WITH_CLOCK: Final = 24
 """Cells of LAST from which on the clock time stands beside the age."""
 
@@ -118,7 +124,9 @@ def group_cell(group: Group, by: By, place: GroupPlace, now: int, *, show_secret
 def _pieces(group: Group, by: By, place: GroupPlace, now: int, show_secrets: bool) -> list[Piece]:
     column, width = place.column, place.width
     if column is _C.GROUP:
-        return _value(group.value, by, width, show_secrets)
+        if group.search is None:
+            return _value(group.value, by, width, show_secrets)
+        return _search(group.search if show_secrets else mask_text(group.search), width)
     if not group.count:
         return [("gone"[:width], "muted")] if column is _C.COUNT else []
     if column is _C.COUNT:
@@ -128,7 +136,7 @@ def _pieces(group: Group, by: By, place: GroupPlace, now: int, show_secrets: boo
     if column is _C.MINUTE:
         return [(sparkline(group.minute, width), "live" if any(group.minute) else "muted")]
     if column is _C.WHY:
-        why = group.why or ""
+        why = why_text(group, by)
         return in_role(keep_beginning(why if show_secrets else mask_text(why), width), "why")
     if column is _C.USERS:
         return in_role(keep_beginning(_users(group), width), "plain")
@@ -141,8 +149,19 @@ def rate_text(rate: float) -> str:
     return f"{rate:,.0f}" if rate >= 10 or not rate else f"{rate:.1f}"
 
 
-def group_text(value: Key, by: By) -> str:
+def why_text(group: Group, by: By) -> str:
+    """What the most of them failed of, and whether all did; raw text."""
+    if group.why is None or group.whys < 2:
+        return group.why or ""
+    return f"such as {group.why}" if by.field == "why" else f"{group.whys:,} causes: {group.why}, …"
+
+
+def group_text(group: Group, by: By) -> str:
     """What the failures of a group have in common, in words; raw text."""
+    return f"{group.search}{_SEARCHED}" if group.search else _value_text(group.value, by)
+
+
+def _value_text(value: Key, by: By) -> str:
     if value is None:
         return by.unknown
     if by.field == "error" and isinstance(value, int):
@@ -153,8 +172,15 @@ def group_text(value: Key, by: By) -> str:
     return str(value) or '""'
 
 
+def _search(name: str, width: int) -> list[Piece]:
+    room = width - len(_SEARCHED)
+    if room < _SHORTEST_NAME:
+        return in_role(keep_beginning(name, width), "name")
+    return [*in_role(keep_beginning(name, room), "name"), (_SEARCHED, "muted")]
+
+
 def _value(value: Key, by: By, width: int, show_secrets: bool) -> list[Piece]:
-    text = group_text(value, by)
+    text = _value_text(value, by)
     if value is None:
         return in_role(keep_beginning(text, width), "muted")
     if by.field == "error" and isinstance(value, int):

@@ -18,7 +18,7 @@ from tui.model.printable import printable
 from tui.model.secrets import mask_text
 from tui.model.view import View
 from tui.widgets.accounts import user_name
-from tui.widgets.group_columns import group_text, rate_text
+from tui.widgets.group_columns import group_text, rate_text, why_text
 from tui.widgets.group_header import GroupHeader, Heading
 from tui.widgets.group_table import GroupTable
 
@@ -120,7 +120,7 @@ class GroupPane(Vertical):
         group = self.table.focused_group()
         if group is None:
             return None
-        value, why = group_text(group.value, self.table.by), group.why or ""
+        value, why = group_text(group, self.table.by), why_text(group, self.table.by)
         if not self._show_secrets:
             value, why = mask_text(value), mask_text(why)
         users = ", ".join(user_name(uid) or str(uid) for uid in group.uids)

@@ -33,6 +33,11 @@ class KeyBar(Painted):
         self._timer: Timer | None = None
 
     @property
+    def waits(self) -> bool:
+        """A message stays until the next key."""
+        return self.is_saying and self._timer is None
+
+    @property
     def is_saying(self) -> bool:
         """A message stands in place of the hints."""
         return bool(self._message)
@@ -49,7 +54,7 @@ class KeyBar(Painted):
         Args:
             message: Printable runs.
             role: How it is painted.
-            stays: It does not go by itself.
+            stays: It goes with the next key; else after some seconds.
         """
         if self._timer is not None:
             self._timer.stop()

@@ -21,6 +21,10 @@ from bpf.record import Event
 from tui.model.history import History
 from tui.model.printable import printable
 from tui.model.snapshot import Existing, Header, SnapshotError, write, write_text
+from tui.widgets.ordered_input import OrderedInput
+
+_JSON_LINES: Final = frozenset({".jsonl", ".ndjson", ".json"})
+"""Endings by which one expects them."""
 
 _CHUNK: Final = 256
 """Events handed to the writer at a time: decoded in a few milliseconds, so keys are answered."""
@@ -73,8 +77,8 @@ class SaveDialog(ModalScreen[str | None]):
             pane.border_title = "write a snapshot"
             pane.border_subtitle = "Enter writes   Esc closes"
             yield Static(what, markup=False, id="save-what")
-            yield Input(self._selection.default_name, compact=True, select_on_focus=False)
-            yield Static("JSON Lines; .csv for a table, .svg for this screen", markup=False, id="save-said")
+            yield OrderedInput(self._selection.default_name, compact=True, select_on_focus=False)
+            yield Static(_kind(self._selection.default_name), markup=False, id="save-said")
 
     def on_mount(self) -> None:
         """Begin with the name."""
@@ -86,8 +90,9 @@ class SaveDialog(ModalScreen[str | None]):
         said.set_classes(kind)
 
     @on(Input.Changed)
-    def _renamed(self) -> None:
+    def _renamed(self, event: Input.Changed) -> None:
         self._replace = None
+        self._say(_kind(event.value), "")
 
     @on(Input.Submitted)
     def _submit(self, event: Input.Submitted) -> None:
@@ -105,7 +110,7 @@ class SaveDialog(ModalScreen[str | None]):
         self.dismiss(None)
 
     async def _write(self, path: str, overwrite: bool) -> None:
-        self._say("writing…", "busy")
+        self._say("Writing…", "busy")
         try:
             said = await self._written(path, overwrite)
         except Existing:
@@ -118,7 +123,7 @@ class SaveDialog(ModalScreen[str | None]):
 
     async def _written(self, path: str, overwrite: bool) -> str:
         selection = self._selection
-        if path.lower().endswith(".svg"):
+        if _ending(path) == ".svg":
             await asyncio.to_thread(write_text, path, selection.svg(), overwrite)
             return f"This screen is in {path}."
         chunks = _Chunks()
@@ -149,6 +154,22 @@ class SaveDialog(ModalScreen[str | None]):
             chunks.put(list(_held(self._selection.history, ids[start : start + _CHUNK])))
             await asyncio.sleep(0)
         chunks.end()
+
+
+def _ending(path: str) -> str:
+    return os.path.splitext(path.strip())[1].lower()
+
+
+def _kind(path: str) -> str:
+    """What a file of this name will hold."""
+    ending = _ending(path)
+    if ending == ".csv":
+        return "CSV, a line for each; .jsonl for all facts, .svg for this screen"
+    if ending == ".svg":
+        return "A picture of this screen; .jsonl or .csv for the failed execs"
+    if ending in _JSON_LINES:
+        return "JSON Lines; .csv for a table, .svg for this screen"
+    return "JSON Lines, as no other ending than .csv and .svg asks for anything else"
 
 
 def _execs(count: int) -> str:
