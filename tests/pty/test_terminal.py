@@ -130,6 +130,7 @@ def test_a_crash_restores_the_terminal_and_tells_no_arguments() -> None:
 @pytest.mark.parametrize("size", [(80, 24), (250, 80)])
 def test_nothing_that_a_process_chose_controls_the_terminal(size: tuple[int, int]) -> None:
     with opened("hostile", size=size) as terminal:
+        terminal.wait_for_text("owned")
         terminal.type("\t" if size[0] > 100 else "\r")
         terminal.wait_for_text("Environment")
         for key in ("+", "-", "k", "k", "w"):

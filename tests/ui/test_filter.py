@@ -165,6 +165,8 @@ async def test_the_name_of_a_field_is_a_word_like_any_other_once_it_is_kept() ->
     [
         ("ENOEN", "ENOEN is no error's name: did you mean ENOENT?"),
         ("eacces", "eacces is no error's name: did you mean EACCES?"),
+        ("root", "root is a user: did you mean user:root?"),
+        ("comm", "comm is a field: did you mean comm:…?"),
         ("why=missing-fil", "No cause here is missing-fil: did you mean missing-file?"),
         ("why=nonsense", "No cause here is nonsense; there is missing-interpreter,"),
         ("comm==crond uid:34", "No comm here is crond: did you mean cron?"),

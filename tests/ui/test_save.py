@@ -11,6 +11,7 @@ from textual.widgets import Input
 from tests.ui.screens import Opened, opened
 from tests.ui.scripted_source import a_day
 from tui.model.snapshot import Header, parse_line
+from tui.widgets.save_dialog import SaveDialog
 
 
 async def name_it(screen: Opened, path: Path) -> None:
@@ -104,3 +105,15 @@ async def test_an_editing_key_and_the_text_behind_it_keep_their_order_though_the
             screen.app.post_message(events.Key(key, key if len(key) == 1 else None))
         await screen.settle()
         assert screen.app.screen.query_one(Input).value == "xac"
+
+
+async def test_a_name_that_is_told_of_after_the_dialog_was_closed_does_no_harm() -> None:
+    async with opened(a_day(3)) as screen:
+        await screen.press("w")
+        dialog = screen.app.screen
+        assert isinstance(dialog, SaveDialog)
+        changed = Input.Changed(dialog.query_one(Input), "x.csv")
+        await screen.press("escape")
+        dialog._renamed(changed)
+        await screen.settle()
+        assert screen.app.is_running

@@ -163,8 +163,8 @@ async def test_plus_and_minus_take_the_focused_cell_into_the_filter() -> None:
         await screen.press("left", "left", "left", "plus")
         assert screen.filter.startswith(" / error==E2BIG")
         await screen.press("minus")
-        assert "error==E2BIG error!=E2BIG" in screen.filter
-        assert "0 of 7 shown" in screen.filter
+        assert screen.filter.startswith(" / error!=E2BIG ")
+        assert "6 of 7 shown" in screen.filter
 
 
 async def test_a_time_cannot_be_filtered_for_and_the_screen_says_so() -> None:

@@ -14,7 +14,7 @@ from tui.model.history import History
 from tui.model.query import Query
 from tui.model.query_fields import FIELDS, Field, Kind, nearest
 from tui.model.query_terms import InRanges, Term
-from tui.model.query_values import ERRORS
+from tui.model.query_values import ERRORS, ValueProblem, number
 from tui.model.secrets import mask_text
 
 _MOST_VALUES: Final = 500
@@ -55,15 +55,27 @@ def hint(query: Query, history: History, blocks: int) -> str:
 def _of_word(word: str) -> str:
     name = word.upper()
     meant = name if name in ERRORS else nearest(name, ERRORS) if name.startswith("E") else None
-    return f"{word} is no error's name: did you mean {meant}?" if meant and word != meant else ""
+    if meant and word != meant:
+        return f"{word} is no error's name: did you mean {meant}?"
+    if _is_user(word):
+        return f"{word} is a user: did you mean user:{word}?"
+    return f"{word} is a field: did you mean {word}:…?" if word in FIELDS else ""
+
+
+def _is_user(word: str) -> bool:
+    try:
+        number(word, Kind.USER)
+    except ValueProblem:
+        return False
+    return not word.isdigit()
 
 
 def _of_condition(term: Term, written: str, history: History) -> str:
     field = term.field
     if term.negate:
         return ""
-    if field.kind is Kind.AGE and (number := re.search(r"\d+$", written)):
-        return f"{written} is in seconds: write {number[0]}m for minutes, {number[0]}h for hours."
+    if field.kind is Kind.AGE and (amount := re.search(r"\d+$", written)):
+        return f"{written} is in seconds: write {amount[0]}m for minutes, {amount[0]}h for hours."
     if field.name in _NEVER_NEGATIVE and isinstance(term.test, InRanges):
         if all(high is not None and high < 0 for _, high in term.test.bounds):
             return f"{field.name} is never negative; where it is unknown, {field.name}=null selects it."

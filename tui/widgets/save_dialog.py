@@ -66,6 +66,8 @@ class SaveDialog(ModalScreen[str | None]):
         self._selection = selection
         self._replace: str | None = None
         self._writing: asyncio.Task[None] | None = None
+        # What is told may come after Esc has taken the dialog away: it is not looked for on the screen then.
+        self._said = Static(_kind(selection.default_name), markup=False, id="save-said")
 
     def compose(self) -> ComposeResult:
         """The count, the name, and what is wrong."""
@@ -78,16 +80,15 @@ class SaveDialog(ModalScreen[str | None]):
             pane.border_subtitle = "Enter writes   Esc closes"
             yield Static(what, markup=False, id="save-what")
             yield OrderedInput(self._selection.default_name, compact=True, select_on_focus=False)
-            yield Static(_kind(self._selection.default_name), markup=False, id="save-said")
+            yield self._said
 
     def on_mount(self) -> None:
         """Begin with the name."""
         self.query_one(Input).focus()
 
     def _say(self, text: str, kind: str) -> None:
-        said = self.query_one("#save-said", Static)
-        said.update(printable(text))
-        said.set_classes(kind)
+        self._said.update(printable(text))
+        self._said.set_classes(kind)
 
     @on(Input.Changed)
     def _renamed(self, event: Input.Changed) -> None:
