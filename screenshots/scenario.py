@@ -12,12 +12,12 @@ import pwd
 import signal
 import struct
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from bpf.reader import KernelSource
-from bpf.record import Again, ExecFailure, Report, singly
+from bpf.record import Burst, ExecFailure, Loss, Report, SearchEnd, first_like, singly, whole
 from bpf.source import Stage
 from tui.why import diagnose
 
@@ -182,26 +182,31 @@ def _in_child(comms: Sequence[str], work: Callable[[], None]) -> None:
         os._exit(127)
 
 
-def _diagnosed(report: Report) -> Report:
-    """Diagnosed at once, as the screen does it: while the causes are still there."""
-    if isinstance(report, Again):
-        report = report.whole()
-    return replace(report, diagnosis=diagnose(report)) if isinstance(report, ExecFailure) else report
+def _ours(reports: Iterable[Report]) -> Iterator[ExecFailure | SearchEnd]:
+    """What the scenario's own execs brought, of all that failed on the machine meanwhile.
+
+    Diagnosed at once, as the screen does it: while the causes are still there. The processes that the
+    scenario itself was started from are left out.
+    """
+    here = os.stat("/proc/self/ns/mnt").st_ino
+    for report in reports:
+        if isinstance(report, SearchEnd):
+            yield report
+        elif isinstance(report, Loss):
+            continue
+        elif first_like(report.last if isinstance(report, Burst) else report).mount_ns == here:
+            for each in singly([report]):
+                failure = whole(each)
+                assert isinstance(failure, ExecFailure)
+                above = [ancestor.pid for ancestor in failure.ancestors]
+                kept = above.index(os.getpid()) if os.getpid() in above else len(above)
+                # All of them run in the scenario's own cgroup, which is the root to them.
+                yield replace(
+                    failure, diagnosis=diagnose(failure), ancestors=failure.ancestors[:kept], cgroup="/"
+                )
 
 
-def _ours(report: Report) -> Report | None:
-    """The same without the processes that the scenario itself was started from; None of another's exec."""
-    if not isinstance(report, ExecFailure):
-        return report
-    if report.mount_ns != os.stat("/proc/self/ns/mnt").st_ino:
-        return None
-    above = [ancestor.pid for ancestor in report.ancestors]
-    kept = above.index(os.getpid()) if os.getpid() in above else len(above)
-    # All of them run in the scenario's own cgroup, which is the root to them.
-    return replace(report, ancestors=report.ancestors[:kept], cgroup="/")
-
-
-def record(attempts: Sequence[Attempt]) -> list[Report]:
+def record(attempts: Sequence[Attempt]) -> list[ExecFailure | SearchEnd]:
     """Make them fail, and return what the kernel reported, diagnosed."""
     source = KernelSource()
     source.start()
@@ -220,15 +225,16 @@ def record(attempts: Sequence[Attempt]) -> list[Report]:
         os._exit(0)
     time.sleep(0.3)
     try:
-        reports: list[Report] = []
+        reports: list[ExecFailure | SearchEnd] = []
         for attempt in attempts:
             time.sleep(attempt.pause)
             _in_child(attempt.parents, lambda attempt=attempt: _exec(attempt))  # type: ignore[misc]
             time.sleep(0.05)
-            reports += map(_diagnosed, singly(source.drain()))
-        reports = [report for report in map(_ours, reports) if report is not None]
+            reports += _ours(source.drain())
     finally:
         os.kill(writer, signal.SIGKILL)
         os.waitpid(writer, 0)
         source.close()
+    if sum(isinstance(report, ExecFailure) for report in reports) < len(attempts):
+        raise SystemExit("screenshots: the machine was too busy to record all of it: run it again.")
     return reports
