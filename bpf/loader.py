@@ -119,7 +119,7 @@ class Loader:
         Raises:
             ProbeError: It could not be loaded.
         """
-        received = b""
+        received, held = b"", list[int]()
         try:
             with self._ours:
                 while data_and_fds := socket.recv_fds(self._ours, 65536, _MAX_FDS):
@@ -127,13 +127,15 @@ class Loader:
                     if not data:
                         break
                     received += data
+                    held += fds
                     *lines, received = received.split(b"\n")
                     for line in lines:
                         message = json.loads(line)
                         if "error" in message:
                             raise ProbeError(message["error"])
-                        if fds:
-                            return self._loaded(message, fds)
+                        # The kernel may hand over several messages at once, with the descriptors of the last.
+                        if "hooks" in message:
+                            return self._loaded(message, held)
                         on_stage(message["stage"], message["plan"])
         finally:
             _, noise = self._process.communicate()

@@ -82,11 +82,23 @@ class Listener:
     def catch_up(self) -> None:
         """Take every event of an exec that failed before this call.
 
-        An exec is made to fail, and its event waited for: those of the execs before it came before it.
+        An exec is made to fail, and its event waited for: those of the execs before it came before it. If
+        something was lost meanwhile, it may have been that, and is made again.
         """
         path = f"/execwhy-caught-up/{uuid.uuid4()}"
+        lost = self.counters.lost
         fail_to_exec(path)
-        self.until(lambda: any(failure.path == path for failure in reversed(self.failures)), "catching up")
+
+        def has_come() -> bool:
+            nonlocal lost
+            if any(failure.path == path for failure in reversed(self.failures)):
+                return True
+            if self.counters.lost != lost:
+                lost = self.counters.lost
+                fail_to_exec(path)
+            return False
+
+        self.until(has_come, "catching up")
 
     def records_of(self, pid: int, since: int) -> list[ExecFailure]:
         """All records of the execs that a process has made, until now, since a time (CLOCK_REALTIME)."""
