@@ -9,6 +9,7 @@ import pytest
 
 from tests.live.listener import PLAN, Listener
 from tests.live.zoo import Zoo, built_zoo
+from tests.own_root import own_root
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -40,3 +41,12 @@ def listener() -> Iterator[Listener]:
         pytest.fail(f"no BPF here, so nothing can be proved: {error}")
     yield listener
     source.close()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what a failure in a chroot may come from: nothing is skipped there."""
+    if terminalreporter.stats.get("failed") and own_root() != "/":
+        terminalreporter.write_line(
+            "The root directory is that of a chroot: there the kernel makes no user namespace, and unshare no"
+            " mount namespace. Run the tests that failed for this outside of it."
+        )
