@@ -28,6 +28,9 @@ _MS_REC_PRIVATE: Final = 0x4000 | 0x40000
 _PR_SET_NAME: Final = 15
 _AARCH64: Final = 183
 
+_PATIENCE: Final = 60.0
+"""Seconds in which an exec that failed is to be recorded."""
+
 APP: Final = (
     "PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8", "HOME=/opt/app", "USER=www-data",
     "APP_ENV=production", "DB_PASSWORD=hunter2", "DB_URL=postgres://app:hunter2@db-1/app", "PORT=8080",
@@ -206,6 +209,21 @@ def _ours(reports: Iterable[Report]) -> Iterator[ExecFailure | SearchEnd]:
                 )
 
 
+def _await_one(source: KernelSource, reports: list[ExecFailure | SearchEnd]) -> None:
+    """Add what an exec brings.
+
+    Raises:
+        SystemExit: Nothing came.
+    """
+    until = time.monotonic() + _PATIENCE
+    before = len(reports)
+    while not any(isinstance(report, ExecFailure) for report in reports[before:]):
+        if time.monotonic() > until:
+            raise SystemExit("screenshots: the machine is too busy to record all of it: run it again later.")
+        source.wait(0.05)
+        reports += _ours(source.drain())
+
+
 def record(attempts: Sequence[Attempt]) -> list[ExecFailure | SearchEnd]:
     """Make them fail, and return what the kernel reported, diagnosed."""
     source = KernelSource()
@@ -229,12 +247,9 @@ def record(attempts: Sequence[Attempt]) -> list[ExecFailure | SearchEnd]:
         for attempt in attempts:
             time.sleep(attempt.pause)
             _in_child(attempt.parents, lambda attempt=attempt: _exec(attempt))  # type: ignore[misc]
-            time.sleep(0.05)
-            reports += _ours(source.drain())
+            _await_one(source, reports)
     finally:
         os.kill(writer, signal.SIGKILL)
         os.waitpid(writer, 0)
         source.close()
-    if sum(isinstance(report, ExecFailure) for report in reports) < len(attempts):
-        raise SystemExit("screenshots: the machine was too busy to record all of it: run it again.")
     return reports
