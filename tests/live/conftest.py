@@ -26,9 +26,16 @@ def zoo() -> Iterator[Zoo]:
         yield zoo
 
 
+@pytest.fixture
+def listener(listener_of_all: Listener) -> Listener:
+    """What the kernel says, from now on; other tests' events have come."""
+    listener_of_all.settle()
+    return listener_of_all
+
+
 @pytest.fixture(scope="session")
-def listener() -> Iterator[Listener]:
-    """What the kernel says, from now on."""
+def listener_of_all() -> Iterator[Listener]:
+    """The one source that all tests share, but for those that need another."""
     from bpf.reader import DEFAULT_ARGS_BYTES, DEFAULT_ENV_BYTES, KernelSource
 
     source = KernelSource(

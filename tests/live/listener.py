@@ -32,6 +32,7 @@ class Listener:
         self.source = source
         self.failures: list[ExecFailure] = []
         self.losses: list[Loss] = []
+        self._lost_when_settled = 0
         self.in_bursts = 0
 
     @property
@@ -99,6 +100,13 @@ class Listener:
             return False
 
         self.until(has_come, "catching up")
+
+    def settle(self) -> None:
+        """Take what nobody has taken, such as another test's storm: else there is no room for what comes."""
+        self.take()
+        if self.counters.lost != self._lost_when_settled:
+            self.catch_up()
+            self._lost_when_settled = self.counters.lost
 
     def records_of(self, pid: int, since: int) -> list[ExecFailure]:
         """All records of the execs that a process has made, until now, since a time (CLOCK_REALTIME)."""
