@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -15,7 +14,7 @@ _OWN: Final[Mapping[str, Callable[[Again], str]]] = {
     "timestamp": lambda again: f'"{rfc3339(again.timestamp)}"',
     "pid": lambda again: str(again.pid),
     "tid": lambda again: str(again.tid),
-    "started": lambda again: json.dumps(again.started),
+    "started": lambda again: "null" if again.started is None else str(again.started),
 }
 """What is in a file of the facts that ``Again`` has itself, as JSON."""
 
