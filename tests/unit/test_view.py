@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from bpf.record import Attempt, Diagnosis, Event, ExecFailure, Loss, Outcome, Search
 from tui.model.history import History
 from tui.model.query import parse
+from tui.model.repeats import Repeats, RunFinder
 from tui.model.view import View
 
 SECOND = 10**9
@@ -305,12 +307,60 @@ def test_an_error_of_the_strings_is_the_same_only_with_the_same_strings() -> Non
     assert [view.times(row) for row in range(3)] == [2, 2, 1]
 
 
+def test_a_storm_has_one_row_for_a_minute_however_many_blocks_of_the_history_it_fills() -> None:
+    history = History(max_events=3200)
+    storm = [replace(PLAIN, timestamp=n * SECOND // 10, pid=n) for n in range(800)]
+    history.append(storm[:350])
+    view = View(history, parse(""), fold_repeats=True)
+    finish(view)
+    assert list(view) == [0]
+    assert (view.times(0), view.repeats(0)) == (350, Repeats(350, 349 * SECOND // 10))
+    history.append(storm[350:])
+    assert view.refresh()
+    assert list(view) == [0, 600]
+    assert [view.times(0), view.times(1)] == [600, 200]
+    assert (view.row_of(599), view.row_of(600), view.row_of(799)) == (0, 1, 1)
+    assert (view.failures, view.shown, view.counted) == (800, 2, 800)
+    view.query = parse("pid>=250")
+    finish(view)
+    assert list(view) == [250, 600]
+    assert view.times(0) == 350
+    history.append([replace(PLAIN, timestamp=100 * SECOND + n, path=f"/bin/{n}") for n in range(2700)])
+    view.refresh()
+    assert history.first_id == view[0] == 300, "the events of its row are evicted one block after the other"
+    assert view.times(0) == 300
+
+
 def test_a_filter_on_one_process_of_a_crash_loop_finds_it() -> None:
     history = History()
     history.append(failures(100))
     view = View(history, parse("pid=40 or pid=41"), fold_repeats=True)
     assert list(view) == [40]
     assert view.times(0) == 2
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 40)), min_size=1, max_size=60), st.integers(1, 9)
+)
+def test_a_run_lasts_a_minute_from_its_first_as_long_as_each_block_has_some_of_it(
+    steps: list[tuple[str, int]], size: int
+) -> None:
+    times = list(itertools.accumulate(seconds for _, seconds in steps))
+    finder: RunFinder | None = None
+    found: list[int] = []
+    for start in range(0, len(steps), size):
+        finder, before = RunFinder(finder), found[max(0, start - size) : start]
+        keys = [(key,) for key, _ in steps[start : start + size]]
+        offsets = finder.take(keys, [time * SECOND for time in times[start : start + size]], 0)
+        continued = {here: before[there] for here, there in finder.continued.items()}
+        found += [continued.get(offset, start + offset) for offset in offsets]
+    expected: list[int] = []
+    for at, (key, _) in enumerate(steps):
+        reach = range(max(0, (at // size - 1) * size), at)
+        last = next((other for other in reversed(reach) if steps[other][0] == key), None)
+        goes_on = last is not None and times[at] - times[expected[last]] < 60
+        expected.append(expected[last] if last is not None and goes_on else at)
+    assert found == expected
 
 
 class ViewsAgree(RuleBasedStateMachine):
@@ -397,10 +447,11 @@ class ViewsAgree(RuleBasedStateMachine):
             for event_id in alone
             if self.view.show_found or (search := selected[event_id]) is None or search.outcome != "found"
         ]
-        told_by = self.rows_of(shown, selected) if self.view.fold_repeats else {each: each for each in shown}
+        told_by = {each: each for each in shown}
         lost_by = {each: each for each in lost}
         if self.view.fold_repeats:
-            lost_by = self.rows_of_losses(lost, {*told_by.values()})
+            told_by, firsts = self.rows_of(shown, selected)
+            lost_by = self.rows_of_losses(lost, firsts)
         rows = sorted({*lost_by.values(), *told_by.values()})
         assert list(self.view) == rows
         tellers = [*told_by.values(), *lost_by.values()]
@@ -434,24 +485,29 @@ class ViewsAgree(RuleBasedStateMachine):
                     told_by[event_id] = above
         return told_by
 
-    def rows_of(self, shown: list[int], searches: dict[int, Search | None]) -> dict[int, int]:
-        """The row that tells each event: the first shown one of its caller's minute in its block."""
+    def rows_of(
+        self, shown: list[int], searches: dict[int, Search | None]
+    ) -> tuple[dict[int, int], set[int]]:
+        """The row that tells each event: the first shown one of its run; and the first ones of each block.
+
+        A row tells what comes in the blocks behind its own as long as each of them has some of it.
+        """
         told_by: dict[int, int] = {}
+        firsts: set[int] = set()
+        before: dict[tuple[int, bool], int] = {}
         for block in self.history.blocks:
-            minutes: dict[str, tuple[int, int]] = {}
             rows: dict[tuple[int, bool], int] = {}
             for event_id in range(block.first_id, block.end_id):
-                event = self.history[event_id]
-                if isinstance(event, Loss):
-                    continue
-                begun = minutes.get(event.comm)
-                if begun is None or abs(event.timestamp - begun[1]) >= 60 * SECOND:
-                    begun = minutes[event.comm] = event_id, event.timestamp
                 if event_id in shown:
-                    search = searches[event_id]
+                    search, run = searches[event_id], int(block.runs[event_id - block.first_id])
                     is_found = search is not None and search.outcome == "found"
-                    told_by[event_id] = rows.setdefault((begun[0], is_found), event_id)
-        return told_by
+                    if (run, is_found) not in rows:
+                        firsts.add(event_id)
+                        earlier = block.continued.get(run, -1), is_found
+                        rows[run, is_found] = before.get(earlier, event_id)
+                    told_by[event_id] = rows[run, is_found]
+            before = rows
+        return told_by, firsts
 
     @invariant()
     def rows_are_in_order_and_counted(self) -> None:

@@ -106,6 +106,7 @@ class Block:
         numbers: The arrays of ``NUMBERS``.
         columns: The columns of ``GROUPS``.
         runs: The offset of the first event of the run that each belongs to (see ``tui.model.repeats``).
+        continued: Which runs had begun in the block before: the offset of their first event here, and there.
         losses: The Loss events in it, by offset. Their rows in the columns are blank.
         version: Grows with every diagnosis that is set later.
         search_version: The same for searches.
@@ -113,7 +114,7 @@ class Block:
         newest: The largest timestamp.
     """
 
-    def __init__(self, first_id: int, capacity: int, pools: Pools) -> None:
+    def __init__(self, first_id: int, capacity: int, pools: Pools, before: Block | None = None) -> None:
         self.first_id = first_id
         self.capacity = capacity
         self.numbers: dict[str, Numbers] = {name: np.zeros(capacity, np.int64) for name in NUMBERS}
@@ -124,7 +125,8 @@ class Block:
         self.search_version = 0
         self.oldest = 2**63 - 1
         self.newest = NO_NUMBER
-        self._run_finder = RunFinder()
+        self._run_finder: RunFinder = RunFinder(None if before is None else before._run_finder)
+        self.continued = self._run_finder.continued
         self._length = 0
 
     def __len__(self) -> int:
@@ -158,7 +160,7 @@ class Block:
             code = column[group.key(burst.last if name in OWN_GROUPS else first)]
             column.codes[start:stop] = code
             if name in TOLD_BY:
-                told_by.append(code)
+                told_by.append(column.entries[code].slot)
         self.runs[start:stop] = self._run_finder.take_alike(tuple(told_by), burst.timestamps, start)
         self.oldest = min(self.oldest, int(burst.timestamps[0]))
         self.newest = max(self.newest, burst.timestamp)
@@ -180,6 +182,7 @@ class Block:
         self._encode(records, start)
         for offset in losses:
             self.runs[offset] = offset
+            self.continued.pop(offset, None)
         self.losses.update(losses)
         if records:
             self.oldest = min(self.oldest, int(encoded["timestamp"].min()))
@@ -193,7 +196,7 @@ class Block:
         distinct = dict(zip(identities, alike, strict=True))
         places = dict(zip(distinct, range(len(distinct)), strict=True))
         place_of = np.fromiter(map(places.__getitem__, identities), np.intp, len(records))
-        told_by_codes: list[list[int]] = []
+        told_by_slots: list[list[int]] = []
         for name, group in GROUPS.items():
             column = self.columns[name]
             own = name in OWN_GROUPS
@@ -201,10 +204,10 @@ class Block:
             codes = np.fromiter(map(column.__getitem__, map(group.key, told_by)), np.uint32, len(told_by))
             column.codes[start : start + len(records)] = codes if own else codes[place_of]
             if name in TOLD_BY:
-                told_by_codes.append(codes.tolist())
+                told_by_slots.append([column.entries[code].slot for code in codes.tolist()])
         keys = [
             (*told_by_facts(record), *told_by)
-            for record, *told_by in zip(distinct.values(), *told_by_codes, strict=True)
+            for record, *told_by in zip(distinct.values(), *told_by_slots, strict=True)
         ]
         stop = start + len(records)
         times = self.numbers["timestamp"][start:stop].tolist()

@@ -219,14 +219,15 @@ class History:
 
     def _growing(self) -> Block:
         """The last block, or a new one where that is full or has brought much that is new."""
-        if self._blocks:
-            last = self._blocks[-1]
-            if len(last) < last.capacity and self._growth <= self.max_bytes // _SHARE:
-                return last
-            last.seal()
-            self._sealed_bytes += last.nbytes
+        before = self._blocks[-1] if self._blocks else None
+        is_full = before is None or len(before) == before.capacity
+        if before is not None and not is_full and self._growth <= self.max_bytes // _SHARE:
+            return before
         self._growth = 0
-        block = Block(self._end_id, self._capacity, self._pools)
+        block = Block(self._end_id, self._capacity, self._pools, before)
+        if before is not None:
+            before.seal()
+            self._sealed_bytes += before.nbytes
         self._blocks.append(block)
         return block
 

@@ -1,7 +1,8 @@
 """Which failed execs are one and the same again: of a crash loop, a fork storm, a probe tried over and over.
 
 Those of one caller for one file with one error are a run, for a minute from its first; then the next run
-begins, so that what goes on has a row in sight. A run lies within one block of the history.
+begins, so that what goes on has a row in sight. Each block of the history has runs of its own; it knows which
+of them had begun in the block before.
 """
 
 from __future__ import annotations
@@ -56,10 +57,19 @@ class Repeats:
 
 
 class RunFinder:
-    """Finds the runs of one block, as its events come."""
+    """Finds the runs of one block, as its events come.
 
-    def __init__(self) -> None:
+    Args:
+        before: What found those of the block before.
+
+    Attributes:
+        continued: Which runs had begun in the block before: the offset of their first event here, and there.
+    """
+
+    def __init__(self, before: RunFinder | None = None) -> None:
+        self.continued: dict[int, int] = {}
         self._first: dict[tuple[object, ...], tuple[int, int]] = {}
+        self._before = {} if before is None else before._first
 
     def take(self, keys: Iterable[tuple[object, ...]], times: Sequence[int], start: int) -> list[int]:
         """The offset of the first event of each one's run, which may be its own.
@@ -73,10 +83,20 @@ class RunFinder:
         known = self._first
         for offset, (key, timestamp) in enumerate(zip(keys, times, strict=True), start):
             first = known.get(key)
-            if first is None or abs(timestamp - first[1]) >= RUN:
+            if first is None:
+                first = known[key] = offset, self._begun(key, timestamp, offset)
+            elif abs(timestamp - first[1]) >= RUN:
                 first = known[key] = offset, timestamp
             firsts.append(first[0])
         return firsts
+
+    def _begun(self, key: tuple[object, ...], timestamp: int, offset: int) -> int:
+        """When the run of the first event of its kind has begun: now, or in the block before."""
+        earlier = self._before.get(key)
+        if earlier is None or abs(timestamp - earlier[1]) >= RUN:
+            return timestamp
+        self.continued[offset] = earlier[0]
+        return earlier[1]
 
     def take_alike(self, key: tuple[object, ...], times: npt.NDArray[np.int64], start: int) -> Runs:
         """The same of events that are one behind the other and agree in all of that; the times ascend."""

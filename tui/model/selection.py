@@ -65,7 +65,7 @@ class Part:
     Attributes:
         block: The block.
         offsets: Those that are told by a row, their own or that of one that is alike.
-        rows: Those that have a row.
+        rows: Those that have a row, but for rows that one of the part before tells, too (see ``link``).
         failures: How many failed execs are selected.
         folded: How many of them the row of another try of their search tells.
         losses: How many losses are in it; each is told by a row, its own or that of its neighbour before.
@@ -75,6 +75,7 @@ class Part:
 
     def __init__(self, block: Block) -> None:
         self.block = block
+        self._changes = 0
         self._clear()
         self._versions = (0, 0)
         self._now = 0
@@ -87,6 +88,13 @@ class Part:
         self._told: Offsets = self.offsets
         self._row_numbers: Offsets = self.offsets
         self._times: npt.NDArray[np.int64] | None = None
+        # The same as rows and their numbers, with those that one of the part before tells, too.
+        self._firsts: Offsets = self.offsets
+        self._numbers: Offsets = self.offsets
+        self._in_part_before: dict[int, int] = {}
+        self._of_part_before: dict[int, int] = {}
+        self._linked: tuple[object, ...] = ()
+        self._changes += 1
 
     @property
     def counted(self) -> int:
@@ -121,14 +129,17 @@ class Part:
     def _tell(self, found: Offsets, told: Offsets, fold: bool) -> None:
         """Give rows to the first of those that are told by a row which is not there yet."""
         numbers, firsts = np.unique(told, return_index=True)
-        new = np.sort(firsts[~np.isin(numbers, self._row_numbers)])
+        new = np.sort(firsts[~np.isin(numbers, self._numbers)])
         if self.block.losses and len(new):
             new = self._own_rows(found, told, new, fold)
         self.rows = np.concatenate((self.rows, found[new]))
         self._row_numbers = np.concatenate((self._row_numbers, told[new]))
+        self._firsts = np.concatenate((self._firsts, found[new]))
+        self._numbers = np.concatenate((self._numbers, told[new]))
         self.offsets = np.concatenate((self.offsets, found))
         self._told = np.concatenate((self._told, told))
         self._times = None
+        self._changes += 1
 
     def _own_rows(
         self, found: Offsets, told: Offsets, new: npt.NDArray[np.intp], fold: bool
@@ -137,7 +148,7 @@ class Part:
         losses = self.block.losses
         is_loss = np.isin(found[new], np.fromiter(losses, np.int64, len(losses)))
         own = np.ones(len(new), np.bool_)
-        before, number = (int(self.rows[-1]), int(self._row_numbers[-1])) if len(self.rows) else (-1, 0)
+        before, number = (int(self._firsts[-1]), int(self._numbers[-1])) if len(self._firsts) else (-1, 0)
         place_before = -1
         for place in np.flatnonzero(is_loss).tolist() if fold else ():
             at, offset = new[place], int(found[new[place]])
@@ -152,22 +163,62 @@ class Part:
         self.lost_rows += int(np.count_nonzero(is_loss & own))
         return new[own]
 
-    def row_that_tells(self, offset: int) -> int | None:
-        """The offset of the event whose row tells this one; None where no row does."""
+    def link(self, before: Part | None) -> bool:
+        """Leave to the part before what one of its rows tells, too, as the run goes on; True if rows changed.
+
+        Args:
+            before: The part of the block right before this one's; None where there is none, or where no row
+                tells more than its own event.
+        """
+        state = (before, self._changes, 0 if before is None else before._changes)
+        if state == self._linked:
+            return False
+        self._linked, rows = state, self.rows
+        continued = self.block.continued if before is not None else {}
+        here, there = np.array([*continued.items()], np.int32).reshape(-1, 2).T
+        number_there = np.full(1 << 16, -1, np.int32)
+        for is_unfound in (0, 1):
+            number_there[2 * here + is_unfound] = 2 * there + is_unfound
+        wanted = number_there[self._numbers]
+        is_told = np.isin(wanted, [] if before is None else before._numbers)
+        self.rows, self._row_numbers = self._firsts[~is_told], self._numbers[~is_told]
+        pairs = self._numbers[is_told].tolist(), wanted[is_told].tolist()
+        self._in_part_before = dict(zip(*pairs, strict=True))
+        self._of_part_before = dict(zip(*reversed(pairs), strict=True))
+        return not np.array_equal(rows, self.rows)
+
+    def number_that_tells(self, offset: int) -> int | None:
+        """The number of the row that tells this event; None where no row does."""
         at = int(np.searchsorted(self.offsets, offset))
         if at == len(self.offsets) or self.offsets[at] != offset:
             return None
-        return int(self.rows[np.flatnonzero(self._row_numbers == self._told[at])[0]])
+        return int(self._told[at])
 
-    def times(self, row: int) -> int:
-        """How many events a row tells, by its index in ``rows``."""
+    def number_of(self, row: int) -> int:
+        """The number of a row, by its index in ``rows``."""
+        return int(self._row_numbers[row])
+
+    def row_of(self, number: int) -> int:
+        """The offset of the event whose row has this number."""
+        return int(self.rows[np.flatnonzero(self._row_numbers == number)[0]])
+
+    def in_part_before(self, number: int) -> int | None:
+        """The number of the row of the part before that tells what this one would; None where none does."""
+        return self._in_part_before.get(number)
+
+    def of_part_before(self, number: int) -> int | None:
+        """The number of the row here that one of the part before tells, too; None where there is none."""
+        return self._of_part_before.get(number)
+
+    def times(self, number: int) -> int:
+        """How many events of this part the row of a number tells."""
         if self._times is None:
             self._times = np.bincount(self._told)
-        return int(self._times[self._row_numbers[row]])
+        return int(self._times[number])
 
-    def repeats(self, row: int) -> Repeats:
-        """What a row tells beside its own event, by its index in ``rows``."""
-        told = self.offsets[self._told == self._row_numbers[row]]
+    def repeats(self, number: int) -> Repeats:
+        """What the row of a number tells of this part."""
+        told = self.offsets[self._told == number]
         return Repeats(len(told), int(self.block.numbers["timestamp"][told].max()))
 
     def lost(self, row: int) -> tuple[int, int]:

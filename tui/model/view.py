@@ -149,18 +149,27 @@ class View:
 
     def times(self, row: int) -> int:
         """How many failed execs this row tells, its own included."""
-        part, at = self._place_of(row)
-        return part.times(at)
+        return sum(part.times(number) for part, number in self._told_along(row))
 
     def repeats(self, row: int) -> Repeats:
         """The same, with the time of the last one."""
-        part, at = self._place_of(row)
-        return part.repeats(at)
+        repeats = [part.repeats(number) for part, number in self._told_along(row)]
+        return Repeats(sum(each.times for each in repeats), max(each.last for each in repeats))
 
     def lost(self, row: int) -> tuple[int, int]:
         """How many events were lost in all that a loss's row tells, and the timestamp of the last loss."""
         part, at = self._place_of(row)
         return part.lost(at)
+
+    def _told_along(self, row: int) -> Iterator[tuple[Part, int]]:
+        """The parts of which a row tells something, and the number of its row there."""
+        starts = self._row_starts()
+        index = bisect_right(starts, row) - 1
+        number: int | None = self._parts[index].number_of(row - starts[index])
+        while number is not None:
+            yield self._parts[index], number
+            index += 1
+            number = self._parts[index].of_part_before(number) if index < len(self._parts) else None
 
     def _place_of(self, row: int) -> tuple[Part, int]:
         starts = self._row_starts()
@@ -196,9 +205,12 @@ class View:
         index = bisect_right(self._parts, event_id, key=lambda part: part.block.first_id) - 1
         if index < 0:
             return event_id
-        part = self._parts[index]
-        told_by = part.row_that_tells(event_id - part.block.first_id)
-        return event_id if told_by is None else part.block.first_id + told_by
+        number = self._parts[index].number_that_tells(event_id - self._parts[index].block.first_id)
+        if number is None:
+            return event_id
+        while (before := self._parts[index].in_part_before(number)) is not None:
+            index, number = index - 1, before
+        return self._parts[index].block.first_id + self._parts[index].row_of(number)
 
     def _row_before(self, event_id: int) -> int:
         index = bisect_right(self._parts, event_id, key=lambda part: part.block.first_id) - 1
@@ -239,6 +251,7 @@ class View:
         for block in reversed(fresh):
             self._parts.append(part := Part(block))
             changed |= part.extend(self._selection, now)
+        changed |= self._link()
         if changed or fresh:
             self._starts = None
         return changed
@@ -255,6 +268,17 @@ class View:
             self._starts = None
             if time.monotonic() >= deadline:
                 break
+        if self._link():
+            changed, self._starts = True, None
+        return changed
+
+    def _link(self) -> bool:
+        """Let a run that goes on from one block to the next have one row; True if rows changed."""
+        changed, before = False, None
+        for part in self._parts:
+            is_next = before is not None and before.block.end_id == part.block.first_id
+            changed |= part.link(before if is_next and self.fold_repeats else None)
+            before = part
         return changed
 
     def _begin(self) -> None:
