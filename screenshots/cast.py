@@ -37,14 +37,14 @@ _LETTER: Final = 0.09
 UP, LEFT, RIGHT, ESCAPE, ENTER = "\x1b[A", "\x1b[D", "\x1b[C", "\x1b", "\r"
 
 SCRIPT: Final[Sequence[tuple[float, str]]] = (
-    (11.0, UP), (0.4, UP), (0.4, UP), (0.4, UP), (0.4, UP), (0.4, UP), (0.4, UP), (0.4, UP),
+    (1.0, UP), (0.4, UP), (0.4, UP), (0.4, UP), (0.4, UP), (0.4, UP), (0.4, UP), (0.4, UP),
     (3.0, "/"), (0.5, "path:/opt/** "), (0.8, "error==EACCES"), (1.2, ENTER),
     (2.0, UP), (2.0, "c"),
     (1.2, "s"), (0.5, "why:missing"), (1.0, ENTER), (1.2, "n"), (1.2, "n"),
     (1.5, "t"), (1.8, RIGHT), (1.8, RIGHT), (1.8, ESCAPE),
     (1.0, "y"), (2.0, ESCAPE), (1.0, "?"), (3.0, ESCAPE), (0.8, "q"),
 )  # fmt: skip
-"""Seconds to wait, and what is then typed: a key, or a text letter by letter."""
+"""Seconds to wait, once all events have come, and what is then typed: a key, or a text letter by letter."""
 
 
 def record(reports: Sequence[Report], path: Path) -> Path:
@@ -57,7 +57,8 @@ def record(reports: Sequence[Report], path: Path) -> Path:
     with tempfile.NamedTemporaryFile() as file:
         file.write(pickle.dumps(list(reports)))
         file.flush()
-        shown = _play([sys.executable, "-m", "screenshots.cast", "--show", file.name])
+        lasts = _LEAD + (reports[-1].timestamp - reports[0].timestamp) / 1e9
+        shown = _play([sys.executable, "-m", "screenshots.cast", "--show", file.name], lasts)
     header = {
         "version": 2, "width": SIZE[0], "height": SIZE[1], "timestamp": LAST // 10**9, "title": "execwhy",
         "idle_time_limit": 3, "env": {"TERM": "xterm-256color"},
@@ -67,8 +68,13 @@ def record(reports: Sequence[Report], path: Path) -> Path:
     return path
 
 
-def _play(command: Sequence[str]) -> list[tuple[float, str]]:
-    """What the command wrote while the script was typed, each piece with the seconds since its start."""
+def _play(command: Sequence[str], lasts: float) -> list[tuple[float, str]]:
+    """What the command wrote while the script was typed, each piece with the seconds since its start.
+
+    Args:
+        command: What to run.
+        lasts: Seconds that its events take to come.
+    """
     pid, master = pty.fork()
     if pid == 0:
         environment = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", "TZ": "UTC"}
@@ -94,6 +100,9 @@ def _play(command: Sequence[str]) -> list[tuple[float, str]]:
                 shown.append((time.monotonic() - began, text))
         return True
 
+    while not began and watch(0.1):
+        pass
+    watch(lasts)
     for pause, keys in SCRIPT:
         watch(pause)
         for letters in [keys] if keys.startswith(ESCAPE) else keys:
