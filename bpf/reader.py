@@ -37,8 +37,8 @@ _BATCH_BYTES: Final = 1 << 20
 """Records taken at once: a few thousand, so that a closing program waits for no more than those."""
 _MAX_QUEUED: Final = 200_000
 """Events that wait for the screen; beyond it they wait in the ring, where the kernel counts what is lost."""
-_ALIKE: Final = 8
-"""Events of a burst that are counted as one of them: each takes eight bytes."""
+_ALIKE_IN_ONE: Final = 8
+"""Events of a burst that are counted as one of those: each takes eight bytes, and little time."""
 UNDECODABLE: Final = "record that could not be decoded"
 """The name of a loss that only a defect of this program, or of memory, brings."""
 READER_STOPPED: Final = "reader stopped"
@@ -351,7 +351,7 @@ class KernelSource:
 
     def _hand_over(self, reports: list[Report]) -> None:
         if reports:
-            bursts = sum(len(report) // _ALIKE for report in reports if isinstance(report, Burst))
+            bursts = sum(len(report) // _ALIKE_IN_ONE for report in reports if isinstance(report, Burst))
             with self._lock:
                 self._queue += reports
                 self._queued += len(reports) + bursts

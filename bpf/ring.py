@@ -23,8 +23,8 @@ _DISCARDED: Final = 1 << 30
 _HEADER_SIZE: Final = 8
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 _TIME_SIZE: Final = 8
-_FEWEST: Final = 16
-"""Records that are compared first; four times as many each time that all of them are alike."""
+_FEWEST: Final = 32
+"""Records that are taken together at least: with fewer it takes longer than one by one."""
 
 
 class Copies(NamedTuple):
@@ -82,10 +82,11 @@ class Ring:
                 at = _PAGE + offset + _HEADER_SIZE
                 raw = data[at : at + size]
                 if size == len(last) > _TIME_SIZE and raw.endswith(last[_TIME_SIZE:]):
-                    times = self._times_of_copies(offset, raw, end - position)
-                    records.append(Copies(raw, times))
-                    position += len(times) * _room(size)
-                    continue
+                    copies = self._copies(position, raw, end)
+                    if copies is not None:
+                        records.append(copies)
+                        position += len(copies.times) * _room(size)
+                        continue
                 records.append(raw)
                 last = raw
             position += _room(size)
@@ -93,10 +94,16 @@ class Ring:
             self._consumer[0] = position
         return records
 
-    def _times_of_copies(self, offset: int, raw: bytes, max_bytes: int) -> npt.NDArray[np.uint64]:
-        """The first words of the record there, and of those right behind it that tell the same."""
-        room = _room(len(raw))
-        rows = np.ndarray((max(1, max_bytes // room), room), np.uint8, self._data, _PAGE + offset)
+    def _copies(self, position: int, raw: bytes, end: int) -> Copies | None:
+        """The record there, and those right behind it that tell the same; None where these are few."""
+        offset, room = position & (self._size - 1), _room(len(raw))
+        last = offset + (_FEWEST - 1) * room
+        if position + _FEWEST * room > end or self._words[last >> 2] != len(raw):
+            return None
+        at = _PAGE + last + _HEADER_SIZE
+        if self._data[at + _TIME_SIZE : at + len(raw)] != raw[_TIME_SIZE:]:
+            return None
+        rows = np.ndarray(((end - position) // room, room), np.uint8, self._data, _PAGE + offset)
         lengths = rows[:, :4].view(np.uint32)[:, 0]
         told = np.frombuffer(raw, np.uint8)[_TIME_SIZE:]
         whole_words = len(told) & ~7
@@ -113,7 +120,10 @@ class Ring:
             if found < step:
                 break
             step *= 4
-        return rows[:count, _HEADER_SIZE : _HEADER_SIZE + _TIME_SIZE].copy().view(np.uint64)[:, 0]
+        if count < _FEWEST:
+            return None
+        times = rows[:count, _HEADER_SIZE : _HEADER_SIZE + _TIME_SIZE].copy().view(np.uint64)[:, 0]
+        return Copies(raw, times)
 
     @property
     def is_holding(self) -> bool:

@@ -19,18 +19,22 @@ from tui.model.searches import Searches
 from tui.why.worker import Diagnostician, EventIds
 
 _STEP: Final = 512
-"""Events appended between two looks at the clock: a few milliseconds at most."""
+"""Reports taken in between two looks at the clock: a few milliseconds at most."""
+
+_STEP_EVENTS: Final = 4096
+"""Events in these, where some are bursts: a few milliseconds, if each has to be looked at."""
 
 
 class Changed:
     """Ids of events that have changed, in ascending pieces: a storm's are many, and only few are seen."""
 
     def __init__(self, pieces: Sequence[Sequence[int] | EventIds] = ()) -> None:
-        self._pieces = pieces
+        self._single = {int(piece[0]) for piece in pieces if len(piece) == 1}
+        self._pieces = [piece for piece in pieces if len(piece) > 1]
 
     def __contains__(self, event_id: int | None) -> bool:
-        if event_id is None:
-            return False
+        if event_id is None or event_id in self._single:
+            return event_id is not None
         places = ((piece, bisect_left(piece, event_id)) for piece in self._pieces)
         return any(at < len(piece) and piece[at] == event_id for piece, at in places)
 
@@ -81,9 +85,9 @@ class Arrivals:
         appended = False
         while self._waiting:
             reports = self._waiting.popleft()
-            step = reports[:_STEP]
-            if len(reports) > _STEP:
-                self._waiting.appendleft(reports[_STEP:])
+            step = reports[: _reports_in_step(reports)]
+            if len(reports) > len(step):
+                self._waiting.appendleft(reports[len(step) :])
             self._append(self._searches.take(step, time.monotonic_ns(), self._untold))
             appended = True
             if time.monotonic() >= deadline:
@@ -143,3 +147,13 @@ def _undiagnosed(
         if isinstance(event, Again | Burst) or (isinstance(event, ExecFailure) and event.diagnosis is None):
             yield event_id, event
         event_id += count_of(event)
+
+
+def _reports_in_step(reports: Sequence[Report]) -> int:
+    """How many of these are taken in before the next look at the clock."""
+    events = 0
+    for number, report in enumerate(reports[:_STEP], 1):
+        events += len(report) if isinstance(report, Burst) else 1
+        if events >= _STEP_EVENTS:
+            return number
+    return _STEP

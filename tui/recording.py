@@ -8,6 +8,7 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import Final, Protocol
 
 from bpf.per_record import Added, PerRecord
@@ -24,6 +25,9 @@ _WAIT: Final = 0.2
 
 _STARTING_WAIT: Final = 0.02
 """Seconds between looks at a source that compiles and attaches, which takes half a second."""
+
+_PIECE: Final = 10_000
+"""Events that are spread out at once: some megabytes."""
 
 _CHUNK: Final = 500
 """Events between two looks at whether it is time to end: less than a second of work."""
@@ -165,20 +169,25 @@ class Recording:
         self._output.write(header_line(header).encode())
         while not self._is_over():
             self._source.wait(min(_WAIT, max(0.0, self._deadline - time.monotonic())))
-            self._write(self._final())
+            self._take()
         self._source.close()
-        self._write([*self._final(), *self._held_back.rest()])
+        self._take()
+        self._write(self._held_back.rest())
         ending = Ending(time.time_ns(), self._source.status().counters)
         self._output.write(ending_line(ending).encode())
 
-    def _final(self) -> list[Event | Again]:
-        """What has come and can no longer turn out to be part of a search.
+    def _take(self) -> None:
+        """Write what has come and can no longer turn out to be part of a search.
 
-        It is diagnosed as it comes: 2 s later the causes may be gone.
+        It is diagnosed as it comes: 2 s later the causes may be gone. A storm is taken in pieces.
         """
-        reports = [self._diagnosed(report) for report in singly(self._source.drain())]
+        reports = singly(self._source.drain())
         untold = self._source.status().counters.untold
-        return self._held_back.take(reports, time.monotonic_ns(), untold)
+        piece = [self._diagnosed(report) for report in islice(reports, _PIECE)]
+        while piece:
+            self._write(self._held_back.take(piece, time.monotonic_ns(), untold))
+            piece = [self._diagnosed(report) for report in islice(reports, _PIECE)]
+        self._write(self._held_back.take((), time.monotonic_ns(), untold))
 
     def _diagnosed(self, report: Event | Again | SearchEnd) -> Report:
         if isinstance(report, Again) or (isinstance(report, ExecFailure) and report.diagnosis is None):

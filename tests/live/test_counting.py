@@ -67,6 +67,8 @@ def test_a_storm_of_one_failure_is_handed_over_in_bursts_with_each_exec_at_its_o
         listener.until(lambda: len(listener.failures) == times, "the storm")
     finally:
         source.close()
+    listener.take()
+    assert listener.losses == [] and source.status().counters.recorded == times
     moments = [failure.timestamp - source.status().origin.boot_time for failure in listener.failures]
     assert began < moments[0] and moments[-1] < ended
     assert all(before < after for before, after in itertools.pairwise(moments))

@@ -1,6 +1,14 @@
 from __future__ import annotations
 
-from bpf.record import SearchEnd
+import time
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bpf.record import Again, Burst, Diagnosis, ExecFailure, Report, SearchEnd, error_name
 from tests.ui.scripted_source import ScriptedSource, failure
 from tui.arrivals import Arrivals
 from tui.model.history import History
@@ -39,3 +47,67 @@ def test_a_search_that_ends_is_told_to_its_events() -> None:
     arrivals.pull(1.0)
     ended = arrivals.take_searches()
     assert (0 in ended, 1 in ended, 2 in ended) == (True, True, False)
+
+
+def told(kind: int, burst: bool, moments: range) -> list[Report]:
+    """Failures of one task, each a nanosecond after the one before."""
+    first = replace(failure(f"/missing/{kind}"), timestamp=0, return_value=-(kind + 1), search=None)
+    last = Again(first, moments[-1], 7, 8, kind + 1, None)
+    if burst:
+        return [Burst(last, np.array(moments))]
+    return [last._replace(timestamp=moment) for moment in moments]
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.booleans(), st.integers(1, 3000)), min_size=1, max_size=5),
+    st.sampled_from([0.0, 1.0]),
+)
+def test_a_burst_is_taken_in_and_diagnosed_as_each_of_its_execs(
+    pieces: list[tuple[int, bool, int]], seconds: float
+) -> None:
+    source, history = ScriptedSource(), History()
+    causes: Counter[str] = Counter()
+
+    def count(code: str, number: int) -> None:
+        causes[code] += number
+
+    arrivals = Arrivals(source, history, lambda record: Diagnosis(record.error.lower(), "So."), count)
+    try:
+        now, total = 0, Counter[str]()
+        for kind, burst, times in pieces:
+            reports = told(kind, burst, range(now + 1, now + times + 1))
+            now += times
+            total[error_name(-(kind + 1)).lower()] += times
+            source.give(*reports)
+            while arrivals.pull(seconds):
+                pass
+        assert len(history) == now
+        deadline = time.monotonic() + 30
+        while causes != total:
+            assert time.monotonic() < deadline, f"{causes}, not {total}"
+            arrivals.take_diagnoses()
+            time.sleep(0.001)
+    finally:
+        arrivals.close()
+    events = [history[event_id] for event_id in range(now)]
+    assert [event.timestamp for event in events] == list(range(1, now + 1))
+    assert all(
+        isinstance(event, ExecFailure)
+        and event.diagnosis is not None
+        and event.diagnosis.code == event.error.lower()
+        for event in events
+    )
+
+
+def test_a_step_is_bounded_by_its_events_too() -> None:
+    source, history = ScriptedSource(), History()
+    arrivals = Arrivals(source, history, None)
+    source.give(
+        *(report for n in range(20) for report in told(0, True, range(n * 2000 + 1, n * 2000 + 2001)))
+    )
+    arrivals.pull(0.0)
+    assert 0 < len(history) < 10_000
+    while arrivals.pull(0.0):
+        pass
+    assert len(history) == 40_000

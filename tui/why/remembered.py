@@ -83,11 +83,6 @@ def alike(failure: ExecFailure | Again) -> Hashable:
     return (common, failure.pid, failure.timestamp) if own else common
 
 
-def is_of_its_moment(failure: ExecFailure | Again) -> bool:
-    """Whether its cause depends on its process and its moment, so that nothing else is alike."""
-    return _circumstances(first_like(failure))[1]
-
-
 def _work_out(record: ExecFailure) -> tuple[Hashable, bool]:
     """What the cause depends on, and whether it depends on the process and its moment as well."""
     binary, path = record.binary, record.path or ""

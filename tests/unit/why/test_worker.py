@@ -121,20 +121,49 @@ def test_a_burst_is_looked_at_as_its_execs_would_be_one_by_one(
     until(lambda: len(slow.asked) == 1)
     diagnostician.submit([(1, burst("/missing/one", errno.ENOENT, range(100))), (101, failure(2))])
     diagnostician.submit([(102, burst("/missing/one", errno.ENOENT, range(200, 250)))])
-    assert diagnostician.waiting == 151
+    assert diagnostician.waiting == 3 + 1, "a burst counts for few, since each of it takes eight bytes"
     slow.may_go_on.release(1000)
     assert sorted(event_id for event_id, _ in all_of(diagnostician, 152)) == list(range(152))
     assert slow.asked == ["/missing/0", "/missing/one", "/missing/one", "/missing/2"]
     assert diagnostician.waiting == 0
 
 
-def test_each_of_a_burst_is_looked_at_where_the_cause_is_its_moment_s(
+def test_bursts_are_looked_at_apart_where_the_cause_is_their_moment_s(
     slow: Slow, diagnostician: Diagnostician
 ) -> None:
     slow.may_go_on.release(1000)
-    diagnostician.submit([(5, burst("/bin/true", errno.E2BIG, range(20)))])
-    assert sorted(event_id for event_id, _ in all_of(diagnostician, 20)) == list(range(5, 25))
-    assert len(slow.asked) == 20
+    early, late = (burst("/bin/true", errno.E2BIG, range(at, at + 20)) for at in (0, 100))
+    diagnostician.submit([(5, early), (25, late)])
+    assert sorted(event_id for event_id, _ in all_of(diagnostician, 40)) == list(range(5, 45))
+    assert len(slow.asked) == 4, "the newest and the oldest of each"
+
+
+def test_a_burst_that_has_waited_longest_is_dropped_as_a_whole(
+    slow: Slow, diagnostician: Diagnostician, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "MAX_WAITING", 8)
+    diagnostician.submit([(0, failure(0))])
+    until(lambda: len(slow.asked) == 1)
+    for number in range(10):
+        diagnostician.submit([(1 + number * 200, burst("/missing/one", errno.ENOENT, range(200)))])
+    assert diagnostician.waiting == 8
+    slow.may_go_on.release(1000)
+    assert sorted(event_id for event_id, _ in all_of(diagnostician, 401)) == [0, *range(1601, 2001)]
+
+
+def test_what_is_looked_at_or_was_told_is_not_looked_at_once_more(
+    slow: Slow, diagnostician: Diagnostician
+) -> None:
+    diagnostician.submit([(0, failure(0))])
+    until(lambda: len(slow.asked) == 1)
+    for _ in range(3):
+        diagnostician.prefer([(0, failure(0)), (1, failure(1)), (1, failure(1))])
+    assert diagnostician.waiting == 1
+    slow.may_go_on.release(1000)
+    until(lambda: len(slow.asked) == 2)
+    diagnostician.prefer([(0, failure(0))])
+    assert sorted(event_id for event_id, _ in all_of(diagnostician, 2)) == [0, 1]
+    assert slow.asked == ["/missing/0", "/missing/1"]
 
 
 def test_what_is_preferred_though_it_waits_already_is_diagnosed_once(
@@ -147,6 +176,7 @@ def test_what_is_preferred_though_it_waits_already_is_diagnosed_once(
     slow.may_go_on.release(1000)
     results = all_of(diagnostician, 11)
     assert [event_id for event_id, _ in results[:2]] == [0, 4]
+    assert slow.asked == ["/missing/0", "/missing/one", "/missing/one", "/missing/2"]
     assert sorted(event_id for event_id, _ in results) == list(range(11))
 
 
