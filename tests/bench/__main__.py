@@ -34,6 +34,8 @@ ASKED_FOR: Final = frozenset({"endurance"})
 """Parts that are measured where they are named, and not in ``make bench``: ten minutes more."""
 WORSE: Final = 1.25
 """By what a figure must have grown to be called worse: less is this machine's noise."""
+NOISE: Final = {"ns": 50.0, "ms": 1.0, "MB": 1.0, "%": 0.5}
+"""And by how much at least, by unit: what is nearly nothing has no ratio."""
 
 
 def run(parts: list[str], target: str | None) -> int:
@@ -80,14 +82,25 @@ def compare(before: str, after: str) -> int:
     worse = 0
     for name, figure in new.items():
         if name not in old:
+            print(f"{name}: not measured before")
             continue
         was, is_now = old[name]["value"], figure["value"]
-        ratio = is_now / was if was else 1.0
-        bad = ratio < 1 / WORSE if figure["unit"] == "/s" else ratio > WORSE
+        bad = _is_worse(was, is_now, figure["unit"])
         worse += bad
+        ratio = f" x{is_now / was:.2f}" if was > 0 else ""
         verdict = " WORSE" if bad else ""
-        print(f"{name:<70}{was:>14,.2f}{is_now:>14,.2f} {figure['unit']:<3} x{ratio:.2f}{verdict}")
+        print(f"{name:<70}{was:>14,.2f}{is_now:>14,.2f} {figure['unit']:<3}{ratio}{verdict}")
+    for name in old.keys() - new.keys():
+        print(f"{name}: not measured any more, WORSE")
+        worse += 1
     return 1 if worse else 0
+
+
+def _is_worse(was: float, is_now: float, unit: str) -> bool:
+    """Whether a figure has changed for the worse, and by more than noise."""
+    if unit == "/s":
+        return is_now < was / WORSE
+    return is_now > max(was * WORSE, was + NOISE.get(unit, 0.0))
 
 
 def main() -> int:

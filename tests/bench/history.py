@@ -18,6 +18,11 @@ from tui.model.view import View
 MILLION: Final = 1_000_000
 STEP: Final = 0.005
 """Seconds of scanning between two looks at the keyboard, as in the screen."""
+BOUND: Final = 64
+"""MiB."""
+UNLIKE: Final = 100_000
+VARIABLE: Final = 4000
+"""Characters of a variable that each event has alone."""
 SCREEN: Final = 50
 """Rows that are seen at once."""
 QUERIES: Final = (
@@ -92,6 +97,8 @@ def timed(history: History, query: str) -> tuple[float, float, float]:
 def measure() -> Iterator[Figure]:
     """The figures of the history and of the filter."""
     history, memory, append = filled(MILLION)
+    # What other parts have freed is used again, and is in no difference of resident memory.
+    memory = max(memory, history.nbytes / 1e6)
     yield Figure(
         "history of 1,000,000 events, environments repeat", memory, "MB", 400, f"{append:.1f} us each"
     )
@@ -102,7 +109,24 @@ def measure() -> Iterator[Figure]:
     yield Figure("filter over 1,000,000 events: all", times[slowest][1], "ms", 300, f"slowest: {slowest}")
     yield Figure("filter: longest step between two keys", max(t[2] for t in times.values()), "ms", 50)
     del history
+    yield bounded()
     yield from growth()
+
+
+def bounded() -> Figure:
+    """The most that a history takes which unlike events overflow."""
+    history, most = History(max_bytes=BOUND << 20), 0
+    base = failure()
+    for start in range(0, UNLIKE, 100):
+        history.append(
+            [
+                replace(base, timestamp=number, environment=(f"UNLIKE={number:0{VARIABLE}d}",))
+                for number in range(start + 1, start + 101)
+            ]
+        )
+        most = max(most, history.nbytes)
+    note = f"{UNLIKE:,} unlike events, {history.evicted:,} evicted"
+    return Figure(f"history bounded to {BOUND} MiB: the most it took", most / 2**20, "MB", BOUND, note)
 
 
 def growth() -> Iterator[Figure]:

@@ -19,6 +19,8 @@ ROUNDS: Final = 5
 IDLE_SECONDS: Final = 10.0
 STORM_SECONDS: Final = 20
 ENDURANCE_SECONDS: Final = 600
+GROWTH: Final = 64
+"""MB by which a full history's memory may go up and down: some blocks of it."""
 PATHS: Final = (1, 100, 10_000)
 """How many things fail in turn: a storm is mostly one, over and over."""
 
