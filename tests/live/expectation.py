@@ -244,7 +244,9 @@ def _below(root: bytes, path: bytes) -> bytes:
     """A path below a process's root directory, as that process sees it."""
     if root == b"/":
         return path
-    return b"/" if path == root else path.removeprefix(root) if path.startswith(root + b"/") else path
+    if path == root or path.startswith(root + b"/"):
+        return path.removeprefix(root) or b"/"
+    return os.fsencode(own_root().rstrip("/")) + path if path.startswith(b"/") else path
 
 
 def _whole(root: bytes) -> str | None:
@@ -256,7 +258,7 @@ def _whole(root: bytes) -> str | None:
 def _cwd(root: bytes, path: bytes) -> bytes:
     """A working directory as getcwd(2) tells it of one that is not below the root directory."""
     below = _below(root, path)
-    return b"(unreachable)" + path if root != b"/" and below == path else below
+    return b"(unreachable)" + below if root != b"/" and below.endswith(path) else below
 
 
 def _comm(attempt: Attempt) -> bytes:
