@@ -119,7 +119,7 @@ def _counters(monitor: Monitor) -> dict[str, int]:
     with tempfile.TemporaryDirectory() as place:
         target = Path(place, "end.jsonl")
         monitor.type("/pid==1\r")  # the header is wanted, not a million lines
-        monitor.wait_for_text("pid==1")
+        monitor.wait_for_text("w snapshot")  # the filter is no longer edited
         monitor.type("w")
         monitor.wait_for_text("Enter writes")
         monitor.type("\x15")
