@@ -16,7 +16,7 @@ from textual.binding import Binding, BindingType
 from textual.driver import Driver
 
 from bpf.record import Diagnosis, ExecFailure
-from bpf.source import EventSource, Stage
+from bpf.source import EventSource, Stage, Status
 from tui import copies, sentences, themes
 from tui.arrivals import Arrivals
 from tui.crash import crash_report
@@ -49,6 +49,8 @@ from tui.widgets.table_header import TableHeader
 _TICK: Final = 1 / 10
 """Seconds between two looks at the source: an eye sees it as at once, and nothing to do costs little."""
 
+_FEW: Final = 100
+"""Failures that the screen may be behind without saying so."""
 _BUDGET: Final = 0.008
 """Seconds of work at a time, so that a key is answered within a frame or two."""
 
@@ -267,6 +269,7 @@ class ExecwhyApp(App[None]):
                 counters=status.counters,
                 hidden_found=self.view.hidden_found,
                 evicted=self.history.evicted,
+                behind=self._behind(status),
                 rate=self._rate.now,
                 sparklines=tuple(map(self._rate.sparkline, _SPARKLINES)),
                 frozen=None if self._frozen_at is None else self.history.end_id - self._frozen_at,
@@ -290,6 +293,11 @@ class ExecwhyApp(App[None]):
         if failure != self._failure_told and len(self.view):
             self._failure_told = failure
             self._keys.say(pieces(failure), "danger", stays=True)
+
+    def _behind(self, status: Status) -> int:
+        """How many failures wait for the screen, if that is more than a second brings."""
+        behind = status.counters.recorded - self._arrivals.taken
+        return behind if status.stage is Stage.LIVE and behind > max(_FEW, self._rate.now) else 0
 
     def _moment(self) -> int:
         """The time that rates and ages are told for: of a frozen view or a file, its end."""

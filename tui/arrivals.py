@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
-from bpf.record import Again, Arrival, Burst, Diagnosis, ExecFailure, Report, count_of
+from bpf.record import Again, Arrival, Burst, Diagnosis, ExecFailure, Loss, Report, count_of
 from bpf.source import EventSource
 from tui.model.history import History
 from tui.model.searches import Searches
@@ -62,12 +62,18 @@ class Arrivals:
         self._diagnostician = None if why is None else Diagnostician(why)
         self._searches = Searches(history.end_id)
         self._untold = 0
+        self._taken = 0
         self._waiting: deque[Sequence[Report]] = deque()
 
     @property
     def are_diagnosed(self) -> bool:
         """Each record gets a diagnosis sooner or later."""
         return self._diagnostician is not None
+
+    @property
+    def taken(self) -> int:
+        """How many failed execs have gone into the history so far."""
+        return self._taken
 
     @property
     def wait(self) -> bool:
@@ -105,6 +111,7 @@ class Arrivals:
 
     def _append(self, events: Sequence[Arrival]) -> None:
         event_ids = self._history.append(events)
+        self._taken += len(event_ids) - sum(isinstance(event, Loss) for event in events)
         if self._diagnostician is not None and events:
             self._diagnostician.submit(_undiagnosed(events, event_ids.start))
 

@@ -15,14 +15,27 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+import numpy
+
 from bpf.loader import interpreter
 from tests.kernels.guest import PROJECT, Luggage
 
-_UNUSED: Final = ("*/lib2to3", "*/ensurepip", "*/idlelib", "*/config-*-linux-*", "*.opt-*.pyc")
+_UNUSED: Final = (
+    "*/numpy/*/tests",
+    "*/numpy/f2py",
+    "*/lib2to3",
+    "*/ensurepip",
+    "*/idlelib",
+    "*/config-*-linux-*",
+    "*.opt-*.pyc",
+)
 """Parts of Python's library that nothing here imports."""
 
 _PARTS: Final = ("bpf", "tests")
 """Of the project."""
+
+_PACKAGES: Final = frozenset({"numpy", "numpy.libs"})
+"""Of the venv."""
 
 _PROGRAMS: Final = ("sh", "strace", "tar", "mount", "cat")
 
@@ -30,6 +43,11 @@ _PROGRAMS: Final = ("sh", "strace", "tar", "mount", "cat")
 def python() -> str:
     """The Python that the guest runs: the one that has bcc, without this project's venv."""
     return "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else interpreter()
+
+
+def packages() -> str:
+    """Where the venv has what the reader needs beside Python's library."""
+    return os.path.dirname(os.path.dirname(numpy.__file__))
 
 
 def pack(archive: Path, zoo: str) -> Luggage:
@@ -55,6 +73,7 @@ def _paths() -> Iterator[str]:
         [python(), "-I", "-c", tell], capture_output=True, text=True, check=True
     ).stdout.split()
     yield from (os.path.dirname(home[0]), os.path.dirname(home[1]), home[2])
+    yield from (f"{packages()}/{name}" for name in os.listdir(packages()) if name in _PACKAGES)
     programs = [found for program in _PROGRAMS if (found := shutil.which(program))]
     yield from map(os.path.realpath, programs)
     yield from _libraries([home[2], *programs, "libbcc.so.0"])

@@ -13,7 +13,7 @@ import pytest
 from tests.kernels.boots import BOOTS
 from tests.kernels.guest import GuestError, Luggage, run_in
 from tests.kernels.kinds import KINDS
-from tests.kernels.luggage import pack, python
+from tests.kernels.luggage import pack, packages, python
 from tests.kernels.results import RESULTS, Results
 from tests.live.zoo import Zoo, built_zoo
 
@@ -43,7 +43,15 @@ class Guests:
         share = self._directory / boot.replace(" ", "-")
         share.mkdir()
         output = share / "results.json"
-        command = [python(), "-s", "-m", "tests.kernels.inside", str(output)]
+        command = [
+            "env",
+            f"PYTHONPATH={packages()}",
+            python(),
+            "-s",
+            "-m",
+            "tests.kernels.inside",
+            str(output),
+        ]
         command += [self._zoo.directory, self._zoo.loader, boot]
         series, append = BOOTS[boot].series, BOOTS[boot].append
         try:

@@ -19,6 +19,8 @@ class ScriptedSource:
         self._queued: list[Report] = []
         self._recorded = self._lost = 0
         self.suppressed = 0
+        self.waiting = 0
+        """Recorded events that a drain has not handed over yet."""
         self.stage = stage
         self.detail = detail
         self.host = "web-1"
@@ -49,9 +51,10 @@ class ScriptedSource:
 
     def status(self) -> Status:
         """The stage that the test set, and counters that add up."""
-        seen = self._recorded + self.suppressed + self._lost
+        recorded = self._recorded + self.waiting
+        seen = recorded + self.suppressed + self._lost
         losses = {"ring buffer full": self._lost} if self._lost else {}
-        counters = Counters(seen, self._recorded, self.suppressed, self._lost, losses)
+        counters = Counters(seen, recorded, self.suppressed, self._lost, losses)
         plan = "tracepoint" if self.stage is Stage.LIVE else None
         return Status(self.stage, self.detail, counters, Origin(self.host, "6.1.0-38-amd64", START, plan))
 

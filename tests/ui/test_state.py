@@ -73,6 +73,15 @@ async def test_lost_and_suppressed_are_on_the_line_of_state(width: int) -> None:
         assert "12 seen = 1 recorded + 7 suppressed + 4 lost" in screen.text
 
 
+async def test_a_screen_that_cannot_keep_up_says_how_far_behind_it_is() -> None:
+    source = ScriptedSource([failure()])
+    source.waiting = 108_000
+    async with opened(source=source, size=(80, 24)) as screen:
+        await screen.until(lambda: "live  108,000 behind" in screen.status)
+        source.waiting = 0
+        await screen.until(lambda: "behind" not in screen.status)
+
+
 async def test_help_is_one_screen_of_80x24_and_any_of_its_keys_closes_it() -> None:
     async with opened(a_day(3), size=(80, 24)) as screen:
         await screen.press("question_mark")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Final
@@ -18,6 +19,12 @@ MAX_WAITING: Final = 100_000
 
 _ALIKE_IN_ONE: Final = 64
 """Events of a burst that are counted as one record: each takes eight bytes."""
+
+_BACKLOG: Final = 256
+"""Records that wait, from which on half of the time is left to others."""
+
+_LONGEST_PAUSE: Final = 0.02
+"""Seconds."""
 
 Failure = ExecFailure | Again
 EventIds = npt.NDArray[np.int64]
@@ -182,11 +189,16 @@ class Diagnostician:
                 if self._closed:
                     return
                 event_id, failure, others = self._take()
+            began = time.monotonic()
             self._tell(np.array([event_id]), failure)
             if len(ids := others.ids_without(event_id)):
                 self._tell(ids, others.oldest)
             with self._condition:
                 self._looked_at = _Alike()
+                is_behind = self._weight > _BACKLOG
+            if is_behind:
+                # The reader, who can ask a caller only while it lives, and the screen go first.
+                time.sleep(min(_LONGEST_PAUSE, time.monotonic() - began))
 
     def _tell(self, event_ids: EventIds, failure: Failure) -> None:
         diagnosis = self._diagnose(failure)

@@ -42,6 +42,7 @@ class State:
         counters: What became of all events.
         hidden_found: PATH searches that found their program, and are not shown.
         evicted: Events dropped from memory.
+        behind: How many recorded ones the screen has not taken in yet, where it cannot keep up.
         rate: Failed execs a second.
         sparklines: The last minute, by how many bars it has; the longest that fits is shown.
         frozen: How many events came since the view was frozen; None where it is not.
@@ -53,6 +54,7 @@ class State:
     counters: Counters = field(default_factory=Counters)
     hidden_found: int = 0
     evicted: int = 0
+    behind: int = 0
     rate: float = 0.0
     sparklines: tuple[str, ...] = ()
     frozen: int | None = None
@@ -119,6 +121,8 @@ class StatusBar(Painted):
         sign, role = _SIGNS[state.stage]
         word = state.stage.value + ("…" if role == "notice" else "")
         pieces: list[Piece] = [*name, (f"{sign} ", role), (word, role if role == "danger" else "plain")]
+        if state.behind:
+            return [*pieces, (f"  {state.behind:,} behind", "notice")]
         if state.plan is not None and width >= 80:
             pieces.append((f"  {state.plan}", "muted"))
         host = "".join(text for text, _ in keep_beginning(state.host, 12 if width < 100 else 32))
