@@ -159,9 +159,7 @@ def parser() -> argparse.ArgumentParser:
     rights.add_argument(
         "--keep-privileges", action="store_true", help="go on as root with all that root may do"
     )
-    whole.add_argument(
-        "--metrics", metavar="FILE", help="keep the counters in this file, for node_exporter (OpenMetrics)"
-    )
+    whole.add_argument("--metrics", metavar="FILE", help="keep the counters in this file, for node_exporter")
     mode = whole.add_argument_group("other than the live screen").add_mutually_exclusive_group()
     mode.add_argument(
         "--record", metavar="FILE|-", help="write JSON Lines without a screen; - is standard output"

@@ -1,4 +1,7 @@
-"""Counters and totals as OpenMetrics text, which node_exporter's textfile collector reads, too.
+"""Counters and totals in Prometheus's text format, which is what node_exporter's textfile collector reads.
+
+Not OpenMetrics, whose HELP and TYPE name a counter without its ``_total``: to node_exporter that is one
+without type and help.
 
 Only names that the program itself gives become labels, never a string of a process; how many there
 can be is bounded all the same, since each is a time series for ever.
@@ -54,20 +57,23 @@ def text(status: Status, errors: Totals, causes: Totals, now: int) -> str:
     names = {"seen": counters.seen, "recorded": counters.recorded, "suppressed": counters.suppressed}
     families = [
         *(
-            _family(f"execs_{name}", "counter", f"Failed execs {name}.", [({}, count)])
+            _family(f"execs_{name}_total", "counter", f"Failed execs {name}.", [({}, count)])
             for name, count in names.items()
         ),
         _family(
-            "execs_lost",
+            "execs_lost_total",
             "counter",
             "Failed execs that were lost, by what was full; seen = recorded + suppressed + lost.",
             [({"reason": reason}, count) for reason, count in sorted(_losses(status).items())],
         ),
         _family(
-            "failures", "counter", "Failed execs by error.", [({"error": n}, c) for n, c in errors.items()]
+            "failures_total",
+            "counter",
+            "Failed execs by error.",
+            [({"error": n}, c) for n, c in errors.items()],
         ),
         _family(
-            "causes",
+            "causes_total",
             "counter",
             "Failed execs by the cause that was found.",
             [({"why": n}, c) for n, c in causes.items()],
@@ -80,7 +86,7 @@ def text(status: Status, errors: Totals, causes: Totals, now: int) -> str:
         ),
         _family("written_seconds", "gauge", "When this was written, since 1970 UTC.", [({}, now / 1e9)]),
     ]
-    return "".join(families) + "# EOF\n"
+    return "".join(families)
 
 
 def _losses(status: Status) -> Mapping[str, int]:
@@ -95,7 +101,6 @@ def _family(name: str, kind: str, said: str, samples: list[tuple[dict[str, str],
 
 def _lines(name: str, kind: str, said: str, samples: list[tuple[dict[str, str], float]]) -> Iterator[str]:
     yield f"# HELP {name} {said}\n# TYPE {name} {kind}\n"
-    suffix = "_total" if kind == "counter" else ""
     for labels, value in samples:
         shown = ",".join(f'{key}="{escaped(label)}"' for key, label in labels.items())
-        yield f"{name}{suffix}{{{shown}}} {value}\n" if shown else f"{name}{suffix} {value}\n"
+        yield f"{name}{{{shown}}} {value}\n" if shown else f"{name} {value}\n"
