@@ -103,3 +103,22 @@ def test_the_launcher_of_a_checkout_finds_the_systems_programs(trap: Trap, tmp_p
     )  # fmt: skip
     assert run.stdout.splitlines() == [f"{checkout}/tools/setup run", f"{checkout}/.venv/bin/execwhy --check"]
     assert trap.sprung() == ""
+
+
+def test_the_launcher_of_a_checkout_follows_no_link_to_another_place(trap: Trap, tmp_path: Path) -> None:
+    checkout = tmp_path / "checkout"
+    shutil.copytree(PROJECT / "tools", checkout / "tools")
+    shutil.copytree(PROJECT / "requirements", checkout / "requirements")
+    shutil.copy(PROJECT / "pyproject.toml", checkout)
+    shutil.copy(PROJECT / "execwhy", checkout)
+    (trap.place / "bin/execwhy").write_text(f"#!/bin/sh\necho execwhy >>{trap.mark}\n")
+    (trap.place / "bin/execwhy").chmod(0o755)
+    (trap.place / ".ready-run").write_text(f"{checkout}\n")
+    (checkout / ".venv").symlink_to(trap.place)
+    run = subprocess.run(
+        [checkout / "execwhy"], env=PLAIN, capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+    assert run.returncode == 1
+    assert run.stderr.startswith("tools/setup: .venv is a symbolic link: ")
+    assert (trap.place / "bin/execwhy").exists()
+    assert trap.sprung() == ""
