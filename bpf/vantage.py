@@ -189,8 +189,11 @@ def _mount_ns(process: str) -> int | None:
         return None
 
 
-def caller_of(record: ExecFailure | Again) -> str | None:
-    """The caller's "/proc/PID", unless it is gone or its pid means another process now."""
+def caller_of(record: ExecFailure | Again, *, even_dead: bool = False) -> str | None:
+    """The caller's "/proc/PID", unless it is gone or its pid means another process now.
+
+    A zombie has no files any more and counts as gone, but for who asks for what it keeps: ``even_dead``.
+    """
     if record.pid <= 0:
         return None
     process = f"/proc/{record.pid}"
@@ -199,7 +202,7 @@ def caller_of(record: ExecFailure | Again) -> str | None:
             fields = file.read(1024).rpartition(b")")[2].split()
     except OSError:
         return None
-    if len(fields) < 20 or fields[0] in (b"Z", b"X"):
+    if len(fields) < 20 or (fields[0] in (b"Z", b"X") and not even_dead):
         return None
     if record.started is not None and abs(int(fields[19]) - record.started // _TICK) > 1:
         return None

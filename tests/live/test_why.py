@@ -7,6 +7,7 @@ import errno
 import os
 import platform
 import resource
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -58,6 +59,7 @@ def is_said(cause: Cause, diagnosis: Diagnosis, zoo: Zoo) -> None:
     assert diagnosis.code == cause.code, diagnosis
     assert cause.says.format(zoo=zoo.directory) in diagnosis.summary
     assert diagnosis.certain is cause.certain, diagnosis
+    assert diagnosis.certain or any(fact.startswith("Not certain: ") for fact in diagnosis.evidence)
     assert 0 < len(diagnosis.brief) <= 150
 
 
@@ -81,6 +83,50 @@ def test_the_cause_is_named_or_left_open_once_the_caller_is_gone(
     else:
         assert diagnosis.code == cause.gone, diagnosis
         assert not diagnosis.certain
+    assert diagnosis.certain or any(fact.startswith("Not certain: ") for fact in diagnosis.evidence)
+
+
+def test_a_file_that_was_written_right_before_its_exec_is_as_good_as_any(
+    files: Zoo, listener: Listener
+) -> None:
+    def in_child() -> Exec:
+        with open(files / "fresh", "w") as file:
+            file.write("#!/no/such/interpreter\n")
+        os.chmod(files / "fresh", 0o755)
+        return Exec(files.path("fresh"))
+
+    with attempted(in_child) as attempt:
+        diagnosis = diagnose(the_record(attempt, listener))
+    assert diagnosis.code == "missing-interpreter"
+    assert diagnosis.certain, diagnosis
+
+
+@pytest.mark.parametrize(
+    ("limit", "most", "error"),
+    [
+        ("as", 4096, "EFAULT"),
+        ("as", 200_000, "ENOMEM"),
+        ("data", 1000, "ENOMEM"),
+        ("stack", 1000, "EFAULT"),
+    ],
+)
+def test_a_limit_on_memory_that_kills_in_the_loader_is_named(
+    limit: str, most: int, error: str, listener: Listener
+) -> None:
+    with subprocess.Popen(["prlimit", f"--{limit}={most}", "--core=0", "/bin/true"]) as process:
+        # As long as nobody waits for it, it is a zombie whose limits can be read.
+        def killed() -> list[ExecFailure]:
+            return [one for one in listener.failures if one.pid == process.pid and one.killed_by]
+
+        listener.until(lambda: bool(killed()), "the record of the killed process")
+        (record,) = killed()
+        told = diagnose(record)
+    assert (record.error, told.code) == (error, "killed-after-point-of-no-return")
+    assert f"limited by RLIMIT_{limit.upper()} to {most:,} bytes" in told.summary
+    assert told.certain, told
+    gone = diagnose(record)
+    assert not gone.certain
+    assert any("its limits" in fact and fact.startswith("Not certain: ") for fact in gone.evidence)
 
 
 def test_the_causes_are_many() -> None:

@@ -76,6 +76,7 @@ def failed(record: ExecFailure, error: Exception) -> Diagnosis:
         code="diagnosis-failed",
         summary=f"The exec failed with {record.error}; looking for the cause failed with"
         f" {type(error).__name__}.",
+        evidence=(words.doubt("This is a fault of execwhy; nothing is known of the cause."),),
         certain=False,
         brief=os.strerror(-record.return_value),
     )
@@ -109,7 +110,9 @@ def _one(causes: list[Diagnosis]) -> Diagnosis:
     return Diagnosis(
         code="several-causes",
         summary=f"Several causes fit, and each alone would do: {words.listed(briefs)}.",
-        evidence=tuple(dict.fromkeys(facts)),
+        evidence=tuple(
+            dict.fromkeys((*facts, words.doubt("Which of them the kernel met first was not seen.")))
+        ),
         advice=" ".join(advice) or None,
         certain=False,
         brief="; ".join(briefs),

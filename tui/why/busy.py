@@ -41,6 +41,6 @@ def explain(scene: Scene) -> list[Diagnosis]:
             advice="Often a child that was forked while the file was written held it for a moment;"
             " try again.",
             about=inodes(),
-            certain=len(files) == 1,
+            lacking=None if len(files) == 1 else "Which of these files it was is not known.",
         )
     ]

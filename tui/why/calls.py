@@ -43,8 +43,8 @@ def bad_address(scene: Scene) -> list[Diagnosis]:
             "bad-argument-pointer",
             f"An address in argv or envp is not in the caller's memory; {which} could not be read.",
             "bad address in argv or envp",
-            "What is only paged out cannot be read afterwards either, so not all of these need be wrong.",
-            certain=False,
+            lacking="Memory that is only paged out cannot be read afterwards either, so not all of these"
+            " addresses need be wrong.",
         )
     ]
 
@@ -62,8 +62,7 @@ def bad_descriptor(scene: Scene) -> list[Diagnosis]:
             "bad-descriptor",
             f"File descriptor {record.dirfd}, where execveat was to begin, is not open.",
             f"dirfd {record.dirfd} is not open",
-            *((f"It is open now, when looked at {scene.later}.",) if open_now else ()),
-            certain=not open_now,
+            lacking=f"It is open now, when looked at {scene.later}." if open_now else None,
         )
     ]
 
@@ -105,7 +104,7 @@ def no_such_call(scene: Scene) -> list[Diagnosis]:
             " seccomp filter pretends so.",
             "system call not available",
             "32-bit (IA32) and x32 calls can be left out of the kernel or switched off at boot.",
-            certain=False,
+            lacking="Which of the two it was leaves no trace.",
         )
     ]
 

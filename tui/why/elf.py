@@ -128,9 +128,9 @@ def unrunnable(scene: Scene, file: File) -> Diagnosis | None:
             f"{name} is a {machine_name(elf)} program, which this {machine} kernel is able to run only when"
             " its 32-bit support is on.",
             f"{machine_name(elf)} programs are not supported",
-            "What the file holds is in order, so this support is off or not built in.",
+            "What the file holds is in order.",
             about=inodes(file),
-            certain=False,
+            lacking="Whether this kernel has that support was not asked; that it is off is what is left.",
         )
     return None
 
@@ -166,22 +166,24 @@ def _wrong_class(scene: Scene, file: File, elf: Elf, machine: str) -> Diagnosis 
 
 def _foreign(scene: Scene, file: File, elf: Elf, machine: str) -> Diagnosis:
     handler = handlers.handler_of(file, scene.record.path or "")
+    emulation: tuple[str, ...] = ()
+    lacking = None
     if handler is None:
-        emulation = "No binfmt_misc handler is registered for it."
+        emulation = ("No emulator is registered for it (binfmt_misc).",)
     elif handler.enabled:
-        emulation = f"The binfmt_misc handler {words.quoted(handler.name)} would take it now."
+        lacking = f"The emulator {words.quoted(handler.name)} of binfmt_misc would take it now."
     else:
-        emulation = f"The binfmt_misc handler {words.quoted(handler.name)} for it is disabled."
+        emulation = (f"Its emulator {words.quoted(handler.name)} is disabled (binfmt_misc).",)
     return scene.diagnosis(
         "foreign-architecture",
         f"{words.quoted(file.path)} was built for {machine_name(elf)}, and this machine is {machine}.",
         f"built for {machine_name(elf)}, this is {machine}",
         f"ELF class {elf.bits} bits, {'big' if elf.big_endian else 'little'} endian, e_machine"
         f" {elf.machine}.",
-        emulation,
+        *emulation,
         advice=f"Use a build for {machine}, or register an emulator with binfmt_misc.",
         about=inodes(file),
-        certain=handler is None or not handler.enabled,
+        lacking=lacking,
     )
 
 

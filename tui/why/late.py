@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import mmap
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from bpf.lookup import File
@@ -9,7 +12,13 @@ from bpf.record import Diagnosis
 from tui.why import limits, words
 from tui.why.scene import Scene, inodes
 
-_OF_ADDRESS_SPACE: Final = "RLIMIT_AS "
+_CODE: Final = "killed-after-point-of-no-return"
+
+_OF_MEMORY: Final = frozenset({"ENOMEM", "EFAULT"})
+"""EFAULT is what a program gets whose stack may not grow (setup_arg_pages of fs/exec.c)."""
+
+_STACK: Final = 128 << 10
+"""By which the stack of every new program grows (stack_expand of setup_arg_pages, fs/exec.c)."""
 
 
 def explain(scene: Scene) -> Diagnosis:
@@ -23,40 +32,123 @@ def explain(scene: Scene) -> Diagnosis:
     else:
         # begin_new_exec() names the task after the program; the path went with the old memory.
         name = f"The program {words.quoted(record.comm)}"
-    evidence = [
-        f"The kernel had already discarded the old program when it met {record.error}, so there was none to"
-        " return to."
-    ]
-    memory = limits.no_memory(scene)[0].evidence
-    evidence.extend(fact for fact in memory if record.error == "ENOMEM" or fact.startswith(_OF_ADDRESS_SPACE))
-    if record.error == "ENOMEM":
-        evidence.append("A segment that cannot be mapped, such as one below vm.mmap_min_addr, fails so, too.")
-    if record.error == "EMFILE":
-        evidence.extend(limits.too_many_files(scene)[0].evidence)
+    died = f"; as the old program was gone by then, the process was killed by {record.killed_by}."
+    evidence = [f"The kernel met {record.error} when it had already discarded the old program."]
     cut = None if file is None or file.elf is None or file.stat.st_size >= file.elf.loaded_bytes else file.elf
     if cut is not None and file is not None:
         return scene.diagnosis(
-            "killed-after-point-of-no-return",
-            f"{name} is shorter than its headers say (it has {file.stat.st_size:,} bytes, and they tell to"
-            f" load {cut.loaded_bytes:,}). It could not be loaded ({record.error}), and as the old program"
-            f" was gone by then, the process was killed by {record.killed_by}.",
-            f"ELF file too short; killed by {record.killed_by}",
+            _CODE,
+            f"{name} is cut off: it has {file.stat.st_size:,} bytes, and its headers tell to load"
+            f" {cut.loaded_bytes:,} ({record.error}){died}",
+            f"cut off ELF file; killed by {record.killed_by}",
             *evidence,
             advice="Copy or build it again.",
             about=inodes(file),
         )
+    if record.error in _OF_MEMORY:
+        return _of_memory(scene, name, died, evidence, file)
+    if record.error == "EMFILE":
+        evidence.extend(limits.too_many_files(scene)[0].evidence)
     return scene.diagnosis(
-        "killed-after-point-of-no-return",
-        f"{name} could not be loaded ({record.error}), and as the old program was gone by then, the"
-        f" process was killed by {record.killed_by}.",
-        f"killed by {record.killed_by} while loading",
+        _CODE,
+        f"{name} could not be loaded ({record.error}){died}",
+        f"killed by {record.killed_by} while loading ({record.error})",
         *evidence,
-        advice=_advice(evidence, file),
+        advice=None if file is None else f"Look at its segments: `readelf -lW {words.shell(file.path)}`.",
         about=() if file is None else inodes(file),
+        lacking="What could not be done leaves no trace; the error is all that is known.",
     )
 
 
-def _advice(evidence: list[str], file: File | None) -> str | None:
-    if any(fact.startswith(_OF_ADDRESS_SPACE) for fact in evidence):
-        return "Raise the limit on its address space (ulimit -v, LimitAS=)."
-    return None if file is None else f"Look at its segments: `readelf -lW {words.shell(file.path)}`."
+def _of_memory(scene: Scene, name: str, died: str, evidence: list[str], file: File | None) -> Diagnosis:
+    """A limit on its memory where one is low; else it stays open what there was too little of."""
+    record, low, alive = scene.record, [], False
+    for limit in _LIMITS:
+        most, whose = limits.limit_of(scene, limit.title)
+        alive = alive or whose == "the caller's"
+        if most is not None:
+            evidence.append(f"{limit.name}, the limit on its {limit.of}, is {whose}: {most:,} bytes.")
+            if most < limit.enough:
+                low.append((limit, most))
+    about = () if file is None else inodes(file)
+    if not low:
+        evidence += limits.no_memory(scene)[0].evidence[:-1]
+        evidence.append(
+            "A segment that cannot be mapped or written fails so, too, such as one below vm.mmap_min_addr."
+        )
+        look = "" if file is None else f", and at what it asks for: `readelf -lW {words.shell(file.path)}`"
+        return scene.diagnosis(
+            _CODE,
+            f"{name} did not get the memory that it needs to be loaded ({record.error}){died}",
+            f"no memory to load it; killed by {record.killed_by}",
+            *evidence,
+            advice="Look at the limits where it is started (`ulimit -a`; LimitAS= and LimitDATA= of a"
+            f" service){look}.",
+            about=about,
+            lacking="None of its limits on memory is low, and what else was lacking leaves no trace."
+            if alive
+            else f"The process was gone when looked at {scene.later}, and its limits with it; a low one on"
+            " its address space or its data (RLIMIT_AS, RLIMIT_DATA) is the usual cause.",
+        )
+    limit, most = low[0]
+    needed = limit.needed(scene)
+    sure = alive and len(low) == 1 and most < needed
+    told = words.listed([f"{one.name} to {number:,} bytes of {one.of}" for one, number in low])
+    if alive and not sure:
+        lacking = f"How much it needs was not worked out: at least {needed:,} bytes of {limit.of}."
+    else:
+        lacking = f"The process was gone when looked at {scene.later}: these are its parent's limits."
+    return scene.diagnosis(
+        _CODE,
+        f"{name} could not be loaded ({record.error}), as it is limited by {told}{died}",
+        f"{' or '.join(one.name for one, _ in low)} too low to load it; killed by {record.killed_by}",
+        *evidence,
+        *((f"Only to be loaded it needs at least {needed:,} bytes of {limit.of}.",) if sure else ()),
+        advice=" ".join(
+            f"Raise {one.name}: `{one.command} unlimited`, or {one.setting} of the service." for one, _ in low
+        ),
+        about=about,
+        lacking=None if sure else lacking,
+    )
+
+
+def _address_space(scene: Scene) -> int:
+    """Its segments, those of its ELF interpreter, and the stack that setup_arg_pages() of fs/exec.c makes."""
+    return _STACK + sum(file.elf.loaded_bytes for file in scene.files() if file.elf is not None)
+
+
+def _one_page(scene: Scene) -> int:
+    """Nearly every program has a page of data, and each one its strings on the stack."""
+    return mmap.PAGESIZE
+
+
+@dataclass(frozen=True, slots=True)
+class _Limit:
+    """A limit on memory.
+
+    Attributes:
+        title: Its name in /proc/PID/limits.
+        of: What it limits.
+        name: Its name for setrlimit(2).
+        command: What shows and sets it in a shell.
+        setting: The same in a systemd unit.
+        enough: Bytes of it that no program exceeds only by being loaded.
+        needed: Bytes of it that a program needs at least to be loaded.
+    """
+
+    title: str
+    of: str
+    name: str
+    command: str
+    setting: str
+    enough: int
+    needed: Callable[[Scene], int]
+
+
+_LIMITS: Final = (
+    _Limit(
+        "Max address space", "address space", "RLIMIT_AS", "ulimit -v", "LimitAS=", 1 << 32, _address_space
+    ),
+    _Limit("Max data size", "data", "RLIMIT_DATA", "ulimit -d", "LimitDATA=", 1 << 32, _one_page),
+    _Limit("Max stack size", "stack", "RLIMIT_STACK", "ulimit -s", "LimitSTACK=", _STACK, _one_page),
+)

@@ -20,8 +20,7 @@ def too_many_processes(scene: Scene) -> list[Diagnosis]:
     ]
     if limit is not None:
         evidence.append(f"RLIMIT_NPROC is {whose}: {limit}.")
-    if record.capabilities & (CAP_SYS_ADMIN | CAP_SYS_RESOURCE):
-        evidence.append("It has capabilities that exempt it from the limit, so this is another shortage.")
+    exempt = bool(record.capabilities & (CAP_SYS_ADMIN | CAP_SYS_RESOURCE))
     shown = "not known any more" if limit is None else str(limit)
     exceeded = limit is not None and count is not None and count >= limit
     return [
@@ -33,8 +32,9 @@ def too_many_processes(scene: Scene) -> list[Diagnosis]:
             if exceeded
             else f"{name} was over its process limit{'' if limit is None else f' of {limit}'}",
             *evidence,
-            advice=f"Raise the limit (ulimit -u, LimitNPROC=) or stop processes of {name}.",
-            certain=exceeded and whose == "the caller's" and len(evidence) == 2,
+            advice=f"Stop processes of {name} (`ps -L -U {record.uid}` lists them), or raise the limit:"
+            " `ulimit -u`, LimitNPROC= of a service, nproc in limits.conf.",
+            lacking=_doubt_of_count(scene, whose, exceeded=exceeded, exempt=exempt),
         )
     ]
 
@@ -51,8 +51,8 @@ def too_many_files(scene: Scene) -> list[Diagnosis]:
             *((f"RLIMIT_NOFILE is {whose}: {limit}.",) if limit is not None else ()),
             "Since Linux 5.8 only a binfmt_misc handler with the flag O needs a descriptor, once the old"
             " program is gone; else it is a filter that says so.",
-            advice="Raise the limit (ulimit -n, LimitNOFILE=) or close files.",
-            certain=False,
+            advice="Raise the limit (`ulimit -n`, LimitNOFILE= of a service) or close files.",
+            lacking="How many files it had open was not counted.",
         )
     ]
 
@@ -68,8 +68,8 @@ def file_table_full(scene: Scene) -> list[Diagnosis]:
             "The whole system has as many open files as it may have (fs.file-max).",
             "system-wide file limit",
             *((shown,) if shown else ()),
-            advice="Raise the sysctl fs.file-max.",
-            certain=is_full,
+            advice="Raise it, such as by `sysctl fs.file-max=1000000`.",
+            lacking=None if is_full else f"The table is not full {scene.later}.",
         )
     ]
 
@@ -103,15 +103,25 @@ def no_memory(scene: Scene) -> list[Diagnosis]:
             "The kernel had no memory for the new program, or a limit on memory forbade it.",
             "no memory",
             *evidence,
-            certain=False,
+            lacking="Which memory ran out leaves no trace.",
         )
     ]
+
+
+def _doubt_of_count(scene: Scene, whose: str, *, exceeded: bool, exempt: bool) -> str | None:
+    if exempt:
+        return "It has capabilities that exempt it from the limit, so this may be another shortage."
+    if whose == "not known":
+        return f"Caller and parent were gone when looked at {scene.later}, so the limit is not known."
+    if whose != "the caller's":
+        return f"The caller was gone when looked at {scene.later}: the limit is its parent's."
+    return None if exceeded else f"When counted {scene.later}, there were no more than the limit."
 
 
 def limit_of(scene: Scene, name: str) -> tuple[int | None, str]:
     """The soft limit of the caller, or of its parent; None where it is unlimited or not known."""
     for text, whose in (
-        (scene.of_caller("limits"), "the caller's"),
+        (scene.limits, "the caller's"),
         (read_proc(f"/proc/{scene.record.ppid}/limits"), "its parent's"),
     ):
         for line in (text or "").splitlines():

@@ -56,7 +56,7 @@ def unreadable(scene: Scene) -> list[Diagnosis]:
                     "the file cannot be read",
                     "The kernel's log (dmesg) has the details.",
                     about=inodes(file),
-                    certain=False,
+                    lacking="What the disk reported to the kernel is only in its log.",
                 )
             ]
     return []
@@ -121,7 +121,7 @@ def _with_handler(scene: Scene, cause: Diagnosis) -> Diagnosis:
     return Diagnosis(
         cause.code,
         cause.summary,
-        (*cause.evidence, sentence),
+        (*cause.evidence, words.doubt(sentence) if handler.enabled else sentence),
         cause.advice,
         cause.certain and not handler.enabled,
         cause.brief,

@@ -69,11 +69,12 @@ def _by_elimination(scene: Scene) -> list[Diagnosis]:
     exists = all(is_found(interpreter.sight) for interpreter in scene.interpreters)
     if scene.caller or not scene.by_descriptor or file is None or file.shebang is None or not exists:
         return []
-    evidence = "The script and its interpreter exist; the descriptor is gone with its owner."
-    return [_closed(scene, evidence, *scene.files(), certain=False)]
+    evidence = "The script and its interpreter exist."
+    lacking = f"File descriptor {scene.record.dirfd} is gone with its owner, so its flags could not be read."
+    return [_closed(scene, evidence, *scene.files(), lacking=lacking)]
 
 
-def _closed(scene: Scene, evidence: str, *files: File, certain: bool = True) -> Diagnosis:
+def _closed(scene: Scene, evidence: str, *files: File, lacking: str | None = None) -> Diagnosis:
     return scene.diagnosis(
         "close-on-exec-script",
         f"File descriptor {scene.record.dirfd} is a script and closes on exec, so its interpreter could not"
@@ -82,7 +83,7 @@ def _closed(scene: Scene, evidence: str, *files: File, certain: bool = True) -> 
         evidence,
         advice="Open the script without O_CLOEXEC, or execute it by its path.",
         about=inodes(*files),
-        certain=certain,
+        lacking=lacking,
     )
 
 
@@ -124,7 +125,7 @@ def _start_is_removed(scene: Scene, sight: Sight) -> Diagnosis | None:
 
 
 def _working_directory_gone(
-    scene: Scene, name: str, about: tuple[tuple[str, os.stat_result], ...] = (), certain: bool = True
+    scene: Scene, name: str, about: tuple[tuple[str, os.stat_result], ...] = (), lacking: str | None = None
 ) -> Diagnosis:
     return scene.diagnosis(
         "working-directory-gone",
@@ -133,7 +134,7 @@ def _working_directory_gone(
         f"removed working directory {name}",
         advice="Change to a directory that exists, such as by `cd /`, in the process that starts it.",
         about=about,
-        certain=certain,
+        lacking=lacking,
     )
 
 
@@ -146,4 +147,5 @@ def _start_is_gone(scene: Scene) -> Diagnosis | None:
     sight = scene.look(directory)
     if sight is None or paths.explain_walk(scene, sight, errno.ENOENT) is None:
         return None
-    return _working_directory_gone(scene, directory, certain=record.cwd != directory)
+    lacking = None if record.cwd != directory else f"It may have been removed only since, {scene.later}."
+    return _working_directory_gone(scene, directory, lacking=lacking)

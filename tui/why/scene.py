@@ -84,6 +84,12 @@ class Scene:
         return caller_of(self.record)
 
     @functools.cached_property
+    def limits(self) -> str | None:
+        """The caller's resource limits as /proc/PID/limits has them, until its parent has waited for it."""
+        remains = caller_of(self.record, even_dead=True)
+        return None if remains is None else read_proc(f"{remains}/limits")
+
+    @functools.cached_property
     def later(self) -> str:
         """How long after the exec this look is: "40 ms later"."""
         return f"{words.span(clock.now() - self.record.timestamp)} later"
@@ -192,7 +198,9 @@ class Scene:
             if same and binary is not None and binary.source == "kernel":
                 return f"The ctime of {words.quoted(path)} lies after the exec, so the clock was set since."
             return f"{words.quoted(path)} has changed since the exec, when looked at {self.later}."
-        if same and binary is not None and binary.source == "kernel":
+        if same:
+            # It was like that when the kernel had it open, or when it was looked up right after the exec. A
+            # file that is written and executed at once has a ctime as close as that.
             return None
         if binary is not None and binary.inode_number == status.st_ino and binary.ctime != status.st_ctime_ns:
             return f"{words.quoted(path)} has changed since the exec (another ctime {self.later})."
@@ -217,20 +225,21 @@ class Scene:
         *evidence: str,
         advice: str | None = None,
         about: tuple[tuple[str, os.stat_result], ...] = (),
-        certain: bool = True,
+        lacking: str | None = None,
     ) -> Diagnosis:
-        """A cause, less certain where an inode that it rests on has changed since.
+        """A cause, not certain where an inode that it rests on has changed since.
 
-        ``about`` are these inodes, each with its path.
+        ``about`` are these inodes, each with its path. ``lacking`` says what is missing for certainty, where
+        something is: each diagnosis that is not certain tells why.
         """
         doubts = [sentence for path, status in about if (sentence := self.changed(path, status)) is not None]
-        doubts += [*self.changes, *self.doubts]
+        doubts += [*self.changes, *self.doubts, *(() if lacking is None else (lacking,))]
         return Diagnosis(
             code=code,
-            summary=summary,
-            evidence=tuple(dict.fromkeys((*evidence, *doubts))),
+            summary=words.sentence(summary),
+            evidence=tuple(dict.fromkeys((*evidence, *map(words.doubt, doubts)))),
             advice=advice,
-            certain=certain and not doubts,
+            certain=not doubts,
             brief=brief,
         )
 

@@ -74,8 +74,8 @@ def remainder(scene: Scene) -> list[Diagnosis]:
             f" {scene.record.error} is {left} or something else that leaves no trace in the file system.",
             f"denied, not by permissions; {left}?",
             *evidence,
-            advice="Look for a denial in the kernel's log (dmesg) and the audit log." if active else None,
-            certain=False,
+            advice="Look for a denial: `dmesg | tail` and `ausearch -m AVC -ts recent`." if active else None,
+            lacking="Who refused it leaves no trace that could be looked at.",
         )
     ]
 
@@ -108,7 +108,9 @@ def _file_capabilities(scene: Scene, file: File) -> Diagnosis | None:
         advice=f"Give the caller {names} (a container: --cap-add), or remove the file's: setcap -r"
         f" {words.shell(file.path)}",
         about=inodes(file),
-        certain=whose == "the caller",
+        lacking=None
+        if whose == "the caller"
+        else f"The caller was gone when looked at {scene.later}, and its parent's sets need not be its own.",
     )
 
 
@@ -145,7 +147,7 @@ def _seccomp(scene: Scene) -> Diagnosis | None:
         *((f"These could have refused it, too: {words.listed(others)}.",) if others else ()),
         advice=f"Allow {scene.record.syscall or 'execve'} in the seccomp profile of this service or"
         " container.",
-        certain=False,
+        lacking="What a seccomp filter forbids cannot be read.",
     )
 
 

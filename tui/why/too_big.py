@@ -21,6 +21,11 @@ ARG_MAX: Final = 131_072
 MOST_FOR_STRINGS: Final = 6 << 20
 """Three quarters of _STK_LIM (8 MiB): what they get at most."""
 
+_IN_PARTS: Final = (
+    "Pass them in parts, such as by `xargs`, or through a file; or raise the stack limit before"
+    " (`ulimit -s 24576` gives the most, 6 MiB)."
+)
+
 _POINTER_BYTES: Final = 8
 """The kernel counts its own pointer size, for 32-bit callers too."""
 
@@ -97,7 +102,7 @@ class _Strings:
             argc,
             envc,
             _counted(argc, truncated.argc, envc, truncated.envc),
-            sum(text.size for text in texts) + path + _POINTER_BYTES * (argc + envc),
+            sum(text.size for text in texts) + max(0, left) + path + _POINTER_BYTES * (argc + envc),
             tuple(missing),
         )
 
@@ -108,8 +113,8 @@ def _were(number: int) -> str:
 
 def _counted(argc: int, known_argc: int | None, envc: int, known_envc: int | None) -> tuple[str, str]:
     return (
-        f"{argc:,}" if known_argc is not None else f"at least {argc:,}",
-        f"{envc:,}" if known_envc is not None else f"at least {envc:,}",
+        f"{argc:,}" if known_argc is not None else f"more than {argc:,}",
+        f"{envc:,}" if known_envc is not None else f"more than {envc:,}",
     )
 
 
@@ -121,24 +126,24 @@ def explain(scene: Scene) -> list[Diagnosis]:
     evidence = _of_strings(strings, stack, whose, limit)
     long = next((text for text in strings.texts if text.size > MAX_ARG_STRLEN), None)
     if long is not None:
-        return [_string_too_long(scene, long, f"{long.size:,}", evidence, certain=True)]
+        return [_string_too_long(scene, long, f"{long.size:,}", evidence)]
     # The caller's limit may be another than its parent's, where the caller itself is gone.
-    doubt = () if whose == "the caller's" else (_doubt(scene, whose),)
+    doubt = None if whose == "the caller's" else _doubt(scene, whose)
     least = "at least " if strings.missing else ""
     if strings.total > limit:
         # No string is too long, so it is this; and beyond the most the limit decides nothing.
         sure = not strings.missing or strings.total > MOST_FOR_STRINGS
-        doubts = () if sure else doubt
-        return [_all_too_long(scene, f"{least}{strings.total:,}", limit, [*evidence, *doubts], not doubts)]
+        lacking = None if sure else doubt
+        return [_all_too_long(scene, f"{least}{strings.total:,}", limit, evidence, lacking)]
     cut = [text for text in strings.texts if not text.whole]
     if len(cut) == len(strings.missing) == 1 and strings.total - cut[0].size + MAX_ARG_STRLEN < limit:
         # All others are whole and far from the limit together.
         size = f"more than {MAX_ARG_STRLEN:,}"
-        return [_string_too_long(scene, cut[0], size, [*evidence, *doubt], certain=not doubt)]
+        return [_string_too_long(scene, cut[0], size, evidence, doubt)]
     if strings.missing:
         left = (
-            f"Of the strings, {words.listed(strings.missing)}, so it cannot be told whether one of them was"
-            " too long or all of them together; --max-args-bytes and --max-env-bytes have more of them read."
+            f"Of the strings, {words.listed(strings.missing)}, so whether all of them together were too long"
+            " or one alone is not known; --max-args-bytes and --max-env-bytes have more of them read."
         )
     else:
         left = (
@@ -148,15 +153,16 @@ def explain(scene: Scene) -> list[Diagnosis]:
     return [
         scene.diagnosis(
             "arguments-too-big",
-            f"argv and envp are too big: {strings.shown[0]} argument{'s' * (strings.argc != 1)} and"
-            f" {strings.shown[1]} variable{'s' * (strings.envc != 1)}, of which"
-            f" {sum(text.size for text in strings.texts):,} bytes were read.",
-            f"argv and envp are too big ({strings.shown[0]} and {strings.shown[1]} strings)",
+            f"The arguments and the environment are too big together, or one of them alone is:"
+            f" {_of(strings.shown[0], strings.argc, 'argument')} and"
+            f" {_of(strings.shown[1], strings.envc, 'variable')}, where the kernel takes {limit:,} bytes"
+            f" for all of them and {MAX_ARG_STRLEN:,} for one.",
+            f"too big: {_of(strings.shown[0], strings.argc, 'argument')},"
+            f" {_of(strings.shown[1], strings.envc, 'variable')}",
             *evidence,
-            left,
-            *doubt,
-            advice="Pass long lists through a file or standard input, such as with xargs.",
-            certain=False,
+            *(() if doubt is None else (words.doubt(doubt),)),
+            advice=_IN_PARTS,
+            lacking=left,
         )
     ]
 
@@ -164,10 +170,11 @@ def explain(scene: Scene) -> list[Diagnosis]:
 def _of_strings(strings: _Strings, stack: int | None, whose: str, limit: int) -> list[str]:
     least = "at least " if strings.missing else ""
     evidence = [
-        f"argc is {strings.shown[0]}, envc is {strings.shown[1]}; with their pointers and the path they take"
+        f"There are {_of(strings.shown[0], strings.argc, 'argument')} and"
+        f" {_of(strings.shown[1], strings.envc, 'variable')}; with their pointers and the path they take"
         f" {least}{strings.total:,} bytes.",
-        f"The kernel takes {limit:,} bytes in all ({_stack_words(stack, whose)}) and"
-        f" {MAX_ARG_STRLEN:,} for one string.",
+        f"The kernel takes {limit:,} bytes in all: {_stack_words(stack, whose)}.",
+        f"For one string it takes {MAX_ARG_STRLEN:,} bytes (MAX_ARG_STRLEN), whatever the limits are.",
     ]
     if strings.texts:
         largest = strings.texts[0]
@@ -197,7 +204,13 @@ def _doubt(scene: Scene, whose: str) -> str:
     )
 
 
-def _string_too_long(scene: Scene, text: Text, size: str, evidence: list[str], *, certain: bool) -> Diagnosis:
+def _of(shown: str, number: int, what: str) -> str:
+    return f"{shown} {what}{'s' * (number != 1 or not shown[0].isdigit())}"
+
+
+def _string_too_long(
+    scene: Scene, text: Text, size: str, evidence: list[str], lacking: str | None = None
+) -> Diagnosis:
     argument = text.name.startswith("argument")
     return scene.diagnosis(
         "argument-too-long" if argument else "variable-too-long",
@@ -208,26 +221,31 @@ def _string_too_long(scene: Scene, text: Text, size: str, evidence: list[str], *
         advice="Pass it through a file or standard input."
         if argument
         else "Unset the variable, or pass its value through a file.",
-        certain=certain,
+        lacking=lacking,
     )
 
 
-def _all_too_long(scene: Scene, total: str, limit: int, evidence: list[str], certain: bool) -> Diagnosis:
+def _all_too_long(
+    scene: Scene, total: str, limit: int, evidence: list[str], lacking: str | None
+) -> Diagnosis:
     return scene.diagnosis(
         "arguments-too-big",
-        f"argv and envp take {total} bytes together; the kernel takes {limit:,} here.",
-        f"argv and envp take {total} bytes of {limit:,}",
+        f"The arguments and the environment take {total} bytes together; the kernel takes {limit:,} here.",
+        f"too big: {total} bytes of {limit:,}",
         *evidence,
-        advice="Pass long lists in parts, such as with xargs, or raise the stack limit (ulimit -s).",
-        certain=certain,
+        advice=_IN_PARTS,
+        lacking=lacking,
     )
 
 
 def _stack_words(stack: int | None, whose: str) -> str:
     """The same words whoever was asked: mostly a caller has its parent's limit."""
     if stack is None:
-        why = "the stack limit is not known" if whose == "not known" else "the stack is unlimited"
-        return f"three quarters of 8 MiB, as {why}"
+        why = "is not known" if whose == "not known" else "is unlimited"
+        return f"as much as it ever takes, as the stack limit (RLIMIT_STACK) {why}"
     if stack < ARG_MAX:
-        return f"the stack limit of {stack:,}"
-    return f"a quarter of the stack limit of {stack:,}, between 128 KiB and 6 MiB"
+        return f"the whole stack limit (RLIMIT_STACK), which is {stack:,}"
+    return (
+        f"a quarter of the stack limit (RLIMIT_STACK), which is {stack:,}, but not less than {ARG_MAX:,}"
+        f" (ARG_MAX) nor more than {MOST_FOR_STRINGS:,}"
+    )

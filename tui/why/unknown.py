@@ -61,7 +61,7 @@ def contradiction(scene: Scene) -> Diagnosis | None:
             f" {scene.later}.",
             f"gone {scene.later}",
             *facts,
-            certain=False,
+            lacking="The file that failed could not be looked at any more.",
         )
     if sight.file is None:
         return None
@@ -72,7 +72,7 @@ def contradiction(scene: Scene) -> Diagnosis | None:
         f"replaced {scene.later}",
         *facts,
         f"Now it is inode {sight.file.stat.st_ino}, mode {words.permissions(sight.file.stat.st_mode)}.",
-        certain=False,
+        lacking="The file that failed could not be looked at any more.",
     )
 
 
@@ -86,7 +86,7 @@ def _personal(scene: Scene, binary: Binary) -> Diagnosis:
         f"{_meaning(record)}; the caller is gone {scene.later}",
         f"It was {words.quoted(binary.path or '?')}, inode {binary.inode_number} on"
         f" {_device(scene, binary)}, mode {words.mode(binary.inode_mode)}.",
-        certain=False,
+        lacking="The file could not be looked at without the caller.",
     )
 
 
@@ -112,7 +112,7 @@ def namespace_gone(scene: Scene) -> Diagnosis:
             if record.interpreter_path
             else ()
         ),
-        certain=False,
+        lacking="None of the caller's files could be looked at.",
     )
 
 
@@ -131,7 +131,7 @@ def unexplained(scene: Scene) -> Diagnosis:
             "not-looked-at",
             f"The exec failed with {record.error} ({meaning}); the file could not be looked at, as {why}.",
             meaning,
-            certain=False,
+            lacking="The file was not looked at.",
         )
     end = sight.trail.end
     if end in (End.MAY_BLOCK, End.UNREADABLE, End.OUT_OF_TIME):
@@ -143,11 +143,13 @@ def unexplained(scene: Scene) -> Diagnosis:
         }[end]
         if error in OTHER_MEANINGS:
             return _by_its_meaning(scene, f"{words.quoted(sight.trail.path)} {reason}.")
+        refused = _refused_by_server(scene, sight.trail.path) if error in (errno.EACCES, errno.EPERM) else ()
         return scene.diagnosis(
             "not-looked-at",
             f"The exec failed with {record.error} ({meaning}); {words.quoted(sight.trail.path)} {reason}.",
             meaning,
-            certain=False,
+            *refused,
+            lacking="The file was not looked at.",
         )
     if error == errno.ENOENT and sight.file is not None:
         return scene.diagnosis(
@@ -157,7 +159,7 @@ def unexplained(scene: Scene) -> Diagnosis:
             f"exists {scene.later}",
             *_other_interpreter(scene, sight.file),
             about=inodes(*scene.files()),
-            certain=False,
+            lacking="What was missing at the exec cannot be seen any more.",
         )
     if sight.file is None and end is End.MISSING:
         return scene.diagnosis(
@@ -166,7 +168,7 @@ def unexplained(scene: Scene) -> Diagnosis:
             f" {scene.later}: {words.quoted(sight.trail.path)} does not exist, so something has been removed"
             " since.",
             f"{meaning}; {sight.trail.path} is gone {scene.later}",
-            certain=False,
+            lacking="What has been removed could not be looked at any more.",
         )
     changed = _changed(scene)
     if changed is not None:
@@ -180,7 +182,7 @@ def unexplained(scene: Scene) -> Diagnosis:
         f" {scene.later} explains it.",
         meaning,
         f"{state}.",
-        certain=False,
+        lacking="No cause that is known here fits.",
     )
 
 
@@ -193,8 +195,23 @@ def _by_its_meaning(scene: Scene, *evidence: str) -> Diagnosis:
         f"The exec failed with {record.error}: {meaning}.",
         meaning,
         *evidence,
-        certain=False,
+        lacking="This is what the error means; nothing that could be looked at shows it.",
     )
+
+
+def _refused_by_server(scene: Scene, path: str) -> tuple[str, ...]:
+    """Why a network or FUSE file system refuses one whom the permission bits allow it."""
+    mount = None if scene.vantage is None else mounts.on_the_way(scene.vantage, path)
+    if mount is None:
+        return ()
+    if mount.file_system.startswith("nfs") and scene.record.fsuid == 0:
+        return ("An NFS server takes root for nobody unless it exports with no_root_squash.",)
+    if mount.file_system.startswith("fuse"):
+        return (
+            "A FUSE file system is closed to all but the user who mounted it, even to root, unless it is"
+            " mounted with allow_other (or allow_root).",
+        )
+    return ()
 
 
 def _mount(scene: Scene, path: str) -> str:
@@ -227,7 +244,7 @@ def _changed(scene: Scene) -> Diagnosis | None:
         *changes,
         *modes,
         *_other_interpreter(scene, file),
-        certain=False,
+        lacking="What it was like at the exec cannot be seen any more.",
     )
 
 

@@ -75,6 +75,19 @@ def span(nanoseconds: int) -> str:
     return f"{seconds:.0f} s"
 
 
+def doubt(sentence: str) -> str:
+    """A sentence about what is missing for certainty, so that it can be told from the other evidence."""
+    first = sentence[:1].lower() if sentence[1:2].islower() else sentence[:1]
+    return f"Not certain: {first}{sentence[1:]}"
+
+
+def sentence(text: str) -> str:
+    """A sentence that may begin with a user, as ``user`` names him; an account's name stays as it is."""
+    if text.startswith("uid "):
+        return f"The {text}"
+    return f"The {text[4:]}" if text.startswith("the ") else text
+
+
 def listed(items: Sequence[str]) -> str:
     """Items in a sentence: "a, b and c"."""
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}" if items else ""

@@ -24,13 +24,14 @@ def failed_exec(
     environment: Mapping[str, str] | None = None,
     *,
     cwd: str | os.PathLike[str] = "/",
+    settled: float = CLOCK_TICK,
 ) -> ExecFailure:
-    """Make an exec fail, a moment after whatever was done before, and return its record.
+    """Make an exec fail, so many seconds after whatever was done before, and return its record.
 
     Raises:
         AssertionError: The exec did not fail.
     """
-    time.sleep(CLOCK_TICK)
+    time.sleep(settled)
     path, environment = os.fspath(path), dict(environment or {"PATH": "/usr/bin:/bin"})
     ours, theirs = os.pipe()
     child = os.fork()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bpf import clock
-from tests.unit.why.failing import a_failure, failed_exec
+from tests.unit.why.failing import CLOCK_TICK, a_failure, failed_exec
 from tui.why import diagnose
 
 
@@ -89,8 +89,14 @@ def test_a_clock_that_was_set_since_the_start_changes_nothing(
 
 
 @pytest.mark.parametrize("make", [bad_script, text, no_program])
-def test_the_same_file_unchanged_is_certain(make: Callable[[Path], Path], tmp_path: Path) -> None:
-    assert diagnose(failed_exec(make(tmp_path))).certain
+@pytest.mark.parametrize("seconds", [CLOCK_TICK, 0])
+def test_the_same_file_unchanged_is_certain(
+    seconds: float, make: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    # Also where it was written right before: then its ctime is that of the exec's own tick of the clock.
+    for _ in range(20):
+        diagnosis = diagnose(failed_exec(make(tmp_path), settled=seconds))
+        assert diagnosis.certain, diagnosis
 
 
 def test_a_file_that_went_before_anyone_could_look_leaves_a_doubt(tmp_path: Path) -> None:
@@ -145,6 +151,8 @@ def test_every_errno_gets_a_sentence_that_is_not_certain_without_evidence() -> N
         assert diagnosis.summary.endswith(".")
         assert diagnosis.brief
         assert diagnosis.code != "diagnosis-failed", (number, diagnosis)
+        doubts = [fact for fact in diagnosis.evidence if fact.startswith("Not certain: ")]
+        assert bool(doubts) is not diagnosis.certain, (number, diagnosis)
 
 
 def test_a_record_without_any_fact_is_no_reason_to_fail() -> None:

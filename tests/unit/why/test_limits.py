@@ -11,7 +11,7 @@ import pytest
 
 from bpf.record import Truncated
 from tests.unit.why.failing import a_failure, failed_exec
-from tui.why import diagnose, processes
+from tui.why import diagnose, limits, processes
 from tui.why import too_big as too_big_strings
 from tui.why.too_big import MAX_ARG_STRLEN
 
@@ -110,15 +110,33 @@ def test_strings_that_are_not_too_long_leave_open_what_was(monkeypatch: pytest.M
         a_failure("/bin/true", errno.E2BIG, arguments=("true",), truncated=Truncated(argc=1, envc=0))
     )
     assert not diagnosis.certain
-    assert any("All strings were read" in fact for fact in diagnosis.evidence)
+    assert any("all strings were read" in fact for fact in diagnosis.evidence)
 
 
 def test_what_was_not_counted_is_not_told_as_a_count() -> None:
     truncated = Truncated(arguments=True, argc=None, envc=0)
     diagnosis = diagnose(a_failure("/bin/true", errno.E2BIG, arguments=("x",) * 512, truncated=truncated))
-    assert "at least 512 arguments and 0 variables" in diagnosis.summary
-    assert diagnosis.evidence[0].startswith("argc is at least 512, envc is 0; ")
-    assert diagnosis.evidence[2].startswith("The largest string that was read is")
+    assert "more than 512 arguments and 0 variables" in diagnosis.summary
+    assert diagnosis.evidence[0].startswith("There are more than 512 arguments and 0 variables; ")
+    assert diagnosis.evidence[3].startswith("The largest string that was read is")
+    assert diagnosis.evidence[-1].startswith("Not certain: of the strings, an unknown number was not read")
+
+
+def test_a_count_that_the_kernel_told_is_the_one_that_is_told() -> None:
+    truncated = Truncated(arguments=True, argc=60_000, envc=3)
+    diagnosis = diagnose(a_failure("/bin/true", errno.E2BIG, arguments=("x",) * 512, truncated=truncated))
+    assert "60,000 arguments and 3 variables" in diagnosis.summary
+    # Each string takes its NUL and a pointer, whatever it is.
+    assert "at least 540," in diagnosis.evidence[0]
+
+
+def test_the_limit_is_told_with_what_it_follows_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(too_big_strings, "limit_of", limited(8 << 20, "the caller's"))
+    facts = {"arguments": ("x" * 100_000,) * 30, "truncated": Truncated(argc=30, envc=0)}
+    diagnosis = diagnose(a_failure("/bin/true", errno.E2BIG, **facts))
+    said = " ".join(diagnosis.evidence)
+    for name in ("RLIMIT_STACK", "8,388,608", "ARG_MAX", "6,291,456", "131,072", "MAX_ARG_STRLEN"):
+        assert name in said
 
 
 def test_more_than_a_quarter_of_the_callers_stack_is_too_big() -> None:
@@ -194,6 +212,45 @@ def test_flags_that_the_kernel_does_not_know_are_named(flags: int) -> None:
 
 
 def test_a_process_that_was_killed_is_said_to_be_killed() -> None:
-    diagnosis = diagnose(a_failure("/bin/true", errno.ENOMEM, killed_by="SIGSEGV"))
+    diagnosis = diagnose(a_failure("/bin/true", errno.ELIBBAD, killed_by="SIGSEGV"))
     assert diagnosis.code == "killed-after-point-of-no-return"
-    assert diagnosis.brief == "killed by SIGSEGV while loading"
+    assert diagnosis.brief == "killed by SIGSEGV while loading (ELIBBAD)"
+    assert not diagnosis.certain
+
+
+@pytest.mark.parametrize("error", [errno.ENOMEM, errno.EFAULT])
+def test_a_kill_for_lack_of_memory_is_not_certain_where_the_limits_are_gone(error: int) -> None:
+    diagnosis = diagnose(a_failure("/bin/true", error, killed_by="SIGSEGV"))
+    assert not diagnosis.certain
+    assert any("RLIMIT_AS, RLIMIT_DATA" in fact for fact in diagnosis.evidence)
+
+
+@pytest.mark.parametrize(
+    ("title", "name", "most"),
+    [
+        ("Max address space", "RLIMIT_AS", 100_000),
+        ("Max data size", "RLIMIT_DATA", 1000),
+        ("Max stack size", "RLIMIT_STACK", 1000),
+    ],
+)
+@pytest.mark.parametrize("error", [errno.ENOMEM, errno.EFAULT])
+def test_the_limit_on_memory_that_killed_is_named(
+    title: str, name: str, most: int, error: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def limit_of(scene: object, asked: str) -> tuple[int | None, str]:
+        return (most if asked == title else None), "the caller's"
+
+    monkeypatch.setattr(limits, "limit_of", limit_of)
+    diagnosis = diagnose(a_failure("/bin/true", error, killed_by="SIGSEGV"))
+    assert diagnosis.certain
+    assert f"limited by {name} to {most:,} bytes" in diagnosis.summary
+    assert diagnosis.brief.startswith(f"{name} too low")
+    assert diagnosis.advice is not None and f"Raise {name}" in diagnosis.advice
+
+
+def test_a_limit_that_leaves_room_to_load_it_is_not_blamed_for_certain(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "limit_of", lambda scene, asked: (2 << 30, "the caller's"))
+    diagnosis = diagnose(a_failure("/bin/true", errno.ENOMEM, killed_by="SIGSEGV"))
+    assert not diagnosis.certain

@@ -174,4 +174,4 @@ def test_an_emulator_that_is_registered_now_makes_a_foreign_program_uncertain(
     monkeypatch.setattr(handlers, "registered", lambda: (Handler("s390x", False, "/q", magic=b"\x7fELF"),))
     diagnosis = diagnose(record)
     assert diagnosis.certain
-    assert any('"s390x" for it is disabled' in fact for fact in diagnosis.evidence)
+    assert any('"s390x" is disabled' in fact for fact in diagnosis.evidence)
