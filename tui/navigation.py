@@ -162,7 +162,7 @@ class Navigation:
 
     def next_mark(self) -> str:
         """To the next mark that is shown, from the last one to the first; what is to be said, else ""."""
-        self._marked = {event_id for event_id in self._marked if event_id >= self._history.first_id}
+        self._marked = {event_id for event_id in self._marked if event_id in self._history}
         if not self._marked:
             return "There is no mark yet: m sets one."
         shown = sorted(event_id for event_id in self._marked if self._is_shown(event_id))

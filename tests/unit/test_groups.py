@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import NamedTuple
 
+import numpy as np
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from bpf.record import Diagnosis, Event, ExecFailure, Loss, Search
+from tui.model.block import Numbers
 from tui.model.columns import Key
 from tui.model.group_by import BY
 from tui.model.groups import MOST_USERS, Group, Groups
@@ -195,13 +198,29 @@ def test_what_is_evicted_leaves_its_group_also_while_the_view_is_frozen() -> Non
     groups = Groups(history, view, BY["path"])
     finish(groups)
     assert groups.describe(["/old"])[0].count == 100
-    history.append([ago(1, "/new")] * 320)
+    history.append([ago(1, f"/new/{number}") for number in range(320)])
     finish(groups)
-    assert groups.describe(["/old", "/new"]) == [Group("/old"), Group("/new")]
+    assert groups.describe(["/old", "/new/9"]) == [Group("/old"), Group("/new/9")]
     view.refresh()
     finish(groups)
-    assert values(groups) == ["/new"]
+    assert "/old" not in values(groups)
     assert groups.failures == len(history)
+
+
+def test_a_group_counts_what_is_evicted_but_told_by_an_event_that_is_kept() -> None:
+    history = History(max_events=3200)
+    history.append([ago(50, "/one"), *(ago(40 - n / 1000, "/storm") for n in range(40_000))])
+    groups = grouped(history)
+    assert len(history) < 3200
+    assert groups.failures == 40_001
+    assert values(groups) == ["/storm", "/one"]
+    (storm,) = groups.describe(["/storm"])
+    last = ago(40 - 39_999 / 1000).timestamp
+    assert (storm.count, storm.first, storm.last) == (40_000, NOW - 40 * SECOND, last)
+    assert sum(storm.minute) == 40_000 and storm.minute.count(1000) >= 38, "each second has its own"
+    assert grouped(history, query="pid==0").failures == len(history), (
+        "which of the others had it is not known"
+    )
 
 
 def test_numbers_of_values_that_are_gone_are_used_again() -> None:
@@ -227,9 +246,9 @@ def test_only_blocks_that_changed_are_counted_again(monkeypatch: pytest.MonkeyPa
     counted: list[int] = []
     count = Tally.count
 
-    def noted(tally: Tally, selected: Offsets) -> None:
+    def noted(tally: Tally, selected: Offsets, alike: Numbers | None) -> None:
         counted.append(tally.block.first_id)
-        count(tally, selected)
+        count(tally, selected, alike)
 
     monkeypatch.setattr(Tally, "count", noted)
     assert not groups.advance(0)
@@ -284,6 +303,22 @@ records = st.builds(
 )
 
 
+class Member(NamedTuple):
+    """One event of a group.
+
+    Attributes:
+        event_id: Its id.
+        event: What is known of it.
+        times: How many it tells, itself included.
+        last: The timestamp of the last one of these.
+    """
+
+    event_id: int
+    event: ExecFailure
+    times: int
+    last: int
+
+
 class KeptAsRecomputed(RuleBasedStateMachine):
     """Whatever happens in between, the groups are those of the events that the view shows."""
 
@@ -298,16 +333,26 @@ class KeptAsRecomputed(RuleBasedStateMachine):
     def come(self, events: list[Event]) -> None:
         self.history.append(events)
 
+    @rule(event=records, count=st.integers(20, 200))
+    def storm(self, event: ExecFailure, count: int) -> None:
+        self.history.append(
+            [replace(event, timestamp=event.timestamp + n * SECOND // 50) for n in range(count)]
+        )
+
+    def some(self, at: float) -> int | None:
+        """One of the failures, by its place among the events; None where there is none, or a loss."""
+        ids = [each for block in self.history.blocks for each in block.ids_of(np.arange(len(block))).tolist()]
+        event_id = ids[int(at * len(ids))] if ids else None
+        return None if event_id is None or self.history.is_loss(event_id) else event_id
+
     @rule(at=st.floats(0, 0.999), code=st.sampled_from(["a", "c"]))
     def diagnose(self, at: float, code: str) -> None:
-        event_id = self.history.first_id + int(at * len(self.history))
-        if len(self.history) and isinstance(self.history[event_id], ExecFailure):
+        if (event_id := self.some(at)) is not None:
             self.history.set_diagnoses([event_id], Diagnosis(code, code, brief=code))
 
     @rule(at=st.floats(0, 0.999), found=st.booleans(), folded=st.booleans())
     def fold(self, at: float, found: bool, folded: bool) -> None:
-        event_id = self.history.first_id + int(at * len(self.history))
-        if len(self.history) and isinstance(self.history[event_id], ExecFailure):
+        if (event_id := self.some(at)) is not None:
             search = Search(event_id + 1, "x", 2, "found" if found else "not-found", folded=folded)
             self.history.set_search(event_id, search)
 
@@ -339,13 +384,21 @@ class KeptAsRecomputed(RuleBasedStateMachine):
             self.view.advance(0)
         finish(self.groups)
         self.groups.look(self.now)
-        members: dict[Key, list[tuple[int, ExecFailure]]] = defaultdict(list)
+        told = {
+            block.id_of(offset): (1 + int(block.alike[offset]), int(block.lasts[offset]))
+            for block in self.history.blocks
+            if block.alike is not None and block.lasts is not None
+            for offset in range(len(block))
+        }
+        members: dict[Key, list[Member]] = defaultdict(list)
         for event_id in self.view:
             event = self.history[event_id]
             if isinstance(event, ExecFailure):
-                members[VALUES[self.groups.by.name](event)].append((event_id, event))
+                count, last = told.get(event_id, (1, event.timestamp))
+                member = Member(event_id, event, count, last)
+                members[VALUES[self.groups.by.name](event)].append(member)
         assert set(values(self.groups)) == set(members)
-        assert self.groups.failures == sum(map(len, members.values()))
+        assert self.groups.failures == sum(member.times for each in members.values() for member in each)
         groups = self.groups.describe(list(members))
         for group in groups:
             self.compare_group(group, members[group.value])
@@ -354,20 +407,23 @@ class KeptAsRecomputed(RuleBasedStateMachine):
         by_rate = sorted(groups, key=lambda group: (-group.rate, -group.count, str(group.value)))
         assert values(self.groups, by_rate=True) == [group.value for group in by_rate]
 
-    def compare_group(self, group: Group, members: list[tuple[int, ExecFailure]]) -> None:
-        times = [event.timestamp for _, event in members]
-        ages = [max(0, self.now - time) // SECOND for time in times]
-        assert group.count == len(members)
-        assert group.minute == tuple(ages.count(59 - second) for second in range(60))
-        assert group.rate == sum(age < 10 for age in ages) / 10
-        assert (group.first, group.last) == (min(times), max(times))
-        assert group.example == max(event_id for event_id, _ in members)
-        users = Counter(event.uid for _, event in members)
+    def compare_group(self, group: Group, members: list[Member]) -> None:
+        minute: Counter[int] = Counter()
+        users: Counter[int] = Counter()
+        whys: Counter[str] = Counter()
+        for _, event, count, _ in members:
+            minute[max(0, self.now - event.timestamp) // SECOND] += count
+            users[event.uid] += count
+            if event.diagnosis:
+                whys[event.diagnosis.brief or event.diagnosis.summary] += count
+        assert group.count == sum(member.times for member in members)
+        assert group.minute == tuple(minute[59 - second] for second in range(60))
+        assert group.rate == sum(minute[age] for age in range(10)) / 10
+        firsts = min(member.event.timestamp for member in members)
+        assert (group.first, group.last) == (firsts, max(member.last for member in members))
+        assert group.example == max(member.event_id for member in members)
         assert group.users == len(users)
         assert [users[uid] for uid in group.uids] == sorted(users.values(), reverse=True)[:MOST_USERS]
-        whys = Counter(
-            event.diagnosis.brief or event.diagnosis.summary for _, event in members if event.diagnosis
-        )
         assert (group.why is None, group.whys) == (not whys, len(whys))
         assert group.why is None or whys[group.why] == max(whys.values())
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,6 +24,11 @@ PLAIN = ExecFailure(timestamp=0, path="/bin/x", return_value=-2)
 
 def failures(count: int, first_pid: int = 0) -> list[ExecFailure]:
     return [replace(PLAIN, timestamp=pid, pid=pid) for pid in range(first_pid, first_pid + count)]
+
+
+def held(history: History) -> list[int]:
+    """The ids of all events, oldest first."""
+    return [each for block in history.blocks for each in block.ids_of(np.arange(len(block))).tolist()]
 
 
 def finish(view: View) -> None:
@@ -120,7 +127,7 @@ def test_evicted_events_leave_the_view() -> None:
     history.append(failures(300))
     view = View(history, parse(""))
     finish(view)
-    history.append(failures(10_000, first_pid=300))
+    history.append([replace(event, path=f"/{event.pid}") for event in failures(10_000, first_pid=300)])
     assert view.refresh()
     finish(view)
     assert list(view) == list(range(history.first_id, history.end_id))
@@ -309,7 +316,7 @@ def test_an_error_of_the_strings_is_the_same_only_with_the_same_strings() -> Non
 
 def test_a_storm_has_one_row_for_a_minute_however_many_blocks_of_the_history_it_fills() -> None:
     history = History(max_events=3200)
-    storm = [replace(PLAIN, timestamp=n * SECOND // 10, pid=n) for n in range(800)]
+    storm = [replace(PLAIN, timestamp=n * SECOND // 10, pid=n, arguments=("x", f"{n}")) for n in range(800)]
     history.append(storm[:350])
     view = View(history, parse(""), fold_repeats=True)
     finish(view)
@@ -325,7 +332,8 @@ def test_a_storm_has_one_row_for_a_minute_however_many_blocks_of_the_history_it_
     finish(view)
     assert list(view) == [250, 600]
     assert view.times(0) == 350
-    history.append([replace(PLAIN, timestamp=100 * SECOND + n, path=f"/bin/{n}") for n in range(2700)])
+    unlike = [replace(PLAIN, timestamp=100 * SECOND + n, path=f"/bin/{n}") for n in range(2700)]
+    history.append(unlike)
     view.refresh()
     assert history.first_id == view[0] == 300, "the events of its row are evicted one block after the other"
     assert view.times(0) == 300
@@ -386,10 +394,23 @@ class ViewsAgree(RuleBasedStateMachine):
             events.append(Loss(self.now, 3, reason))
         self.history.append(events)
 
+    @rule(count=st.integers(50, 400), path=st.sampled_from("ab"))
+    def storm(self, count: int, path: str) -> None:
+        """A step further for each; once the history is full, these are condensed."""
+        storm = replace(PLAIN, path=f"/{path}/storm")
+        step = SECOND // 100
+        self.history.append([replace(storm, timestamp=self.now + n * step, pid=n % 50) for n in range(count)])
+        self.now += count * step
+
+    def some(self, place: float) -> int | None:
+        """One of the failures, by its place among the events; None where there is none, or a loss."""
+        ids = held(self.history)
+        event_id = ids[int(place * len(ids))] if ids else None
+        return None if event_id is None or self.history.is_loss(event_id) else event_id
+
     @rule(place=st.floats(0, 1, exclude_max=True), missing=st.booleans())
     def diagnose(self, place: float, missing: bool) -> None:
-        event_id = self.history.first_id + int(place * len(self.history))
-        if event_id < self.history.end_id and isinstance(self.history[event_id], ExecFailure):
+        if (event_id := self.some(place)) is not None:
             code = "missing-file" if missing else "permission"
             self.history.set_diagnoses([event_id], Diagnosis(code, "Said so."))
 
@@ -399,8 +420,7 @@ class ViewsAgree(RuleBasedStateMachine):
         folded=st.booleans(),
     )
     def end_search(self, place: float, outcome: Outcome, folded: bool) -> None:
-        event_id = self.history.first_id + int(place * len(self.history))
-        if event_id < self.history.end_id and isinstance(self.history[event_id], ExecFailure):
+        if (event_id := self.some(place)) is not None:
             attempts = () if folded else ATTEMPTS
             self.history.set_search(event_id, Search(event_id, "x", 3, outcome, None, attempts, folded))
 
@@ -431,10 +451,7 @@ class ViewsAgree(RuleBasedStateMachine):
         assert changed or list(self.view) == before
         finish(self.view)
         query = self.view.query
-        events = [
-            (event_id, self.history[event_id])
-            for event_id in range(self.history.first_id, self.history.end_id)
-        ]
+        events = [(event_id, self.history[event_id]) for event_id in held(self.history)]
         lost = [event_id for event_id, event in events if isinstance(event, Loss)]
         selected = {
             event_id: event.search
@@ -455,7 +472,11 @@ class ViewsAgree(RuleBasedStateMachine):
         rows = sorted({*lost_by.values(), *told_by.values()})
         assert list(self.view) == rows
         tellers = [*told_by.values(), *lost_by.values()]
-        assert [self.view.times(row) for row in range(len(rows))] == [tellers.count(row) for row in rows]
+        alike = {} if query.depends_on_moment else self.alike()
+        times = Counter(tellers)
+        for event_id, row in told_by.items():
+            times[row] += alike.get(event_id, 0)
+        assert [self.view.times(row) for row in range(len(rows))] == [times[row] for row in rows]
         assert self.view.losses == len(lost)
         assert all(self.view[self.view.row_of(each)] == row for each, row in told_by.items())
         assert self.view.counted == len(shown)
@@ -464,12 +485,21 @@ class ViewsAgree(RuleBasedStateMachine):
         assert self.view.shown == len(set(told_by.values()))
         assert self.view.hidden_found == len(alone) - len(shown)
 
+    def alike(self) -> dict[int, int]:
+        """How many evicted events some of the others tell."""
+        return {
+            block.id_of(offset): int(block.alike[offset])
+            for block in self.history.blocks
+            if block.alike is not None
+            for offset in range(len(block))
+        }
+
     def rows_of_losses(self, lost: list[int], others: set[int]) -> dict[int, int]:
         """The row that tells each loss: the one right above where that is such a loss of this minute."""
         told_by: dict[int, int] = {}
         for block in self.history.blocks:
             above: int | None = None
-            for event_id in range(block.first_id, block.end_id):
+            for event_id in block.ids_of(np.arange(len(block))).tolist():
                 if event_id in others:
                     above = None
                 elif event_id in lost:
@@ -497,9 +527,9 @@ class ViewsAgree(RuleBasedStateMachine):
         before: dict[tuple[int, bool], int] = {}
         for block in self.history.blocks:
             rows: dict[tuple[int, bool], int] = {}
-            for event_id in range(block.first_id, block.end_id):
+            for offset, event_id in enumerate(block.ids_of(np.arange(len(block))).tolist()):
                 if event_id in shown:
-                    search, run = searches[event_id], int(block.runs[event_id - block.first_id])
+                    search, run = searches[event_id], int(block.runs[offset])
                     is_found = search is not None and search.outcome == "found"
                     if (run, is_found) not in rows:
                         firsts.add(event_id)

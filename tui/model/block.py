@@ -27,6 +27,7 @@ from tui.model.repeats import TOLD_BY, RunFinder, Runs, told_by_facts
 
 Numbers = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
+Offsets = npt.NDArray[np.integer]
 
 _ENTRY_BYTES: Final = 116
 """Bytes that a distinct value costs a column that still grows: a dict's slot and two lists'."""
@@ -98,7 +99,7 @@ class Column(dict[Key, int]):
 
 
 class Block:
-    """Up to ``capacity`` events; evicted whole.
+    """Up to ``capacity`` events, whose ids follow one another.
 
     Attributes:
         first_id: The id of its first event.
@@ -112,7 +113,13 @@ class Block:
         search_version: The same for searches.
         oldest: The smallest timestamp.
         newest: The largest timestamp.
+        alike: How many evicted events each one tells beside itself; None where each tells but itself.
+        lasts: With these, the largest timestamp of all that each one tells; else None.
+        is_released: It has left the history: its values are gone.
     """
+
+    alike: Numbers | None = None
+    lasts: Numbers | None = None
 
     def __init__(self, first_id: int, capacity: int, pools: Pools, before: Block | None = None) -> None:
         self.first_id = first_id
@@ -127,6 +134,7 @@ class Block:
         self.newest = NO_NUMBER
         self._run_finder: RunFinder = RunFinder(None if before is None else before._run_finder)
         self.continued = self._run_finder.continued
+        self.is_released = False
         self._length = 0
 
     def __len__(self) -> int:
@@ -136,6 +144,32 @@ class Block:
     def end_id(self) -> int:
         """The id after its last event's."""
         return self.first_id + self._length
+
+    def ids_of(self, offsets: Offsets) -> Numbers:
+        """The ids of the events at these offsets."""
+        return offsets.astype(np.int64) + self.first_id
+
+    def id_of(self, offset: int) -> int:
+        """The id of the event at an offset."""
+        return self.first_id + offset
+
+    def offset_of(self, event_id: int) -> int | None:
+        """The offset of an event; None where it is not in the block."""
+        offset = event_id - self.first_id
+        return offset if 0 <= offset < self._length else None
+
+    def offsets_of(self, event_ids: Numbers) -> Numbers:
+        """The offsets of those of these events that are in the block; the ids ascend, and are of its span."""
+        return event_ids - self.first_id
+
+    def last_until(self, event_id: int) -> int:
+        """The offset of the last event up to this id; -1 where all come later."""
+        return min(event_id - self.first_id, self._length - 1)
+
+    @property
+    def kinds(self) -> int:
+        """How many of its events are unlike those before in what a run has in common."""
+        return int(np.count_nonzero(self.runs[: self._length] == np.arange(self._length)))
 
     @property
     def nbytes(self) -> int:
@@ -268,7 +302,8 @@ class Block:
         return key is not None and bool(key[SEARCH.index("folded")])
 
     def release(self) -> None:
-        """Give its values back to the pools; the block must not be used afterwards."""
+        """Give its values back to the pools; no event can be had of it afterwards."""
+        self.is_released = True
         for column in self.columns.values():
             column.pool.release(column.entries)
             column.entries.clear()

@@ -72,7 +72,7 @@ class Finding:
     def place(self, event_id: int) -> int:
         """How many matches come before this event."""
         losses: int = sum(
-            offset in part.block.losses and part.block.first_id + offset < event_id
+            offset in part.block.losses and part.block.id_of(offset) < event_id
             for part in self._matches.parts
             if part.lost_rows
             for offset in part.rows.tolist()

@@ -1,13 +1,13 @@
 """The failures that a view shows, by what they have in common (SPEC section 5).
 
-The groups are those of the events that the view shows, no more: what is evicted, filtered out or
-folded into a search's one row does not count. A search is one failure.
+The groups are those of the events that the view's rows tell, no more: what is filtered out, folded into a
+search's one row, or evicted and told by none, does not count. A search is one failure.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
@@ -19,7 +19,7 @@ from tui.model.block import Block
 from tui.model.columns import Key
 from tui.model.group_by import By, user_facet, why_facet
 from tui.model.history import History
-from tui.model.tally import NOTHING, Counted, Indexes, Offsets, Tally
+from tui.model.tally import NOTHING, Counted, Indexes, Tally
 from tui.model.view import View
 
 SECOND: Final = 1_000_000_000
@@ -81,7 +81,7 @@ class Groups:
         self._history = history
         self._view = view
         self._by = by
-        self._recent: tuple[Indexes, Indexes] | None = None
+        self._recent: tuple[Indexes, Indexes, Indexes] | None = None
         self._begin()
 
     @property
@@ -111,20 +111,20 @@ class Groups:
     def advance(self, seconds: float) -> bool:
         """Take in what has changed in the view, newest first, for about this long; True if counts changed."""
         deadline = time.monotonic() + seconds
-        shown = {block.first_id: (block, offsets) for block, offsets in self._shown()}
-        changed = self._drop(shown)
+        # A view that is not refreshed, because it is frozen, still has parts of evicted blocks.
+        shown = [part for part in self._view.parts if not part.block.is_released]
+        changed = self._drop({part.block for part in shown})
         self._complete = False
-        for first_id in sorted(shown, reverse=True):
-            block, offsets = shown[first_id]
-            tally = self._tallies.get(first_id)
+        for part in reversed(shown):
+            tally = self._tallies.get(part.block)
             if tally is None:
-                tally = self._tallies[first_id] = Tally(block, self._group, self._why, self._user)
-            if tally.is_of(offsets):
+                tally = self._tallies[part.block] = Tally(part.block, self._group, self._why, self._user)
+            if tally.is_of(part.offsets):
                 continue
             if changed and time.monotonic() >= deadline:
                 break
             self._add(tally, -1)
-            tally.count(offsets)
+            tally.count(part.offsets, part.alike)
             self._add(tally, 1)
             changed = True
         else:
@@ -145,8 +145,9 @@ class Groups:
             most: Of how many at most.
             by_rate: The rate decides, and the count where rates are equal; else the other way round.
         """
-        numbers, ages = self._last_minute()
-        recent = np.bincount(numbers[ages < RATE_SECONDS], minlength=len(self._counts))
+        numbers, ages, counts = self._last_minute()
+        late = ages < RATE_SECONDS
+        recent = _sums(numbers[late], counts[late], len(self._counts))
         ranks = (recent << _COUNT_BITS) + self._counts if by_rate else (self._counts << _COUNT_BITS) + recent
         found = np.flatnonzero(self._counts)
         if len(found) > most:
@@ -196,7 +197,7 @@ class Groups:
 
     def _search(self, event_id: int) -> str | None:
         """The name of the search that this event stands for, where groups are told by their paths."""
-        if self._by.field != "path" or event_id < self._history.first_id:
+        if self._by.field != "path" or event_id not in self._history:
             return None
         event = self._history[event_id]
         search = event.search if isinstance(event, ExecFailure) else None
@@ -204,31 +205,23 @@ class Groups:
 
     def _begin(self) -> None:
         self._group, self._why, self._user = self._by.facet(), why_facet(), user_facet()
-        self._tallies: dict[int, Tally] = {}
+        self._tallies: dict[Block, Tally] = {}
         self._counts: Indexes = np.zeros(0, np.int64)
         self._recent = None
         self._now = 0
         self._complete = False
 
-    def _shown(self) -> Iterator[tuple[Block, Offsets]]:
-        """The blocks that the view has looked at, and which of their events it shows."""
-        first_id = self._history.first_id
-        for part in self._view.parts:
-            # A view that is not refreshed, because it is frozen, still has parts of evicted blocks.
-            if part.block.first_id >= first_id:
-                yield part.block, part.offsets
-
-    def _drop(self, shown: Mapping[int, object]) -> bool:
+    def _drop(self, shown: Set[Block]) -> bool:
         """Take away what is no longer in the view; True if that was something."""
         changed = False
-        for first_id in [first_id for first_id in self._tallies if first_id not in shown]:
-            tally = self._tallies[first_id]
+        for block in [block for block in self._tallies if block not in shown]:
+            tally = self._tallies[block]
             if not tally.is_of(None):
                 changed = True
                 self._add(tally, -1)
                 tally.leave_out()
-            if first_id < self._history.first_id:
-                del self._tallies[first_id]
+            if block.is_released:
+                del self._tallies[block]
                 tally.release()
         return changed
 
@@ -239,24 +232,24 @@ class Groups:
         counted = tally.counted
         np.add.at(self._counts, counted.groups, sign * counted.counts)
 
-    def _last_minute(self) -> tuple[Indexes, Indexes]:
-        """Group number and age in whole seconds of each failure of the last minute."""
+    def _last_minute(self) -> tuple[Indexes, Indexes, Indexes]:
+        """Of each failure of the last minute its group's number, age in whole seconds, and how many it is."""
         if self._recent is None:
             begin = self._now - MINUTE * SECOND
             found = [tally.since(begin) for tally in self._tallies.values() if tally.block.newest > begin]
-            numbers = np.concatenate([np.empty(0, np.int64), *(numbers for numbers, _ in found)])
-            times: Indexes = np.concatenate([np.empty(0, np.int64), *(times for _, times in found)])
+            nothing = np.empty(0, np.int64)
+            numbers, times, counts = map(np.concatenate, zip((nothing,) * 3, *found, strict=True))
             # What the kernel's clock puts into the future has just come.
-            self._recent = numbers, np.maximum(0, self._now - times) // SECOND
+            self._recent = numbers, np.maximum(0, self._now - times) // SECOND, counts
         return self._recent
 
     def _minutes(self, row_of: Indexes, rows: int) -> list[list[int]]:
-        numbers, ages = self._last_minute()
+        numbers, ages, counts = self._last_minute()
         row = row_of[numbers]
         wanted = row >= 0
         cells = row[wanted] * MINUTE + (MINUTE - 1 - ages[wanted])
-        counts: list[list[int]] = np.bincount(cells, minlength=rows * MINUTE).reshape(rows, MINUTE).tolist()
-        return counts
+        minutes: list[list[int]] = _sums(cells, counts[wanted], rows * MINUTE).reshape(rows, MINUTE).tolist()
+        return minutes
 
     def _rows_of(self, row_of: Indexes) -> tuple[Indexes, Counted]:
         """All counts of some groups, one after the other, and the row that each belongs to."""
@@ -269,6 +262,11 @@ class Groups:
                 rows.append(row[wanted])
                 found.append(tally.counted.only(wanted))
         return np.concatenate(rows), Counted.joined(found)
+
+
+def _sums(numbers: Indexes, counts: Indexes, length: int) -> Indexes:
+    """For each number what it counts in all; a float has room for every count that memory holds."""
+    return np.bincount(numbers, counts, minlength=length).astype(np.int64)
 
 
 def _with(rows: Indexes, numbers: Indexes, number: int | None, length: int) -> list[bool]:

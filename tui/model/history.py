@@ -14,6 +14,7 @@ import numpy as np
 
 from bpf.record import Again, Arrival, Burst, Diagnosis, Event, Loss, Search
 from tui.model.block import BYTES_AN_EVENT, Block, Numbers, Pools
+from tui.model.condensed import Condenser
 
 DEFAULT_MAX_EVENTS: Final = 1_000_000
 DEFAULT_MAX_BYTES: Final = 384 * 1024 * 1024
@@ -25,6 +26,12 @@ _LARGEST_BLOCK: Final = 16_384
 _SHARE: Final = 32
 """A block is at most this part of a bound, so that an eviction never takes much at once."""
 
+_WHOLE: Final = 4
+"""One in so many of the events held, the newest ones, is kept however many are alike."""
+
+_LOOKS: Final = 8
+"""Blocks that are looked at for events that are alike before one is evicted: some milliseconds in all."""
+
 _NEAR: Final = 32_768
 """Events: how far from each other a search's tries are looked for, since they come within moments."""
 
@@ -33,9 +40,13 @@ _STEP: Final = 256
 
 
 class History:
-    """Keeps the newest events within both bounds; the oldest block goes first, whole.
+    """Keeps events within both bounds.
 
-    Ids grow by one for each event, for ever, and are never given twice.
+    Those go first that an older one tells, as in a storm (see ``tui.model.condensed``), but for the newest;
+    then the oldest block, whole. Ids grow by one for each event, for ever, and are never given twice.
+
+    Attributes:
+        arrangement: Changes when a block takes the place of another one.
     """
 
     def __init__(self, max_events: int = DEFAULT_MAX_EVENTS, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
@@ -47,6 +58,10 @@ class History:
         self._capacity = max(1, min(room, _LARGEST_BLOCK))
         self._pools = Pools()
         self._blocks: deque[Block] = deque()
+        self._condenser = Condenser(self._capacity, self._pools)
+        self.arrangement = 0
+        self._settled = 0
+        self._held = 0
         self._sealed_bytes = 0
         self._growth = 0
         self._end_id = 0
@@ -70,13 +85,14 @@ class History:
     @property
     def evicted(self) -> int:
         """How many events have been dropped to hold the bounds."""
-        return self.first_id
+        return self._end_id - self._held
 
     @property
     def nbytes(self) -> int:
         """Bytes in use, as far as Python tells."""
         growing = self._blocks[-1].nbytes if self._blocks else 0
-        return self._pools.nbytes + self._sealed_bytes + growing
+        condensed = self._condenser.into.nbytes if self._condenser.into else 0
+        return self._pools.nbytes + self._sealed_bytes + condensed + growing
 
     @property
     def losses(self) -> int:
@@ -89,7 +105,10 @@ class History:
         return len(self) - self._losses
 
     def __len__(self) -> int:
-        return self._end_id - self.first_id
+        return self._held
+
+    def __contains__(self, event_id: int) -> bool:
+        return self._place_of(event_id) is not None
 
     def append(self, events: Sequence[Arrival]) -> range:
         """Take in events, oldest first, and drop the oldest ones where a bound asks for it.
@@ -138,18 +157,20 @@ class History:
         yield
         self._growth += self._pools.nbytes - before
         self._end_id += count
+        self._held += count
         self._hold_bounds()
 
     def __getitem__(self, event_id: int) -> Event:
-        block = self._block_of(event_id)
-        if block is None:
+        place = self._place_of(event_id)
+        if place is None:
             raise KeyError(event_id)
-        return block[event_id - block.first_id]
+        block, offset = place
+        return block[offset]
 
     def is_loss(self, event_id: int) -> bool:
         """Whether this event is a loss; False where it is not held."""
-        block = self._block_of(event_id)
-        return block is not None and event_id - block.first_id in block.losses
+        place = self._place_of(event_id)
+        return place is not None and place[1] in place[0].losses
 
     def set_diagnoses(self, event_ids: Sequence[int] | Numbers, diagnosis: Diagnosis) -> None:
         """Give one diagnosis to events that failed alike, but for those that have been evicted.
@@ -168,8 +189,9 @@ class History:
             block = self._block_of(event_ids[at])
             assert block is not None
             end = bisect_left(event_ids, block.end_id, lo=at)
-            offsets = np.asarray(event_ids[at:end]) - block.first_id
-            self._amend(block, offsets, partial(block.set_diagnoses, offsets, diagnosis))
+            offsets = block.offsets_of(np.asarray(event_ids[at:end]))
+            if len(offsets):
+                self._amend(block, offsets, partial(block.set_diagnoses, offsets, diagnosis))
             at = end
         self._hold_bounds()
 
@@ -181,18 +203,21 @@ class History:
         """
         if event_id >= self._end_id:
             raise ValueError(f"no event has the id {event_id} yet")
-        block = self._block_of(event_id)
-        if block is not None:
-            offset = event_id - block.first_id
+        place = self._place_of(event_id)
+        if place is not None:
+            block, offset = place
+            if block is self._condenser.into:
+                self._condenser.forget()
             self._amend(block, [offset], partial(block.set_search, offset, search))
             self._hold_bounds()
 
     def told_by(self, event_id: int) -> int:
         """The event whose row tells this one: of a folded try the one that stands for its search."""
-        home = self._block_of(event_id)
-        if home is None or not home.is_folded(event_id - home.first_id):
+        place = self._place_of(event_id)
+        if place is None or not place[0].is_folded(place[1]):
             return event_id
-        search_id = int(home.numbers["search_id"][event_id - home.first_id])
+        home, at = place
+        search_id = int(home.numbers["search_id"][at])
         first, last = (
             bisect_right(self._blocks, near, key=lambda block: block.first_id)
             for near in (event_id - _NEAR, event_id + _NEAR)
@@ -200,13 +225,13 @@ class History:
         for block in islice(self._blocks, max(0, first - 1), last):
             for offset in block.tries_of(search_id):
                 if not block.is_folded(offset):
-                    return block.first_id + offset
+                    return block.id_of(offset)
         return event_id
 
     def _amend(self, block: Block, offsets: Sequence[int] | Numbers, change: Callable[[], None]) -> None:
         if block.losses and np.isin(list(block.losses), offsets).any():
             raise ValueError("a loss has neither a diagnosis nor a search")
-        is_sealed = block is not self._blocks[-1]
+        is_sealed = block is not self._blocks[-1] and block is not self._condenser.into
         before = block.nbytes if is_sealed else 0
         change()
         if is_sealed:
@@ -231,10 +256,56 @@ class History:
         self._blocks.append(block)
         return block
 
+    def _place_of(self, event_id: int) -> tuple[Block, int] | None:
+        block = self._block_of(event_id)
+        offset = None if block is None else block.offset_of(event_id)
+        return None if block is None or offset is None else (block, offset)
+
     def _hold_bounds(self) -> None:
         while self._blocks and (len(self) > self.max_events or self.nbytes > self.max_bytes):
-            oldest = self._blocks.popleft()
-            if self._blocks:
-                self._sealed_bytes -= oldest.nbytes
-            self._losses -= len(oldest.losses)
-            oldest.release()
+            if not self._condense():
+                self._evict()
+
+    def _condense(self) -> bool:
+        """Keep but a part of the oldest block that is worth it; False where there is none.
+
+        The last two stay as they are: by the last but one the last one still tells which runs go on.
+        """
+        blocks, condenser = self._blocks, self._condenser
+        for _ in range(_LOOKS):
+            at = self._settled
+            if at >= len(blocks) - 2:
+                return False
+            block, before = blocks[at], blocks[at - 1] if at else None
+            if (self._end_id - block.end_id) * _WHOLE < self._held:
+                return False
+            growing = condenser.into
+            length = 0 if growing is None else len(growing)
+            into = condenser.condense(block, before, blocks[at + 1])
+            if into is None:
+                self._settled += 1
+                continue
+            if growing is not None and growing is not into:
+                self._sealed_bytes += growing.nbytes
+            if into is before:
+                del blocks[at]
+            else:
+                blocks[at] = into
+                self._settled += 1
+            self._held -= len(block) - len(into) + (length if into is growing else 0)
+            self._sealed_bytes -= block.nbytes
+            self.arrangement += 1
+            block.release()
+            return True
+        return False
+
+    def _evict(self) -> None:
+        oldest = self._blocks.popleft()
+        self._settled = max(0, self._settled - 1)
+        if oldest is self._condenser.into:
+            self._condenser.end()
+        elif self._blocks:
+            self._sealed_bytes -= oldest.nbytes
+        self._held -= len(oldest)
+        self._losses -= len(oldest.losses)
+        oldest.release()

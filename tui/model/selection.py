@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bpf.record import Loss
-from tui.model.block import Block, Mask
+from tui.model.block import Block, Mask, Numbers
 from tui.model.query import FIELDS, Query
 from tui.model.query_fields import FOLDED
 from tui.model.query_terms import InRanges, Term
@@ -78,6 +78,8 @@ class Part:
         self._changes = 0
         self._clear()
         self._versions = (0, 0)
+        self._alike_version = 0
+        self._with_alike = False
         self._now = 0
 
     def _clear(self) -> None:
@@ -111,6 +113,7 @@ class Part:
         start, stop = self.end, len(self.block)
         if not start:
             self._versions, self._now = (self.block.version, self.block.search_version), now
+            self._with_alike = not selection.query.depends_on_moment
         if start == stop:
             return False
         selected, alone, shown = selection.of(self.block, start, stop, now)
@@ -211,15 +214,35 @@ class Part:
         return self._of_part_before.get(number)
 
     def times(self, number: int) -> int:
-        """How many events of this part the row of a number tells."""
+        """How many events of this part the row of a number tells.
+
+        That includes those that are evicted but told by one of them, unless the filter may have selected some
+        of these only: by their time, or by their process.
+        """
         if self._times is None:
-            self._times = np.bincount(self._told)
+            alike = self.alike
+            each = None if alike is None else alike[self.offsets] + 1
+            self._times = np.bincount(self._told, each).astype(np.int64)
         return int(self._times[number])
+
+    @property
+    def alike(self) -> Numbers | None:
+        """Of each event of the block, how many evicted ones its row tells as well; None for none."""
+        return self.block.alike if self._with_alike else None
 
     def repeats(self, number: int) -> Repeats:
         """What the row of a number tells of this part."""
         told = self.offsets[self._told == number]
-        return Repeats(len(told), int(self.block.numbers["timestamp"][told].max()))
+        lasts = self.block.numbers["timestamp"] if self.alike is None else self.block.lasts
+        assert lasts is not None
+        return Repeats(self.times(number), int(lasts[told].max()))
+
+    def recount(self) -> bool:
+        """Take in that events of the block tell more evicted ones; True if they do."""
+        if self.block.alike is None or self._alike_version == self.block.version:
+            return False
+        self._alike_version, self._times = self.block.version, None
+        return True
 
     def lost(self, row: int) -> tuple[int, int]:
         """How many events the losses that a row tells add up to, and the timestamp of the last one."""

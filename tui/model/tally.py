@@ -164,20 +164,26 @@ class Tally:
         )
         self._selected: Offsets | None = None
         self._failures: Offsets = np.empty(0, np.uint16)
+        self._alike: Numbers | None = None
         self._version = -1
 
     def is_of(self, selected: Offsets | None) -> bool:
         """Whether it is a count of this very selection, which is never changed in place, as it is now."""
         return self._selected is selected and (selected is None or self._version == self.block.version)
 
-    def count(self, selected: Offsets) -> None:
-        """Count the failures at these offsets; losses among them are passed over."""
+    def count(self, selected: Offsets, alike: Numbers | None = None) -> None:
+        """Count the failures at these offsets; losses among them are passed over.
+
+        Args:
+            selected: Their offsets.
+            alike: Of each event of the block, how many others it stands for; None for none.
+        """
         block = self.block
         self._selected, self._version = selected, block.version
         failures = selected
         if block.losses:
             failures = selected[~np.isin(selected, np.fromiter(block.losses, np.int64))]
-        self._failures = failures
+        self._failures, self._alike = failures, alike
         for translation in self._translations:
             translation.extend()
         self.counted = self._count(failures) if len(failures) else NOTHING
@@ -190,7 +196,8 @@ class Tally:
         order = np.argsort(combined)
         starts = np.flatnonzero(np.diff(combined[order], prepend=-1))
         examples = failures[order[starts]]
-        times = self.block.numbers["timestamp"][failures[order]]
+        times = self.block.numbers["timestamp"]
+        lasts = times if self._alike is None or self.block.lasts is None else self.block.lasts
         groups, whys, users = (
             translation.numbers[translation.ranks(examples)] for translation in self._translations
         )
@@ -198,23 +205,27 @@ class Tally:
             groups,
             whys,
             users,
-            np.diff(starts, append=len(order)),
-            np.minimum.reduceat(times, starts),
-            np.maximum.reduceat(times, starts),
-            np.maximum.reduceat(failures[order].astype(np.int64), starts) + self.block.first_id,
+            np.add.reduceat(self._each(failures[order]), starts),
+            np.minimum.reduceat(times[failures[order]], starts),
+            np.maximum.reduceat(lasts[failures[order]], starts),
+            self.block.ids_of(np.maximum.reduceat(failures[order], starts)),
         )
+
+    def _each(self, failures: Offsets) -> Numbers:
+        """How many each of these counts for."""
+        return np.ones(len(failures), np.int64) if self._alike is None else self._alike[failures] + 1
 
     def leave_out(self) -> None:
         """Nothing of the block is selected for now."""
         self._selected, self.counted = None, NOTHING
         self._failures = self._failures[:0]
 
-    def since(self, timestamp: int) -> tuple[Indexes, Numbers]:
-        """Group number and timestamp of each counted failure after this time."""
+    def since(self, timestamp: int) -> tuple[Indexes, Numbers, Numbers]:
+        """Of each counted failure after this time its group's number, its timestamp, and how many it is."""
         times = self.block.numbers["timestamp"][self._failures]
         recent = times > timestamp
-        groups = self._translations[0]
-        return groups.numbers[groups.ranks(self._failures[recent])], times[recent]
+        failures, groups = self._failures[recent], self._translations[0]
+        return groups.numbers[groups.ranks(failures)], times[recent], self._each(failures)
 
     def release(self) -> None:
         """Give its numbers back; it must not be used afterwards."""

@@ -46,6 +46,7 @@ class View:
         self._clock = clock
         self._parts: deque[Part] = deque()
         self._starts: list[int] | None = None
+        self._arrangement = history.arrangement
         self._begin()
 
     @property
@@ -145,10 +146,10 @@ class View:
         if not 0 <= row < len(self):
             raise IndexError(row)
         part, at = self._place_of(row)
-        return part.block.first_id + int(part.rows[at])
+        return part.block.id_of(int(part.rows[at]))
 
     def times(self, row: int) -> int:
-        """How many failed execs this row tells, its own included."""
+        """How many failed execs this row tells, its own included, and evicted ones (see ``Part.times``)."""
         return sum(part.times(number) for part, number in self._told_along(row))
 
     def repeats(self, row: int) -> Repeats:
@@ -178,8 +179,7 @@ class View:
 
     def __iter__(self) -> Iterator[int]:
         for part in list(self._parts):
-            for offset in part.rows.tolist():
-                yield part.block.first_id + offset
+            yield from part.block.ids_of(part.rows).tolist()
 
     def row_of(self, event_id: int) -> int:
         """The row of this event, or that tells it, or the nearest one before that; 0 where there is none."""
@@ -205,19 +205,20 @@ class View:
         index = bisect_right(self._parts, event_id, key=lambda part: part.block.first_id) - 1
         if index < 0:
             return event_id
-        number = self._parts[index].number_that_tells(event_id - self._parts[index].block.first_id)
+        offset = self._parts[index].block.offset_of(event_id)
+        number = None if offset is None else self._parts[index].number_that_tells(offset)
         if number is None:
             return event_id
         while (before := self._parts[index].in_part_before(number)) is not None:
             index, number = index - 1, before
-        return self._parts[index].block.first_id + self._parts[index].row_of(number)
+        return self._parts[index].block.id_of(self._parts[index].row_of(number))
 
     def _row_before(self, event_id: int) -> int:
         index = bisect_right(self._parts, event_id, key=lambda part: part.block.first_id) - 1
         if index < 0:
             return 0
         part = self._parts[index]
-        within = int(np.searchsorted(part.rows, event_id - part.block.first_id, side="right"))
+        within = int(np.searchsorted(part.rows, part.block.last_until(event_id), side="right"))
         return max(0, self._row_starts()[index] + within - 1)
 
     def with_tries(self) -> list[int]:
@@ -232,13 +233,13 @@ class View:
             told = self._selection.folded(part.block, part.end)
             told &= np.isin(part.block.numbers["search_id"][: part.end], searches)
             told[part.offsets] = True
-            ids += (np.flatnonzero(told) + part.block.first_id).tolist()
+            ids += part.block.ids_of(np.flatnonzero(told)).tolist()
         return ids
 
     def refresh(self) -> bool:
         """Take in what was appended, amended or evicted, or has grown too old; True if rows changed."""
         now = self._clock()
-        changed = self._drop_evicted()
+        changed = self._follow(now)
         changed |= self._renew_stale(now)
         if self._parts and self._parts[-1].extend(self._selection, now):
             changed = True
@@ -258,9 +259,9 @@ class View:
 
     def advance(self, seconds: float) -> bool:
         """Scan on towards older events for about this long; True if rows were found."""
-        changed = self._drop_evicted()
         deadline = time.monotonic() + seconds
         now = self._clock()
+        changed = self._follow(now)
         while not self.complete:
             part = Part(self._next_block())
             changed |= part.extend(self._selection, now)
@@ -296,11 +297,21 @@ class View:
             return blocks[-1]
         return blocks[bisect_left(blocks, self._parts[0].block.first_id, key=_first_id) - 1]
 
-    def _drop_evicted(self) -> bool:
+    def _follow(self, now: int) -> bool:
+        """Let go of evicted blocks, and look at those in which others are condensed; True if rows changed."""
         changed = False
         while self._parts and self._parts[0].block.first_id < self._history.first_id:
             changed |= len(self._parts.popleft().rows) > 0
             self._starts = None
+        if self._arrangement != self._history.arrangement and self._parts:
+            start = self._parts[0].block.first_id
+            held = {id(part.block): part for part in self._parts}
+            blocks = [block for block in self._history.blocks if block.end_id > start]
+            self._parts = deque(held.get(id(block)) or Part(block) for block in blocks)
+            for part in self._parts:
+                part.extend(self._selection, now)
+            self._starts, changed = None, True
+        self._arrangement = self._history.arrangement
         return changed
 
     def _renew_stale(self, now: int) -> bool:
@@ -312,6 +323,8 @@ class View:
         for part in self._parts:
             if part.is_stale(self.query) or part.has_crossed(ages, now):
                 changed |= part.renew(self._selection, now)
+            else:
+                changed |= part.recount()
         return changed
 
     def _row_starts(self) -> list[int]:
