@@ -26,6 +26,8 @@ _SWITCH_SECONDS: Final = 0.001
 _GC_THRESHOLDS: Final = (50_000, 20, 50)
 """Collections are rarer than by default: each full one stops the screen for as long as it takes."""
 
+_ENDING: Final = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+"""Signals that would end the program and leave the terminal as the screen needs it."""
 
 _UNTIL_MOUNTED: Final = 0.05
 """Seconds between two looks at whether the app can be left already."""
@@ -35,9 +37,9 @@ def run(app: App[Any], *, mouse: bool) -> int:
     """Run the app until it ends.
 
     Returns:
-        The exit status: 0, 1 after a failure, 128 and the signal's number after SIGTERM or SIGHUP.
+        The exit status: 0, 1 after a failure, 128 and the signal's number after one of ``_ENDING``.
     """
-    previous = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    previous = {number: signal.getsignal(number) for number in _ENDING}
 
     def end(number: int, frame: FrameType | None) -> None:
         _end(app, number)

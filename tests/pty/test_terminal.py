@@ -59,7 +59,7 @@ def test_another_size_is_drawn_anew() -> None:
         terminal.wait_for(lambda: "COMM" not in terminal.text, "went back to 80 columns")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
 def test_a_signal_restores_the_terminal(number: signal.Signals) -> None:
     with opened("day") as terminal:
         os.kill(terminal.pid, number)

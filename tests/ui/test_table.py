@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from bpf.record import Diagnosis, Event, ExecFailure, Loss
 from tests.ui.screens import Opened, opened
 from tests.ui.scripted_source import START, a_day, diagnosed, failure
 from tui.model.history import History
+from tui.widgets.columns import placed_columns, row_text
 
 
 def numbered(count: int, first: int = 0) -> list[ExecFailure]:
@@ -39,6 +42,26 @@ async def test_a_row_of_120_columns_has_time_pid_user_comm_error_path_why() -> N
 async def test_without_a_diagnosis_the_errno_speaks_for_itself() -> None:
     async with opened([failure("/x", 13)]) as screen:
         assert "Permission denied" in screen.lines()[3]
+
+
+async def test_a_cause_that_is_not_certain_is_marked_by_more_than_its_colour() -> None:
+    record = diagnosed(failure("/opt/app/run.sh"), "x", "it is gone", "It is gone.", None)
+    assert record.diagnosis is not None
+    doubtful = replace(record, path="/opt/run.sh", diagnosis=replace(record.diagnosis, certain=False))
+    async with opened([record, doubtful], size=(120, 40)) as screen:
+        assert [line.partition("run.sh")[2].strip() for line in screen.lines()[3:5]] == [
+            "it is gone",
+            "? it is gone",
+        ]
+    assert row_text(doubtful).endswith("  ? it is gone")
+
+
+@pytest.mark.parametrize("with_host", [False, True])
+@pytest.mark.parametrize("width", range(13))
+def test_a_table_of_hardly_any_width_still_has_columns(width: int, with_host: bool) -> None:
+    titles = [place.column.title for place in placed_columns(width, with_host)]
+    assert titles[-2:] == ["PATH", "WHY"]
+    assert ("HOST" in titles) == with_host
 
 
 async def test_a_diagnosis_replaces_looking_when_it_comes() -> None:

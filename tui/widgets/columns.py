@@ -13,7 +13,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Final
 
-from bpf.record import ExecFailure
+from bpf.record import Diagnosis, ExecFailure
 from tui.model.printable import printable
 from tui.widgets.accounts import user_name
 from tui.widgets.error_class import error_class, own_words
@@ -101,7 +101,7 @@ def placed_columns(width: int, with_host: bool = False) -> tuple[Placed, ...]:
     """
     gap = 1 if width < 90 else 2
     host = next(cells for smallest, cells in _HOST_WIDTHS if width >= smallest) if with_host else 0
-    room = width - host - gap if with_host else width
+    room = max(0, width - host - gap) if with_host else width
     fixed = next(columns for smallest, columns in _TIERS if room >= smallest)
     if with_host:
         after_time = 1 if fixed[0][0] is TIME else 0
@@ -140,11 +140,17 @@ def why_text(record: ExecFailure, looking: bool) -> tuple[str, str]:
             return told, "muted"
         if record.return_value != -errno.ENOENT and diagnosis is not None:
             # What execvp(3) fails with: it comes first.
-            return f"{diagnosis.brief or diagnosis.summary}; else {told}", "why"
+            return f"{_cause(diagnosis)}; else {told}", "why"
         return told, "why"
     if diagnosis is not None:
-        return diagnosis.brief or diagnosis.summary, "why" if diagnosis.certain else "plain"
+        return _cause(diagnosis), "why" if diagnosis.certain else "plain"
     return (LOOKING, "muted") if looking else (own_words(record), "plain")
+
+
+def _cause(diagnosis: Diagnosis) -> str:
+    """The cause; a question mark in front of what is not certain, since the end may have no room."""
+    brief = diagnosis.brief or diagnosis.summary
+    return brief if diagnosis.certain else f"? {brief}"
 
 
 def cell(record: ExecFailure, place: Placed, looking: bool, times: int = 1) -> list[Piece]:
