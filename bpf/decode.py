@@ -18,7 +18,7 @@ from bpf.cgroups import Where, where_of
 from bpf.record import Again, Ancestor, Binary, Burst, ExecFailure, SearchEnd
 
 if TYPE_CHECKING:
-    from bpf.ring import Copies
+    from bpf.ring import Alike
 
 AT_EXECVE_CHECK: Final = 0x10000
 """include/uapi/linux/fcntl.h, since 6.14."""
@@ -71,19 +71,19 @@ class Decoder:
         own_task = task if first.task else 0
         return Again(first, self.boot_time + timestamp, pid, tid, own_task, started), lost_before
 
-    def decode_copies(
-        self, copies: Copies
+    def decode_alike(
+        self, records: Alike
     ) -> list[tuple[ExecFailure | Again | SearchEnd, int]] | list[tuple[Burst, int]]:
         """The same of records that are alike in all but their time; each on its own where that is not enough.
 
         Raises:
             DecodeError: As of ``decode``.
         """
-        report, lost_before = self.decode(copies.raw)
+        report, lost_before = self.decode(records.raw)
         if lost_before or not isinstance(report, Again):
-            told = copies.raw[copies.times.itemsize :]
-            return [self.decode(time.tobytes() + told) for time in copies.times]
-        timestamps = copies.times.astype(np.int64) + self.boot_time
+            told = records.raw[records.times.itemsize :]
+            return [self.decode(time.tobytes() + told) for time in records.times]
+        timestamps = records.times.astype(np.int64) + self.boot_time
         return [(Burst(report._replace(timestamp=int(timestamps[-1])), timestamps), 0)]
 
     def _remember(self, told: bytes, record: ExecFailure) -> None:

@@ -24,7 +24,7 @@ from bpf.perf_buffers import MAX_PERF_BUFFER, PerfBuffers
 from bpf.probe import ProbeError
 from bpf.program import Settings, possible_cpus
 from bpf.record import Again, Burst, ExecFailure, Loss, Report, SearchEnd, count_of
-from bpf.ring import Copies, Ring
+from bpf.ring import Alike, Ring
 from bpf.source import Capture, Counters, Stage, Status
 
 DEFAULT_ARGS_BYTES: Final = 8192
@@ -59,7 +59,7 @@ class Buffer(Protocol):
 
     descriptors: tuple[int, ...]
 
-    def consume(self, max_bytes: int, *, at_end: bool = False) -> Sequence[bytes | Copies]:
+    def consume(self, max_bytes: int, *, at_end: bool = False) -> Sequence[bytes | Alike]:
         """Take the records that are due."""
 
     @property
@@ -326,12 +326,12 @@ class KernelSource:
             self._announce_silent_losses()
         return bool(records)
 
-    def _take_one(self, record: bytes | Copies, events: list[Report], now: int) -> None:
+    def _take_one(self, record: bytes | Alike, events: list[Report], now: int) -> None:
         try:
             decoded = (
                 [self._decoder.decode(record)]
                 if isinstance(record, bytes)
-                else self._decoder.decode_copies(record)
+                else self._decoder.decode_alike(record)
             )
         except DecodeError:
             count = 1 if isinstance(record, bytes) else len(record.times)

@@ -27,7 +27,7 @@ _FEWEST: Final = 32
 """Records that are taken together at least: with fewer it takes longer than one by one."""
 
 
-class Copies(NamedTuple):
+class Alike(NamedTuple):
     """Records, one behind the other, that are alike in all but their first eight bytes.
 
     Attributes:
@@ -60,7 +60,7 @@ class Ring:
         self._producer = memoryview(self._data)[:8].cast("Q")
         self._words = memoryview(self._data)[_PAGE:].cast("I")
 
-    def consume(self, max_bytes: int, *, at_end: bool = False) -> list[bytes | Copies]:
+    def consume(self, max_bytes: int, *, at_end: bool = False) -> list[bytes | Alike]:
         """Copies of the records that are there, oldest first; their room is the kernel's again.
 
         Args:
@@ -70,7 +70,7 @@ class Ring:
         start = position = self._consumer[0]
         end = min(self._producer[0], start + max_bytes)
         words, data, mask = self._words, self._data, self._size - 1
-        records: list[bytes | Copies] = []
+        records: list[bytes | Alike] = []
         last = b""
         while position < end:
             offset = position & mask
@@ -82,10 +82,10 @@ class Ring:
                 at = _PAGE + offset + _HEADER_SIZE
                 raw = data[at : at + size]
                 if size == len(last) > _TIME_SIZE and raw.endswith(last[_TIME_SIZE:]):
-                    copies = self._copies(position, raw, end)
-                    if copies is not None:
-                        records.append(copies)
-                        position += len(copies.times) * _room(size)
+                    alike = self._alike(position, raw, end)
+                    if alike is not None:
+                        records.append(alike)
+                        position += len(alike.times) * _room(size)
                         continue
                 records.append(raw)
                 last = raw
@@ -94,7 +94,7 @@ class Ring:
             self._consumer[0] = position
         return records
 
-    def _copies(self, position: int, raw: bytes, end: int) -> Copies | None:
+    def _alike(self, position: int, raw: bytes, end: int) -> Alike | None:
         """The record there, and those right behind it that tell the same; None where these are few."""
         offset, room = position & (self._size - 1), _room(len(raw))
         last = offset + (_FEWEST - 1) * room
@@ -123,7 +123,7 @@ class Ring:
         if count < _FEWEST:
             return None
         times = rows[:count, _HEADER_SIZE : _HEADER_SIZE + _TIME_SIZE].copy().view(np.uint64)[:, 0]
-        return Copies(raw, times)
+        return Alike(raw, times)
 
     @property
     def is_holding(self) -> bool:

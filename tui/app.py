@@ -17,7 +17,7 @@ from textual.driver import Driver
 
 from bpf.record import Diagnosis, ExecFailure
 from bpf.source import EventSource, Stage, Status
-from tui import copies, sentences, themes
+from tui import clipboard, sentences, themes
 from tui.arrivals import Arrivals
 from tui.crash import crash_report
 from tui.kernel_filter import KernelFilter
@@ -567,19 +567,19 @@ class ExecwhyApp(App[None]):
                     self._copy(first[2])
                 elif key is not None:
                     origin = self.source.status().origin
-                    self._copy(copies.copy_of(key, record, origin, show_secrets=self.show_secrets))
-            except copies.NothingToCopy as problem:
+                    self._copy(clipboard.copy_of(key, record, origin, show_secrets=self.show_secrets))
+            except clipboard.NothingToCopy as problem:
                 self._say(str(problem))
 
-        self.push_screen(CopyMenu([first, *copies.CHOICES]), copy)
+        self.push_screen(CopyMenu([first, *clipboard.CHOICES]), copy)
 
     def _copy(self, text: str | None) -> None:
         if text is None:
             self._say("There is nothing to copy here.")
             return
         try:
-            copies.check_size(text)
-        except copies.NothingToCopy as problem:
+            clipboard.check_size(text)
+        except clipboard.NothingToCopy as problem:
             self._say(str(problem))
             return
         self.copy_to_clipboard(text)

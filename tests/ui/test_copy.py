@@ -8,7 +8,7 @@ import pytest
 
 from tests.ui.screens import Opened, opened
 from tests.ui.scripted_source import a_day, failure
-from tui import copies
+from tui import clipboard
 from tui.widgets.copy_menu import ChoiceList
 
 
@@ -91,7 +91,7 @@ async def test_what_no_shell_can_name_is_told() -> None:
 
 
 async def test_what_terminals_do_not_take_is_not_sent() -> None:
-    async with opened([failure("/opt/x", environment=("A=" + "x" * copies.MOST_BYTES,))]) as screen:
+    async with opened([failure("/opt/x", environment=("A=" + "x" * clipboard.MOST_BYTES,))]) as screen:
         assert await copied(screen, "y", "j") == ""
         assert "write it to a file with w" in screen.keys
 

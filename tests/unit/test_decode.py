@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from bpf import layout
 from bpf.decode import DecodeError, Decoder, decode
 from bpf.record import Again, Ancestor, Burst, ExecFailure, SearchEnd, singly, whole
-from bpf.ring import Copies
+from bpf.ring import Alike
 from tests.unit.raw_record import UNREAD, element, raw_record, walked
 
 
@@ -264,7 +264,7 @@ def test_a_record_that_is_known_again_tells_what_decoding_it_would_tell(
 
 
 @given(own_facts, other_facts, st.lists(st.integers(0, 1 << 62), min_size=1, max_size=9), st.booleans())
-def test_copies_tell_what_each_of_them_would_tell(
+def test_alike_records_tell_what_each_of_them_would_tell(
     own: dict[str, int], others: dict[str, int], times: list[int], lossless: bool
 ) -> None:
     own = own | {"lost_before": 0} if lossless else own
@@ -272,7 +272,7 @@ def test_copies_tell_what_each_of_them_would_tell(
     raws = [raw_record({"path": b"/x\0"}, **(fields | {"timestamp": time})) for time in sorted(times)]
     decoder = Decoder(1_000)
     decoder.decode(raws[0])
-    decoded = decoder.decode_copies(Copies(raws[0], np.array(sorted(times), np.uint64)))
+    decoded = decoder.decode_alike(Alike(raws[0], np.array(sorted(times), np.uint64)))
     assert any(isinstance(report, Burst) for report, _ in decoded) == (fields["lost_before"] == 0)
     events = [report for report, _ in decoded if not isinstance(report, SearchEnd)]
     lost = [lost_before for _, lost_before in decoded]
@@ -281,9 +281,9 @@ def test_copies_tell_what_each_of_them_would_tell(
     assert all(burst.timestamp == burst[-1].timestamp for burst in events if isinstance(burst, Burst))
 
 
-def test_copies_of_the_end_of_a_search_are_ends_of_searches() -> None:
+def test_alike_ends_of_a_search_are_ends_of_searches() -> None:
     raws = [raw_record({"path": b"/x\0"}, bits=layout.FOUND, timestamp=time) for time in (1, 2)]
-    decoded = Decoder(0).decode_copies(Copies(raws[0], np.array([1, 2], np.uint64)))
+    decoded = Decoder(0).decode_alike(Alike(raws[0], np.array([1, 2], np.uint64)))
     assert decoded == [decode(raw, 0) for raw in raws]
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bpf.ring import Copies, Ring
+from bpf.ring import Alike, Ring
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 SIZE = PAGE
@@ -97,7 +97,7 @@ def test_a_batch_ends_at_its_limit_and_the_rest_follows(kernel: Kernel, ring: Ri
     assert len(ring.consume(1 << 20)) == 7
 
 
-def singly(records: Sequence[bytes | Copies]) -> list[bytes]:
+def singly(records: Sequence[bytes | Alike]) -> list[bytes]:
     return [
         raw
         for record in records
@@ -150,7 +150,7 @@ def test_a_storm_is_one_piece_up_to_what_is_no_part_of_it(kernel: Kernel, ring: 
     kernel.write(storm(b"the same", 2)[1])
     first, rest = ring.consume(1 << 20)
     assert first == storm(b"the same", 1)[0]
-    assert isinstance(rest, Copies) and rest.times.tolist() == list(range(2, 101))
+    assert isinstance(rest, Alike) and rest.times.tolist() == list(range(2, 101))
     kernel.commit(at, 16)
     assert singly(ring.consume(1 << 20)) == storm(b"the same", 2)
 
