@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import errno
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
 from bpf.record import Again, Burst, Diagnosis, ExecFailure
+from tests.unit.waiting import PATIENCE, wait_for
 from tests.unit.why.failing import a_failure
 from tui.why import worker
 from tui.why.worker import Diagnostician
-
-PATIENCE = 30.0
 
 
 class Slow:
@@ -30,13 +28,6 @@ class Slow:
         self.asked.append(record.path)
         assert self.may_go_on.acquire(timeout=PATIENCE)
         return Diagnosis("code", f"{record.path}.")
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def failure(number: int) -> ExecFailure:
@@ -67,7 +58,7 @@ def all_of(diagnostician: Diagnostician, count: int) -> list[tuple[int, Diagnosi
         )
         return len(results) >= count
 
-    until(enough)
+    wait_for(enough)
     return results
 
 
@@ -75,7 +66,7 @@ def test_the_newest_goes_first_after_those_that_are_preferred(
     slow: Slow, diagnostician: Diagnostician
 ) -> None:
     diagnostician.submit([(0, failure(0))])
-    until(lambda: len(slow.asked) == 1)
+    wait_for(lambda: len(slow.asked) == 1)
     for number in range(1, 6):
         diagnostician.submit([(number, failure(number))])
     diagnostician.prefer([(number, failure(number)) for number in (2, 3)])
@@ -89,7 +80,7 @@ def test_beyond_the_bound_the_oldest_is_dropped(
 ) -> None:
     monkeypatch.setattr(worker, "MAX_WAITING", 3)
     diagnostician.submit([(0, failure(0))])
-    until(lambda: len(slow.asked) == 1)
+    wait_for(lambda: len(slow.asked) == 1)
     for number in range(1, 10):
         diagnostician.submit([(number, failure(number))])
     assert diagnostician.waiting == 3
@@ -101,7 +92,7 @@ def test_a_storm_of_one_failure_is_looked_at_only_when_the_last_look_is_done(
     slow: Slow, diagnostician: Diagnostician
 ) -> None:
     diagnostician.submit([(0, a_failure("/missing/one", errno.ENOENT))])
-    until(lambda: len(slow.asked) == 1)
+    wait_for(lambda: len(slow.asked) == 1)
     for number in range(1, 500):
         diagnostician.submit([(number, a_failure("/missing/one", errno.ENOENT, pid=number))])
     slow.may_go_on.release(1000)
@@ -118,7 +109,7 @@ def test_a_burst_is_looked_at_as_its_execs_would_be_one_by_one(
     slow: Slow, diagnostician: Diagnostician
 ) -> None:
     diagnostician.submit([(0, failure(0))])
-    until(lambda: len(slow.asked) == 1)
+    wait_for(lambda: len(slow.asked) == 1)
     diagnostician.submit([(1, burst("/missing/one", errno.ENOENT, range(100))), (101, failure(2))])
     diagnostician.submit([(102, burst("/missing/one", errno.ENOENT, range(200, 250)))])
     assert diagnostician.waiting == 3 + 1, "a burst counts for few, since each of it takes eight bytes"
@@ -143,7 +134,7 @@ def test_a_burst_that_has_waited_longest_is_dropped_as_a_whole(
 ) -> None:
     monkeypatch.setattr(worker, "MAX_WAITING", 8)
     diagnostician.submit([(0, failure(0))])
-    until(lambda: len(slow.asked) == 1)
+    wait_for(lambda: len(slow.asked) == 1)
     for number in range(10):
         diagnostician.submit([(1 + number * 200, burst("/missing/one", errno.ENOENT, range(200)))])
     assert diagnostician.waiting == 8
@@ -155,12 +146,12 @@ def test_what_is_looked_at_or_was_told_is_not_looked_at_once_more(
     slow: Slow, diagnostician: Diagnostician
 ) -> None:
     diagnostician.submit([(0, failure(0))])
-    until(lambda: len(slow.asked) == 1)
+    wait_for(lambda: len(slow.asked) == 1)
     for _ in range(3):
         diagnostician.prefer([(0, failure(0)), (1, failure(1)), (1, failure(1))])
     assert diagnostician.waiting == 1
     slow.may_go_on.release(1000)
-    until(lambda: len(slow.asked) == 2)
+    wait_for(lambda: len(slow.asked) == 2)
     diagnostician.prefer([(0, failure(0))])
     assert sorted(event_id for event_id, _ in all_of(diagnostician, 2)) == [0, 1]
     assert slow.asked == ["/missing/0", "/missing/1"]
@@ -170,7 +161,7 @@ def test_what_is_preferred_though_it_waits_already_is_diagnosed_once(
     slow: Slow, diagnostician: Diagnostician
 ) -> None:
     diagnostician.submit([(0, failure(0))])
-    until(lambda: len(slow.asked) == 1)
+    wait_for(lambda: len(slow.asked) == 1)
     diagnostician.submit([(1, burst("/missing/one", errno.ENOENT, range(9))), (10, failure(2))])
     diagnostician.prefer([(4, burst("/missing/one", errno.ENOENT, range(9))[3])])
     slow.may_go_on.release(1000)
@@ -214,7 +205,7 @@ def test_an_error_inside_becomes_a_diagnosis() -> None:
 def test_closing_twice_is_no_error_and_does_not_wait(slow: Slow) -> None:
     diagnostician = Diagnostician(slow)
     diagnostician.submit([(1, failure(1))])
-    until(lambda: len(slow.asked) == 1)
+    wait_for(lambda: len(slow.asked) == 1)
     diagnostician.close()
     diagnostician.close()
     slow.may_go_on.release()
