@@ -141,7 +141,7 @@ TERMINAL: Final = _of_the_terminal(
         "class-missing": "ansi_cyan",
         "class-forbidden": "ansi_yellow",
         "class-malformed": "ansi_magenta",
-        "class-limits": "ansi_blue",
+        "class-limits": "ansi_bright_blue",
         "error": "ansi_red",
         "success": "ansi_green",
         "rule": "ansi_bright_black",
