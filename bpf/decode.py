@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 AT_EXECVE_CHECK: Final = 0x10000
 """include/uapi/linux/fcntl.h, since 6.14."""
 _GROUP: Final = struct.Struct("<I")
-_BEFORE_LENGTHS: Final = 37
-"""Members of the header before the lengths of the sections."""
 _FATAL_SIGNALS: Final = (signal.SIGSEGV, signal.SIGKILL)
 """What kills a task after the point of no return (fs/exec.c, bprm_execve); forced ones first."""
 
@@ -116,11 +114,12 @@ def decode(
         inode, ctime, size, device, mode, owner, group, argc_of_bprm, envc_of_bprm, argc_copied, copied_total,
         uid, gid, _suid, _sgid, euid, egid, fsuid, fsgid,
         mount_ns, pid_ns, dirfd, flags, argc, envc, bits, used,
-    ) = fields[:_BEFORE_LENGTHS]  # fmt: skip
-    lengths = fields[_BEFORE_LENGTHS : _BEFORE_LENGTHS + len(layout.SECTIONS)]
+    ) = fields[: layout.LENGTHS_AT]  # fmt: skip
+    lengths_end = layout.LENGTHS_AT + len(layout.SECTIONS)
+    lengths = fields[layout.LENGTHS_AT : lengths_end]
     (
         stdin_mode, cwd_end, root_end, stdin_end, cgroup_end, binary_end, comm, tty,
-    ) = fields[_BEFORE_LENGTHS + len(layout.SECTIONS) :]  # fmt: skip
+    ) = fields[lengths_end:]  # fmt: skip
     if sum(lengths) != used or layout.HEADER_STRUCT.size + used > len(raw):
         raise DecodeError(f"a record of {len(raw)} bytes has sections of {sum(lengths)} bytes.")
     sections = []

@@ -28,7 +28,7 @@ from bpf.syscalls import (
 )
 
 SUPPORTED_MACHINE: Final = "x86_64"
-"""The registers and system call numbers in exec_failures.c are this machine's."""
+"""The registers and system call numbers in x86_64.c are this machine's."""
 
 # r0 = 0; exit
 _RETURN_ZERO: Final = struct.pack("<BBhiBBhi", 0xB7, 0, 0, 0, 0x95, 0, 0, 0)

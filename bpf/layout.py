@@ -127,7 +127,25 @@ class Field:
     count: int = 1
 
 
-HEADER: Final = (
+_FORMATS: Final = {"u64": "Q", "s64": "q", "u32": "I", "s32": "i", "u16": "H", "u8": "B"}
+
+
+def _format(fields: tuple[Field, ...]) -> str:
+    return "<" + "".join(
+        f"{f.count}s"
+        if f.ctype == "char"
+        else (f"{f.count}x" if f.name == "reserved" else f"{f.count}{_FORMATS[f.ctype]}")
+        for f in fields
+    )
+
+
+def _padded(*fields: Field) -> tuple[Field, ...]:
+    """With what C would put behind them, since the sections begin there: the largest member is a u64."""
+    rest = -struct.calcsize(_format(fields)) % 8
+    return (*fields, Field("u8", "reserved", rest)) if rest else fields
+
+
+HEADER: Final = _padded(
     # First what differs from record to record in a storm, see OWN_STRUCT.
     Field("u64", "timestamp"),  # boot clock, ns
     Field("u64", "started"),  # boot clock, ns
@@ -168,30 +186,19 @@ HEADER: Final = (
     Field("u8", "ends", 5),  # of the walks: cwd, root, stdin, cgroup, binary
     Field("char", "comm", COMM_SIZE),
     Field("char", "tty", TTY_SIZE),
-    Field("u8", "reserved", 9),
 )
 
-_FORMATS: Final = {"u64": "Q", "s64": "q", "u32": "I", "s32": "i", "u16": "H", "u8": "B"}
 
-
-def _format(fields: tuple[Field, ...]) -> str:
-    return "<" + "".join(
-        f"{f.count}s"
-        if f.ctype == "char"
-        else (f"{f.count}x" if f.name == "reserved" else f"{f.count}{_FORMATS[f.ctype]}")
-        for f in fields
-    )
-
-
-def _place(name: str) -> int:
-    before = HEADER[: [field.name for field in HEADER].index(name)]
-    return struct.calcsize(_format(before))
+def _before(name: str) -> tuple[Field, ...]:
+    return HEADER[: [field.name for field in HEADER].index(name)]
 
 
 HEADER_STRUCT: Final = struct.Struct(_format(HEADER))
-OWN_STRUCT: Final = struct.Struct(_format(HEADER[:6]))
+LENGTHS_AT: Final = sum(1 if field.ctype == "char" else field.count for field in _before("lengths"))
+"""How many values come before the sections' lengths in what ``HEADER_STRUCT`` unpacks."""
+OWN_STRUCT: Final = struct.Struct(_format(_before("return_value")))
 """What the records of a storm differ in; two that are alike in all bytes after it tell the same."""
-USED_AT: Final = _place("used")
+USED_AT: Final = struct.calcsize(_format(_before("used")))
 """Where in a record's bytes it says how many follow its header."""
 ANCESTOR: Final = (Field("u32", "pid"), Field("char", "comm", COMM_SIZE))
 ANCESTOR_STRUCT: Final = struct.Struct(_format(ANCESTOR))
