@@ -248,17 +248,13 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     return options
 
 
-def filter_text(options: argparse.Namespace) -> str:
-    """The filter that --uid, --path and --filter make together, in the filter language."""
+def scope_text(options: argparse.Namespace) -> str:
+    """What --uid and --path ask for together, in the filter language."""
     terms = []
     if options.uid is not None:
         terms.append(f"uid=={options.uid}")
     if options.path is not None:
         terms.append(_prefix_term(options.path))
-    if not terms:
-        return str(options.filter)
-    if options.filter.strip():
-        terms.append(f"({options.filter})")
     return " ".join(terms)
 
 

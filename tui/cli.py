@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from tui.arguments import USAGE_ERROR, UsageError, filter_text, parse
+from tui.arguments import USAGE_ERROR, UsageError, parse, scope_text
 from tui.crash import crash_report, report_threads
 from tui.descriptors import occupy_closed
 from tui.model.printable import printable
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         options = parse(sys.argv[1:] if argv is None else argv)
         if options.check:
             return _check(options)
-        query = _parse_filter(filter_text(options), "--filter")
+        query = asked_filter(options)
         if options.record is not None:
             return _record(options, query, closed)
         return _monitor(options, query, closed)
@@ -79,6 +79,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _complain(message: str, status: int) -> int:
     print(f"execwhy: {printable(message)}", file=sys.stderr)
     return status
+
+
+def asked_filter(options: Namespace) -> Query:
+    """The filter that --uid, --path and --filter make together.
+
+    Raises:
+        UsageError: Which of them is none, and where.
+    """
+    from tui.model.query import both
+
+    scope = _parse_filter(scope_text(options), "--path")
+    asked = both(scope, _parse_filter(options.filter, "--filter"))
+    # The screen reads its text again, and together they may be longer than a filter can be.
+    return _parse_filter(asked.text, "--filter")
 
 
 def _parse_filter(text: str, option: str) -> Query:

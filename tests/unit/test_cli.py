@@ -23,7 +23,7 @@ from bpf.record import ExecFailure
 from bpf.source import Counters, Origin, Stage, Status
 from tests.unit.records import failure
 from tui import cli
-from tui.arguments import UsageError, filter_text, parse
+from tui.arguments import UsageError, parse
 from tui.model import snapshot
 from tui.model.query import parse as parse_query
 
@@ -95,7 +95,7 @@ def test_the_examples_of_the_help_are_right() -> None:
         line = re.sub(r"<\(.*?\)", "/dev/fd/63", line)
         words = shlex.split(line.split("   ")[0].split(" | ")[0])
         options = parse(words[words.index("execwhy") + 1 :])
-        parse_query(filter_text(options))
+        cli.asked_filter(options)
         if options.capture:
             parse_query(options.capture).capture()
 
@@ -144,6 +144,8 @@ def test_what_needs_no_screen_imports_none(option: str) -> None:
         (["--path="], "--path is empty"),
         (["--filter", "uid=="], "--filter: "),
         (["--filter", "(a"], "--filter: "),
+        (["--uid", "0", "--filter", "(a"], "at column 1 of: (a"),
+        (["--uid", "0", "--filter", "a" * 4094], "a filter has at most 4096 characters"),
         (["--filter", "\x1b[2J ("], r"\x1b[2J"),
     ],
 )
@@ -184,11 +186,12 @@ def test_what_the_kernel_cannot_do_is_a_wrong_command_line_too(
         (["--uid", "root"], "uid==0"),
         (["--path", "/opt/app"], "path:/opt/app**"),
         (["--uid", "0", "--path", "/opt/", "--filter", "a or b"], "uid==0 path:/opt/** (a or b)"),
+        (["--uid", "0", "--filter", "comm=("], "uid==0 comm=("),
+        (["--uid", "0", "--filter", "a or comm=("], "uid==0 (a or comm=( )"),
     ],
 )
 def test_uid_path_and_filter_are_one_filter(options: list[str], expected: str) -> None:
-    assert filter_text(parse(options)) == expected
-    parse_query(expected)
+    assert cli.asked_filter(parse(options)).text == expected
 
 
 def test_a_user_is_known_by_name() -> None:
@@ -213,7 +216,7 @@ def test_a_user_is_known_by_name() -> None:
     ],
 )
 def test_a_path_prefix_means_exactly_itself(prefix: str) -> None:
-    query = parse_query(filter_text(parse([f"--path={prefix}"])))
+    query = cli.asked_filter(parse([f"--path={prefix}"]))
 
     def matches(path: str) -> bool:
         record: ExecFailure = failure(path=path)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pytest
+
 from bpf.record import Event, Loss
 from tests.unit.records import failure
 from tui.model.finding import Finding
@@ -54,6 +56,13 @@ def test_rows_that_the_filter_hides_are_no_matches() -> None:
 
 def test_an_alternative_in_the_filter_stays_one() -> None:
     found, _, _ = finding("path==/b", query="path==/a or path==/c")
+    assert len(found) == 0
+
+
+@pytest.mark.parametrize("query", ["path==/a", "path==/a or comm=(", "x" * 4094])
+@pytest.mark.parametrize("text", ["comm=(", "a or comm=a\\", "y" * 4094])
+def test_a_value_may_be_a_parenthesis_and_filter_and_search_long(text: str, query: str) -> None:
+    found, _, _ = finding(text, query=query)
     assert len(found) == 0
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from bpf.record import Ancestor, Attempt, Binary, Diagnosis, ExecFailure, Search
 from bpf.source import Capture
 from tui.model import query_text
-from tui.model.query import FIELDS, QueryError, add_term, parse
+from tui.model.query import FIELDS, Query, QueryError, add_term, both, parse
 from tui.model.query_text import is_glob
 
 SECOND = 10**9
@@ -328,10 +328,45 @@ def test_a_term_is_added_once_and_binds_tighter_than_or() -> None:
     assert add_term("error==ENOENT", "error", "ENOENT", exclude=False) == "error==ENOENT"
     assert add_term(" uid=1 ", "comm", "a b", exclude=True) == 'uid=1 comm!="a b"'
     assert add_term("uid=1 or uid=2", "uid", 2, exclude=False) == "(uid=1 or uid=2) uid==2"
+    assert add_term("uid=1 or comm=(", "uid", 2, exclude=False) == "(uid=1 or comm=( ) uid==2"
     assert add_term("nginx", "uid", 0, exclude=False) == "nginx uid==0"
     assert add_term("", "tty", None, exclude=False) == "tty==null"
     assert add_term("", "compat", True, exclude=False) == "compat==true"
     assert add_term("not uid==0", "uid", 0, exclude=False) == "not uid==0 uid==0"
+
+
+AWKWARD = (
+    "comm=(",
+    "comm~a\\\\",
+    "a or comm=(",
+    "x or comm=a\\",
+    "/(",
+    "uid",
+    "in",
+    'comm="a ( b"',
+    "not a",
+    "!a",
+)
+
+
+@pytest.mark.parametrize("first", AWKWARD)
+@pytest.mark.parametrize("second", AWKWARD)
+def test_two_filters_are_one_that_says_the_same_where_it_is_read_again(first: str, second: str) -> None:
+    joined = both(parse(first), parse(second))
+    again = parse(joined.text)
+
+    def said(query: Query) -> list[tuple[str, bool, str]]:
+        return [(term.field.name, term.negate, query.text[term.start : term.end]) for term in query.terms]
+
+    assert said(joined) == said(again) == said(parse(first)) + said(parse(second))
+    for comm in ("(", "a\\", "a ( b", "in", "uid", "a", "z"):
+        for uid in (0, 1000):
+            record = replace(RECORD, comm=comm, uid=uid, path="/x")
+            assert selects(joined.text, record) == (selects(first, record) and selects(second, record))
+
+
+def test_a_filter_that_says_nothing_adds_nothing() -> None:
+    assert both(parse(" "), parse("uid==0")).text == both(parse("uid==0"), parse("")).text == "uid==0"
 
 
 def test_excluding_what_was_asked_for_takes_its_place_and_the_other_way_round() -> None:

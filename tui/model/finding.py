@@ -7,7 +7,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 
 from tui.model.history import History
-from tui.model.query import Query, parse
+from tui.model.query import Query, both
 from tui.model.view import View
 
 
@@ -35,9 +35,10 @@ class Finding:
     def _begin(self) -> None:
         shown = self._view.query
         self._of = (shown, self._view.show_found, self._view.fold_repeats)
-        both = self.query if shown.is_empty else parse(f"({shown.text}) ({self.query.text})")
         clock = self._clock or time.time_ns
-        self._matches = View(self._history, both, clock, fold_repeats=self._view.fold_repeats)
+        self._matches = View(
+            self._history, both(shown, self.query), clock, fold_repeats=self._view.fold_repeats
+        )
         self._matches.show_found = self._view.show_found
 
     @property

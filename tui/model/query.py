@@ -18,7 +18,7 @@ from tui.model.query_lexer import QueryError, quoted
 from tui.model.query_parser import Parser
 from tui.model.query_terms import And, InRanges, Node, Or, Term
 
-__all__ = ["FIELDS", "Field", "Kind", "Query", "QueryError", "Term", "add_term", "parse"]
+__all__ = ["FIELDS", "Field", "Kind", "Query", "QueryError", "Term", "add_term", "both", "parse"]
 
 
 class Query:
@@ -110,6 +110,32 @@ def parse(text: str) -> Query:
     return Query(text, Parser(text).parse())
 
 
+def both(first: Query, second: Query) -> Query:
+    """The filter that selects what both of them do.
+
+    Its text says the same where it is read again, unless it is longer, or deeper, than a filter may be:
+    then its terms have the places that they have in their own texts.
+    """
+    if first.is_empty or second.is_empty:
+        return second if first.is_empty else first
+    text = f"{_part(first)} {_part(second)}"
+    try:
+        return parse(text)
+    except QueryError:
+        return Query(text, And((first._root, second._root)))
+
+
+def _part(query: Query) -> str:
+    """Its text as one that others may follow: in parentheses, unless it is comparisons alone."""
+    text = query.text.strip()
+    parts = query._root.parts if isinstance(query._root, And) else (query._root,)
+    if all(isinstance(part, Term) for part in parts):
+        return text
+    last = text.split()[-1]
+    # A value's own parentheses belong to it as far as they go, even one that is only its letter: comm=(
+    return f"({text} )" if "(" in last or last.endswith("\\") else f"({text})"
+
+
 def add_term(text: str, field: str, value: object, *, exclude: bool) -> str:
     """The filter that also asks for ``field==value``, or excludes it: what ``+`` and ``-`` do.
 
@@ -142,4 +168,4 @@ def add_term(text: str, field: str, value: object, *, exclude: bool) -> str:
         return so_far
     if opposite in asked:
         return f"{text[: asked[opposite].start]}{term}{text[asked[opposite].end :]}".strip()
-    return f"({so_far}) {term}" if before.alternatives else f"{so_far} {term}"
+    return f"{_part(before) if before.alternatives else so_far} {term}"
