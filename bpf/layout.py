@@ -29,8 +29,8 @@ MAX_COMPONENTS: Final = 96
 """Components of one path that are walked; each mount on the way takes one as well."""
 MAX_PATH_BYTES: Final = 4096
 """Bytes after which a walk ends."""
-MAX_ANCESTORS: Final = 6
-"""Parents that are read: enough for shell <- sshd <- systemd and a container's shims."""
+MAX_ANCESTORS: Final = 32
+"""Parents that are read, up to the top in nearly every case: a build in a container has a dozen."""
 MAX_GROUPS: Final = 32
 """Supplementary groups that are read; a caller with more has them as unknown."""
 MAX_STACK_PAGES: Final = 640

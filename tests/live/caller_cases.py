@@ -47,6 +47,7 @@ def _root_outside_of_which_it_works(zoo: Zoo) -> None:
 CALLERS: Final = [
     Case("thread", "ENOENT", lambda zoo: Exec(MISSING), in_thread=True),
     Case("thread with a file", "EACCES", named("not-executable"), in_thread=True, binary="not-executable"),
+    Case("many parents", "ENOENT", lambda zoo: Exec(MISSING), lambda zoo: circumstances.descend(12)),
     Case("another user", "ENOENT", lambda zoo: Exec(MISSING), as_user),
     Case("real, effective and saved ids that differ", "ENOENT", lambda zoo: Exec(MISSING), _other_ids),
     Case(

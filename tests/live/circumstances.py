@@ -96,6 +96,14 @@ def enter_pid_namespace() -> None:
         os._exit(0)
 
 
+def descend(levels: int) -> None:
+    """Go on in a child of a child, and so on; each of them waits for its own."""
+    for _ in range(levels):
+        if child := os.fork():
+            os.waitpid(child, 0)
+            os._exit(0)
+
+
 def change_root(root: str, directory: str) -> None:
     """Change the root directory, and the working directory to one below it."""
     os.chroot(root)

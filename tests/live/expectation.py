@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
 from bpf.cgroups import cgroup_in, where_of
+from bpf.layout import MAX_ANCESTORS
 from bpf.reader import DEFAULT_ARGS_BYTES, DEFAULT_ENV_BYTES
 from bpf.record import Binary, ExecFailure
 from tests.live.exec_child import AT_EXECVE_CHECK, Array, Attempt, Pointer, Strings
@@ -102,7 +103,7 @@ def compare(record: ExecFailure, attempt: Attempt, expected: Expected) -> dict[s
     is_right = {
         "timestamp": attempt.before - CLOCK_SLACK <= record.timestamp <= attempt.after + CLOCK_SLACK,
         "arguments_source": record.arguments_source in sources,
-        "ancestors": bool(ancestors) and ancestors == caller.ancestors[: len(ancestors)],
+        "ancestors": ancestors == caller.ancestors[:MAX_ANCESTORS],
         "groups": record.groups == caller.groups or (record.groups is None and len(caller.groups) > 32),
         "started": not caller.started
         or (record.started is not None and record.started // TICK == caller.started),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Final
 
-from bpf.record import Attempt, ExecFailure, Search, Truncated
+from bpf.record import Ancestor, Attempt, ExecFailure, Search, Truncated
 from tests.ui.screens import Opened, opened
 from tests.ui.scripted_source import a_day, binary, diagnosed, failure
 from tui.model.secrets import masked
+from tui.widgets.columns import why_text
 from tui.widgets.fact import Fact
 from tui.widgets.facts import sections
 
@@ -139,7 +142,70 @@ async def test_a_search_tells_what_each_of_its_tries_came_to() -> None:
         lines = screen.lines()
         for attempt, brief in zip(attempts, briefs, strict=True):
             assert any(f"ENOENT   {attempt.path}   {brief}" in line for line in lines), "\n".join(lines)
-        assert any('of the last try: "/sbin/cmake" does not exist.' in line for line in lines)
+        assert any('Last try: "/sbin/cmake" does not exist.' in line for line in lines)
+
+
+def told_of_search(standing: ExecFailure, others: tuple[Attempt, ...]) -> str:
+    """WHY of the row that tells a whole search, and what the detail tells of it."""
+    path, value = standing.path or "", standing.return_value
+    attempts = (*others, Attempt(path, value))
+    search = Search(1, path.rpartition("/")[2], len(attempts), "not-found", None, attempts)
+    record = replace(standing, search=search)
+    facts = [fact for section in sections(record, record, looking=False) for fact in section.facts]
+    return " | ".join([why_text(record, False)[0], *(f"{fact.label} {fact.text}".strip() for fact in facts)])
+
+
+MISSING: Final = (Attempt("/opt/bin/deploy", -errno.ENOENT), Attempt("/usr/bin/deploy", -errno.ENOENT))
+
+
+def test_a_search_that_ends_with_eacces_found_what_may_not_be_executed() -> None:
+    found = failure("/srv/bin/deploy", error=errno.EACCES, binary=binary("/srv/bin/deploy"))
+    brief = "not executable by anyone (rw-r--r--)"
+    found = diagnosed(found, "no-execute-permission", brief, "root may not execute it.", "chmod +x it")
+    told = told_of_search(found, MISSING)
+    assert f"{brief}; it is not in 2 other directories" in told
+    assert (
+        '"deploy" was found at /srv/bin/deploy, where it could not be executed; it is not in 2 other' in told
+    )
+    assert "A search goes on after such an error" in told
+    assert "not found in 3 directories" not in told
+
+
+def test_a_search_that_met_a_directory_it_may_not_enter_has_found_nothing() -> None:
+    met = failure("/srv/bin/deploy", error=errno.EACCES, binary=None)
+    met = diagnosed(met, "unsearchable-directory", "unsearchable directory /srv", "It may not.", None)
+    told = told_of_search(met, MISSING)
+    assert (
+        'The search for "deploy" ended with EACCES, which it met at /srv/bin/deploy; it is not in 2' in told
+    )
+    assert "was found" not in told
+
+
+def test_what_the_last_try_of_a_search_tells_beyond_its_place_comes_first() -> None:
+    last = failure("/srv/bin/deploy", error=errno.ENOENT, binary=None)
+    last = diagnosed(last, "name-ends-in-cr", "its name ends in CR", "Its name ends in CR.", None)
+    told = told_of_search(last, MISSING)
+    assert "its name ends in CR; not found in 3 directories" in told
+    assert 'Its name ends in CR. | "deploy" was not found in 3 directories.' in told
+
+
+async def told_of_ancestors(*pids: int) -> str:
+    family = tuple(Ancestor(pid, f"p{pid}") for pid in pids)
+    async with opened([failure("/bin/x", ppid=pids[0], ancestors=family)], size=(80, 40)) as screen:
+        await screen.press("enter")
+        return " ".join(" ".join(screen.lines()).split())
+
+
+async def test_ancestors_end_with_the_top_one_and_those_left_out_are_counted() -> None:
+    assert "← p9 9 ← p8 8 ← p7 7 ← p6 6 ← p5 5 ← p4 4 ← p1 1 uid" in await told_of_ancestors(
+        9, 8, 7, 6, 5, 4, 1
+    )
+    told = await told_of_ancestors(*range(20, 0, -1))
+    assert "← p20 20 ← p19 19 ← p18 18 ← p17 17 ← p16 16 ← … 14 more ← p1 1 uid" in told
+
+
+async def test_ancestors_that_were_not_read_to_the_top_are_told_so() -> None:
+    assert "← p9 9 ← p8 8 ← … uid" in await told_of_ancestors(9, 8)
 
 
 async def test_a_fact_becomes_a_filter() -> None:

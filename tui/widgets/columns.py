@@ -18,6 +18,7 @@ from tui.model.printable import printable
 from tui.widgets.accounts import user_name
 from tui.widgets.error_class import error_class, own_words
 from tui.widgets.painted import Piece, in_role
+from tui.widgets.search_words import in_brief, outcome, tells_more
 from tui.widgets.shorten import keep_beginning, keep_name, width_of
 
 LOOKING: Final = "looking…"
@@ -135,13 +136,11 @@ def why_text(record: ExecFailure, looking: bool) -> tuple[str, str]:
     """What stands under WHY, and its role."""
     diagnosis = record.diagnosis
     if record.search is not None and not record.search.folded:
-        told = outcome(record)
         if record.search.outcome == "found":
-            return told, "muted"
-        if record.return_value != -errno.ENOENT and diagnosis is not None:
-            # What execvp(3) fails with: it comes first.
-            return f"{_cause(diagnosis)}; else {told}", "why"
-        return told, "why"
+            return outcome(record), "muted"
+        if diagnosis is not None and tells_more(record):
+            return in_brief(record, _cause(diagnosis)), "why"
+        return outcome(record), "why"
     if diagnosis is not None:
         return _cause(diagnosis), "why" if diagnosis.certain else "plain"
     return (LOOKING, "muted") if looking else (own_words(record), "plain")
@@ -187,21 +186,6 @@ def cell(record: ExecFailure, place: Placed, looking: bool, times: int = 1) -> l
         pieces = in_role(keep_beginning(text, width), "muted")
     padding = " " * (width - width_of((text, False) for text, _ in pieces))
     return [(padding, "plain"), *pieces] if column.right else [*pieces, (padding, "plain")]
-
-
-def outcome(record: ExecFailure) -> str:
-    """How a PATH search ended."""
-    search = record.search
-    assert search is not None
-    tries = "1 try" if search.tries == 1 else f"{search.tries:,} tries"
-    if search.outcome == "found":
-        return f"found at {search.found_path} after {tries}"
-    if search.outcome == "open":
-        return f"not found in {tries} that are known"
-    places = {attempt.path.rpartition("/")[0] for attempt in search.attempts}
-    if len(search.attempts) < search.tries:
-        return f"not found in {tries}"
-    return f"not found in {len(places):,} {'directory' if len(places) == 1 else 'directories'}"
 
 
 def _cut(word: str, width: int) -> str:

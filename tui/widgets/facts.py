@@ -5,7 +5,6 @@ Texts of a fact are raw: the pane makes them printable. Labels and notes are the
 
 from __future__ import annotations
 
-import errno
 import stat
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,8 +17,9 @@ import humanize
 from bpf.record import Binary, ExecFailure, Loss, Search, error_name
 from bpf.source import Counters
 from tui.model.repeats import Repeats
+from tui.widgets import search_words
 from tui.widgets.accounts import group_name, user_name
-from tui.widgets.columns import LOOKING, outcome
+from tui.widgets.columns import LOOKING
 from tui.widgets.error_class import error_class, own_words
 from tui.widgets.fact import Fact, Section
 from tui.widgets.process_facts import process, where
@@ -141,7 +141,7 @@ def _search(record: Search, search: Search, findings: Mapping[str, str]) -> tupl
         path = search.found_path
         outcome = Fact(path or "", label="found", field="search.found_path", value=path)
     else:
-        outcome = Fact("not found" if search.outcome == "not-found" else "its end was not seen")
+        outcome = Fact(search_words.end(search))
     facts = [
         Fact(search.name, field="search.name", value=search.name),
         outcome,
@@ -175,10 +175,16 @@ def _why(shown: ExecFailure, looking: bool) -> tuple[Fact, ...]:
     facts[1] = replace(facts[1], starts_line=True)
     if shown.search is not None and not shown.search.folded:
         # It is one try of many: what became of all of them comes first, and what each came to below.
-        passed_over = -shown.return_value in (errno.ENOENT, errno.ENOTDIR)
-        which = "of the last try:" if passed_over else "of the try that counts:"
-        facts[0] = replace(facts[0], role="plain", starts_line=True, label=which)
-        facts.insert(0, Fact(f'"{shown.search.name}" was {outcome(shown)}.', role="why"))
+        of_all = Fact(search_words.sentence(shown), role="why")
+        if search_words.stopped(shown):
+            facts[0] = replace(facts[0], role="plain", starts_line=True)
+            facts.insert(0, of_all)
+            facts.append(Fact(search_words.WENT_ON, role="muted", starts_line=True))
+        elif search_words.tells_more(shown):
+            facts.insert(1, replace(of_all, role="plain", starts_line=True))
+        else:
+            facts[0] = replace(facts[0], role="plain", starts_line=True, label="Last try:")
+            facts.insert(0, of_all)
     if not diagnosis.certain:
         facts.append(Fact("not certain", role="notice", note="evidence is missing or contradicts"))
     facts += [Fact(evidence, role="muted", starts_line=True) for evidence in diagnosis.evidence]

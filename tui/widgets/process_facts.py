@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import stat
+from dataclasses import replace
 from typing import Final
 
-from bpf.record import ExecFailure
+from bpf.record import Ancestor, ExecFailure
 from tui.widgets.accounts import group_name, user_name
 from tui.widgets.fact import Fact, maybe
 
 _ALL_CAPABILITIES: Final = 1 << 38
 """More bits than this are set only where every capability is (CAP_CHECKPOINT_RESTORE is 40)."""
+
+_NEAREST: Final = 5
+"""Ancestors that are told in any case: in 80 columns they and the top fill two lines."""
+
+_TOPS: Final = frozenset({1, 2})
+"""Processes that have no parent: init, and kthreadd where the kernel itself started it."""
 
 _TYPES: Final = {
     stat.S_IFREG: "file",
@@ -32,9 +39,7 @@ def process(shown: ExecFailure) -> tuple[Fact, ...]:
     facts = [Fact(f"{shown.comm} {shown.pid}", role="name", field="pid", value=shown.pid)]
     if shown.tid not in (0, shown.pid):
         facts.append(Fact(str(shown.tid), label="thread", field="tid", value=shown.tid))
-    parents = [(ancestor.comm, ancestor.pid) for ancestor in shown.ancestors]
-    for level, (comm, pid) in enumerate(parents or [(shown.parent_comm, shown.ppid)] * bool(shown.ppid)):
-        facts.append(Fact(f"{comm} {pid}", label="←", field="ppid" if level == 0 else None, value=shown.ppid))
+    facts += _ancestry(shown)
     facts.append(Fact(_named(shown.uid, user_name(shown.uid)), "uid", "", "plain", "uid", shown.uid, True))
     if shown.euid != shown.uid:
         facts.append(Fact(_named(shown.euid, user_name(shown.euid)), "euid", field="euid", value=shown.euid))
@@ -80,6 +85,19 @@ def process(shown: ExecFailure) -> tuple[Fact, ...]:
         facts.append(Fact(shown.pod_uid, "pod", "", "plain", "pod_uid", shown.pod_uid))
     facts.append(maybe("unit", shown.unit, "unit"))
     return tuple(facts)
+
+
+def _ancestry(shown: ExecFailure) -> list[Fact]:
+    """Who started it: the nearest ones and the top, and how many lie between them."""
+    above = shown.ancestors or (Ancestor(shown.ppid, shown.parent_comm),) * bool(shown.ppid)
+    facts = [Fact(f"{one.comm} {one.pid}", label="←") for one in above]
+    if facts:
+        facts[0] = replace(facts[0], field="ppid", value=shown.ppid)
+    if (between := len(facts) - _NEAREST - 1) > 1:
+        facts[_NEAREST:-1] = [Fact(f"… {between:,} more", label="←", role="muted")]
+    if above and above[-1].pid not in _TOPS:
+        facts.append(Fact("…", label="←", role="muted"))
+    return facts
 
 
 def _named(number: int, name: str | None) -> str:
