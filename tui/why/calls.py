@@ -118,8 +118,8 @@ def path_too_long(scene: Scene) -> list[Diagnosis]:
     return [
         scene.diagnosis(
             "path-too-long",
-            f"The path is longer than the {PATH_MAX - 1:,} bytes that the kernel takes.",
-            "the path is too long",
+            f"The path is too long: the kernel takes {PATH_MAX - 1:,} bytes at most.",
+            f"path too long: over {PATH_MAX - 1:,} bytes",
             advice="Change to a directory on the way and use a shorter, relative path.",
         )
     ]

@@ -202,11 +202,12 @@ def name_too_long(scene: Scene, sight: Sight) -> Diagnosis | None:
     length = len(os.fsencode(name))
     return scene.diagnosis(
         "name-too-long",
-        f"The component {words.quoted(name[:20] + '...')} of the path has {length} bytes; the file"
+        f"A name in the path is too long: {words.quoted(name[:20] + '...')} has {length} bytes; the file"
         f" system takes {NAME_MAX}."
         if length > NAME_MAX
-        else f"The file system takes no name as long as the component {words.quoted(name)} ({length} bytes).",
-        f"a component of {length} bytes",
+        else f"A name in the path is too long for its file system: {words.quoted(name[:20] + '...')} has"
+        f" {length} bytes.",
+        f"name too long: {length} bytes",
         f"It is looked up in {words.quoted(_where(trail))}.",
     )
 
