@@ -40,10 +40,12 @@ def shown(status: Status, view: View, history: History, capture: str) -> str:
         )
     if not view.complete:
         parts.append(f"filtering {view.progress:.0%}")
-    repeats = view.counted - view.shown
     if view.failures > view.shown or not view.query.is_empty:
-        told = f", {_counted(repeats, 'repeat')} folded" if repeats else ""
-        told += f", {_counted(view.folded, 'more tr', 'y', 'ies')}" if view.folded else ""
+        repeats, tries = view.counted - view.shown, view.folded - view.hidden + view.hidden_found
+        folded = [_counted(repeats, "repeat")] if repeats else []
+        folded += [_counted(tries, "tr", "y", "ies")] if tries else []
+        told = f", {' and '.join(folded)} folded" if folded else ""
+        told += f", {view.hidden:,} of found searches hidden" if view.hidden else ""
         parts.append(f"{view.shown:,} of {history.failures:,} shown{told}")
     return "   ".join(parts)
 

@@ -173,6 +173,6 @@ async def test_a_search_is_one_row_and_h_shows_the_ones_that_found_their_program
         assert "not found in 3 directories" in screen.line_with("not found in 3")
         assert "found at /usr/bin/ls" not in screen.text
         assert "1 found searches hidden" in screen.status
-        assert "1 of 5 shown, 3 more tries" in screen.filter
+        assert "1 of 5 shown, 2 tries folded, 2 of found searches hidden" in screen.filter
         await screen.press("h")
         assert "ls" in screen.line_with("  found at /usr/bin/ls after 2 tries")

@@ -484,6 +484,8 @@ class ViewsAgree(RuleBasedStateMachine):
         assert self.view.folded == len(selected) - len(alone)
         assert self.view.shown == len(set(told_by.values()))
         assert self.view.hidden_found == len(alone) - len(shown)
+        of_found = [search for search in selected.values() if search and search.outcome == "found"]
+        assert self.view.hidden == (0 if self.view.show_found else len(of_found))
 
     def alike(self) -> dict[int, int]:
         """How many evicted events some of the others tell."""

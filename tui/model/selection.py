@@ -32,12 +32,17 @@ class Selection:
         self._own_row = Term(FOLDED, InRanges(((1, 1),)), negate=True, start=0, end=0)
         self._unfound = Term(FIELDS["search.outcome"], equal("found"), negate=True, start=0, end=0)
 
-    def of(self, block: Block, start: int, stop: int, now: int) -> tuple[Mask, Mask, Mask]:
-        """The selected events of a block, those of them that no other row tells, and those shown."""
+    def of(self, block: Block, start: int, stop: int, now: int) -> tuple[Mask, Mask, Mask, int]:
+        """The selected events of a block, those of them that no other row tells, and those shown.
+
+        And how many are of searches that found their program and are hidden.
+        """
         selected = self.query.select(block, start, stop, now)
         alone = selected & self._own_row.select(block, start, stop, now)
-        shown = alone if self.show_found else alone & self._unfound.select(block, start, stop, now)
-        return selected, alone, shown
+        if self.show_found:
+            return selected, alone, alone, 0
+        unfound = self._unfound.select(block, start, stop, now)
+        return selected, alone, alone & unfound, int(np.count_nonzero(selected & ~unfound))
 
     def rows_told(self, block: Block, found: npt.NDArray[np.intp]) -> npt.NDArray[np.uint16]:
         """Of each shown event the number of the row that tells it; rows have different numbers.
@@ -68,6 +73,7 @@ class Part:
         rows: Those that have a row, but for rows that one of the part before tells, too (see ``link``).
         failures: How many failed execs are selected.
         folded: How many of them the row of another try of their search tells.
+        hidden: How many of them are of searches that found their program and are not shown.
         losses: How many losses are in it; each is told by a row, its own or that of its neighbour before.
         lost_rows: How many rows tell losses.
         end: How many of its events have been looked at.
@@ -85,7 +91,7 @@ class Part:
     def _clear(self) -> None:
         self.offsets: Offsets = np.empty(0, np.uint16)
         self.rows: Offsets = self.offsets
-        self.failures = self.folded = self.losses = self.lost_rows = self.end = 0
+        self.failures = self.folded = self.hidden = self.losses = self.lost_rows = self.end = 0
         # By which row each of the offsets is told, and the numbers of the rows.
         self._told: Offsets = self.offsets
         self._row_numbers: Offsets = self.offsets
@@ -116,8 +122,9 @@ class Part:
             self._with_alike = not selection.query.depends_on_moment
         if start == stop:
             return False
-        selected, alone, shown = selection.of(self.block, start, stop, now)
+        selected, alone, shown, hidden = selection.of(self.block, start, stop, now)
         self.end = stop
+        self.hidden += hidden
         lost = len(self.block.losses) - self.losses
         self.losses += lost
         count = int(np.count_nonzero(selected))

@@ -134,6 +134,11 @@ class View:
         """How many selected searches found their program and are not shown for that."""
         return self.failures - self.folded - self.counted
 
+    @property
+    def hidden(self) -> int:
+        """How many of the failures are of these searches, each try of them counted."""
+        return sum(part.hidden for part in self._parts)
+
     def __len__(self) -> int:
         return self._row_starts()[-1]
 
