@@ -7,24 +7,25 @@ import select
 import threading
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Final, Protocol
+from typing import Final
 
 from bpf.btf import BtfError
+from bpf.buffers import Buffer, buffer_of, default_ring_bytes
 from bpf.clock import suspended, this_machine
 from bpf.decode import DecodeError, Decoder
 from bpf.hierarchies import Hierarchies, are_several
 from bpf.kernel import KernelError
 from bpf.loader import Loaded, Loader
 from bpf.lookup import Files
+from bpf.losses import READER_STOPPED, Losses
 from bpf.maps import CaptureMap, CounterMap
 from bpf.misses import Misses
-from bpf.perf_buffers import MAX_PERF_BUFFER, PerfBuffers
 from bpf.probe import ProbeError
 from bpf.program import Settings, possible_cpus
 from bpf.record import Again, Burst, ExecFailure, Loss, Report, SearchEnd, count_of
-from bpf.ring import Alike, Ring
+from bpf.ring import Alike
 from bpf.source import Capture, Counters, Stage, Status
 
 DEFAULT_ARGS_BYTES: Final = 8192
@@ -39,10 +40,6 @@ _MAX_QUEUED: Final = 200_000
 """Events that wait for the screen; beyond it they wait in the ring, where the kernel counts what is lost."""
 _ALIKE_IN_ONE: Final = 8
 """Events of a burst that are counted as one of those: each takes eight bytes, and little time."""
-UNDECODABLE: Final = "record that could not be decoded"
-"""The name of a loss that only a defect of this program, or of memory, brings."""
-READER_STOPPED: Final = "reader stopped"
-"""The name of what was recorded and can no longer be handed over, because of an error that is told too."""
 _PAUSE: Final = 0.02
 """Seconds between looks while the queue is full."""
 _IDLE: Final = 0.25
@@ -52,38 +49,6 @@ _IDLE: Final = 0.25
 def _place(error: BaseException) -> str:
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return f"{os.path.basename(frame.filename)}, line {frame.lineno}"
-
-
-class Buffer(Protocol):
-    """Where records come from; see ``bpf.ring`` and ``bpf.perf_buffers``."""
-
-    descriptors: tuple[int, ...]
-
-    def consume(self, max_bytes: int, *, at_end: bool = False) -> Sequence[bytes | Alike]:
-        """Take the records that are due."""
-
-    @property
-    def pending(self) -> int:
-        """Bytes not yet taken."""
-
-    @property
-    def is_holding(self) -> bool:
-        """Records will be due without anything new to come."""
-
-    def close(self) -> None:
-        """Unmap."""
-
-
-def _buffer_of(loaded: Loaded) -> Buffer:
-    if loaded.buffers:
-        return PerfBuffers(loaded.buffers, min(loaded.ring_bytes, MAX_PERF_BUFFER))
-    return Ring(loaded.events, loaded.ring_bytes)
-
-
-def default_ring_bytes() -> int:
-    """A 512th of the memory, as a power of two between 4 and 64 MiB: some 10,000 to 100,000 records."""
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return max(4 << 20, min(64 << 20, 1 << (memory // 512).bit_length() - 1))
 
 
 def _detached(loaded: Loaded) -> Loaded:
@@ -152,9 +117,7 @@ class KernelSource:
         self._thread = threading.Thread(target=self._run, name="execwhy-reader", daemon=True)
         self._decoder = Decoder(self._origin.boot_time, self._limits)
         self._files = Files()
-        self._told = 0
-        self._announced: dict[str, int] = {}
-        self._undecodable = 0
+        self._losses = Losses(self._counted_losses)
         self._is_monotonic = False
         self._taken = 0
         self._hierarchies = Hierarchies() if are_several() else None
@@ -270,7 +233,7 @@ class KernelSource:
     def _watch(self, loaded: Loaded) -> None:
         ring = None
         try:
-            ring = _buffer_of(loaded)
+            ring = buffer_of(loaded)
             with self._lock:
                 self._counter_map = CounterMap(
                     loaded.counters, possible_cpus(), Misses(loaded.hooks, loaded.links)
@@ -288,7 +251,7 @@ class KernelSource:
             loaded = _detached(loaded)
             while ring.pending and self._take(ring):
                 pass
-            self._announce_silent_losses()
+            self._hand_over(self._losses.silent(self._now()))
         finally:
             loaded = _detached(loaded)
             with self._lock:
@@ -323,7 +286,7 @@ class KernelSource:
         finally:
             self._hand_over(events)
         if not ring.pending:
-            self._announce_silent_losses()
+            self._hand_over(self._losses.silent(self._now()))
         return bool(records)
 
     def _take_one(self, record: bytes | Alike, events: list[Report], now: int) -> None:
@@ -335,13 +298,12 @@ class KernelSource:
             )
         except DecodeError:
             count = 1 if isinstance(record, bytes) else len(record.times)
-            self._undecodable += count
+            self._losses.not_decoded(count)
             self._taken += count
             return
         for report, lost_before in decoded:
             if lost_before:
-                self._told += lost_before
-                self._announce(events, self._told, report.timestamp)
+                events += self._losses.before(lost_before, report.timestamp)
             if isinstance(report, SearchEnd):
                 events.append(report)
                 continue
@@ -349,7 +311,7 @@ class KernelSource:
             events.append(found)
             self._taken += count_of(found)
 
-    def _hand_over(self, reports: list[Report]) -> None:
+    def _hand_over(self, reports: Sequence[Report]) -> None:
         if reports:
             bursts = sum(len(report) // _ALIKE_IN_ONE for report in reports if isinstance(report, Burst))
             with self._lock:
@@ -357,26 +319,9 @@ class KernelSource:
                 self._queued += len(reports) + bursts
                 self._something.set()
 
-    def _announce(self, events: list[Report], upto: int | None, timestamp: int) -> None:
-        """Tell of losses that have not been told of, at a time: of so many in all, or of all."""
+    def _counted_losses(self) -> Mapping[str, int]:
         with self._lock:
-            losses = self._counter_map.read().losses if self._counter_map else {}
-        room = sum(losses.values()) if upto is None else upto - sum(self._announced.values())
-        for name, lost in losses.items():
-            new = min(lost - self._announced.get(name, 0), room)
-            if new > 0:
-                events.append(Loss(timestamp, new, name))
-                self._announced[name] = self._announced.get(name, 0) + new
-                room -= new
-
-    def _announce_silent_losses(self) -> None:
-        """Losses after which no record came on their CPU, and so none that tells of them."""
-        events: list[Report] = []
-        self._announce(events, None, self._now())
-        if self._undecodable:
-            events.append(Loss(self._now(), self._undecodable, UNDECODABLE))
-            self._undecodable = 0
-        self._hand_over(events)
+            return self._counter_map.read().losses if self._counter_map else {}
 
     def _now(self) -> int:
         """The time on the clock of the records' timestamps, which no one can set."""

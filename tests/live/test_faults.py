@@ -18,7 +18,8 @@ import pytest
 
 from bpf import decode, kernel, loader
 from bpf.decode import Decoder
-from bpf.reader import READER_STOPPED, KernelSource
+from bpf.losses import READER_STOPPED
+from bpf.reader import KernelSource
 from bpf.record import Loss
 from bpf.source import Stage
 from tests.live.command import COMMAND, PLAIN, on_terminal, recording
