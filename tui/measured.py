@@ -37,7 +37,7 @@ class MeasuredSource:
         self._causes = metrics.Totals()
         self._due = 0.0
         self._problem = ""
-        self._closed = False
+        self._rest: tuple[Report, ...] = ()
 
     @property
     def problem(self) -> str:
@@ -74,14 +74,19 @@ class MeasuredSource:
 
     def drain(self) -> Sequence[Report]:
         """What the other source has."""
+        reports = [*self._rest, *self._taken()] if self._rest else self._taken()
+        self._rest = ()
+        if time.monotonic() >= self._due:
+            self._renew()
+        return reports
+
+    def _taken(self) -> Sequence[Report]:
         reports = self._source.drain()
         for report in reports:
             if isinstance(report, Burst):
                 self._errors.add(report.last.first.error, len(report))
             elif isinstance(report, ExecFailure | Again):
                 self._errors.add(first_like(report).error)
-        if time.monotonic() >= self._due:
-            self._renew()
         return reports
 
     def _renew(self) -> None:
@@ -106,8 +111,10 @@ class MeasuredSource:
         self._source.wait(seconds)
 
     def close(self) -> None:
-        """Close the other source, and write the file for the last time."""
+        """Close the other source and count what it still has, which can be drained.
+
+        The file is written each time: a cause that is found after one closing is told by the next.
+        """
         self._source.close()
-        if not self._closed:
-            self._closed = True
-            self._renew()
+        self._rest = (*self._rest, *self._taken())
+        self._renew()

@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import given, settings
 from prometheus_client.parser import text_string_to_metric_families
 
-from bpf.record import Again, Burst, Diagnosis, Report
+from bpf.record import Again, Burst, Diagnosis, ExecFailure, Report
 from bpf.source import Capture, Counters, Origin, Stage, Status
 from tests.unit.records import failure, texts
 from tui.measured import MeasuredSource
@@ -116,6 +116,23 @@ def test_each_event_is_counted_also_one_that_is_like_an_earlier_one(tmp_path: Pa
     assert found["execwhy_failures_total", (("error", "ENOENT"),)] == 6
     assert found["execwhy_causes_total", (("why", "missing-file"),)] == 1
     assert found["execwhy_causes_total", (("why", "missing-directory"),)] == 2
+
+
+def test_what_is_drained_after_the_end_is_counted_too(tmp_path: Path) -> None:
+    path = tmp_path / "execwhy.prom"
+    source = MeasuredSource(Source([failure()], [failure(), failure()]), str(path))
+    diagnose = source.counting(lambda _record: Diagnosis("missing-file", "It is missing."))
+    assert len(source.drain()) == 1
+    source.close()
+    assert samples(path.read_text())["execwhy_failures_total", (("error", "ENOENT"),)] == 3
+    for failed in source.drain():
+        assert isinstance(failed, ExecFailure)
+        diagnose(failed)
+    assert source.drain() == []
+    source.close()
+    found = samples(path.read_text())
+    assert found["execwhy_failures_total", (("error", "ENOENT"),)] == 3
+    assert found["execwhy_causes_total", (("why", "missing-file"),)] == 2
 
 
 def test_others_may_read_the_file_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
