@@ -6,6 +6,7 @@ at once and --open works where there is no bcc.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import sys
@@ -95,6 +96,12 @@ def asked_filter(options: Namespace) -> Query:
     return _parse_filter(asked.text, "--filter")
 
 
+def _tell(text: str) -> None:
+    """Say it on standard error, if someone reads there: what is recorded does not depend on it."""
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
+
+
 def _parse_filter(text: str, option: str) -> Query:
     from tui.model.query import QueryError, parse
 
@@ -182,7 +189,7 @@ def _give_up_privileges(kept: Collection[int], uid: int | None = None) -> None:
 def _record(options: Namespace, query: Query, closed: frozenset[int]) -> int:
     from tui.model.safe_file import SnapshotError
     from tui.output import CLOSED, STDOUT, open_output
-    from tui.recording import Limits, Recording, ending_on_signals, summary
+    from tui.recording import Limits, Recording, beginning, ending_on_signals, summary
     from tui.why import diagnose
     from tui.why.remembered import Remembered
 
@@ -204,6 +211,7 @@ def _record(options: Namespace, query: Query, closed: frozenset[int]) -> int:
         diagnose=Remembered(diagnose) if measured is None else measured.counting(Remembered(diagnose)),
         show_secrets=options.show_secrets,
         limits=Limits(options.duration, options.count),
+        on_begin=lambda origin: _tell(beginning(origin, options.record, at_terminal=os.isatty(2))),
     )
     with ending_on_signals(recording.stop):
         result = recording.run()
@@ -212,7 +220,7 @@ def _record(options: Namespace, query: Query, closed: frozenset[int]) -> int:
     if result.problem:
         _complain(result.problem, _FAILURE)
     if result.began:
-        print(summary(result, options.record), file=sys.stderr)
+        _tell(summary(result, options.record))
     elif not result.problem:
         _complain("nothing was recorded: it ended before the hooks were attached.", 0)
     return _FAILURE if result.problem else 0

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 from bpf.per_record import Added, PerRecord
 from bpf.record import Again, Diagnosis, Event, ExecFailure, Loss, Report, SearchEnd, singly
-from bpf.source import Counters, EventSource, Stage
+from bpf.source import Counters, EventSource, Origin, Stage
 from tui.model.event_lines import EventLines
 from tui.model.held_back import HeldBack
 from tui.model.printable import printable
@@ -92,6 +92,7 @@ class Recording:
         diagnose: Says why an exec failed.
         show_secrets: Secret-looking values are written as they are.
         limits: When to end.
+        on_begin: Called once the hooks are attached and the header is written, with the origin.
     """
 
     def __init__(
@@ -104,6 +105,7 @@ class Recording:
         diagnose: Callable[[ExecFailure | Again], Diagnosis],
         show_secrets: bool = False,
         limits: Limits = Limits(),
+        on_begin: Callable[[Origin], None] = lambda _origin: None,
     ) -> None:
         self._source = source
         self._output = output
@@ -114,6 +116,7 @@ class Recording:
         self._diagnosed_alike = Added()
         self._selects_alike = PerRecord(lambda record: selection.matches(record, 0))
         self._limits = limits
+        self._on_begin = on_begin
         self._held_back = HeldBack()
         self._decided: dict[int, bool] = {}
         self._written = 0
@@ -167,6 +170,7 @@ class Recording:
         status = self._source.status()
         header = Header(status.origin, self._query, status.counters, time.time_ns(), recording=True)
         self._output.write(header_line(header).encode())
+        self._on_begin(status.origin)
         while not self._is_over():
             self._source.wait(min(_WAIT, max(0.0, self._deadline - time.monotonic())))
             self._take()
@@ -282,13 +286,23 @@ def ending_on_signals(stop: Callable[[], None]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def beginning(origin: Origin, path: str, *, at_terminal: bool) -> str:
+    """That it records from now on, in one line for standard error: who makes execs fail may begin."""
+    plan = f" ({printable(origin.plan)} plan)" if origin.plan else ""
+    ends = "; Ctrl-C ends it" if at_terminal else ""
+    return f"execwhy: recording into {_target(path)}{plan}{ends}."
+
+
+def _target(path: str) -> str:
+    return "standard output" if path == "-" else printable(path)
+
+
 def summary(result: Result, path: str) -> str:
     """The counters and what was written, in one line for standard error."""
     counters = result.counters
     causes = ", ".join(f"{printable(name)}: {number:,}" for name, number in counters.losses.items() if number)
     lost = f"{counters.lost:,} lost" + (f" ({causes})" if causes else "")
-    target = "standard output" if path == "-" else printable(path)
     return (
         f"execwhy: {counters.seen:,} seen = {counters.recorded:,} recorded + "
-        f"{counters.suppressed:,} suppressed + {lost}; {result.written:,} written to {target}."
+        f"{counters.suppressed:,} suppressed + {lost}; {result.written:,} written to {_target(path)}."
     )

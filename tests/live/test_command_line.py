@@ -128,11 +128,9 @@ def test_a_recording_that_is_interrupted_ends_whole(number: signal.Signals, tmp_
     path = f"/execwhy-interrupted/{uuid.uuid4()}"
     recording = tmp_path / "recording.jsonl"
     with execwhy(tmp_path / "output", "--record", str(recording)) as process:
-        deadline = time.monotonic() + PATIENCE
-        while not (recording.exists() and path in recording.read_text()):
-            assert process.poll() is None and time.monotonic() < deadline
-            fail_to_exec(path)
-            time.sleep(0.1)
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith(f"execwhy: recording into {recording} (")
+        fail_to_exec(path)
         process.send_signal(number)
         _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, errors

@@ -29,7 +29,7 @@ from tests.unit.records import failure
 from tui.model.query import parse
 from tui.model.safe_file import SnapshotError
 from tui.output import ReaderGone
-from tui.recording import Limits, Recording, Result, ending_on_signals, summary
+from tui.recording import Limits, Recording, Result, beginning, ending_on_signals, summary
 
 ORIGIN = Origin("web-1", "6.1.0", 0, "tracepoint")
 
@@ -320,6 +320,22 @@ def test_a_long_batch_is_written_whole_while_nothing_more_is_captured() -> None:
     source._on_wait = recording.stop
     assert recording.run().written == 1700
     assert output.writes > 3
+
+
+def test_it_is_told_once_it_records_and_never_before() -> None:
+    output, told = Kept(), list[str]()
+
+    def begin(origin: Origin) -> None:
+        assert output.lines[0]["plan"] == origin.plan
+        told.append(beginning(origin, "/tmp/\x1b.jsonl", at_terminal=True))
+
+    recorder(Script([], starting=[Stage.ATTACHING]), output, on_begin=begin).run()
+    assert told == [r"execwhy: recording into /tmp/\x1b.jsonl (tracepoint plan); Ctrl-C ends it."]
+    recorder(Script([], stage=Stage.FAILED), Kept(), on_begin=begin).run()
+    assert len(told) == 1
+    assert beginning(ORIGIN, "-", at_terminal=False) == (
+        "execwhy: recording into standard output (tracepoint plan)."
+    )
 
 
 def test_the_header_waits_until_the_plan_is_known() -> None:
