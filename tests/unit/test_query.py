@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import pwd
 import re
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 from hypothesis import assume, example, given, settings
@@ -276,6 +276,11 @@ def test_every_name_of_the_specification_is_a_field() -> None:
     for name, field in FIELDS.items():
         field.of(RECORD)
         assert field.help, name
+
+
+def test_every_fact_of_a_record_is_a_field_or_has_fields_of_its_own() -> None:
+    known = {name.partition(".")[0] for name in FIELDS}
+    assert {fact.name for fact in fields(ExecFailure)} - known == {"task"}, "task is good only for comparing"
 
 
 @given(st.text() | st.text("abpath uidcommerror=!<>~:()\"'\\,.*?[]01 ENOENTandornotin", max_size=60))
