@@ -53,7 +53,7 @@ test-kernels: ## every plan on Debian's kernels 5.10, 6.1 and 6.12, in QEMU (roo
 
 live: ## only the tests on this kernel (root)
 	tools/setup dev
-	.venv/bin/python -m pytest -q tests/live
+	.venv/bin/python -m tests.own_root .venv/bin/python -m pytest -q tests/live
 
 stress: ## execs that fail in every way for five minutes, counted twice (root)
 	tools/setup dev

@@ -1,20 +1,37 @@
-"""Where these tests' root directory is, for records that nobody but the kernel could make."""
+"""Where these tests' root directory is, for records that nobody but the kernel could make.
+
+Run as ``python -m tests.own_root COMMAND ...`` from a chroot, the root directory of the command is that of a
+mount namespace of its own: in a chroot the kernel makes no user namespace, and no mount that stays private.
+"""
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import os
+import sys
 from contextlib import suppress
+from typing import Final
 
 from bpf.record import ExecFailure
 from bpf.vantage import _is_chrooted, _neighbour, own_mount_ns
+
+_CLONE_NEWNS: Final = 0x20000
+_MS_BIND, _MS_REC, _MS_PRIVATE = 0x1000, 0x4000, 0x40000
+_MNT_DETACH: Final = 2
+
+
+@functools.cache
+def _outside() -> str | None:
+    """A process that has the root directory of our mount namespace, where ours is that of a chroot."""
+    anyone = ExecFailure(timestamp=0, path=None, return_value=-2, mount_ns=own_mount_ns())
+    return _neighbour(anyone) if _is_chrooted() else None
 
 
 @functools.cache
 def own_root() -> str:
     """The path of our root directory as the rest of our mount namespace has it: "/" but in a chroot."""
-    anyone = ExecFailure(timestamp=0, path=None, return_value=-2, mount_ns=own_mount_ns())
-    outside = _neighbour(anyone) if _is_chrooted() else None
+    outside = _outside()
     if outside is None:
         return "/"
     ours, theirs = os.pipe()
@@ -29,3 +46,46 @@ def own_root() -> str:
         path = os.fsdecode(answer.read())
     os.waitpid(child, 0)
     return path or "/"
+
+
+def take_own_root() -> None:
+    """Leave the chroot for a mount namespace whose root directory is the same.
+
+    Raises:
+        OSError: That is refused; the process is for ending then.
+    """
+    path, place = own_root(), os.getcwd()
+    if path == "/":
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def done(result: int) -> None:
+        if result:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+
+    # First out of it: what a new mount namespace copies is also what the root directory stands on.
+    os.chroot(f"{_outside()}/root")
+    os.chdir("/")
+    done(libc.unshare(_CLONE_NEWNS))
+    done(libc.mount(None, b"/", None, _MS_REC | _MS_PRIVATE, None))
+    done(libc.mount(os.fsencode(path), os.fsencode(path), None, _MS_BIND | _MS_REC, None))
+    os.chdir(path)
+    done(libc.pivot_root(b".", b"."))
+    done(libc.umount2(b".", _MNT_DETACH))
+    os.chdir(place)
+
+
+def main() -> None:
+    """Run the command in the process's place."""
+    try:
+        take_own_root()
+    except OSError as error:
+        sys.exit(
+            f"These tests need a mount namespace of their own, which this chroot refuses: {error.strerror}."
+        )
+    os.execvp(sys.argv[1], sys.argv[1:])
+
+
+if __name__ == "__main__":
+    main()

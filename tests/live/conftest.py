@@ -55,5 +55,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if terminalreporter.stats.get("failed") and own_root() != "/":
         terminalreporter.write_line(
             "The root directory is that of a chroot: there the kernel makes no user namespace, and unshare no"
-            " mount namespace. Run the tests that failed for this outside of it."
+            " mount namespace. tests/run and make live leave it for one of their own."
         )
