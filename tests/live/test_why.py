@@ -129,6 +129,23 @@ def test_a_limit_on_memory_that_kills_in_the_loader_is_named(
     assert any("its limits" in fact and fact.startswith("Not certain: ") for fact in gone.evidence)
 
 
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [("asks-env", "missing-program-of-env"), ("asks-env-with-option", "blank-in-env-argument")],
+)
+def test_the_script_that_had_env_look_for_a_program_is_named(
+    name: str, code: str, files: Zoo, listener: Listener
+) -> None:
+    script = files / name
+    subprocess.run([script], check=False, stderr=subprocess.DEVNULL)
+    tries = [record for record in listener.records_with(script) if record.path and "/bin/" in record.path]
+    assert tries
+    for record in tries:
+        diagnosis = diagnose(record)
+        assert (diagnosis.code, diagnosis.certain) == (code, True), diagnosis
+        assert f'The script "{script}"' in diagnosis.summary
+
+
 def test_the_causes_are_many() -> None:
     assert len({(cause.error, cause.name) for cause in CAUSES}) == len(CAUSES)
     assert len({cause.code for cause in CAUSES}) >= 40

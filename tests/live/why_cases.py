@@ -163,6 +163,18 @@ ENOENT: Final = [
         gone="not-looked-at",
     ),
     Cause("empty path", "ENOENT", "empty-path", "empty", lambda zoo: Exec(b"")),
+    Cause(
+        "home directory as ~",
+        "ENOENT",
+        "not-expanded",
+        "has ~ in it",
+        lambda zoo: Exec(b"~/program"),
+        _in("directory"),
+    ),
+    Cause("variable", "ENOENT", "not-expanded", "has $HOME in it", lambda zoo: Exec(b"/$HOME/program")),
+    Cause("quotes", "ENOENT", "quotes-in-path", "quotation mark", lambda zoo: Exec(b"'/bin/true'")),
+    Cause("with arguments", "ENOENT", "arguments-in-path", '"-v x" looks like', named("succeeds -v x")),
+    Cause("blank at the end", "ENOENT", "blank-in-path", "ends in a blank", named("succeeds ")),
     Cause("name with CR", "ENOENT", "name-ends-in-cr", "ends in CR", named("program\r")),
     Cause(
         "below a descriptor",
@@ -329,6 +341,12 @@ ENOEXEC: Final = [
     Cause("compressed", "ENOEXEC", "not-a-program", "gzip", named("compressed")),
     Cause("Windows program", "ENOEXEC", "windows-program", "a Windows program", named("windows.exe")),
     Cause("data", "ENOEXEC", "not-a-program", "no format", named("data")),
+    Cause("Java archive", "ENOEXEC", "not-a-program", "a Java archive", named("app.jar")),
+    Cause("Java class", "ENOEXEC", "not-a-program", "a Java class", named("java-class")),
+    Cause("compiled Python", "ENOEXEC", "not-a-program", "compiled Python", named("module.pyc")),
+    Cause("server's error", "ENOEXEC", "not-a-program", "error message of a server", named("download")),
+    Cause("UTF-16 without BOM", "ENOEXEC", "not-a-program", "a text in UTF-16", named("utf-16-le")),
+    Cause("zero bytes", "ENOEXEC", "not-a-program", "filled with zero bytes", named("zeros")),
     Cause("interpreter is a text", "ENOEXEC", "no-shebang", "{zoo}/text", named("by-text")),
 ]
 

@@ -91,6 +91,14 @@ def write_files(zoo: Zoo) -> None:
     write("compressed", gzip.compress(static[:1000]))
     write("windows.exe", b"MZ\x90\0" + bytes(200))
     write("data", bytes(range(256)))
+    write("app.jar", b"PK\3\4" + bytes(200))
+    write("java-class", b"\xca\xfe\xba\xbe\0\0\0\x41" + bytes(200))
+    write("module.pyc", b"\xcb\r\r\n" + bytes(200))
+    write("download", "404: Not Found")
+    write("utf-16-le", "#!/bin/sh\n".encode("utf-16-le"))
+    write("zeros", bytes(4096))
+    write("asks-env", "#!/usr/bin/env execwhy-no-such-program\n")
+    write("asks-env-with-option", "#!/usr/bin/env sh -e\n")
 
     for number in range(LINKS):
         os.symlink(f"link-{number + 1}", zoo / f"link-{number}")

@@ -26,7 +26,7 @@ def unsearchable(scene: Scene, sight: Sight, interpreter: Interpreter | None = N
             return _not_searchable(scene, step, verdict, interpreter)
         if verdict.allowed is None:
             scene.doubts.append(
-                f"Whether {scene.who} may search {words.quoted(step.path)} depends on groups that"
+                f"Whether {scene.who} may enter {words.quoted(step.path)} depends on groups that"
                 " were not read."
             )
         opened = scene.opened_since(step)
@@ -40,11 +40,11 @@ def _not_searchable(scene: Scene, step: Step, verdict: Verdict, interpreter: Int
     whose = "" if interpreter is None else f" on the way to the {interpreter.kind} {interpreter.path}"
     return scene.diagnosis(
         "unsearchable-directory",
-        f"{scene.who} may not search the directory {words.quoted(path)}{whose} ({bits}, owner"
-        f" {scene.owner(step.stat)}).",
-        f"unsearchable directory {path} ({bits}) for {scene.who}",
-        f"Decided by {verdict.by}.",
-        advice=permission_advice(scene, "search", path, verdict, " or move the program where it may go"),
+        f"{scene.who} may not enter the directory {words.quoted(path)}{whose} ({bits}, owner"
+        f" {scene.owner(step.stat)}), and so not execute what is in it.",
+        f"{scene.who} may not enter {path} ({bits})",
+        f"What decides is {verdict.by}.",
+        advice=permission_advice(scene, "enter", path, verdict, " or move the program where it may go"),
         about=((path, step.stat),),
     )
 

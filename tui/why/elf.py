@@ -52,24 +52,6 @@ _AGAIN: Final = "Copy or build it again."
 
 _TYPES: Final = {1: "an object file that is not linked yet", 4: "a core dump"}
 
-_FORMATS: Final = (
-    (b"MZ", "windows-program", "a Windows program"),
-    (b"\xfe\xed\xfa\xce", "macos-program", "a macOS program"),
-    (b"\xfe\xed\xfa\xcf", "macos-program", "a macOS program"),
-    (b"\xce\xfa\xed\xfe", "macos-program", "a macOS program"),
-    (b"\xcf\xfa\xed\xfe", "macos-program", "a macOS program"),
-    (b"\xca\xfe\xba\xbe", "not-a-program", "a Java class or a universal macOS program"),
-    (b"\0asm", "not-a-program", "a WebAssembly module"),
-    (b"\x1f\x8b", "not-a-program", "compressed with gzip"),
-    (b"\xfd7zXZ\0", "not-a-program", "compressed with xz"),
-    (b"\x28\xb5\x2f\xfd", "not-a-program", "compressed with zstd"),
-    (b"BZh", "not-a-program", "compressed with bzip2"),
-    (b"PK\3\4", "not-a-program", "a zip archive"),
-    (b"!<arch>\n", "not-a-program", "an ar archive"),
-    (b"\x89PNG", "not-a-program", "a PNG image"),
-    (b"%PDF", "not-a-program", "a PDF document"),
-)
-
 
 def machine_name(elf: Elf) -> str:
     """The machine that a file is for, as uname calls it where it has a name there."""
@@ -184,23 +166,6 @@ def _foreign(scene: Scene, file: File, elf: Elf, machine: str) -> Diagnosis:
         advice=f"Use a build for {machine}, or register an emulator with binfmt_misc.",
         about=inodes(file),
         lacking=lacking,
-    )
-
-
-def other_format(scene: Scene, file: File) -> Diagnosis | None:
-    """ENOEXEC of a file that is something else altogether."""
-    head = file.head
-    if head is None or file.elf is not None or file.shebang is not None:
-        return None
-    known = ((code, what) for magic, code, what in _FORMATS if head.startswith(magic))
-    code, what = next(known, ("not-a-program", "in no format that is known here"))
-    return scene.diagnosis(
-        code,
-        f"{words.quoted(file.path)} is {what}; the kernel executes only ELF programs, scripts with"
-        " #! and what binfmt_misc has handlers for.",
-        what,
-        f"It begins with the bytes {head[:8].hex(' ')}.",
-        about=inodes(file),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import stat
+from typing import Final
 
 from bpf.lookup import File
 from bpf.record import Diagnosis
@@ -11,6 +12,9 @@ from tui.why import access, security, shebang, words
 from tui.why.credentials import Verdict, may_execute
 from tui.why.mounts import forbids_exec, never_executes
 from tui.why.scene import Interpreter, Scene, inodes
+
+_SCRATCH: Final = frozenset({"/tmp", "/var/tmp", "/dev/shm"})
+_TEMPORARY: Final = " (a program that unpacks itself there often takes another directory from TMPDIR)"
 
 
 def explain(scene: Scene) -> list[Diagnosis]:
@@ -108,14 +112,15 @@ def _noexec(scene: Scene, file: File, interpreter: Interpreter | None) -> Diagno
             " where the kernel executes nothing.",
             f"nothing is executed on {point} ({kind})",
         )
+    other = _TEMPORARY if point in _SCRATCH else ""
     return scene.diagnosis(
         code,
         f"{_subject(file, interpreter)} lies on {words.quoted(point)}, which is mounted noexec.",
         f"noexec mount {point}",
         f"The mount {words.quoted(point)} is of type {kind}, with the options"
         f" {','.join(sorted(mount.options)) if mount is not None else '?'}.",
-        advice=f"Move it to a file system that allows execution, or run `mount -o remount,exec"
-        f" {words.shell(point)}`{scene.elsewhere}.",
+        advice=f"Move it to a file system that allows execution{other}, or run"
+        f" `mount -o remount,exec {words.shell(point)}`{scene.elsewhere}.",
         about=inodes(file),
     )
 
@@ -128,6 +133,8 @@ def _no_permission(scene: Scene, file: File, verdict: Verdict, interpreter: Inte
     advice: str | None
     if never_executes(file):
         advice = None
+    elif interpreter is not None and file.elf is None and file.shebang is None:
+        advice = f"It does not look like a program: let {words.shell(interpreter.of.path)} name another one."
     elif not mode & 0o111:
         advice = f"Run `chmod +x {path}`{place} if it is meant to be a program."
     else:
@@ -138,7 +145,7 @@ def _no_permission(scene: Scene, file: File, verdict: Verdict, interpreter: Inte
         f"not executable {barred}"
         if interpreter is None
         else f"{interpreter.kind} not executable: {file.path}",
-        f"Decided by {verdict.by}.",
+        f"What decides is {verdict.by}.",
         *_links_of(scene, interpreter),
         advice=advice,
         about=inodes(file),

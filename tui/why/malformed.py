@@ -6,7 +6,7 @@ import os
 
 from bpf.lookup import File
 from bpf.record import Diagnosis
-from tui.why import elf, handlers, shebang, words
+from tui.why import elf, formats, handlers, shebang, words
 from tui.why.scene import Scene, inodes, is_regular
 
 
@@ -24,7 +24,9 @@ def not_executable(scene: Scene) -> list[Diagnosis]:
             or (
                 None
                 if file.elf is not None
-                else shebang.without(scene, file) or elf.other_format(scene, file)
+                else formats.known(scene, file)
+                or shebang.without(scene, file)
+                or formats.unknown(scene, file)
             )
         )
         if cause is None or file is scripts[0]:

@@ -8,7 +8,7 @@ import os
 from bpf.lookup import Sight
 from bpf.record import Diagnosis
 from bpf.walk import MAX_LINKS, NAME_MAX, End, Trail
-from tui.why import access, suggestions, words
+from tui.why import access, as_typed, by_env, loaders, shebang, suggestions, words
 from tui.why.scene import Interpreter, Scene, is_found, last_directory
 
 
@@ -34,6 +34,10 @@ def missing(scene: Scene, sight: Sight, interpreter: Interpreter | None = None) 
             advice=suggestions.in_directory(scene, trail),
             about=(*about, (broken.path, broken.stat)),
         )
+    named_otherwise = _ends_in_cr(scene, trail, about) or by_env.missing(scene, trail, about)
+    named_otherwise = named_otherwise or as_typed.missing(scene, trail)
+    if named_otherwise is not None:
+        return named_otherwise
     if trail.left:
         return scene.diagnosis(
             "missing-directory",
@@ -44,9 +48,6 @@ def missing(scene: Scene, sight: Sight, interpreter: Interpreter | None = None) 
             advice=suggestions.in_directory(scene, trail),
             about=about,
         )
-    carriage_return = _ends_in_cr(scene, trail, about)
-    if carriage_return is not None:
-        return carriage_return
     if not trail.asked.startswith("/") and not scene.by_descriptor:
         return scene.diagnosis(
             "missing-in-working-directory",
@@ -75,26 +76,26 @@ def _ends_in_cr(
     if not trail.path.endswith("\r"):
         return None
     plain = trail.path.rstrip("\r")
-    script = _script_with_cr(scene)
+    script = by_env.script_of(scene)
+    if script is None:
+        source, change = (
+            "a text with Windows line endings",
+            "Give the text that names it Unix line endings, as",
+        )
+        change += " dos2unix does."
+    else:
+        source = (
+            f"the first line of the script {words.quoted(script.file.path)}, which has Windows line endings"
+        )
+        change = f"{shebang.without_cr(script.file.path)}{scene.elsewhere}."
     return scene.diagnosis(
         "name-ends-in-cr",
-        f"{words.quoted(trail.path)} does not exist: its name ends in CR, so it comes from a text"
-        " with Windows line endings.",
+        f"{words.quoted(trail.path)} does not exist: its name ends in CR, so it comes from {source}.",
         "its name ends in CR",
         f"{words.quoted(plain)} {'exists' if is_found(scene.look(plain)) else 'does not exist either'}.",
-        advice=f"Save {script} with Unix line endings, as dos2unix does.",
-        about=about,
+        advice=change,
+        about=about if script is None else (*about, (script.file.path, script.file.stat)),
     )
-
-
-def _script_with_cr(scene: Scene) -> str:
-    """The script whose ``#!`` line named it, where env was given that as its argument, as it is mostly."""
-    named = next(iter(scene.record.arguments[1:2]), None)
-    sight = None if not named else scene.look(named)
-    line = None if sight is None or sight.file is None else sight.file.shebang
-    if named and line is not None and line.line.endswith(b"\r"):
-        return words.shell(named)
-    return "the script or list that names it"
 
 
 def _missing_interpreter(
@@ -117,13 +118,20 @@ def _missing_interpreter(
         summary = f"{named} is a relative path, and {words.quoted(_where(trail))} has no such file."
     else:
         summary = f"{named} does not."
+    odd = sorted({letter for letter in name if letter.isspace() and letter not in " \t\r\n"})
     return scene.diagnosis(
         code,
         summary,
         f"missing {interpreter.kind} {name}",
+        *(
+            f"The name holds U+{ord(letter):04X}, a blank that does not end it for the kernel."
+            for letter in odd
+        ),
         *passed,
-        *suggestions.loader(file, name),
-        advice=suggestions.for_interpreter(scene, trail, file),
+        *loaders.told(file, name),
+        advice=suggestions.for_interpreter(scene, trail, file)
+        if file.elf is None
+        else loaders.advice(scene, file, name),
         about=(*about, (file.path, file.stat)),
     )
 

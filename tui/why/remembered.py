@@ -13,6 +13,7 @@ from bpf.per_record import PerRecord
 from bpf.record import Again, Diagnosis, ExecFailure, first_like
 from bpf.vantage import AT_FDCWD, own_mount_ns
 from tui.why import failed
+from tui.why.by_env import may_be_scripts
 
 MAX_KNOWN: Final = 4096
 KNOWN_SECONDS: Final = 2.0
@@ -103,6 +104,7 @@ def _work_out(record: ExecFailure) -> tuple[Hashable, bool]:
         record.interpreter_path,
         record.root,
         None if path.startswith("/") else record.cwd,
+        may_be_scripts(record) if record.error == "ENOENT" else (),
         (record.fsuid, record.fsgid, record.groups, record.capabilities),
         (
             record.mount_ns,

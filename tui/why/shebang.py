@@ -13,23 +13,22 @@ from tui.why.scene import MAX_INTERPRETERS, Interpreter, Scene, inodes, is_found
 
 _NAME_ONE: Final = "Make its first line name an interpreter, such as #!/bin/sh."
 
-_TEXTS: Final = (
-    (
-        b"<!doctype html",
-        "an HTML page",
-        "Download it again: what came was a page, such as one about an error.",
-    ),
-    (b"<html", "an HTML page", "Download it again: what came was a page, such as one about an error."),
-    (b"<?xml", "an XML document", None),
-    (b"version https://git-lfs", "a Git LFS pointer", "Fetch the file itself, as `git lfs pull` does."),
-)
-"""Texts that are often found where a program should be, by how they begin, in lower case."""
+_BY_ENDING: Final = {
+    ".bash": "bash", ".js": "node", ".lua": "lua", ".pl": "perl", ".py": "python3", ".rb": "ruby",
+    ".tcl": "tclsh", ".zsh": "zsh",
+}  # fmt: skip
+"""Which interpreter a script without a ``#!`` line most likely is for, by the ending of its name."""
 
 _BOMS: Final = {
     b"\xef\xbb\xbf": "UTF-8",
     b"\xff\xfe": "UTF-16, little endian",
     b"\xfe\xff": "UTF-16, big endian",
 }
+
+
+def without_cr(path: str) -> str:
+    """How to give a script Unix line endings, without a full stop."""
+    return f"Remove the CRs: `sed -i 's/\\r$//' {words.shell(path)}`"
 
 
 def carriage_return(scene: Scene, interpreter: Interpreter) -> Diagnosis | None:
@@ -57,7 +56,7 @@ def carriage_return(scene: Scene, interpreter: Interpreter) -> Diagnosis | None:
         f" line ending), so the kernel looked for {words.quoted(interpreter.path)}.",
         "its #! line ends in CR",
         exists,
-        advice=f"Save {words.shell(file.path)} with Unix line endings, as dos2unix does.",
+        advice=f"{without_cr(file.path)}{scene.elsewhere}.",
         about=inodes(file),
     )
 
@@ -138,38 +137,47 @@ def without(scene: Scene, file: File) -> Diagnosis | None:
                 f"{name} begins with a byte order mark ({encoding})"
                 + (", so its #! is not at the beginning." if after else " and has no #! line."),
                 "byte order mark before #!" if after else "text with a byte order mark",
-                advice=f"Save {words.shell(file.path)} as UTF-8 without a byte order mark.",
+                advice=_without_mark(file.path, encoding),
                 about=inodes(file),
             )
     if b"\0" in head or not _is_text(head):
         return None
-    told = head.lstrip().lower()
-    for beginning, what, advice in _TEXTS:
-        if told.startswith(beginning):
-            return scene.diagnosis(
-                "not-a-program",
-                f"{name} is {what}, and no program.",
-                what,
-                f"It begins with {words.quoted(os.fsdecode(beginning))}.",
-                advice=advice,
-                about=inodes(file),
-            )
     if head.lstrip().startswith(b"#!"):
         what = "an empty line" if head.lstrip(b" \t").startswith((b"\n", b"\r")) else "blanks"
         return scene.diagnosis(
             "blank-before-shebang",
             f"{name} has {what} before its #!, which must be its first two bytes.",
             f"{what} before #!",
-            advice="Remove what is before #!.",
+            advice="Remove it: `sed -i "
+            + ("'/./,$!d'" if what == "an empty line" else r"'1s/^[ \t]*//'")
+            + f" {words.shell(file.path)}`{scene.elsewhere}.",
             about=inodes(file),
         )
     return scene.diagnosis(
         "no-shebang",
         f"{name} is a text without a #! line, so the kernel does not know what is to run it.",
         "a text without #! line",
-        "A shell would run it as a script of its own; the kernel does not.",
-        advice=_NAME_ONE,
+        "After this error a shell runs such a text as a shell script itself, and so does execvp(3); if one of"
+        " these was the caller, nothing was amiss.",
+        advice=_run_by(file.path, scene.elsewhere),
         about=inodes(file),
+    )
+
+
+def _without_mark(path: str, encoding: str) -> str:
+    if encoding == "UTF-8":
+        return rf"Remove the mark: `sed -i '1s/^\xef\xbb\xbf//' {words.shell(path)}`."
+    name = words.shell(path)
+    return f"Save it as UTF-8: `iconv -f UTF-16 -t UTF-8 {name} -o {name}.new`."
+
+
+def _run_by(path: str, elsewhere: str) -> str:
+    name = words.shell(path)
+    program = _BY_ENDING.get(os.path.splitext(path)[1].lower(), "sh")
+    line = "#!/bin/sh" if program == "sh" else f"#!/usr/bin/env {program}"
+    whatever = "If it is a shell script, run" if program == "sh" and not path.endswith(".sh") else "Run"
+    return (
+        f"{whatever} it by `{program} {name}`, or give it a #! line: `sed -i '1i {line}' {name}`{elsewhere}."
     )
 
 

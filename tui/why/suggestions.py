@@ -1,6 +1,6 @@
 """What to do about a missing file: the nearest name that exists.
 
-Only what was seen in a directory is suggested, never what a package might hold.
+Only what was seen in a directory is suggested; but for interpreters that have the name of their package.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Final
 from bpf.lookup import File
 from bpf.vantage import Fleeting
 from bpf.walk import End, Ground, Trail, walk
-from tui.why import words
+from tui.why import loaders, words
 from tui.why.scene import Scene
 
 MAX_ENTRIES: Final = 20_000
@@ -28,19 +28,6 @@ _AT_A_TIME: Final = 256
 
 MAX_PATH_DIRECTORIES: Final = 16
 DEFAULT_PATH: Final = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
-
-_LOADERS: Final = (
-    (
-        "/lib/ld-musl-",
-        "It was built for musl, as Alpine Linux has it; the file system has no musl loader here.",
-    ),
-    ("/lib64/ld-linux-x86-64.so", "It was built for glibc on x86_64; the file system has no such loader."),
-    ("/lib/ld-linux.so.2", "It is a 32-bit x86 program; the file system has no 32-bit loader."),
-    ("/lib/ld-linux-armhf.so", "It is a 32-bit ARM program; the file system has no such loader."),
-    ("/lib/ld-linux-aarch64.so", "It was built for glibc on aarch64; the file system has no such loader."),
-    ("/nix/store/", "It was built by Nix and needs its store."),
-    ("/system/bin/linker", "It was built for Android."),
-)
 
 
 def for_missing(scene: Scene, trail: Trail) -> str | None:
@@ -68,8 +55,6 @@ def in_directory(scene: Scene, trail: Trail) -> str | None:
 
 def for_interpreter(scene: Scene, trail: Trail, file: File) -> str | None:
     """What to name in the ``#!`` line instead."""
-    if file.elf is not None:
-        return f"Install {words.shell(trail.asked)}{scene.elsewhere}, or use a build for this system."
     name = os.path.basename(trail.asked)
     found = _on_path(scene, name, exactly=True)
     if found is None and not trail.left:
@@ -77,16 +62,10 @@ def for_interpreter(scene: Scene, trail: Trail, file: File) -> str | None:
         near = _nearest(name, _entries(scene, directory, programs=True))
         found = None if near is None else os.path.join(directory, near)
     found = found or _on_path(scene, name, exactly=False)
-    if found is None:
-        return None
-    return f"Name {words.shell(found)} in the first line of {words.shell(file.path)}, if that is meant."
-
-
-def loader(file: File, name: str) -> tuple[str, ...]:
-    """What a missing ELF interpreter says about where a program was built."""
-    if file.elf is None:
-        return ()
-    return tuple(sentence for prefix, sentence in _LOADERS if name.startswith(prefix))
+    if found is not None:
+        return f"Name {words.shell(found)} in the first line of {words.shell(file.path)}, if that is meant."
+    installs = loaders.installing(scene, trail.asked)
+    return None if installs is None else f"Install it: `{installs}`{scene.elsewhere}."
 
 
 def _mean(path: str | None) -> str | None:

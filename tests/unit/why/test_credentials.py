@@ -72,7 +72,7 @@ def test_a_file_that_nobody_may_execute_has_one_account_of_that(tmp_path: Path) 
     path.chmod(0o644)
     diagnosis = diagnose(a_failure(str(path), errno.EACCES, capabilities=0))
     assert "by anyone" in diagnosis.brief
-    assert "Decided by the lack of any execute bit." in diagnosis.evidence
+    assert "What decides is the lack of any execute bit." in diagnosis.evidence
 
 
 @pytest.mark.parametrize(

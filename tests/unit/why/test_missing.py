@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -112,9 +114,12 @@ def test_a_cr_in_the_first_line_is_found(tmp_path: Path) -> None:
 
 def test_the_script_whose_first_line_gives_env_a_name_with_cr_is_named(tmp_path: Path) -> None:
     program = script(tmp_path / "a job", "#!/usr/bin/env python3\r\nprint()\r\n")
-    diagnosis = diagnose(failed_exec("/usr/bin/python3\r", ["python3\r", str(program)]))
+    record = failed_exec("/usr/bin/python3\r", ["python3\r", str(program)])
+    diagnosis = diagnose(dataclasses.replace(record, comm="a job"))
     assert diagnosis.code == "name-ends-in-cr"
-    assert diagnosis.advice == f"Save '{program}' with Unix line endings, as dos2unix does."
+    assert diagnosis.advice == rf"Remove the CRs: `sed -i 's/\r$//' '{program}'`."
+    subprocess.run(["sh", "-c", diagnosis.advice.split("`")[1]], check=True)
+    assert program.read_bytes() == b"#!/usr/bin/env python3\nprint()\n"
 
 
 def test_a_mistyped_interpreter_is_sought_beside_itself_before_path(tmp_path: Path) -> None:

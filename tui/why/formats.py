@@ -1,0 +1,160 @@
+"""ENOEXEC of a file that is something else altogether: what it is, and what to do with that."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from bpf.lookup import File
+from bpf.record import Diagnosis
+from tui.why import words
+from tui.why.scene import Scene, inodes
+
+_KERNEL: Final = (
+    "The kernel executes ELF programs, scripts that begin with #!, and what a handler is registered for"
+    " (binfmt_misc)."
+)
+_FOR_LINUX: Final = "Use a build for Linux."
+_AGAIN: Final = (
+    "Download it again: `curl -fL -o {} URL` stops at an error instead of saving the page that tells it."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Format:
+    """A format.
+
+    Attributes:
+        what: What a file of it is.
+        advice: What to do with it, with ``{}`` for the path; None where there is nothing to say.
+        is_it: Tells of a file's first bytes and its path.
+        code: The diagnosis's code.
+    """
+
+    what: str
+    advice: str | None
+    is_it: Callable[[bytes, str], bool]
+    code: str = "not-a-program"
+
+
+def _begins(*magics: bytes) -> Callable[[bytes, str], bool]:
+    return lambda head, path: head.startswith(magics)
+
+
+def _text(*beginnings: bytes) -> Callable[[bytes, str], bool]:
+    return lambda head, path: head.lstrip().lower().startswith(beginnings)
+
+
+def _packed(magic: bytes, *, tar: bool) -> Callable[[bytes, str], bool]:
+    """Compressed, and by its name a tar archive or not."""
+    return lambda head, path: head.startswith(magic) and tar == (".t" in os.path.basename(path))
+
+
+def _is_class(head: bytes, path: str) -> bool:
+    """The magic bytes are also those of a universal macOS program, which counts its parts behind them."""
+    return head.startswith(b"\xca\xfe\xba\xbe") and int.from_bytes(head[4:8]) >= 45
+
+
+def _is_jar(head: bytes, path: str) -> bool:
+    return head.startswith(b"PK\3\4") and (path.endswith((".jar", ".war")) or b"META-INF/" in head)
+
+
+def _is_compiled_python(head: bytes, path: str) -> bool:
+    return head[2:4] == b"\r\n" and head[5:8] == b"\0\0\0" and path.endswith((".pyc", ".pyo"))
+
+
+def _is_utf16(head: bytes, path: str) -> bool:
+    """Without a byte order mark; with one it is told as such."""
+    begin = head[:64]
+    return len(begin) > 3 and (_is_plain(begin[::2], begin[1::2]) or _is_plain(begin[1::2], begin[::2]))
+
+
+def _is_plain(letters: bytes, others: bytes) -> bool:
+    return not any(others) and all(0x20 <= letter < 0x7F or letter in b"\t\r\n" for letter in letters)
+
+
+_MACH_O: Final = tuple(
+    bytes.fromhex(magic) for magic in ("feedface", "feedfacf", "cefaedfe", "cffaedfe", "cafebabe")
+)
+
+_FORMATS: Final = (
+    _Format("a Windows program", "Use a build for Linux, or run it by Wine: `wine {}`.", _begins(b"MZ"),
+            "windows-program"),
+    _Format("a Java class", "Run it by Java: `java -cp DIRECTORY NAME`.", _is_class),
+    _Format("a macOS program", _FOR_LINUX, _begins(*_MACH_O), "macos-program"),
+    _Format("a Java archive", "Run it by Java: `java -jar {}`.", _is_jar),
+    _Format("a zip archive", "Unpack it: `unzip {}`.", _begins(b"PK\3\4")),
+    _Format("a WebAssembly module", "Run it by a runtime for it, such as `wasmtime {}`.", _begins(b"\0asm")),
+    _Format("an archive, compressed with gzip", "Unpack it: `tar -xzf {}`.", _packed(b"\x1f\x8b", tar=True)),
+    _Format("compressed with gzip", "Unpack it: `gunzip -c {0} > {0}.out`.", _packed(b"\x1f\x8b", tar=False)),
+    _Format("an archive, compressed with xz", "Unpack it: `tar -xJf {}`.", _packed(b"\xfd7zXZ\0", tar=True)),
+    _Format("compressed with xz", "Unpack it: `xz -dc {0} > {0}.out`.", _packed(b"\xfd7zXZ\0", tar=False)),
+    _Format("compressed with zstd", "Unpack it: `zstd -dc {0} > {0}.out`.", _begins(b"\x28\xb5\x2f\xfd")),
+    _Format("compressed with bzip2", "Unpack it: `bunzip2 -c {0} > {0}.out`.", _begins(b"BZh")),
+    _Format("a tar archive", "Unpack it: `tar -xf {}`.", lambda head, path: head[257:262] == b"ustar"),
+    _Format("a Debian package", "Install it: `apt install {}`.", _begins(b"!<arch>\ndebian-binary")),
+    _Format("an ar archive, such as a static library", None, _begins(b"!<arch>\n")),
+    _Format("an RPM package", "Install it: `rpm -U {}`.", _begins(b"\xed\xab\xee\xdb")),
+    _Format("a snap", "Install it: `snap install --dangerous {}`.",
+            lambda head, path: head.startswith(b"hsqs") and path.endswith(".snap")),
+    _Format("a squashfs image", None, _begins(b"hsqs")),
+    _Format("compiled Python", "Run it by Python: `python3 {}`.", _is_compiled_python),
+    _Format("an SQLite database", None, _begins(b"SQLite format 3\0")),
+    _Format("a PNG image", None, _begins(b"\x89PNG")),
+    _Format("a PDF document", None, _begins(b"%PDF")),
+    _Format("an HTML page", _AGAIN, _text(b"<!doctype html", b"<html")),
+    _Format("the error message of a server", _AGAIN,
+            _text(b"not found", b"404", b"access denied", b"<error>", b'{"message":"not found"',
+                  b'{"message": "not found"', b"<?xml version=\"1.0\" encoding=\"utf-8\"?><error>",
+                  b"<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<error>")),
+    _Format("an XML document", None, _text(b"<?xml")),
+    _Format("a Git LFS pointer", "Fetch the file itself: `git lfs pull`.", _text(b"version https://git-lfs")),
+    _Format("a PHP script without a #! line", "Run it by PHP: `php {}`.", _text(b"<?php")),
+    _Format("a text in UTF-16", "Save it as UTF-8: `iconv -f UTF-16LE -t UTF-8 {0} -o {0}.new`.", _is_utf16),
+    _Format("filled with zero bytes, as after a crash or where a disk was full", "Copy or build it again.",
+            lambda head, path: len(head) > 3 and not any(head)),
+)  # fmt: skip
+"""In the order in which they are asked."""
+
+
+def known(scene: Scene, file: File) -> Diagnosis | None:
+    """What a file is that is neither an ELF file nor a script, where that is known."""
+    head = file.head
+    if not head or file.elf is not None or file.shebang is not None:
+        return None
+    found = next((one for one in _FORMATS if one.is_it(head, file.path)), None)
+    if found is None:
+        return None
+    return scene.diagnosis(
+        found.code,
+        f"{words.quoted(file.path)} is {found.what}, not a program for Linux.",
+        found.what.partition(",")[0] if "compressed" not in found.what else found.what,
+        _beginning(head),
+        _KERNEL,
+        advice=None if found.advice is None else found.advice.format(words.shell(file.path)),
+        about=inodes(file),
+    )
+
+
+def unknown(scene: Scene, file: File) -> Diagnosis | None:
+    """A file whose format is not known here."""
+    head = file.head
+    if head is None or file.elf is not None or file.shebang is not None:
+        return None
+    return scene.diagnosis(
+        "not-a-program",
+        f"{words.quoted(file.path)} is data in no format that is known here, not a program.",
+        "in no format that is known here",
+        _beginning(head),
+        _KERNEL,
+        advice=f"Look what it is: `file {words.shell(file.path)}`.",
+        about=inodes(file),
+    )
+
+
+def _beginning(head: bytes) -> str:
+    if head[:8].isascii() and head[:8].decode("ascii").isprintable():
+        return f"It begins with {words.quoted(os.fsdecode(head[:24].splitlines()[0]))}."
+    return f"It begins with the bytes {head[:8].hex(' ')}."
