@@ -375,10 +375,17 @@ class ExecwhyApp(App[None]):
         self._navigation.revert()
         self._close_search()
 
-    def _close_search(self) -> None:
+    @on(SearchBar.Left)
+    def _search_left(self, message: SearchBar.Left) -> None:
+        if self._navigation.look_for(message.text):
+            self._navigation.revert()
+        self._close_search(focus=False)
+
+    def _close_search(self, *, focus: bool = True) -> None:
         self._search.close()
         self._keys.display = True
-        self._body.focus_pane()
+        if focus:
+            self._body.focus_pane()
         self._tell_state()
 
     @on(Body.Arranged)

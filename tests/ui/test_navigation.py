@@ -82,6 +82,38 @@ async def test_a_search_that_is_none_is_told_at_enter_and_not_before() -> None:
         assert "Expected an errno." in screen.keys
 
 
+async def test_a_search_that_is_left_for_something_else_is_over() -> None:
+    async with opened(a_day(14)) as screen:
+        for leave in ("filter", "row", "help"):
+            await screen.press("s")
+            await screen.type("nightly")
+            if leave == "filter":
+                await screen.pilot.click(offset=(10, 1))
+            elif leave == "row":
+                await screen.pilot.click(offset=(10, 5))
+            else:
+                await screen.press("f1", "enter")
+            await screen.settle()
+            assert not screen.keys.startswith(" search "), leave
+            await screen.press("escape", "escape", "s")
+            assert screen.keys.startswith(" search "), "s begins another one"
+            await screen.press("escape", "slash")
+            assert screen.app._filter.is_editing
+            await screen.press("escape")
+
+
+async def test_a_search_that_is_left_unfinished_is_given_up() -> None:
+    async with opened(a_day(14)) as screen:
+        before = screen.app._table.cursor_id
+        await screen.press("s")
+        await screen.type("error in (")
+        await screen.pilot.click(offset=(10, 1))
+        await screen.settle()
+        assert screen.app._filter.is_editing
+        assert screen.app._table.cursor_id == before
+        assert "xpected" not in screen.text
+
+
 async def test_a_search_without_a_match_says_so() -> None:
     async with opened(a_day(7)) as screen:
         await screen.press("s")

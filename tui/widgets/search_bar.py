@@ -35,6 +35,13 @@ class SearchBar(Horizontal):
     class Reverted(Message):
         """Escape: go back to where one was."""
 
+    class Left(Message):
+        """Something else has the focus now: look for this as after Enter, or where it is none, go back."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
+
     def __init__(self, id: str | None = None) -> None:
         super().__init__(id=id)
         self._input = FilterInput("", placeholder=_HINT)
@@ -94,6 +101,12 @@ class SearchBar(Horizontal):
         event.stop()
         self._forget_timer()
         self.post_message(self.Reverted())
+
+    def on_descendant_blur(self) -> None:
+        """A click, or a filter that is typed instead; a terminal that loses the focus gives it back."""
+        if self.is_editing and self.app.app_focus and self.screen.focused is not self._input:
+            self._forget_timer()
+            self.post_message(self.Left(self._input.value))
 
     def _tell(self, *, is_final: bool) -> None:
         self.post_message(self.Typed(self._input.value, is_final=is_final))
