@@ -33,11 +33,14 @@ from bpf.syscalls import (
     update_map,
 )
 
+REMEDY: Final = "try another --plan, or run execwhy --check and report what it tells"
+"""What to do where a program is refused that should be accepted."""
+
 _ATTACH_TYPES: Final = {"fentry": TRACE_FENTRY, "fexit": TRACE_FEXIT}
 
 
 class AttachError(Exception):
-    """A hook that the plan cannot do without was refused; the message is one sentence."""
+    """A hook that the plan needs was refused; the message is one sentence that says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +98,7 @@ class Attacher:
                 attached.append(attempt.result())
             except OSError as error:
                 try:
-                    self._refuse(Refused(hook, f"the kernel refuses it: {error.strerror}."), refused)
+                    self._refuse(Refused(hook, f"the kernel refuses it ({error.strerror})."), refused)
                 except AttachError:
                     for other in attempts:
                         if other.exception() is None:
@@ -115,7 +118,9 @@ class Attacher:
     def _refuse(self, refusal: Refused, refused: list[Refused]) -> None:
         hook = refusal.hook
         if not hook.optional:
-            raise AttachError(f"cannot attach to {hook.kind} {hook.target}: {refusal.reason}")
+            raise AttachError(
+                f"cannot attach to {hook.kind} {hook.target}, since {refusal.reason.rstrip('.')}: {REMEDY}."
+            )
         refused.append(refusal)
 
     def _present(self, hooks: tuple[Hook, ...], refused: list[Refused]) -> list[Hook]:
@@ -145,8 +150,8 @@ class Attacher:
             try:
                 self._tables[key] = table.result()
             except OSError as error:
-                reason = f"the kernel refuses the program of {first[key].target}: {error.strerror}."
-                raise AttachError(reason) from None
+                reason = f"the kernel refuses the program of {first[key].target} ({error.strerror})"
+                raise AttachError(f"{reason}: {REMEDY}.") from None
 
     def _make_table(self, hook: Hook) -> int:
         program = self._load_code(hook, self._code(hook.goes_on_in or ""))

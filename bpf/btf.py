@@ -192,7 +192,10 @@ class Btf:
         # libbpf 0.x returns an error as a pointer near the top of memory.
         if not self._btf or self._btf >= 2**64 - 4095:
             self._btf = None
-            raise BtfError("this kernel has no BTF (/sys/kernel/btf/vmlinux, CONFIG_DEBUG_INFO_BTF).")
+            raise BtfError(
+                "there is no /sys/kernel/btf/vmlinux, which kernels have that were built with "
+                "CONFIG_DEBUG_INFO_BTF."
+            )
 
     def __enter__(self) -> Btf:
         return self

@@ -53,6 +53,10 @@ def kernel_version(release: str) -> tuple[int, int, int]:
     return numbers[0], numbers[1], numbers[2]
 
 
+class HeaderTreeError(Exception):
+    """There is no place for the tree; the message is one sentence that says what to do."""
+
+
 def _new_directory() -> str:
     reasons = []
     for place in _PLACES:
@@ -60,7 +64,9 @@ def _new_directory() -> str:
             return tempfile.mkdtemp(prefix=f"execwhy-{os.getppid()}-", dir=place)
         except OSError as error:
             reasons.append(f"{place}: {os.strerror(error.errno or 0)}")
-    raise OSError(f"no temporary directory can be written ({', '.join(reasons)}): make one of them writable.")
+    raise HeaderTreeError(
+        f"no temporary directory can be written ({', '.join(reasons)}): make one of them writable."
+    )
 
 
 @contextmanager
@@ -71,7 +77,7 @@ def header_tree() -> Iterator[str]:
     the working directory or where TMPDIR says.
 
     Raises:
-        OSError: No temporary directory can be written.
+        HeaderTreeError: No temporary directory can be written.
     """
     root = _new_directory()
     try:

@@ -15,6 +15,7 @@ from typing import Final
 from bpf.btf import BtfError, offsets
 from bpf.plans import PLANS, Need, Plan
 from bpf.syscalls import (
+    EVENT_SOURCES,
     MAP_TYPE_RINGBUF,
     PROG_TYPE_KPROBE,
     PROG_TYPE_RAW_TRACEPOINT,
@@ -84,7 +85,7 @@ def _try_btf() -> str | None:
     try:
         offsets()
     except BtfError as error:
-        return f"{error} A kernel built with CONFIG_DEBUG_INFO_BTF has it."
+        return str(error)
     return None
 
 
@@ -116,6 +117,8 @@ def _try_kprobes() -> str | None:
         finally:
             os.close(program)
     except OSError as error:
+        if error.filename is not None and os.path.isdir(EVENT_SOURCES):
+            return "this kernel was built without kprobes (CONFIG_KPROBES and CONFIG_KPROBE_EVENTS)."
         return (
             f"the kernel refuses a kprobe on {_PROBED_FUNCTION} ({_refusal(error)}); "
             "it needs CONFIG_KPROBES and CONFIG_KPROBE_EVENTS, and no lockdown."
@@ -223,12 +226,17 @@ def candidates(name: str | None) -> list[Plan]:
         if plan is None:
             raise KernelError(f"there is no plan {name}: choose one of {', '.join(p.name for p in PLANS)}.")
         if reasons := obstacles(plan):
-            raise KernelError(f"plan {name} does not work here: {reasons[0]} `execwhy --check` tells more.")
+            raise KernelError(
+                f"plan {name} does not work here, since {reasons[0].rstrip('.')}: "
+                "leave --plan out, or see execwhy --check."
+            )
         return [plan]
     found = [plan for plan in PLANS if not obstacles(plan)]
     if not found:
         reason = obstacles(PLANS[-1])[0]
-        raise KernelError(f"no hook plan works on this kernel: {reason} `execwhy --check` tells more.")
+        raise KernelError(
+            f"no hook plan works here, since {reason.rstrip('.')}: see execwhy --check for what each needs."
+        )
     return found
 
 

@@ -113,7 +113,8 @@ def _pack(capture: Capture) -> bytes:
     paths += [os.fsencode(prefix) for prefix in capture.path_prefixes]
     if len(paths) > layout.MAX_CAPTURE_PATHS:
         raise ValueError(
-            f"the kernel program takes {layout.MAX_CAPTURE_PATHS} paths at most, not {len(paths)}: give less."
+            f"the kernel program takes {layout.MAX_CAPTURE_PATHS} paths at most, "
+            f"not {len(paths)}: give fewer."
         )
     longest = max((len(os.fsencode(path)) for path in capture.paths + capture.path_prefixes), default=0)
     if longest > layout.CAPTURE_PATH_SIZE - 2:

@@ -21,9 +21,9 @@ from dataclasses import asdict, replace
 from typing import Any, Final
 
 from bpf import btf, kernel
-from bpf.attach import Attacher, AttachError
+from bpf.attach import REMEDY, Attacher, AttachError
 from bpf.header_types import FUNCTION, HeaderError, header_offsets
-from bpf.headers import EMPTY, header_tree
+from bpf.headers import EMPTY, HeaderTreeError, header_tree
 from bpf.instructions import with_loops_closed_by_jumps
 from bpf.maps import CaptureMap
 from bpf.plans import EXEC_BINPRM, Plan
@@ -87,7 +87,10 @@ def _compile(bcc: Any, source: str, tree: str | None) -> Any:  # noqa: ANN401
     try:
         return bcc.BPF(text=source)
     except Exception as error:
-        raise ProbeError(f"the BPF program does not compile or its maps are refused: {error}") from None
+        reason = str(error).rstrip(".")
+        raise ProbeError(
+            f"the BPF program does not compile or its maps are refused ({reason}): {REMEDY}."
+        ) from None
 
 
 def _code(bcc: Any, program: Any, function: str) -> bytes:  # noqa: ANN401
@@ -210,12 +213,14 @@ def main() -> None:
         ProbeError,
         AttachError,
         HeaderError,
+        HeaderTreeError,
         kernel.KernelError,
-        btf.BtfError,
-        OSError,
         ValueError,
     ) as error:
         tell(error=str(error))
+    except (btf.BtfError, OSError) as error:
+        reason = os.strerror(error.errno or 0) if isinstance(error, OSError) else str(error).rstrip(".")
+        tell(error=f"the BPF program cannot be loaded, since {reason}: {REMEDY}.")
     ending.acquire()
     files.close()
     # Without the interpreter's own clean-up, which would make bcc close what was handed over.

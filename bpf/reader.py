@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from bpf.btf import BtfError
 from bpf.buffers import Buffer, buffer_of, default_ring_bytes
 from bpf.clock import suspended, this_machine
 from bpf.decode import DecodeError, Decoder
@@ -198,15 +197,21 @@ class KernelSource:
         try:
             self._watch(self._load())
             self._enter(Stage.ENDED)
-        except (ProbeError, KernelError, BtfError, ValueError, OSError) as error:
+        except (ProbeError, KernelError, ValueError, OSError) as error:
             if self._stopping.is_set():
                 self._enter(Stage.ENDED)
+            elif isinstance(error, OSError):
+                reason = error.strerror or type(error).__name__
+                self._enter(
+                    Stage.FAILED, f"the kernel's events cannot be read ({reason}): start execwhy again."
+                )
             else:
                 self._enter(Stage.FAILED, str(error))
         except Exception as error:
             # An error in this thread must reach the operator, whatever it is.
             # Its message may quote what a process wrote; its name cannot.
-            self._enter(Stage.FAILED, f"the reader stopped: {type(error).__name__} in {_place(error)}.")
+            what = f"{type(error).__name__} in {_place(error)}"
+            self._enter(Stage.FAILED, f"the reader stopped ({what}): start execwhy again, and report this.")
 
     def _begin_loading(self) -> Loader:
         with self._lock:

@@ -45,7 +45,9 @@ _ATTRIBUTES_SIZE: Final = 144
 _LOG_SIZE: Final = 1 << 20
 _LOG_LEVEL: Final = 1
 
-_KPROBE_TYPE: Final = "/sys/bus/event_source/devices/kprobe/type"
+EVENT_SOURCES: Final = "/sys/bus/event_source/devices"
+"""What perf_event_open(2) knows; without /sys it is not there."""
+_KPROBE_TYPE: Final = f"{EVENT_SOURCES}/kprobe/type"
 _PERF_ATTR_SIZE: Final = 72
 """PERF_ATTR_SIZE_VER1: up to config2."""
 _PERF_TYPE_SOFTWARE: Final = 1

@@ -544,6 +544,9 @@ class ExecwhyApp(App[None]):
         """Filter for what the focused cell or fact says, or exclude it."""
         in_groups = self._groups.display
         condition = self._groups.condition if in_groups else self._under_cursor.condition(self._body)
+        if condition is None and not len(self.view):
+            self._say(sentences.nothing_shown(self.view, self.history))
+            return
         if condition is None:
             self._say("Nothing to filter for: focus another cell with ← and →, no time and no masked text.")
             return

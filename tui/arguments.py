@@ -6,6 +6,8 @@ import argparse
 import os
 import pwd
 import re
+import shlex
+import sys
 from collections.abc import Sequence
 from typing import Final, NoReturn
 
@@ -41,6 +43,7 @@ examples:
   sudo execwhy --check                        what this kernel allows
 
 exit status: 0, 1 when something failed, 2 when the command line is wrong.
+manual: {manual}
 """
 
 
@@ -51,9 +54,14 @@ class UsageError(Exception):
     """
 
 
+_REMEDY: Final = re.compile(r"\b(give|choose|leave) ")
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message}: see execwhy --help.")
+        told = message.removeprefix("argument ")
+        told = told.replace("not allowed with argument ", "leave it out beside ")
+        raise UsageError(f"{told}." if _REMEDY.search(told) else f"{told}: see execwhy --help.")
 
 
 class _Version(argparse.Action):
@@ -73,14 +81,14 @@ def _uid(text: str) -> int:
     try:
         return pwd.getpwnam(text).pw_uid
     except (KeyError, ValueError, UnicodeError):
-        raise argparse.ArgumentTypeError(f'there is no user "{text}", give a name or a number') from None
+        raise argparse.ArgumentTypeError(f'there is no user "{text}": give a name or a number') from None
 
 
 def _size(text: str) -> int:
     """Bytes: 4096, 64K, 512M, 2GiB; each unit is 1,024 of the one before."""
     match = _SIZE.fullmatch(text)
     if match is None:
-        raise argparse.ArgumentTypeError(f'"{text}" is no size, give one such as 65536, 64K, 512M or 2G')
+        raise argparse.ArgumentTypeError(f'"{text}" is no size: give one such as 65536, 64K, 512M or 2G')
     return int(match[1]) << _UNITS[match[2].upper()]
 
 
@@ -95,20 +103,29 @@ def _ring_size(text: str) -> int:
     """A power of two, as the kernel wants it: the least that is not smaller."""
     number = _size(text)
     if not _SMALLEST_RING <= number <= _LARGEST_RING:
-        raise argparse.ArgumentTypeError(f'"{text}" is no size for it, give one from 64K to 1G')
+        raise argparse.ArgumentTypeError(f'"{text}" is no size for it: give one from 64K to 1G')
     return 1 << (number - 1).bit_length()
 
 
 def _positive(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 15 and int(text) > 0):
-        raise argparse.ArgumentTypeError(f'"{text}" is no whole number above 0')
+        raise argparse.ArgumentTypeError(f'"{text}" is no whole number above 0: give one such as 10')
     return int(text)
 
 
 def _seconds(text: str) -> float:
     if not re.fullmatch(r"\d{1,9}(\.\d{1,9})?", text, re.ASCII) or float(text) == 0:
-        raise argparse.ArgumentTypeError(f'"{text}" is no number of seconds above 0')
+        raise argparse.ArgumentTypeError(
+            f'"{text}" is no number of seconds above 0: give one such as 60 or 0.5'
+        )
     return float(text)
+
+
+def _manual() -> str:
+    """How to read the manual: it is where man looks for it, in the checkout, or in the venv of pipx."""
+    checkout = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    places = (f"{checkout}/man/execwhy.8", f"{sys.prefix}/share/man/man8/execwhy.8")
+    return next((f"man {shlex.quote(place)}" for place in places if os.path.exists(place)), "man execwhy")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -116,7 +133,7 @@ def parser() -> argparse.ArgumentParser:
     whole = _Parser(
         prog="execwhy",
         description="Shows every process execution that fails, live, and says why.",
-        epilog=_EPILOG,
+        epilog=_EPILOG.format(manual=_manual()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -126,6 +143,12 @@ def parser() -> argparse.ArgumentParser:
     )
     selection.add_argument("--uid", metavar="N|NAME", type=_uid, help="only execs of this user")
     selection.add_argument("--path", metavar="PREFIX", help="only paths that begin so")
+    selection.add_argument(
+        "--show-secrets", action="store_true", help="do not mask what looks like a password or token"
+    )
+    selection.add_argument(
+        "--metrics", metavar="FILE", help="keep the counters in this file, for node_exporter"
+    )
     capture = whole.add_argument_group("what is captured")
     capture.add_argument(
         "--capture", metavar="EXPR", help="let the kernel skip what does not match; uid and path only"
@@ -138,11 +161,6 @@ def parser() -> argparse.ArgumentParser:
     )
     capture.add_argument(
         "--types", choices=("btf", "headers"), help="take the kernel's types from here (BTF, else headers)"
-    )
-    capture.add_argument(
-        "--exec-binprm",
-        metavar="FUNCTION",
-        help="for developers: in place of exec_binprm, with --plan legacy",
     )
     capture.add_argument(
         "--max-args-bytes", metavar="SIZE", type=_size, help="bytes of argv to read of each exec"
@@ -159,7 +177,6 @@ def parser() -> argparse.ArgumentParser:
     rights.add_argument(
         "--keep-privileges", action="store_true", help="go on as root with all that root may do"
     )
-    whole.add_argument("--metrics", metavar="FILE", help="keep the counters in this file, for node_exporter")
     mode = whole.add_argument_group("other than the live screen").add_mutually_exclusive_group()
     mode.add_argument(
         "--record", metavar="FILE|-", help="write JSON Lines without a screen; - is standard output"
@@ -185,16 +202,13 @@ def parser() -> argparse.ArgumentParser:
         "--theme", choices=THEME_NAMES, help="colours (EXECWHY_THEME, else as the terminal has them)"
     )
     screen.add_argument("--no-mouse", action="store_true", help="leave the mouse to the terminal")
-    whole.add_argument(
-        "--show-secrets", action="store_true", help="do not mask what looks like a password or token"
-    )
     whole.add_argument("--version", action=_Version, nargs=0, help="tell the version, and exit")
     return whole
 
 
 _NEEDS_RECORD: Final = ("duration", "count")
 _ONLY_LIVE: Final = (
-    "capture", "plan", "all_failures", "types", "exec_binprm", "max_args_bytes", "max_env_bytes", "ring_size",
+    "capture", "plan", "all_failures", "types", "max_args_bytes", "max_env_bytes", "ring_size",
     "user", "keep_privileges", "metrics",
 )  # fmt: skip
 _ONLY_SCREEN: Final = ("history", "history_bytes", "theme", "no_mouse")
@@ -203,7 +217,6 @@ _ONLY_EVENTS: Final = (
     "uid",
     "path",
     "capture",
-    "exec_binprm",
     "max_args_bytes",
     "max_env_bytes",
     "ring_size",
@@ -214,13 +227,15 @@ _ONLY_EVENTS: Final = (
 )
 
 
-def _refuse(options: argparse.Namespace, names: Sequence[str], reason: str) -> None:
+def _refuse(
+    options: argparse.Namespace, names: Sequence[str], reason: str, remedy: str = "leave it out"
+) -> None:
     """Tell of the first of these options that was given: without effect it would be a trap."""
     for name in names:
         value = getattr(options, name)
         # By identity: 0 is a uid, and equal to False.
         if value is not None and value is not False and value != "":
-            raise UsageError(f"--{name.replace('_', '-')} {reason}: leave it out.")
+            raise UsageError(f"--{name.replace('_', '-')} {reason}: {remedy}.")
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -232,7 +247,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     """
     options = parser().parse_args(argv)
     if options.record is None:
-        _refuse(options, _NEEDS_RECORD, "needs --record")
+        _refuse(options, _NEEDS_RECORD, "needs --record", "add --record FILE, or leave it out")
     else:
         _refuse(options, _ONLY_SCREEN, "concerns the screen, and --record has none")
     if options.open is not None:

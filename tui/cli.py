@@ -156,14 +156,17 @@ def _kernel_source(options: Namespace) -> KernelSource:
         ring_bytes=options.ring_size,
         all_failures=options.all_failures,
         types=options.types,
-        exec_binprm=options.exec_binprm,
     )
     try:
         if options.plan is not None:
             kernel.choose(options.plan)
         source.load()
-    except (kernel.KernelError, ProbeError, OSError) as error:
+    except (kernel.KernelError, ProbeError) as error:
         raise _Failure(str(error)) from None
+    except OSError as error:
+        raise _Failure(
+            f"no process can be started to attach the hooks ({error.strerror}): make room for one."
+        ) from None
     if not options.keep_privileges:
         _give_up_privileges(FOR_DIAGNOSIS, options.user)
     return source
@@ -222,7 +225,7 @@ def _record(options: Namespace, query: Query, closed: frozenset[int]) -> int:
     if result.began:
         _tell(summary(result, options.record))
     elif not result.problem:
-        _complain("nothing was recorded: it ended before the hooks were attached.", 0)
+        _complain("nothing was recorded, it ended before the hooks were attached: let it run longer.", 0)
     return _FAILURE if result.problem else 0
 
 

@@ -155,7 +155,7 @@ class Navigation:
         """Mark the event under the cursor, or take its mark away; what is to be said."""
         event_id = self._table.cursor_id
         if event_id is None:
-            return "There is no event to mark yet."
+            return sentences.nothing_shown(self._view, self._history)
         self._marked ^= {event_id}
         self._table.refresh()
         return "Marked; M goes from mark to mark." if event_id in self._marked else "The mark is taken away."
@@ -179,7 +179,7 @@ class Navigation:
 
     def _go_to_time(self, text: str) -> str:
         if not len(self._view):
-            return "There is no event to go to yet."
+            return sentences.nothing_shown(self._view, self._history)
         deadline = time.monotonic() + _PATIENCE
         while not self._view.complete and time.monotonic() < deadline:
             self._view.advance(0.05)

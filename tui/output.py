@@ -12,7 +12,7 @@ from tui.model.safe_file import LiveFile, SnapshotError, failure
 STDOUT: Final = 1
 """The descriptor of standard output."""
 
-CLOSED: Final = "Standard output is closed: redirect it, or name a file."
+CLOSED: Final = "standard output is closed: redirect it, or name a file."
 """What to say of a recording that has nowhere to go."""
 
 

@@ -76,6 +76,15 @@ def empty(status: Status, view: View, history: History, *, editing: bool) -> str
     return _BEFORE_LIVE[status.stage]
 
 
+def nothing_shown(view: View, history: History) -> str:
+    """What to do where a key needs a row and the table has none."""
+    if view.failures:
+        return "Nothing is shown: h shows the searches that found their program."
+    if history.failures and not view.query.is_empty:
+        return "Nothing is shown: c clears the filter."
+    return "Nothing is shown: no exec has failed yet."
+
+
 def alone(message: str) -> str:
     """What is wrong with a filter, as a sentence of its own; raw text."""
     first, _, _ = message.partition(" ")

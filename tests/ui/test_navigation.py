@@ -196,3 +196,15 @@ async def test_s_sorts_the_groups_and_the_keys_of_the_table_say_where_they_belon
         assert not screen.lines()[-1].startswith(" search")
         await screen.press("m")
         assert "t goes back to it" in screen.keys
+
+
+@pytest.mark.parametrize("keys", [("m",), ("plus",), ("at",)])
+async def test_where_a_filter_hides_everything_a_key_that_needs_a_row_says_so(keys: tuple[str, ...]) -> None:
+    async with opened([failure("/x")]) as screen:
+        await screen.press("slash")
+        await screen.type("nosuchthing")
+        await screen.press("enter", *keys)
+        if keys == ("at",):
+            await screen.type("21:50")
+            await screen.press("enter")
+        assert "Nothing is shown: c clears the filter." in screen.text

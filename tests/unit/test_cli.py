@@ -89,6 +89,16 @@ def test_help_tells_every_option_with_examples() -> None:
     assert all(len(line) <= 100 for line in run.stdout.splitlines())
 
 
+def test_help_tells_where_the_manual_is() -> None:
+    manual = execwhy("--help").stdout.rpartition("manual: man ")[2].strip()
+    assert Path(shlex.split(manual)[0]).read_text(encoding="utf-8").count("\n.TH EXECWHY 8") == 1
+
+
+def test_no_option_stands_above_the_filter_but_help_and_version() -> None:
+    before, _, _ = execwhy("--help").stdout.partition("what is shown")
+    assert re.findall(r"^  (?:-., )?(--[a-z-]+)", before, re.MULTILINE) == ["--help", "--version"]
+
+
 def test_the_examples_of_the_help_are_right() -> None:
     examples = execwhy("--help").stdout.split("examples:")[1].split("exit status:")[0]
     for line in examples.strip().splitlines():
@@ -119,22 +129,25 @@ def test_what_needs_no_screen_imports_none(option: str) -> None:
         (["--nonsense"], "unrecognized arguments: --nonsense: see execwhy --help."),
         (["nonsense"], "unrecognized arguments: nonsense"),
         (["--fil", "x"], "unrecognized arguments: --fil"),
-        (["--uid"], "argument --uid: expected one argument"),
-        (["--uid", "no-such-user"], 'there is no user "no-such-user", give a name or a number'),
+        (["--uid"], "execwhy: --uid: expected one argument: see execwhy --help."),
+        (["--uid", "no-such-user"], 'there is no user "no-such-user": give a name or a number'),
         (["--uid", "4294967295"], 'there is no user "4294967295"'),
         (["--uid", "\udcff"], r'there is no user "\xff"'),
         (["--plan", "best"], "invalid choice: 'best'"),
         (["--duration", "0", "--record", "-"], "no number of seconds above 0"),
         (["--duration", "nan", "--record", "-"], "no number of seconds above 0"),
         (["--count", "0", "--record", "-"], "no whole number above 0"),
-        (["--count", "-1", "--record", "-"], "argument --count"),
+        (
+            ["--count", "-1", "--record", "-"],
+            '--count: "-1" is no whole number above 0: give one such as 10.',
+        ),
         (["--history", "0"], "no whole number above 0"),
         (["--history-bytes", "0"], "give more than 0 bytes"),
-        (["--history-bytes", "12X"], '"12X" is no size, give one such as 65536, 64K, 512M or 2G'),
-        (["--count", "3"], "--count needs --record: leave it out."),
-        (["--duration", "3"], "--duration needs --record: leave it out."),
-        (["--record", "-", "--open", "x"], "not allowed with argument"),
-        (["--check", "--open", "x"], "not allowed with argument"),
+        (["--history-bytes", "12X"], '"12X" is no size: give one such as 65536, 64K, 512M or 2G'),
+        (["--count", "3"], "--count needs --record: add --record FILE, or leave it out."),
+        (["--duration", "3"], "--duration needs --record: add --record FILE, or leave it out."),
+        (["--record", "-", "--open", "x"], "--open: leave it out beside --record."),
+        (["--check", "--open", "x"], "--open: leave it out beside --check."),
         (["--check", "--uid", "0"], "--uid has no effect on --check"),
         (["--record", "-", "--no-mouse"], "--no-mouse concerns the screen"),
         (["--record", "-", "--history", "5"], "--history concerns the screen"),
@@ -310,7 +323,7 @@ def test_what_cannot_be_shown_is_answered_with_one_sentence_and_status_1(
 def test_a_recording_to_a_closed_standard_output_is_answered_with_one_sentence() -> None:
     run = shell("--record - --count 1 >&-")
     assert (run.returncode, run.stdout) == (1, "")
-    assert run.stderr == "execwhy: Standard output is closed: redirect it, or name a file.\n"
+    assert run.stderr == "execwhy: standard output is closed: redirect it, or name a file.\n"
 
 
 def test_a_closed_standard_input_is_no_recording() -> None:
@@ -367,7 +380,7 @@ def test_an_interrupt_before_the_hooks_are_attached_is_told(
     monkeypatch.setattr(cli, "_kernel_source", lambda options: Slow())
     assert cli.main(["--record", str(tmp_path / "a")]) == 0
     assert capfd.readouterr().err == (
-        "execwhy: nothing was recorded: it ended before the hooks were attached.\n"
+        "execwhy: nothing was recorded, it ended before the hooks were attached: let it run longer.\n"
     )
     assert not (tmp_path / "a").exists()
 

@@ -38,11 +38,12 @@ _ESCAPES: Final = {
     "fB": "", "fI": "", "fR": "",
 }  # fmt: skip
 _REQUESTS: Final = {
-    "TH", "SH", "SS", "TP", "PP", "PD", "B", "I", "BI", "BR", "RB", "RI", "IR", "EX", "EE", "br",
+    "TH", "SH", "SS", "TP", "IP", "PP", "PD", "B", "I", "BI", "BR", "RB", "RI", "IR", "EX", "EE", "br",
 }  # fmt: skip
 _SECTIONS: Final = (
     "NAME", "SYNOPSIS", "DESCRIPTION", "REQUIREMENTS", "OPTIONS", "KEYS", "FILTERS", "FIELDS", "CAUSES",
-    "EXAMPLES", "OVERHEAD", "CAVEATS", "SECURITY", "FILES", "EXIT STATUS", "SEE ALSO", "SOURCE", "LICENSE",
+    "EXAMPLES", "OVERHEAD", "CAVEATS", "SECURITY", "FILES", "EXIT STATUS", "SEE ALSO", "SOURCE",
+    "STABILITY", "LICENSE",
 )  # fmt: skip
 _CODE: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)+")
 _KEY_NAMES: Final = {

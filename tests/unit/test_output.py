@@ -69,8 +69,8 @@ def test_standard_output_that_is_full_or_closed_gives_a_sentence() -> None:
             check=True,
         )
     first, second = run.stderr.splitlines()
-    assert first.startswith("standard output could not be written, there is no room for it")
-    assert second == "Standard output is closed: redirect it, or name a file."
+    assert first.startswith("standard output could not be written, since there is no room for it")
+    assert second == "standard output is closed: redirect it, or name a file."
 
 
 def test_the_output_is_a_new_file_or_standard_output(tmp_path: Path) -> None:

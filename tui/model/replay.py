@@ -166,7 +166,7 @@ class FileSource:
                     self._lines = None
                 lines.close()
         except UnknownVersion as error:
-            stage, detail = Stage.FAILED, f"{self._name} cannot be read: {error}."
+            stage, detail = Stage.FAILED, f"{self._name} cannot be read, since {error}."
         except Shrunk:
             stage, detail = Stage.ENDED, self._name
             problem = (
@@ -179,10 +179,12 @@ class FileSource:
                 f"{self._name} cannot be read ({reason}): check its name and its mode.",
             )
         except ValueError:
-            stage, detail = Stage.FAILED, f'"{self._name}" is no name of a file.'
+            stage, detail = Stage.FAILED, f'"{self._name}" is no name of a file: give that of a recording.'
         except Exception as error:
             # Nobody sees the traceback of a thread below a full screen.
-            stage, detail = Stage.FAILED, f"{self._name} cannot be read: {error!r}."
+            # Its message may quote what a process wrote; its name cannot.
+            fault = f"{self._name} cannot be read, {type(error).__name__} stopped it"
+            stage, detail = Stage.FAILED, f"{fault}: report this, with the file where you may."
         with self._changed:
             self._stage, self._detail, self._problem = stage, detail, problem
             self._changed.notify_all()

@@ -50,8 +50,11 @@ class Existing(SnapshotError):
 
 def failure(path: str, error: OSError) -> SnapshotError:
     """The sentence for an error of the operating system that concerns ``path``."""
-    reason = _REASONS.get(error.errno or 0, f"{os.strerror(error.errno or 0)}: choose another place")
-    return SnapshotError(f"{path} could not be written, {reason}.")
+    reason = _REASONS.get(error.errno or 0)
+    if reason is None:
+        unknown = os.strerror(error.errno or 0)
+        return SnapshotError(f"{path} could not be written ({unknown}): choose another place.")
+    return SnapshotError(f"{path} could not be written, since {reason}.")
 
 
 def _existing(path: str) -> Existing:

@@ -182,7 +182,7 @@ def _header(obj: Mapping[str, object]) -> Header:
     version = _count("execwhy", obj["execwhy"])
     if version != FORMAT_VERSION:
         raise UnknownVersion(
-            f"its format is version {version}, this execwhy reads {FORMAT_VERSION}: update execwhy"
+            f"its format is version {version} and this execwhy reads {FORMAT_VERSION}: update execwhy"
         )
     return Header(
         origin=Origin(

@@ -72,7 +72,7 @@ FILTERS: Final[tuple[Row, ...]] = (
     ("path:/opt/** !comm:cron", "a glob; not; side by side is and"),
     ("error in (ENOENT,EACCES)", "one of several"),
     ("uid:1000..1999 or uid==0", "a range; also or, and ( )"),
-    ("why:missing-interpreter", "a cause; man execwhy has all, and all fields"),
+    ("why:missing-interpreter", "a cause; the manual (see --help) has all"),
 )
 
 _MARGIN: Final = 25
