@@ -353,10 +353,10 @@ class ExecwhyApp(App[None]):
         self._body.header.display = message.problem is None
 
     @on(FilterBar.Closed)
-    def _filter_closed(self) -> None:
-        if self._groups.display:
+    def _filter_closed(self, message: FilterBar.Closed) -> None:
+        if not message.is_left and self._groups.display:
             self._groups.table.focus()
-        else:
+        elif not message.is_left:
             self._body.focus_pane()
         self._tell_state()
 

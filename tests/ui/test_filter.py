@@ -50,6 +50,30 @@ async def test_escape_reverts_to_the_filter_from_before() -> None:
         assert screen.app.is_running
 
 
+async def test_a_click_elsewhere_keeps_the_filter_and_the_slash_works_again() -> None:
+    async with opened(a_day(14)) as screen:
+        await screen.press("slash")
+        await screen.type("ENOEXEC")
+        await screen.pilot.click(offset=(20, 4))
+        await screen.settle()
+        assert screen.app._table.has_focus
+        assert not screen.app._filter.is_editing and screen.app.view.query.text == "ENOEXEC"
+        await screen.press("slash")
+        assert screen.app._filter.is_editing
+
+
+async def test_a_click_elsewhere_gives_up_a_filter_with_a_mistake_and_up_brings_it_back() -> None:
+    async with opened(a_day(14)) as screen:
+        await screen.press("slash")
+        await screen.type("ENOEXEC error in (")
+        await screen.pilot.click(offset=(20, 4))
+        await screen.settle()
+        assert screen.filter.startswith(" / ENOEXEC ") and "in (" not in screen.filter
+        assert "xpected" not in screen.text
+        await screen.press("slash", "up")
+        assert "ENOEXEC error in (" in screen.filter
+
+
 async def test_c_clears_the_filter_and_brings_it_back() -> None:
     async with opened(a_day(7), query="ENOENT") as screen:
         await screen.press("c")

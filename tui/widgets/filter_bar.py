@@ -79,6 +79,11 @@ class FilterBar(Horizontal):
     class Closed(Message):
         """Editing has ended."""
 
+        def __init__(self, *, is_left: bool) -> None:
+            super().__init__()
+            self.is_left = is_left
+            """Something else has the focus already."""
+
     def __init__(self, query: Query, id: str | None = None) -> None:
         super().__init__(id=id)
         self.active = query
@@ -193,12 +198,28 @@ class FilterBar(Horizontal):
     @on(FilterInput.Revert)
     def _revert(self, event: FilterInput.Revert) -> None:
         event.stop()
+        self._go_back_to(self._before)
+        self._close()
+
+    def on_descendant_blur(self) -> None:
+        """A click elsewhere keeps the last filter that is one; Up brings back what was typed.
+
+        A terminal that loses the focus gives it back.
+        """
+        if not self.is_editing or not self.app.app_focus or self.screen.focused is self._input:
+            return
+        self._input.remember(self._input.value)
+        with suppress(QueryError):
+            self._activate(parse(self._input.value))
+        self._go_back_to(self.active)
+        self._close(is_left=True)
+
+    def _go_back_to(self, query: Query) -> None:
         self._forget_typing()
         self._clear_problem()
-        self._activate(self._before)
+        self._activate(query)
         with self.prevent(Input.Changed):
-            self._input.value = self._before.text
-        self._close()
+            self._input.value = query.text
 
     def _activate(self, query: Query) -> None:
         if query.text != self.active.text:
@@ -209,9 +230,9 @@ class FilterBar(Horizontal):
         self._input.mark(None)
         self.post_message(self.Problem(None))
 
-    def _close(self) -> None:
+    def _close(self, *, is_left: bool = False) -> None:
         self._input.can_focus = False
-        self.post_message(self.Closed())
+        self.post_message(self.Closed(is_left=is_left))
 
 
 class ProblemLine(Painted):
