@@ -32,7 +32,7 @@ _WORD_AT_END: Final = re.compile(r"(?<![^\s(!])[\w.]+$", re.ASCII)
 
 _OPERATOR_NEXT: Final = re.compile(r"\s*(?:[=<>:~]|![=:~])")
 
-_HINT: Final = "filter: a word, ENOENT, uid:1000, path:/opt/**"
+_HINT: Final = "filter: a word, ENOENT, uid:1000"
 
 
 class Line(Painted):
