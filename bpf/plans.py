@@ -1,4 +1,4 @@
-"""The hook plans, as tables: what each attaches to, and what it needs of the kernel (SPEC section 3)."""
+"""The hook plans, as tables: what each attaches to, and what it needs of the kernel."""
 
 from __future__ import annotations
 

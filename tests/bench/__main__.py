@@ -1,4 +1,4 @@
-"""``make bench``: every budget of SPEC section 8 with its figure, in one run; ``make bench-check``: two runs.
+"""``make bench``: every budget with its figure, in one run; ``make bench-check``: two runs.
 
 python -m tests.bench [--json FILE] [PART ...]
 python -m tests.bench --compare FILE FILE

@@ -1,4 +1,4 @@
-"""What a benchmark says: one figure, the bound that SPEC section 8 sets for it, and a peer's beside it."""
+"""What a benchmark says: one figure, the bound set for it, and a peer's beside it."""
 
 from __future__ import annotations
 

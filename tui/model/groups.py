@@ -1,4 +1,4 @@
-"""The failures that a view shows, by what they have in common (SPEC section 5).
+"""The failures that a view shows, by what they have in common.
 
 The groups are those of the events that the view's rows tell, no more: what is filtered out, folded into a
 search's one row, or evicted and told by none, does not count. A search is one failure.

@@ -1,4 +1,4 @@
-"""The filter language (SPEC section 6): what to import from it.
+"""The filter language: what to import from it.
 
 ``parse`` makes a ``Query`` of one line of text; a Query selects records one by one (``matches``) or a
 block of the history at once (``select``), always the same ones.

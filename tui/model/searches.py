@@ -1,4 +1,4 @@
-"""PATH searches (SPEC section 5): which failed execs are tries of one, and how it ended.
+"""PATH searches: which failed execs are tries of one, and how it ended.
 
 execvp(3) and its kin try a name in each directory of PATH: successive execs of one task for one name
 in different directories. The kernel program tells when a task whose last exec failed has succeeded
