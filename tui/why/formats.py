@@ -28,7 +28,8 @@ class _Format:
 
     Attributes:
         what: What a file of it is.
-        advice: What to do with it, with ``{}`` for the path; None where there is nothing to say.
+        advice: What to do with it, ``{}`` or ``{0}`` being its path and ``{1}`` that of what comes out of it;
+            None where there is nothing to say.
         is_it: Tells of a file's first bytes and its path.
         code: The diagnosis's code.
     """
@@ -37,6 +38,10 @@ class _Format:
     advice: str | None
     is_it: Callable[[bytes, str], bool]
     code: str = "not-a-program"
+
+
+def _unpacked(command: str) -> str:
+    return f"Unpack it: `{command} {{0}} > {{1}} && chmod +x {{1}}`."
 
 
 def _begins(*magics: bytes) -> Callable[[bytes, str], bool]:
@@ -88,11 +93,11 @@ _FORMATS: Final = (
     _Format("a zip archive", "Unpack it: `unzip {}`.", _begins(b"PK\3\4")),
     _Format("a WebAssembly module", "Run it by a runtime for it, such as `wasmtime {}`.", _begins(b"\0asm")),
     _Format("an archive, compressed with gzip", "Unpack it: `tar -xzf {}`.", _packed(b"\x1f\x8b", tar=True)),
-    _Format("compressed with gzip", "Unpack it: `gunzip -c {0} > {0}.out`.", _packed(b"\x1f\x8b", tar=False)),
+    _Format("compressed with gzip", _unpacked("gunzip -c"), _packed(b"\x1f\x8b", tar=False)),
     _Format("an archive, compressed with xz", "Unpack it: `tar -xJf {}`.", _packed(b"\xfd7zXZ\0", tar=True)),
-    _Format("compressed with xz", "Unpack it: `xz -dc {0} > {0}.out`.", _packed(b"\xfd7zXZ\0", tar=False)),
-    _Format("compressed with zstd", "Unpack it: `zstd -dc {0} > {0}.out`.", _begins(b"\x28\xb5\x2f\xfd")),
-    _Format("compressed with bzip2", "Unpack it: `bunzip2 -c {0} > {0}.out`.", _begins(b"BZh")),
+    _Format("compressed with xz", _unpacked("xz -dc"), _packed(b"\xfd7zXZ\0", tar=False)),
+    _Format("compressed with zstd", _unpacked("zstd -dc"), _begins(b"\x28\xb5\x2f\xfd")),
+    _Format("compressed with bzip2", _unpacked("bunzip2 -c"), _begins(b"BZh")),
     _Format("a tar archive", "Unpack it: `tar -xf {}`.", lambda head, path: head[257:262] == b"ustar"),
     _Format("a Debian package", "Install it: `apt install {}`.", _begins(b"!<arch>\ndebian-binary")),
     _Format("an ar archive, such as a static library", None, _begins(b"!<arch>\n")),
@@ -112,7 +117,8 @@ _FORMATS: Final = (
     _Format("an XML document", None, _text(b"<?xml")),
     _Format("a Git LFS pointer", "Fetch the file itself: `git lfs pull`.", _text(b"version https://git-lfs")),
     _Format("a PHP script without a #! line", "Run it by PHP: `php {}`.", _text(b"<?php")),
-    _Format("a text in UTF-16", "Save it as UTF-8: `iconv -f UTF-16LE -t UTF-8 {0} -o {0}.new`.", _is_utf16),
+    _Format("a text in UTF-16", "Save it as UTF-8: `iconv -f UTF-16 -t UTF-8 {0} > {1} && cat {1} > {0}`.",
+            _is_utf16),
     _Format("filled with zero bytes, as after a crash or where a disk was full", "Copy or build it again.",
             lambda head, path: len(head) > 3 and not any(head)),
 )  # fmt: skip
@@ -133,7 +139,9 @@ def known(scene: Scene, file: File) -> Diagnosis | None:
         found.what.partition(",")[0] if "compressed" not in found.what else found.what,
         _beginning(head),
         _KERNEL,
-        advice=None if found.advice is None else found.advice.format(words.shell(file.path)),
+        advice=None
+        if found.advice is None
+        else found.advice.format(words.shell(file.path), words.shell(_beside(file.path))),
         about=inodes(file),
     )
 
@@ -152,6 +160,12 @@ def unknown(scene: Scene, file: File) -> Diagnosis | None:
         advice=f"Look what it is: `file {words.shell(file.path)}`.",
         about=inodes(file),
     )
+
+
+def _beside(path: str) -> str:
+    """Where to put what comes out of a file: its name without the ending that says how it was packed."""
+    stem, ending = os.path.splitext(path)
+    return stem if ending in (".gz", ".xz", ".zst", ".bz2") else f"{path}.new"
 
 
 def _beginning(head: bytes) -> str:

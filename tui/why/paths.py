@@ -31,7 +31,7 @@ def missing(scene: Scene, sight: Sight, interpreter: Interpreter | None = None) 
             f" {words.quoted(trail.path)} does not exist.",
             f"dangling link to {broken.target}",
             *passed,
-            advice=suggestions.in_directory(scene, trail),
+            advice=suggestions.for_link(scene, trail, broken),
             about=(*about, (broken.path, broken.stat)),
         )
     named_otherwise = _ends_in_cr(scene, trail, about) or by_env.missing(scene, trail, about)
@@ -159,7 +159,7 @@ def not_a_directory(scene: Scene, sight: Sight, interpreter: Interpreter | None 
         + ("ends in a slash, which asks for a directory." if slash else "goes on as if it were a directory."),
         f"not a directory: {step.path}",
         *_links(trail),
-        advice=f"Leave out the slash at the end of {words.shell(trail.asked)}." if slash else None,
+        advice=f"Leave out the slash: {words.shell(trail.asked.rstrip('/'))}" if slash else None,
         about=((step.path, step.stat),),
     )
 
@@ -190,6 +190,8 @@ def looping(scene: Scene, sight: Sight, interpreter: Interpreter | None = None) 
             f"{whose}{words.quoted(first.path)} is a symbolic link that leads back to itself.",
             f"link loop at {first.path}",
             *(f"{words.quoted(link.path)} links to {words.quoted(link.target or '')}." for link in ring),
+            advice=f"Let it lead to the program: `ln -sfn PROGRAM {words.shell(first.path)}`"
+            f"{scene.elsewhere}.",
             about=tuple((link.path, link.stat) for link in ring),
         )
     return scene.diagnosis(

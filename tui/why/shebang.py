@@ -11,8 +11,6 @@ from bpf.record import Diagnosis
 from tui.why import words
 from tui.why.scene import MAX_INTERPRETERS, Interpreter, Scene, inodes, is_found
 
-_NAME_ONE: Final = "Make its first line name an interpreter, such as #!/bin/sh."
-
 _BY_ENDING: Final = {
     ".bash": "bash", ".js": "node", ".lua": "lua", ".pl": "perl", ".py": "python3", ".rb": "ruby",
     ".tcl": "tclsh", ".zsh": "zsh",
@@ -24,6 +22,10 @@ _BOMS: Final = {
     b"\xff\xfe": "UTF-16, little endian",
     b"\xfe\xff": "UTF-16, big endian",
 }
+
+
+def _name_one(path: str) -> str:
+    return f"Name one, such as the shell: `sed -i '1s|.*|#!/bin/sh|' {words.shell(path)}`."
 
 
 def without_cr(path: str) -> str:
@@ -43,7 +45,7 @@ def carriage_return(scene: Scene, interpreter: Interpreter) -> Diagnosis | None:
             f"The first line of {words.quoted(file.path)} is #! and names no interpreter; as it ends in CR (a"
             " Windows line ending), the kernel took that for the name.",
             "#! names nothing but CR",
-            advice=_NAME_ONE,
+            advice=_name_one(file.path),
             about=inodes(file),
         )
     plain = scene.look(name)
@@ -70,7 +72,7 @@ def empty_name(scene: Scene, interpreter: Interpreter) -> Diagnosis | None:
         "shebang-without-interpreter",
         f"The first line of {words.quoted(file.path)} is #! and a NUL byte, and names no interpreter.",
         "#! names no interpreter",
-        advice=_NAME_ONE,
+        advice=_name_one(file.path),
         about=inodes(file),
     )
 
@@ -110,7 +112,7 @@ def malformed(scene: Scene, file: File) -> Diagnosis | None:
             "shebang-without-interpreter",
             f"The first line of {words.quoted(file.path)} is #! and names no interpreter.",
             "#! names no interpreter",
-            advice=_NAME_ONE,
+            advice=_name_one(file.path),
             about=inodes(file),
         )
     return scene.diagnosis(
@@ -168,7 +170,7 @@ def _without_mark(path: str, encoding: str) -> str:
     if encoding == "UTF-8":
         return rf"Remove the mark: `sed -i '1s/^\xef\xbb\xbf//' {words.shell(path)}`."
     name = words.shell(path)
-    return f"Save it as UTF-8: `iconv -f UTF-16 -t UTF-8 {name} -o {name}.new`."
+    return f"Save it as UTF-8: `iconv -f UTF-16 -t UTF-8 {name} > {name}.new && cat {name}.new > {name}`."
 
 
 def _run_by(path: str, elsewhere: str) -> str:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import stat
 import time
 from typing import Final
 
 from bpf.lookup import File
 from bpf.vantage import Fleeting
-from bpf.walk import End, Ground, Trail, walk
+from bpf.walk import End, Ground, Step, Trail, walk
 from tui.why import loaders, words
 from tui.why.scene import Scene
 
@@ -27,6 +28,9 @@ _AT_A_TIME: Final = 256
 """Names that are compared between two looks at the clock, 5 ms at most: so many always are."""
 
 MAX_PATH_DIRECTORIES: Final = 16
+_PLAIN: Final = re.compile(r"[\w/.+-]+")
+"""Paths that mean themselves in a command of sed."""
+
 DEFAULT_PATH: Final = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
 
 
@@ -53,6 +57,16 @@ def in_directory(scene: Scene, trail: Trail) -> str | None:
     return _mean(None if found is None else os.path.join(directory, found))
 
 
+def for_link(scene: Scene, trail: Trail, link: Step) -> str | None:
+    """Where a dangling link may have been meant to lead: to the nearest name."""
+    directory, name = os.path.split(trail.path)
+    near = None if trail.left else _nearest(name, _entries(scene, directory, programs=False))
+    if near is None:
+        return in_directory(scene, trail)
+    found = os.path.join(directory, near)
+    return f"{_mean(found)} Then `ln -sfn {words.shell(found)} {words.shell(link.path)}`{scene.elsewhere}."
+
+
 def for_interpreter(scene: Scene, trail: Trail, file: File) -> str | None:
     """What to name in the ``#!`` line instead."""
     name = os.path.basename(trail.asked)
@@ -63,9 +77,16 @@ def for_interpreter(scene: Scene, trail: Trail, file: File) -> str | None:
         found = None if near is None else os.path.join(directory, near)
     found = found or _on_path(scene, name, exactly=False)
     if found is not None:
-        return f"Name {words.shell(found)} in the first line of {words.shell(file.path)}, if that is meant."
+        return _named_instead(found, trail.asked, file)
     installs = loaders.installing(scene, trail.asked)
     return None if installs is None else f"Install it: `{installs}`{scene.elsewhere}."
+
+
+def _named_instead(found: str, asked: str, file: File) -> str:
+    script = words.shell(file.path)
+    if _PLAIN.fullmatch(found) and _PLAIN.fullmatch(asked):
+        return f"If {found} is meant, name that: `sed -i '1s|{asked}|{found}|' {script}`."
+    return f"If {words.shell(found)} is meant, name that in the first line of {script}."
 
 
 def _mean(path: str | None) -> str | None:

@@ -128,7 +128,7 @@ def test_a_mistyped_interpreter_is_sought_beside_itself_before_path(tmp_path: Pa
         script(tmp_path / directory / "python3", "#!/bin/sh\n")
     program = script(tmp_path / "job", f"#!{tmp_path}/usual/pyhton3\n")
     diagnosis = diagnose(failed_exec(program, environment={"PATH": str(tmp_path / "other")}))
-    assert f"Name {tmp_path}/usual/python3 in" in (diagnosis.advice or "")
+    assert f"If {tmp_path}/usual/python3 is meant" in (diagnosis.advice or "")
 
 
 def test_a_relative_path_is_told_with_the_working_directory(tmp_path: Path) -> None:
