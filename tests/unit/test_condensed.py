@@ -44,22 +44,22 @@ def paths(view: View, history: History) -> list[str | None]:
 def test_a_storm_pushes_out_its_own_repeats_and_nothing_else() -> None:
     history = History(max_events=3200)
     history.append([*unlike(500), Loss(600, 7, "ring buffer full")])
-    history.append(storm(100_000, 50, begin=1))
+    history.append(storm(40_000, 20, begin=1))
     history.append(unlike(3, begin=60))
     view = complete(history)
     assert len(view) == 505, "the loss has a row, and the storm one"
     assert paths(view, history)[499:] == ["/bin/499", None, "/storm", "/bin/0", "/bin/1", "/bin/2"]
     assert [view.times(row) for row in range(len(view))].count(1) == 504
     (row,) = (row for row in range(len(view)) if view.times(row) != 1)
-    assert (view.times(row), view.repeats(row).last) == (100_000, storm(100_000, 50, begin=1)[-1].timestamp)
+    assert (view.times(row), view.repeats(row).last) == (40_000, storm(40_000, 20, begin=1)[-1].timestamp)
     assert len(history) <= 3200
-    assert history.evicted == history.end_id - len(history) > 96_000
+    assert history.evicted == history.end_id - len(history) > 36_000
     assert (history.first_id, history.losses) == (0, 1)
 
 
 def test_the_newest_events_are_kept_however_many_are_alike() -> None:
     history = History(max_events=3200)
-    history.append(storm(100_000, 50))
+    history.append(storm(40_000, 20))
     assert all(event_id in history for event_id in range(history.end_id - 800, history.end_id))
     assert history.end_id - 4001 not in history
     with pytest.raises(KeyError):
@@ -68,11 +68,11 @@ def test_the_newest_events_are_kept_however_many_are_alike() -> None:
 
 def test_of_a_storm_an_event_a_second_is_kept_where_it_was_and_as_it_was() -> None:
     history = History(max_events=3200)
-    events = storm(100_000, 50)
+    events = storm(40_000, 20)
     history.append(events)
     held = [event_id for event_id in range(history.end_id) if event_id in history]
     assert [history[event_id] for event_id in held] == [events[event_id] for event_id in held]
-    assert {events[event_id].timestamp // SECOND for event_id in held} == set(range(50))
+    assert {events[event_id].timestamp // SECOND for event_id in held} == set(range(20))
     assert Counter(events[event_id].timestamp // SECOND for event_id in held)[3] == 1
 
 
@@ -105,8 +105,8 @@ def test_what_differs_in_anything_but_its_process_is_kept(other: dict[str, objec
 
 def test_a_filter_counts_what_it_certainly_selects() -> None:
     history = History(max_events=3200)
-    history.append(storm(100_000, 50, pids=100))
-    assert complete(history, "path:/storm uid:0").times(0) == 100_000
+    history.append(storm(40_000, 20, pids=100))
+    assert complete(history, "path:/storm uid:0").times(0) == 40_000
     assert complete(history, "pid:7").times(0) < 100, "which process the others were is not known any more"
     assert complete(history, "/storm", fold=False).counted == len(history)
 
@@ -166,7 +166,7 @@ KINDS: list[Event] = [
 arrivals = st.lists(
     st.tuples(
         st.sampled_from(KINDS),
-        st.integers(1, 400),
+        st.integers(1, 200),
         st.sampled_from([0, SECOND // 300, SECOND // 7, 9 * SECOND]),
         st.booleans(),
     ),
@@ -190,10 +190,8 @@ def come(drawn: Sequence[tuple[Event, int, int, bool]]) -> list[tuple[list[Event
     return parts
 
 
-@settings(max_examples=60, deadline=None)
-@given(
-    arrivals, st.sampled_from([40, 400, 1300]), st.sampled_from(["", "arg:x", "not arg:x", "path:/bin/**"])
-)
+@settings(max_examples=30, deadline=None)
+@given(arrivals, st.sampled_from([40, 400, 700]), st.sampled_from(["", "arg:x", "not arg:x", "path:/bin/**"]))
 def test_rows_tell_as_many_as_if_all_had_been_kept(
     drawn: Sequence[tuple[Event, int, int, bool]], most: int, query: str
 ) -> None:
