@@ -39,6 +39,7 @@ class Counters:
         untracked: Recorded, but of tasks whose searches could not be followed: the table was full.
         incomplete: Execs of which the kernel's own facts (binary, interpreter, its copy of argv) may be
             missing, since the hook that has them did not run or had no room; by name of the cause.
+        unreadable: Lines of a file that could not be read; whatever was in them, no other counter has it.
     """
 
     seen: int = 0
@@ -49,6 +50,7 @@ class Counters:
     untold: int = 0
     untracked: int = 0
     incomplete: Mapping[str, int] = field(default_factory=dict)
+    unreadable: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -217,7 +217,8 @@ class ExecwhyApp(App[None]):
     # What comes in
 
     def _count(self) -> None:
-        self._rate.tick(self.source.status().counters.seen)
+        status = self.source.status()
+        self._rate.tick(status.counters.seen, reads=status.stage in (Stage.READING, Stage.WAITING))
         if self._table.cursor_times != self._told_times:
             self._told_times = self._table.cursor_times
             self._body.renew()

@@ -261,6 +261,7 @@ def _monitor(options: Namespace, query: Query, closed: frozenset[int]) -> int:
         for path in options.open:
             if path != "-":
                 _require_readable(path)
+        _require_distinct(options.open)
         descriptor = _keyboard_for_data(closed) if "-" in options.open else 0
         _require_terminal()
         if os.geteuid() == 0:
@@ -305,6 +306,24 @@ def _require_readable(path: str) -> None:
         raise _Failure(f"{path} cannot be read ({reason}): check its name.") from None
     if not os.access(path, os.R_OK):
         raise _Failure(f"{path} cannot be read by this user: ask its owner, or open it as root.")
+
+
+def _require_distinct(paths: Sequence[str]) -> None:
+    """Refuse a file that is named twice, by whatever names: each of its events would be counted twice.
+
+    Raises:
+        UsageError: Which two are the same.
+    """
+    named: dict[tuple[int, int], str] = {}
+    for path in paths:
+        try:
+            status = os.fstat(0) if path == "-" else os.stat(path)
+        except OSError:
+            continue
+        file = status.st_dev, status.st_ino
+        if file in named and stat.S_ISREG(status.st_mode):
+            raise UsageError(f"--open: {named[file]} and {path} are the same file: leave one of them out.")
+        named[file] = path
 
 
 def _keyboard_for_data(closed: frozenset[int]) -> int:

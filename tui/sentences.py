@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 
 from bpf.source import Stage, Status
@@ -32,7 +33,12 @@ _BEFORE_LIVE: Final = {
 def shown(status: Status, view: View, history: History, capture: str) -> str:
     """What the filter matches, what the kernel filters, and how much of it a file holds."""
     parts = []
-    if status.stage in (Stage.READING, Stage.ENDED) and history.failures != status.counters.seen:
+    if status.stage is Stage.WAITING and history.blocks:
+        parts.append(f"last event {_moment(history.blocks[-1].newest)}")
+    if (
+        status.stage in (Stage.READING, Stage.WAITING, Stage.ENDED)
+        and history.failures != status.counters.seen
+    ):
         parts.append(f"{history.failures:,} in {'these files' if status.is_merged else 'this file'}")
     if capture:
         parts.append(
@@ -48,6 +54,12 @@ def shown(status: Status, view: View, history: History, capture: str) -> str:
         told += f", {view.hidden:,} of found searches hidden" if view.hidden else ""
         parts.append(f"{view.shown:,} of {history.failures:,} shown{told}")
     return "   ".join(parts)
+
+
+def _moment(timestamp: int) -> str:
+    """A time in nanoseconds since 1970 UTC: the local time of day, with the date where it is not today's."""
+    local = datetime.fromtimestamp(timestamp // 1_000_000_000)
+    return f"{local:%H:%M:%S}" if local.date() == datetime.now().date() else f"{local:%Y-%m-%d %H:%M:%S}"
 
 
 def _counted(number: int, word: str, one: str = "", many: str = "s") -> str:

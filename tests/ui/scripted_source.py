@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from bpf.record import Ancestor, Binary, Diagnosis, Event, ExecFailure, Loss, Report, Truncated
 from bpf.source import Capture, Counters, Origin, Stage, Status
+from tui.model.snapshot import UNREADABLE
 
 START = 1_795_557_012_031_000_000
 """2026-11-24 21:50:12.031 UTC."""
@@ -17,7 +18,7 @@ class ScriptedSource:
 
     def __init__(self, events: Sequence[Report] = (), *, stage: Stage = Stage.LIVE, detail: str = "") -> None:
         self._queued: list[Report] = []
-        self._recorded = self._lost = 0
+        self._recorded = self._lost = self._unreadable = 0
         self.suppressed = 0
         self.waiting = 0
         """Recorded events that a drain has not handed over yet."""
@@ -35,7 +36,9 @@ class ScriptedSource:
         """Let these come with the next drain."""
         self._queued += events
         for event in events:
-            if isinstance(event, Loss):
+            if isinstance(event, Loss) and event.reason == UNREADABLE:
+                self._unreadable += event.count
+            elif isinstance(event, Loss):
                 self._lost += event.count
             elif isinstance(event, ExecFailure):
                 self._recorded += 1
@@ -54,7 +57,7 @@ class ScriptedSource:
         recorded = self._recorded + self.waiting
         seen = recorded + self.suppressed + self._lost
         losses = {"ring buffer full": self._lost} if self._lost else {}
-        counters = Counters(seen, recorded, self.suppressed, self._lost, losses)
+        counters = Counters(seen, recorded, self.suppressed, self._lost, losses, unreadable=self._unreadable)
         plan = "tracepoint" if self.stage is Stage.LIVE else None
         return Status(self.stage, self.detail, counters, Origin(self.host, "6.1.0-38-amd64", START, plan))
 

@@ -8,6 +8,7 @@ from bpf.record import ExecFailure, Loss, SearchEnd
 from bpf.source import Stage
 from tests.ui.screens import LOOKS, opened
 from tests.ui.scripted_source import START, ScriptedSource, a_day, failure
+from tui.model.snapshot import UNREADABLE
 
 
 @pytest.mark.parametrize(
@@ -50,6 +51,22 @@ async def test_what_waits_for_a_key_goes_with_it() -> None:
         await screen.until(lambda: "The reader stopped." in screen.keys)
         await screen.press("up")
         assert "The reader stopped." not in screen.keys and "filter" in screen.keys
+
+
+async def test_a_file_that_may_still_grow_is_not_called_live_and_has_no_rate() -> None:
+    async with opened(source=ScriptedSource([failure()], stage=Stage.WAITING)) as screen:
+        assert "○ waiting…" in screen.status and "/s" not in screen.status
+        assert "last event 2026-11-24 " in screen.text
+
+
+async def test_lines_that_could_not_be_read_have_a_row_and_a_count() -> None:
+    source = ScriptedSource([failure(), Loss(START, 3, UNREADABLE)])
+    async with opened(source=source) as screen:
+        assert "— 3 unreadable lines left out here —" in screen.text
+        await screen.press("end")
+        assert "lines of the file could not be read, and are left out" in screen.text
+        await screen.press("question_mark")
+        assert "+ 0 lost; 3 unreadable lines" in screen.text
 
 
 async def test_the_host_of_a_hostile_file_is_escaped() -> None:

@@ -326,6 +326,17 @@ def test_a_recording_to_a_closed_standard_output_is_answered_with_one_sentence()
     assert run.stderr == "execwhy: standard output is closed: redirect it, or name a file.\n"
 
 
+def test_a_file_that_is_opened_twice_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("")
+    (tmp_path / "link").symlink_to("a")
+    sentence = f"execwhy: --open: {tmp_path}/a and {{}} are the same file: leave one of them out.\n"
+    for again in (f"{tmp_path}/a", f"{tmp_path}/link"):
+        run = execwhy("--open", f"{tmp_path}/a", again)
+        assert (run.returncode, run.stderr) == (2, sentence.format(again))
+    run = shell(f"--open {tmp_path}/a - < {tmp_path}/link")
+    assert (run.returncode, run.stderr) == (2, sentence.format("-"))
+
+
 def test_a_closed_standard_input_is_no_recording() -> None:
     run = shell("--open - <&-")
     assert run.returncode == 2

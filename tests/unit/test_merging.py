@@ -19,7 +19,7 @@ from tests.unit.waiting import wait_for
 from tui.model import merging
 from tui.model.merging import MergedSource, opened
 from tui.model.replay import OPEN, FileSource
-from tui.model.snapshot import Ending, Header, ending_line, event_line, header_line
+from tui.model.snapshot import UNREADABLE, Ending, Header, ending_line, event_line, header_line
 
 SECOND = 1_000_000_000
 FROM = 1_795_557_012 * SECOND
@@ -148,7 +148,12 @@ def test_when_all_fail_all_is_told(tmp_path: Path) -> None:
 def test_a_cut_off_file_among_several_is_told(tmp_path: Path) -> None:
     a = file(tmp_path / "a", header("web-1"), exec_at(1), exec_at(2)[:40])
     source = opened([a, file(tmp_path / "b", header("web-2"), exec_at(3))])
-    assert times(drained(source)) == [1, 3]
+    (_, lost, _) = events = drained(source)
+    assert times(events) == [1, 1, 3]
+    assert (lost, source.status().counters.unreadable) == (
+        Loss(events[0].timestamp, 1, UNREADABLE, "web-1"),
+        1,
+    )
     assert "a was cut off: its last line is incomplete" in source.status().problem
 
 
@@ -171,7 +176,7 @@ class Hosts:
         os.write(self.writing[place], "".join(lines).encode())
         execs = sum('"path"' in line for line in lines)
         wait_for(lambda: self.sources[place]._records == before + execs)
-        wait_for(lambda: all(source.status().stage is Stage.LIVE for source in self.sources))
+        wait_for(lambda: self.sources[place].status().stage is Stage.LIVE)
         wait_for(lambda: all(source.quiet > 0 for source in self.sources))
 
     def close(self) -> None:

@@ -20,6 +20,14 @@ def test_what_came_before_the_first_look_is_no_burst() -> None:
     assert after(1_000_000).sparkline(6) == "▁" * 6
 
 
+def test_what_is_read_of_a_file_is_no_rate() -> None:
+    rate = Rate()
+    for total, reads in ((0, True), (5_000, True), (9_000, False), (9_003, False)):
+        rate.tick(total, reads=reads)
+    assert rate.now == 1
+    assert rate.sparkline(60) == "▁" * 59 + rate.sparkline(60)[-1]
+
+
 def test_the_rate_is_that_of_the_last_three_seconds() -> None:
     assert after(0, 10, 20, 30).now == 10
     assert after(0, 30, 30, 30, 30).now == 0

@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,9 @@ from bpf.source import Capture, Counters, EventSource, Origin, Stage, Status
 from tests.unit.records import failure
 from tests.unit.waiting import PATIENCE, wait_for
 from tui.model import replay
+from tui.model.lines import Lines
 from tui.model.replay import OPEN, FileSource
-from tui.model.snapshot import Ending, Header, ending_line, event_line, header_line
+from tui.model.snapshot import UNREADABLE, Ending, Header, ending_line, event_line, header_line
 
 ORIGIN = Origin("web-1", "6.1.0", 1_795_500_000_000_000_000, "tracepoint")
 HEADER = header_line(Header(ORIGIN, "uid==33", Counters(), 1_795_557_012_000_000_000))
@@ -81,7 +83,7 @@ def test_a_recording_without_its_ending_counts_what_is_there(tmp_path: Path) -> 
 
 def test_a_torn_last_line_is_told_and_left_out(tmp_path: Path) -> None:
     events, status = opened(tmp_path, HEADER, LINES[0], LINES[1][:100])
-    assert events == EVENTS[:1]
+    assert events == [*EVENTS[:1], Loss(EVENTS[0].timestamp, 1, UNREADABLE)]
     assert status.stage is Stage.ENDED
     assert status.problem.endswith("was cut off: its last line is incomplete and left out.")
 
@@ -95,9 +97,30 @@ def test_a_last_line_without_newline_is_read(tmp_path: Path) -> None:
 def test_damaged_lines_are_left_out_and_the_first_is_named(tmp_path: Path) -> None:
     wrong = LINES[1].replace('"pid":27420', '"pid":"many"')
     events, status = opened(tmp_path, HEADER, LINES[0], wrong, b"\xff\n", LINES[2], ENDING)
-    assert events == [EVENTS[0], EVENTS[2]]
+    assert events == [EVENTS[0], Loss(EVENTS[0].timestamp, 2, UNREADABLE), EVENTS[2]]
+    assert status.counters == replace(FINAL, unreadable=2)
     assert status.stage is Stage.ENDED
     assert 'line 3: "pid" is not a whole number, and 1 more.' in status.problem
+
+
+def test_lines_that_cannot_be_read_are_told_at_their_place_whatever_comes_before_and_behind(
+    tmp_path: Path,
+) -> None:
+    bad = b'garbage\n{"x":1}\n'
+    last = Loss(EVENTS[2].timestamp, 1, UNREADABLE)
+    events, _ = opened(tmp_path, bad, HEADER, bad, *LINES, b"\xff\xfe\n", ENDING)
+    assert events == [Loss(EVENTS[0].timestamp, 4, UNREADABLE), *EVENTS, last]
+    events, _ = opened(tmp_path, HEADER, bad)
+    assert events == [Loss(1_795_557_012_000_000_000, 2, UNREADABLE)]
+
+
+def test_what_was_unreadable_where_a_snapshot_was_made_is_told_again_and_is_no_lost_event(
+    tmp_path: Path,
+) -> None:
+    loss = Loss(5, 7, UNREADABLE)
+    events, status = opened(tmp_path, HEADER, LINES[0], event_line(loss, show_secrets=False))
+    assert events == [EVENTS[0], loss]
+    assert (status.counters, status.problem) == (Counters(seen=1, recorded=1, unreadable=7), "")
 
 
 def test_lines_that_went_through_grep_need_no_header(tmp_path: Path) -> None:
@@ -148,7 +171,7 @@ def test_a_line_that_is_too_long_is_skipped_whole(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr("tui.model.snapshot.MAX_LINE_BYTES", 10_000)
     long_line = LINES[1].rstrip().rstrip("}") + " " * 35_000 + "}\n"
     events, status = opened(tmp_path, HEADER, LINES[0], long_line, LINES[2])
-    assert events == [EVENTS[0], EVENTS[2]]
+    assert events == [EVENTS[0], Loss(EVENTS[0].timestamp, 1, UNREADABLE), EVENTS[2]]
     assert "line 3: it is longer than" in status.problem
     assert "more" not in status.problem
 
@@ -276,12 +299,50 @@ def test_a_recording_that_nobody_has_written_to_for_long_is_waited_for_and_not_c
     source.close()
 
 
+@pytest.mark.parametrize(
+    ("rest", "said"),
+    [("", "has no ending, and"), (LINES[1][:50], "has no ending and an incomplete last line")],
+)
+def test_a_recording_whose_writer_was_killed_is_not_called_live(rest: str, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "killed.jsonl"
+    with path.open("w") as file:
+        file.write(BEGUN + LINES[0] + rest)
+        file.flush()
+        source = FileSource(str(path))
+        source.start()
+        wait_for(lambda: source.status().stage is Stage.LIVE)
+    wait_for(lambda: source.status().stage is Stage.WAITING)
+    wait_for(lambda: said in source.status().problem)
+    assert "no process of this machine writes to it: its recording was cut off" in source.status().problem
+    with path.open("a") as file:
+        file.write((LINES[1][50:] if rest else LINES[1]) + ENDING)
+    wait_for(lambda: source.status().stage is Stage.ENDED)
+    assert (source.drain(), source.status().problem) == (EVENTS[:2], "")
+    source.close()
+
+
+def test_where_nobody_tells_of_a_writer_a_file_is_live_once_it_has_grown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Lines, "has_writer", None)
+    path = tmp_path / "remote.jsonl"
+    path.write_text(BEGUN + LINES[0])
+    source = FileSource(str(path))
+    source.start()
+    wait_for(lambda: source.status().stage is Stage.WAITING)
+    assert source.status().problem == ""
+    with path.open("a") as file:
+        file.write(LINES[1])
+    wait_for(lambda: source.status().stage is Stage.LIVE)
+    source.close()
+
+
 def test_a_writer_may_take_back_the_line_that_it_had_begun(tmp_path: Path) -> None:
     path = tmp_path / "full.jsonl"
     path.write_text(BEGUN + LINES[0] + LINES[1][:50])
     source = FileSource(str(path))
     source.start()
-    wait_for(lambda: source.status().stage is Stage.LIVE)
+    wait_for(lambda: source.status().stage is Stage.WAITING)
     left = len((BEGUN + LINES[0]).encode())
     os.truncate(path, left)
     wait_for(lambda: source._lines is not None and source._lines.brought == left)
@@ -298,7 +359,7 @@ def test_a_file_that_becomes_shorter_is_told_and_what_was_read_is_kept(tmp_path:
     path.write_text(BEGUN + LINES[0] + LINES[1])
     source = FileSource(str(path))
     source.start()
-    wait_for(lambda: source.status().stage is Stage.LIVE)
+    wait_for(lambda: source.status().stage is Stage.WAITING)
     os.truncate(path, 10)
     wait_for(lambda: source.status().stage is Stage.ENDED)
     assert source.drain() == EVENTS[:2]
@@ -332,7 +393,7 @@ def test_a_named_pipe_waits_for_its_writer(tmp_path: Path) -> None:
     os.mkfifo(path)
     source = FileSource(str(path))
     source.start()
-    wait_for(lambda: source.status().stage is Stage.LIVE)
+    wait_for(lambda: source.status().stage is Stage.WAITING)
     with path.open("w") as file:
         file.write(HEADER + LINES[0])
     wait_for(lambda: source.status().stage is Stage.ENDED)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import select
+import signal
 import stat
 import time
 from collections.abc import Iterator
@@ -66,6 +68,29 @@ class Lines:
     def age(self) -> float:
         """Seconds since a regular file was written."""
         return max(0.0, time.time() - os.fstat(self._descriptor).st_mtime)
+
+    @property
+    def has_begun_line(self) -> bool:
+        """Whether the end of the last line is still to come."""
+        return bool(self._rest)
+
+    @property
+    def has_writer(self) -> bool | None:
+        """Whether a process of this machine has a regular file open for writing; None where nobody tells.
+
+        A read lease is given where none has (fcntl(2)): to who owns the file, by file systems that have
+        leases. It is given back at once; a process that asks for the file meanwhile waits that long.
+        """
+        try:
+            # What the holder of a lease is sent by default would end it.
+            fcntl.fcntl(self._descriptor, fcntl.F_SETSIG, signal.SIGURG)
+            fcntl.fcntl(self._descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+            fcntl.fcntl(self._descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return None
+        return False
 
     def __iter__(self) -> Iterator[tuple[int, bytes] | None]:
         """Each line that is not blank, with its number; None whenever it has to be waited for.

@@ -159,6 +159,7 @@ def _sum(counters: Sequence[Counters]) -> Counters:
         untold=sum(one.untold for one in counters),
         untracked=sum(one.untracked for one in counters),
         incomplete=_sum_by_name([one.incomplete for one in counters]),
+        unreadable=sum(one.unreadable for one in counters),
     )
 
 

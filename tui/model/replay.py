@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final
 
 from bpf.record import Event, ExecFailure, Loss
@@ -14,6 +15,7 @@ from bpf.source import Capture, Counters, Origin, Stage, Status
 from tui.model.lines import Lines, Shrunk
 from tui.model.snapshot import (
     MAX_LINE_BYTES,
+    UNREADABLE,
     Ending,
     Header,
     SnapshotError,
@@ -28,7 +30,10 @@ _NONE_OF_OURS: Final = 100
 """After so many unreadable lines and no readable one, this is some other file."""
 
 _FRESH: Final = 60.0
-"""Seconds since a file was written in which it counts as live; while nothing fails nothing is written."""
+"""Seconds since a file grew in which it counts as live, where nobody tells whether someone writes to it."""
+
+_LEFT: Final = 1.0
+"""Seconds without a writer after which none is expected: the last one may just have written the ending."""
 
 OPEN: Final = (Stage.READING, Stage.LIVE, Stage.WAITING)
 """Stages of a file from which more may come."""
@@ -71,7 +76,10 @@ class FileSource:
         self._losses: dict[str, int] = {}
         self._readable = self._bad = 0
         self._first_bad = ""
+        self._unread = self._left_out = 0
+        self._latest: int | None = None
         self._quiet_since: float | None = None
+        self._first_end: int | None = None
         self._has_hosts = False
         self._thread = threading.Thread(target=self._run, name="execwhy-replay", daemon=True)
 
@@ -97,7 +105,11 @@ class FileSource:
     def status(self) -> Status:
         """The state now. The counters are those of the capture, as far as the file tells them."""
         with self._changed:
-            problem = self._problem or (self._damage() if self._readable else "")
+            damage = self._damage() if self._readable else ""
+            if self._stage is Stage.WAITING:
+                problem = f"{self._problem} {damage}".strip()
+            else:
+                problem = self._problem or damage
             return Status(self._stage, self._detail, self._counters(), self._origin, problem, self._has_hosts)
 
     @property
@@ -138,6 +150,10 @@ class FileSource:
             self._thread.join(timeout=1.0)
 
     def _counters(self) -> Counters:
+        counters = self._captured()
+        return replace(counters, unreadable=self._bad + self._left_out)
+
+    def _captured(self) -> Counters:
         """The last that is known of: the ending's, the header's, or what was counted in the file.
 
         A recording's header tells the counters of its beginning, so one that was cut off has more.
@@ -207,28 +223,46 @@ class FileSource:
                 torn = len(line) <= MAX_LINE_BYTES and not line.endswith(b"\n")
                 with self._changed:
                     self._bad += 1
+                    self._unread += 1
                     self._first_bad = self._first_bad or f"line {number}: {error}"
                 if not self._readable and self._bad >= _NONE_OF_OURS:
                     break
                 continue
             self._take(told, len(line))
             lines.grows = self._header is not None and self._header.recording and self._ending is None
+        self._tell_unread()
         return self._conclusion(lines, torn=torn)
 
     def _caught_up(self, lines: Lines) -> None:
         """All that is there was read, and more may come."""
-        is_live = not lines.is_regular or lines.age < _FRESH
+        has_writer = lines.has_writer if lines.is_regular else None
+        if self._first_end is None:
+            self._first_end = lines.brought
+        if lines.is_regular:
+            grows = lines.brought > self._first_end and lines.age < _FRESH
+        else:
+            grows = lines.brought > 0
+        self._tell_unread()
         with self._changed:
             if self._quiet_since is None:
                 self._quiet_since = time.monotonic()
-            self._stage = Stage.LIVE if is_live else Stage.WAITING
+            self._stage = Stage.LIVE if has_writer or (has_writer is None and grows) else Stage.WAITING
+            is_left = has_writer is False and time.monotonic() - self._quiet_since >= _LEFT
+            self._problem = self._without_ending(lines) if is_left else ""
             self._changed.notify_all()
+
+    def _without_ending(self, lines: Lines) -> str:
+        torn = " and an incomplete last line" if lines.has_begun_line else ""
+        nobody = "no process of this machine writes to it: its recording was cut off."
+        return f"{self._name} has no ending{torn}, and {nobody}"
 
     def _take(self, found: Header | Event | Ending, size: int) -> None:
         """Keep what a line says; an event is queued once there is room for it."""
         with self._changed:
             self._readable += 1
             self._quiet_since = None
+            if self._stage is Stage.WAITING:
+                self._stage, self._problem = Stage.READING, ""
             match found:
                 case Ending():
                     self._ending = found
@@ -239,12 +273,31 @@ class FileSource:
                     return
                 case ExecFailure():
                     self._records += 1
+                case Loss(reason=reason) if reason == UNREADABLE:
+                    self._left_out += found.count
                 case Loss():
                     self._losses[found.reason] = self._losses.get(found.reason, 0) + found.count
-            self._has_hosts |= found.host is not None
-            event = found if self._mark is None else self._mark(found, self._origin)
+        if self._latest is None:
+            self._latest = found.timestamp
+        self._tell_unread()
+        self._latest = found.timestamp
+        self._queue(found, size)
+
+    def _tell_unread(self) -> None:
+        """Put the lines that could not be read where they were: behind the last event."""
+        if self._unread and self._readable:
+            written = 0 if self._header is None else self._header.written
+            loss = Loss(written if self._latest is None else self._latest, self._unread, UNREADABLE)
+            self._unread = 0
+            self._queue(loss, 0)
+
+    def _queue(self, event: Event, size: int) -> None:
+        """Hand over an event, once there is room for it."""
+        with self._changed:
+            self._has_hosts |= event.host is not None
+            marked = event if self._mark is None else self._mark(event, self._origin)
             self._changed.wait_for(lambda: self._closed or self._pending_bytes < _PENDING_BYTES)
-            self._pending.append(event)
+            self._pending.append(marked)
             self._pending_bytes += size
             self._changed.notify_all()
 

@@ -34,6 +34,7 @@ from tui.model.safe_file import Existing, SnapshotError, replacing
 __all__ = [
     "FORMAT_VERSION",
     "MAX_LINE_BYTES",
+    "UNREADABLE",
     "Ending",
     "Existing",
     "Header",
@@ -55,6 +56,9 @@ FORMAT_VERSION: Final = 1
 
 MAX_LINE_BYTES: Final = 16 << 20
 """A longer line is none of ours: argv and envp are at most some hundred kilobytes, six for one escaped."""
+
+UNREADABLE: Final = "unreadable lines"
+"""The reason of a ``Loss`` that stands for lines of a file that could not be read: it counts lines."""
 
 _count: Final = integer(0, (1 << 63) - 1)
 

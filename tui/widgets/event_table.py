@@ -22,6 +22,7 @@ from bpf.record import ExecFailure, Loss
 from tui.model.history import History
 from tui.model.printable import printable
 from tui.model.secrets import masked
+from tui.model.snapshot import UNREADABLE
 from tui.model.view import View
 from tui.widgets.columns import GUTTER, Placed, cell, clock, placed_columns
 from tui.widgets.painted import Piece, in_role
@@ -302,8 +303,12 @@ class EventTable(RowWindow):
         where = "here" if loss.host is None else f"on {printable(loss.host[:64])}"
         count, last = self.view.lost(row)
         until = f" until {clock(last, 12)}" if last - loss.timestamp >= _SAME_TIME else ""
-        said = f"— {count:,} events lost {where}{until}: "
-        reason = in_role(keep_beginning(loss.reason, max(1, width - len(time) - len(said) - 4)), "danger")
+        if loss.reason == UNREADABLE:
+            said, reason = f"— {count:,} unreadable line{'s' * (count > 1)} left out {where}{until}", []
+        else:
+            said = f"— {count:,} events lost {where}{until}: "
+            room = max(1, width - len(time) - len(said) - 4)
+            reason = in_role(keep_beginning(loss.reason, room), "danger")
         length = cells(said) + sum(cells(text) for text, _ in reason) + 2
         left = max(2, (width - length) // 2 - len(time))
         return [(time, "muted"), (" " * left, "plain"), (said, "danger"), *reason, (" —", "danger")]

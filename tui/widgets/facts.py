@@ -17,6 +17,7 @@ import humanize
 from bpf.record import Binary, ExecFailure, Loss, Search, error_name
 from bpf.source import Counters
 from tui.model.repeats import Repeats
+from tui.model.snapshot import UNREADABLE
 from tui.widgets import search_words
 from tui.widgets.accounts import group_name, user_name
 from tui.widgets.columns import LOOKING
@@ -116,8 +117,7 @@ def loss_sections(loss: Loss, last: int, counters: Counters) -> list[Section]:
         Section(
             "Lost",
             (
-                Fact(f"{loss.count:,}", note="events, before those below", role="danger"),
-                Fact(loss.reason, label="because", starts_line=True),
+                *_lost(loss),
                 _time(loss.timestamp),
                 *((replace(_time(last), label="until"),) if last != loss.timestamp else ()),
             ),
@@ -127,11 +127,26 @@ def loss_sections(loss: Loss, last: int, counters: Counters) -> list[Section]:
     return [*found, Section("Causes", causes)] if causes else found
 
 
+def _lost(loss: Loss) -> tuple[Fact, ...]:
+    if loss.reason == UNREADABLE:
+        note = "lines of the file could not be read, and are left out"
+        return (Fact(f"{loss.count:,}", note=note, role="danger"),)
+    return (
+        Fact(f"{loss.count:,}", note="events, before those below", role="danger"),
+        Fact(loss.reason, label="because", starts_line=True),
+    )
+
+
 def equation(counters: Counters) -> str:
-    """What became of all that were seen."""
+    """What became of all that were seen, and what of a file is not in these numbers."""
+    unreadable = (
+        f"; {counters.unreadable:,} unreadable line{'s' * (counters.unreadable > 1)}"
+        if counters.unreadable
+        else ""
+    )
     return (
         f"{counters.seen:,} seen = {counters.recorded:,} recorded"
-        f" + {counters.suppressed:,} suppressed + {counters.lost:,} lost"
+        f" + {counters.suppressed:,} suppressed + {counters.lost:,} lost{unreadable}"
     )
 
 

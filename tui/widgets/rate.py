@@ -20,11 +20,18 @@ class Rate:
     def __init__(self) -> None:
         self._counts: deque[int] = deque([0] * SECONDS, maxlen=SECONDS)
         self._last: int | None = None
+        self._reads = False
 
-    def tick(self, total: int) -> None:
-        """Take in the counter; to be called once a second."""
-        self._counts.append(0 if self._last is None else max(0, total - self._last))
-        self._last = total
+    def tick(self, total: int, *, reads: bool = False) -> None:
+        """Take in the counter; to be called once a second.
+
+        Args:
+            total: Its value.
+            reads: What is there already is being read, which is no rate of anything that fails.
+        """
+        came = 0 if self._last is None or reads or self._reads else max(0, total - self._last)
+        self._counts.append(came)
+        self._last, self._reads = total, reads
 
     @property
     def now(self) -> float:
