@@ -24,7 +24,7 @@ _BEFORE_LIVE: Final = {
     Stage.ATTACHING: "Attaching to the kernel…",
     Stage.LIVE: "No exec has failed yet: try /nonexistent in another shell",
     Stage.READING: "Reading…",
-    Stage.WAITING: "No failed exec is in it yet",
+    Stage.WAITING: "No failed exec has come yet",
     Stage.ENDED: "There is no failed exec in it",
     Stage.FAILED: "No events can come any more",
 }
