@@ -31,13 +31,11 @@ class _Format:
         advice: What to do with it, ``{}`` or ``{0}`` being its path and ``{1}`` that of what comes out of it;
             None where there is nothing to say.
         is_it: Tells of a file's first bytes and its path.
-        code: The diagnosis's code.
     """
 
     what: str
     advice: str | None
     is_it: Callable[[bytes, str], bool]
-    code: str = "not-a-program"
 
 
 def _unpacked(command: str) -> str:
@@ -85,10 +83,9 @@ _MACH_O: Final = tuple(
 )
 
 _FORMATS: Final = (
-    _Format("a Windows program", "Use a build for Linux, or run it by Wine: `wine {}`.", _begins(b"MZ"),
-            "windows-program"),
+    _Format("a Windows program", "Use a build for Linux, or run it by Wine: `wine {}`.", _begins(b"MZ")),
     _Format("a Java class", "Run it by Java: `java -cp DIRECTORY NAME`.", _is_class),
-    _Format("a macOS program", _FOR_LINUX, _begins(*_MACH_O), "macos-program"),
+    _Format("a macOS program", _FOR_LINUX, _begins(*_MACH_O)),
     _Format("a Java archive", "Run it by Java: `java -jar {}`.", _is_jar),
     _Format("a zip archive", "Unpack it: `unzip {}`.", _begins(b"PK\3\4")),
     _Format("a WebAssembly module", "Run it by a runtime for it, such as `wasmtime {}`.", _begins(b"\0asm")),
@@ -124,6 +121,9 @@ _FORMATS: Final = (
 )  # fmt: skip
 """In the order in which they are asked."""
 
+_CODES: Final = {"a Windows program": "windows-program", "a macOS program": "macos-program"}
+"""Of those that have one of their own."""
+
 
 def known(scene: Scene, file: File) -> Diagnosis | None:
     """What a file is that is neither an ELF file nor a script, where that is known."""
@@ -133,8 +133,9 @@ def known(scene: Scene, file: File) -> Diagnosis | None:
     found = next((one for one in _FORMATS if one.is_it(head, file.path)), None)
     if found is None:
         return None
+    code = _CODES.get(found.what, "not-a-program")
     return scene.diagnosis(
-        found.code,
+        code,
         f"{words.quoted(file.path)} is {found.what}, not a program for Linux.",
         found.what.partition(",")[0] if "compressed" not in found.what else found.what,
         _beginning(head),

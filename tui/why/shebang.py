@@ -29,8 +29,11 @@ def _name_one(path: str) -> str:
 
 
 def without_cr(path: str) -> str:
-    """How to give a script Unix line endings, without a full stop."""
-    return f"Remove the CRs: `sed -i 's/\\r$//' {words.shell(path)}`"
+    """How to give a script Unix line endings, without a full stop.
+
+    No command has a backslash in it: the screen shows two for one.
+    """
+    return f"Remove the CRs: `sed -i 's/[[:cntrl:]]$//' {words.shell(path)}`"
 
 
 def carriage_return(scene: Scene, interpreter: Interpreter) -> Diagnosis | None:
@@ -151,7 +154,7 @@ def without(scene: Scene, file: File) -> Diagnosis | None:
             f"{name} has {what} before its #!, which must be its first two bytes.",
             f"{what} before #!",
             advice="Remove it: `sed -i "
-            + ("'/./,$!d'" if what == "an empty line" else r"'1s/^[ \t]*//'")
+            + ("'/./,$!d'" if what == "an empty line" else r"'1s/^[[:blank:]]*//'")
             + f" {words.shell(file.path)}`{scene.elsewhere}.",
             about=inodes(file),
         )
@@ -167,9 +170,9 @@ def without(scene: Scene, file: File) -> Diagnosis | None:
 
 
 def _without_mark(path: str, encoding: str) -> str:
-    if encoding == "UTF-8":
-        return rf"Remove the mark: `sed -i '1s/^\xef\xbb\xbf//' {words.shell(path)}`."
     name = words.shell(path)
+    if encoding == "UTF-8":
+        return f"Remove the mark: `tail -c +4 {name} > {name}.new && cat {name}.new > {name}`."
     return f"Save it as UTF-8: `iconv -f UTF-16 -t UTF-8 {name} > {name}.new && cat {name}.new > {name}`."
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.why.failing import failed_exec
+from tui.model.printable import printable
 from tui.why import diagnose
 
 SCRIPT = b"#!/bin/sh\necho done\n"
@@ -72,6 +73,7 @@ def test_what_was_followed_lets_it_run(make: Callable[[Path], Path], tmp_path: P
     path = make(tmp_path)
     diagnosis = diagnose(failed_exec(path, cwd=tmp_path))
     assert diagnosis.advice is not None, diagnosis
+    assert printable(diagnosis.advice) == diagnosis.advice, "pasted from the screen it is another command"
     subprocess.run(["sh", "-c", diagnosis.advice.split("`")[-2]], check=True, cwd=tmp_path)
     run = subprocess.run([path], check=True, capture_output=True, text=True)
     assert run.stdout == "done\n"

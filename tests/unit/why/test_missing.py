@@ -117,7 +117,7 @@ def test_the_script_whose_first_line_gives_env_a_name_with_cr_is_named(tmp_path:
     record = failed_exec("/usr/bin/python3\r", ["python3\r", str(program)])
     diagnosis = diagnose(dataclasses.replace(record, comm="a job"))
     assert diagnosis.code == "name-ends-in-cr"
-    assert diagnosis.advice == rf"Remove the CRs: `sed -i 's/\r$//' '{program}'`."
+    assert diagnosis.advice == f"Remove the CRs: `sed -i 's/[[:cntrl:]]$//' '{program}'`."
     subprocess.run(["sh", "-c", diagnosis.advice.split("`")[1]], check=True)
     assert program.read_bytes() == b"#!/usr/bin/env python3\nprint()\n"
 
