@@ -219,6 +219,8 @@ COUNTERS_STRUCT: Final = struct.Struct("<10Q48x")
 CAPTURE: Final = (
     Field("u32", "uid_ranges"),
     Field("u32", "paths"),
+    Field("u32", "excluded"),  # so many of the paths, the first ones, are those that are not wanted
+    Field("u8", "reserved", 4),  # the kernel rounds an element up to 8 bytes
     Field("u32", "uid_low", MAX_UID_RANGES),
     Field("u32", "uid_high", MAX_UID_RANGES),
     Field("u32", "path_length", MAX_CAPTURE_PATHS),  # bytes to compare; an exact path includes its NUL

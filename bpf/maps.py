@@ -108,15 +108,14 @@ def _pack(capture: Capture) -> bytes:
             f"the kernel program takes {layout.MAX_UID_RANGES} uid ranges at most, "
             f"not {len(capture.uid_ranges)}: give fewer or wider ones."
         )
-    # An exact path is a prefix that includes the NUL.
-    paths = [os.fsencode(path) + b"\0" for path in capture.paths]
-    paths += [os.fsencode(prefix) for prefix in capture.path_prefixes]
+    excluded = _compared(capture.excluded_paths, capture.excluded_prefixes)
+    paths = excluded + _compared(capture.paths, capture.path_prefixes)
     if len(paths) > layout.MAX_CAPTURE_PATHS:
         raise ValueError(
             f"the kernel program takes {layout.MAX_CAPTURE_PATHS} paths at most, "
             f"not {len(paths)}: give fewer."
         )
-    longest = max((len(os.fsencode(path)) for path in capture.paths + capture.path_prefixes), default=0)
+    longest = max((len(path.removesuffix(b"\0")) for path in paths), default=0)
     if longest > layout.CAPTURE_PATH_SIZE - 2:
         raise ValueError(
             f"the kernel program compares {layout.CAPTURE_PATH_SIZE - 2} bytes of a path at most, "
@@ -127,6 +126,12 @@ def _pack(capture: Capture) -> bytes:
     no_ranges = [0] * (layout.MAX_UID_RANGES - len(lows))
     no_paths = [0] * (layout.MAX_CAPTURE_PATHS - len(paths))
     return layout.CAPTURE_STRUCT.pack(
-        len(lows), len(paths), *lows, *no_ranges, *highs, *no_ranges, *map(len, paths), *no_paths,
+        len(lows), len(paths), len(excluded), *lows, *no_ranges, *highs, *no_ranges,
+        *map(len, paths), *no_paths,
         b"".join(path.ljust(layout.CAPTURE_PATH_SIZE, b"\0") for path in paths),
     )  # fmt: skip
+
+
+def _compared(exact: tuple[str, ...], prefixes: tuple[str, ...]) -> list[bytes]:
+    """What the kernel compares with the beginning of a path; an exact one's includes the NUL."""
+    return [os.fsencode(path) + b"\0" for path in exact] + [os.fsencode(prefix) for prefix in prefixes]

@@ -244,8 +244,8 @@ def arguments(settings: Settings) -> str:
 def _settings(text: str) -> Settings:
     values = json.loads(text)
     if (capture := values["capture"]) is not None:
-        ranges = tuple((low, high) for low, high in capture["uid_ranges"])
-        values["capture"] = Capture(ranges, tuple(capture["paths"]), tuple(capture["path_prefixes"]))
+        ranges = tuple((low, high) for low, high in capture.pop("uid_ranges"))
+        values["capture"] = Capture(ranges, **{name: tuple(paths) for name, paths in capture.items()})
     return Settings(**values)
 
 

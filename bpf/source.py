@@ -55,17 +55,21 @@ class Counters:
 
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """What the kernel program records; the rest is counted as suppressed. Both conditions must hold.
+    """What the kernel program records; the rest is counted as suppressed. All conditions must hold.
 
     Attributes:
         uid_ranges: The caller's real uid lies in one of these (both ends included); () is any uid.
         paths: The path as the caller gave it is one of these; with ``path_prefixes`` () is any path.
         path_prefixes: Or it begins with one of these.
+        excluded_paths: The path is none of these.
+        excluded_prefixes: And it begins with none of these.
     """
 
     uid_ranges: tuple[tuple[int, int], ...] = ()
     paths: tuple[str, ...] = ()
     path_prefixes: tuple[str, ...] = ()
+    excluded_paths: tuple[str, ...] = ()
+    excluded_prefixes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,20 +82,21 @@ static __always_inline void append_binary(struct scratch *s, struct place binary
     s->record.lengths[SECTION_BINARY] = section_length(s, start);
 }
 
-static __always_inline bool path_matches(struct scratch *s, struct capture *capture)
+/* The first of the capture's paths that matches decides; where none does, whether all of them exclude. */
+static __always_inline bool path_passes(struct scratch *s, struct capture *capture)
 {
     for (u32 i = 0; i < MAX_CAPTURE_PATHS; i++) {
         if (i >= capture->paths)
-            return false;
+            break;
         u32 length = capture->path_length[i];
         for (u32 j = 0; j < CAPTURE_PATH_SIZE; j++) {
             if (j >= length)
-                return true;
+                return i >= capture->excluded;
             if (s->data[j] != (u8)capture->path[i * CAPTURE_PATH_SIZE + j])
                 break;
         }
     }
-    return false;
+    return capture->paths == capture->excluded;
 }
 
 static __always_inline bool uid_matches(u32 uid, struct capture *capture)
@@ -146,7 +147,7 @@ static __always_inline bool path_is_wanted(struct scratch *s, struct capture *ca
     if (path_is_gone(s, opened))
         return true;
     forget_caller(s); /* the path takes the place of what is told of it */
-    return read_string(s, s->data, s->call.path) < 0 || path_matches(s, capture);
+    return read_string(s, s->data, s->call.path) < 0 || path_passes(s, capture);
 }
 
 static __always_inline void fill_credentials(struct scratch *s, u64 task)

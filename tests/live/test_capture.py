@@ -57,8 +57,18 @@ def fail_as_user(path: str) -> int:
             ["/no/b", "/no/a/b"],
         ),
         (Capture(paths=("/no/\udcff\x1b",)), ["/no/\udcff\x1b"], ["/no/\udcff"]),
+        (
+            Capture(excluded_paths=("/no/a",), excluded_prefixes=("/no/b/",)),
+            ["/no/a2", "/no/", "/no/b", "no/a", "/no/c"],
+            ["/no/a", "/no/b/", "/no/b/c"],
+        ),
+        (
+            Capture(path_prefixes=("/no/x",), excluded_paths=("/no/xa",), excluded_prefixes=("/no/xb",)),
+            ["/no/x", "/no/xc", "/no/xaa"],
+            ["/no/xa", "/no/xb", "/no/xbb", "/no/y"],
+        ),
     ],
-    ids=["exact", "prefix", "either", "bytes"],
+    ids=["exact", "prefix", "either", "bytes", "excluded", "all but"],
 )
 def test_the_kernel_records_only_the_paths_it_was_told(
     wanted: Capture,

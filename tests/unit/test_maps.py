@@ -90,13 +90,19 @@ def test_a_capture_filter_is_written_beside_the_one_in_force(fds: tuple[int, int
     assert in_force(fds)[:2] == (1, 0)
     capture.set(Capture(paths=("/bin/x",), path_prefixes=("/opt/",)))
     assert os.pread(fds[1], 8, 0) != first
-    ranges, paths, *rest = in_force(fds)
+    ranges, paths, excluded, *rest = in_force(fds)
     lengths = rest[2 * layout.MAX_UID_RANGES :][:2]
-    assert (ranges, paths, lengths) == (0, 2, [7, 5])
+    assert (ranges, paths, excluded, lengths) == (0, 2, 0, [7, 5])
     text = rest[-1]
     assert isinstance(text, bytes)
     assert text.startswith(b"/bin/x\0")
     assert text[layout.CAPTURE_PATH_SIZE :].startswith(b"/opt/")
+    capture.set(Capture(path_prefixes=("/opt/",), excluded_paths=("/opt/x",), excluded_prefixes=("/a/",)))
+    _, paths, excluded, *rest = in_force(fds)
+    text = rest[-1]
+    assert isinstance(text, bytes)
+    assert (paths, excluded, rest[2 * layout.MAX_UID_RANGES :][:3]) == (3, 2, [7, 3, 5])
+    assert text.startswith(b"/opt/x\0"), "what is excluded comes first"
     capture.set(None)
     assert in_force(fds)[:2] == (0, 0)
     capture.close()
@@ -108,6 +114,8 @@ def test_a_capture_filter_is_written_beside_the_one_in_force(fds: tuple[int, int
         Capture(uid_ranges=((1, 1),) * (layout.MAX_UID_RANGES + 1)),
         Capture(paths=("/x",) * (layout.MAX_CAPTURE_PATHS + 1)),
         Capture(path_prefixes=("/" + "x" * layout.CAPTURE_PATH_SIZE,)),
+        Capture(paths=("/x",) * layout.MAX_CAPTURE_PATHS, excluded_paths=("/y",)),
+        Capture(excluded_prefixes=("/" + "x" * layout.CAPTURE_PATH_SIZE,)),
     ],
 )
 def test_a_filter_that_does_not_fit_is_refused_and_the_old_one_stays(

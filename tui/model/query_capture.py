@@ -1,7 +1,9 @@
-"""The part of a filter that the kernel can apply: uid, and path exactly or by its beginning."""
+"""The part of a filter that the kernel can apply: uid, and path exactly or by its beginning, or which not."""
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -19,18 +21,30 @@ _EVERY_UID: Final[Ranges] = ((0, _LARGEST_UID),)
 
 @dataclass(frozen=True, slots=True)
 class _Paths:
-    """Paths that pass: exact ones, and those with one of the prefixes."""
+    """Exact paths, and those with one of the prefixes."""
 
-    exact: tuple[str, ...]
-    prefixes: tuple[str, ...]
+    exact: tuple[str, ...] = ()
+    prefixes: tuple[str, ...] = ()
+
+    def __or__(self, other: _Paths) -> _Paths:
+        return _Paths(_distinct(self.exact + other.exact), _distinct(self.prefixes + other.prefixes))
+
+    def __bool__(self) -> bool:
+        return bool(self.exact or self.prefixes)
 
 
 @dataclass(frozen=True, slots=True)
 class _Condition:
-    """Both must hold; ``paths`` None is any path."""
+    """All must hold; ``paths`` None is any path that is none of the excluded ones."""
 
     uids: Ranges = _EVERY_UID
     paths: _Paths | None = None
+    excluded: _Paths = _Paths()
+
+    @property
+    def is_of_path(self) -> bool:
+        """It asks something of the path."""
+        return self.paths is not None or bool(self.excluded)
 
 
 def capture(node: Node) -> Capture:
@@ -42,9 +56,9 @@ def capture(node: Node) -> Capture:
     condition = _condition(node)
     if not condition.uids:
         raise QueryError("no uid meets these conditions, so the kernel would record nothing", *_span(node))
-    paths = condition.paths or _Paths((), ())
+    paths, excluded = condition.paths or _Paths(), condition.excluded
     uids = () if condition.uids == _EVERY_UID else condition.uids
-    return Capture(uids, paths.exact, paths.prefixes)
+    return Capture(uids, paths.exact, paths.prefixes, excluded.exact, excluded.prefixes)
 
 
 def divided(text: str, node: Node) -> tuple[str, tuple[str, ...]]:
@@ -103,10 +117,13 @@ def _of_term(term: Term) -> _Condition:
             )
             return _Condition(_complement(uids) if term.negate else uids)
     elif name == "path":
-        if (term.exact or term.prefixes) and not term.negate:
-            return _Condition(paths=_Paths(term.exact, term.prefixes))
+        paths = _Paths(term.exact, term.prefixes)
+        if paths:
+            return _Condition(excluded=paths) if term.negate else _Condition(paths=paths)
         raise QueryError(
-            "the kernel can compare a path only as path==/usr/bin/a or path:/opt/**", term.start, term.end
+            "the kernel can compare a path only as path==/usr/bin/a or path:/opt/**, or exclude it so",
+            term.start,
+            term.end,
         )
     raise QueryError(
         f"the kernel can apply conditions on uid and path only, not on {name}", term.start, term.end
@@ -115,34 +132,44 @@ def _of_term(term: Term) -> _Condition:
 
 def _not(node: Not) -> _Condition:
     inner = _condition(node.part)
-    if inner.paths is not None:
-        raise QueryError("the kernel can exclude a uid, but no path", *_span(node))
-    return _Condition(_complement(inner.uids))
+    if not inner.is_of_path:
+        return _Condition(_complement(inner.uids))
+    if inner.uids != _EVERY_UID or (inner.paths and inner.excluded):
+        raise QueryError("the kernel can exclude uids and paths, but no combination of them", *_span(node))
+    return (
+        _Condition(paths=inner.excluded) if inner.excluded else _Condition(excluded=inner.paths or _Paths())
+    )
 
 
 def _and(node: And) -> _Condition:
-    uids, paths = _EVERY_UID, None
+    uids, paths, excluded = _EVERY_UID, None, _Paths()
     for part in node.parts:
         condition = _condition(part)
-        uids = _common(uids, condition.uids)
+        uids, excluded = _common(uids, condition.uids), excluded | condition.excluded
         if condition.paths is not None:
             if paths is not None:
                 raise QueryError("the kernel can apply one condition on path; join them by or", *_span(part))
             paths = condition.paths
-    return _Condition(uids, paths)
+    return _Condition(uids, paths, excluded)
 
 
 def _or(node: Or) -> _Condition:
     parts = [_condition(part) for part in node.parts]
-    if all(part.paths is None for part in parts):
+    if len(parts) == 1:
+        return parts[0]
+    if not any(part.is_of_path for part in parts):
         return _Condition(_united([uids for part in parts for uids in part.uids]))
     paths = [part.paths for part in parts if part.paths is not None]
-    if len(paths) < len(parts) or any(part.uids != _EVERY_UID for part in parts):
+    if len(paths) < len(parts) or any(part.uids != _EVERY_UID or part.excluded for part in parts):
         raise QueryError(
-            "the kernel cannot apply an or between uid and path: ask it for one of them", *_span(node)
+            "the kernel can apply an or between uids, or between paths to record: ask it for those",
+            *_span(node),
         )
-    exact = tuple(path for part in paths for path in part.exact)
-    return _Condition(paths=_Paths(exact, tuple(path for part in paths for path in part.prefixes)))
+    return _Condition(paths=functools.reduce(operator.or_, paths))
+
+
+def _distinct(texts: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(texts))
 
 
 def _span(node: Node) -> tuple[int, int]:
