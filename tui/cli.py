@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 _FAILURE: Final = 1
 """Exit status when something failed that was asked for rightly."""
 
+_WITHOUT_SCREEN: Final = "read the file with jq, as it is JSON Lines"
+"""What one does with a file where there is no terminal."""
+
 _FIRST_LINE: Final = 0.3
 """Seconds to wait for a file's first line before the screen opens: no file needs them, and a pipe may."""
 
@@ -250,7 +253,7 @@ def _monitor(options: Namespace, query: Query, closed: frozenset[int]) -> int:
     measured: MeasuredSource | None = None
     if options.open is None:
         _require_root()
-        _require_terminal()
+        _require_terminal("use --record - without a screen")
         source = live = _kernel_source(options)
         measured = _measured(live, options.metrics)
     else:
@@ -263,7 +266,6 @@ def _monitor(options: Namespace, query: Query, closed: frozenset[int]) -> int:
                 _require_readable(path)
         _require_distinct(options.open)
         descriptor = _keyboard_for_data(closed) if "-" in options.open else 0
-        _require_terminal()
         if os.geteuid() == 0:
             _give_up_privileges(FOR_READING_A_FILE)
         source = files = opened(options.open, standard_input=descriptor)
@@ -271,6 +273,11 @@ def _monitor(options: Namespace, query: Query, closed: frozenset[int]) -> int:
         if (status := source.status()).stage is Stage.FAILED:
             source.close()
             raise _Failure(status.detail)
+        try:
+            _require_terminal(_WITHOUT_SCREEN)
+        except _Failure:
+            source.close()
+            raise
     from tui import terminal
     from tui.app import ExecwhyApp
     from tui.model.history import DEFAULT_MAX_BYTES, DEFAULT_MAX_EVENTS, History
@@ -341,24 +348,25 @@ def _keyboard_for_data(closed: frozenset[int]) -> int:
     try:
         keyboard = os.open("/dev/tty", os.O_RDWR | os.O_CLOEXEC)
     except OSError:
-        raise _Failure("the screen needs a terminal: run execwhy --open in one.") from None
+        raise _Failure(f"the screen needs a terminal: run execwhy in one, or {_WITHOUT_SCREEN}.") from None
     os.dup2(keyboard, 0)
     os.close(keyboard)
     return data
 
 
-def _require_terminal() -> None:
+def _require_terminal(instead: str) -> None:
     """Refuse what Textual would draw nonsense on. It reads standard input and draws on standard error.
+
+    Args:
+        instead: What else there is to do, as the end of a sentence.
 
     Raises:
         _Failure: There is no terminal, or none that can place a cursor.
     """
     if not (os.isatty(0) and os.isatty(2)):
-        raise _Failure("the screen needs a terminal: run execwhy in one, or use --record - without a screen.")
+        raise _Failure(f"the screen needs a terminal: run execwhy in one, or {instead}.")
     if os.environ.get("TERM", "dumb") in ("dumb", ""):
-        raise _Failure(
-            "this terminal cannot show a screen (TERM is dumb or empty): set TERM, or use --record."
-        )
+        raise _Failure(f"this terminal cannot show a screen (TERM is dumb or empty): set TERM, or {instead}.")
 
 
 def _distrust_environment() -> None:

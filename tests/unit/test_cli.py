@@ -306,7 +306,7 @@ def test_a_recording_never_replaces_a_file(tmp_path: Path) -> None:
     [
         (["--open", "/nonexistent/file"], "/nonexistent/file cannot be read (No such file or directory)"),
         (["--open", "/"], "/ is a directory: give the name of a snapshot or a recording in it."),
-        (["--open", "/dev/null"], "the screen needs a terminal"),
+        (["--open", "/dev/null"], "/dev/null"),
         (["--open", "-"], "the screen needs a terminal"),
     ],
 )
@@ -335,6 +335,17 @@ def test_a_file_that_is_opened_twice_is_refused(tmp_path: Path) -> None:
         assert (run.returncode, run.stderr) == (2, sentence.format(again))
     run = shell(f"--open {tmp_path}/a - < {tmp_path}/link")
     assert (run.returncode, run.stderr) == (2, sentence.format("-"))
+
+
+def test_without_a_terminal_a_file_is_looked_at_first_and_then_to_be_read_by_other_programs(
+    tmp_path: Path,
+) -> None:
+    run = execwhy("--open", str(recording(tmp_path / "a.jsonl")))
+    assert (run.returncode, run.stderr.count("\n")) == (1, 1)
+    assert "needs a terminal" in run.stderr and "jq" in run.stderr and "--record" not in run.stderr
+    (tmp_path / "b").write_text("hello\n")
+    run = execwhy("--open", str(tmp_path / "b"))
+    assert "is no snapshot or recording of execwhy (line 1: it is no JSON)." in run.stderr
 
 
 def test_a_closed_standard_input_is_no_recording() -> None:
@@ -529,7 +540,7 @@ def test_a_recording_is_opened_without_bcc_and_without_the_kernels_side(tmp_path
         "    return 0\n"
         "tui.terminal.run = run\n"
         "import tui.cli\n"
-        "tui.cli._require_terminal = lambda: None\n"
+        "tui.cli._require_terminal = lambda instead: None\n"
         "sys.exit(tui.cli.main(sys.argv[1:]))\n"
     )
     run = subprocess.run(
