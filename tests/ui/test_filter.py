@@ -7,8 +7,8 @@ from functools import partial
 import pytest
 
 from bpf.source import Capture
-from tests.ui.screens import opened
-from tests.ui.scripted_source import ScriptedSource, a_day, failure
+from tests.ui.screens import Opened, opened
+from tests.ui.scripted_source import ScriptedSource, a_day, binary, failure
 from tui.widgets.filter_bar import FilterBar
 from tui.widgets.filter_input import FilterInput
 
@@ -195,6 +195,13 @@ async def test_the_name_of_a_field_is_a_word_like_any_other_once_it_is_kept() ->
         ("why=nonsense", "No cause here is nonsense; there is missing-interpreter,"),
         ("comm==crond uid:34", "No comm here is crond: did you mean cron?"),
         ("age=5", "age=5 is in seconds: write 5m for minutes, 5h for hours."),
+        ("error:ENOENTT", "expected an errno, such as ENOENT or 2; did you mean ENOENT?"),
+        (
+            "user:wwdata",
+            "user:wwdata asks for none at all; expected a uid, or the name of a user of this host.",
+        ),
+        ("why:mising-file", "No cause here is mising-file: did you mean missing-file?"),
+        ("comm:contaner", "No comm here is contaner: did you mean containerd-shim?"),
         ("uid=-1", "uid is never negative; where it is unknown, uid=null selects it."),
         ("arguments==--confi", ""),
     ],
@@ -205,3 +212,40 @@ async def test_a_filter_that_selects_nothing_says_what_was_probably_meant(query:
         assert f"Nothing matches {query}; 8 hidden, c clears" in shown
         assert sentence in shown
         assert "hunter2" not in shown and "did you mean --config" not in shown
+
+
+async def test_a_path_that_no_caller_wrote_leads_to_the_file_itself() -> None:
+    events = [failure("./run.sh", binary=binary("/opt/app/run.sh"))]
+    async with opened(events, query="path:/opt/**") as screen:
+        shown = " ".join(screen.text.split())
+        assert (
+            "Files there were called by other paths: binary.path:/opt/** looks at the file itself." in shown
+        )
+        screen.app.query_one(FilterBar).set_text("binary.path:/opt/**")
+        await screen.until(lambda: screen.shows(1))
+
+
+def _says(screen: Opened, words: str) -> bool:
+    return words in " ".join(screen.text.split())
+
+
+async def test_a_mistake_in_a_value_says_what_was_probably_meant_while_one_types() -> None:
+    async with opened(a_day(7), size=(80, 24)) as screen:
+        await screen.press("slash")
+        for typed, meant in (
+            ("error:ENOENTT", "did you mean ENOENT?"),
+            ("error=ENOEN", "did you mean ENOENT?"),
+        ):
+            await screen.press("ctrl+u")
+            await screen.type(typed)
+            await screen.until(partial(_says, screen, meant))
+        await screen.press("ctrl+u")
+        await screen.type("age<5")
+        await screen.until(partial(_says, screen, "write 5m for minutes"))
+
+
+async def test_a_word_that_begins_like_a_field_and_stands_alone_applies_while_one_types() -> None:
+    async with opened(a_day(7)) as screen:
+        await screen.press("slash")
+        await screen.type("cont")
+        await screen.until(lambda: screen.shows(1))

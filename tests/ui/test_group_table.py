@@ -149,7 +149,7 @@ async def test_the_worst_group_stands_first_with_all_that_one_asks() -> None:
         replace(PLAIN, path="/usr/bin/agent", uid=uid, timestamp=START - n * SECOND // 10)
         for n, uid in enumerate([1, 2, 3] * 200)
     ]
-    async with opened([*events, *storm[::-1]]) as screen:
+    async with opened([*events, *storm[::-1]], size=(180, 30)) as screen:
         assert screen.titles.split() == [
             "COUNT",
             "▾RATE/s",
@@ -365,7 +365,7 @@ async def test_numbers_go_on_with_the_time_alone() -> None:
         screen.app.now += 60 * SECOND
         await screen.look()
         assert " 2.0 " not in screen.rows[0]
-        assert "a minute ago" in screen.rows[0]
+        assert "a minute" in screen.rows[0]
 
 
 async def test_it_says_why_there_is_no_group_once_it_knows() -> None:
@@ -396,11 +396,31 @@ async def test_a_group_of_searches_has_the_name_that_was_searched_for() -> None:
     search = Search(1, "ls", 3, "not-found", None)
     event = replace(PLAIN, path="/usr/games/ls", search=search)
     async with opened([event, replace(PLAIN, path="/usr/games/cat")]) as screen:
-        (row,) = [row for row in screen.rows if "(PATH search)" in row]
-        assert "ls (PATH search)" in row and "/usr/games" not in row
+        (row,) = [row for row in screen.rows if "(PATH" in row]
+        assert "ls (PATH, last /usr/games)" in row
         assert any("/usr/games/cat" in row for row in screen.rows)
         await screen.press("2")
-        assert not any("PATH search" in row for row in screen.rows)
+        assert not any("PATH" in row for row in screen.rows)
+
+
+@pytest.mark.parametrize("width", [80, 120, 250])
+async def test_searches_of_other_names_never_look_alike_and_why_has_room(width: int) -> None:
+    names = ("python3.11-config", "python3.12-config")
+    why = replace(MISSING, brief="not found in 8 directories")
+    events = [
+        replace(
+            PLAIN,
+            path=f"/usr/local/games/{name}",
+            search=Search(1, name, 8, "not-found", None),
+            diagnosis=why,
+        )
+        for name in names
+    ]
+    async with opened(events, size=(width, 24)) as screen:
+        for name in names:
+            (row,) = [row for row in screen.rows if name in row]
+            assert "not found in 8 directories" in row
+            assert "(PATH" in row
 
 
 async def test_a_group_whose_members_failed_of_different_causes_says_how_many() -> None:

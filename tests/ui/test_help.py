@@ -13,7 +13,7 @@ from tests.ui.scripted_source import ScriptedSource, a_day
 from tui.app import ExecwhyApp
 from tui.model.history import History
 from tui.model.query import parse
-from tui.sentences import GREETING
+from tui.sentences import GREETING, GREETING_BESIDE_DETAIL
 from tui.widgets.help import _KEYS, FILTERS
 
 TUI = Path(__file__).parents[2] / "tui"
@@ -44,7 +44,7 @@ async def test_help_is_one_screen_of_a_small_terminal(keys: tuple[str, ...]) -> 
 
 async def test_enter_takes_an_example_into_the_line_of_filter_where_it_can_be_changed() -> None:
     async with opened(a_day(7)) as screen:
-        await screen.press("question_mark", "down", "down", "down", "enter")
+        await screen.press("question_mark", "down", "down", "down", "down", "enter")
         assert "/ error in (ENOENT,EACCES)" in screen.filter
         await screen.press("backspace")
         assert "expected" in screen.text
@@ -97,6 +97,14 @@ async def test_a_greeting_says_what_one_does_first_until_the_first_key() -> None
         assert GREETING not in line and "filter" in line
 
 
+async def test_the_greeting_names_no_key_that_would_close_the_detail() -> None:
+    app = ExecwhyApp(ScriptedSource(a_day(7)), history=History(), greets=True)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.pause(0.2)
+        line = "".join(strip.text for strip in app.screen._compositor.render_strips()[-1:])
+        assert line.strip() == GREETING_BESIDE_DETAIL
+
+
 @pytest.mark.parametrize("keys", [(), ("tab",), ("t",)])
 async def test_no_word_of_the_help_is_cut_off(keys: tuple[str, ...]) -> None:
     async with opened(a_day(7)) as screen:
@@ -104,3 +112,30 @@ async def test_no_word_of_the_help_is_cut_off(keys: tuple[str, ...]) -> None:
         place = {(): "table", ("tab",): "detail", ("t",): "groups"}[keys]
         for _, what in (*_KEYS[place], *FILTERS):  # type: ignore[index]
             assert f"   {what} " in screen.text
+
+
+async def test_what_is_counted_goes_on_while_help_is_open() -> None:
+    async with opened(a_day(7)) as screen:
+        await screen.press("question_mark")
+        await screen.give(*a_day(2))
+        await screen.until(lambda: "9 recorded" in screen.text)
+
+
+async def test_the_palette_begins_with_the_programs_own_commands_and_their_keys() -> None:
+    async with opened(a_day(7), size=(80, 24)) as screen:
+        await screen.press("ctrl+p")
+        await screen.until(lambda: "Group by" in screen.text)
+        assert "/  Filter" in screen.text
+        for foreign in ("Maximize", "Screenshot", "Show help for the focused widget"):
+            assert foreign not in screen.text
+        await screen.type("snapshot")
+        await screen.until(lambda: "Group by" not in screen.text and "Write a snapshot" in screen.text)
+        await screen.press("enter")
+        await screen.until(lambda: "Enter writes" in screen.text)
+
+
+async def test_the_palette_offers_the_themes() -> None:
+    async with opened(a_day(7), size=(80, 24)) as screen:
+        await screen.press("ctrl+p")
+        await screen.type("theme")
+        await screen.until(lambda: "Choose a theme" in screen.text)

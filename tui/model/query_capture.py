@@ -121,7 +121,7 @@ def _of_term(term: Term) -> _Condition:
         if paths:
             return _Condition(excluded=paths) if term.negate else _Condition(paths=paths)
         raise QueryError(
-            "the kernel can compare a path only as path==/usr/bin/a or path:/opt/**, or exclude it so",
+            "the kernel compares a path only as path==/bin/a, path:/opt/** or !path:/opt/**",
             term.start,
             term.end,
         )

@@ -14,6 +14,7 @@ from tui.model.history import History
 from tui.model.query import Query
 from tui.model.query_fields import FIELDS, Field, Kind, nearest
 from tui.model.query_terms import InRanges, Term
+from tui.model.query_text import TextTest
 from tui.model.query_values import ERRORS, ValueProblem, number
 from tui.model.secrets import mask_text
 
@@ -28,6 +29,9 @@ _NAMED: Final = 3
 
 _MAY_BE_SECRET: Final = frozenset({"arguments", "environment"})
 """No value of these is told: some are secrets only because of the argument before them."""
+
+_VALUE: Final = re.compile(r"[^\s:=!~<>]+$")
+"""What a condition asks for, behind its operator."""
 
 _NEVER_NEGATIVE: Final = frozenset(
     {"uid", "user", "euid", "gid", "egid", "fsuid", "fsgid", "groups", "pid", "tid", "ppid"}
@@ -76,26 +80,46 @@ def _of_condition(term: Term, written: str, history: History) -> str:
         return ""
     if field.kind is Kind.AGE and (amount := re.search(r"\d+$", written)):
         return f"{written} is in seconds: write {amount[0]}m for minutes, {amount[0]}h for hours."
+    if isinstance(term.test, InRanges) and not term.test.bounds:
+        return _of_name(field.kind, written)
     if field.name in _NEVER_NEGATIVE and isinstance(term.test, InRanges):
         if all(high is not None and high < 0 for _, high in term.test.bounds):
             return f"{field.name} is never negative; where it is unknown, {field.name}=null selects it."
         return ""
-    return _of_values(field, term.exact, history) if len(term.exact) == 1 else ""
+    if field.name == "path" and isinstance(term.test, TextTest):
+        files = _values(FIELDS["binary.path"], history)
+        if any(map(term.test.holds, files)):
+            return f"Files there were called by other paths: binary.{written} looks at the file itself."
+    if isinstance(term.test, TextTest) and term.test.inside:
+        return _of_values(field, term.test.inside, history, is_part=True)
+    return _of_values(field, term.exact[0], history) if len(term.exact) == 1 else ""
 
 
-def _of_values(field: Field, asked: tuple[str, ...], history: History) -> str:
-    """What there is instead of a text that no event has."""
+def _of_name(kind: Kind, written: str) -> str:
+    """Why no error and no user has a name with such a part."""
+    part = _VALUE.search(written)
+    try:
+        number("" if part is None else part[0], kind)
+    except ValueProblem as problem:
+        return f"{written} asks for none at all; expected {problem}{'' if str(problem)[-1] == '?' else '.'}"
+    return ""
+
+
+def _of_values(field: Field, asked: str, history: History, *, is_part: bool = False) -> str:
+    """What there is instead of a text that no event has; for a part of one, only what is near."""
     if field.name == "why":
         field = FIELDS["diagnosis.code"]
     there = Counter(_values(field, history))
-    if asked[0] in there or not there:
+    if asked in there or not there:
         return ""
     name = "cause" if field.name == "diagnosis.code" else field.name
-    near = difflib.get_close_matches(asked[0], there, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(asked, there, n=1, cutoff=0.6)
     if near:
-        return f"No {name} here is {asked[0]}: did you mean {near[0]}?"
+        return f"No {name} here is {asked}: did you mean {near[0]}?"
+    if is_part:
+        return ""
     named = ", ".join(value for value, _ in there.most_common(_NAMED))
-    return f"No {name} here is {asked[0]}; there is {named}{' and more' if len(there) > _NAMED else ''}."
+    return f"No {name} here is {asked}; there is {named}{' and more' if len(there) > _NAMED else ''}."
 
 
 def _values(field: Field, history: History) -> Iterator[str]:

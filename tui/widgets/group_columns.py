@@ -18,12 +18,13 @@ from bpf.record import error_name
 from tui.model.columns import Key
 from tui.model.group_by import By
 from tui.model.groups import Group
+from tui.model.printable import printable
 from tui.model.secrets import mask_text
 from tui.widgets.accounts import user_name
 from tui.widgets.columns import GUTTER, clock
 from tui.widgets.error_class import error_class
 from tui.widgets.painted import Piece, in_role
-from tui.widgets.shorten import keep_beginning, keep_end, keep_name, width_of
+from tui.widgets.shorten import cells, keep_beginning, keep_end, keep_name, width_of
 from tui.widgets.sparkline import sparkline
 
 SECOND: Final = 1_000_000_000
@@ -62,15 +63,17 @@ class GroupPlace:
 _C: Final = GroupColumn
 
 _TIERS: Final[tuple[tuple[int, tuple[tuple[GroupColumn, int], ...]], ...]] = (
-    (170, ((_C.COUNT, 10), (_C.RATE, 8), (_C.MINUTE, 30), (_C.FIRST, 14), (_C.LAST, 24), (_C.USERS, 16))),
-    (140, ((_C.COUNT, 9), (_C.RATE, 7), (_C.MINUTE, 20), (_C.FIRST, 14), (_C.LAST, 14), (_C.USERS, 12))),
-    (112, ((_C.COUNT, 9), (_C.RATE, 7), (_C.MINUTE, 12), (_C.FIRST, 8), (_C.LAST, 14), (_C.USERS, 8))),
-    (64, ((_C.COUNT, 9), (_C.RATE, 7), (_C.MINUTE, 6), (_C.LAST, 10))),
+    (220, ((_C.COUNT, 10), (_C.RATE, 8), (_C.MINUTE, 30), (_C.FIRST, 14), (_C.LAST, 24), (_C.USERS, 16))),
+    (170, ((_C.COUNT, 9), (_C.RATE, 7), (_C.MINUTE, 20), (_C.FIRST, 8), (_C.LAST, 14), (_C.USERS, 12))),
+    (140, ((_C.COUNT, 9), (_C.RATE, 7), (_C.MINUTE, 12), (_C.LAST, 14), (_C.USERS, 10))),
+    (100, ((_C.COUNT, 9), (_C.RATE, 7), (_C.MINUTE, 6), (_C.LAST, 10), (_C.USERS, 8))),
+    (64, ((_C.COUNT, 7), (_C.RATE, 7), (_C.LAST, 8))),
     (44, ((_C.COUNT, 9), (_C.RATE, 7))),
     (0, ((_C.COUNT, 9),)),
 )
-"""From which width on which columns stand left of GROUP and WHY. "59 minutes ago" has 14 characters, a
-count of a million 9; the bars of the sparkline divide the minute."""
+"""From which width on which columns stand left of GROUP and WHY, which matter most: both have 26 cells in
+80, and 32 in 120. "59 minutes ago" has 14 characters, a count of a million 7, or 9 with its commas; the bars
+of the sparkline divide the minute."""
 
 _WIDEST: Final = {"error": 15, "why": 28, "user": 20, "comm": 15, "unit": 44, "container": 20, "parent": 15}
 """Cells that a value has use for; WHY gets the rest. A comm has at most 15 bytes, and of a container's
@@ -80,10 +83,9 @@ _WIDEST_PATH: Final = 64
 """As in the table of events."""
 
 _SEARCHED: Final = " (PATH search)"
-"""Stands behind a name: its directory is that of the last try, and tells nothing."""
+"""Stands behind a name that has no directory."""
 
-_SHORTEST_NAME: Final = 4
-"""Cells of a name that are worth more than what stands behind it."""
+_SEARCHED_BRIEFLY: Final = " (PATH)"
 
 _WITH_CLOCK: Final = 24
 """Cells of LAST from which on the clock time stands beside the age."""
@@ -96,9 +98,9 @@ def group_places(width: int, by_name: str) -> tuple[GroupPlace, ...]:
     gap = 1 if width < 112 else 2
     x = GUTTER
     places: list[GroupPlace] = []
-    for column, cells in fixed:
-        places.append(GroupPlace(column, x, cells))
-        x += cells + gap
+    for column, taken in fixed:
+        places.append(GroupPlace(column, x, taken))
+        x += taken + gap
     rest = max(2, width - x - gap)
     group = max(1, min(_WIDEST.get(by_name, _WIDEST_PATH), rest // 2))
     places.append(GroupPlace(_C.GROUP, x, group))
@@ -126,7 +128,9 @@ def _pieces(group: Group, by: By, place: GroupPlace, now: int, show_secrets: boo
     if column is _C.GROUP:
         if group.search is None:
             return _value(group.value, by, width, show_secrets)
-        return _search(group.search if show_secrets else mask_text(group.search), width)
+        last = str(group.value).rpartition("/")[0]
+        told = (group.search, last) if show_secrets else (mask_text(group.search), mask_text(last))
+        return _search(*told, width)
     if not group.count:
         return [("gone"[:width], "muted")] if column is _C.COUNT else []
     if column is _C.COUNT:
@@ -172,11 +176,17 @@ def _value_text(value: Key, by: By) -> str:
     return str(value) or '""'
 
 
-def _search(name: str, width: int) -> list[Piece]:
-    room = width - len(_SEARCHED)
-    if room < _SHORTEST_NAME:
-        return in_role(keep_beginning(name, width), "name")
-    return [*in_role(keep_beginning(name, room), "name"), (_SEARCHED, "muted")]
+def _search(name: str, last: str, width: int) -> list[Piece]:
+    """The name, and as much of how it was searched for as there is room for.
+
+    Where it was looked for last tells two groups of one name apart.
+    """
+    shown = in_role(keep_beginning(name, width), "name")
+    left = width - width_of((text, False) for text, _ in shown)
+    for behind in (f" (PATH, last {printable(last)})", _SEARCHED, _SEARCHED_BRIEFLY):
+        if cells(behind) <= left:
+            return [*shown, (behind, "muted")]
+    return shown
 
 
 def _value(value: Key, by: By, width: int, show_secrets: bool) -> list[Piece]:

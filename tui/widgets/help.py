@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar, Final, Literal
 
 from textual import events
@@ -70,10 +71,14 @@ FILTERS: Final[tuple[Row, ...]] = (
     ("nginx EACCES", "path, comm or argv has nginx, and the error"),
     ("user==www-data age<5m", "a name; the last five minutes"),
     ("path:/opt/** !comm:cron", "a glob; not; side by side is and"),
+    ("binary.path:/opt/**", "the file itself, also if called as ./run.sh"),
     ("error in (ENOENT,EACCES)", "one of several"),
     ("uid:1000..1999 or uid==0", "a range; also or, and ( )"),
     ("why:missing-interpreter", "a cause; the manual (see --help) has all"),
 )
+
+_EVERY: Final = 1.0
+"""Seconds between two looks at the counters."""
 
 _MARGIN: Final = 25
 """Cells of the keys and the examples: both columns meet at one line."""
@@ -82,12 +87,25 @@ _MARGIN: Final = 25
 class HelpText(Painted):
     """The keys, examples of filters to take over, and the counters."""
 
-    def __init__(self, place: Place, counters: Counters, evicted: int) -> None:
+    def __init__(self, place: Place, counted: Callable[[], tuple[Counters, int]]) -> None:
         super().__init__()
         self.chosen = 0
         """The example under the cursor: an index of ``FILTERS``."""
         self._keys = _KEYS[place]
-        self._counted = equation(counters) + (f"; {evicted:,} evicted" if evicted else "")
+        self._ask = counted
+        self._counted = ""
+        self._count()
+
+    def on_mount(self) -> None:
+        """What is counted goes on while one reads."""
+        self.set_interval(_EVERY, self._count)
+
+    def _count(self) -> None:
+        counters, evicted = self._ask()
+        counted = equation(counters) + (f"; {evicted:,} evicted" if evicted else "")
+        if counted != self._counted:
+            self._counted = counted
+            self.refresh()
 
     @property
     def first_example(self) -> int:
@@ -134,9 +152,15 @@ class Help(ModalScreen[str | None]):
         Binding("enter", "take", "Take the filter over", show=False),
     ]
 
-    def __init__(self, place: Place, counters: Counters, evicted: int) -> None:
+    def __init__(self, place: Place, counted: Callable[[], tuple[Counters, int]]) -> None:
+        """Make it.
+
+        Args:
+            place: Where one is.
+            counted: The counters now, and how many events were evicted from memory.
+        """
         super().__init__()
-        self._text = HelpText(place, counters, evicted)
+        self._text = HelpText(place, counted)
         self._text.id = "help-pane"
         self._place = place
 

@@ -89,9 +89,7 @@ class StatusBar(Painted):
     def render_line(self, y: int) -> Strip:
         """State on the left, numbers on the right, as many as there is room for."""
         width = self.size.width
-        left = self._left(width)
-        room = width - _width(left) - 2
-        right = next((parts for parts in self._rights() if _width(parts) <= room), [])
+        left, right = self._sides(width)
         gap = width - _width(left) - _width(right) - 1
         self._painted = [*left, (" " * max(0, gap), "plain"), *right, (" ", "plain")]
         return self.line(self._painted, width)
@@ -112,7 +110,17 @@ class StatusBar(Painted):
         elif text.strip() in (self._state.stage.value, "‖ frozen"):
             await self.run_action("app.freeze")
 
-    def _left(self, width: int) -> list[Piece]:
+    def _sides(self, width: int) -> tuple[list[Piece], list[Piece]]:
+        """What there is room for: the numbers matter more than the plan and the host."""
+        whole, least = self._rights()
+        lefts = [self._left(width, more) for more in (2, 1, 0)]
+        sides = [(left, right) for left in lefts for right in whole]
+        sides += [(left, right) for right in least for left in lefts]
+        fitting = (both for both in sides if sum(map(_width, both)) + 2 <= width)
+        return next(fitting, (lefts[-1], []))
+
+    def _left(self, width: int, more: int) -> list[Piece]:
+        """The state, and how much ``more``: 1 for the host, 2 for the plan as well."""
         state = self._state
         name: list[Piece] = [(" execwhy ", "strong"), (" " if width >= 100 else "", "plain")]
         if state.frozen is not None:
@@ -123,13 +131,13 @@ class StatusBar(Painted):
         pieces: list[Piece] = [*name, (f"{sign} ", role), (word, role if role == "danger" else "plain")]
         if state.behind:
             return [*pieces, (f"  {state.behind:,} behind", "notice")]
-        if state.plan is not None and width >= 80:
+        if state.plan is not None and width >= 80 and more > 1:
             pieces.append((f"  {state.plan}", "muted"))
         host = "".join(text for text, _ in keep_beginning(state.host, 12 if width < 100 else 32))
-        return [*pieces, (f"  {host}" if host else "", "muted")]
+        return [*pieces, (f"  {host}" if host and more else "", "muted")]
 
-    def _rights(self) -> list[list[Piece]]:
-        """The right side in forms that need less and less room."""
+    def _rights(self) -> tuple[list[list[Piece]], list[list[Piece]]]:
+        """The right side in forms that need less and less room: those that tell what matters, and others."""
         state = self._state
         counters = state.counters
         whole = counters.suppressed or counters.lost
@@ -154,7 +162,15 @@ class StatusBar(Painted):
             hidden: Piece = (f"  {state.hidden_found:,} {HIDDEN}", "muted")
             short: Piece = (f"  {state.hidden_found:,} hidden", "muted")
             forms = [[*equal, hidden], [*brief, hidden], [*brief, short], brief]
-        return [*(rate + form for form in forms for rate in rates), *forms, brief, failed]
+        essential = [*failed, *_lost(counters, "  ")] if counters.lost else failed
+        least = [brief, essential]
+        if rates:
+            least = [[(f"{_number(state.rate)}/s  ", "plain"), *essential], essential]
+        if counters.lost:
+            least.append(_lost(counters, ""))
+        if not rates:
+            return forms, least
+        return [rate + form for form in forms for rate in rates], least
 
 
 def _lost(counters: Counters, before: str) -> list[Piece]:
@@ -163,10 +179,13 @@ def _lost(counters: Counters, before: str) -> list[Piece]:
     return [(before, "plain"), (f"{counters.lost:,} lost", "danger")]
 
 
+def _number(rate: float) -> str:
+    return f"{rate:,.0f}" if rate >= 10 or not rate else f"{rate:.1f}"
+
+
 def _rate(rate: float, sparkline: str) -> list[Piece]:
-    number = f"{rate:,.0f}" if rate >= 10 or not rate else f"{rate:.1f}"
     return [
-        (f"{number:>6}/s ", "plain"),
+        (f"{_number(rate):>6}/s ", "plain"),
         (sparkline, "live" if sparkline.strip("▁") else "muted"),
         ("  ", "plain"),
     ]
