@@ -7,18 +7,21 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from rich.text import Text
 from textual import events, on
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
+from textual.command import Provider
 from textual.driver import Driver
 
 from bpf.record import Diagnosis, ExecFailure
 from bpf.source import EventSource, Stage, Status
 from tui import clipboard, sentences, themes
 from tui.arrivals import Arrivals
+from tui.commands import Commands
 from tui.crash import crash_report
 from tui.kernel_filter import KernelFilter
 from tui.last_gate import LastGate
@@ -31,6 +34,7 @@ from tui.model.view import View
 from tui.navigation import Navigation
 from tui.screen_picture import svg_of
 from tui.terminal import set_mouse
+from tui.typed_ahead import TypedAhead
 from tui.under_cursor import UnderCursor
 from tui.widgets.body import Body
 from tui.widgets.columns import row_text
@@ -61,42 +65,58 @@ _SPARKLINES: Final = (30, 20, 12, 6)
 """Bars; each divides the minute."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Visit:
+    """A group whose events are shown, until the filter asks for them no more.
+
+    Attributes:
+        before: The filter before.
+        condition: What the group added to it.
+        folded: Whether repeats were folded before.
+    """
+
+    before: str
+    condition: str
+    folded: bool
+
+
 class ExecwhyApp(App[None]):
     """Shows the failed execs of a source, live."""
 
     TITLE = "execwhy"
     CSS_PATH = "theme.tcss"
     ENABLE_COMMAND_PALETTE = True
+    COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {Commands}
 
     BINDINGS: ClassVar[list[BindingType]] = [
+        # In the order of the palette: what one needs first comes first.
+        Binding("enter", "detail", "Open or close the detail", id="detail", key_display="Enter"),
+        Binding("slash", "filter", "Filter", id="filter"),
+        Binding("c", "toggle_filter", "Clear the filter, or bring it back", id="clear-filter"),
+        Binding("t", "groups", "Group by path, error, cause, user, ...", id="groups"),
+        Binding("f", "follow", "Follow the newest, or stay", id="follow"),
+        Binding("space,p", "freeze", "Freeze the view, or go on", id="freeze", key_display="Space"),
+        Binding("plus", "add_cell(False)", "Filter for the focused cell", id="include"),
+        Binding("minus", "add_cell(True)", "Exclude the focused cell", id="exclude"),
+        Binding("w", "write", "Write a snapshot to a file", id="write"),
+        Binding("y", "copy", "Copy the row, JSON, a command or a report", id="copy"),
+        Binding("s", "search('')", "Search among the rows", id="search"),
+        Binding("n", "match(1)", "Go to the next match", id="next-match"),
+        Binding("N", "match(-1)", "Go to the match before", id="previous-match"),
+        Binding("at", "search('@')", "Go to a time", id="go-to-time"),
+        Binding("m", "mark", "Mark the row, or take its mark away", id="mark"),
+        Binding("M", "next_mark", "Go to the next mark", id="next-mark"),
+        Binding("h", "searches", "Show or hide PATH searches that ended well", id="found-searches"),
+        Binding("r", "repeats", "Unfold or fold repeats", id="repeats"),
+        Binding("K", "capture", "Apply the filter in the kernel, or end that", id="capture"),
+        Binding("question_mark,f1", "help", "Help: all keys, examples of filters", id="help"),
+        Binding("f2", "mouse", "Mouse on or off", id="mouse"),
+        Binding("ctrl+l", "redraw", "Redraw the screen", id="redraw"),
+        Binding("ctrl+z", "suspend_process", "Suspend, back to the shell", id="suspend"),
         Binding("q", "quit", "Quit", id="quit"),
         Binding("ctrl+c", "quit", "Quit", show=False, priority=True),
-        Binding("question_mark,f1", "help", "Help", id="help"),
-        # With priority the input has the focus before the next key of a fast typist or a paste is handled.
-        Binding("slash", "filter", "Filter", id="filter", priority=True),
-        Binding("c", "toggle_filter", "Clear the filter", id="clear-filter"),
-        Binding("f", "follow", "Follow", id="follow"),
-        Binding("space,p", "freeze", "Freeze", id="freeze"),
-        Binding("enter", "detail", "Detail", id="detail"),
         Binding("tab", "other_pane(1)", "Other pane", show=False, id="other-pane"),
         Binding("shift+tab", "other_pane(-1)", "Other pane", show=False, id="other-pane-back"),
-        Binding("plus", "add_cell(False)", "Filter for the cell", id="include"),
-        Binding("minus", "add_cell(True)", "Exclude the cell", id="exclude"),
-        Binding("t", "groups", "Groups", id="groups"),
-        Binding("h", "searches", "Show found searches", id="found-searches"),
-        Binding("r", "repeats", "Unfold repeats", id="repeats"),
-        Binding("w", "write", "Write a snapshot", id="write"),
-        Binding("y", "copy", "Copy", id="copy"),
-        Binding("s", "search('')", "Search", id="search", priority=True),
-        Binding("at", "search('@')", "Go to a time", id="go-to-time", priority=True),
-        Binding("n", "match(1)", "Next match", id="next-match"),
-        Binding("N", "match(-1)", "Match before", id="previous-match"),
-        Binding("m", "mark", "Mark", id="mark"),
-        Binding("M", "next_mark", "Next mark", id="next-mark"),
-        Binding("K", "capture", "Apply the filter in the kernel", id="capture"),
-        Binding("f2", "mouse", "Mouse on or off", id="mouse"),
-        Binding("ctrl+z", "suspend_process", "Suspend", id="suspend"),
-        Binding("ctrl+l", "redraw", "Redraw", id="redraw"),
         Binding("escape", "close_layer", "Back", show=False, id="back"),
     ]
 
@@ -166,11 +186,12 @@ class ExecwhyApp(App[None]):
         )
         self._body = Body(self._table, self._under_cursor.facts, id="body")
         self._groups = GroupPane(history, self.view, self._moment, show_secrets=show_secrets, id="groups")
-        self._before_group: tuple[str, bool] | None = None
+        self._visit: _Visit | None = None
         self._navigation = Navigation(history, self.view, self._table)
         self._table.sign = self._navigation.sign
         self._search = SearchBar(id="search")
         self._keys = KeyBar(id="keys")
+        self._typed = TypedAhead(self, self._is_writing, self._tick)
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """What theme.tcss asks for, while Textual has a theme of its own: before ours are there."""
@@ -196,11 +217,18 @@ class ExecwhyApp(App[None]):
         self.set_interval(1.0, self._count)
 
         if self._greets:
-            self._keys.say(pieces(sentences.GREETING), "plain", stays=True)
+            self.call_after_refresh(self._greet)
+
+    def _greet(self) -> None:
+        is_open = self._body.detail_is_open
+        greeting = sentences.GREETING_BESIDE_DETAIL if is_open else sentences.GREETING
+        self._keys.say(pieces(greeting), "plain", stays=True)
 
     async def on_event(self, event: events.Event) -> None:
-        """A key or a click shows that what waits for it has been read."""
-        if self._keys.waits and isinstance(event, events.Key | events.MouseDown):
+        """Keys wait for each other; a key or a click shows that what was said has been read."""
+        if isinstance(event, events.Key | events.Paste | events.MouseDown) and not event.is_forwarded:
+            if not isinstance(event, events.MouseDown) and self._typed.holds(event):
+                return
             self._keys.say([])
         await super().on_event(event)
 
@@ -249,7 +277,8 @@ class ExecwhyApp(App[None]):
             self._tell_state()
         more = self._groups.display and self._groups.sync(_BUDGET)
         more |= self._navigation.goes_on
-        if (self._arrivals.wait or not self.view.complete or more) and not self._goes_on:
+        more |= self._arrivals.wait or not self.view.complete
+        if more and not self._goes_on and not self._typed.waits:
             self._goes_on = True
             self.call_later(self._go_on)
 
@@ -300,6 +329,9 @@ class ExecwhyApp(App[None]):
         behind = status.counters.recorded - self._arrivals.taken
         return behind if status.stage is Stage.LIVE and behind > max(_FEW, self._rate.now) else 0
 
+    def _is_writing(self) -> bool:
+        return isinstance(self.screen, SaveDialog) and self.screen.is_writing
+
     def _moment(self) -> int:
         """The time that rates and ages are told for: of a frozen view or a file, its end."""
         if self._frozen_at is None and self.source.status().stage is Stage.LIVE:
@@ -340,6 +372,8 @@ class ExecwhyApp(App[None]):
 
     @on(FilterBar.Changed)
     def _filter_changed(self, message: FilterBar.Changed) -> None:
+        if self._visit is not None and self._visit.condition not in message.query.asked:
+            self._end_visit()
         self.view.query = message.query
         if self._frozen_at is not None:
             self._frozen_at = self.history.end_id
@@ -396,11 +430,19 @@ class ExecwhyApp(App[None]):
 
     @on(GroupPane.Opened)
     def _group_opened(self, message: GroupPane.Opened) -> None:
-        before = self._filter.active.text, self.view.fold_repeats
+        before = self._filter.active.text
         if self._filter_for(message.field, message.value, exclude=False):
-            self._before_group = before
+            folded = self.view.fold_repeats if self._visit is None else self._visit.folded
+            condition = add_term("", message.field, message.value, exclude=False)
+            self._visit = _Visit(before, condition, folded)
             self.view.fold_repeats = False
             self._show_groups(False)
+
+    def _end_visit(self) -> None:
+        """The rows are folded again as they were before the group was opened."""
+        if self._visit is not None:
+            self.view.fold_repeats = self._visit.folded
+            self._visit = None
 
     @on(GroupPane.Refused)
     def _group_refused(self, message: GroupPane.Refused) -> None:
@@ -416,14 +458,6 @@ class ExecwhyApp(App[None]):
         self.action_redraw()
 
     # Keys
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """A slash that is typed into a filter or a file's name is a slash."""
-        if action in ("filter", "search"):
-            is_typing = self._filter.is_editing or self._search.is_editing
-            in_groups = action == "search" and self._groups.display
-            return not is_typing and not in_groups and len(self.screen_stack) == 1
-        return super().check_action(action, parameters)
 
     async def action_quit(self) -> None:
         """Leave; after a failure with exit status 1."""
@@ -450,7 +484,7 @@ class ExecwhyApp(App[None]):
                 self._filter.edit(text)
                 self._tell_state()
 
-        self.push_screen(Help(place, self.source.status().counters, self.history.evicted), take)
+        self.push_screen(Help(place, lambda: (self.source.status().counters, self.history.evicted)), take)
 
     def action_filter(self) -> None:
         """Type a filter."""
@@ -501,15 +535,12 @@ class ExecwhyApp(App[None]):
             self._body.open_detail(False)
         elif self._body.detail.has_focus:
             self._table.focus()
-        elif self._before_group is not None:
-            text, self.view.fold_repeats = self._before_group
-            self._before_group = None
-            self._filter.set_text(text)
+        elif self._visit is not None:
+            self._filter.set_text(self._visit.before)
+            self._end_visit()
             self._show_groups(True)
-        elif not self._keys.is_saying and self._navigation.end_search():
+        elif self._navigation.end_search():
             self._tell_state()
-        else:
-            self._keys.say([])
 
     def action_search(self, text: str) -> None:
         """Type what to look for among the rows, or which time to go to."""

@@ -18,6 +18,11 @@ from tui.widgets.key_bar import Hint
 GREETING: Final = "↑ goes to a row, Enter tells why it failed; / filters, ? helps, q quits"
 """For who sees the screen for the first time."""
 
+GREETING_BESIDE_DETAIL: Final = (
+    "↑ goes to a row, the detail tells why it failed; / filters, t groups, ? helps, q quits"
+)
+"""The same where the detail is open already, and Enter would close it."""
+
 _BEFORE_LIVE: Final = {
     Stage.STARTING: "Starting…",
     Stage.COMPILING: "Compiling the BPF program…",

@@ -17,6 +17,7 @@ from textual.app import App
 from textual.drivers.linux_driver import LinuxDriver
 
 from tui.model.printable import printable
+from tui.typed_ahead import escape_is_a_key
 
 _MAX_NOISE: Final = 64 * 1024
 """Bytes of standard error that are kept: the last of what libraries wrote says what went wrong."""
@@ -48,7 +49,7 @@ def run(app: App[Any], *, mouse: bool) -> int:
     for number in previous:
         signal.signal(number, end)
     try:
-        with _quiet_standard_error() as noise, responsive():
+        with _quiet_standard_error() as noise, responsive(), escape_is_a_key():
             app.run(mouse=mouse)
         status = app.return_code or 0
         if status == 1 and noise:

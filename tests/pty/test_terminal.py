@@ -180,3 +180,34 @@ def test_a_console_of_16_colours_gets_no_others() -> None:
         terminal.read(0.5)
         assert not re.search(rb"\x1b\[[0-9;]*[34]8;[25];", terminal.output)
         assert re.search(rb"\x1b\[[0-9;]*3[1-6]", terminal.output)
+
+
+def test_keys_in_one_write_go_where_each_would_have_gone_alone() -> None:
+    with opened("day") as terminal:
+        terminal.wait_for_text("entrypoint.sh")
+        # Into the filter and out of it again, from the table into the filter by another key, and out by Esc.
+        terminal.type("/EACCES\rc/ENOEXEC\x1bk/ETXTBSY\x15comm:worker\rt2")
+        terminal.wait_for_text("comm:worker")
+        terminal.wait_for_text("▾RATE/s")
+        terminal.wait_for_text("ERROR")
+        terminal.type("\x1b\x1b?q/\x15make\rw\x15")
+        terminal.wait_for_text("write a snapshot")
+        terminal.wait_for_text("/ make")
+        terminal.type("\x1bc")
+        terminal.wait_for_text("7 of 60 shown")
+
+
+def test_a_dialog_takes_the_keys_that_were_typed_before_it_was_there(tmp_path: Path) -> None:
+    first, second = tmp_path / "a.jsonl", tmp_path / "b.csv"
+    with opened("day") as terminal:
+        terminal.wait_for_text("entrypoint.sh")
+        terminal.type(f"w\x15{first}\rw\x15{second}\r?\x1bq")
+        assert terminal.status() == 0
+    assert first.read_bytes().startswith(b"{")
+    assert second.read_bytes().startswith(b"timestamp")
+
+
+def test_alt_moves_by_words_where_one_types() -> None:
+    with opened("day") as terminal:
+        terminal.type("/path:/opt worker\x1bb\x1bbX")
+        terminal.wait_for_text("/ path:/Xopt worker")

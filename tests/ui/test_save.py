@@ -91,11 +91,23 @@ async def test_the_dialog_tells_what_a_name_makes_of_it() -> None:
         for name, told in (
             ("x.csv", "CSV, a line for each"),
             ("x.SVG", "A picture of this screen"),
-            ("x.txt", "JSON Lines, as no other ending"),
+            ("x.pdf", "No format has the ending .pdf: end the name in .jsonl, .csv or .svg"),
+            ("x", "The ending tells the format: end the name in .jsonl, .csv or .svg"),
         ):
             screen.app.screen.query_one(Input).value = name
             await screen.settle()
             assert told in screen.text
+
+
+@pytest.mark.parametrize("name", ["x.pdf", "x.txt", "x", "jsonl"])
+async def test_a_name_without_a_known_ending_writes_nothing(name: str, tmp_path: Path) -> None:
+    async with opened(a_day(3)) as screen:
+        await screen.press("w")
+        screen.app.screen.query_one(Input).value = str(tmp_path / name)
+        await screen.press("enter")
+        assert "end the name in .jsonl, .csv or .svg" in screen.text
+        assert list(tmp_path.iterdir()) == []
+        assert isinstance(screen.app.screen, SaveDialog)
 
 
 async def test_an_editing_key_and_the_text_behind_it_keep_their_order_though_they_come_at_once() -> None:

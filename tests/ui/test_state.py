@@ -193,3 +193,40 @@ async def test_a_search_is_one_row_and_h_shows_the_ones_that_found_their_program
         assert "1 of 5 shown, 2 tries folded, 2 of found searches hidden" in screen.filter
         await screen.press("h")
         assert "ls" in screen.line_with("  found at /usr/bin/ls after 2 tries")
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+async def test_plan_and_host_go_before_what_was_lost(width: int) -> None:
+    source = ScriptedSource([failure(), Loss(START, 1_234_567, "ring buffer full")])
+    source.suppressed = 87_654_321
+    source.host = "a-host-with-a-long-name"
+    async with opened(source=source, size=(width, 24)) as screen:
+        assert "live" in screen.status
+        assert "88,888,889 failed" in screen.status
+        assert "/s" in screen.status
+        assert "1,234,567 lost" in screen.status
+
+
+async def test_plan_and_host_are_told_where_there_is_room() -> None:
+    async with opened(a_day(3), size=(80, 24)) as screen:
+        assert "tracepoint  web-1" in screen.status and "lost 0" in screen.status
+
+
+@pytest.mark.parametrize(
+    "leave", [("c",), ("slash", "ctrl+u", "m", "a", "k", "e", "enter"), ("escape", "escape")]
+)
+async def test_repeats_are_folded_again_after_a_group_was_left(leave: tuple[str, ...]) -> None:
+    loop = [failure("/opt/agent", pid=n, timestamp=START + n * 1_000_000, comm="make") for n in range(20)]
+    async with opened([*loop, failure("/opt/other")]) as screen:
+        await screen.press("t", "home", "enter")
+        assert "20 of 21 shown" in screen.filter and "folded" not in screen.filter
+        await screen.press(*leave)
+        await screen.until(lambda: "19 repeats folded" in screen.filter)
+
+
+async def test_a_message_goes_with_the_next_key() -> None:
+    async with opened(a_day(3)) as screen:
+        await screen.press("m")
+        assert "Marked" in screen.keys
+        await screen.press("up")
+        assert "Marked" not in screen.keys and "filter" in screen.keys

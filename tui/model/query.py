@@ -72,6 +72,11 @@ class Query:
         parts = self._root.parts if isinstance(self._root, And) else (self._root,)
         return tuple(part for part in parts if isinstance(part, Term))
 
+    @property
+    def asked(self) -> frozenset[str]:
+        """The required conditions as they were written."""
+        return frozenset(self.text[term.start : term.end] for term in self.required)
+
     def matches(self, record: ExecFailure, now: int) -> bool:
         """Whether it selects this record; ``now`` is nanoseconds since 1970 UTC, for ``age``."""
         return self._root.holds(record, now)

@@ -7,8 +7,7 @@ from typing import ClassVar, Final
 from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.message import Message
-
-from tui.widgets.ordered_input import OrderedInput
+from textual.widgets import Input
 
 _CONTROL_PICTURES: Final = 0x2400
 """U+2400 + n stands for the control character n; U+2421 for DEL."""
@@ -31,7 +30,7 @@ _MAX_KEPT: Final = 100
 """Lines that Up brings back."""
 
 
-class FilterInput(OrderedInput):
+class FilterInput(Input):
     """A one-line editor that marks a place and never shows a control character as it is."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"filter-input--problem"}

@@ -32,16 +32,6 @@ class KeyBar(Painted):
         self._role = "notice"
         self._timer: Timer | None = None
 
-    @property
-    def waits(self) -> bool:
-        """A message stays until the next key."""
-        return self.is_saying and self._timer is None
-
-    @property
-    def is_saying(self) -> bool:
-        """A message stands in place of the hints."""
-        return bool(self._message)
-
     def show(self, hints: tuple[Hint, ...]) -> None:
         """Show other hints."""
         if hints != self._hints:
@@ -54,8 +44,10 @@ class KeyBar(Painted):
         Args:
             message: Printable runs.
             role: How it is painted.
-            stays: It goes with the next key; else after some seconds.
+            stays: It does not go by itself after some seconds.
         """
+        if not message and not self._message:
+            return
         if self._timer is not None:
             self._timer.stop()
             self._timer = None

@@ -21,7 +21,6 @@ from bpf.record import Event
 from tui.model.history import History
 from tui.model.printable import printable
 from tui.model.snapshot import Existing, Header, SnapshotError, write, write_text
-from tui.widgets.ordered_input import OrderedInput
 
 _JSON_LINES: Final = frozenset({".jsonl", ".ndjson", ".json"})
 """Endings by which one expects them."""
@@ -79,12 +78,17 @@ class SaveDialog(ModalScreen[str | None]):
             pane.border_title = "write a snapshot"
             pane.border_subtitle = "Enter writes   Esc closes"
             yield Static(what, markup=False, id="save-what")
-            yield OrderedInput(self._selection.default_name, compact=True, select_on_focus=False)
+            yield Input(self._selection.default_name, compact=True, select_on_focus=False)
             yield self._said
 
     def on_mount(self) -> None:
         """Begin with the name."""
         self.query_one(Input).focus()
+
+    @property
+    def is_writing(self) -> bool:
+        """What is typed meanwhile is not meant for the name."""
+        return self._writing is not None and not self._writing.done()
 
     def _say(self, text: str, kind: str) -> None:
         self._said.update(printable(text))
@@ -101,7 +105,9 @@ class SaveDialog(ModalScreen[str | None]):
         path = event.value.strip()
         if not path:
             self._say("Type a name for the file, or press Esc.", "problem")
-        elif self._writing is None or self._writing.done():
+        elif _is_unknown(path):
+            self._say(_kind(path), "problem")
+        elif not self.is_writing:
             self._writing = asyncio.create_task(self._write(os.path.expanduser(path), self._replace == path))
 
     def action_cancel(self) -> None:
@@ -170,7 +176,12 @@ def _kind(path: str) -> str:
         return "A picture of this screen; .jsonl or .csv for the failed execs"
     if ending in _JSON_LINES:
         return "JSON Lines; .csv for a table, .svg for this screen"
-    return "JSON Lines, as no other ending than .csv and .svg asks for anything else"
+    what = f"No format has the ending {ending}" if ending else "The ending tells the format"
+    return f"{what}: end the name in .jsonl, .csv or .svg (this screen)."
+
+
+def _is_unknown(path: str) -> bool:
+    return _ending(path) not in {*_JSON_LINES, ".csv", ".svg"}
 
 
 def _execs(count: int) -> str:

@@ -1,0 +1,150 @@
+"""Keys that come faster than they are handled: typed while the screen is busy, pasted, or sent by a script.
+
+Textual hands a key from widget to widget, and what comes of it, such as another focus or a dialog, takes
+more steps. A key behind it that does not wait for all of them goes to where the focus was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from textual import events
+from textual._xterm_parser import XTermParser
+from textual.app import App
+from textual.drivers import linux_driver
+from textual.keys import _character_to_key
+from textual.message_pump import MessagePump
+from textual.widgets import Input
+
+Typed = events.Key | events.Paste
+
+_PATIENCE: Final = 1.0
+"""Seconds that a key waits at most for what others have begun: it must not wait for ever."""
+
+_BUSY_PAUSE: Final = 0.01
+"""Seconds between two looks at a dialog that writes."""
+
+_ALT: Final = "alt+"
+_SEQUENCES: Final = "[O"
+"""What begins the terminal's own sequences, behind ESC."""
+
+_WORD_BY_WORD: Final = {"b": "ctrl+left", "f": "ctrl+right"}
+"""What Alt and a letter do in a line that is typed, as in a shell's."""
+
+
+class TypedAhead:
+    """Hands keys to an app one by one, each once all that came of the one before it is done.
+
+    Args:
+        app: The app; its ``on_event`` asks ``holds``.
+        is_kept_for_later: Whether what is on the screen must end before it gets this key.
+        then: Called in the app's turn once no key waits any more.
+    """
+
+    def __init__(
+        self, app: App[Any], is_kept_for_later: Callable[[], bool], then: Callable[[], None]
+    ) -> None:
+        self._app = app
+        self._is_kept_for_later = is_kept_for_later
+        self._then = then
+        self._waiting: deque[Typed] = deque()
+        self._turn: Typed | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def waits(self) -> bool:
+        """A key has to wait: what can be done later should be."""
+        return bool(self._waiting)
+
+    def holds(self, event: Typed) -> bool:
+        """Whether this key is not to be handled yet: it comes again when it is its turn."""
+        if event is self._turn:
+            self._turn = None
+            return False
+        self._waiting.append(event)
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._hand_over())
+        return True
+
+    async def _hand_over(self) -> None:
+        try:
+            while self._waiting:
+                await self._settled()
+                self._turn = self._next()
+                self._app.post_message(self._turn)
+        except Exception as error:
+            # Else it would be seen by nobody, and no key would come any more.
+            self._app._handle_exception(error)
+        self._app.call_later(self._then)
+
+    def _next(self) -> Typed:
+        event = self._waiting.popleft()
+        if not isinstance(event, events.Key) or not event.key.startswith(_ALT) or event.character is None:
+            return event
+        # Esc and a key, or Alt and that key: the bytes are the same.
+        if event.character in _WORD_BY_WORD and isinstance(self._app.focused, Input):
+            return events.Key(_WORD_BY_WORD[event.character], None)
+        self._waiting.appendleft(events.Key(event.key.removeprefix(_ALT), event.character))
+        return events.Key("escape", "\x1b")
+
+    async def _settled(self) -> None:
+        """Wait until nothing is left to do of what the keys before have begun."""
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            if self._is_kept_for_later() and not any(map(_is_escape, self._waiting)):
+                await asyncio.sleep(_BUSY_PAUSE)
+                deadline = time.monotonic() + _PATIENCE
+            elif all(map(_is_idle, self._pumps())) or time.monotonic() >= deadline:
+                return
+            else:
+                await asyncio.sleep(0)
+
+    def _pumps(self) -> Iterable[MessagePump]:
+        yield self._app
+        if self._app.screen_stack:
+            yield from self._app.screen.walk_children(with_self=True)
+
+
+def _is_escape(event: Typed) -> bool:
+    return isinstance(event, events.Key) and event.key == "escape"
+
+
+def _is_idle(pump: MessagePump) -> bool:
+    if pump._closing or pump._closed:
+        return True
+    # Who waits for a message has handled all those before.
+    comes: asyncio.Event = pump._message_queue.ready_event
+    return pump._is_mounted and not comes.is_set() and bool(getattr(comes, "_waiters", True))
+
+
+class _Parser(XTermParser):
+    """Reads Esc and a key, sent at once, as soon as both are there, with the key's text.
+
+    Textual's waits for more of a sequence, and then drops the Esc before a key whose name is a word.
+    """
+
+    def _sequence_to_key_events(self, sequence: str, alt: bool = False) -> Iterable[events.Key]:
+        behind = sequence[1:]
+        if sequence[:1] == "\x1b" and len(behind) == 1 and behind not in _SEQUENCES:
+            if behind == "\r":
+                return [events.Key(f"{_ALT}enter", "\r")]
+            if behind.isprintable():
+                name = behind if behind.isalnum() else _character_to_key(behind)
+                return [events.Key(_ALT + name, behind)]
+        return super()._sequence_to_key_events(sequence, alt)
+
+
+@contextmanager
+def escape_is_a_key() -> Iterator[None]:
+    """Within, drivers that begin to read take Esc and a key that are sent at once for what they are."""
+    before = vars(linux_driver)["XTermParser"]
+    vars(linux_driver)["XTermParser"] = _Parser
+    try:
+        yield
+    finally:
+        vars(linux_driver)["XTermParser"] = before
