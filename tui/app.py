@@ -305,8 +305,9 @@ class ExecwhyApp(App[None]):
                 frozen=None if self._frozen_at is None else self.history.end_id - self._frozen_at,
             )
         )
-        told = sentences.shown(status, self.view, self.history, self._kernel_filter.text)
-        self._filter.tell("   ".join(filter(None, (self._navigation.told, told))))
+        whole, brief = sentences.shown(status, self.view, self.history, self._kernel_filter.text)
+        found = self._navigation.told
+        self._filter.tell(*("   ".join(filter(None, (found, told))) for told in (whole, brief)))
         self._table.empty = self._groups.table.empty = sentences.empty(
             status, self.view, self.history, editing=self._filter.is_editing
         )

@@ -35,8 +35,8 @@ _BEFORE_LIVE: Final = {
 }
 
 
-def shown(status: Status, view: View, history: History, capture: str) -> str:
-    """What the filter matches, what the kernel filters, and how much of it a file holds."""
+def shown(status: Status, view: View, history: History, capture: str) -> tuple[str, str]:
+    """What the filter matches, the kernel filters, and a file holds of all; whole and in brief."""
     parts = []
     if status.stage is Stage.WAITING and history.blocks:
         parts.append(f"last event {_moment(history.blocks[-1].newest)}")
@@ -51,14 +51,16 @@ def shown(status: Status, view: View, history: History, capture: str) -> str:
         )
     if not view.complete:
         parts.append(f"filtering {view.progress:.0%}")
+    told = ""
     if view.failures > view.shown or not view.query.is_empty:
         repeats, tries = view.counted - view.shown, view.folded - view.hidden + view.hidden_found
         folded = [_counted(repeats, "repeat")] if repeats else []
         folded += [_counted(tries, "tr", "y", "ies")] if tries else []
         told = f", {' and '.join(folded)} folded" if folded else ""
         told += f", {view.hidden:,} of found searches hidden" if view.hidden else ""
-        parts.append(f"{view.shown:,} of {history.failures:,} shown{told}")
-    return "   ".join(parts)
+        parts.append(f"{view.shown:,} of {history.failures:,} shown")
+    brief = "   ".join(parts)
+    return brief + told, brief
 
 
 def _moment(timestamp: int) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from bpf.source import Capture
 from tests.ui.screens import Opened, opened
-from tests.ui.scripted_source import ScriptedSource, a_day, binary, failure
+from tests.ui.scripted_source import START, ScriptedSource, a_day, binary, failure
 from tui.widgets.filter_bar import FilterBar
 from tui.widgets.filter_input import FilterInput
 
@@ -249,3 +249,14 @@ async def test_a_word_that_begins_like_a_field_and_stands_alone_applies_while_on
         await screen.press("slash")
         await screen.type("cont")
         await screen.until(lambda: screen.shows(1))
+
+
+async def test_what_is_told_of_a_filter_leaves_it_room_in_a_narrow_window() -> None:
+    loop = [failure("/opt/agent", pid=n, timestamp=START + n * 1_000_000, comm="agent") for n in range(20)]
+    async with opened(loop, size=(80, 24)) as screen:
+        assert "1 of 20 shown, 19 repeats folded" in screen.filter
+        await screen.press("slash")
+        typed = "comm:agent uid:0..65535 path:/opt/** errno==ENOENT"
+        screen.app.query_one(FilterInput).value = typed
+        await screen.until(lambda: f"/ {typed} " in screen.filter)
+        assert "1 of 20 shown" in screen.filter and "folded" not in screen.filter

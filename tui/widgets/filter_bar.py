@@ -35,6 +35,13 @@ _OPERATOR_NEXT: Final = re.compile(r"\s*(?:[=<>:~]|![=:~])")
 _HINT: Final = "filter: a word, ENOENT, uid:1000"
 
 
+_LEAST: Final = 24
+"""Cells that there is to type in."""
+
+_AROUND: Final = 6
+"""Cells of the prompt, and of the blanks around what is told."""
+
+
 class Line(Painted):
     """One line of text in one role, as wide as the text or as its container."""
 
@@ -111,8 +118,10 @@ class FilterBar(Horizontal):
         """The operator is typing."""
         return self._input.can_focus
 
-    def tell(self, text: str) -> None:
-        """Say at the right what the filter matches."""
+    def tell(self, whole: str, brief: str) -> None:
+        """Say at the right what the filter matches; in brief where the filter itself needs the room."""
+        needed = max(_LEAST, cells(self._input.value) + 1)
+        text = whole if cells(whole) + needed + _AROUND <= self.size.width else brief
         self._shown.text = f"  {text} " if text else ""
 
     def edit(self, text: str | None = None) -> None:
