@@ -52,7 +52,7 @@ async def test_a_click_on_the_state_freezes_and_goes_on() -> None:
 async def test_a_click_on_a_key_does_what_the_key_does() -> None:
     async with opened(a_day(7)) as screen:
         await click(screen, "groups", line=len(screen.lines()) - 1)
-        assert "LAST MINUTE" in screen.text
+        assert "RATE/s" in screen.text
 
 
 async def test_a_click_on_a_groups_heading_sorts_by_it() -> None:
