@@ -219,6 +219,20 @@ def test_a_namespace_that_lives_on_in_another_process_is_seen_through_that(
     assert diagnosis.certain
 
 
+def test_a_fuse_file_system_of_another_user_is_told_to_be_closed(files: Zoo, listener: Listener) -> None:
+    def in_child() -> Exec:
+        time.sleep(FORGOTTEN)
+        mount_silent_file_system(files / "directory")
+        circumstances.become_user()
+        return Exec(files.path("directory/program"))
+
+    with attempted(in_child) as attempt:
+        assert attempt.error == "EACCES"
+        diagnosis = diagnose(the_record(attempt, listener))
+    assert diagnosis.code == "not-looked-at"
+    assert any("allow_other" in fact for fact in diagnosis.evidence), diagnosis
+
+
 def test_a_file_system_that_never_answers_is_not_waited_for(files: Zoo, listener: Listener) -> None:
     def in_child() -> Exec:
         time.sleep(FORGOTTEN)

@@ -75,6 +75,7 @@ def _protected_link(scene: Scene, trail: Trail) -> Diagnosis | None:
                 " not follow it.",
                 f"link of {scene.owner(step.stat)} in a sticky directory",
                 "The sysctl fs.protected_symlinks is 1.",
+                advice=f"Execute what it leads to by its own path: {words.shell(step.target)}",
                 about=((step.path, step.stat),),
             )
     return None

@@ -24,8 +24,8 @@ def explain(scene: Scene) -> list[Diagnosis]:
                 f"{words.quoted(file.path)} is open for writing by {names}.",
                 f"open for writing by {holders[0].comm} (pid {holders[0].pid})",
                 f"Seen {scene.later}, in /proc/{holders[0].pid}/fdinfo/{holders[0].descriptor}.",
-                advice="Close it before it is executed; a child that was forked meanwhile holds it"
-                " open, too.",
+                advice=f"Let {holders[0].comm} (pid {holders[0].pid}) close it first, and its children;"
+                " to replace a program that is in use, write a new file and rename it over the old one.",
             )
         ]
     if not files:

@@ -100,7 +100,7 @@ def no_such_call(scene: Scene) -> list[Diagnosis]:
     return [
         scene.diagnosis(
             "no-such-system-call",
-            f"The kernel offers {scene.record.syscall or 'this system call'} not to {kind}, or a"
+            f"Either the kernel does not offer {scene.record.syscall or 'this system call'} to {kind}, or a"
             " seccomp filter pretends so.",
             "system call not available",
             "32-bit (IA32) and x32 calls can be left out of the kernel or switched off at boot.",

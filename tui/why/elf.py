@@ -95,7 +95,7 @@ def unrunnable(scene: Scene, file: File) -> Diagnosis | None:
         what = _TYPES.get(elf.type, f"of the type {elf.type}, which is not executable")
         return scene.diagnosis(
             "not-an-executable-elf",
-            f"{name} is an ELF file, but {what}.",
+            f"{name} is an ELF file that cannot be executed: {what}.",
             what,
             about=inodes(file),
         )
@@ -163,7 +163,8 @@ def _foreign(scene: Scene, file: File, elf: Elf, machine: str) -> Diagnosis:
         f"ELF class {elf.bits} bits, {'big' if elf.big_endian else 'little'} endian, e_machine"
         f" {elf.machine}.",
         *emulation,
-        advice=f"Use a build for {machine}, or register an emulator with binfmt_misc.",
+        advice=f"Use a build for {machine} (of a container's image: `--platform`), or install an emulator,"
+        " such as qemu-user-static.",
         about=inodes(file),
         lacking=lacking,
     )

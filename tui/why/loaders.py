@@ -92,7 +92,8 @@ def told(file: File, name: str) -> tuple[str, ...]:
     """What a missing ELF interpreter says about where a program was built."""
     if file.elf is None:
         return ()
-    return tuple(loader.told for loader in _LOADERS if name.startswith(loader.prefix))
+    known = (loader.told for loader in _LOADERS if name.startswith(loader.prefix))
+    return ("The ELF interpreter is the loader that starts a program and loads its libraries.", *known)
 
 
 def advice(scene: Scene, file: File, name: str) -> str:

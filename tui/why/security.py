@@ -105,8 +105,8 @@ def _file_capabilities(scene: Scene, file: File) -> Diagnosis | None:
         " bounding set.",
         f"no file capability {names}: not in the bounding set",
         f"The bounding set of {whose} is {bounding:#x}; the file asks for {permitted:#x}.",
-        advice=f"Give the caller {names} (a container: --cap-add), or remove the file's: setcap -r"
-        f" {words.shell(file.path)}",
+        advice=f"Give the caller {names} (a container: --cap-add), or take it from the file: `setcap -r"
+        f" {words.shell(file.path)}`.",
         about=inodes(file),
         lacking=None
         if whose == "the caller"
