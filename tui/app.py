@@ -337,7 +337,7 @@ class ExecwhyApp(App[None]):
         """The time that rates and ages are told for: of a frozen view or a file, its end."""
         if self._frozen_at is None and self.source.status().stage is Stage.LIVE:
             return time.time_ns()
-        return self.history[self.view[len(self.view) - 1]].timestamp if len(self.view) else time.time_ns()
+        return self.view.timestamp(len(self.view) - 1) if len(self.view) else time.time_ns()
 
     def _show_groups(self, shown: bool) -> None:
         self._groups.display, self._body.display = shown, not shown

@@ -183,7 +183,7 @@ class Navigation:
         deadline = time.monotonic() + _PATIENCE
         while not self._view.complete and time.monotonic() < deadline:
             self._view.advance(0.05)
-        first, last = (self._history[self._view[row]].timestamp for row in (0, len(self._view) - 1))
+        first, last = (self._view.timestamp(row) for row in (0, len(self._view) - 1))
         try:
             self._table.move_to(self._view.row_at(moment(text, first, last)))
         except MomentError as error:

@@ -210,6 +210,21 @@ async def test_a_frozen_view_stays_and_counts_what_comes() -> None:
         assert "n000181" in screen.lines()[-2]
 
 
+async def test_a_frozen_view_outlives_the_events_that_it_shows() -> None:
+    async with opened(numbered(100), size=(80, 24), history=History(max_events=1000)) as screen:
+        await screen.press("space")
+        await screen.give(*numbered(5000, first=100))
+        assert 0 not in screen.app.history
+        assert "n000099" in screen.text, "what has been painted stays"
+        await screen.press("t", "escape", "at")
+        await screen.type("21:50:12")
+        await screen.press("enter", "r", "s")
+        await screen.type("n0000")
+        await screen.press("enter", "w", "escape", "y", "escape", "m", "M", "plus", "space")
+        assert screen.app.is_running
+        assert "live" in screen.status and "n005" in screen.text
+
+
 async def test_resizing_keeps_the_cursor_on_its_event() -> None:
     async with opened(numbered(100), size=(80, 24)) as screen:
         await screen.press("home", "down")

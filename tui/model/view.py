@@ -153,6 +153,13 @@ class View:
         part, at = self._place_of(row)
         return part.block.id_of(int(part.rows[at]))
 
+    def timestamp(self, row: int) -> int:
+        """The timestamp of a row's event, also where that has been evicted since the last ``refresh``."""
+        part, at = self._place_of(row)
+        offset = int(part.rows[at])
+        loss = part.block.losses.get(offset)
+        return int(part.block.numbers["timestamp"][offset]) if loss is None else loss.timestamp
+
     def times(self, row: int) -> int:
         """How many failed execs this row tells, its own included, and evicted ones (see ``Part.times``)."""
         return sum(part.times(number) for part, number in self._told_along(row))
