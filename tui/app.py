@@ -638,7 +638,11 @@ class ExecwhyApp(App[None]):
         """Ask where to write what the filter shows."""
         status, now = self.source.status(), time.time_ns()
         header = Header(
-            origin=status.origin, query=self.view.query.text, counters=status.counters, written=now
+            origin=status.origin,
+            query=self.view.query.text,
+            counters=status.counters,
+            written=now,
+            evicted=self.history.evicted,
         )
         screen, event_ids = self.screen, self.view.with_tries()
         self.push_screen(
@@ -647,6 +651,9 @@ class ExecwhyApp(App[None]):
                     history=self.history,
                     event_ids=event_ids,
                     failures=len(event_ids) - self.view.losses,
+                    rows=self.view.shown,
+                    repeats=self.view.counted - self.view.shown,
+                    missing=sentences.missing(status, self.view, self.history, self._behind(status)),
                     header=header,
                     show_secrets=self.show_secrets,
                     default_name=default_name(status.origin.host, now),

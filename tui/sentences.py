@@ -40,11 +40,12 @@ def shown(status: Status, view: View, history: History, capture: str) -> tuple[s
     parts = []
     if status.stage is Stage.WAITING and history.blocks:
         parts.append(f"last event {_moment(history.blocks[-1].newest)}")
-    if (
-        status.stage in (Stage.READING, Stage.WAITING, Stage.ENDED)
-        and history.failures != status.counters.seen
-    ):
-        parts.append(f"{history.failures:,} in {'these files' if status.is_merged else 'this file'}")
+    is_file = status.stage in (Stage.READING, Stage.WAITING, Stage.ENDED)
+    files = "these files" if status.is_merged else "this file"
+    if is_file and history.evicted:
+        parts.append(f"{history.failures:,} of {files} in memory")
+    elif is_file and history.failures != status.counters.seen:
+        parts.append(f"{history.failures:,} in {files}")
     if capture:
         parts.append(
             "in the kernel" if capture == view.query.text else f"in the kernel: {printable(capture)}"
@@ -61,6 +62,20 @@ def shown(status: Status, view: View, history: History, capture: str) -> tuple[s
         parts.append(f"{view.shown:,} of {history.failures:,} shown")
     brief = "   ".join(parts)
     return brief + told, brief
+
+
+def missing(status: Status, view: View, history: History, behind: int) -> str:
+    """What a snapshot that is made now cannot hold, though the filter might select it."""
+    said = []
+    if history.evicted:
+        said.append(f"{history.evicted:,} evicted from memory are not in it.")
+    if behind:
+        said.append(f"{behind:,} that the screen is behind are not in it.")
+    if status.stage is Stage.READING:
+        said.append("More is still being read.")
+    if not view.complete:
+        said.append(f"The filter has looked at {view.progress:.0%} only.")
+    return " ".join(said)
 
 
 def _moment(timestamp: int) -> str:

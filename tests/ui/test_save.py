@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 from textual import events
 from textual.widgets import Input
 
+from bpf.record import Event
 from tests.ui.screens import Opened, opened
-from tests.ui.scripted_source import a_day
-from tui.model.snapshot import Header, parse_line
+from tests.ui.scripted_source import a_day, failure
+from tests.unit.waiting import PATIENCE
+from tui.model.history import History
+from tui.model.snapshot import Header, parse_line, write
+from tui.widgets import save_dialog
 from tui.widgets.save_dialog import SaveDialog
 
 
@@ -36,6 +42,57 @@ async def test_what_the_filter_shows_is_written(tmp_path: Path) -> None:
     assert header.query == "ENOENT"
     assert len(events) == 4, "three failed execs and the loss among them"
     assert b"hunter2" not in (tmp_path / "x.jsonl").read_bytes()
+
+
+async def test_a_snapshot_tells_what_was_evicted_before(tmp_path: Path) -> None:
+    async with opened(a_day(40), history=History(max_events=16)) as screen:
+        evicted = screen.app.history.evicted
+        assert evicted > 0
+        await screen.press("w")
+        await name_it(screen, tmp_path / "x.jsonl")
+        assert f"{evicted} evicted from memory are not in it." in " ".join(screen.text.split())
+    header = parse_line((tmp_path / "x.jsonl").read_bytes().splitlines()[0])
+    assert isinstance(header, Header) and header.evicted == evicted
+
+
+async def test_a_snapshot_tells_what_the_screen_has_not_taken_in_yet(tmp_path: Path) -> None:
+    async with opened(a_day(3)) as screen:
+        screen.source.waiting = 5_000
+        await screen.press("w")
+        await name_it(screen, tmp_path / "x.jsonl")
+        assert "5,000 that the screen is behind are not in it." in " ".join(screen.text.split())
+
+
+async def test_the_dialog_tells_what_else_than_rows_is_written(tmp_path: Path) -> None:
+    async with opened([failure(), failure(), failure(path="/other")]) as screen:
+        await screen.press("w")
+        assert "3 failed execs: 2 rows, 1 repeat" in screen.text
+
+
+async def test_esc_stops_a_snapshot_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = threading.Event()
+
+    def slowly(path: str, written: Iterable[Event], header: Header, **options: bool) -> int:
+        def gated() -> Iterator[Event]:
+            for number, event in enumerate(written):
+                if number == 1_000:
+                    gate.wait(PATIENCE)
+                yield event
+
+        return write(path, gated(), header, **options)
+
+    monkeypatch.setattr(save_dialog, "write", slowly)
+    monkeypatch.setattr(save_dialog, "_AHEAD", 2)
+    async with opened(a_day(5_000)) as screen:
+        await screen.press("w")
+        screen.app.screen.query_one(Input).value = str(tmp_path / "x.jsonl")
+        await screen.press("enter")
+        await screen.until(lambda: "Writing… 1," in screen.text and "of 5,250   Esc stops it" in screen.text)
+        await screen.press("escape")
+        assert "Stopping…" in screen.text
+        gate.set()
+        await screen.until(lambda: "Esc stopped it: no snapshot was written." in screen.keys)
+    assert list(tmp_path.iterdir()) == []
 
 
 async def test_a_file_that_exists_is_replaced_only_after_a_yes(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from bpf.record import ExecFailure, Loss, SearchEnd
 from bpf.source import Stage
 from tests.ui.screens import LOOKS, opened
 from tests.ui.scripted_source import START, ScriptedSource, a_day, failure
+from tui.model.history import History
 from tui.model.snapshot import UNREADABLE
 
 
@@ -57,6 +58,14 @@ async def test_a_file_that_may_still_grow_is_not_called_live_and_has_no_rate() -
     async with opened(source=ScriptedSource([failure()], stage=Stage.WAITING)) as screen:
         assert "○ waiting…" in screen.status and "/s" not in screen.status
         assert "last event 2026-11-24 " in screen.text
+
+
+async def test_of_a_file_that_is_too_large_for_the_memory_is_told_how_much_is_there() -> None:
+    source = ScriptedSource(a_day(40), stage=Stage.ENDED)
+    async with opened(source=source, history=History(max_events=16)) as screen:
+        history = screen.app.history
+        assert history.evicted
+        assert f"{history.failures} of this file in memory" in screen.text
 
 
 async def test_lines_that_could_not_be_read_have_a_row_and_a_count() -> None:

@@ -40,6 +40,7 @@ def test_every_record_and_loss_is_what_the_schema_says(event: Event) -> None:
 def test_headers_and_endings_are_what_the_schema_says(plan: str | None) -> None:
     header = Header(Origin("web-1", "6.1.0", 1, plan), "uid=0", COUNTERS, 2, recording=True)
     assert kind_of(json.loads(header_line(header))) == "header"
+    assert kind_of(json.loads(header_line(replace(header, recording=False, evicted=7)))) == "header"
     assert kind_of(json.loads(ending_line(Ending(1, COUNTERS)))) == "ending"
 
 

@@ -78,6 +78,7 @@ class Header:
         written: When it was begun: nanoseconds since 1970 UTC.
         version: Version of the format.
         recording: More lines follow as execs fail, and an ``Ending`` when that ends.
+        evicted: Of a snapshot, how many events had been dropped from memory before; None in a recording.
     """
 
     origin: Origin
@@ -86,6 +87,7 @@ class Header:
     written: int
     version: int = FORMAT_VERSION
     recording: bool = False
+    evicted: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,7 @@ def _counters_to_json(counters: Counters) -> dict[str, object]:
 
 def header_line(header: Header) -> str:
     """The header as the first line of a file, with its newline."""
+    evicted = {} if header.evicted is None else {"evicted": header.evicted}
     return _line(
         {
             "execwhy": header.version,
@@ -137,6 +140,7 @@ def header_line(header: Header) -> str:
             "recording": header.recording,
             "counters": _counters_to_json(header.counters),
         }
+        | evicted
     )
 
 
@@ -200,6 +204,7 @@ def _header(obj: Mapping[str, object]) -> Header:
         written=timestamp("timestamp", obj.get("timestamp", obj.get("boot_time"))),
         version=version,
         recording=boolean("recording", obj.get("recording", False)),
+        evicted=optional(_count)("evicted", obj.get("evicted")),
     )
 
 

@@ -40,6 +40,9 @@ class Selection:
         history: Where the events are; read from the event loop only.
         event_ids: Which, in time order.
         failures: How many of them are failed execs; the others are losses.
+        rows: How many of these have a row of their own.
+        repeats: How many are told by a row of one that is alike; the others are tries of the rows' searches.
+        missing: What has come and cannot be in it, in sentences; "" for nothing.
         header: The file's first line.
         show_secrets: Nothing is masked.
         default_name: The name that is offered.
@@ -49,6 +52,9 @@ class Selection:
     history: History
     event_ids: Sequence[int]
     failures: int
+    rows: int
+    repeats: int
+    missing: str
     header: Header
     show_secrets: bool
     default_name: str
@@ -65,6 +71,7 @@ class SaveDialog(ModalScreen[str | None]):
         self._selection = selection
         self._replace: str | None = None
         self._writing: asyncio.Task[None] | None = None
+        self._chunks: _Chunks | None = None
         # What is told may come after Esc has taken the dialog away: it is not looked for on the screen then.
         self._said = Static(_kind(selection.default_name), markup=False, id="save-said")
 
@@ -74,6 +81,7 @@ class SaveDialog(ModalScreen[str | None]):
         what = _execs(self._selection.failures)
         if query:
             what += f" that {'matches' if self._selection.failures == 1 else 'match'} {printable(query)}"
+        what += _parts(self._selection)
         with Vertical(id="save-pane") as pane:
             pane.border_title = "write a snapshot"
             pane.border_subtitle = "Enter writes   Esc closes"
@@ -111,15 +119,26 @@ class SaveDialog(ModalScreen[str | None]):
             self._writing = asyncio.create_task(self._write(os.path.expanduser(path), self._replace == path))
 
     def action_cancel(self) -> None:
-        """Close; a file that is half written is given up with its temporary name."""
-        if self._writing is not None:
+        """Close. A file that is half written is given up with its temporary name, and that is told.
+
+        The second time it is not waited for: a disk may answer late, or never.
+        """
+        if self._writing is None or self._writing.done():
+            self.dismiss(None)
+        elif self._chunks is None or self._chunks.is_given_up:
             self._writing.cancel()
-        self.dismiss(None)
+            self.dismiss("The snapshot was left while it was written: see whether the file is there.")
+        else:
+            self._chunks.give_up()
+            self._say("Stopping…", "busy")
 
     async def _write(self, path: str, overwrite: bool) -> None:
         self._say("Writing…", "busy")
+        self._chunks = None
         try:
             said = await self._written(path, overwrite)
+        except _GivenUp as stopped:
+            self.dismiss(str(stopped))
         except Existing:
             self._replace = path
             self._say(f"{path} exists. Enter again replaces it, another name keeps it.", "question")
@@ -133,7 +152,7 @@ class SaveDialog(ModalScreen[str | None]):
         if _ending(path) == ".svg":
             await asyncio.to_thread(write_text, path, selection.svg(), overwrite)
             return f"This screen is in {path}."
-        chunks = _Chunks()
+        chunks = self._chunks = _Chunks()
         writer = asyncio.create_task(
             asyncio.to_thread(
                 write, path, chunks.events(), selection.header,
@@ -148,7 +167,8 @@ class SaveDialog(ModalScreen[str | None]):
         count = await writer
         gone = len(selection.event_ids) - chunks.given
         left_out = f" {gone:,} were evicted before they could be written." if gone else ""
-        return f"{_execs(count)} {'is' if count == 1 else 'are'} in {path}.{left_out}"
+        said = f"{_execs(count)} {'is' if count == 1 else 'are'} in {path}.{left_out}"
+        return f"{said} {selection.missing}".strip()
 
     async def _feed(self, chunks: _Chunks, writer: asyncio.Task[int]) -> None:
         """Read the history here, on the event loop, which alone may touch it."""
@@ -156,8 +176,9 @@ class SaveDialog(ModalScreen[str | None]):
         for start in range(0, len(ids), _CHUNK):
             while chunks.is_full and not writer.done():
                 await asyncio.sleep(0.01)
-            if writer.done():
+            if writer.done() or chunks.is_given_up:
                 return
+            self._say(f"Writing… {start:,} of {len(ids):,}   Esc stops it", "busy")
             chunks.put(list(_held(self._selection.history, ids[start : start + _CHUNK])))
             await asyncio.sleep(0)
         chunks.end()
@@ -188,6 +209,16 @@ def _execs(count: int) -> str:
     return f"{count:,} failed {'exec' if count == 1 else 'execs'}"
 
 
+def _parts(selection: Selection) -> str:
+    """What the failed execs are, where there are more of them than rows."""
+    tries = selection.failures - selection.rows - selection.repeats
+    counts = ((selection.rows, "row", "s"), (selection.repeats, "repeat", "s"))
+    parts = [f"{count:,} {word}{many if count > 1 else ''}" for count, word, many in counts if count]
+    if tries:
+        parts.append(f"{tries:,} more {'try' if tries == 1 else 'tries'} of their searches")
+    return f": {', '.join(parts)}" if selection.failures > selection.rows else ""
+
+
 def _held(history: History, event_ids: Iterable[int]) -> Iterator[Event]:
     for event_id in event_ids:
         try:
@@ -197,7 +228,7 @@ def _held(history: History, event_ids: Iterable[int]) -> Iterator[Event]:
 
 
 class _GivenUp(SnapshotError):
-    """The operator closed the dialog; the writer removes what it has begun."""
+    """The operator stopped it; the writer removes what it has begun."""
 
 
 class _Chunks:
@@ -227,6 +258,11 @@ class _Chunks:
         self._given_up.set()
         self._queue.put(None)
 
+    @property
+    def is_given_up(self) -> bool:
+        """The writer was told to fail."""
+        return self._given_up.is_set()
+
     def events(self) -> Iterator[Event]:
         """The events, for the writer's thread."""
         while (events := self._queue.get()) is not None:
@@ -234,4 +270,4 @@ class _Chunks:
                 break
             yield from events
         if self._given_up.is_set():
-            raise _GivenUp("The snapshot was given up.")
+            raise _GivenUp("Esc stopped it: no snapshot was written.")
