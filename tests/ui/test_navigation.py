@@ -7,6 +7,7 @@ import pytest
 from tests.ui.screens import Opened, opened
 from tests.ui.scripted_source import START, a_day, failure
 from tui.widgets.event_table import EventTable
+from tui.widgets.filter_input import FilterInput
 
 
 def under_cursor(screen: Opened) -> str:
@@ -61,6 +62,17 @@ async def test_esc_goes_back_to_where_one_was_and_to_following() -> None:
         await screen.press("escape")
         assert table.cursor_id == before and table.following
         assert "nightly:" not in screen.filter
+
+
+@pytest.mark.parametrize("query", ["uid==34", "uid==34 or comm=("])
+async def test_a_search_beside_a_filter_may_have_a_parenthesis_in_it(query: str) -> None:
+    async with opened(a_day(14), query=query) as screen:
+        await screen.press("s")
+        screen.app.query_one("#search FilterInput", FilterInput).value = "comm=("
+        await screen.settle()
+        await screen.press("enter")
+        assert "s comm=(: 0 found" in screen.filter
+        assert "of 14 shown" in screen.filter
 
 
 async def test_esc_in_the_table_ends_the_search() -> None:

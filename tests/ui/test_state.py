@@ -60,6 +60,18 @@ async def test_a_file_that_may_still_grow_is_not_called_live_and_has_no_rate() -
         assert "last event 2026-11-24 " in screen.text
 
 
+async def test_the_speed_of_reading_is_no_rate() -> None:
+    async with opened(source=ScriptedSource([failure()], stage=Stage.READING)) as screen:
+        screen.source.waiting = 50_000
+        screen.app._count()
+        screen.source.waiting, screen.source.stage = 90_000, Stage.LIVE
+        screen.app._count()
+        assert screen.app._rate.now == 0
+        screen.source.waiting += 3
+        screen.app._count()
+        assert screen.app._rate.now == 1
+
+
 async def test_of_a_file_that_is_too_large_for_the_memory_is_told_how_much_is_there() -> None:
     source = ScriptedSource(a_day(40), stage=Stage.ENDED)
     async with opened(source=source, history=History(max_events=16)) as screen:
