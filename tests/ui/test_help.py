@@ -74,7 +74,7 @@ def test_every_example_is_a_filter() -> None:
 
 
 def test_every_letter_that_the_app_binds_is_in_the_help_of_the_table() -> None:
-    tree = ast.parse((TUI / "app.py").read_text())
+    tree = ast.parse((TUI / "keys.py").read_text())
     bound = {
         str(call.args[0].value)
         for call in ast.walk(tree)

@@ -193,7 +193,7 @@ def trees(*patterns: str) -> Iterator[tuple[Path, ast.Module]]:
 
 def bound_keys() -> Iterator[str]:
     """The keys of all bindings, as the man page writes them."""
-    for _, tree in trees("tui/app.py", "tui/widgets/*.py"):
+    for _, tree in trees("tui/keys.py", "tui/widgets/*.py"):
         for call in calls(tree):
             if not (isinstance(call.func, ast.Name) and call.func.id == "Binding"):
                 continue

@@ -1,0 +1,297 @@
+"""The screen as it is kept up to date: what it consists of, and the tick that takes events in."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Final
+
+from rich.text import Text
+from textual import events
+from textual.app import App, ComposeResult
+
+from bpf.record import Diagnosis, ExecFailure
+from bpf.source import EventSource, Stage, Status
+from tui import sentences, themes
+from tui.arrivals import Arrivals
+from tui.crash import crash_report
+from tui.kernel_filter import KernelFilter
+from tui.last_gate import LastGate
+from tui.model.history import History
+from tui.model.printable import pieces
+from tui.model.query import parse
+from tui.model.view import View
+from tui.navigation import Navigation
+from tui.typed_ahead import TypedAhead
+from tui.under_cursor import UnderCursor
+from tui.widgets.body import Body
+from tui.widgets.event_table import EventTable
+from tui.widgets.filter_bar import FilterBar
+from tui.widgets.group_pane import GroupPane
+from tui.widgets.key_bar import KeyBar
+from tui.widgets.rate import Rate
+from tui.widgets.save_dialog import SaveDialog
+from tui.widgets.search_bar import SearchBar
+from tui.widgets.status_bar import State, StatusBar
+
+_TICK: Final = 1 / 10
+"""Seconds between two looks at the source: an eye sees it as at once, and nothing to do costs little."""
+
+_FEW: Final = 100
+"""Failures that the screen may be behind without saying so."""
+BUDGET: Final = 0.008
+"""Seconds of work at a time, so that a key is answered within a frame or two."""
+
+_QUIET: Final = 3
+"""Ticks between two looks at the state while nothing comes: an idle screen must cost nothing."""
+
+_SPARKLINES: Final = (30, 20, 12, 6)
+"""Bars; each divides the minute."""
+
+
+class LiveScreen(App[None]):
+    """Shows the failed execs of a source, live."""
+
+    TITLE = "execwhy"
+    CSS_PATH = "theme.tcss"
+    ENABLE_COMMAND_PALETTE = True
+
+    def __init__(
+        self,
+        source: EventSource,
+        *,
+        history: History,
+        query: str = "",
+        show_secrets: bool = False,
+        why: Callable[[ExecFailure], Diagnosis] | None = None,
+        capture: str = "",
+        theme: str | None = None,
+        on_cause: Callable[[str, int], None] | None = None,
+        greets: bool = False,
+    ) -> None:
+        """Make the screen; nothing starts before ``run``.
+
+        Args:
+            source: Where events come from.
+            history: Where they are kept.
+            query: The filter to begin with.
+            show_secrets: Nothing is masked.
+            why: Diagnoses a record; None where nothing is to be diagnosed.
+            capture: The filter that the kernel applies already.
+            on_cause: Told each cause that was found, and of how many events.
+            theme: The name of the theme to begin with; None goes by the environment.
+            greets: The line of keys says, until the first key, what one does first.
+
+        Raises:
+            QueryError: ``query`` is no filter.
+        """
+        first = themes.first_theme(os.environ, theme)
+        # Textual would make greys of the colours, where the theme has none and where others are asked for.
+        os.environ.pop("NO_COLOR", None)
+        super().__init__()
+        # Textual's own would leave hues without the meaning that they have here.
+        for name in self.available_themes:
+            self.unregister_theme(name)
+        for own in themes.THEMES.values():
+            self.register_theme(own)
+        self.theme = first
+        self._filters.append(LastGate())
+        self.source = source
+        self.history = history
+        self.show_secrets = show_secrets
+        self.view = View(history, parse(query), fold_repeats=True)
+        self._kernel_filter = KernelFilter(source, capture)
+        self._arrivals = Arrivals(source, history, why, on_cause)
+        self._rate = Rate()
+        self._frozen_at: int | None = None
+        self.failure = ""
+        """Why its source had failed when it was left, in one sentence; "" where it had not."""
+        self._failure_told = ""
+        self._preferred: list[int] = []
+        self._told_times = 0
+        self._goes_on = False
+        self._quiet_ticks = 0
+        self._has_mouse = True
+        self._warns_of_tmux = "TMUX" in os.environ
+        self._greets = greets
+        self._status = StatusBar(id="status")
+        self._filter = FilterBar(self.view.query, id="filter")
+        self._table = EventTable(history, self.view, show_secrets=show_secrets, id="table")
+        self._under_cursor = UnderCursor(
+            history, source, self.view, show_secrets=show_secrets, are_diagnosed=self._arrivals.are_diagnosed
+        )
+        self._body = Body(self._table, self._under_cursor.facts, id="body")
+        self._groups = GroupPane(history, self.view, self._moment, show_secrets=show_secrets, id="groups")
+        self._navigation = Navigation(history, self.view, self._table)
+        self._table.sign = self._navigation.sign
+        self._search = SearchBar(id="search")
+        self._keys = KeyBar(id="keys")
+        self._typed = TypedAhead(self, self._is_writing, self._tick)
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """What theme.tcss asks for, while Textual has a theme of its own: before ours are there."""
+        return dict(themes.VARIABLES)
+
+    def compose(self) -> ComposeResult:
+        """State, filter, table and detail, keys."""
+        yield self._status
+        yield self._filter
+        yield self._body
+        yield self._groups
+        yield self._search
+        yield self._keys
+
+    def on_mount(self) -> None:
+        """Start the source once there is a screen to show it on."""
+        self._table.is_diagnosed = self._arrivals.are_diagnosed
+        self._groups.display = False
+        self._table.focus()
+        self.source.start()
+        self._count()
+        self.set_interval(_TICK, self._tick)
+        self.set_interval(1.0, self._count)
+
+        if self._greets:
+            self.call_after_refresh(self._greet)
+
+    def _greet(self) -> None:
+        is_open = self._body.detail_is_open
+        greeting = sentences.GREETING_BESIDE_DETAIL if is_open else sentences.GREETING
+        self._keys.say(pieces(greeting), "plain", stays=True)
+
+    async def on_event(self, event: events.Event) -> None:
+        """Keys wait for each other; a key or a click shows that what was said has been read."""
+        if isinstance(event, events.Key | events.Paste | events.MouseDown) and not event.is_forwarded:
+            if not isinstance(event, events.MouseDown) and self._typed.holds(event):
+                return
+            self._keys.say([])
+        await super().on_event(event)
+
+    def on_unmount(self) -> None:
+        """Stop what runs beside the screen."""
+        self._arrivals.close()
+        self.source.close()
+
+    def _fatal_error(self) -> None:
+        """Textual would print the locals of every frame: the arguments of other people's processes."""
+        self._exit_renderables.append(Text(crash_report(sys.exc_info()[1])))
+        self._close_messages_no_wait()
+
+    # What comes in
+
+    def _count(self) -> None:
+        status = self.source.status()
+        self._rate.tick(status.counters.seen, reads=status.stage in (Stage.READING, Stage.WAITING))
+        if self._table.cursor_times != self._told_times:
+            self._told_times = self._table.cursor_times
+            self._body.renew()
+
+    def _tick(self) -> None:
+        """Take in what has come, a few milliseconds at a time, and show what changed."""
+        came = self._arrivals.pull(BUDGET)
+        diagnosed = self._arrivals.take_diagnoses()
+        folded = self._arrivals.take_searches()
+        changed = self._frozen_at is None and self.view.refresh()
+        if not self.view.complete:
+            changed |= self.view.advance(BUDGET)
+        if changed:
+            self._table.sync()
+        if self._navigation.advance(BUDGET):
+            self._table.refresh()
+        visible = self._table.visible_ids()
+        if seen := {event_id for event_id in visible if event_id in diagnosed or event_id in folded}:
+            self._table.redraw(seen)
+        if (cursor := self._table.cursor_id) in diagnosed or cursor in folded:
+            self._body.renew()
+        if visible != self._preferred:
+            self._preferred = visible
+            self._arrivals.prefer(visible)
+        self._body.show_event()
+        self._quiet_ticks = 0 if came or changed else self._quiet_ticks + 1
+        if self._quiet_ticks % _QUIET == 0:
+            self._tell_state()
+        more = self._groups.display and self._groups.sync(BUDGET)
+        more |= self._navigation.goes_on
+        more |= self._arrivals.wait or not self.view.complete
+        if more and not self._goes_on and not self._typed.waits:
+            self._goes_on = True
+            self.call_later(self._go_on)
+
+    async def _go_on(self) -> None:
+        """More is to be done than one step; keys come in between."""
+        # What this app's own queue holds is worked off without a look at anyone else's.
+        await asyncio.sleep(0)
+        self._goes_on = False
+        self._tick()
+
+    def _tell_state(self) -> None:
+        status = self.source.status()
+        self._status.show(
+            State(
+                stage=status.stage,
+                host=status.origin.host,
+                plan=status.origin.plan,
+                counters=status.counters,
+                hidden_found=self.view.hidden_found,
+                evicted=self.history.evicted,
+                behind=self._behind(status),
+                rate=self._rate.now,
+                sparklines=tuple(map(self._rate.sparkline, _SPARKLINES)),
+                frozen=None if self._frozen_at is None else self.history.end_id - self._frozen_at,
+            )
+        )
+        whole, brief = sentences.shown(status, self.view, self.history, self._kernel_filter.text)
+        found = self._navigation.told
+        self._filter.tell(*("   ".join(filter(None, (found, told))) for told in (whole, brief)))
+        self._table.empty = self._groups.table.empty = sentences.empty(
+            status, self.view, self.history, editing=self._filter.is_editing
+        )
+        frozen = self._frozen_at is not None
+        if self._groups.display and not self._filter.is_editing:
+            self._keys.show(sentences.group_keys(frozen))
+        else:
+            self._keys.show(sentences.keys(self._filter.is_editing, self._body, frozen))
+        self._table.with_host = self._body.header.with_host = status.is_merged
+        if status.stage is Stage.FAILED and not len(self.history):
+            # There is nothing to look at, and nothing will come: what is left to say is said in the shell.
+            self._leave()
+        failure = status.detail if status.stage is Stage.FAILED else status.problem
+        if failure != self._failure_told and len(self.view):
+            self._failure_told = failure
+            self._keys.say(pieces(failure), "danger", stays=True)
+
+    def _behind(self, status: Status) -> int:
+        """How many failures wait for the screen, if that is more than a second brings."""
+        behind = status.counters.recorded - self._arrivals.taken
+        return behind if status.stage is Stage.LIVE and behind > max(_FEW, self._rate.now) else 0
+
+    def _is_writing(self) -> bool:
+        return isinstance(self.screen, SaveDialog) and self.screen.is_writing
+
+    def _moment(self) -> int:
+        """The time that rates and ages are told for: of a frozen view or a file, its end."""
+        if self._frozen_at is None and self.source.status().stage is Stage.LIVE:
+            return time.time_ns()
+        return self.view.timestamp(len(self.view) - 1) if len(self.view) else time.time_ns()
+
+    def _show_groups(self, shown: bool) -> None:
+        self._groups.display, self._body.display = shown, not shown
+        (self._groups.table if shown else self._table).focus()
+        if not shown:
+            self._table.sync()
+        self._tick()
+        self._tell_state()
+
+    def _say(self, text: str) -> None:
+        self._keys.say(pieces(text))
+
+    def _leave(self) -> None:
+        status = self.source.status()
+        if status.stage is Stage.FAILED:
+            self.failure = status.detail
+            self.exit(return_code=1)
+        else:
+            self.exit()
