@@ -260,3 +260,13 @@ async def test_what_is_told_of_a_filter_leaves_it_room_in_a_narrow_window() -> N
         screen.app.query_one(FilterInput).value = typed
         await screen.until(lambda: f"/ {typed} " in screen.filter)
         assert "1 of 20 shown" in screen.filter and "folded" not in screen.filter
+
+
+async def test_a_noisy_path_is_excluded_by_its_cell_and_then_left_out_by_the_kernel() -> None:
+    async with opened([failure("/opt/noisy"), failure("/opt/other")], size=(160, 40)) as screen:
+        await screen.press("home")
+        screen.app._table.focus_cell("PATH")
+        await screen.press("minus", "K")
+        assert screen.filter.startswith(" / path!=/opt/noisy ")
+        assert screen.source.captures == [Capture(excluded_paths=("/opt/noisy",))]
+        assert "The kernel records only path!=/opt/noisy; all else" in screen.keys
