@@ -23,7 +23,7 @@ from tui.model.printable import printable
 if TYPE_CHECKING:
     from bpf.reader import KernelSource
     from bpf.record import Diagnosis, ExecFailure
-    from bpf.source import EventSource
+    from bpf.source import EventSource, Origin
     from tui.measured import MeasuredSource
     from tui.model.query import Query
 
@@ -97,6 +97,14 @@ def asked_filter(options: Namespace) -> Query:
     asked = both(scope, _parse_filter(options.filter, "--filter"))
     # The screen reads its text again, and together they may be longer than a filter can be.
     return _parse_filter(asked.text, "--filter")
+
+
+def _tell_beginning(origin: Origin, path: str) -> None:
+    """Say that it records; on standard output the header does, to a reader whose screen this would spoil."""
+    if path != "-":
+        from tui.recording import beginning
+
+        _tell(beginning(origin, path, at_terminal=os.isatty(2)))
 
 
 def _tell(text: str) -> None:
@@ -195,7 +203,7 @@ def _give_up_privileges(kept: Collection[int], uid: int | None = None) -> None:
 def _record(options: Namespace, query: Query, closed: frozenset[int]) -> int:
     from tui.model.safe_file import SnapshotError
     from tui.output import CLOSED, STDOUT, open_output
-    from tui.recording import Limits, Recording, beginning, ending_on_signals, summary
+    from tui.recording import Limits, Recording, ending_on_signals, summary
     from tui.why import diagnose
     from tui.why.remembered import Remembered
 
@@ -217,7 +225,7 @@ def _record(options: Namespace, query: Query, closed: frozenset[int]) -> int:
         diagnose=Remembered(diagnose) if measured is None else measured.counting(Remembered(diagnose)),
         show_secrets=options.show_secrets,
         limits=Limits(options.duration, options.count),
-        on_begin=lambda origin: _tell(beginning(origin, options.record, at_terminal=os.isatty(2))),
+        on_begin=lambda origin: _tell_beginning(origin, options.record),
     )
     with ending_on_signals(recording.stop):
         result = recording.run()

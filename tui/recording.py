@@ -290,11 +290,7 @@ def beginning(origin: Origin, path: str, *, at_terminal: bool) -> str:
     """That it records from now on, in one line for standard error: who makes execs fail may begin."""
     plan = f" ({printable(origin.plan)} plan)" if origin.plan else ""
     ends = "; Ctrl-C ends it" if at_terminal else ""
-    return f"execwhy: recording into {_target(path)}{plan}{ends}."
-
-
-def _target(path: str) -> str:
-    return "standard output" if path == "-" else printable(path)
+    return f"execwhy: recording into {printable(path)}{plan}{ends}."
 
 
 def summary(result: Result, path: str) -> str:
@@ -302,7 +298,8 @@ def summary(result: Result, path: str) -> str:
     counters = result.counters
     causes = ", ".join(f"{printable(name)}: {number:,}" for name, number in counters.losses.items() if number)
     lost = f"{counters.lost:,} lost" + (f" ({causes})" if causes else "")
+    target = "standard output" if path == "-" else printable(path)
     return (
         f"execwhy: {counters.seen:,} seen = {counters.recorded:,} recorded + "
-        f"{counters.suppressed:,} suppressed + {lost}; {result.written:,} written to {_target(path)}."
+        f"{counters.suppressed:,} suppressed + {lost}; {result.written:,} written to {target}."
     )

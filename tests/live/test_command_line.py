@@ -119,6 +119,7 @@ def test_record_ends_after_a_duration_and_prints_the_counters(tmp_path: Path) ->
     _, events, ending = parsed(output.read_text())
     assert path in [event.get("path") for event in events]
     assert adds_up(ending["counters"])
+    assert errors.count("\n") == 1, "a screen that reads standard output is not written upon when it begins"
     for word in ("seen", "recorded", "suppressed", "lost"):
         assert word in errors
 

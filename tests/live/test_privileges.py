@@ -111,7 +111,7 @@ def test_the_screen_runs_as_the_user_behind_sudo_and_still_filters_in_the_kernel
             fail_to_exec("/execwhy-unwanted")
         fail_to_exec(f"{prefix}-2")
         terminal.wait_for_text(f"{prefix}-2")
-        snapshot = place / "snapshot"
+        snapshot = place / "snapshot.jsonl"
         save(terminal, snapshot)
         found = snapshot.stat()
         assert (found.st_uid, found.st_gid, found.st_mode & 0o7777) == (NOBODY.pw_uid, NOBODY.pw_gid, 0o600)

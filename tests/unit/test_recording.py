@@ -333,9 +333,7 @@ def test_it_is_told_once_it_records_and_never_before() -> None:
     assert told == [r"execwhy: recording into /tmp/\x1b.jsonl (tracepoint plan); Ctrl-C ends it."]
     recorder(Script([], stage=Stage.FAILED), Kept(), on_begin=begin).run()
     assert len(told) == 1
-    assert beginning(ORIGIN, "-", at_terminal=False) == (
-        "execwhy: recording into standard output (tracepoint plan)."
-    )
+    assert beginning(ORIGIN, "x", at_terminal=False) == "execwhy: recording into x (tracepoint plan)."
 
 
 def test_the_header_waits_until_the_plan_is_known() -> None:
