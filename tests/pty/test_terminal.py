@@ -211,3 +211,12 @@ def test_alt_moves_by_words_where_one_types() -> None:
     with opened("day") as terminal:
         terminal.type("/path:/opt worker\x1bb\x1bbX")
         terminal.wait_for_text("/ path:/Xopt worker")
+
+
+def test_what_is_pasted_behind_a_key_goes_where_the_key_leads() -> None:
+    with opened("day") as terminal:
+        terminal.wait_for_text("entrypoint.sh")
+        terminal.type("/\x1b[200~EACCES\x1b[201~\rt2")
+        terminal.wait_for_text("1 of 60 shown")
+        terminal.wait_for_text("/ EACCES")
+        terminal.wait_for_text("RATE/s")
