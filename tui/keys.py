@@ -28,7 +28,7 @@ BINDINGS: Final[list[BindingType]] = [
     Binding("r", "repeats", "Unfold or fold repeats", id="repeats"),
     Binding("K", "capture", "Apply the filter in the kernel, or end that", id="capture"),
     Binding("question_mark,f1", "help", "Help: all keys, examples of filters", id="help"),
-    Binding("f2", "mouse", "Mouse on or off", id="mouse"),
+    Binding("f2", "mouse", "Mouse on or off", id="mouse", key_display="F2"),
     Binding("ctrl+l", "redraw", "Redraw the screen", id="redraw"),
     Binding("ctrl+z", "suspend_process", "Suspend, back to the shell", id="suspend"),
     Binding("q", "quit", "Quit", id="quit"),
