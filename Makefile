@@ -45,7 +45,7 @@ check: ## the loop before a commit: layout, lint, types, imports, tests without 
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports --no-cache
-	.venv/bin/python -m pytest -q tests/unit tests/ui tests/pty
+	.venv/bin/python -m pytest -q -n auto tests/unit tests/ui tests/pty
 
 test-kernels: ## every plan on Debian's kernels 5.10, 6.1 and 6.12, in QEMU (root; installs them)
 	tools/kernels
