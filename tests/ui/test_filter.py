@@ -65,7 +65,9 @@ async def test_a_click_elsewhere_keeps_the_filter_and_the_slash_works_again() ->
 async def test_a_click_elsewhere_gives_up_a_filter_with_a_mistake_and_up_brings_it_back() -> None:
     async with opened(a_day(14)) as screen:
         await screen.press("slash")
-        await screen.type("ENOEXEC error in (")
+        await screen.type("ENOEXEC")
+        await screen.until(lambda: screen.app.view.query.text == "ENOEXEC")
+        await screen.type(" error in (")
         await screen.pilot.click(offset=(20, 4))
         await screen.settle()
         assert screen.filter.startswith(" / ENOEXEC ") and "in (" not in screen.filter
