@@ -552,3 +552,14 @@ class ViewsAgree(RuleBasedStateMachine):
 
 ViewsAgree.TestCase.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
 test_a_view_kept_up_to_date_has_the_rows_of_a_new_one = ViewsAgree.TestCase
+
+
+def test_what_the_history_let_go_between_is_no_progress() -> None:
+    state = ViewsAgree()
+    state.begin(max_events=1000, text="")
+    state.storm(count=393, path="a")
+    state.advance()
+    for count in (328, 298, 375):
+        state.storm(count=count, path="a")
+    assert not state.view.complete
+    assert 0 <= state.view.progress <= 1

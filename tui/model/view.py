@@ -94,11 +94,12 @@ class View:
 
     @property
     def progress(self) -> float:
-        """The part of the events held that has been looked at, from 0 to 1."""
+        """The part of the history that was looked at, from 0 to 1: by ids, so with what it let go between."""
         if self.complete:
             return 1.0
-        looked_at = self._history.end_id - self._parts[0].block.first_id if self._parts else 0
-        return looked_at / max(1, len(self._history))
+        end = self._history.end_id
+        looked_at = end - self._parts[0].block.first_id if self._parts else 0
+        return looked_at / (end - self._history.first_id)
 
     @property
     def failures(self) -> int:
