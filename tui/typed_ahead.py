@@ -23,8 +23,11 @@ from textual.widgets import Input
 
 Typed = events.Key | events.Paste
 
-_PATIENCE: Final = 1.0
-"""Seconds that a key waits at most for what others have begun: it must not wait for ever."""
+_PATIENCE: Final = 10.0
+"""Seconds that a key waits at most for what others have begun: it must not wait for ever.
+
+On a machine with too much to do a moment takes seconds, and a key handled too early goes to the wrong place.
+"""
 
 _BUSY_PAUSE: Final = 0.01
 """Seconds between two looks at a dialog that writes."""

@@ -57,6 +57,16 @@ def test_a_storm_pushes_out_its_own_repeats_and_nothing_else() -> None:
     assert (history.first_id, history.losses) == (0, 1)
 
 
+def test_a_storm_over_many_paths_pushes_out_its_own_repeats_too() -> None:
+    history = History(max_events=20_000)
+    history.append(unlike(500))
+    paths = [replace(STORM, path=f"/storm/{number}") for number in range(200)]
+    history.append([replace(paths[n % 200], timestamp=SECOND + n * SECOND // 9000) for n in range(60_000)])
+    view = complete(history)
+    assert len(view) == 700
+    assert [view.times(row) for row in range(500, 700)] == [300] * 200
+
+
 def test_the_newest_events_are_kept_however_many_are_alike() -> None:
     history = History(max_events=3200)
     history.append(storm(40_000, 20))

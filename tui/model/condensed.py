@@ -17,8 +17,11 @@ from tui.model.columns import GROUPS, NUMBERS, OWN_GROUPS
 _STEP: Final = 1_000_000_000
 """Nanoseconds of which one event is kept: a second, as in the counts of a group's last minute."""
 
-_WORTH: Final = 4
-"""A block is condensed where at most one in so many of its events is kept."""
+_WORTH: Final = 2
+"""A block is condensed where at most one in so many of its events is unlike those before."""
+
+_MOST: Final = 2048
+"""But no more than so many: they are looked at one by one, while keys wait."""
 
 _FACTS: Final = tuple(name for name in GROUPS if name not in OWN_GROUPS)
 """The columns in which events that one of them tells agree: all but those of the process."""
@@ -146,10 +149,11 @@ class Condenser:
         Returns:
             Where they are now; None where too few are alike, and nothing was done.
         """
-        if block.kinds * _WORTH > len(block):
+        most = min(len(block) // _WORTH, _MOST)
+        if block.kinds > most:
             return None
         firsts, counts, lasts, facts = _alike(block)
-        if len(firsts) * _WORTH > len(block):
+        if len(firsts) > most:
             return None
         into = self.into
         if into is None or into is not before or into.capacity - len(into) < len(firsts):

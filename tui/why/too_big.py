@@ -170,7 +170,7 @@ def explain(scene: Scene) -> list[Diagnosis]:
 def _of_strings(strings: _Strings, stack: int | None, whose: str, limit: int) -> list[str]:
     least = "at least " if strings.missing else ""
     evidence = [
-        f"There are {_of(strings.shown[0], strings.argc, 'argument')} and"
+        f"It was given {_of(strings.shown[0], strings.argc, 'argument')} and"
         f" {_of(strings.shown[1], strings.envc, 'variable')}; with their pointers and the path they take"
         f" {least}{strings.total:,} bytes.",
         f"The kernel takes {limit:,} bytes in all: {_stack_words(stack, whose)}.",

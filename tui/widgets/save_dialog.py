@@ -163,6 +163,8 @@ class SaveDialog(ModalScreen[str | None]):
             await self._feed(chunks, writer)
         except BaseException:
             chunks.give_up()
+            # Nobody waits for the writer any more; what it says in the end would be a fault of the program.
+            writer.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
             raise
         count = await writer
         gone = len(selection.event_ids) - chunks.given

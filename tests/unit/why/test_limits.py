@@ -117,7 +117,7 @@ def test_what_was_not_counted_is_not_told_as_a_count() -> None:
     truncated = Truncated(arguments=True, argc=None, envc=0)
     diagnosis = diagnose(a_failure("/bin/true", errno.E2BIG, arguments=("x",) * 512, truncated=truncated))
     assert "more than 512 arguments and 0 variables" in diagnosis.summary
-    assert diagnosis.evidence[0].startswith("There are more than 512 arguments and 0 variables; ")
+    assert diagnosis.evidence[0].startswith("It was given more than 512 arguments and 0 variables; ")
     assert diagnosis.evidence[3].startswith("The largest string that was read is")
     assert diagnosis.evidence[-1].startswith("Not certain: of the strings, an unknown number was not read")
 
