@@ -25,7 +25,7 @@ SERIES: Final = ("5.10", "6.1", "6.12")
 """What tools/kernels installs."""
 
 SECONDS: Final = 1800
-"""For a whole run, when nothing else is said: an emulated processor is 10 to 20 times slower, and others use it, too."""
+"""For a whole run, when nothing else is said: an emulated processor is 10 to 20 times slower, and shared."""
 
 _MODULES: Final = Path("/lib/modules")
 _VNG: Final = PROJECT / ".venv/kernels/bin/vng"
