@@ -278,7 +278,7 @@ async def test_a_group_that_is_evicted_under_the_cursor_says_so_on_its_line(
     never_hold(monkeypatch)
     async with opened(failing("/old", 9), history=History(max_events=64)) as screen:
         await screen.press("down")
-        await screen.give(*failing("/a", 64), *failing("/b", 20))
+        await screen.give(*(event for number in range(84) for event in failing(f"/{number}", 1)))
         line, row = screen.cursor
         assert line == 0
         assert "gone" in row

@@ -80,7 +80,8 @@ def test_what_goes_in_comes_out() -> None:
 
 def test_ids_grow_by_one_for_ever_and_the_oldest_events_go_first() -> None:
     history = History(max_events=100)
-    given = [event_id for _ in range(50) for event_id in history.append(failures(7))]
+    unlike = [replace(event, path=f"/{event.pid}") for event in failures(7)]
+    given = [event_id for _ in range(50) for event_id in history.append(unlike)]
     assert given == list(range(350))
     assert history.end_id == 350
     assert history.first_id == history.evicted == 350 - len(history)
@@ -91,7 +92,7 @@ def test_ids_grow_by_one_for_ever_and_the_oldest_events_go_first() -> None:
         history[350]
     with pytest.raises(KeyError):
         history[-1]
-    assert history[history.first_id] == failures(7)[history.first_id % 7]
+    assert history[history.first_id] == unlike[history.first_id % 7]
 
 
 def test_a_batch_beyond_the_bound_keeps_its_newest_events() -> None:
@@ -360,7 +361,7 @@ def test_one_diagnosis_is_set_for_many_events_over_several_blocks() -> None:
 
 def test_a_diagnosis_for_many_is_dropped_for_those_that_have_been_evicted() -> None:
     history = History(max_events=64)
-    history.append([replace(PLAIN, timestamp=number) for number in range(300)])
+    history.append([replace(PLAIN, timestamp=number, path=f"/{number}") for number in range(300)])
     diagnosis = Diagnosis("missing-file", "It is missing.")
     history.set_diagnoses(range(300), diagnosis)
     for event_id in range(history.first_id, 300):
