@@ -290,6 +290,20 @@ def test_a_new_filter_or_key_is_counted_in_steps_newest_first() -> None:
     assert groups.failures == 1000
 
 
+def test_groups_by_cause_are_read_while_diagnoses_bring_causes_that_nobody_has_counted_yet() -> None:
+    history = History()
+    history.append([ago(n % 60) for n in range(50)])
+    groups = grouped(history, "why")
+    for number in range(200):
+        history.set_diagnoses([number % 50], Diagnosis(f"cause-{number}", "Said later."))
+        groups.look(NOW)
+        assert [(group.value, group.count) for group in groups.describe(values(groups, by_rate=True))] == [
+            (None, 50)
+        ]
+    groups.advance(1)
+    assert len(values(groups, by_rate=True)) == 50
+
+
 records = st.builds(
     replace,
     st.just(PLAIN),
@@ -376,6 +390,14 @@ class KeptAsRecomputed(RuleBasedStateMachine):
     @rule(seconds=st.integers(1, 30))
     def wait(self, seconds: int) -> None:
         self.now += seconds * SECOND
+
+    @rule(by_rate=st.booleans())
+    def read(self, by_rate: bool) -> None:
+        """As the screen does at any moment, also right after a change that nobody has taken in yet."""
+        self.groups.look(self.now)
+        shown = values(self.groups, by_rate=by_rate)
+        assert len(shown) == len(self.groups)
+        assert sum(group.count for group in self.groups.describe(shown)) == self.groups.failures
 
     @rule()
     def compare(self) -> None:

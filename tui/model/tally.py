@@ -151,6 +151,9 @@ class Tally:
     It never changes a little: where the block or its selection has changed, the whole block is counted
     again, which takes a millisecond or two, and only blocks that change are.
 
+    Only ``count`` reads what may change in a block: a late diagnosis or a condensed block would else give
+    ``since`` values that nobody has counted yet.
+
     Attributes:
         block: The block.
         counted: The counts as of the last ``count``.
@@ -163,8 +166,12 @@ class Tally:
             _Translation(block.columns[facet.column], facet) for facet in (group, why, user)
         )
         self._selected: Offsets | None = None
+        # Of each counted failure its offset, and the index of its group's number in _groups.
         self._failures: Offsets = np.empty(0, np.uint16)
-        self._alike: Numbers | None = None
+        self._ranks: Offsets = self._failures
+        self._groups: Indexes = NOTHING.groups
+        # How many each of them is; None where each is one.
+        self._each: Numbers | None = None
         self._version = -1
 
     def is_of(self, selected: Offsets | None) -> bool:
@@ -183,9 +190,12 @@ class Tally:
         failures = selected
         if block.losses:
             failures = selected[~np.isin(selected, np.fromiter(block.losses, np.int64))]
-        self._failures, self._alike = failures, alike
         for translation in self._translations:
             translation.extend()
+        groups = self._translations[0]
+        self._failures, self._groups = failures, groups.numbers
+        self._ranks = groups.ranks(failures).astype(np.min_scalar_type(len(groups.numbers)))
+        self._each = None if alike is None else alike[failures] + 1
         self.counted = self._count(failures) if len(failures) else NOTHING
 
     def _count(self, failures: Offsets) -> Counted:
@@ -197,7 +207,8 @@ class Tally:
         starts = np.flatnonzero(np.diff(combined[order], prepend=-1))
         examples = failures[order[starts]]
         times = self.block.numbers["timestamp"]
-        lasts = times if self._alike is None or self.block.lasts is None else self.block.lasts
+        lasts = times if self._each is None or self.block.lasts is None else self.block.lasts
+        each = np.ones(len(failures), np.int64) if self._each is None else self._each
         groups, whys, users = (
             translation.numbers[translation.ranks(examples)] for translation in self._translations
         )
@@ -205,27 +216,24 @@ class Tally:
             groups,
             whys,
             users,
-            np.add.reduceat(self._each(failures[order]), starts),
+            np.add.reduceat(each[order], starts),
             np.minimum.reduceat(times[failures[order]], starts),
             np.maximum.reduceat(lasts[failures[order]], starts),
             self.block.ids_of(np.maximum.reduceat(failures[order], starts)),
         )
 
-    def _each(self, failures: Offsets) -> Numbers:
-        """How many each of these counts for."""
-        return np.ones(len(failures), np.int64) if self._alike is None else self._alike[failures] + 1
-
     def leave_out(self) -> None:
         """Nothing of the block is selected for now."""
         self._selected, self.counted = None, NOTHING
-        self._failures = self._failures[:0]
+        self._failures, self._ranks, self._each = self._failures[:0], self._ranks[:0], None
 
     def since(self, timestamp: int) -> tuple[Indexes, Numbers, Numbers]:
         """Of each counted failure after this time its group's number, its timestamp, and how many it is."""
         times = self.block.numbers["timestamp"][self._failures]
         recent = times > timestamp
-        failures, groups = self._failures[recent], self._translations[0]
-        return groups.numbers[groups.ranks(failures)], times[recent], self._each(failures)
+        times = times[recent]
+        each = np.ones(len(times), np.int64) if self._each is None else self._each[recent]
+        return self._groups[self._ranks[recent]], times, each
 
     def release(self) -> None:
         """Give its numbers back; it must not be used afterwards."""
