@@ -64,6 +64,8 @@ MEMBERS: Final = (
     "file.f_path",
     "nsproxy.mnt_ns",
     "mnt_namespace.ns.inum",
+    "mnt_namespace.user_ns",
+    "user_namespace.parent",
     "pid.level",
     "pid.numbers",
     "upid.ns",

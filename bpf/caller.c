@@ -125,6 +125,9 @@ static __always_inline void fill_caller(struct scratch *s, u64 task)
         r->tty[0] = 0;
     u64 mount_ns = member(of_task(me, nsproxy), AT_nsproxy_mnt_ns);
     r->mount_ns = member_u32(mount_ns, AT_mnt_namespace_ns_inum);
+    /* The first user namespace is the only one without a parent. */
+    if (member(member(mount_ns, AT_mnt_namespace_user_ns), AT_user_namespace_parent))
+        r->bits |= FOREIGN_MOUNT_NS;
     r->pending_signals = of_task(me, pending_signal);
     append_origin(s, me, task);
 

@@ -192,6 +192,7 @@ def decode(
         container_runtime=where.container_runtime,
         pod_uid=where.pod_uid,
         mount_ns=mount_ns or None,
+        foreign_mount_ns=bool(bits & layout.FOREIGN_MOUNT_NS),
         pid_ns=pid_ns or None,
         task=0 if bits & layout.UNTRACKED else task,
         started=started,

@@ -16,8 +16,8 @@ from bpf.headers import kernel_version
 
 _INCLUDES: Final = (
     "ptrace", "sched", "sched/signal", "sched/task", "mm_types", "cred", "fs", "fs_struct", "fdtable",
-    "mount", "dcache", "path", "nsproxy", "pid", "pid_namespace", "ns_common", "tty", "binfmts",
-    "cgroup-defs", "kernfs",
+    "mount", "dcache", "path", "nsproxy", "pid", "pid_namespace", "user_namespace", "ns_common",
+    "tty", "binfmts", "cgroup-defs", "kernfs",
 )  # fmt: skip
 _PRIVATE: Final = """
 struct mount { /* the beginning of fs/mount.h's */
@@ -31,6 +31,20 @@ struct mnt_namespace {
     atomic_t count;
 #endif
     struct ns_common ns;
+    struct mount *root;
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 8, 0)
+    struct list_head list;
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(5, 8, 0)
+    spinlock_t ns_lock;
+#endif
+#else
+    struct rb_root mounts;
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 14, 0)
+    struct rb_node *mnt_last_node;
+    struct rb_node *mnt_first_node;
+#endif
+#endif
+    struct user_namespace *user_ns;
 };
 """
 """What the installed headers do not have, because only the kernel's file systems use it."""

@@ -100,6 +100,7 @@ UNTRACKED: Final = 32768
 BINARY_KNOWN: Final = 1 << 16
 LATE: Final = 1 << 17
 CHECKED: Final = 1 << 18
+FOREIGN_MOUNT_NS: Final = 1 << 20
 IA32: Final = 1 << 19
 """Only within the BPF program: the arguments are in the registers of 32-bit calls."""
 

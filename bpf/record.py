@@ -191,6 +191,8 @@ class ExecFailure:
             None where the cgroup does not tell.
         pod_uid: Uid of the Kubernetes pod of that cgroup.
         mount_ns: Inode number of its mount namespace.
+        foreign_mount_ns: That mount namespace belongs to another user namespace than the first one, so
+            whoever made it mounts there what they like.
         pid_ns: Inode number of its pid namespace.
         task: Which task it was, 0 where that is unknown; only good for comparing, and in no file.
         started: When the caller's process started: nanoseconds of the boot clock.
@@ -240,6 +242,7 @@ class ExecFailure:
     container_runtime: str | None = None
     pod_uid: str | None = None
     mount_ns: int | None = None
+    foreign_mount_ns: bool = False
     pid_ns: int | None = None
     task: int = 0
     started: int | None = None

@@ -173,6 +173,12 @@ CALLERS: Final = [
         binary="not-executable",
     ),
     Case(
+        "mount namespace of a user namespace",
+        "ENOENT",
+        lambda zoo: Exec(MISSING),
+        lambda zoo: circumstances.enter_mount_namespace_of_user_namespace(),
+    ),
+    Case(
         "pid namespace",
         "EACCES",
         named("not-executable"),

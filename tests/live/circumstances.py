@@ -88,6 +88,12 @@ def enter_user_namespace() -> None:
     checked(libc.unshare(_CLONE_NEWUSER))
 
 
+def enter_mount_namespace_of_user_namespace() -> None:
+    """Enter a user namespace, and in it a mount namespace that it owns."""
+    enter_user_namespace()
+    checked(libc.unshare(_CLONE_NEWNS))
+
+
 def enter_pid_namespace() -> None:
     """Go on in a child that is process 1 of a pid namespace."""
     checked(libc.unshare(_CLONE_NEWPID))

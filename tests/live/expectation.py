@@ -151,6 +151,7 @@ def compare(record: ExecFailure, attempt: Attempt, expected: Expected) -> dict[s
         "cgroup": cgroup,
         **where_of(cgroup or "/")._asdict(),
         "mount_ns": caller.mount_ns,
+        "foreign_mount_ns": caller.foreign_mount_ns,
         "pid_ns": caller.pid_ns,
         "killed_by": expected.killed_by,
         "host": None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import stat
@@ -10,6 +11,11 @@ from typing import Final
 
 TICK: Final = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 """Nanoseconds of the unit that /proc/PID/stat counts in."""
+
+_NS_GET_USERNS: Final = 0xB701
+"""include/uapi/linux/nsfs.h; ioctl_ns(2)."""
+_FIRST_USER_NAMESPACE: Final = 0xEFFFFFFD
+"""PROC_USER_INIT_INO of include/linux/proc_ns.h."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,7 @@ class Caller:
     cgroup: bytes | None
     cgroups: bytes
     mount_ns: int
+    foreign_mount_ns: bool
     pid_ns: int
     stdin: tuple[int, bytes] | None
     started: int
@@ -61,10 +68,21 @@ class Caller:
             cgroup=_cgroup(task),
             cgroups=_read(f"{task}/cgroup"),
             mount_ns=os.stat(f"{task}/ns/mnt").st_ino,
+            foreign_mount_ns=_owner_of(f"{task}/ns/mnt") != _FIRST_USER_NAMESPACE,
             pid_ns=os.stat(f"{task}/ns/pid").st_ino,
             stdin=stdin,
             started=int(numbers[19]),
         )
+
+
+def _owner_of(namespace: str) -> int:
+    """Inode number of the user namespace that a namespace belongs to."""
+    with open(namespace, "rb") as file:
+        owner = fcntl.ioctl(file, _NS_GET_USERNS)
+    try:
+        return os.fstat(owner).st_ino
+    finally:
+        os.close(owner)
 
 
 def _read(path: str) -> bytes:

@@ -101,6 +101,7 @@ records = st.builds(
     container_runtime=st.none() | texts,
     pod_uid=st.none() | texts,
     mount_ns=st.none() | u64,
+    foreign_mount_ns=st.booleans(),
     pid_ns=st.none() | u64,
     started=st.none() | times,
     killed_by=st.none() | texts,

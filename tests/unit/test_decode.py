@@ -47,6 +47,11 @@ def test_header_members_reach_the_record() -> None:
     assert (record.syscall, record.dirfd, record.flags, record.compat) == ("execve", None, None, False)
 
 
+def test_a_mount_namespace_of_another_user_namespace_is_marked() -> None:
+    assert record_of(raw_record(bits=layout.FOREIGN_MOUNT_NS)).foreign_mount_ns
+    assert not record_of(raw_record()).foreign_mount_ns
+
+
 def test_execveat_has_its_directory_and_flags() -> None:
     record = record_of(raw_record(bits=layout.EXECVEAT | layout.COMPAT, dirfd=-100, flags=0x11000))
     assert (record.syscall, record.dirfd, record.flags) == ("execveat", -100, 0x11000)

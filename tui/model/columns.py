@@ -137,7 +137,7 @@ GROUPS: Final[Mapping[str, Group]] = {
     "family": Group(("ppid", "comm", "parent_comm", "ancestors"), _family_key, _family),
     "place": _together(
         "cwd", "root", "tty", "cgroup", "unit", "container_id", "container_runtime", "pod_uid",
-        "mount_ns", "pid_ns", "host",
+        "mount_ns", "foreign_mount_ns", "pid_ns", "host",
     ),
     "task": _alone("task"),
     "arguments": _alone("arguments"),

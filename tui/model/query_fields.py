@@ -128,6 +128,7 @@ _WHOLE: Final = {
     "container_runtime": (Kind.TEXT, "docker, containerd, cri-o, podman or lxc"),
     "pod_uid": (Kind.TEXT, "Kubernetes pod"),
     "mount_ns": (Kind.NUMBER, "inode number of the mount namespace"),
+    "foreign_mount_ns": (Kind.FLAG, "the mount namespace is of another user namespace"),
     "pid_ns": (Kind.NUMBER, "inode number of the pid namespace"),
     "started": (Kind.NUMBER, "when the process started, ns of the boot clock"),
     "timestamp": (Kind.TIME, "when the exec returned, UTC"),

@@ -272,6 +272,7 @@ _RECORD: Final[Mapping[str, Read[Any]]] = {
     "container_runtime": optional(text),
     "pod_uid": optional(text),
     "mount_ns": optional(_u64),
+    "foreign_mount_ns": boolean,
     "pid_ns": optional(_u64),
     "started": optional(_time),
     "killed_by": optional(text),

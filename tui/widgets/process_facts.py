@@ -113,10 +113,11 @@ def _capabilities(bits: int) -> str:
 def where(shown: ExecFailure) -> tuple[Fact, ...]:
     """Host where several are shown, cgroup, namespaces and capabilities."""
     host = () if shown.host is None else (maybe("host", shown.host, "host"),)
+    whose = "of another user namespace" if shown.foreign_mount_ns else ""
     return (
         *host,
         maybe("cgroup", shown.cgroup, "cgroup"),
-        _number("mount ns", "mount_ns", shown.mount_ns),
+        replace(_number("mount ns", "mount_ns", shown.mount_ns), note=whose),
         _number("pid ns", "pid_ns", shown.pid_ns),
         Fact(_capabilities(shown.capabilities), "capabilities"),
     )
