@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import json
 from dataclasses import replace
@@ -21,6 +22,12 @@ def through_json(record: ExecFailure) -> ExecFailure:
     return record_from_json(json.loads(text))
 
 
+def written(record: ExecFailure, field: str) -> list[Any]:
+    elements = record_to_json(record, show_secrets=True)[field]
+    assert isinstance(elements, list)
+    return elements
+
+
 def changed(**values: object) -> dict[str, Any]:
     return {**record_to_json(failure(), show_secrets=False), **values}
 
@@ -33,6 +40,43 @@ def test_every_record_comes_back_as_it_was(record: ExecFailure) -> None:
 def test_every_byte_of_a_path_comes_back() -> None:
     path = (b"/" + bytes(range(1, 256))).decode("utf-8", "surrogateescape")
     assert through_json(failure(path=path)).path == path
+
+
+@pytest.mark.parametrize("field", ["arguments", "environment"])
+@pytest.mark.parametrize("byte", [b"\xff", b"\x01", b"\xc3", b"\x80"])
+def test_bytes_that_are_no_text_take_less_than_two_characters_each(field: str, byte: bytes) -> None:
+    junk = (byte * 8000).decode("utf-8", "surrogateescape")
+    changes: dict[str, Any] = {field: ("A=1", junk, None)}
+    record = failure(**changes)
+    first, encoded, unread = written(record, field)
+    assert (first, unread) == ("A=1", None)
+    assert base64.b64decode(encoded["base64"]) == byte * 8000
+    assert len(json.dumps(encoded)) < 2 * 8000
+    assert through_json(record) == record
+
+
+@given(st.binary(max_size=300))
+def test_an_element_takes_three_characters_a_byte_or_few_in_all(data: bytes) -> None:
+    record = failure(arguments=(data.decode("utf-8", "surrogateescape"),))
+    (element,) = written(record, "arguments")
+    assert len(json.dumps(element)) <= 3 * len(data) + 20
+    assert through_json(record) == record
+
+
+@pytest.mark.parametrize(
+    "text", ["", "-rf", "naïve", "\udcff", "caf\udce9", "変更", "🚀", "PS1=\x1b[01;32m$", "a\nb\tc", "\x85"]
+)
+def test_an_element_that_is_mostly_text_stays_a_string(text: str) -> None:
+    assert written(failure(arguments=(text,)), "arguments") == [text]
+
+
+@pytest.mark.parametrize(
+    "element",
+    [{}, {"base64": None}, {"base64": 1}, {"base64": "a"}, {"base64": "ÿÿÿÿ"}, {"base64": "a-_="}, ["a"], 1],
+)
+def test_an_element_that_is_neither_a_string_nor_base64_gives_a_sentence(element: object) -> None:
+    with pytest.raises(RecordError, match=r'^"environment" is not '):
+        record_from_json(changed(environment=[element]))
 
 
 def test_every_field_of_a_record_but_the_comparing_one_has_its_name_in_the_object() -> None:

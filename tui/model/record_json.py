@@ -6,12 +6,15 @@ type and range is checked, so that nothing later needs to.
 
 from __future__ import annotations
 
+import base64
+import binascii
 import dataclasses
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
+from json.encoder import encode_basestring_ascii
 from typing import Any, Final, TypeVar
 
 from bpf.record import Ancestor, Binary, Diagnosis, ExecFailure, Search, Truncated
@@ -28,6 +31,16 @@ _I64: Final = (1 << 63) - 1
 
 _MAX_ERRNO: Final = 4095
 """MAX_ERRNO of the kernel's include/linux/err.h."""
+
+_MOST_ESCAPED: Final = 3
+"""Characters that a JSON string may take for a byte: text in any script takes no more, and a byte that is no
+UTF-8, or a control character, takes six."""
+
+_BASE64: Final = "base64"
+"""The one member of an object that stands for an element of argv or envp."""
+
+_STRINGS: Final = frozenset(("arguments", "environment"))
+"""The fields whose elements may be such objects."""
 
 _RFC3339: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z", re.ASCII)
 
@@ -55,7 +68,8 @@ def record_to_json(record: ExecFailure, *, show_secrets: bool) -> dict[str, obje
         show_secrets: Secret-looking values are written as they are, not masked.
 
     Returns:
-        The object; a lone surrogate in it stands for a byte that was no UTF-8.
+        The object; a lone surrogate in it stands for a byte that was no UTF-8. An element of argv or envp
+        that is mostly such bytes is an object with its bytes in base64.
     """
     shown = record if show_secrets else masked(record)
     result: dict[str, object] = {}
@@ -63,11 +77,33 @@ def record_to_json(record: ExecFailure, *, show_secrets: bool) -> dict[str, obje
         value = getattr(shown, name)
         if name == "host" and value is None:
             continue  # the header tells it
-        result[name] = _plain(value)
+        result[name] = _elements(value) if name in _STRINGS else _plain(value)
         if name == "return_value":
             result["error"] = record.error
     result["timestamp"] = rfc3339(record.timestamp)
     return result
+
+
+def _elements(value: Sequence[str | None]) -> list[object]:
+    """Argv or envp; nearly always there is nothing in it that would have to be escaped."""
+    if "".join(filter(None, value)).isprintable():
+        return list(value)
+    return [_element(element) for element in value]
+
+
+def _element(value: str | None) -> object:
+    """An element of argv or envp: a string, or its bytes in base64 where a string is three times as long.
+
+    Else who fails execs with random bytes in their arguments fills a disk at six times the rate.
+    """
+    if value is None or value.isprintable():
+        return value
+    data = value.encode("utf-8", "surrogateescape")
+    escaped = len(encode_basestring_ascii(value))
+    if escaped <= _MOST_ESCAPED * len(data):
+        return value
+    encoded = {_BASE64: base64.b64encode(data).decode("ascii")}
+    return encoded if len(encoded[_BASE64]) + len('{"base64":""}') < escaped else value
 
 
 def _plain(value: object) -> object:
@@ -110,6 +146,19 @@ def text(name: str, value: object) -> str:
         return value.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         raise _wrong(name, "a string of Unicode characters and bytes") from None
+
+
+def _string(name: str, value: object) -> str | None:
+    """An element of argv or envp: null, a string, or an object that has its bytes in base64."""
+    if value is None or isinstance(value, str):
+        return optional(text)(name, value)
+    encoded = value.get(_BASE64) if isinstance(value, dict) else None
+    if not isinstance(encoded, str):
+        raise _wrong(name, 'a string, null or {"base64": "..."}')
+    try:
+        return base64.b64decode(encoded, validate=True).decode("utf-8", "surrogateescape")
+    except (binascii.Error, ValueError):
+        raise _wrong(name, "in base64 where it says so") from None
 
 
 def boolean(name: str, value: object) -> bool:
@@ -189,7 +238,7 @@ def _object(kind: type[T], fields: Mapping[str, Read[Any]]) -> Read[T]:
 _u16, _u32, _u64 = integer(0, _U16), integer(0, _U32), integer(0, _U64)
 _i32: Final = integer(-(1 << 31), (1 << 31) - 1)
 _time: Final = integer(0, _I64)
-_texts: Final = _tuple_of(optional(text))
+_strings: Final = _tuple_of(_string)
 
 _BINARY: Final[Mapping[str, Read[Any]]] = {
     "path": optional(text),
@@ -239,8 +288,8 @@ _RECORD: Final[Mapping[str, Read[Any]]] = {
     "stdin_type": _u16,
     "stdin_path": optional(text),
     "kernel_invoked": boolean,
-    "arguments": _texts,
-    "environment": _texts,
+    "arguments": _strings,
+    "environment": _strings,
     "truncated": _object(Truncated, _TRUNCATED),
     "arguments_source": _one_of("kernel", "user", "unreadable"),
     "return_value": integer(-_MAX_ERRNO, -1),
