@@ -28,6 +28,8 @@ complete -c execwhy -l open -r -F -d 'show snapshots or recordings, several in o
 complete -c execwhy -l check -f -d 'tell what this kernel allows, and exit'
 complete -c execwhy -l duration -x -d 'end after so many seconds'
 complete -c execwhy -l count -x -d 'end after so many failed execs'
+complete -c execwhy -l max-bytes -x -d 'let the file be no larger; what does not fit is left out and counted'
+complete -c execwhy -l keep -x -d 'with --max-bytes: begin a new, numbered file instead, and keep so many'
 complete -c execwhy -l history -x -d 'keep so many events (1000000)'
 complete -c execwhy -l history-bytes -x -d 'keep so much, such as 200M (384M)'
 complete -c execwhy -l theme -x -a 'dark light contrast terminal mono' -d 'colours (EXECWHY_THEME, else as the terminal has them)'

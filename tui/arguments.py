@@ -28,6 +28,9 @@ _SMALLEST_RING: Final = 64 << 10
 _LARGEST_RING: Final = 1 << 30
 """Bytes: the kernel maps it twice in a row and never swaps it out."""
 
+_SMALLEST_RECORDING: Final = 64 << 10
+"""Bytes: header and ending with room for records between them."""
+
 _EPILOG: Final = """\
 examples:
   sudo execwhy                                every exec that fails, live
@@ -96,6 +99,13 @@ def _positive_size(text: str) -> int:
     number = _size(text)
     if number == 0:
         raise argparse.ArgumentTypeError("give more than 0 bytes")
+    return number
+
+
+def _recording_size(text: str) -> int:
+    number = _size(text)
+    if number < _SMALLEST_RECORDING:
+        raise argparse.ArgumentTypeError(f'"{text}" is no size for a recording: give 64K or more')
     return number
 
 
@@ -193,6 +203,14 @@ def parser() -> argparse.ArgumentParser:
     recording = whole.add_argument_group("with --record")
     recording.add_argument("--duration", metavar="SECONDS", type=_seconds, help="end after so many seconds")
     recording.add_argument("--count", metavar="N", type=_positive, help="end after so many failed execs")
+    recording.add_argument(
+        "--max-bytes", metavar="SIZE", type=_recording_size,
+        help="let the file be no larger; what does not fit is left out and counted",
+    )  # fmt: skip
+    recording.add_argument(
+        "--keep", metavar="N", type=_positive,
+        help="with --max-bytes: begin a new, numbered file instead, and keep so many",
+    )  # fmt: skip
     screen = whole.add_argument_group("the screen")
     screen.add_argument("--history", metavar="N", type=_positive, help="keep so many events (1000000)")
     screen.add_argument(
@@ -206,7 +224,7 @@ def parser() -> argparse.ArgumentParser:
     return whole
 
 
-_NEEDS_RECORD: Final = ("duration", "count")
+_NEEDS_RECORD: Final = ("duration", "count", "max_bytes", "keep")
 _ONLY_LIVE: Final = (
     "capture", "plan", "all_failures", "types", "max_args_bytes", "max_env_bytes", "ring_size",
     "user", "keep_privileges", "metrics",
@@ -250,6 +268,10 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         _refuse(options, _NEEDS_RECORD, "needs --record", "add --record FILE, or leave it out")
     else:
         _refuse(options, _ONLY_SCREEN, "concerns the screen, and --record has none")
+        if options.max_bytes is None:
+            _refuse(options, ("keep",), "needs --max-bytes", "add --max-bytes SIZE, or leave it out")
+        if options.record == "-":
+            _refuse(options, ("keep",), "needs files, and --record - is standard output")
     if options.open is not None:
         _refuse(options, _ONLY_LIVE, "concerns the kernel, and --open reads a file")
     if options.check:

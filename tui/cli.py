@@ -201,9 +201,11 @@ def _give_up_privileges(kept: Collection[int], uid: int | None = None) -> None:
 
 
 def _record(options: Namespace, query: Query, closed: frozenset[int]) -> int:
+    from tui.bounded import Bounds
     from tui.model.safe_file import SnapshotError
     from tui.output import CLOSED, STDOUT, open_output
     from tui.recording import Limits, Recording, ending_on_signals, summary
+    from tui.rotation import Rotation
     from tui.why import diagnose
     from tui.why.remembered import Remembered
 
@@ -213,7 +215,8 @@ def _record(options: Namespace, query: Query, closed: frozenset[int]) -> int:
     source = _kernel_source(options)
     measured = _measured(source, options.metrics)
     try:
-        output = open_output(options.record)
+        rotation = None if options.keep is None else Rotation(options.record, options.keep)
+        output = open_output(options.record) if rotation is None else rotation.open_next()
     except SnapshotError as error:
         source.close()
         raise _Failure(str(error)) from None
@@ -225,7 +228,9 @@ def _record(options: Namespace, query: Query, closed: frozenset[int]) -> int:
         diagnose=Remembered(diagnose) if measured is None else measured.counting(Remembered(diagnose)),
         show_secrets=options.show_secrets,
         limits=Limits(options.duration, options.count),
-        on_begin=lambda origin: _tell_beginning(origin, options.record),
+        bounds=Bounds(options.max_bytes, None if rotation is None else rotation.open_next),
+        on_notice=lambda notice: _tell(f"execwhy: {printable(notice)}"),
+        on_begin=lambda origin: _tell_beginning(origin, "-" if options.record == "-" else output.name),
     )
     with ending_on_signals(recording.stop):
         result = recording.run()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import select
+import stat
 from typing import Final, Protocol
 
-from tui.model.safe_file import LiveFile, SnapshotError, failure
+from tui.model.safe_file import LiveFile, SnapshotError, failure, room_beside
 
 STDOUT: Final = 1
 """The descriptor of standard output."""
@@ -19,12 +20,26 @@ CLOSED: Final = "standard output is closed: redirect it, or name a file."
 class Output(Protocol):
     """Where a recording goes."""
 
+    @property
+    def name(self) -> str:
+        """What it is called in messages; show it through ``printable``."""
+
     def write(self, data: bytes) -> None:
         """Write all of it, at once."""
 
     @property
     def is_wanted(self) -> bool:
         """Whether anyone can still read what is written; False only where nobody ever will."""
+
+    @property
+    def takes_back(self) -> bool:
+        """Whether a write for which there is no room leaves nothing behind, so that another may follow."""
+
+    def room(self) -> int | None:
+        """Bytes that may be written before too little of its file system is free; None for no such bound."""
+
+    def fate(self) -> str:
+        """What became of its file: ``REMOVED``, ``RENAMED``, or "" while it is at its path."""
 
     def close(self) -> None:
         """End it."""
@@ -39,6 +54,20 @@ class ReaderGone(Exception):
 
 class StandardOutput:
     """Standard output as it is given: a pipe, a terminal or a redirected file."""
+
+    name: Final = "standard output"
+    takes_back: Final = False
+
+    def room(self) -> int | None:
+        """As of any file where it is redirected to one."""
+        try:
+            return room_beside(STDOUT) if stat.S_ISREG(os.fstat(STDOUT).st_mode) else None
+        except OSError:
+            return None  # closed: writing says so
+
+    def fate(self) -> str:
+        """Its file, if it is one, is the shell's."""
+        return ""
 
     def write(self, data: bytes) -> None:
         """Write all of it.
@@ -73,7 +102,7 @@ class StandardOutput:
 
 
 def open_output(path: str) -> Output:
-    """The output of that name: a new file, or standard output for "-".
+    """Open the output of that name: a new file, or standard output for "-".
 
     Raises:
         SnapshotError: The file exists, or cannot be written there.

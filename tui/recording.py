@@ -7,17 +7,18 @@ import dataclasses
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Final, Protocol
 
 from bpf.per_record import Added, PerRecord
 from bpf.record import Again, Diagnosis, Event, ExecFailure, Loss, Report, SearchEnd, singly
 from bpf.source import Counters, EventSource, Origin, Stage
+from tui.bounded import UNBOUNDED, BoundedOutput, Bounds
 from tui.model.event_lines import EventLines
 from tui.model.held_back import HeldBack
 from tui.model.printable import printable
-from tui.model.snapshot import Ending, Header, SnapshotError, ending_line, header_line
+from tui.model.safe_file import SnapshotError
 from tui.output import Output, ReaderGone
 
 _WAIT: Final = 0.2
@@ -73,12 +74,20 @@ class Result:
         written: How many records were written.
         counters: The counters at the end.
         problem: One sentence where it did not end as it was meant to, else "".
+        left_out: Records that should have been written and were not, by the name of what was in the way.
+        files: How many files were written.
+        name: What the last one is called.
+        fate: "removed" or "renamed or replaced" where that happened to it meanwhile, else "".
     """
 
     began: bool
     written: int
     counters: Counters
     problem: str = ""
+    left_out: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    files: int = 1
+    name: str = ""
+    fate: str = ""
 
 
 class Recording:
@@ -92,6 +101,8 @@ class Recording:
         diagnose: Says why an exec failed.
         show_secrets: Secret-looking values are written as they are.
         limits: When to end.
+        bounds: How much it may take.
+        on_notice: Called with a sentence about what an operator should know at once.
         on_begin: Called once the hooks are attached and the header is written, with the origin.
     """
 
@@ -105,12 +116,13 @@ class Recording:
         diagnose: Callable[[ExecFailure | Again], Diagnosis],
         show_secrets: bool = False,
         limits: Limits = Limits(),
+        bounds: Bounds = UNBOUNDED,
+        on_notice: Callable[[str], None] = lambda _notice: None,
         on_begin: Callable[[Origin], None] = lambda _origin: None,
     ) -> None:
         self._source = source
-        self._output = output
+        self._output = BoundedOutput(output, bounds, status=source.status, query=query, on_notice=on_notice)
         self._selection = selection
-        self._query = query
         self._diagnose = diagnose
         self._lines = EventLines(show_secrets=show_secrets)
         self._diagnosed_alike = Added()
@@ -119,7 +131,7 @@ class Recording:
         self._on_begin = on_begin
         self._held_back = HeldBack()
         self._decided: dict[int, bool] = {}
-        self._written = 0
+        self._written = 0  # or left out, which ends a recording of so many, too
         self._stopped = False
         self._deadline = math.inf
 
@@ -131,18 +143,19 @@ class Recording:
         """Record until a limit, ``stop``, or the source's end."""
         self._source.start()
         problem = ""
-        began = False
+        began, fate = False, ""
         try:
             began = self._attached()
             if began:
                 self._record()
+                fate = self._output.fate
                 self._output.close()
             else:
                 self._output.discard()
         except ReaderGone:
             self._output.close()
         except SnapshotError as error:
-            problem = str(error)
+            problem, fate = str(error), self._output.fate
             with contextlib.suppress(SnapshotError):
                 self._output.close()
         finally:
@@ -150,7 +163,17 @@ class Recording:
         status = self._source.status()
         if status.stage is Stage.FAILED:
             problem = problem or status.detail
-        return Result(began, self._written, status.counters, problem)
+        output = self._output
+        return Result(
+            began,
+            output.written,
+            status.counters,
+            problem or output.problem,
+            dict(output.left_out),
+            output.files,
+            output.name,
+            fate,
+        )
 
     def _attached(self) -> bool:
         """Wait until the source delivers; False where it never does."""
@@ -167,18 +190,16 @@ class Recording:
         """Write the header, what comes until it is time to end, what came until then, and the ending."""
         if self._limits.duration is not None:
             self._deadline = time.monotonic() + self._limits.duration
-        status = self._source.status()
-        header = Header(status.origin, self._query, status.counters, time.time_ns(), recording=True)
-        self._output.write(header_line(header).encode())
-        self._on_begin(status.origin)
+        self._output.begin()
+        self._on_begin(self._source.status().origin)
         while not self._is_over():
             self._source.wait(min(_WAIT, max(0.0, self._deadline - time.monotonic())))
             self._take()
+            self._output.look()
         self._source.close()
         self._take()
         self._write(self._held_back.rest())
-        ending = Ending(time.time_ns(), self._source.status().counters)
-        self._output.write(ending_line(ending).encode())
+        self._output.end()
 
     def _take(self) -> None:
         """Write what has come and can no longer turn out to be part of a search.
@@ -219,8 +240,9 @@ class Recording:
         selected = self._selected(events)
         for start in range(0, len(selected), _CHUNK):
             for event in selected[start : start + _CHUNK]:
-                self._output.write(self._lines.of(event).encode())
-                self._written += not isinstance(event, Loss)
+                is_record = not isinstance(event, Loss)
+                self._output.write(self._lines.of(event).encode(), event.timestamp, is_record=is_record)
+                self._written += is_record
             if self._is_over():
                 # A long batch is written to its end, but nothing more is captured meanwhile.
                 self._source.close()
@@ -299,6 +321,13 @@ def summary(result: Result, path: str) -> str:
     causes = ", ".join(f"{printable(name)}: {number:,}" for name, number in counters.losses.items() if number)
     lost = f"{counters.lost:,} lost" + (f" ({causes})" if causes else "")
     target = "standard output" if path == "-" else printable(path)
+    if result.files > 1:
+        target = f"{result.files} files, the last {printable(result.name)}"
+    if result.fate:
+        target += f", which was {result.fate} meanwhile"
+    if result.left_out:
+        reasons = ", ".join(f"{name}: {number:,}" for name, number in result.left_out.items())
+        target += f", {sum(result.left_out.values()):,} left out ({reasons})"
     return (
         f"execwhy: {counters.seen:,} seen = {counters.recorded:,} recorded + "
         f"{counters.suppressed:,} suppressed + {lost}; {result.written:,} written to {target}."

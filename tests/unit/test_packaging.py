@@ -26,13 +26,14 @@ def test_the_lnav_format_shows_fields_that_there_are() -> None:
 
 def test_the_unit_gives_options_that_the_program_takes() -> None:
     unit = (ROOT / "packaging/execwhy.service").read_text(encoding="utf-8")
-    command = re.search(r"exec /usr/bin/execwhy (.*) \$EXECWHY_OPTIONS'$", unit, re.MULTILINE)
+    command = re.search(r"^ExecStart=/usr/bin/execwhy (.*) \$EXECWHY_OPTIONS$", unit, re.MULTILINE)
     more = re.search(r'^# +Environment="EXECWHY_OPTIONS=(.*)"$', unit, re.MULTILINE)
     assert command is not None
     assert more is not None
-    options = parse([*re.sub(r'"[^"]*"', "x.jsonl", command[1]).split(), *more[1].split()])
-    assert options.record == "x.jsonl"
+    options = parse([*command[1].split(), *more[1].split()])
+    assert options.record == "%L/execwhy/execwhy.jsonl"
     assert options.duration == 86400
+    assert options.max_bytes * options.keep <= 512 << 20
     assert options.metrics == "/var/lib/prometheus/node-exporter/execwhy.prom"
 
 

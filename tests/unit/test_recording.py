@@ -87,13 +87,24 @@ class Script:
 class Kept:
     """An output in memory that may be full."""
 
+    name = "kept.jsonl"
+    takes_back = True
+
     def __init__(self, room: int = 1 << 30, error: Exception | None = None) -> None:
         self.data = b""
         self.writes = 0
         self.state = "open"
         self.is_wanted = True
+        self.free: int | None = None
+        self.became = ""
         self._room = room
         self._error = error
+
+    def room(self) -> int | None:
+        return self.free
+
+    def fate(self) -> str:
+        return self.became
 
     def write(self, data: bytes) -> None:
         if self._error and len(self.data) + len(data) > self._room:
@@ -159,7 +170,7 @@ def test_a_recording_is_a_header_the_events_and_an_ending() -> None:
         "untracked": 0,
         "incomplete": {},
     }
-    assert result == Result(True, 3, Counters(seen=4, recorded=4))
+    assert result == Result(True, 3, Counters(seen=4, recorded=4), name="kept.jsonl")
     assert (output.state, source.closed) == ("closed", True)
 
 

@@ -37,11 +37,25 @@ _REASONS: Final = {
 }
 
 
+_FREE: Final = 256 << 20
+_FREE_PART: Final = 20
+"""A recording leaves this much of its file system free, or one such part of it where that is less: what else
+writes there, the system's log first of all, is not to fail because of it."""
+
+REMOVED: Final = "removed"
+RENAMED: Final = "renamed or replaced"
+"""What became of a file that is not at its path any more."""
+
+
 class SnapshotError(Exception):
     """A file that could not be written or read; ``str()`` is one sentence that says what to do.
 
     It names the file as it was given: show it through ``printable``.
     """
+
+
+class NoRoom(SnapshotError):
+    """The file system, a quota or a limit has no room for it."""
 
 
 class Existing(SnapshotError):
@@ -54,7 +68,17 @@ def failure(path: str, error: OSError) -> SnapshotError:
     if reason is None:
         unknown = os.strerror(error.errno or 0)
         return SnapshotError(f"{path} could not be written ({unknown}): choose another place.")
-    return SnapshotError(f"{path} could not be written, since {reason}.")
+    kind = NoRoom if error.errno in _FULL else SnapshotError
+    return kind(f"{path} could not be written, since {reason}.")
+
+
+def room_beside(descriptor: int) -> int | None:
+    """Bytes that a file may grow by before too little of its file system is free; None where nobody knows."""
+    system = os.fstatvfs(descriptor)
+    if not system.f_blocks:
+        return None
+    reserve = min(system.f_blocks * system.f_frsize // _FREE_PART, _FREE)
+    return system.f_bavail * system.f_frsize - reserve
 
 
 def _existing(path: str) -> Existing:
@@ -201,11 +225,44 @@ class LiveFile:
             except (FileExistsError, Existing) as error:
                 raise Existing(f"{path} exists: choose another name, or remove it.") from error
         self._size = 0
+        # Some FUSE file systems give a file another inode number by its name than by its descriptor.
+        self._has_identity = self._is_at_its_path()
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages: its path as it was given."""
+        return self._path
 
     @property
     def is_wanted(self) -> bool:
         """A file is read later."""
         return True
+
+    @property
+    def takes_back(self) -> bool:
+        """What did not fit leaves nothing behind."""
+        return True
+
+    def room(self) -> int | None:
+        """Bytes that it may grow by before too little of its file system is free; None where nobody knows."""
+        return room_beside(self._descriptor)
+
+    def fate(self) -> str:
+        """What became of it: ``REMOVED``, ``RENAMED``, or "" while it is where it was made."""
+        try:
+            if os.fstat(self._descriptor).st_nlink == 0:
+                return REMOVED
+        except OSError as error:
+            return REMOVED if error.errno == errno.ESTALE else ""
+        return RENAMED if self._has_identity and not self._is_at_its_path() else ""
+
+    def _is_at_its_path(self) -> bool:
+        """Whether its path leads to it; a directory that may not be searched any more says nothing else."""
+        try:
+            there = os.stat(self._path, follow_symlinks=False)
+        except OSError as error:
+            return error.errno not in (errno.ENOENT, errno.ENOTDIR)
+        return os.path.samestat(os.fstat(self._descriptor), there)
 
     def write(self, data: bytes) -> None:
         """Append all of it, or nothing.

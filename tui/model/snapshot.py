@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, NoReturn
 
@@ -97,10 +97,14 @@ class Ending:
     Attributes:
         timestamp: When it ended: nanoseconds since 1970 UTC.
         counters: The counters then.
+        written: Failed execs that the file holds; None in a file of an older version.
+        left_out: Those that it should hold and does not, by the name of what was in the way.
     """
 
     timestamp: int
     counters: Counters
+    written: int | None = None
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 def json_text(value: object) -> str:
@@ -157,7 +161,10 @@ def ending_line(ending: Ending) -> str:
     """The line that ends a recording, with its newline."""
     # As in every line: who reads it as a log finds the time by that name.
     ended = rfc3339(ending.timestamp)
-    return _line({"ended": ended, "timestamp": ended, "counters": _counters_to_json(ending.counters)})
+    account = {} if ending.written is None else {"written": ending.written, "left_out": dict(ending.left_out)}
+    return _line(
+        {"ended": ended, "timestamp": ended} | account | {"counters": _counters_to_json(ending.counters)}
+    )
 
 
 def _counters(value: object) -> Counters:
@@ -232,7 +239,12 @@ def parse_line(line: bytes | str) -> Header | Event | Ending:
         if "execwhy" in obj:
             return _header(obj)
         if "ended" in obj:
-            return Ending(timestamp("ended", obj["ended"]), _counters(obj.get("counters")))
+            return Ending(
+                timestamp("ended", obj["ended"]),
+                _counters(obj.get("counters")),
+                optional(_count)("written", obj.get("written")),
+                _by_name("left_out", obj),
+            )
         if "lost" in obj:
             return Loss(
                 timestamp=timestamp("timestamp", obj.get("timestamp")),

@@ -1,0 +1,287 @@
+"""The file of a recording within its bounds: what does not fit is left out, counted and named."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from bpf.record import Loss
+from bpf.source import Counters, Status
+from tui.model.safe_file import REMOVED, NoRoom, SnapshotError
+from tui.model.snapshot import Ending, Header, ending_line, event_line, header_line
+from tui.output import Output
+
+SIZE_BOUND: Final = "recording's size bound"
+NO_ROOM: Final = "no room for the recording"
+"""Reasons of losses, and names in an ending: what a record was left out for."""
+
+_RESERVED: Final = 8 << 10
+"""Bytes for the losses and the ending of a file, which are written whatever was left out."""
+
+_LOOK: Final = 1.0
+"""Seconds between looks at a file's name, and at a file system that had no room."""
+
+_UNSEEN: Final = 1 << 20
+"""Bytes that are written at most before the free space is looked at again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much a recording may take.
+
+    Attributes:
+        max_bytes: Bytes of one file; None for no bound but the free space.
+        open_next: Begins the next file when one is full; None has records left out then.
+    """
+
+    max_bytes: int | None = None
+    open_next: Callable[[], Output] | None = None
+
+
+UNBOUNDED: Final = Bounds()
+
+
+class BoundedOutput:
+    """Writes header, records and ending of a recording, into as many files as it takes.
+
+    Args:
+        output: The first file.
+        bounds: How much may be written.
+        status: The source's state, for headers and endings.
+        query: The filter's text, for the header.
+        on_notice: Called with a sentence about what an operator should know at once.
+
+    Attributes:
+        written: Records in all of its files.
+        left_out: Records that are in none, by the reason.
+        files: How many files it has had.
+        problem: One sentence where it is not what was asked for, else "".
+    """
+
+    def __init__(
+        self,
+        output: Output,
+        bounds: Bounds,
+        *,
+        status: Callable[[], Status],
+        query: str,
+        on_notice: Callable[[str], None] = lambda _notice: None,
+    ) -> None:
+        self._output = output
+        self._bounds = bounds
+        self._status = status
+        self._query = query
+        self._on_notice = on_notice
+        self.written = 0
+        self.left_out: Counter[str] = Counter()
+        self.files = 1
+        self.problem = ""
+        self._untold: dict[str, Loss] = {}
+        self._base = Counters()
+        self._before = (0, Counter[str]())
+        self._size = 0
+        self._is_empty = True
+        self._is_over = False
+        self._noticed: set[str] = set()
+        self._unseen = 0
+        self._full_until = 0.0
+        self._next_look = 0.0
+
+    @property
+    def name(self) -> str:
+        """What the file that is being written is called."""
+        return self._output.name
+
+    @property
+    def fate(self) -> str:
+        """What became of that file, as of ``Output``."""
+        return self._output.fate()
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether anyone can still read what is written."""
+        return self._output.is_wanted
+
+    def begin(self) -> None:
+        """Write the header of a file.
+
+        Raises:
+            SnapshotError: It cannot be written.
+        """
+        status = self._status()
+        counters = difference(status.counters, self._base)
+        header = Header(status.origin, self._query, counters, time.time_ns(), recording=True)
+        self._put(header_line(header).encode())
+        self._is_empty = True
+
+    def write(self, line: bytes, timestamp: int, *, is_record: bool) -> None:
+        """Write a line, or count its record as left out.
+
+        Args:
+            line: The line with its newline.
+            timestamp: Of the event.
+            is_record: Whether it is one; of a loss that is left out the ending has the counters.
+
+        Raises:
+            SnapshotError: The file is gone, the device failed, or the next file cannot be begun.
+        """
+        reason = self._obstacle(len(line))
+        if not reason:
+            try:
+                self._write_losses()
+                self._put(line)
+            except NoRoom:
+                if not self._output.takes_back:
+                    raise
+                self._full_until, self._unseen = time.monotonic() + _LOOK, 0
+                reason = NO_ROOM
+            else:
+                self.written += is_record
+                self._is_empty = False
+                return
+        if is_record:
+            self._leave_out(reason, timestamp)
+
+    def look(self) -> None:
+        """See once a second whether the file is still where it was made.
+
+        Raises:
+            SnapshotError: It has been removed, so that nobody could read what is written.
+        """
+        now = time.monotonic()
+        if now >= self._next_look:
+            self._next_look = now + _LOOK
+            self._check_name()
+
+    def end(self) -> None:
+        """Write what was left out, and the ending.
+
+        Raises:
+            SnapshotError: The file has been removed, or they cannot be written.
+        """
+        self._check_name()
+        self._write_losses()
+        written, left_out = self._before
+        now = self._status().counters
+        ending = Ending(
+            time.time_ns(), difference(now, self._base), self.written - written, self.left_out - left_out
+        )
+        self._put(ending_line(ending).encode())
+        self._base, self._before = now, (self.written, self.left_out.copy())
+
+    def close(self) -> None:
+        """Close the file."""
+        self._output.close()
+
+    def discard(self) -> None:
+        """Close the file, which nothing was written to, and remove it."""
+        self._output.discard()
+
+    def _obstacle(self, size: int) -> str:
+        """Why a line of that size cannot be written; "" where it can, perhaps in a new file."""
+        if self._is_over:
+            return SIZE_BOUND
+        if not self._has_room(size):
+            return NO_ROOM
+        if self._exceeds(size) and self._bounds.open_next is not None and not self._is_empty:
+            self._rotate(self._bounds.open_next)
+        if self._exceeds(size):
+            # A single record that is too large for a file leaves room for others.
+            self._is_over = self._bounds.open_next is None
+            return SIZE_BOUND
+        return ""
+
+    def _exceeds(self, size: int) -> bool:
+        return self._bounds.max_bytes is not None and self._size + size + _RESERVED > self._bounds.max_bytes
+
+    def _has_room(self, size: int) -> bool:
+        """Whether the file system has; it is asked after so many bytes, or a second."""
+        if size <= self._unseen:
+            return True
+        now = time.monotonic()
+        if now < self._full_until:
+            return False
+        room = self._output.room()
+        if room is not None and room < size + _RESERVED:
+            self._full_until = now + _LOOK
+            return False
+        self._unseen = max(size, _UNSEEN if room is None else min(_UNSEEN, room // 2))
+        return True
+
+    def _rotate(self, open_next: Callable[[], Output]) -> None:
+        self.end()
+        self._output.close()
+        self._output = open_next()
+        self.files += 1
+        self._size = 0
+        self.begin()
+
+    def _put(self, data: bytes) -> None:
+        self._output.write(data)
+        self._size += len(data)
+        self._unseen -= len(data)
+
+    def _leave_out(self, reason: str, timestamp: int) -> None:
+        self.left_out[reason] += 1
+        loss = self._untold.get(reason)
+        since, count = (timestamp, 0) if loss is None else (loss.timestamp, loss.count)
+        self._untold[reason] = Loss(since, count + 1, reason)
+        if reason not in self._noticed:
+            self._noticed.add(reason)
+            self._on_notice(self._notice(reason))
+        if reason == NO_ROOM and not self.problem:
+            self.problem = (
+                f"{self.name} is not complete, since its file system had too little free space: free some, "
+                "or choose another place."
+            )
+
+    def _notice(self, reason: str) -> str:
+        if reason == SIZE_BOUND:
+            return f"{self.name} is full (--max-bytes): what fails from now on is left out, and counted."
+        return (
+            f"there is too little free space for {self.name}: what fails is left out, and counted, until "
+            "there is room."
+        )
+
+    def _write_losses(self) -> None:
+        """Say what was left out before the next line."""
+        while self._untold:
+            reason, loss = next(iter(self._untold.items()))
+            self._put(event_line(loss, show_secrets=False).encode())
+            del self._untold[reason]
+
+    def _check_name(self) -> None:
+        fate = self._output.fate()
+        if fate == REMOVED:
+            raise SnapshotError(
+                f"{self.name} was removed while it was written, and what it held is gone: start execwhy "
+                "again."
+            )
+        if fate and fate not in self._noticed:
+            self._noticed.add(fate)
+            self.problem = (
+                f"{self.name} was {fate} while it was written: the recording went on in the file that it was."
+            )
+            self._on_notice(self.problem)
+
+
+def difference(now: Counters, before: Counters) -> Counters:
+    """What the counters have counted in between."""
+
+    def by_name(names: Mapping[str, int], earlier: Mapping[str, int]) -> dict[str, int]:
+        return {name: count - earlier.get(name, 0) for name, count in names.items()}
+
+    return Counters(
+        seen=now.seen - before.seen,
+        recorded=now.recorded - before.recorded,
+        suppressed=now.suppressed - before.suppressed,
+        lost=now.lost - before.lost,
+        losses=by_name(now.losses, before.losses),
+        untold=now.untold - before.untold,
+        untracked=now.untracked - before.untracked,
+        incomplete=by_name(now.incomplete, before.incomplete),
+        unreadable=now.unreadable - before.unreadable,
+    )
