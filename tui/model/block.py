@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Collection, Sequence
 from typing import Final
 
@@ -10,92 +9,27 @@ import numpy as np
 import numpy.typing as npt
 
 from bpf.record import Again, Burst, Diagnosis, Event, ExecFailure, Loss, Search, first_like
+from tui.model.column import Column, Pools
 from tui.model.columns import (
     GROUPS,
     NO_NUMBER,
     NUMBERS,
     OWN_GROUPS,
     SEARCH,
-    TEXTS,
-    Key,
     diagnosis_key,
     record_of,
     search_keys,
 )
-from tui.model.pool import Entry, Pool, Strings
 from tui.model.repeats import TOLD_BY, RunFinder, Runs, told_by_facts
+
+__all__ = ["BYTES_AN_EVENT", "Block", "Column", "Mask", "Numbers", "Offsets", "Pools"]
 
 Numbers = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 Offsets = npt.NDArray[np.integer]
 
-_ENTRY_BYTES: Final = 116
-"""Bytes that a distinct value costs a column that still grows: a dict's slot and two lists'."""
-
-_SEALED_ENTRY_BYTES: Final = 12
-"""And one that does not: the lists' slots."""
-
 BYTES_AN_EVENT: Final = 4 * len(GROUPS) + 8 * len(NUMBERS) + 2
 """Bytes of the arrays of a block that still grows, for each event."""
-
-
-class Pools:
-    """What the blocks of one history share: a pool for each column."""
-
-    def __init__(self) -> None:
-        self._strings = Strings()
-        self.of = {name: Pool(self._strings if name in TEXTS else None) for name in GROUPS}
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all values."""
-        return self._strings.nbytes + sum(pool.nbytes for pool in self.of.values())
-
-
-class Column(dict[Key, int]):
-    """One dictionary-encoded column: a code for each event, an entry for each code.
-
-    It is itself the dictionary from key to code, so that a lookup of a known key runs in C alone.
-    """
-
-    __slots__ = ("_slots", "codes", "entries", "pool")
-
-    def __init__(self, pool: Pool, capacity: int) -> None:
-        super().__init__()
-        self.pool = pool
-        self.entries: list[Entry] = []
-        self._slots = array("I")
-        self.codes: npt.NDArray[np.unsignedinteger] = np.zeros(capacity, np.uint32)
-
-    def __missing__(self, key: Key) -> int:
-        entry = self.pool.take(key)
-        code = len(self.entries)
-        self.entries.append(entry)
-        self._slots.append(entry.slot)
-        self[entry.value] = code
-        return code
-
-    def put(self, offsets: int | Sequence[int] | Numbers, key: Key) -> None:
-        """Replace the value of these events, also where the column is sealed."""
-        code = self[key]
-        if code > np.iinfo(self.codes.dtype).max:
-            self.codes = self.codes.astype(np.uint32)
-        self.codes[offsets] = code
-
-    @property
-    def slots(self) -> npt.NDArray[np.uint32]:
-        """The slot of each entry in the pool."""
-        return np.array(self._slots, np.uint32)
-
-    def seal(self, length: int) -> None:
-        """Give up what only a growing column needs."""
-        self.clear()
-        self.codes = self.codes[:length].astype(np.min_scalar_type(max(len(self.entries) - 1, 0)))
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes beside the values, which the pool counts."""
-        return self.codes.nbytes + len(self.entries) * (_ENTRY_BYTES if self else _SEALED_ENTRY_BYTES)
 
 
 class Block:
@@ -191,7 +125,8 @@ class Block:
         told_by = list(told_by_facts(first))
         for name, group in GROUPS.items():
             column = self.columns[name]
-            code = column[group.key(burst.last if name in OWN_GROUPS else first)]
+            code_of = column.code_of
+            code = code_of(group.key(burst.last if name in OWN_GROUPS else first))
             column.codes[start:stop] = code
             if name in TOLD_BY:
                 told_by.append(column.entries[code].slot)
@@ -235,7 +170,7 @@ class Block:
             column = self.columns[name]
             own = name in OWN_GROUPS
             told_by: Collection[ExecFailure | Again] = records if own else distinct.values()
-            codes = np.fromiter(map(column.__getitem__, map(group.key, told_by)), np.uint32, len(told_by))
+            codes = np.fromiter(map(column.code_of, map(group.key, told_by)), np.uint32, len(told_by))
             column.codes[start : start + len(records)] = codes if own else codes[place_of]
             if name in TOLD_BY:
                 told_by_slots.append([column.entries[code].slot for code in codes.tolist()])

@@ -156,7 +156,7 @@ OWN_GROUPS: Final = frozenset({"task"})
 """Columns of facts that ``Again`` has itself, beside the numbers."""
 
 TEXTS: Final = frozenset({"arguments", "environment"})
-"""Columns whose keys are tuples of many strings, of which single ones repeat as well."""
+"""Columns whose keys are tuples of many strings: they are kept as bytes, however short."""
 
 _diagnosis_key: Final = attrgetter(*DIAGNOSIS)
 

@@ -103,7 +103,7 @@ class CondensedBlock(Block):
         for name, column in self.columns.items():
             codes, of_each = np.unique(block.columns[name].codes[kept], return_inverse=True)
             entries = block.columns[name].entries
-            column.codes[start:stop] = np.array([column[entries[code].value] for code in codes], np.uint32)[
+            column.codes[start:stop] = np.array([column.adopt(entries[code]) for code in codes], np.uint32)[
                 of_each
             ]
         self._ids[start:stop] = block.ids_of(kept)

@@ -26,6 +26,9 @@ _LARGEST_BLOCK: Final = 16_384
 _SHARE: Final = 32
 """A block is at most this part of a bound, so that an eviction never takes much at once."""
 
+_MOST_LONG: Final = 2 << 20
+"""Bytes of long values that a block brings, at most: a filter takes some 20 ms for them, while keys wait."""
+
 _WHOLE: Final = 4
 """One in so many of the events held, the newest ones, is kept however many are alike."""
 
@@ -56,7 +59,7 @@ class History:
         self.max_bytes = max_bytes
         room = min(max_events // _SHARE, max_bytes // _SHARE // BYTES_AN_EVENT)
         self._capacity = max(1, min(room, _LARGEST_BLOCK))
-        self._pools = Pools()
+        self._pools = Pools(max_bytes)
         self._blocks: deque[Block] = deque()
         self._condenser = Condenser(self._capacity, self._pools)
         self.arrangement = 0
@@ -64,6 +67,7 @@ class History:
         self._held = 0
         self._sealed_bytes = 0
         self._growth = 0
+        self._came = 0
         self._end_id = 0
         self._losses = 0
 
@@ -246,9 +250,10 @@ class History:
         """The last block, or a new one where that is full or has brought much that is new."""
         before = self._blocks[-1] if self._blocks else None
         is_full = before is None or len(before) == before.capacity
-        if before is not None and not is_full and self._growth <= self.max_bytes // _SHARE:
+        is_new = self._growth > self.max_bytes // _SHARE or self._pools.came - self._came > _MOST_LONG
+        if before is not None and not is_full and not is_new:
             return before
-        self._growth = 0
+        self._growth, self._came = 0, self._pools.came
         block = Block(self._end_id, self._capacity, self._pools, before)
         if before is not None:
             before.seal()
@@ -296,6 +301,7 @@ class History:
             self._sealed_bytes -= block.nbytes
             self.arrangement += 1
             block.release()
+            self._pools.tidy()
             return True
         return False
 
@@ -309,3 +315,4 @@ class History:
         self._held -= len(oldest)
         self._losses -= len(oldest.losses)
         oldest.release()
+        self._pools.tidy()

@@ -7,56 +7,80 @@ from sys import getsizeof
 from typing import Any, Final
 
 from tui.model.columns import Key
+from tui.model.texts import Chunk, Texts, packed
 
 _DICT_SLOT: Final = 104
 """Bytes that an entry costs in a dict (CPython: 24 an entry, index and growth on top, at most)."""
+
+_LONG: Final = 1024
+"""Bytes as an object from which a value is kept as bytes: few are so large, but take most of the memory."""
 
 
 class Entry:
     """A value, how many blocks hold it, and its slot: a small number, reused once the value is gone."""
 
-    __slots__ = ("size", "slot", "uses", "value")
+    __slots__ = ("slot", "uses")
+
+    def __init__(self, slot: int) -> None:
+        self.slot = slot
+        self.uses = 1
+
+    @property
+    def value(self) -> Any:  # noqa: ANN401
+        """The value."""
+        raise NotImplementedError
+
+
+class Held(Entry):
+    """An entry whose value is kept as it is."""
+
+    __slots__ = ("size", "value")
 
     def __init__(self, value: Key, size: int, slot: int) -> None:
+        super().__init__(slot)
         self.value: Any = value
         self.size = size
-        self.uses = 0
-        self.slot = slot
 
 
-_ENTRY_BYTES: Final = _DICT_SLOT + 64 + 32
-"""An Entry with its slot number, and its place in the pool."""
+class Stored(Entry):
+    """An entry whose value is kept as bytes, and is made anew each time that it is asked for.
+
+    Attributes:
+        digest: What it is known by.
+    """
+
+    __slots__ = ("_texts", "at", "chunk", "digest", "length")
+
+    def __init__(self, digest: int, data: bytes, slot: int, texts: Texts) -> None:
+        super().__init__(slot)
+        self.digest = digest
+        self.chunk: Chunk | None = None
+        self.at = self.length = 0
+        self._texts = texts
+        texts.put(data, self)
+
+    @property
+    def value(self) -> Any:  # noqa: ANN401
+        """The value; ask for it once."""
+        return self._texts.value(self)
 
 
-class Strings:
-    """Single strings of argv and envp: ``HOME=/root`` is kept once however many environments have it."""
+_HELD_BYTES: Final = _DICT_SLOT + 64 + 32
+"""An entry with its slot number, and its place in the pool."""
 
-    def __init__(self) -> None:
-        self.nbytes = 0
-        self._entries: dict[str, list[Any]] = {}
+_STORED_BYTES: Final = _DICT_SLOT + 48
+"""A digest, and its place in the pool; the entry is counted with its text."""
 
-    def take(self, text: str | None) -> str | None:
-        """The one copy of this string, used once more."""
-        if text is None:
-            return None
-        entry = self._entries.get(text)
-        if entry is None:
-            entry = self._entries[text] = [text, 0]
-            self.nbytes += getsizeof(text) + getsizeof(entry) + _DICT_SLOT
-        entry[1] += 1
-        kept: str = entry[0]
-        return kept
 
-    def release(self, texts: Iterable[str | None]) -> None:
-        """Take back one use of each."""
-        for text in texts:
-            if text is None:
-                continue
-            entry = self._entries[text]
-            entry[1] -= 1
-            if not entry[1]:
-                del self._entries[text]
-                self.nbytes -= getsizeof(text) + getsizeof(entry) + _DICT_SLOT
+def digest_of(texts: tuple[str | None, ...]) -> int:
+    """What a tuple of strings is known by without being at hand.
+
+    It is made of 128 bits, from two ways over the strings, which are hashed under a key that Python draws
+    at random when it starts (SipHash): a process that wants its arguments to be taken for others' cannot
+    aim at it. Nothing is packed for it, since most tuples are known already.
+    """
+    second = texts[::-1] if len(texts) > 1 else packed(texts)
+    return hash(texts) << 64 ^ hash(second)
 
 
 class Pool:
@@ -64,46 +88,67 @@ class Pool:
 
     Each column has its own, so that ``False`` in one never stands for an equal ``0`` in another.
 
+    Args:
+        texts: Where long values are kept.
+        is_text: All values are kept there, and known by their digests.
+
     Attributes:
-        nbytes: Bytes of the keys, without those of ``strings``.
+        nbytes: Bytes of the keys, without those of ``texts``.
         slots: All entries' slots are below this.
         generation: Changes when a slot becomes free, so that verdicts kept by slot can be forgotten.
     """
 
-    def __init__(self, strings: Strings | None = None) -> None:
+    def __init__(self, texts: Texts, *, is_text: bool = False) -> None:
+        self.is_text = is_text
         self.nbytes = 0
         self.slots = 0
         self.generation = 0
         self._free: list[int] = []
-        self._strings = strings
-        self._entries: dict[Key, Entry] = {}
+        self._texts = texts
+        self._held: dict[Key, Held] = {}
+        self._stored: dict[int, Stored] = {}
 
     def take(self, key: Key) -> Entry:
         """The entry of this key, used once more."""
-        entry = self._entries.get(key)
-        if entry is None:
-            if self._strings is not None and isinstance(key, tuple):
-                key = tuple(map(self._strings.take, key))
-                size = getsizeof(key)
-            else:
-                size = _size(key)
-            entry = Entry(key, size + _ENTRY_BYTES, self._slot())
-            self._entries[key] = entry
-            self.nbytes += entry.size
-        entry.uses += 1
+        if self.is_text:
+            assert isinstance(key, tuple)
+            return self.take_stored(digest_of(key), key)
+        entry = self._held.get(key)
+        if entry is not None:
+            entry.uses += 1
+            return entry
+        size = size_of(key)
+        if size >= _LONG:
+            return self.take_stored(hash(key) << 64 ^ hash(packed(key)), key)
+        entry = self._held[key] = Held(key, size + _HELD_BYTES, self._slot())
+        self.nbytes += entry.size
+        return entry
+
+    def take_stored(self, digest: int, key: Key) -> Stored:
+        """The same of a key that is kept as bytes, and known by a digest."""
+        entry = self._stored.get(digest)
+        if entry is not None:
+            entry.uses += 1
+            return entry
+        entry = self._stored[digest] = Stored(digest, packed(key), self._slot(), self._texts)
+        self.nbytes += _STORED_BYTES
         return entry
 
     def release(self, entries: Iterable[Entry]) -> None:
         """Take back one use of each."""
         for entry in entries:
             entry.uses -= 1
-            if not entry.uses:
-                self.generation += 1
-                self._free.append(entry.slot)
-                del self._entries[entry.value]
+            if entry.uses:
+                continue
+            self.generation += 1
+            self._free.append(entry.slot)
+            if isinstance(entry, Stored):
+                del self._stored[entry.digest]
+                self.nbytes -= _STORED_BYTES
+                self._texts.drop(entry)
+            elif isinstance(entry, Held):
+                del self._held[entry.value]
                 self.nbytes -= entry.size
-                if self._strings is not None:
-                    self._strings.release(entry.value)
 
     def _slot(self) -> int:
         if self._free:
@@ -112,7 +157,8 @@ class Pool:
         return self.slots - 1
 
 
-def _size(key: Key) -> int:
+def size_of(key: Key) -> int:
+    """Bytes that a key takes as an object, with all that it is made of."""
     if isinstance(key, tuple):
-        return getsizeof(key) + sum(map(_size, key))
+        return getsizeof(key) + sum(map(size_of, key))
     return 0 if key is None or isinstance(key, bool) else getsizeof(key)
