@@ -16,10 +16,8 @@ from tests.live.circumstances import GROUP, USER, become_user
 from tests.live.exec_child import Exec, attempted
 from tests.live.listener import Listener
 from tests.live.zoo import Zoo
+from tests.settled import SETTLED
 from tui.why import diagnose
-
-CLOCK_TICK = 0.05
-"""Seconds after which a change of a file has another ctime: file systems take the last tick's time."""
 
 
 @dataclass(frozen=True)
@@ -175,7 +173,7 @@ def test_what_was_changed_right_after_the_exec_is_told_so(
     def in_child() -> Exec:
         if change.as_user:
             become_user()
-        time.sleep(CLOCK_TICK)
+        time.sleep(SETTLED)
         return Exec(os.fsencode(path))
 
     with attempted(in_child) as attempt:

@@ -15,10 +15,8 @@ import pytest
 from bpf.record import Diagnosis
 from tests.live.listener import Listener
 from tests.live.zoo import Zoo
+from tests.settled import SETTLED
 from tui.why import diagnose
-
-CLOCK_TICK = 0.05
-"""Seconds after which a change of a file has another ctime: file systems take the last tick's time."""
 
 LINES = 600
 """First lines to try, each 2 ms."""
@@ -50,7 +48,7 @@ def answers(contents: Sequence[bytes], zoo: Zoo, listener: Listener) -> list[Ans
         with open(path, "wb") as file:
             file.write(content)
         os.chmod(path, 0o755)
-    time.sleep(CLOCK_TICK)
+    time.sleep(SETTLED)
     errors: list[str | None] = []
     silent = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in range(3)]
     for path in paths:

@@ -135,6 +135,7 @@ ENOENT: Final = [
         "close-on-exec-script",
         "closes on exec",
         at("script", b"", AT_EMPTY_PATH, os.O_RDONLY | os.O_CLOEXEC),
+        certain=False,
     ),
     Cause(
         "relative path",
@@ -160,6 +161,7 @@ ENOENT: Final = [
         lambda zoo: Exec(
             b"nothing", dirfd=circumstances.descriptor_of_deleted_directory(zoo.directory), flags=0
         ),
+        certain=False,
         gone="not-looked-at",
     ),
     Cause("empty path", "ENOENT", "empty-path", "empty", lambda zoo: Exec(b"")),
@@ -182,6 +184,7 @@ ENOENT: Final = [
         "missing-file",
         "{zoo}/directory/nothing",
         at("directory", b"nothing", 0),
+        certain=False,
         gone="not-looked-at",
     ),
     Cause(
@@ -225,6 +228,7 @@ EACCES: Final = [
         '"/dev/null" is a character device',
         lambda zoo: Exec(b"/proc/self/fd/0"),
         lambda zoo: circumstances.open_stdin("/dev/null"),
+        certain=False,
         gone="vanished-since",
     ),
     Cause(
@@ -242,6 +246,7 @@ EACCES: Final = [
         'lies on "{zoo}/directory", which is mounted noexec',
         named("directory/program"),
         _noexec,
+        certain=False,
         gone="namespace-gone",
     ),
     Cause(
@@ -291,6 +296,7 @@ EACCES: Final = [
         "which is mounted noexec",
         named("by-mounted"),
         _noexec,
+        certain=False,
         gone="namespace-gone",
     ),
     Cause(
@@ -383,6 +389,7 @@ OTHERS: Final = [
         "mounted nosymfollow",
         named("directory/link"),
         _nosymfollow,
+        certain=False,
         gone="namespace-gone",
     ),
     Cause("nested scripts", "ELOOP", "interpreters-nested-too-deep", "more than 5", named("recursion-0")),
@@ -410,6 +417,7 @@ OTHERS: Final = [
         "descriptor-is-no-directory",
         "is a regular file",
         at("text", b"program", 0),
+        certain=False,
         gone="not-looked-at",
     ),
     Cause("long component", "ENAMETOOLONG", "name-too-long", "256 bytes", named("n" * 256)),

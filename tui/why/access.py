@@ -29,9 +29,7 @@ def unsearchable(scene: Scene, sight: Sight, interpreter: Interpreter | None = N
                 f"Whether {scene.who} may enter {words.quoted(step.path)} depends on groups that"
                 " were not read."
             )
-        opened = scene.opened_since(step)
-        if opened is not None and opened not in scene.changes:
-            scene.changes.append(opened)
+        scene.note_permissions(step)
     return _protected_link(scene, sight.trail)
 
 
@@ -45,7 +43,6 @@ def _not_searchable(scene: Scene, step: Step, verdict: Verdict, interpreter: Int
         f"{scene.who} may not enter {path} ({bits})",
         f"What decides is {verdict.by}.",
         advice=permission_advice(scene, "enter", path, verdict, " or move the program where it may go"),
-        about=((path, step.stat),),
     )
 
 
@@ -76,6 +73,5 @@ def _protected_link(scene: Scene, trail: Trail) -> Diagnosis | None:
                 f"link of {scene.owner(step.stat)} in a sticky directory",
                 "The sysctl fs.protected_symlinks is 1.",
                 advice=f"Execute what it leads to by its own path: {words.shell(step.target)}",
-                about=((step.path, step.stat),),
             )
     return None

@@ -11,7 +11,7 @@ from bpf.lookup import File
 from bpf.record import Diagnosis, ExecFailure
 from bpf.walk import Trail
 from tui.why import suggestions, words
-from tui.why.scene import Scene, inodes
+from tui.why.scene import Scene
 
 _COMM_BYTES: Final = 15
 """TASK_COMM_LEN without its NUL."""
@@ -54,8 +54,8 @@ def script_of(scene: Scene) -> Script | None:
     return None
 
 
-def missing(scene: Scene, trail: Trail, about: tuple[tuple[str, os.stat_result], ...]) -> Diagnosis | None:
-    """ENOENT of what a script asks env for; ``about`` is what it rests on that a name is not there."""
+def missing(scene: Scene, trail: Trail) -> Diagnosis | None:
+    """ENOENT of what a script asks env for."""
     script = script_of(scene)
     if script is None:
         return None
@@ -70,7 +70,6 @@ def missing(scene: Scene, trail: Trail, about: tuple[tuple[str, os.stat_result],
             f"Its first line is {words.quoted(line)}.",
             advice=f"Let env split it: `sed -i '1s|env  *|env -S |' {words.shell(script.file.path)}`"
             f"{scene.elsewhere}.",
-            about=(*about, *inodes(script.file)),
         )
     return scene.diagnosis(
         "missing-program-of-env",
@@ -79,7 +78,6 @@ def missing(scene: Scene, trail: Trail, about: tuple[tuple[str, os.stat_result],
         f"wanted by script {os.path.basename(script.file.path)}",
         f"Its first line is {words.quoted(line)}.",
         advice=_name_it(script, name, suggestions.for_missing(scene, trail)),
-        about=(*about, *inodes(script.file)),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Final
 
 from bpf.lookup import AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW
@@ -15,6 +16,12 @@ AT_EXECVE_CHECK: Final = 0x10000
 """include/uapi/linux/fcntl.h, since 6.14. bpf.decode has it too, with the whole kernel's side behind it."""
 
 
+def _can_check() -> bool:
+    """The kernel knows AT_EXECVE_CHECK, so that it is not what it refused."""
+    numbers = re.match(r"(\d+)\.(\d+)", os.uname().release)
+    return numbers is not None and (int(numbers[1]), int(numbers[2])) >= (6, 14)
+
+
 def bad_address(scene: Scene) -> list[Diagnosis]:
     """EFAULT: which pointer the kernel could not follow."""
     record = scene.record
@@ -24,6 +31,7 @@ def bad_address(scene: Scene) -> list[Diagnosis]:
                 "bad-path-pointer",
                 "The path's address is not in the caller's memory.",
                 "bad address of the path",
+                lacking=scene.forged(),
             )
         ]
     broken = [f"argument {n}" for n, value in enumerate(record.arguments) if value is None]
@@ -35,6 +43,9 @@ def bad_address(scene: Scene) -> list[Diagnosis]:
                 f"The address of {broken[0]} is not in the caller's memory.",
                 f"bad address of {broken[0]}",
                 "Every other string could be read.",
+                lacking="Not all of its strings were read."
+                if record.truncated.arguments or record.truncated.environment
+                else scene.forged(),
             )
         ]
     which = words.listed(broken[:8]) if broken else "argv or envp itself"
@@ -62,7 +73,7 @@ def bad_descriptor(scene: Scene) -> list[Diagnosis]:
             "bad-descriptor",
             f"File descriptor {record.dirfd}, where execveat was to begin, is not open.",
             f"dirfd {record.dirfd} is not open",
-            lacking=f"It is open now, when looked at {scene.later}." if open_now else None,
+            lacking=f"It is open now, when looked at {scene.later}." if open_now else scene.forged(),
         )
     ]
 
@@ -70,7 +81,7 @@ def bad_descriptor(scene: Scene) -> list[Diagnosis]:
 def invalid(scene: Scene) -> list[Diagnosis]:
     """EINVAL: flags that this kernel does not know."""
     flags = scene.record.flags or 0
-    unknown = flags & ~(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW)
+    unknown = flags & ~(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | (AT_EXECVE_CHECK if _can_check() else 0))
     if not unknown:
         return []
     if unknown == AT_EXECVE_CHECK:
@@ -113,7 +124,7 @@ def path_too_long(scene: Scene) -> list[Diagnosis]:
     """ENAMETOOLONG: the whole path."""
     record = scene.record
     length = len(os.fsencode(record.path or ""))
-    if not record.truncated.path and length < PATH_MAX - 1:
+    if not record.truncated.path and length < PATH_MAX:
         return []
     return [
         scene.diagnosis(

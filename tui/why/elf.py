@@ -9,7 +9,7 @@ from bpf.binfmt import ET_DYN, ET_EXEC, Elf, ElfFault
 from bpf.lookup import File
 from bpf.record import Diagnosis
 from tui.why import handlers, words
-from tui.why.scene import Interpreter, Scene, inodes
+from tui.why.scene import Interpreter, Scene
 
 # e_machine, from the ELF registry of the generic ABI.
 _MACHINES: Final = {
@@ -89,7 +89,6 @@ def unrunnable(scene: Scene, file: File) -> Diagnosis | None:
             f" {elf.needed_bytes:,}.",
             "a truncated ELF file",
             advice=_AGAIN,
-            about=inodes(file),
         )
     if elf.type not in (ET_EXEC, ET_DYN):
         what = _TYPES.get(elf.type, f"of the type {elf.type}, which is not executable")
@@ -97,12 +96,11 @@ def unrunnable(scene: Scene, file: File) -> Diagnosis | None:
             "not-an-executable-elf",
             f"{name} is an ELF file that cannot be executed: {what}.",
             what,
-            about=inodes(file),
         )
     if elf.fault is not None:
         return scene.diagnosis(
             "malformed-elf", f"{name} is an ELF file, but {elf.fault.value}.", "a malformed ELF file",
-            advice=_AGAIN, about=inodes(file),
+            advice=_AGAIN,
         )  # fmt: skip
     if (elf.bits, elf.machine) != _NATIVE.get(machine, ((elf.bits, elf.machine),))[0]:
         return scene.diagnosis(
@@ -111,7 +109,6 @@ def unrunnable(scene: Scene, file: File) -> Diagnosis | None:
             " its 32-bit support is on.",
             f"{machine_name(elf)} programs are not supported",
             "What the file holds is in order.",
-            about=inodes(file),
             lacking="Whether this kernel has that support was not asked; that it is off is what is left.",
         )
     return None
@@ -127,7 +124,6 @@ def _cut_before_header(scene: Scene, file: File) -> Diagnosis | None:
         "a truncated ELF file",
         f"It has {len(file.head)} of them.",
         advice=_AGAIN,
-        about=inodes(file),
     )
 
 
@@ -142,7 +138,6 @@ def _wrong_class(scene: Scene, file: File, elf: Elf, machine: str) -> Diagnosis 
         "a malformed ELF file",
         f"EI_CLASS says {elf.bits} bits, e_machine is {elf.machine}.",
         advice=_AGAIN,
-        about=inodes(file),
     )
 
 
@@ -165,7 +160,6 @@ def _foreign(scene: Scene, file: File, elf: Elf, machine: str) -> Diagnosis:
         *emulation,
         advice=f"Use a build for {machine} (of a container's image: `--platform`), or install an emulator,"
         " such as qemu-user-static.",
-        about=inodes(file),
         lacking=lacking,
     )
 
@@ -187,7 +181,6 @@ def bad_interpreter(scene: Scene, interpreter: Interpreter) -> Diagnosis | None:
         "bad-elf-interpreter",
         f"The ELF interpreter {words.quoted(interpreter.path)} of {words.quoted(interpreter.of.path)} {why}.",
         f"ELF interpreter {interpreter.path} is no such",
-        about=inodes(file, interpreter.of),
     )
 
 
@@ -203,7 +196,6 @@ def cut_off(scene: Scene, file: File) -> Diagnosis | None:
             f" {elf.needed_bytes:,}, where no file has any.",
             "a malformed ELF file",
             advice=_AGAIN,
-            about=inodes(file),
         )
     return scene.diagnosis(
         "truncated-elf",
@@ -211,5 +203,4 @@ def cut_off(scene: Scene, file: File) -> Diagnosis | None:
         f" point to byte {elf.needed_bytes:,}.",
         "a truncated ELF file",
         advice=_AGAIN,
-        about=inodes(file),
     )

@@ -11,7 +11,7 @@ from bpf.record import Diagnosis
 from tui.why import access, security, shebang, words
 from tui.why.credentials import Verdict, may_execute
 from tui.why.mounts import forbids_exec, never_executes
-from tui.why.scene import Interpreter, Scene, inodes
+from tui.why.scene import Interpreter, Scene
 
 _SCRATCH: Final = frozenset({"/tmp", "/var/tmp", "/dev/shm"})
 _TEMPORARY: Final = " (a program that unpacks itself there often takes another directory from TMPDIR)"
@@ -97,7 +97,6 @@ def _not_regular(scene: Scene, file: File, interpreter: Interpreter | None) -> D
         f"{_subject(file, interpreter)} is {what}; only a regular file can be executed.",
         f"{'' if interpreter is None else f'{interpreter.kind} is '}{what}",
         *_links_of(scene, interpreter),
-        about=inodes(file),
     )
 
 
@@ -121,7 +120,6 @@ def _noexec(scene: Scene, file: File, interpreter: Interpreter | None) -> Diagno
         f" {','.join(sorted(mount.options)) if mount is not None else '?'}.",
         advice=f"Move it to a file system that allows execution{other}, or run"
         f" `mount -o remount,exec {words.shell(point)}`{scene.elsewhere}.",
-        about=inodes(file),
     )
 
 
@@ -148,7 +146,6 @@ def _no_permission(scene: Scene, file: File, verdict: Verdict, interpreter: Inte
         f"What decides is {verdict.by}.",
         *_links_of(scene, interpreter),
         advice=advice,
-        about=inodes(file),
     )
 
 

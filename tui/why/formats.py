@@ -10,7 +10,7 @@ from typing import Final
 from bpf.lookup import File
 from bpf.record import Diagnosis
 from tui.why import words
-from tui.why.scene import Scene, inodes
+from tui.why.scene import Scene
 
 _KERNEL: Final = (
     "The kernel executes ELF programs, scripts that begin with #!, and what a handler is registered for"
@@ -143,7 +143,6 @@ def known(scene: Scene, file: File) -> Diagnosis | None:
         advice=None
         if found.advice is None
         else found.advice.format(words.shell(file.path), words.shell(_beside(file.path))),
-        about=inodes(file),
     )
 
 
@@ -159,7 +158,6 @@ def unknown(scene: Scene, file: File) -> Diagnosis | None:
         _beginning(head),
         _KERNEL,
         advice=f"Look what it is: `file {words.shell(file.path)}`.",
-        about=inodes(file),
     )
 
 

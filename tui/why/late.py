@@ -10,7 +10,7 @@ from typing import Final
 from bpf.lookup import File
 from bpf.record import Diagnosis
 from tui.why import limits, words
-from tui.why.scene import Scene, inodes
+from tui.why.scene import Scene
 
 _CODE: Final = "killed-after-point-of-no-return"
 
@@ -43,7 +43,6 @@ def explain(scene: Scene) -> Diagnosis:
             f"cut off ELF file; killed by {record.killed_by}",
             *evidence,
             advice="Copy or build it again.",
-            about=inodes(file),
         )
     if record.error in _OF_MEMORY:
         return _of_memory(scene, name, died, evidence, file)
@@ -55,7 +54,6 @@ def explain(scene: Scene) -> Diagnosis:
         f"killed by {record.killed_by} while loading ({record.error})",
         *evidence,
         advice=None if file is None else f"Look at its segments: `readelf -lW {words.shell(file.path)}`.",
-        about=() if file is None else inodes(file),
         lacking="What could not be done leaves no trace; the error is all that is known.",
     )
 
@@ -70,7 +68,6 @@ def _of_memory(scene: Scene, name: str, died: str, evidence: list[str], file: Fi
             evidence.append(f"{limit.name}, the limit on its {limit.of}, is {whose}: {most:,} bytes.")
             if most < limit.enough:
                 low.append((limit, most))
-    about = () if file is None else inodes(file)
     if not low:
         evidence += limits.no_memory(scene)[0].evidence[:-1]
         evidence.append(
@@ -84,7 +81,6 @@ def _of_memory(scene: Scene, name: str, died: str, evidence: list[str], file: Fi
             *evidence,
             advice="Look at the limits where it is started (`ulimit -a`; LimitAS= and LimitDATA= of a"
             f" service){look}.",
-            about=about,
             lacking="None of its limits on memory is low, and what else was lacking leaves no trace."
             if alive
             else f"The process was gone when looked at {scene.later}, and its limits with it; a low one on"
@@ -107,7 +103,6 @@ def _of_memory(scene: Scene, name: str, died: str, evidence: list[str], file: Fi
         advice=" ".join(
             f"Raise {one.name}: `{one.command} unlimited`, or {one.setting} of the service." for one, _ in low
         ),
-        about=about,
         lacking=None if sure else lacking,
     )
 

@@ -101,7 +101,7 @@ def advice(scene: Scene, file: File, name: str) -> str:
     path = words.shell(file.path)
     own = None if file.elf is None else _OWN.get(file.elf.machine)
     if name.startswith(("/nix/store/", "/gnu/store/")):
-        if own is not None and is_found(scene.look(own)):
+        if own is not None and is_found(scene.aside(own)):
             return (
                 f"Name this system's loader in it: `patchelf --set-interpreter {own} {path}`"
                 f"{scene.elsewhere}; or copy it with all that it needs, such as by `nix copy`."
@@ -131,11 +131,11 @@ def installing(scene: Scene, path: str) -> str | None:
 def _family(scene: Scene) -> str | None:
     """The kind of distribution that the caller's root directory holds."""
     for path in _OS_RELEASE:
-        sight = scene.look(path)
+        sight = scene.aside(path)
         head = None if sight is None or sight.file is None else sight.file.head
         if head is None:
             continue
         names = [name for _, value in _ID.findall(head.decode(errors="replace")) for name in value.split()]
         found = next((one for one in _FAMILIES if any(name.startswith(one) for name in names)), None)
         return None if found is None else _SAME.get(found, found)
-    return "alpine" if is_found(scene.look("/etc/alpine-release")) else None
+    return "alpine" if is_found(scene.aside("/etc/alpine-release")) else None

@@ -7,7 +7,7 @@ import os
 from bpf.lookup import File
 from bpf.record import Diagnosis
 from tui.why import elf, formats, handlers, shebang, words
-from tui.why.scene import Scene, inodes, is_regular
+from tui.why.scene import Scene, is_regular
 
 
 def not_executable(scene: Scene) -> list[Diagnosis]:
@@ -57,7 +57,6 @@ def unreadable(scene: Scene) -> list[Diagnosis]:
                     " either; the file system or its disk reports errors.",
                     "the file cannot be read",
                     "The kernel's log (dmesg) has the details.",
-                    about=inodes(file),
                     lacking="What the disk reported to the kernel is only in its log.",
                 )
             ]
@@ -88,7 +87,6 @@ def looping(scene: Scene) -> list[Diagnosis]:
                     f"{words.quoted(link.path)} is a symbolic link, and"
                     f" {words.quoted(inside.point)} is mounted nosymfollow.",
                     f"link on the nosymfollow mount {inside.point}",
-                    about=((link.path, link.stat),),
                 )
             ]
     return []
@@ -102,7 +100,6 @@ def _empty(scene: Scene, file: File) -> Diagnosis | None:
         f"{words.quoted(file.path)} is empty.",
         "the file is empty",
         advice="Copy or build it again.",
-        about=inodes(file),
     )
 
 

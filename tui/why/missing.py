@@ -10,7 +10,7 @@ from bpf.lookup import AT_EMPTY_PATH, File, Sight
 from bpf.record import Diagnosis
 from bpf.vantage import AT_FDCWD
 from tui.why import handlers, paths, shebang, words
-from tui.why.scene import Scene, inodes, is_found, read_proc
+from tui.why.scene import Scene, is_found, read_proc
 
 _O_CLOEXEC: Final = os.O_CLOEXEC
 _DELETED: Final = " (deleted)"
@@ -82,7 +82,6 @@ def _closed(scene: Scene, evidence: str, *files: File, lacking: str | None = Non
         "script descriptor closes on exec",
         evidence,
         advice="Open the script without O_CLOEXEC, or execute it by its path.",
-        about=inodes(*files),
         lacking=lacking,
     )
 
@@ -104,7 +103,6 @@ def _handler(scene: Scene) -> Diagnosis | None:
         f"missing binfmt_misc handler {handler.interpreter}",
         advice="Install it, or take the handler out: `echo -1 >"
         f" {words.shell(f'{handlers.DIRECTORY}/{handler.name}')}`.",
-        about=inodes(file),
     )
 
 
@@ -121,21 +119,20 @@ def _start_is_removed(scene: Scene, sight: Sight) -> Diagnosis | None:
             f"The path {words.quoted(trail.asked)} begins at file descriptor {scene.record.dirfd}, the"
             f" directory {words.quoted(name)}, which has been removed.",
             f"dirfd {scene.record.dirfd} is a removed directory",
-            about=((start.path, start.stat),),
         )
-    return _working_directory_gone(scene, name, about=((start.path, start.stat),))
+    return _working_directory_gone(
+        scene,
+        name,
+    )
 
 
-def _working_directory_gone(
-    scene: Scene, name: str, about: tuple[tuple[str, os.stat_result], ...] = (), lacking: str | None = None
-) -> Diagnosis:
+def _working_directory_gone(scene: Scene, name: str, lacking: str | None = None) -> Diagnosis:
     return scene.diagnosis(
         "working-directory-gone",
         f"The path {words.quoted(scene.record.path or '')} is relative, and the working directory"
         f" {words.quoted(name)} does not exist any more.",
         f"removed working directory {name}",
         advice="Change to a directory that exists, such as by `cd /`, in the process that starts it.",
-        about=about,
         lacking=lacking,
     )
 
@@ -146,8 +143,12 @@ def _start_is_gone(scene: Scene) -> Diagnosis | None:
     if record.dirfd not in (None, AT_FDCWD) or record.cwd is None or record.path is None:
         return None
     directory = record.cwd.removesuffix(_DELETED)
+    lacking: str | None
     sight = scene.look(directory)
     if sight is None or paths.explain_walk(scene, sight, errno.ENOENT) is None:
         return None
-    lacking = None if record.cwd != directory else f"It may have been removed only since, {scene.later}."
+    if record.cwd == directory:
+        lacking = f"It may have been removed only since, {scene.later}."
+    else:
+        lacking = f"There is {words.quoted(record.cwd)}." if is_found(scene.look(record.cwd)) else None
     return _working_directory_gone(scene, directory, lacking=lacking)

@@ -9,7 +9,7 @@ from bpf.lookup import Sight
 from bpf.record import Diagnosis
 from bpf.walk import MAX_LINKS, NAME_MAX, End, Trail
 from tui.why import access, as_typed, by_env, loaders, shebang, suggestions, words
-from tui.why.scene import Interpreter, Scene, is_found, last_directory
+from tui.why.scene import Interpreter, Scene, is_found
 
 
 def missing(scene: Scene, sight: Sight, interpreter: Interpreter | None = None) -> Diagnosis | None:
@@ -17,11 +17,9 @@ def missing(scene: Scene, sight: Sight, interpreter: Interpreter | None = None) 
     trail = sight.trail
     if trail.end is not End.MISSING:
         return None
-    directory = last_directory(trail)
-    about = (directory,) if directory else ()
     passed = _links(trail)
     if interpreter is not None:
-        return _missing_interpreter(scene, trail, interpreter, about, passed)
+        return _missing_interpreter(scene, trail, interpreter, passed)
     shown = words.quoted(trail.asked)
     broken = trail.via
     if broken is not None:
@@ -32,9 +30,8 @@ def missing(scene: Scene, sight: Sight, interpreter: Interpreter | None = None) 
             f"dangling link to {broken.target}",
             *passed,
             advice=suggestions.for_link(scene, trail, broken),
-            about=(*about, (broken.path, broken.stat)),
         )
-    named_otherwise = _ends_in_cr(scene, trail, about) or by_env.missing(scene, trail, about)
+    named_otherwise = _ends_in_cr(scene, trail) or by_env.missing(scene, trail)
     named_otherwise = named_otherwise or as_typed.missing(scene, trail)
     if named_otherwise is not None:
         return named_otherwise
@@ -46,7 +43,6 @@ def missing(scene: Scene, sight: Sight, interpreter: Interpreter | None = None) 
             *passed,
             *_cwd(scene, trail),
             advice=suggestions.in_directory(scene, trail),
-            about=about,
         )
     if not trail.asked.startswith("/") and not scene.by_descriptor:
         return scene.diagnosis(
@@ -56,7 +52,6 @@ def missing(scene: Scene, sight: Sight, interpreter: Interpreter | None = None) 
             f"not found in {_where(trail)}",
             *passed,
             advice=suggestions.for_missing(scene, trail),
-            about=about,
         )
     return scene.diagnosis(
         "missing-file",
@@ -65,13 +60,10 @@ def missing(scene: Scene, sight: Sight, interpreter: Interpreter | None = None) 
         *passed,
         f"The directory {words.quoted(_where(trail))} exists and has no entry of that name.",
         advice=suggestions.for_missing(scene, trail),
-        about=about,
     )
 
 
-def _ends_in_cr(
-    scene: Scene, trail: Trail, about: tuple[tuple[str, os.stat_result], ...]
-) -> Diagnosis | None:
+def _ends_in_cr(scene: Scene, trail: Trail) -> Diagnosis | None:
     """A name out of a text with Windows line endings, such as the argument of ``#!/usr/bin/env``."""
     if not trail.path.endswith("\r"):
         return None
@@ -92,9 +84,8 @@ def _ends_in_cr(
         "name-ends-in-cr",
         f"{words.quoted(trail.path)} does not exist: its name ends in CR, so it comes from {source}.",
         "its name ends in CR",
-        f"{words.quoted(plain)} {'exists' if is_found(scene.look(plain)) else 'does not exist either'}.",
+        f"{words.quoted(plain)} {'exists' if is_found(scene.aside(plain)) else 'does not exist either'}.",
         advice=change,
-        about=about if script is None else (*about, (script.file.path, script.file.stat)),
     )
 
 
@@ -102,7 +93,6 @@ def _missing_interpreter(
     scene: Scene,
     trail: Trail,
     interpreter: Interpreter,
-    about: tuple[tuple[str, os.stat_result], ...],
     passed: tuple[str, ...],
 ) -> Diagnosis:
     file, name = interpreter.of, interpreter.path
@@ -132,7 +122,6 @@ def _missing_interpreter(
         advice=suggestions.for_interpreter(scene, trail, file)
         if file.elf is None
         else loaders.advice(scene, file, name),
-        about=(*about, (file.path, file.stat)),
     )
 
 
@@ -150,7 +139,6 @@ def not_a_directory(scene: Scene, sight: Sight, interpreter: Interpreter | None 
             f"File descriptor {scene.record.dirfd} is {kind}, {words.quoted(step.path)}, and no directory in"
             f" which {words.quoted(trail.asked)} could be looked up.",
             f"dirfd is {kind}",
-            about=((step.path, step.stat),),
         )
     slash = trail.asked.endswith("/") and not trail.left and trail.via is None
     return scene.diagnosis(
@@ -160,7 +148,6 @@ def not_a_directory(scene: Scene, sight: Sight, interpreter: Interpreter | None 
         f"not a directory: {step.path}",
         *_links(trail),
         advice=f"Leave out the slash: {words.shell(trail.asked.rstrip('/'))}" if slash else None,
-        about=((step.path, step.stat),),
     )
 
 
@@ -176,7 +163,6 @@ def looping(scene: Scene, sight: Sight, interpreter: Interpreter | None = None) 
             f"{words.quoted(link.path)} is a symbolic link (to {words.quoted(link.target or '')}),"
             " and execveat was told not to follow one (AT_SYMLINK_NOFOLLOW).",
             "a link, with AT_SYMLINK_NOFOLLOW",
-            about=((link.path, link.stat),),
         )
     if trail.end is not End.TOO_MANY_LINKS or not links:
         return None
@@ -192,14 +178,12 @@ def looping(scene: Scene, sight: Sight, interpreter: Interpreter | None = None) 
             *(f"{words.quoted(link.path)} links to {words.quoted(link.target or '')}." for link in ring),
             advice=f"Let it lead to the program: `ln -sfn PROGRAM {words.shell(first.path)}`"
             f"{scene.elsewhere}.",
-            about=tuple((link.path, link.stat) for link in ring),
         )
     return scene.diagnosis(
         "too-many-links",
         f"{whose}{words.quoted(trail.asked)} leads through more than {MAX_LINKS} symbolic links.",
         f"more than {MAX_LINKS} links",
         f"The last one looked at is {words.quoted(links[-1].path)}.",
-        about=tuple((link.path, link.stat) for link in links),
     )
 
 

@@ -14,6 +14,7 @@ from bpf.record import Again, Diagnosis, ExecFailure, first_like
 from bpf.vantage import AT_FDCWD, own_mount_ns
 from tui.why import failed
 from tui.why.by_env import may_be_scripts
+from tui.why.mount_watch import mount_watch
 
 MAX_KNOWN: Final = 4096
 KNOWN_SECONDS: Final = 2.0
@@ -49,6 +50,7 @@ class Remembered:
     """A way to diagnose that remembers: for use by one thread."""
 
     def __init__(self, diagnose: Diagnose) -> None:
+        mount_watch()
         self._diagnose = diagnose
         self._known: OrderedDict[Hashable, _Known] = OrderedDict()
 

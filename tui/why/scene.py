@@ -20,25 +20,23 @@ from bpf.lookup import AT_EMPTY_PATH, File, Sight, look_at, look_at_target
 from bpf.mounts import Mount
 from bpf.record import Diagnosis, ExecFailure
 from bpf.vantage import AT_FDCWD, caller_of, reach, start_of
-from bpf.walk import End, Step, Trail
+from bpf.walk import End, Ground, Step
 from tui.why import words
 from tui.why.credentials import Credentials, Ranges
-from tui.why.mounts import never_executes
+from tui.why.moment import Moment
+from tui.why.proof import Looks
 
 SECONDS: Final = 0.5
 """How long one diagnosis may look around."""
 
-_CLOCK_REALTIME_COARSE: Final = 5
-
-CLOCK_STEP: Final = 4 * round(time.clock_getres(_CLOCK_REALTIME_COARSE) * 1e9)
-"""Nanoseconds by which a ctime may be early: file systems take the time of the last clock tick.
-
-A virtual machine's ticks come late: CLOCK_REALTIME_COARSE was seen to lag by two of them."""
-
 MAX_INTERPRETERS: Final = 5
 """How many interpreters may follow each other (exec_binprm, fs/exec.c)."""
 
+_ALL_IDS: Final = 2**32 - 1
+"""As many as the first user namespace has (uid_map of user_namespaces(7))."""
+
 _PROC_BYTES: Final = 16384
+_DELETED: Final = " (deleted)"
 
 
 class Scene:
@@ -58,8 +56,11 @@ class Scene:
         self.changes: list[str] = []
         self._deadline = time.monotonic() + seconds
         self.vantage = reach(record)
+        self._moment = Moment(record.timestamp)
+        self._looks = Looks(record, self.vantage, self._moment)
         if self.vantage is not None and self.vantage.assumed:
             self.doubts.append("The caller's mount namespace is not known; our own was looked at.")
+        self._add_root()
         self.credentials = dataclasses.replace(
             Credentials.of(record), uid_ranges=self._ranges("uid_map"), gid_ranges=self._ranges("gid_map")
         )
@@ -95,14 +96,6 @@ class Scene:
         return f"{words.span(clock.now() - self.record.timestamp)} later"
 
     @functools.cached_property
-    def _moment(self) -> int:
-        """When the exec failed, by the wall clock of now, which files have their ctime from.
-
-        The records' clock is not set or slewed with it.
-        """
-        return time.time_ns() - (clock.now() - self.record.timestamp)
-
-    @functools.cached_property
     def who(self) -> str:
         """The caller, by the user that file permissions are checked for."""
         uid = self.record.fsuid
@@ -136,7 +129,11 @@ class Scene:
             # The descriptor is gone with its owner, but the kernel knew the file's path.
             found = look_at(self.vantage, ground, binary.path, thorough=True)
             if found.file is not None and found.file.stat.st_ino == binary.inode_number:
-                return found
+                sight = found
+        if sight is not None:
+            self._looks.add(sight)
+            if not sight.trail.asked.startswith("/"):
+                self._add_start(sight, self.by_descriptor)
         return sight
 
     def mount_of(self, mount_id: int) -> Mount | None:
@@ -144,7 +141,19 @@ class Scene:
         return None if self.vantage is None else self.vantage.mounts.by_id.get(mount_id)
 
     def look(self, path: str) -> Sight | None:
-        """What another path leads to for the caller: a relative one begins at its working directory."""
+        """What another path leads to for the caller: a relative one begins at its working directory.
+
+        Every cause that is found from then on rests on it as well.
+        """
+        sight = self.aside(path)
+        if sight is not None:
+            self._looks.add(sight)
+            if not path.startswith("/"):
+                self._add_start(sight, by_descriptor=False)
+        return sight
+
+    def aside(self, path: str) -> Sight | None:
+        """The same for an advice or a remark, on which no cause rests."""
         if self.vantage is None:
             return None
         ground = self.vantage.ground(self.record, self._deadline, with_acls=True)
@@ -188,34 +197,59 @@ class Scene:
         return not record.path.startswith("/") and bool(record.path or (record.flags or 0) & AT_EMPTY_PATH)
 
     def changed(self, path: str, status: os.stat_result) -> str | None:
-        """A sentence if the inode changed at or after the time of the exec, as far as can be told."""
-        binary = self.record.binary
-        same = binary is not None and (binary.inode_number, binary.ctime) == (
-            status.st_ino,
-            status.st_ctime_ns,
-        )
-        if status.st_ctime_ns >= self._moment:
-            if same and binary is not None and binary.source == "kernel":
+        """A sentence unless the inode has surely not changed since the exec."""
+        ctime, binary = status.st_ctime_ns, self.record.binary
+        if self._moment.is_changed(ctime):
+            kernels = binary is not None and binary.source == "kernel"
+            if (
+                binary is not None
+                and kernels
+                and (binary.inode_number, binary.ctime) == (status.st_ino, ctime)
+            ):
                 return f"The ctime of {words.quoted(path)} lies after the exec, so the clock was set since."
             return f"{words.quoted(path)} has changed since the exec, when looked at {self.later}."
-        if same:
-            # It was like that when the kernel had it open, or when it was looked up right after the exec. A
-            # file that is written and executed at once has a ctime as close as that.
-            return None
-        if binary is not None and binary.inode_number == status.st_ino and binary.ctime != status.st_ctime_ns:
+        if binary is not None and binary.inode_number == status.st_ino and binary.ctime != ctime:
             return f"{words.quoted(path)} has changed since the exec (another ctime {self.later})."
-        if status.st_ctime_ns > self._moment - CLOCK_STEP:
+        if not self._moment.is_unchanged(ctime):
             return f"{words.quoted(path)} changed at about the time of the exec."
         return None
 
-    def opened_since(self, step: Step) -> str | None:
-        """A sentence if the permissions of a directory may have changed since the exec.
+    def note_permissions(self, step: Step) -> None:
+        """Have the causes from now on rest on the permissions of a directory that lets the caller in.
 
         New entries change its mtime together with its ctime; a chmod or chown changes the ctime alone.
         """
-        if step.stat.st_ctime_ns == step.stat.st_mtime_ns:
+        sentence = self.changed(step.path, step.stat)
+        if sentence is None:
+            return
+        if step.stat.st_ctime_ns != step.stat.st_mtime_ns:
+            self.changes.append(sentence)
+        elif self._looks.may_be_closed(step):
+            self.doubts.append(sentence)
+
+    def forged(self) -> str | None:
+        """A sentence if a seccomp filter can have made the error, for a cause that has no other evidence.
+
+        A filter returns any errno that it likes, and is never taken off again. So a caller that has none had
+        none; one that is gone may have had its own. What the kernel had opened the file for was no filter's.
+        """
+        binary = self.record.binary
+        if binary is not None and binary.source == "kernel":
             return None
-        return self.changed(step.path, step.stat)
+        status = self.of_caller("status")
+        if status is None:
+            return "Whether a seccomp filter made this error is not known, as the caller was gone."
+        mode = next((line.split()[1] for line in status.splitlines() if line.startswith("Seccomp:")), "0")
+        return None if mode == "0" else "The caller runs under a seccomp filter, which can make this error."
+
+    def may_have_dropped(self) -> str | None:
+        """A sentence if the caller may have dropped capabilities of its bounding set since the exec.
+
+        That takes CAP_SETPCAP. Whoever has it on this host is root; in a user namespace of its own, anyone.
+        """
+        ranges = self.credentials.uid_ranges
+        own = ranges is not None and sum(count for _, count in ranges) < _ALL_IDS
+        return "In its user namespace it may have dropped that only since." if own else None
 
     def diagnosis(
         self,
@@ -224,15 +258,15 @@ class Scene:
         brief: str,
         *evidence: str,
         advice: str | None = None,
-        about: tuple[tuple[str, os.stat_result], ...] = (),
         lacking: str | None = None,
     ) -> Diagnosis:
-        """A cause, not certain where an inode that it rests on has changed since.
+        """A cause: certain if all that was looked at until now is proven to be what the kernel met.
 
-        ``about`` are these inodes, each with its path. ``lacking`` says what is missing for certainty, where
-        something is: each diagnosis that is not certain tells why.
+        See ``proof`` for what is proven how. ``lacking`` says what else is missing for certainty, where
+        something is: each diagnosis that is not certain says why.
         """
-        doubts = [sentence for path, status in about if (sentence := self.changed(path, status)) is not None]
+        doubts = [change for file in self._looks.files() if (change := self.changed(file.path, file.stat))]
+        doubts += self._looks.doubts(self.later)
         doubts += [*self.changes, *self.doubts, *(() if lacking is None else (lacking,))]
         return Diagnosis(
             code=code,
@@ -242,6 +276,45 @@ class Scene:
             certain=not doubts,
             brief=brief,
         )
+
+    def _add_root(self) -> None:
+        """Rest on the way to the caller's root directory, where that is below another one."""
+        vantage = self.vantage
+        if vantage is None or not vantage.base:
+            return
+        if not vantage.own:
+            self.doubts.append(
+                f"The way to the root directory {words.quoted(vantage.base)} was not looked at."
+            )
+            return
+        top = os.open("/", os.O_PATH | os.O_CLOEXEC)
+        try:
+            sight = look_at(vantage, Ground(top, vantage.mounts, deadline=self._deadline), vantage.base)
+        finally:
+            os.close(top)
+        self._looks.add(sight)
+        if sight.file is None or not os.path.samestat(sight.file.stat, os.fstat(vantage.root)):
+            self.doubts.append(f"The way to the root directory {words.quoted(vantage.base)} has changed.")
+
+    def _add_start(self, sight: Sight, by_descriptor: bool) -> None:
+        """Rest on the way to where a relative path began."""
+        begin, cwd = sight.trail.steps[0], self.record.cwd
+        if by_descriptor:
+            self._looks.add_open(sight)
+            return
+        if cwd is None or not cwd.startswith("/"):
+            self.doubts.append("The working directory was asked of the caller, which may have left it since.")
+            return
+        found = self.aside(cwd)
+        if found is None:
+            return
+        self._looks.add(found)
+        if cwd.endswith(_DELETED) and not begin.stat.st_nlink:
+            # Nothing is found in a directory that was removed, whichever it was. But it may not be one.
+            if found.file is not None:
+                self.doubts.append(f"There is a directory whose name is {words.quoted(cwd)}.")
+        elif found.file is None or not os.path.samestat(found.file.stat, begin.stat):
+            self.doubts.append(f"The working directory is not {words.quoted(cwd)} any more.")
 
     def _ranges(self, name: str) -> Ranges | None:
         """The ids of the caller's user namespace, in terms of ours."""
@@ -270,22 +343,6 @@ class Interpreter:
     def kind(self) -> str:
         """How it is named: "interpreter" in a ``#!`` line, "ELF interpreter" in PT_INTERP."""
         return "ELF interpreter" if self.of.elf is not None else "interpreter"
-
-
-def last_directory(trail: Trail) -> tuple[str, os.stat_result] | None:
-    """The directory in which a walk ended, with its path."""
-    for step in reversed(trail.steps):
-        if step.is_directory:
-            return step.path, step.stat
-    return None
-
-
-def inodes(*files: File) -> tuple[tuple[str, os.stat_result], ...]:
-    """What a cause rests on, as ``Scene.diagnosis`` takes it.
-
-    The files of /proc and its like are left out: their ctime is when someone first looked.
-    """
-    return tuple((file.path, file.stat) for file in files if not never_executes(file))
 
 
 def is_regular(file: File) -> bool:

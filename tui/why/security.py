@@ -10,7 +10,7 @@ from bpf.lookup import File
 from bpf.record import Diagnosis
 from tui.why import processes, words
 from tui.why.mounts import ignores_privileges
-from tui.why.scene import Scene, inodes, read_proc
+from tui.why.scene import Scene, read_proc
 
 _REFUSING: Final = ("selinux", "apparmor", "smack", "tomoyo", "landlock", "ima", "ipe", "loadpin", "bpf")
 """Security modules that can refuse an exec (capability, yama, lockdown and integrity alone cannot)."""
@@ -107,8 +107,7 @@ def _file_capabilities(scene: Scene, file: File) -> Diagnosis | None:
         f"The bounding set of {whose} is {bounding:#x}; the file asks for {permitted:#x}.",
         advice=f"Give the caller {names} (a container: --cap-add), or take it from the file: `setcap -r"
         f" {words.shell(file.path)}`.",
-        about=inodes(file),
-        lacking=None
+        lacking=scene.may_have_dropped()
         if whose == "the caller"
         else f"The caller was gone when looked at {scene.later}, and its parent's sets need not be its own.",
     )

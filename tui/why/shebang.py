@@ -9,7 +9,7 @@ from bpf.binfmt import BINPRM_BUF_SIZE, ShebangFault
 from bpf.lookup import File
 from bpf.record import Diagnosis
 from tui.why import words
-from tui.why.scene import MAX_INTERPRETERS, Interpreter, Scene, inodes, is_found
+from tui.why.scene import MAX_INTERPRETERS, Interpreter, Scene, is_found
 
 _BY_ENDING: Final = {
     ".bash": "bash", ".js": "node", ".lua": "lua", ".pl": "perl", ".py": "python3", ".rb": "ruby",
@@ -49,9 +49,8 @@ def carriage_return(scene: Scene, interpreter: Interpreter) -> Diagnosis | None:
             " Windows line ending), the kernel took that for the name.",
             "#! names nothing but CR",
             advice=_name_one(file.path),
-            about=inodes(file),
         )
-    plain = scene.look(name)
+    plain = scene.aside(name)
     exists = (
         f"{words.quoted(name)} exists." if is_found(plain) else f"{words.quoted(name)} does not exist either."
     )
@@ -62,7 +61,6 @@ def carriage_return(scene: Scene, interpreter: Interpreter) -> Diagnosis | None:
         "its #! line ends in CR",
         exists,
         advice=f"{without_cr(file.path)}{scene.elsewhere}.",
-        about=inodes(file),
     )
 
 
@@ -76,7 +74,6 @@ def empty_name(scene: Scene, interpreter: Interpreter) -> Diagnosis | None:
         f"The first line of {words.quoted(file.path)} is #! and a NUL byte, and names no interpreter.",
         "#! names no interpreter",
         advice=_name_one(file.path),
-        about=inodes(file),
     )
 
 
@@ -101,7 +98,6 @@ def nested_too_deep(scene: Scene) -> Diagnosis | None:
         "#! scripts nested too deep",
         *(f"{words.quoted(one.of.path)} names {words.quoted(one.path)}." for one in scripts),
         advice="Let the first line name a program that is no script, such as /bin/sh.",
-        about=inodes(*(one.of for one in scripts)),
     )
 
 
@@ -116,7 +112,6 @@ def malformed(scene: Scene, file: File) -> Diagnosis | None:
             f"The first line of {words.quoted(file.path)} is #! and names no interpreter.",
             "#! names no interpreter",
             advice=_name_one(file.path),
-            about=inodes(file),
         )
     return scene.diagnosis(
         "shebang-too-long",
@@ -124,7 +119,6 @@ def malformed(scene: Scene, file: File) -> Diagnosis | None:
         f" {BINPRM_BUF_SIZE - 1} bytes that the kernel looks at.",
         "#! line is too long",
         advice="Name the interpreter by a shorter path, such as a link.",
-        about=inodes(file),
     )
 
 
@@ -143,7 +137,6 @@ def without(scene: Scene, file: File) -> Diagnosis | None:
                 + (", so its #! is not at the beginning." if after else " and has no #! line."),
                 "byte order mark before #!" if after else "text with a byte order mark",
                 advice=_without_mark(file.path, encoding),
-                about=inodes(file),
             )
     if b"\0" in head or not _is_text(head):
         return None
@@ -156,7 +149,6 @@ def without(scene: Scene, file: File) -> Diagnosis | None:
             advice="Remove it: `sed -i "
             + ("'/./,$!d'" if what == "an empty line" else r"'1s/^[[:blank:]]*//'")
             + f" {words.shell(file.path)}`{scene.elsewhere}.",
-            about=inodes(file),
         )
     return scene.diagnosis(
         "no-shebang",
@@ -165,7 +157,6 @@ def without(scene: Scene, file: File) -> Diagnosis | None:
         "After this error a shell runs such a text as a shell script itself, and so does execvp(3); if one of"
         " these was the caller, nothing was amiss.",
         advice=_run_by(file.path, scene.elsewhere),
-        about=inodes(file),
     )
 
 

@@ -116,7 +116,7 @@ def _path(scene: Scene) -> list[str]:
 
 
 def _is_program(scene: Scene, path: str) -> bool:
-    sight = scene.look(path)
+    sight = scene.aside(path)
     return (
         sight is not None
         and sight.file is not None

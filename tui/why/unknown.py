@@ -11,7 +11,7 @@ from bpf.lookup import File
 from bpf.record import Binary, Diagnosis, ExecFailure
 from bpf.walk import End
 from tui.why import mounts, words
-from tui.why.scene import Scene, inodes
+from tui.why.scene import Scene
 
 OTHER_MEANINGS: Final[Mapping[int, str]] = {
     errno.EISDIR: "an interpreter is a directory",
@@ -158,7 +158,6 @@ def unexplained(scene: Scene) -> Diagnosis:
             " so something that was missing has appeared since.",
             f"exists {scene.later}",
             *_other_interpreter(scene, sight.file),
-            about=inodes(*scene.files()),
             lacking="What was missing at the exec cannot be seen any more.",
         )
     if sight.file is None and end is End.MISSING:

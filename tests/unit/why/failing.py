@@ -13,9 +13,7 @@ from bpf.lookup import look_up
 from bpf.record import ExecFailure
 from bpf.vantage import own_mount_ns
 from tests.own_root import own_root
-
-CLOCK_TICK = 0.05
-"""Seconds after which a change of a file has another ctime: file systems take the last tick's time."""
+from tests.settled import SETTLED
 
 
 def failed_exec(
@@ -24,7 +22,7 @@ def failed_exec(
     environment: Mapping[str, str] | None = None,
     *,
     cwd: str | os.PathLike[str] = "/",
-    settled: float = CLOCK_TICK,
+    settled: float = SETTLED,
 ) -> ExecFailure:
     """Make an exec fail, so many seconds after whatever was done before, and return its record.
 

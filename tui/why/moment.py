@@ -1,0 +1,70 @@
+"""The time of an exec by the clock that files have their ctime from, and what a ctime proves.
+
+A ctime cannot be chosen: every change of an inode sets it to the time of the change, and no system call sets
+it to another one. Only who may set the machine's clock can make it lie; see ``_earliest``.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from typing import Final
+
+from bpf import clock
+
+_CLOCK_REALTIME_COARSE: Final = 5
+
+CLOCK_STEP: Final = 8 * round(time.clock_getres(_CLOCK_REALTIME_COARSE) * 1e9)
+"""Nanoseconds by which a ctime may be early: file systems take the time of the last clock tick.
+
+A virtual machine's ticks come late: CLOCK_REALTIME_COARSE was seen to lag by two of them, and a processor
+takes over from one that has stalled after five of its own (MAX_STALLED_JIFFIES, kernel/time/tick-sched.c)."""
+
+_NOISE: Final = 1_000_000
+"""Nanoseconds between two readings of one offset, in which a process may not have run."""
+
+_readings: Final[deque[tuple[int, int]]] = deque(maxlen=64)
+"""What the wall clock was ahead of the boot clock: when it was last seen (boot clock), nanoseconds."""
+_lock: Final = threading.Lock()
+
+
+class Moment:
+    """When an exec failed, for comparing with the ctimes of files.
+
+    Attributes:
+        timestamp: The same on the clock of the records: nanoseconds since 1970 UTC.
+    """
+
+    def __init__(self, timestamp: int) -> None:
+        self.timestamp = timestamp
+        self._wall = _earliest(timestamp)
+
+    def is_unchanged(self, ctime: int) -> bool:
+        """The inode has surely not changed since before the exec."""
+        return ctime <= self._wall - CLOCK_STEP
+
+    def is_changed(self, ctime: int) -> bool:
+        """The inode has surely changed since, or the clock was set. Between the two it is not known."""
+        return ctime >= self._wall
+
+
+def _earliest(timestamp: int) -> int:
+    """The wall clock's time at a record's timestamp; the earliest of several where the clock was set since.
+
+    Both clocks are slewed alike, so only a clock that was set (or a leap second) changes their distance. A
+    file that changed after the exec has its ctime from a clock that was in force after it, so that the
+    smallest of their offsets lets none of them seem older than the exec.
+    """
+    boot = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    offset = time.time_ns() - boot
+    then = timestamp - clock.boot_time()
+    with _lock:
+        if _readings and abs(_readings[-1][1] - offset) < _NOISE:
+            offset = min(offset, _readings.pop()[1])
+        _readings.append((boot, offset))
+        for seen, former in reversed(_readings):
+            offset = min(offset, former)
+            if seen < then:
+                break
+    return then + offset

@@ -1,0 +1,293 @@
+"""What a cause rests on, and whether that is proven to be what the kernel met.
+
+A cause is certain only if everything that it rests on was the same at the exec as at the look. What it
+rests on is what was looked at to find it: ``Scene`` hands every walk along a path to ``Looks``, so that
+nothing can be left out by whoever writes a cause. (What is looked at for an advice or as a mere remark goes
+by ``Scene.aside``.) Each walk is a chain, of which each part is proven by itself:
+
+The root directory
+    is the caller's as the kernel program read it; where that is a path (chroot), the walk to it counts.
+
+The working directory
+    is a path that the kernel program read; the walk along it counts, and must end where the walk of the
+    file began. What a descriptor of execveat led to is nowhere recorded, so it is doubtful.
+
+A component
+    was there at the exec, under that name, if one of two inodes has not changed since: the directory that
+    holds it, whose ctime every entry that comes, goes or is renamed sets; or what the name leads to, for a
+    rename or a link sets the ctime of the inode that it moves, on each of ``_KEEPING``. The second is what
+    lets a cause below /tmp be certain while others write there. It says nothing of the root of a btrfs
+    subvolume, of which a snapshot has the old ctime, nor of the root of a mount. The target of a link cannot
+    change at all.
+
+A name that is missing
+    was missing at the exec if the directory has not changed since.
+
+A file's permissions, ACL, capabilities, owner and content
+    were the same if its ctime is older: chmod, chown, setxattr and write each set it. Content needs more on
+    a tmpfs: a write through a shared mapping, which was read through before, does not set it there. The
+    kernel refuses to execute what is open for writing, so such a mapping was made after the exec, by someone
+    who may write the file: that it is root's alone is taken for a proof that none was.
+
+A directory's permissions
+    count only for an EACCES: with any other error the kernel went through. A directory of root's in which
+    the last change was one of entries (ctime and mtime are one) is taken as unchanged, as /tmp would never be
+    otherwise; see ``Looks.may_be_closed``.
+
+Mounts
+    hide what lies below, and leave no trace when they go. Our own mount namespace is watched
+    (``MountWatch``). Of another one nothing is known from before. Where an unprivileged user has made it,
+    anything may have been mounted there at the exec. Else only root with CAP_SYS_ADMIN mounts there: a cause
+    is certain unless the caller has it and is still there, it or its parent, to use it. The mounts of a
+    container (a pid namespace of its own) are taken to be its runtime's, which makes them before it starts
+    its entry point and takes them away after that has ended.
+
+The file that the kernel had open
+    needs none of this: where the kernel program read its inode (``Binary.source``), and the look found the
+    same, the way to it is proven, whatever has happened on it.
+
+Of an errno that the look itself explains (the file is missing, has no execute bit, no format) no filter could
+have made another one. Where it is the only evidence, ``Scene.forged`` says whether seccomp can have made it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import stat
+from collections.abc import Iterator
+from typing import Final
+
+from bpf import clock
+from bpf.lookup import File, Sight
+from bpf.mounts import MountTable
+from bpf.record import ExecFailure
+from bpf.vantage import Vantage
+from bpf.walk import End, Step, Trail
+from tui.why import words
+from tui.why.credentials import CAP_SYS_ADMIN
+from tui.why.moment import Moment
+from tui.why.mount_watch import mount_watch
+from tui.why.mounts import never_executes
+
+_KEEPING: Final = frozenset(
+    {
+        "ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "zfs", "bcachefs", "jfs", "nilfs2", "ubifs", "tmpfs",
+        "devtmpfs", "ramfs", "rootfs", "overlay", "squashfs", "erofs", "iso9660", "cramfs", "romfs",
+    }
+)  # fmt: skip
+"""File systems whose inodes have a ctime that every change sets (the read-only ones have no changes)."""
+
+_OF_KERNEL: Final = frozenset({"proc", "sysfs", "cgroup", "cgroup2"})
+"""File systems whose files are the kernel's own: nobody can put another in their place."""
+
+_UNTRACED: Final = frozenset({"tmpfs", "ramfs", "rootfs", "devtmpfs"})
+"""File systems on which a write through a shared mapping need not set the ctime."""
+
+_SUBVOLUME: Final = 256
+"""The inode number of every btrfs subvolume's root (BTRFS_FIRST_FREE_OBJECTID)."""
+
+_TABLES: Final = 8
+
+_NOT_SEEN: Final = frozenset({End.MAY_BLOCK, End.UNREADABLE, End.OUT_OF_TIME})
+
+
+class Looks:
+    """All that a scene has looked at, and what of it is not proven."""
+
+    def __init__(self, record: ExecFailure, vantage: Vantage | None, moment: Moment) -> None:
+        self._record = record
+        self._vantage = vantage
+        self._moment = moment
+        self._sights: list[Sight] = []
+        self._begin_open: list[Sight] = []
+        self._kinds = {} if vantage is None else _file_systems(vantage.mounts)
+
+    def add(self, sight: Sight) -> None:
+        """Have the causes that are found from now on rest on a walk as well."""
+        self._sights.append(sight)
+
+    def add_open(self, sight: Sight) -> None:
+        """Note that a walk began at a descriptor of the caller's."""
+        self._begin_open.append(sight)
+
+    def files(self) -> Iterator[File]:
+        """The regular files that were found, without the kernel's own: their ctime is of their first use."""
+        for sight in self._sights:
+            if sight.file is not None and _is_regular(sight) and not never_executes(sight.file):
+                yield sight.file
+
+    def doubts(self, later: str) -> Iterator[str]:
+        """What is not proven of the ways that were walked, and of what is mounted: one sentence each."""
+        denied = self._record.error in ("EACCES", "EPERM")
+        proven = True
+        last = next((sight for sight in reversed(self._sights) if _is_regular(sight)), None)
+        for sight in self._sights:
+            if not self._is_the_kernels(sight.file):
+                proven = False
+                if any(sight is one for one in self._begin_open):
+                    yield f"What file descriptor {self._record.dirfd} is was looked at {later}."
+                yield from self._of_trail(sight.trail, later)
+            if sight.file is not None and _is_regular(sight) and not (denied and sight is last):
+                yield from self._of_content(sight.file)
+        if self._sights and (denied or not proven):
+            yield from self._of_mounts(later)
+
+    def may_be_closed(self, step: Step) -> bool:
+        """Whether the permissions of a directory may have been others, though all that is seen are entries.
+
+        Entries that come and go set ctime and mtime, a chmod the ctime alone. Who may change its permissions
+        can hide that by making an entry. That is not held against root, whose /tmp changes all the time.
+        """
+        return step.stat.st_uid != 0 and not self._moment.is_unchanged(step.stat.st_ctime_ns)
+
+    def _is_the_kernels(self, file: File | None) -> bool:
+        """It is the inode that the kernel had open."""
+        binary = self._record.binary
+        if file is None or binary is None or binary.source != "kernel":
+            return False
+        return (binary.inode_number, binary.device_id, binary.ctime) == (
+            file.stat.st_ino,
+            file.device_id,
+            file.stat.st_ctime_ns,
+        )
+
+    def _of_trail(self, trail: Trail, later: str) -> Iterator[str]:
+        steps = trail.steps
+        for former, step in itertools.pairwise(steps):
+            if former.target is not None:
+                # After a link the walk stands at the root or in the link's directory again: this is no name.
+                if self._kind(former) == "proc" and _leads_by_itself(former.path):
+                    yield f"What {words.quoted(former.path)} leads to was looked at {later}."
+                continue
+            if _is_above(step, former):
+                step, former = former, step
+            elif not former.is_directory:
+                continue
+            yield from self._of_entry(former, step, later)
+        if trail.end in _NOT_SEEN:
+            yield f"{words.quoted(trail.path)} could not be looked at."
+        elif trail.end is End.MISSING and steps:
+            yield from self._of_absence(steps[-1], later)
+
+    def _of_entry(self, directory: Step, step: Step, later: str) -> Iterator[str]:
+        """Whether a name led from a directory to this inode at the exec, too."""
+        kind = self._kind(step)
+        if kind in _OF_KERNEL:
+            return
+        if kind is not None and kind not in _KEEPING:
+            yield _not_kept(step.path, kind)
+            return
+        holder, own = directory.stat, step.stat
+        if self._moment.is_unchanged(holder.st_ctime_ns) and self._kind(directory) not in _OF_KERNEL:
+            return
+        # On an overlay the device of a file can be that of its layer.
+        if own.st_dev != holder.st_dev and (step.is_directory or self._kind(directory) != "overlay"):
+            # The root of a mount: whoever may rename what it lies on is refused as long as it is there.
+            if holder.st_uid == 0 and not holder.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+                return
+        elif self._moment.is_unchanged(own.st_ctime_ns) and own.st_ino != _SUBVOLUME:
+            return
+        yield _has_changed(self._moment, step.path, own.st_ctime_ns, later)
+
+    def _of_absence(self, directory: Step, later: str) -> Iterator[str]:
+        kind = self._kind(directory)
+        if kind is not None and kind not in _KEEPING:
+            yield _not_kept(directory.path, kind)
+        elif not self._moment.is_unchanged(directory.stat.st_ctime_ns):
+            yield _has_changed(self._moment, directory.path, directory.stat.st_ctime_ns, later)
+
+    def _of_content(self, file: File) -> Iterator[str]:
+        """Whether a file's bytes were the same, which its ctime alone does not say everywhere."""
+        kind = None if file.mount is None else file.mount.file_system
+        if kind not in _UNTRACED:
+            return
+        others = file.stat.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        if file.stat.st_uid or others or file.acl is not None:
+            yield (
+                f"{words.quoted(file.path)} lies on a {kind}, where what others than root may write can"
+                " change without a trace."
+            )
+
+    def _of_mounts(self, later: str) -> Iterator[str]:
+        vantage, record = self._vantage, self._record
+        if vantage is None:
+            return
+        if vantage.own:
+            if mount_watch().unchanged_since() >= self._moment.timestamp - clock.boot_time():
+                yield f"Whether all that is mounted {later} was so at the exec is not known."
+            return
+        if getattr(record, "foreign_mount_ns", False):
+            yield "The mount namespace is an unprivileged user's, who may have changed its mounts since."
+        elif record.capabilities & CAP_SYS_ADMIN and not self._is_container() and self._is_inhabited():
+            yield (
+                "The caller's mount namespace is its own, and as it has CAP_SYS_ADMIN, its mounts may have"
+                " changed since."
+            )
+
+    def _is_container(self) -> bool:
+        return self._record.pid_ns is not None and self._record.pid_ns != _own_pid_ns()
+
+    def _is_inhabited(self) -> bool:
+        """The caller or its parent is still in that mount namespace."""
+        record = self._record
+        return any(_namespace(f"/proc/{pid}/ns/mnt") == record.mount_ns for pid in (record.pid, record.ppid))
+
+    def _kind(self, step: Step) -> str | None:
+        return self._kinds.get(step.stat.st_dev)
+
+
+def _is_regular(sight: Sight) -> bool:
+    return sight.file is not None and stat.S_ISREG(sight.file.stat.st_mode)
+
+
+def _is_above(step: Step, former: Step) -> bool:
+    """The walk went from a directory to the one above it."""
+    return former.is_directory and step.is_directory and len(step.path) < len(former.path)
+
+
+def _leads_by_itself(path: str) -> bool:
+    """Whether a link of /proc leads to what a process has, and can have exchanged; its program it cannot."""
+    directory, name = os.path.split(path)
+    return name in ("cwd", "root") or directory.endswith(("/fd", "/map_files"))
+
+
+def _has_changed(moment: Moment, path: str, ctime: int, later: str) -> str:
+    if moment.is_changed(ctime):
+        return f"{words.quoted(path)} has changed since the exec, when looked at {later}."
+    return f"{words.quoted(path)} changed at about the time of the exec."
+
+
+def _not_kept(path: str, kind: str) -> str:
+    return f"{words.quoted(path)} lies on a file system of type {kind}, which does not tell what has changed."
+
+
+_known: Final[dict[int, tuple[MountTable, dict[int, str]]]] = {}
+"""By the id of a table, which is kept as long: our own mounts seldom change, and most looks are at them."""
+
+
+def _file_systems(mounts: MountTable) -> dict[int, str]:
+    """The types of the file systems by their st_dev, as far as they have that of their mount."""
+    known = _known.get(id(mounts))
+    if known is None:
+        if len(_known) >= _TABLES:
+            _known.clear()
+        types = {_device(mount.device): mount.file_system for mount in mounts.by_id.values()}
+        known = _known[id(mounts)] = (mounts, types)
+    return known[1]
+
+
+def _device(number: str) -> int:
+    major, _, minor = number.partition(":")
+    return os.makedev(int(major), int(minor))
+
+
+def _namespace(path: str) -> int | None:
+    try:
+        return os.stat(path).st_ino
+    except OSError:
+        return None
+
+
+def _own_pid_ns() -> int | None:
+    return _namespace("/proc/self/ns/pid")
