@@ -26,7 +26,7 @@ from tui.why.credentials import Credentials, Ranges
 from tui.why.moment import Moment
 from tui.why.proof import Looks
 
-SECONDS: Final = 0.5
+SECONDS: Final = 0.25
 """How long one diagnosis may look around."""
 
 MAX_INTERPRETERS: Final = 5

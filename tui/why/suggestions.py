@@ -13,6 +13,7 @@ import time
 from typing import Final
 
 from bpf.lookup import File
+from bpf.record import ExecFailure
 from bpf.vantage import Fleeting
 from bpf.walk import End, Ground, Step, Trail, walk
 from tui.why import loaders, words
@@ -108,9 +109,14 @@ def _on_path(scene: Scene, name: str, exactly: bool) -> str | None:
     return None if best is None else best[1]
 
 
+def search_path(record: ExecFailure) -> str:
+    """Return the PATH of the environment that a record has, or the default one."""
+    variables = (variable for variable in record.environment if variable is not None)
+    return next((v[5:] for v in variables if v.startswith("PATH=")), DEFAULT_PATH)
+
+
 def _path(scene: Scene) -> list[str]:
-    variables = (variable for variable in scene.record.environment if variable is not None)
-    value = next((v[5:] for v in variables if v.startswith("PATH=")), DEFAULT_PATH)
+    value = search_path(scene.record)
     directories = (part.rstrip("/") for part in value.split(":") if part.startswith("/"))
     return list(dict.fromkeys(directories))[:MAX_PATH_DIRECTORIES]
 

@@ -12,7 +12,7 @@ import pytest
 from bpf.record import Diagnosis
 from tests.unit.why.failing import failed_exec
 from tui.why import diagnose
-from tui.why.remembered import Remembered
+from tui.why.lookers.cause_key import cause_key
 
 
 def executable(path: Path, content: str) -> Path:
@@ -86,10 +86,11 @@ def test_what_another_process_looks_for_is_not_blamed_on_a_script_in_its_argumen
 
 
 def test_what_was_found_out_for_one_script_is_not_told_of_another(tmp_path: Path) -> None:
-    explain = Remembered(diagnose)
+    keys = set()
     for name in ("first", "second"):
         script = executable(tmp_path / name, "#!/usr/bin/env no-such-program\n")
         record = failed_exec("/usr/bin/no-such-program", ["no-such-program", str(script)])
-        # Both had failed when the first was looked at, as in a storm.
         record = dataclasses.replace(record, comm=name, timestamp=1)
-        assert explain(record).brief == f"wanted by script {name}"
+        assert diagnose(record).brief == f"wanted by script {name}"
+        keys.add(cause_key(record))
+    assert len(keys) == 2, "they share no look"
