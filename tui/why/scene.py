@@ -106,13 +106,6 @@ class Scene:
         own = self.vantage is not None and self.vantage.own
         return words.user(status.st_uid) if own else f"uid {status.st_uid}"
 
-    @property
-    def elsewhere(self) -> str:
-        """What an advice with a path must add where that path is not the operator's own."""
-        if self.vantage is None or not self.vantage.own:
-            return " in the caller's mount namespace"
-        return f" below its root directory {words.shell(self.vantage.base)}" if self.vantage.base else ""
-
     def of_caller(self, name: str) -> str | None:
         """A file of the caller's /proc directory, such as "status"; None where it is gone."""
         return read_proc(f"{self.caller}/{name}") if self.caller is not None else None
