@@ -53,7 +53,7 @@ def attack(place: Path, listener: Listener) -> dict[str, ExecFailure]:
         (theirs / name).write_text("x\n")
         (theirs / name).chmod(0o755)
         subprocess.run(["chown", str(USER), theirs, theirs / name], check=True)
-    command = [sys.executable, "-IS", "-c", ATTACK.format(USER), script, theirs]
+    command = [sys.executable, "-IS", "-c", ATTACK.format(USER), str(script), str(theirs)]
     subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
     return {Path(record.path or "").name: record for record in listener.records_with(str(script))}
 

@@ -35,7 +35,7 @@ def _not_expanded(scene: Scene, trail: Trail) -> Diagnosis | None:
         f"The path {words.quoted(asked)} has {what} in it, which only a shell replaces by {meant}; to the"
         " kernel it is a name like any other.",
         f"{what} was not expanded",
-        advice=f"Write {meant} itself, or have a shell start it.",
+        advice=f"Write {meant} itself.",
     )
 
 
