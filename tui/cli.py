@@ -11,7 +11,7 @@ import os
 import stat
 import sys
 from argparse import Namespace
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -21,12 +21,11 @@ from tui.descriptors import occupy_closed
 from tui.model.printable import printable
 
 if TYPE_CHECKING:
-    from bpf.privileges import User
     from bpf.reader import KernelSource
+    from bpf.record import Diagnosis, ExecFailure
     from bpf.source import EventSource, Origin
     from tui.measured import MeasuredSource
     from tui.model.query import Query
-    from tui.why.lookers.process import Spawner
 
 _FAILURE: Final = 1
 """Exit status when something failed that was asked for rightly."""
@@ -140,13 +139,11 @@ def _require_root() -> None:
         raise _Failure(str(error)) from None
 
 
-def _kernel_source(options: Namespace) -> tuple[KernelSource, Spawner]:
-    """Return the source, whose hooks another process attaches, and the parent of those that look at files.
-
-    This process has no privilege from then on, unless it is to keep all of them.
-    """
+def _kernel_source(options: Namespace) -> KernelSource:
+    """The source, its hooks being attached by another process; this one has no more rights than it needs."""
     _require_root()
     from bpf import kernel
+    from bpf.privileges import FOR_DIAGNOSIS
     from bpf.probe import ProbeError
     from bpf.reader import DEFAULT_ARGS_BYTES, DEFAULT_ENV_BYTES, MAX_TEXT_BYTES, KernelSource
     from tui.model.query import QueryError
@@ -181,57 +178,20 @@ def _kernel_source(options: Namespace) -> tuple[KernelSource, Spawner]:
         raise _Failure(
             f"no process can be started to attach the hooks ({error.strerror}): make room for one."
         ) from None
-    try:
-        return source, _become_unprivileged(options)
-    except BaseException:
-        source.close()
-        raise
-
-
-def _become_unprivileged(options: Namespace) -> Spawner:
-    """Fork the parent of the lookers, which keeps what looking needs, and give up everything here."""
-    from bpf.privileges import FOR_DIAGNOSIS, drop
-    from tui.why.lookers.process import Begin, LookAt, Spawner, start_parent
-
-    user = _user(options.user)
-
-    def prepare() -> Begin:
-        if not options.keep_privileges:
-            drop(user, FOR_DIAGNOSIS)
-        from tui.why import look
-
-        def begin() -> LookAt:
-            look.prepare()
-            return look.look_at
-
-        return begin
-
-    try:
-        control = start_parent(prepare)
-    except OSError as error:
-        raise _Failure(
-            f"no process can be started to look for causes ({error.strerror}): make room for one."
-        ) from None
     if not options.keep_privileges:
-        _give_up_privileges((), options.user)
-    return Spawner(control)
-
-
-def _user(uid: int | None) -> User | None:
-    from bpf.privileges import user_behind_sudo, user_of_the_system
-
-    try:
-        return user_behind_sudo(os.environ) if uid is None else user_of_the_system(uid)
-    except KeyError:
-        raise UsageError(f"--user: there is no user {uid}: give one that this system knows.") from None
+        _give_up_privileges(FOR_DIAGNOSIS, options.user)
+    return source
 
 
 def _give_up_privileges(kept: Collection[int], uid: int | None = None) -> None:
     """Be the user with that id, else the one behind sudo, with these capabilities at most."""
-    from bpf.privileges import PrivilegeError, drop
+    from bpf.privileges import PrivilegeError, drop, user_behind_sudo, user_of_the_system
 
     try:
-        drop(_user(uid), kept)
+        user = user_behind_sudo(os.environ) if uid is None else user_of_the_system(uid)
+        drop(user, kept)
+    except KeyError:
+        raise UsageError(f"--user: there is no user {uid}: give one that this system knows.") from None
     except PrivilegeError as error:
         raise _Failure(str(error)) from None
     if uid is not None:
@@ -246,12 +206,13 @@ def _record(options: Namespace, query: Query, closed: frozenset[int]) -> int:
     from tui.output import CLOSED, STDOUT, open_output
     from tui.recording import Limits, Recording, ending_on_signals, summary
     from tui.rotation import Rotation
-    from tui.why.lookers.dispatcher import Lookers
+    from tui.why import diagnose
+    from tui.why.remembered import Remembered
 
     _require_root()
     if options.record == "-" and STDOUT in closed:
         raise _Failure(CLOSED)
-    source, spawner = _kernel_source(options)
+    source = _kernel_source(options)
     measured = _measured(source, options.metrics)
     try:
         rotation = None if options.keep is None else Rotation(options.record, options.keep)
@@ -264,13 +225,12 @@ def _record(options: Namespace, query: Query, closed: frozenset[int]) -> int:
         output,
         selection=query,
         query=query.text,
-        lookers=Lookers(spawner),
+        diagnose=Remembered(diagnose) if measured is None else measured.counting(Remembered(diagnose)),
         show_secrets=options.show_secrets,
         limits=Limits(options.duration, options.count),
         bounds=Bounds(options.max_bytes, None if rotation is None else rotation.open_next),
         on_notice=lambda notice: _tell(f"execwhy: {printable(notice)}"),
         on_begin=lambda origin: _tell_beginning(origin, "-" if options.record == "-" else output.name),
-        on_cause=measured.count_cause if measured is not None else lambda _code, _count: None,
     )
     with ending_on_signals(recording.stop):
         result = recording.run()
@@ -303,13 +263,11 @@ def _measured(source: KernelSource, path: str | None) -> MeasuredSource | None:
 
 def _monitor(options: Namespace, query: Query, closed: frozenset[int]) -> int:
     source: EventSource
-    spawner: Spawner | None = None
     measured: MeasuredSource | None = None
     if options.open is None:
         _require_root()
         _require_terminal("use --record - without a screen")
-        live, spawner = _kernel_source(options)
-        source = live
+        source = live = _kernel_source(options)
         measured = _measured(live, options.metrics)
     else:
         from bpf.privileges import FOR_READING_A_FILE
@@ -336,16 +294,19 @@ def _monitor(options: Namespace, query: Query, closed: frozenset[int]) -> int:
     from tui import terminal
     from tui.app import ExecwhyApp
     from tui.model.history import DEFAULT_MAX_BYTES, DEFAULT_MAX_EVENTS, History
-    from tui.why.lookers.dispatcher import Lookers
 
-    # A file's records were diagnosed where they were captured; here and now the facts are others.
-    lookers = None if spawner is None else Lookers(spawner)
+    why: Callable[[ExecFailure], Diagnosis] | None = None
+    if options.open is None:
+        # A file's records were diagnosed where they were captured; here and now the facts are others.
+        from tui.why import diagnose
+
+        why = diagnose
     app = ExecwhyApp(
         measured or source,
         query=query.text,
         history=History(options.history or DEFAULT_MAX_EVENTS, options.history_bytes or DEFAULT_MAX_BYTES),
         show_secrets=options.show_secrets,
-        lookers=lookers,
+        why=why,
         capture=options.capture or "",
         theme=options.theme,
         on_cause=None if measured is None else measured.count_cause,

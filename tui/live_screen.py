@@ -13,9 +13,10 @@ from rich.text import Text
 from textual import events
 from textual.app import App, ComposeResult
 
+from bpf.record import Diagnosis, ExecFailure
 from bpf.source import EventSource, Stage, Status
 from tui import sentences, themes
-from tui.arrivals import Arrivals, Looking
+from tui.arrivals import Arrivals
 from tui.crash import crash_report
 from tui.kernel_filter import KernelFilter
 from tui.last_gate import LastGate
@@ -65,7 +66,7 @@ class LiveScreen(App[None]):
         history: History,
         query: str = "",
         show_secrets: bool = False,
-        lookers: Looking | None = None,
+        why: Callable[[ExecFailure], Diagnosis] | None = None,
         capture: str = "",
         theme: str | None = None,
         on_cause: Callable[[str, int], None] | None = None,
@@ -78,7 +79,7 @@ class LiveScreen(App[None]):
             history: Where they are kept.
             query: The filter to begin with.
             show_secrets: Nothing is masked.
-            lookers: Look at each failure; None where nothing is to be diagnosed.
+            why: Diagnoses a record; None where nothing is to be diagnosed.
             capture: The filter that the kernel applies already.
             on_cause: Told each cause that was found, and of how many events.
             theme: The name of the theme to begin with; None goes by the environment.
@@ -103,7 +104,7 @@ class LiveScreen(App[None]):
         self.show_secrets = show_secrets
         self.view = View(history, parse(query), fold_repeats=True)
         self._kernel_filter = KernelFilter(source, capture)
-        self._arrivals = Arrivals(source, history, lookers, on_cause)
+        self._arrivals = Arrivals(source, history, why, on_cause)
         self._rate = Rate()
         self._frozen_at: int | None = None
         self.failure = ""
@@ -257,7 +258,7 @@ class LiveScreen(App[None]):
         if status.stage is Stage.FAILED and not len(self.history):
             # There is nothing to look at, and nothing will come: what is left to say is said in the shell.
             self._leave()
-        failure = status.detail if status.stage is Stage.FAILED else status.problem or self._arrivals.problem
+        failure = status.detail if status.stage is Stage.FAILED else status.problem
         if failure != self._failure_told and len(self.view):
             self._failure_told = failure
             self._keys.say(pieces(failure), "danger", stays=True)

@@ -10,7 +10,6 @@ A single try is a search only where the name was then found in another directory
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
@@ -185,13 +184,10 @@ class Searches:
         told, self._told = self._told, {}
         return list(told.items())
 
-    def is_open(self, task: int, number: int) -> bool:
-        """Whether this event of a task may yet turn out to be a try of a search."""
-        tries = self._open.get(task)
-        if tries is None:
-            return False
-        at = bisect_left(tries.numbers, number)
-        return at < len(tries.numbers) and tries.numbers[at] == number
+    @property
+    def first_open(self) -> int:
+        """The number of the first event that may yet turn out to be a try of a search."""
+        return min((tries.numbers[0] for tries in self._open.values()), default=self._end)
 
     def give_up(self, before: int | None = None) -> None:
         """End the searches that began before this event, or all: how they end is not known ("open")."""

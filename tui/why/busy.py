@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bpf.record import Diagnosis
-from tui.why import processes, words
+from tui.why import caller, processes, words
 from tui.why.scene import Scene, is_regular
 
 
@@ -24,9 +24,9 @@ def explain(scene: Scene) -> list[Diagnosis]:
                 f"{words.quoted(file.path)} was open for writing, and {scene.later} it is by {names}.",
                 f"open for writing by {holders[0].comm} (pid {holders[0].pid})",
                 f"Seen {scene.later}, in /proc/{holders[0].pid}/fdinfo/{holders[0].descriptor}.",
-                advice=f"Let process {holders[0].pid} close it first, and its children;"
+                advice=f"Let {holders[0].comm} (pid {holders[0].pid}) close it first, and its children;"
                 " to replace a program that is in use, write a new file and rename it over the old one.",
-                lacking=None if scene.caller is None else scene.forged(),
+                lacking=None if scene.caller is None else caller.forged(scene),
             )
         ]
     if not files:
@@ -41,6 +41,6 @@ def explain(scene: Scene) -> list[Diagnosis]:
             *left_out,
             advice="Often a child that was forked while the file was written held it for a moment;"
             " try again.",
-            lacking=scene.forged() if len(files) == 1 else "Which of these files it was is not known.",
+            lacking=caller.forged(scene) or "Nobody was seen to have it open.",
         )
     ]

@@ -8,7 +8,7 @@ from typing import Final
 
 from bpf.lookup import AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW
 from bpf.record import Diagnosis
-from tui.why import words
+from tui.why import caller, words
 from tui.why.scene import Scene
 
 PATH_MAX: Final = 4096
@@ -31,7 +31,7 @@ def bad_address(scene: Scene) -> list[Diagnosis]:
                 "bad-path-pointer",
                 "The path's address is not in the caller's memory.",
                 "bad address of the path",
-                lacking=scene.forged(),
+                lacking=caller.forged(scene),
             )
         ]
     broken = [f"argument {n}" for n, value in enumerate(record.arguments) if value is None]
@@ -45,7 +45,7 @@ def bad_address(scene: Scene) -> list[Diagnosis]:
                 "Every other string could be read.",
                 lacking="Not all of its strings were read."
                 if record.truncated.arguments or record.truncated.environment
-                else scene.forged(),
+                else caller.forged(scene),
             )
         ]
     which = words.listed(broken[:8]) if broken else "argv or envp itself"
@@ -73,7 +73,7 @@ def bad_descriptor(scene: Scene) -> list[Diagnosis]:
             "bad-descriptor",
             f"File descriptor {record.dirfd}, where execveat was to begin, is not open.",
             f"dirfd {record.dirfd} is not open",
-            lacking=f"It is open now, when looked at {scene.later}." if open_now else scene.forged(),
+            lacking=f"It is open now, when looked at {scene.later}." if open_now else caller.forged(scene),
         )
     ]
 

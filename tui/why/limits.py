@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bpf.record import Diagnosis
-from tui.why import processes, words
+from tui.why import caller, processes, words
 from tui.why.credentials import CAP_SYS_ADMIN, CAP_SYS_RESOURCE
 from tui.why.scene import Scene, read_proc
 
@@ -34,7 +34,7 @@ def too_many_processes(scene: Scene) -> list[Diagnosis]:
             *evidence,
             advice=f"Stop processes of {name} (`ps -L -U {record.uid}` lists them), or raise the limit:"
             " `ulimit -u`, LimitNPROC= of a service, nproc in limits.conf.",
-            lacking=_doubt_of_count(scene, whose, exceeded=exceeded, exempt=exempt) or scene.forged(),
+            lacking=_doubt_of_count(scene, whose, exceeded=exceeded, exempt=exempt) or caller.forged(scene),
         )
     ]
 
@@ -69,7 +69,7 @@ def file_table_full(scene: Scene) -> list[Diagnosis]:
             "system-wide file limit",
             *((shown,) if shown else ()),
             advice="Raise it, such as by `sysctl fs.file-max=1000000`.",
-            lacking=scene.forged() if is_full else f"The table is not full {scene.later}.",
+            lacking=caller.forged(scene) if is_full else f"The table is not full {scene.later}.",
         )
     ]
 

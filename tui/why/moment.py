@@ -21,11 +21,13 @@ CLOCK_STEP: Final = 8 * round(time.clock_getres(_CLOCK_REALTIME_COARSE) * 1e9)
 A virtual machine's ticks come late: CLOCK_REALTIME_COARSE was seen to lag by two of them, and a processor
 takes over from one that has stalled after five of its own (MAX_STALLED_JIFFIES, kernel/time/tick-sched.c)."""
 
+_SECOND: Final = 1_000_000_000
+
 _NOISE: Final = 1_000_000
 """Nanoseconds between two readings of one offset, in which a process may not have run."""
 
 _readings: Final[deque[tuple[int, int]]] = deque(maxlen=64)
-"""What the wall clock was ahead of the boot clock: when it was last seen (boot clock), nanoseconds."""
+"""By how much the wall clock was ahead of the boot clock, and since when (by that), in nanoseconds."""
 _lock: Final = threading.Lock()
 
 
@@ -41,7 +43,12 @@ class Moment:
         self._wall = _earliest(timestamp)
 
     def is_unchanged(self, ctime: int) -> bool:
-        """The inode has surely not changed since before the exec."""
+        """The inode has surely not changed since before the exec.
+
+        A file system that keeps whole seconds (ext4 with inodes of 128 bytes) cuts off the rest.
+        """
+        if not ctime % _SECOND:
+            ctime += _SECOND
         return ctime <= self._wall - CLOCK_STEP
 
     def is_changed(self, ctime: int) -> bool:
@@ -61,10 +68,11 @@ def _earliest(timestamp: int) -> int:
     then = timestamp - clock.boot_time()
     with _lock:
         if _readings and abs(_readings[-1][1] - offset) < _NOISE:
-            offset = min(offset, _readings.pop()[1])
-        _readings.append((boot, offset))
-        for seen, former in reversed(_readings):
+            boot, former = _readings.pop()
             offset = min(offset, former)
-            if seen < then:
+        _readings.append((boot, offset))
+        for since, former in reversed(_readings):
+            offset = min(offset, former)
+            if since <= then:
                 break
     return then + offset

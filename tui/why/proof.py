@@ -47,7 +47,7 @@ The file that the kernel had open
     same, the way to it is proven, whatever has happened on it.
 
 Of an errno that the look itself explains (the file is missing, has no execute bit, no format) no filter could
-have made another one. Where it is the only evidence, ``Scene.forged`` says whether seccomp can have made it.
+have made another one. Where it is the only evidence, ``caller.forged`` says whether seccomp can have made it.
 """
 
 from __future__ import annotations
@@ -217,7 +217,7 @@ class Looks:
             if mount_watch().unchanged_since() >= self._moment.timestamp - clock.boot_time():
                 yield f"Whether all that is mounted {later} was so at the exec is not known."
             return
-        if getattr(record, "foreign_mount_ns", False):
+        if record.foreign_mount_ns:
             yield "The mount namespace is an unprivileged user's, who may have changed its mounts since."
         elif record.capabilities & CAP_SYS_ADMIN and not self._is_container() and self._is_inhabited():
             yield (

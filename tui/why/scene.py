@@ -26,14 +26,11 @@ from tui.why.credentials import Credentials, Ranges
 from tui.why.moment import Moment
 from tui.why.proof import Looks
 
-SECONDS: Final = 0.25
+SECONDS: Final = 0.5
 """How long one diagnosis may look around."""
 
 MAX_INTERPRETERS: Final = 5
 """How many interpreters may follow each other (exec_binprm, fs/exec.c)."""
-
-_ALL_IDS: Final = 2**32 - 1
-"""As many as the first user namespace has (uid_map of user_namespaces(7))."""
 
 _PROC_BYTES: Final = 16384
 _DELETED: Final = " (deleted)"
@@ -105,6 +102,13 @@ class Scene:
         """The owner of an inode, by name where the name is one of this host."""
         own = self.vantage is not None and self.vantage.own
         return words.user(status.st_uid) if own else f"uid {status.st_uid}"
+
+    @property
+    def elsewhere(self) -> str:
+        """What an advice with a path must add where that path is not the operator's own."""
+        if self.vantage is None or not self.vantage.own:
+            return " in the caller's mount namespace"
+        return f" below its root directory {words.shell(self.vantage.base)}" if self.vantage.base else ""
 
     def of_caller(self, name: str) -> str | None:
         """A file of the caller's /proc directory, such as "status"; None where it is gone."""
@@ -219,30 +223,6 @@ class Scene:
             self.changes.append(sentence)
         elif self._looks.may_be_closed(step):
             self.doubts.append(sentence)
-
-    def forged(self) -> str | None:
-        """A sentence if a seccomp filter can have made the error, for a cause that has no other evidence.
-
-        A filter returns any errno that it likes, and is never taken off again. So a caller that has none had
-        none; one that is gone may have had its own. What the kernel had opened the file for was no filter's.
-        """
-        binary = self.record.binary
-        if binary is not None and binary.source == "kernel":
-            return None
-        status = self.of_caller("status")
-        if status is None:
-            return "Whether a seccomp filter made this error is not known, as the caller was gone."
-        mode = next((line.split()[1] for line in status.splitlines() if line.startswith("Seccomp:")), "0")
-        return None if mode == "0" else "The caller runs under a seccomp filter, which can make this error."
-
-    def may_have_dropped(self) -> str | None:
-        """A sentence if the caller may have dropped capabilities of its bounding set since the exec.
-
-        That takes CAP_SETPCAP. Whoever has it on this host is root; in a user namespace of its own, anyone.
-        """
-        ranges = self.credentials.uid_ranges
-        own = ranges is not None and sum(count for _, count in ranges) < _ALL_IDS
-        return "In its user namespace it may have dropped that only since." if own else None
 
     def diagnosis(
         self,

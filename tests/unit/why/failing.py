@@ -23,8 +23,11 @@ def failed_exec(
     *,
     cwd: str | os.PathLike[str] = "/",
     settled: float = SETTLED,
+    user: int | None = None,
 ) -> ExecFailure:
     """Make an exec fail, so many seconds after whatever was done before, and return its record.
+
+    Where a user is given, which takes root, it is the caller.
 
     Raises:
         AssertionError: The exec did not fail.
@@ -36,6 +39,10 @@ def failed_exec(
     if child == 0:
         try:
             os.chdir(cwd)
+            if user is not None:
+                os.setgroups([])
+                os.setresgid(user, user, user)
+                os.setresuid(user, user, user)
             os.execve(path, list(arguments), environment)
         except OSError as error:
             os.write(theirs, pickle.dumps((error.errno, time.time_ns())))
@@ -57,10 +64,14 @@ def failed_exec(
         arguments=tuple(arguments),
         environment=tuple(f"{name}={value}" for name, value in environment.items()),
         cwd=os.fspath(cwd),
-        **ours_now(),
+        **(ours_now() | ({} if user is None else _facts_of(user))),
     )
     binary, interpreter = look_up(record, time.time_ns())
     return dataclasses.replace(record, binary=binary, interpreter_path=interpreter)
+
+
+def _facts_of(user: int) -> dict[str, Any]:
+    return {"uid": user, "fsuid": user, "fsgid": user, "groups": (), "capabilities": 0}
 
 
 def a_failure(path: str | None, error: int, **facts: Any) -> ExecFailure:
@@ -75,7 +86,6 @@ def ours_now() -> dict[str, Any]:
         values = dict(line.split(":", 1) for line in file if ":" in line)
     return {
         "uid": os.getuid(),
-        "euid": os.geteuid(),
         "fsuid": os.geteuid(),
         "fsgid": os.getegid(),
         "groups": tuple(os.getgroups()),

@@ -1,0 +1,213 @@
+"""What proves that a file is what the kernel met, and what does not."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import mmap
+import os
+import shutil
+import tempfile
+import time
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bpf import clock
+from bpf.record import Binary, Diagnosis
+from tests.settled import SETTLED
+from tests.unit.why.failing import a_failure, failed_exec
+from tui.why import diagnose, moment, proof
+from tui.why.moment import CLOCK_STEP, Moment
+
+SECOND = 1_000_000_000
+HOUR = 3600 * SECOND
+
+
+@pytest.fixture
+def in_memory() -> Iterator[Path]:
+    """A directory on a tmpfs."""
+    path = Path(tempfile.mkdtemp(dir="/dev/shm"))
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def no_readings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(moment, "_readings", deque())
+
+
+def script(directory: Path, line: str = "#!/no/such/interpreter") -> Path:
+    path = directory / "job"
+    path.write_text(f"{line}\n")
+    path.chmod(0o755)
+    return path
+
+
+def doubts(diagnosis: Diagnosis) -> str:
+    assert diagnosis.certain is not any(fact.startswith("Not certain") for fact in diagnosis.evidence)
+    return " ".join(fact for fact in diagnosis.evidence if fact.startswith("Not certain"))
+
+
+def test_a_change_proves_nothing_within_some_ticks_of_the_clock(no_readings: None) -> None:
+    now = time.time_ns()
+    at = Moment(now)
+    assert at.is_unchanged(now - CLOCK_STEP - SECOND // 100 - 1)
+    assert not at.is_unchanged(now - CLOCK_STEP // 2)
+    assert not at.is_changed(now - CLOCK_STEP // 2)
+    assert at.is_changed(now + SECOND // 100)
+    assert not at.is_unchanged(now + SECOND)
+
+
+def test_a_ctime_of_whole_seconds_may_be_cut_off(no_readings: None) -> None:
+    now = time.time_ns() // SECOND * SECOND + SECOND * 7 // 10
+    whole = now // SECOND * SECOND
+    assert Moment(now).is_unchanged(whole + 1)
+    assert not Moment(now).is_unchanged(whole)
+    assert Moment(now).is_unchanged(whole - SECOND)
+
+
+class Clocks:
+    """The wall clock and the boot clock, which a test sets.
+
+    Attributes:
+        boot: Nanoseconds since the boot.
+        ahead: By which the wall clock is ahead of that.
+    """
+
+    def __init__(self) -> None:
+        self.boot = clock.now() - clock.boot_time()
+        self.ahead = clock.boot_time()
+
+    @property
+    def wall(self) -> int:
+        """The wall clock's time, which files have their ctime from."""
+        return self.boot + self.ahead
+
+
+@pytest.fixture
+def clocks(no_readings: None, monkeypatch: pytest.MonkeyPatch) -> Clocks:
+    clocks = Clocks()
+    monkeypatch.setattr(time, "time_ns", lambda: clocks.wall)
+    monkeypatch.setattr(time, "clock_gettime_ns", lambda _: clocks.boot)
+    return clocks
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_a_clock_that_is_set_after_the_exec_makes_no_change_older(hours: int, clocks: Clocks) -> None:
+    Moment(clock.now())
+    clocks.boot += SECOND
+    exec_failed = clock.now()
+    clocks.boot += SECOND
+    changed_before = clocks.wall
+    clocks.ahead += hours * HOUR
+    changed_after = clocks.wall
+    clocks.boot += SECOND
+    assert not Moment(exec_failed).is_unchanged(changed_before)
+    assert not Moment(exec_failed).is_unchanged(changed_after)
+    clocks.boot += HOUR
+    assert not Moment(exec_failed).is_unchanged(changed_before)
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_a_clock_that_was_set_before_the_exec_is_the_one_that_counts(hours: int, clocks: Clocks) -> None:
+    Moment(clock.now())
+    clocks.boot += SECOND
+    clocks.ahead += hours * HOUR
+    Moment(clock.now())
+    clocks.boot += SECOND
+    changed = clocks.wall
+    clocks.boot += SECOND
+    exec_failed = clock.now()
+    clocks.boot += SECOND
+    assert Moment(exec_failed).is_unchanged(changed)
+    assert Moment(exec_failed).is_changed(clocks.wall)
+
+
+def test_a_write_through_a_mapping_on_a_tmpfs_leaves_no_trace(in_memory: Path) -> None:
+    path = script(in_memory)
+    assert diagnose(failed_exec(path)).certain is (path.stat().st_uid == 0)
+    if os.geteuid() != 0:
+        return
+    os.chown(path, 1000, 1000)
+    record = failed_exec(path)
+    time.sleep(SETTLED)
+    before = path.stat().st_ctime_ns
+    with path.open("r+b") as file, mmap.mmap(file.fileno(), 0) as mapping:
+        assert mapping[:2] == b"#!"
+        mapping[2:10] = b"/another"
+    assert path.stat().st_ctime_ns == before
+    diagnosis = diagnose(record)
+    assert "without a trace" in doubts(diagnosis)
+
+
+def test_permissions_on_a_tmpfs_are_proven_all_the_same(in_memory: Path) -> None:
+    path = script(in_memory)
+    path.chmod(0o644)
+    if os.geteuid() == 0:
+        os.chown(path, 1000, 1000)
+    diagnosis = diagnose(failed_exec(path))
+    assert (diagnosis.code, diagnosis.certain) == ("no-execute-permission", True), diagnosis
+
+
+def test_a_file_system_without_times_of_changes_proves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = script(tmp_path)
+    record = failed_exec(path)
+    assert diagnose(record).certain
+    monkeypatch.setattr(proof, "_file_systems", lambda mounts: {path.stat().st_dev: "vfat"})
+    assert "of type vfat" in doubts(diagnose(record))
+
+
+def test_a_directory_whose_name_says_that_it_was_removed_is_none_that_was(tmp_path: Path) -> None:
+    named = tmp_path / "here (deleted)"
+    named.mkdir()
+    time.sleep(SETTLED)
+    record = a_failure("job", errno.ENOENT, cwd=str(named))
+    diagnosis = diagnose(record)
+    assert not diagnosis.certain, diagnosis
+    gone = diagnose(dataclasses.replace(record, cwd=str(tmp_path / "none (deleted)")))
+    assert (gone.code, gone.certain) == ("working-directory-gone", True), gone
+
+
+def test_a_working_directory_that_was_exchanged_is_not_the_callers(tmp_path: Path) -> None:
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+    record = failed_exec("job", cwd=tmp_path / "here")
+    assert diagnose(record).certain
+    (tmp_path / "here").rename(tmp_path / "away")
+    (tmp_path / "there").rename(tmp_path / "here")
+    assert not diagnose(record).certain
+
+
+def test_what_a_descriptor_was_is_not_known(tmp_path: Path) -> None:
+    time.sleep(SETTLED)
+    directory = os.open(tmp_path, os.O_PATH)
+    try:
+        me = os.getpid()
+        record = a_failure("none", errno.ENOENT, dirfd=directory, flags=0, pid=me, tid=me)
+        diagnosis = diagnose(record)
+    finally:
+        os.close(directory)
+    assert diagnosis.code == "missing-file"
+    assert f"file descriptor {directory}" in doubts(diagnosis)
+
+
+def test_the_file_that_the_kernel_had_open_needs_no_proof_of_the_way_to_it(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    path = script(tmp_path / "real", "text")
+    link = tmp_path / "link"
+    link.symlink_to("real")
+    record = failed_exec(link / "job")
+    link.unlink()
+    link.symlink_to("real")
+    assert not diagnose(record).certain
+    status = path.stat()
+    device = os.major(status.st_dev) << 20 | os.minor(status.st_dev)
+    number, ctime, mode = status.st_ino, status.st_ctime_ns, status.st_mode
+    seen = Binary(str(path), device, f"{device >> 20}:{device & 0xFFFFF}", number, ctime, mode, "kernel")
+    diagnosis = diagnose(dataclasses.replace(record, binary=seen))
+    assert (diagnosis.code, diagnosis.certain) == ("no-shebang", True), diagnosis

@@ -1,1 +1,0 @@
-"""Looks at failed execs in processes of their own, so that no look can hold anyone up."""
