@@ -11,6 +11,37 @@ from bpf.source import Origin
 
 _READINGS: Final = 9
 
+_OFFSETS: Final = "/proc/self/timens_offsets"
+
+
+@functools.cache
+def _offsets(path: str = _OFFSETS) -> dict[str, int]:
+    """How far each clock of this time namespace is ahead of the kernel's: nanoseconds (time_namespaces(7)).
+
+    BPF programs read the kernel's. A kernel before 5.6 has neither namespace nor file.
+    """
+    try:
+        with open(path, encoding="ascii") as file:
+            lines = [line.split() for line in file]
+        return {name: int(seconds) * 1_000_000_000 + int(rest) for name, seconds, rest in lines}
+    except (OSError, ValueError):
+        return {}
+
+
+def boot_offset() -> int:
+    """How far the boot clock, and what /proc says of it, is ahead of the kernel's in this time namespace."""
+    return _offsets().get("boottime", 0)
+
+
+def boot_clock() -> int:
+    """The boot clock as BPF programs read it: nanoseconds."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) - boot_offset()
+
+
+def monotonic_clock() -> int:
+    """The monotonic clock as BPF programs read it: nanoseconds."""
+    return time.clock_gettime_ns(time.CLOCK_MONOTONIC) - _offsets().get("monotonic", 0)
+
 
 @functools.cache
 def boot_time() -> int:
@@ -21,9 +52,9 @@ def boot_time() -> int:
     """
     best, found = 1 << 62, 0
     for _ in range(_READINGS):
-        before = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        before = boot_clock()
         wall = time.time_ns()
-        after = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        after = boot_clock()
         if after - before < best:
             best, found = after - before, wall - (before + after) // 2
     return found
@@ -31,12 +62,12 @@ def boot_time() -> int:
 
 def now() -> int:
     """The time on the clock of the records' timestamps: nanoseconds since 1970 UTC."""
-    return boot_time() + time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    return boot_time() + boot_clock()
 
 
 def suspended() -> int:
     """How far the boot clock is ahead of the monotonic one: nanoseconds that the machine has slept."""
-    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+    return boot_clock() - monotonic_clock()
 
 
 def this_machine(plan: str | None = None) -> Origin:

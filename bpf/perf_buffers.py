@@ -11,11 +11,11 @@ import heapq
 import mmap
 import os
 import struct
-import time
 from collections.abc import Sequence
 from typing import Final
 
 from bpf import layout
+from bpf.clock import monotonic_clock
 
 MAX_PERF_BUFFER: Final = 512 << 10
 """Bytes for each CPU that the kernel lets a user map without a privilege (perf_event_mlock_kb: 516)."""
@@ -101,7 +101,7 @@ class PerfBuffers:
             max_bytes: Stop after about this much of each CPU.
             at_end: No more are written, so none is held.
         """
-        now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+        now = monotonic_clock()
         for buffer in self._buffers:
             for record in buffer.consume(max_bytes):
                 self._arrived += 1
