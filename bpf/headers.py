@@ -7,12 +7,16 @@ else that the program needs of the kernel comes from ``bpf.btf`` as numbers.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
+import stat
+import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 TYPES: Final = """\
@@ -41,6 +45,12 @@ _VERSION: Final = """\
 """
 
 _PLACES: Final = ("/run", "/tmp", "/var/tmp")
+_NAME: Final = re.compile(r"execwhy-\d+-\w+", re.ASCII)
+_SETTLED: Final = 60.0
+"""Seconds after which a tree that nobody has locked was left by a process that was killed."""
+
+_GUARD: Final = ("/bin/sh", "-c", 'read -r _; exec /bin/rm -rf -- "$1"', "execwhy-guard")
+"""Waits for the end of its standard input, which comes with the end of who holds the other one."""
 
 _EMPTY: Final = ("uapi/linux/bpf.h", "uapi/linux/if_packet.h", "linux/log2.h", "linux/bpf_common.h")
 EMPTY: Final = os.path.join("include", _EMPTY[0])
@@ -61,6 +71,7 @@ def _new_directory() -> str:
     reasons = []
     for place in _PLACES:
         try:
+            _remove_left_behind(place)
             return tempfile.mkdtemp(prefix=f"execwhy-{os.getppid()}-", dir=place)
         except OSError as error:
             reasons.append(f"{place}: {os.strerror(error.errno or 0)}")
@@ -71,16 +82,20 @@ def _new_directory() -> str:
 
 @contextmanager
 def header_tree() -> Iterator[str]:
-    """A directory for BCC_KERNEL_SOURCE, private to this user (mode 0700), removed afterwards.
+    """Make a directory for BCC_KERNEL_SOURCE, private to this user (mode 0700), and remove it afterwards.
 
-    It lies where only root, or nobody but its owner (sticky), could put another one in its place; never in
-    the working directory or where TMPDIR says.
+    A small process removes it where this one is killed; a tree that outlived that, too, is removed by the
+    next start, which knows by the lock that nobody uses it. It lies where only root, or nobody but its
+    owner (sticky), could put another one in its place; never in the working directory or where TMPDIR says.
 
     Raises:
         HeaderTreeError: No temporary directory can be written.
     """
     root = _new_directory()
+    guard = _guard(root)
+    lock = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         files = dict.fromkeys(_EMPTY, "")
         files["linux/kconfig.h"] = "#define CONFIG_BPF_SYSCALL 1\n"
         files["linux/types.h"] = TYPES
@@ -93,4 +108,39 @@ def header_tree() -> Iterator[str]:
                 file.write(text)
         yield root
     finally:
+        if guard is not None:
+            guard.communicate()
         shutil.rmtree(root, ignore_errors=True)
+        os.close(lock)
+
+
+def _guard(root: str) -> subprocess.Popen[bytes] | None:
+    """Start what removes the tree when this process ends, however it ends; None where there is no shell."""
+    with suppress(OSError):
+        return subprocess.Popen(
+            [*_GUARD, root], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            cwd="/", start_new_session=True,
+        )  # fmt: skip
+    return None
+
+
+def _remove_left_behind(place: str) -> None:
+    """Remove trees of this user whose processes were killed."""
+    with suppress(OSError), os.scandir(place) as entries:
+        for entry in entries:
+            if _NAME.fullmatch(entry.name):
+                with suppress(OSError):
+                    _remove_unless_used(entry.path)
+
+
+def _remove_unless_used(path: str) -> None:
+    status = os.stat(path, follow_symlinks=False)
+    is_ours = stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid()
+    if not is_ours or time.time() - status.st_mtime < _SETTLED:
+        return
+    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(path, ignore_errors=True)
+    finally:
+        os.close(directory)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -12,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from bpf.limits import memory_obstacle, obstacle
 from bpf.plans import PLANS, Hook
 from bpf.probe import MAPS, ProbeError, arguments
 from bpf.program import Settings
@@ -82,6 +85,29 @@ def interpreter() -> str:
     )
 
 
+def _how_it_ended(status: int, noise: bytes) -> str:
+    """Say how the process ended that should have compiled and attached, and what to do."""
+    if status == -signal.SIGKILL:
+        return (
+            "the process that compiles the BPF program was killed (SIGKILL), as the kernel does where memory "
+            "runs out (see dmesg): give it 300 MB, and start execwhy again."
+        )
+    words = noise.decode("utf-8", "replace").strip().splitlines()
+    last = f" ({words[-1]})" if words else ""
+    ended = f"status {status}" if status >= 0 else _signal_name(-status)
+    return (
+        f"the process that compiles the BPF program ended with {ended}{last}: run `execwhy --check`, and "
+        "report what it says."
+    )
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
 class Loader:
     """One attempt to load. ``cancel`` may be called from another thread.
 
@@ -107,6 +133,7 @@ class Loader:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
+                cwd="/",  # the compiler needs one, and the shell's may have been removed
                 start_new_session=True,  # Ctrl-C at the terminal is not meant for it
             )
 
@@ -123,11 +150,13 @@ class Loader:
         try:
             with self._ours:
                 while data_and_fds := socket.recv_fds(self._ours, 65536, _MAX_FDS):
-                    data, fds, _, _ = data_and_fds
+                    data, fds, flags, _ = data_and_fds
                     if not data:
                         break
                     received += data
                     held += fds
+                    if flags & socket.MSG_CTRUNC:
+                        raise ProbeError(obstacle(OSError(errno.EMFILE, "")) or "")
                     *lines, received = received.split(b"\n")
                     for line in lines:
                         message = json.loads(line)
@@ -139,11 +168,7 @@ class Loader:
                         on_stage(message["stage"], message["plan"])
         finally:
             _, noise = self._process.communicate()
-        words = noise.decode("utf-8", "replace").strip().splitlines()
-        raise ProbeError(
-            f"the BPF loader ended with status {self._process.returncode} "
-            f"({(words or ['no words'])[-1]}): run `execwhy --check`, and report what it tells."
-        )
+        raise ProbeError(memory_obstacle() or _how_it_ended(self._process.returncode, noise))
 
     def _loaded(self, message: dict[str, Any], fds: list[int]) -> Loaded:
         for fd in fds:

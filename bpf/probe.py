@@ -25,6 +25,7 @@ from bpf.attach import REMEDY, Attacher, AttachError
 from bpf.header_types import FUNCTION, HeaderError, header_offsets
 from bpf.headers import EMPTY, HeaderTreeError, header_tree
 from bpf.instructions import with_loops_closed_by_jumps
+from bpf.limits import memory_obstacle, obstacle
 from bpf.maps import CaptureMap
 from bpf.plans import EXEC_BINPRM, Plan
 from bpf.program import Settings, online_cpus, source
@@ -49,6 +50,8 @@ def _import_bcc() -> Any:  # noqa: ANN401  # bcc has no types
     try:
         import bcc
     except ImportError as error:
+        if (limited := obstacle(error)) is not None:
+            raise ProbeError(limited) from None
         raise ProbeError(
             f"bcc is missing for {sys.executable} ({error}): install it from the distribution (Debian and "
             "Ubuntu python3-bpfcc, Fedora python3-bcc, Arch python-bcc, Alpine py3-bcc)."
@@ -87,6 +90,8 @@ def _compile(bcc: Any, source: str, tree: str | None) -> Any:  # noqa: ANN401
     try:
         return bcc.BPF(text=source)
     except Exception as error:
+        if (limited := memory_obstacle()) is not None:
+            raise ProbeError(limited) from None
         reason = str(error).rstrip(".")
         raise ProbeError(
             f"the BPF program does not compile or its maps are refused ({reason}): {REMEDY}."
@@ -218,9 +223,14 @@ def main() -> None:
         ValueError,
     ) as error:
         tell(error=str(error))
-    except (btf.BtfError, OSError) as error:
-        reason = os.strerror(error.errno or 0) if isinstance(error, OSError) else str(error).rstrip(".")
-        tell(error=f"the BPF program cannot be loaded, since {reason}: {REMEDY}.")
+    except Exception as error:
+        if (sentence := obstacle(error)) is not None:
+            tell(error=sentence)
+        elif not isinstance(error, btf.BtfError | OSError):
+            raise
+        else:
+            reason = os.strerror(error.errno or 0) if isinstance(error, OSError) else str(error).rstrip(".")
+            tell(error=f"the BPF program cannot be loaded, since {reason}: {REMEDY}.")
     ending.acquire()
     files.close()
     # Without the interpreter's own clean-up, which would make bcc close what was handed over.

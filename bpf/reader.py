@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 import select
 import threading
-import time
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
 from bpf.buffers import Buffer, buffer_of, default_ring_bytes
-from bpf.clock import suspended, this_machine
+from bpf.clock import boot_clock, suspended, this_machine
 from bpf.decode import DecodeError, Decoder
 from bpf.hierarchies import Hierarchies, are_several
 from bpf.kernel import KernelError
+from bpf.limits import obstacle
 from bpf.loader import Loaded, Loader
 from bpf.lookup import Files
 from bpf.losses import READER_STOPPED, Losses
@@ -202,9 +202,8 @@ class KernelSource:
                 self._enter(Stage.ENDED)
             elif isinstance(error, OSError):
                 reason = error.strerror or type(error).__name__
-                self._enter(
-                    Stage.FAILED, f"the kernel's events cannot be read ({reason}): start execwhy again."
-                )
+                unknown = f"the kernel's events cannot be read ({reason}): start execwhy again."
+                self._enter(Stage.FAILED, obstacle(error) or unknown)
             else:
                 self._enter(Stage.FAILED, str(error))
         except Exception as error:
@@ -330,7 +329,7 @@ class KernelSource:
 
     def _now(self) -> int:
         """The time on the clock of the records' timestamps, which no one can set."""
-        return self._origin.boot_time + time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        return self._origin.boot_time + boot_clock()
 
     def _looked_up(self, failure: ExecFailure | Again | Burst, now: int) -> ExecFailure | Again | Burst:
         """With what the kernel program could not tell, while the caller is likely still there.

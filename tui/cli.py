@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from bpf.limits import obstacle
 from tui.arguments import USAGE_ERROR, UsageError, parse, scope_text
 from tui.crash import crash_report, report_threads
 from tui.descriptors import occupy_closed
@@ -69,9 +70,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(str(error), _FAILURE)
     except KeyboardInterrupt:
         return _complain("interrupted.", _FAILURE)
-    except MemoryError:
-        return _complain("there is not enough memory: give it 200 MB, or less --history-bytes.", _FAILURE)
     except Exception as error:
+        if (sentence := obstacle(error)) is not None:
+            return _complain(sentence, _FAILURE)
         # Python's own words would quote what a process wrote.
         print(crash_report(error), file=sys.stderr)
         return _FAILURE
@@ -175,9 +176,8 @@ def _kernel_source(options: Namespace) -> KernelSource:
     except (kernel.KernelError, ProbeError) as error:
         raise _Failure(str(error)) from None
     except OSError as error:
-        raise _Failure(
-            f"no process can be started to attach the hooks ({error.strerror}): make room for one."
-        ) from None
+        unknown = f"no process can be started to attach the hooks ({error.strerror}): make room for one."
+        raise _Failure(obstacle(error) or unknown) from None
     if not options.keep_privileges:
         _give_up_privileges(FOR_DIAGNOSIS, options.user)
     return source
@@ -292,6 +292,8 @@ def _monitor(options: Namespace, query: Query, closed: frozenset[int]) -> int:
             source.close()
             raise
     from tui import terminal
+
+    terminal.forget_claimed_size()
     from tui.app import ExecwhyApp
     from tui.model.history import DEFAULT_MAX_BYTES, DEFAULT_MAX_EVENTS, History
 

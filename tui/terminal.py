@@ -27,11 +27,40 @@ _SWITCH_SECONDS: Final = 0.001
 _GC_THRESHOLDS: Final = (50_000, 20, 50)
 """Collections are rarer than by default: each full one stops the screen for as long as it takes."""
 
+_LARGEST: Final = (1000, 400)
+"""Columns and rows that are drawn at most: 100,000 rows would take 1 GB, and a terminal can claim 65,535."""
+_USUAL: Final = (80, 24)
+"""What a terminal has that does not say."""
+
 _ENDING: Final = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 """Signals that would end the program and leave the terminal as the screen needs it."""
 
 _UNTIL_MOUNTED: Final = 0.05
 """Seconds between two looks at whether the app can be left already."""
+
+
+def forget_claimed_size() -> None:
+    """Drop LINES and COLUMNS from the environment: the terminal itself knows its size, and every change."""
+    for name in ("LINES", "COLUMNS"):
+        os.environ.pop(name, None)
+
+
+def size() -> tuple[int, int]:
+    """Columns and rows of the terminal that the screen is drawn on, within what can be drawn."""
+    for descriptor in (2, 0):
+        try:
+            columns, rows = os.get_terminal_size(descriptor)
+        except OSError:
+            continue
+        return min(columns or _USUAL[0], _LARGEST[0]), min(rows or _USUAL[1], _LARGEST[1])
+    return _USUAL
+
+
+class BoundedDriver(LinuxDriver):
+    """Draws no more rows and columns than there is memory for."""
+
+    def _get_terminal_size(self) -> tuple[int, int]:
+        return size()
 
 
 def run(app: App[Any], *, mouse: bool) -> int:
@@ -40,6 +69,8 @@ def run(app: App[Any], *, mouse: bool) -> int:
     Returns:
         The exit status: 0, 1 after a failure, 128 and the signal's number after one of ``_ENDING``.
     """
+    if app.driver_class is LinuxDriver:
+        app.driver_class = BoundedDriver
     previous = {number: signal.getsignal(number) for number in _ENDING}
 
     def end(number: int, frame: FrameType | None) -> None:

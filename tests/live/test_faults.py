@@ -131,7 +131,10 @@ def why_it_failed(source: KernelSource) -> str:
             "import os; os.write(2, b'libbpf: noise\\nand more\\n'); os._exit(3)",
             r"ended with status 3 \(and more\)",
         ),
-        ("import os; os.kill(os.getpid(), 9)", r"ended with status -9 \(no words\)"),
+        (
+            "import os; os.kill(os.getpid(), 9)",
+            r"was killed \(SIGKILL\), as the kernel does where memory runs out",
+        ),
         ("raise RuntimeError", r"ended with status 1 \(RuntimeError\)"),
     ],
     ids=["compile failure", "noise", "killed", "a fault of the loader"],

@@ -1,0 +1,97 @@
+"""Limits of this process that are in the way, by the names that an operator sets them by."""
+
+from __future__ import annotations
+
+import errno
+import resource
+from collections.abc import Iterator
+from typing import Final
+
+MEMORY: Final = 1 << 30
+"""Bytes of addresses with which any work here goes well: compiling takes 400 MB of them, the screen less."""
+
+FILES: Final = 256
+"""Descriptors with which any work here goes well."""
+
+_MEMORY_LIMITS: Final = ((resource.RLIMIT_AS, "v"), (resource.RLIMIT_DATA, "d"))
+"""What bounds memory, and by which option of ulimit it is set."""
+
+_NO_THREAD: Final = "can't start new thread"
+"""What Python says where a thread cannot be started, whatever the reason."""
+
+_UNMAPPED: Final = (
+    "cannot allocate memory",
+    "failed to map segment",
+    "cannot create shared object descriptor",
+)
+"""What the dynamic linker says of a library for which there is no memory."""
+
+
+def obstacle(error: BaseException | None) -> str | None:
+    """Say which limit made this error, or one that led to it; None where it is none's doing.
+
+    Returns:
+        One sentence that names the limit with its value, and says what to do.
+    """
+    for each in _chain(error):
+        if isinstance(each, OSError) and each.errno == errno.EMFILE:
+            return (
+                f"too few files may be open at once (ulimit -n is {_soft(resource.RLIMIT_NOFILE)}): set "
+                f"ulimit -n to {FILES} or more."
+            )
+        if isinstance(each, OSError) and each.errno == errno.ENFILE:
+            return "all files that the system may have open are in use (sysctl fs.file-max): raise it."
+        if _is_for_want_of_memory(each):
+            return memory_obstacle() or "there is not enough memory: give it 300 MB."
+        if isinstance(each, RuntimeError) and _NO_THREAD in str(each):
+            return memory_obstacle() or _processes()
+        if isinstance(each, OSError) and each.errno == errno.EAGAIN:
+            return _processes()
+    return None
+
+
+def memory_obstacle() -> str | None:
+    """Name the limit on this process's memory where it is so low that anything may fail of it."""
+    for limit, option in _MEMORY_LIMITS:
+        value = _soft(limit)
+        if 0 <= value < MEMORY:
+            return (
+                f"too little memory may be used (ulimit -{option} is {value >> 10}): "
+                f"set ulimit -{option} to {MEMORY >> 10} or unlimited."
+            )
+    return None
+
+
+def _processes() -> str:
+    value = _soft(resource.RLIMIT_NPROC)
+    if value >= 0:
+        return (
+            f"no more processes and threads of this user may run (ulimit -u is {value}): raise it, or end "
+            "some of them."
+        )
+    return (
+        "no more processes and threads may run: raise what bounds them, pids.max of the cgroup (in a unit "
+        "TasksMax=) or sysctl kernel.threads-max."
+    )
+
+
+def _soft(limit: int) -> int:
+    """The limit that is in force; -1 for none."""
+    value = resource.getrlimit(limit)[0]
+    return -1 if value == resource.RLIM_INFINITY else value
+
+
+def _is_for_want_of_memory(error: BaseException) -> bool:
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+        return True
+    # A library that cannot be loaded has no number.
+    return isinstance(error, ImportError | OSError) and any(words in str(error) for words in _UNMAPPED)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, and those that led to it."""
+    seen = set[int]()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
