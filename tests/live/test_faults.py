@@ -20,7 +20,7 @@ from bpf import decode, kernel, loader
 from bpf.decode import Decoder
 from bpf.losses import READER_STOPPED
 from bpf.reader import KernelSource
-from bpf.record import Loss
+from bpf.record import ExecFailure, Loss
 from bpf.source import Stage
 from tests.live.command import COMMAND, PLAIN, on_terminal, recording
 from tests.live.exec_child import PATIENCE
@@ -28,6 +28,7 @@ from tests.live.listener import Listener, add_up, fail_to_exec
 from tests.live.test_source import bpf_descriptors
 from tests.live.zoo import Zoo
 from tests.pty.terminal import Terminal
+from tui.bounded import NO_ROOM, SIZE_BOUND
 from tui.model.snapshot import Ending, parse_line
 
 RECORD = " ".join([*COMMAND, "--record", "-", "--duration", "1"])
@@ -251,15 +252,57 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", place], check=True)
 
 
-def test_a_disk_that_fills_up_ends_a_recording_with_whole_lines(small_disk: Path, zoo: Zoo) -> None:
+def test_a_disk_that_fills_up_leaves_out_records_and_counts_them(small_disk: Path, zoo: Zoo) -> None:
     with recording(small_disk / "file") as recorder:
         subprocess.run([zoo / "storm", "/no/such", "fills", "4", "200"], check=True, capture_output=True)
-        recorder.process.wait(PATIENCE)
-        said = recorder.process.communicate()[1]
+        said = recorder.end()
         assert recorder.process.returncode == 1
-    assert "there is no room for it: free some, or choose another place." in said
-    for line in (small_disk / "file").read_bytes().splitlines(keepends=True):
-        assert line.endswith(b"\n") and parse_line(line)
+    assert "there is too little free space for" in said and "free some, or choose another place." in said
+    *_, loss, ending = map(parse_line, (small_disk / "file").read_bytes().splitlines())
+    assert isinstance(ending, Ending) and isinstance(loss, Loss)
+    assert ending.left_out == {NO_ROOM: loss.count}
+    assert ending.written is not None and ending.written + loss.count >= 800
+
+
+def test_a_recording_that_is_removed_ends_by_itself_and_says_so(tmp_path: Path) -> None:
+    with recording(tmp_path / "file") as recorder:
+        (tmp_path / "file").unlink()
+        assert recorder.process.wait(PATIENCE) == 1
+        said = recorder.end()
+    assert "file was removed while it was written, and what it held is gone: start execwhy again." in said
+    assert said.endswith("file, which was removed meanwhile.\n")
+
+
+def test_a_recording_whose_arguments_are_no_text_stays_within_its_bound(tmp_path: Path) -> None:
+    junk = os.fsdecode(b"\xff" * 8000)
+    with recording(tmp_path / "file", "--max-bytes", "512K") as recorder:
+        for number in range(100):
+            fail_to_exec(f"/execwhy-no-text/{number}", junk, junk)
+        said = recorder.end()
+        assert recorder.process.returncode == 0
+    data = (tmp_path / "file").read_bytes()
+    *records, loss, ending = map(parse_line, data.splitlines())
+    assert len(data) <= 512 << 10
+    assert isinstance(ending, Ending) and isinstance(loss, Loss)
+    written = [record for record in records if isinstance(record, ExecFailure)]
+    ours = [record for record in written if (record.path or "").startswith("/execwhy-no-text/")]
+    assert len(ours) > 15, "less than 30 KB each"
+    assert (ending.written, ending.left_out) == (len(written), {SIZE_BOUND: loss.count})
+    assert f"left out (recording's size bound: {loss.count:,})" in said
+
+
+def test_a_working_directory_that_was_removed_is_not_needed(tmp_path: Path) -> None:
+    run = in_shell(f"mkdir {tmp_path}/gone; cd {tmp_path}/gone; rmdir {tmp_path}/gone; {RECORD}")
+    assert run.returncode == 0, run.stderr
+
+
+def test_timestamps_are_right_in_a_time_namespace() -> None:
+    path = f"/execwhy-{uuid.uuid4()}"
+    script = f"({RECORD} & sleep 0.9; {path}; wait)"
+    run = in_shell(script, "unshare", "-T", "--boottime", "864000", "--monotonic", "3600", "--fork")
+    records = [parse_line(line) for line in run.stdout.splitlines()]
+    (found,) = [record for record in records if isinstance(record, ExecFailure) and record.path == path]
+    assert abs(found.timestamp - time.time_ns()) < 600 * 10**9
 
 
 def test_a_recording_outlives_the_directory_it_is_in(tmp_path: Path) -> None:
@@ -269,8 +312,11 @@ def test_a_recording_outlives_the_directory_it_is_in(tmp_path: Path) -> None:
         (place / "file").rename(tmp_path / "moved")
         place.rmdir()
         fail_to_exec("/execwhy-after")
-        assert "written to" in recorder.end()
-        assert recorder.process.returncode == 0
+        said = recorder.end()
+        assert recorder.process.returncode == 1
+    assert (
+        "was renamed or replaced while it was written: the recording went on in the file that it was" in said
+    )
     assert b"/execwhy-after" in read(tmp_path / "moved")
 
 
