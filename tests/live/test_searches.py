@@ -247,3 +247,40 @@ for one in work: one.join()
     for one in by_thread.values():
         _, search = the_search(one)
         assert (search.tries, search.outcome) == (5, "not-found")
+
+
+def test_a_program_that_is_none_is_not_hidden_by_its_namesake(
+    folding: Folding, name: str, path: str, tmp_path: Path
+) -> None:
+    """A script that falls back to the program on PATH tries a file of its own first."""
+    own = tmp_path / "jdk" / name
+    own.parent.mkdir()
+    own.write_text("text\n")
+    own.chmod(0o755)
+    program = tmp_path / "third" / name
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    script = f"""
+import os
+try: os.execv("{own}", ["x"])
+except OSError: pass
+os.execvp("{name}", ["x"])
+"""
+    run([sys.executable, "-I", "-c", script], path, tmp_path)
+    first, *tries = folding.of(name)
+    assert (first.path, first.error, first.search) == (str(own), "ENOEXEC", None)
+    _, search = the_search(tries)
+    assert (search.outcome, search.found_path, search.tries) == ("found", str(program), 2)
+
+
+def test_a_program_that_is_none_within_path_is_a_row_though_python_goes_on(
+    folding: Folding, name: str, path: str, tmp_path: Path
+) -> None:
+    for directory, text in (("second", "text\n"), ("third", "#!/bin/sh\n")):
+        program = tmp_path / directory / name
+        program.write_text(text)
+        program.chmod(0o755)
+    run([sys.executable, "-I", "-c", f"import os; os.execvp({name!r}, ['x'])"], path, tmp_path)
+    first, second = folding.of(name)
+    assert (second.error, second.search) == ("ENOEXEC", None)
+    assert first.search is not None and first.search.outcome == "found"

@@ -39,7 +39,8 @@ def test_nothing_is_left_out_and_nothing_comes_twice() -> None:
 def test_a_search_that_ends_is_told_to_its_events() -> None:
     source, history = ScriptedSource(), History()
     arrivals = Arrivals(source, history, None)
-    tries = [failure(f"/{directory}/ls", task=7) for directory in ("a", "b")]
+    path = ("PATH=/a:/b:/bin",)
+    tries = [failure(f"/{directory}/ls", task=7, environment=path) for directory in ("a", "b")]
     source.give(*tries)
     arrivals.pull(1.0)
     assert 0 not in arrivals.take_searches()

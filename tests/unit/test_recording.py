@@ -257,7 +257,8 @@ def test_what_the_filter_hides_does_not_count() -> None:
 
 
 def tried(path: str, task: int, timestamp: int) -> ExecFailure:
-    return replace(failure(path=path, timestamp=timestamp), task=task, tid=task)
+    record = failure(path=path, timestamp=timestamp, environment=("PATH=/a:/b",))
+    return replace(record, task=task, tid=task)
 
 
 @pytest.mark.parametrize("selected", ["/a/B", "/b/B"])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +23,7 @@ from bpf.record import (
     Report,
     Search,
     SearchEnd,
+    Truncated,
     singly,
     whole,
 )
@@ -33,7 +36,10 @@ MS = 1_000_000
 SECOND = 1000 * MS
 START = 1_790_000_000 * SECOND
 ENOENT, EACCES, ENOEXEC, ENOTDIR = -2, -13, -8, -20
-PATH = "PATH=/usr/local/bin:/usr/bin:/bin"
+PATH = (
+    "PATH=/root/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/a:/b:/c:/d:/e:/f:/opt/bin:/usr/bin:/bin:/opt"
+    ":/usr/bin/x"
+)
 
 
 class Kernel:
@@ -175,9 +181,134 @@ def test_a_directory_that_path_names_twice_does_not_end_the_search(kernel: Kerne
 def test_empty_and_relative_entries_of_path_are_directories_as_well(kernel: Kernel) -> None:
     """glibc tries an empty entry as the bare name, bash as ./name."""
     for path in ("cmake", "./cmake", "bin/cmake", "../cmake", "/usr/bin/cmake"):
-        kernel.fails(path)
+        kernel.fails(path, variable="PATH=:.:bin/:..:/usr//bin/:/usr/bin")
     kernel.ends()
     assert one_search(told(kernel.reports)).tries == 5
+
+
+def test_a_file_of_that_name_that_is_no_program_is_not_hidden_by_the_one_that_ran_next(
+    kernel: Kernel,
+) -> None:
+    """A script falls back: /opt/jdk/bin is no directory of PATH, and execvp(3) ends with ENOEXEC."""
+    kernel.fails("/opt/jdk/bin/java", ENOEXEC)
+    kernel.succeeds("/usr/bin/java")
+    assert [record.search for record in told(kernel.reports)] == [None]
+
+
+@pytest.mark.parametrize("error", [ENOENT, EACCES, ENOEXEC])
+def test_what_is_tried_outside_of_path_is_a_row_however_it_goes_on(kernel: Kernel, error: int) -> None:
+    kernel.fails("/opt/jdk/bin/java", error)
+    kernel.tries("java", "/usr/local/sbin", "/usr/local/bin")
+    kernel.fails("/opt/jre/bin/java", error)
+    kernel.tries("java", "/usr/local/sbin")
+    kernel.succeeds("/usr/bin/java")
+    records = told(kernel.reports)
+    assert (records[0].search, records[3].search) == (None, None)
+    assert one_search(records[1:3]).outcome == "not-found"
+    assert one_search(records[4:]).outcome == "found"
+
+
+def test_what_runs_from_outside_of_path_was_not_found_by_the_search(kernel: Kernel) -> None:
+    kernel.tries("java", "/usr/local/bin", "/usr/bin")
+    kernel.succeeds("/opt/jdk/bin/java")
+    assert one_search(told(kernel.reports)).outcome == "not-found"
+
+
+def test_what_runs_from_a_directory_before_the_tried_one_is_another_matter(kernel: Kernel) -> None:
+    """A search would have tried /usr/local/bin first."""
+    kernel.tries("java", "/usr/bin")
+    kernel.succeeds("/usr/local/bin/java")
+    assert [record.search for record in told(kernel.reports)] == [None]
+
+
+@pytest.mark.parametrize("error", [ENOEXEC, -7, -26, -40, -1, -12])
+def test_an_error_that_ends_execvp_stays_a_row_beside_a_search_that_found(kernel: Kernel, error: int) -> None:
+    """Python and dash go on after any error, which may be the one that somebody looks for."""
+    kernel.tries("java", "/usr/local/sbin")
+    kernel.fails("/usr/local/bin/java", error)
+    kernel.tries("java", "/usr/sbin")
+    kernel.succeeds("/usr/bin/java")
+    records = told(kernel.reports)
+    assert records[1].search is None
+    search = one_search([records[0], records[2]])
+    assert (search.outcome, search.found_path) == ("found", "/usr/bin/java")
+
+
+def test_of_several_errors_that_end_execvp_none_is_folded_under_another(kernel: Kernel) -> None:
+    kernel.fails("/a/java", ENOEXEC)
+    kernel.fails("/b/java", -40)
+    kernel.tries("java", "/c")
+    kernel.ends()
+    records = told(kernel.reports)
+    assert records[0].search is None
+    assert one_search(records[1:]).outcome == "not-found"
+    assert records[1].search is not None and not records[1].search.folded
+
+
+@pytest.mark.parametrize("name", ["ENOENT", "EACCES", "ENOTDIR", "ENODEV", "ETIMEDOUT", "ESTALE"])
+def test_execvp_goes_on_after_these_errors(kernel: Kernel, name: str) -> None:
+    kernel.fails("/usr/local/bin/ls", -getattr(errno, name))
+    kernel.succeeds("/usr/bin/ls")
+    assert one_search(told(kernel.reports)).outcome == "found"
+
+
+@pytest.mark.parametrize(
+    ("tried", "found"),
+    [
+        (["/bin"], "/usr/bin"),  # glibc, Python
+        (["/usr/local/bin", "/bin"], "/usr/bin"),  # musl
+        (["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin"], "/bin"),  # dash
+    ],
+)
+def test_without_a_path_the_built_in_one_is_searched(kernel: Kernel, tried: list[str], found: str) -> None:
+    for directory in tried:
+        kernel.fails(f"{directory}/ls", variable="HOME=/root")
+    kernel.succeeds(f"{found}/ls")
+    assert one_search(told(kernel.reports)).outcome == "found"
+
+
+def test_an_empty_path_is_the_working_directory(kernel: Kernel) -> None:
+    kernel.fails("ls", variable="PATH=")
+    kernel.fails("/usr/bin/ls", variable="PATH=")
+    kernel.ends()
+    assert [record.search for record in told(kernel.reports)] == [None, None]
+
+
+@pytest.mark.parametrize(
+    "unread",
+    [
+        {"environment": ("A=b", None)},
+        {"environment": ("A=b",), "truncated": Truncated(environment=True)},
+        {"environment": (), "arguments_source": "unreadable"},
+        {"environment": ("A=b", "PATH=/usr/lo"), "truncated": Truncated(environment_indexes=(1,))},
+    ],
+)
+@pytest.mark.parametrize(("directories", "outcome"), [(1, None), (2, "found")])
+def test_where_path_was_not_read_a_search_is_one_name_in_two_directories(
+    kernel: Kernel, unread: dict[str, Any], directories: int, outcome: str | None
+) -> None:
+    kernel.tries("ls", *("/first", "/second")[:directories])
+    kernel.succeeds("/third/ls")
+    reports = [
+        replace(report, **unread) if isinstance(report, ExecFailure) else report for report in kernel.reports
+    ]
+    assert searches_in(told(reports)) == [outcome] * directories
+
+
+def test_a_descriptor_of_a_directory_is_no_part_of_path(kernel: Kernel) -> None:
+    for name in ("ls", "./ls"):
+        kernel.fails(name, variable="PATH=:.:/bin")
+    kernel.succeeds("/bin/ls")
+    reports = [
+        replace(report, dirfd=5) if isinstance(report, ExecFailure) else report for report in kernel.reports
+    ]
+    assert [record.search for record in told(reports)] == [None, None]
+
+
+def test_what_no_search_makes_is_not_held_back(kernel: Kernel) -> None:
+    held_back = HeldBack()
+    kernel.fails("/opt/jdk/bin/java")
+    assert held_back.take(kernel.reports, now=0) == kernel.reports
 
 
 def test_the_row_of_a_search_is_the_directory_that_gave_eacces(kernel: Kernel) -> None:
@@ -328,7 +459,9 @@ def test_a_search_folds_events_that_have_been_appended_before(kernel: Kernel) ->
 
 
 def test_many_tries_are_counted_beyond_those_that_are_kept(kernel: Kernel) -> None:
-    kernel.tries("x", *(f"/{number}" for number in range(300)))
+    directories = [f"/{number}" for number in range(300)]
+    for directory in directories:
+        kernel.fails(f"{directory}/x", variable="PATH=" + ":".join(directories))
     kernel.ends()
     records = apply(kernel.reports, [len(kernel.reports)], idle=0)
     search = records[-1].search

@@ -1,11 +1,15 @@
 """PATH searches: which failed execs are tries of one, and how it ended.
 
 execvp(3) and its kin try a name in each directory of PATH: successive execs of one task for one name
-in different directories. The kernel program tells when a task whose last exec failed has succeeded
+in different directories. The kernel program reports when a task whose last exec failed has succeeded
 with another or has ended. A search ends with that, with a failure for another name or in a directory
-that was tried before (a new search, or a retry), or 2 s after its last try. Losses do not end it.
+that was tried before (a new search, or a retry) or that is none of PATH, or 2 s after its last try.
+Losses do not end it.
 
-A single try is a search only where the name was then found in another directory.
+It has found its program if what succeeds is of that name, and further on in PATH than what was tried.
+A try whose error ends execvp(3) is never hidden: it stands for a search that found nothing, or is none.
+A single try is a search only where the name was then found. Where PATH was not read, a search has tries
+in two directories at least.
 """
 
 from __future__ import annotations
@@ -14,7 +18,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from bpf.per_record import PerRecord
 from bpf.record import (
     Again,
     Arrival,
@@ -30,6 +33,7 @@ from bpf.record import (
     singly,
 )
 from tui.model.refolding import Refolding
+from tui.model.search_path import CONTINUING, SearchPath, Try, as_try, name_of
 from tui.model.standing import MOST_ATTEMPTS, stands_before
 
 TIMEOUT: Final = 2_000_000_000
@@ -48,27 +52,29 @@ class _Tries:
 
     Attributes:
         name: What was searched for.
-        numbers: The events' numbers.
         last: Timestamp of the last try.
     """
 
-    def __init__(self, name: str, tid: int) -> None:
+    def __init__(self, name: str, tid: int, path: SearchPath | None) -> None:
         self.name = name
-        self.numbers: list[int] = []
         self.last = 0
         self._tid = tid
-        self._attempts: list[Attempt] = []
+        self._path = path
+        self._made: list[tuple[int, Attempt]] = []
         self._times: dict[str, int] = {}
-        self._standing = 0
-        self._value = 0
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._made)
+
+    @property
+    def first_number(self) -> int:
+        """The first one's number."""
+        return self._made[0][0]
 
     def add(self, path: str, return_value: int, timestamp: int, number: int) -> None:
         """One more try."""
-        if not self.numbers or stands_before(return_value, self._value):
-            self._standing, self._value = number, return_value
-        self.numbers.append(number)
-        if len(self._attempts) < MOST_ATTEMPTS:
-            self._attempts.append(Attempt(path, return_value))
+        self._made.append((number, Attempt(path, return_value)))
         self._times[path] = self._times.get(path, 0) + 1
         self.last = timestamp
 
@@ -78,15 +84,15 @@ class _Tries:
 
     def retried(self, timestamp: int, number: int) -> None:
         """Its only try was made once more; the new one stands for it."""
-        self.numbers[0] = self._standing = number
+        self._made[0] = number, self._made[0][1]
         self.last = timestamp
 
-    def goes_on(self, record: ExecFailure, name: str) -> bool:
+    def goes_on(self, path: str, tried: Try) -> bool:
         """Whether this exec is the next try. PATH may name a directory twice."""
-        if name != self.name or record.path is None:
+        if tried.name != self.name:
             return False
-        times = self._times.get(record.path, 0)
-        return not times or times < _times_in_path(record)
+        times = self._times.get(path, 0)
+        return not times or times < tried.times
 
     def is_over(self, timestamp: int) -> bool:
         """Whether too much time had gone by then."""
@@ -94,9 +100,14 @@ class _Tries:
 
     def forget(self) -> None:
         """Begin anew, for the same name."""
-        self.numbers.clear()
-        self._attempts.clear()
+        self._made.clear()
         self._times.clear()
+
+    def may_find(self, path: str) -> bool:
+        """Whether an exec of this path that succeeded was the next try."""
+        if path in self._times and (self.in_one_place or self._path is None):
+            return False
+        return self._path is None or self._path.comes_after(path, self._made[-1][1].path)
 
     @property
     def in_one_place(self) -> bool:
@@ -104,12 +115,33 @@ class _Tries:
         return len(self._times) < 2
 
     def told(self, search_id: int, outcome: Outcome, found_path: str | None) -> list[tuple[int, Search]]:
-        """What each try's record is to say; nothing where it was tried in one directory only."""
-        if self.in_one_place and (outcome != "found" or found_path in self._times):
+        """What each try's record is to say; nothing where they are no search."""
+        made = self._passed_over() if outcome == "found" else self._with_representative()
+        fewest = 1 if outcome == "found" and self._path is not None else 2
+        if len({attempt.path for _, attempt in made}) < fewest:
             return []
-        folded = Search(search_id, self.name, len(self.numbers), outcome, found_path, folded=True)
-        stands = replace(folded, attempts=tuple(self._attempts), folded=False)
-        return [(number, stands if number == self._standing else folded) for number in self.numbers]
+        folded = Search(search_id, self.name, len(made), outcome, found_path, folded=True)
+        attempts = tuple(attempt for _, attempt in made[:MOST_ATTEMPTS])
+        stands = replace(folded, attempts=attempts, folded=False)
+        representative = _representative(made)
+        return [(number, stands if number == representative else folded) for number, _ in made]
+
+    def _passed_over(self) -> list[tuple[int, Attempt]]:
+        return [one for one in self._made if -one[1].return_value in CONTINUING]
+
+    def _with_representative(self) -> list[tuple[int, Attempt]]:
+        """Those after which execvp goes on, and the one whose error it reports."""
+        representative = _representative(self._made)
+        return [one for one in self._made if -one[1].return_value in CONTINUING or one[0] == representative]
+
+
+def _representative(made: Sequence[tuple[int, Attempt]]) -> int:
+    """The number of the try whose row stands for all."""
+    number, value = made[0][0], made[0][1].return_value
+    for later, attempt in made[1:]:
+        if stands_before(attempt.return_value, value):
+            number, value = later, attempt.return_value
+    return number
 
 
 class Searches:
@@ -187,16 +219,20 @@ class Searches:
     @property
     def first_open(self) -> int:
         """The number of the first event that may yet turn out to be a try of a search."""
-        return min((tries.numbers[0] for tries in self._open.values()), default=self._end)
+        return min((tries.first_number for tries in self._open.values()), default=self._end)
 
     def give_up(self, before: int | None = None) -> None:
         """End the searches that began before this event, or all: how they end is not known ("open")."""
         for task, tries in list(self._open.items()):
-            if before is None or tries.numbers[0] < before:
+            if before is None or tries.first_number < before:
                 self._finish(task, "open")
 
     def _take_burst(self, burst: Burst) -> None:
-        """Its first ones, until all others are but retries."""
+        """Its first ones, until all others are but retries; where it is no try, only the first."""
+        if burst.last.first.search is None and not as_try(burst.last).name:
+            self._take_failure(burst[0])
+            self._end += len(burst)
+            return
         for at in range(len(burst)):
             left = len(burst) - at
             if self._is_retry(burst.last, left):
@@ -230,22 +266,22 @@ class Searches:
             return
         if not task:
             return
-        name = _name(record.path)
+        tried = as_try(failure)
         tries = self._open.get(task)
         if tries is not None:
             if not tries.is_of(failure.tid):
                 self._finish(task, "open")
             elif tries.is_over(timestamp):
                 self._time_out(task)
-            elif not tries.goes_on(record, name):
-                self._begin_anew(task, tries, name)
-        if name and record.path is not None:
+            elif not tries.goes_on(record.path or "", tried):
+                self._begin_anew(task, tries, tried.name)
+        if tried.name and record.path is not None:
             # Taken out and put in again: the first one in order is the one that waits longest.
-            tries = self._open.pop(task, None) or _Tries(name, failure.tid)
+            tries = self._open.pop(task, None) or _Tries(tried.name, failure.tid, tried.path)
             tries.add(record.path, record.return_value, timestamp, self._end)
             self._open[task] = tries
             self._held += 1
-            if len(tries.numbers) == 1 and _times_in_path(record) < 2:
+            if len(tries) == 1 and tried.times < 2:
                 self._only = record, task, failure.tid, tries
             self._hold_bounds()
 
@@ -253,7 +289,7 @@ class Searches:
         """The tries so far have found nothing; what comes next is another search, or a retry."""
         if tries.in_one_place and tries.name == name:
             # What a storm brings over and over.
-            self._held -= len(tries.numbers)
+            self._held -= len(tries)
             tries.forget()
         else:
             self._finish(task, "not-found")
@@ -264,7 +300,11 @@ class Searches:
             return
         if tries.is_over(end.timestamp):
             self._time_out(end.task)
-        elif end.found_path is not None and _name(end.found_path) == tries.name:
+        elif (
+            end.found_path is not None
+            and name_of(end.found_path) == tries.name
+            and tries.may_find(end.found_path)
+        ):
             self._finish(end.task, "found", end.found_path)
         else:
             self._finish(end.task, "not-found")
@@ -277,7 +317,7 @@ class Searches:
     def _finish(self, task: int, outcome: Outcome, found_path: str | None = None) -> None:
         tries = self._open.pop(task)
         self._only = None
-        self._held -= len(tries.numbers)
+        self._held -= len(tries)
         told = tries.told(self._last_id + 1, outcome, found_path)
         if told:
             self._last_id += 1
@@ -294,21 +334,3 @@ class Searches:
             if not tries.is_over(reached):
                 break
             self._time_out(task)
-
-
-def _name(path: str | None) -> str:
-    """The last component; "" where there is none, as of a directory with a slash at its end."""
-    return "" if path is None else path.rpartition("/")[2]
-
-
-def _count_in_path(record: ExecFailure) -> int:
-    """How often PATH names the directory of this path; an empty entry is the working directory."""
-    directory = (record.path or "").rpartition("/")
-    wanted = (directory[0] or directory[1], directory[0] + directory[1])
-    for variable in record.environment:
-        if variable is not None and variable.startswith("PATH="):
-            return sum(entry in wanted for entry in variable[5:].split(":"))
-    return 0
-
-
-_times_in_path: Final = PerRecord(_count_in_path)

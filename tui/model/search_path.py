@@ -1,0 +1,140 @@
+"""The directories that a PATH search tries, and the errors after which it goes on.
+
+An exec is part of a search only if execvp(3) or its kin could have made it: its directory is one of PATH.
+The PATH of a record is that of envp. A caller that searches with another one than it hands on, as
+posix_spawnp(3) with an environment of its own does, is not seen as searching, so its tries stay rows.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+from bpf.per_record import PerRecord
+from bpf.record import Again, ExecFailure
+
+CONTINUING: Final = frozenset(
+    {errno.ENOENT, errno.EACCES, errno.ENOTDIR, errno.ENODEV, errno.ETIMEDOUT, errno.ESTALE}
+)
+"""Errors after which glibc's execvp tries the next directory (posix/execvpe.c); musl's goes on after the
+first three. dash and Python go on after any, but what they pass over then is worth a row."""
+
+_AT_FDCWD: Final = -100
+
+
+class SearchPath:
+    """The entries of PATH, as far as they can be compared with the directories of paths.
+
+    Args:
+        entries: The directories.
+        is_ordered: They are tried in this order.
+    """
+
+    def __init__(self, entries: Sequence[str], *, is_ordered: bool = True) -> None:
+        self._is_ordered = is_ordered
+        self._first: dict[str, int] = {}
+        self._last: dict[str, int] = {}
+        self._times: dict[str, int] = {}
+        for index, entry in enumerate(map(_comparable, entries)):
+            self._first.setdefault(entry, index)
+            self._last[entry] = index
+            self._times[entry] = self._times.get(entry, 0) + 1
+
+    def times(self, path: str) -> int:
+        """How many entries are the directory of this path."""
+        as_written = self._times.get(path[: path.rfind("/")]) if path.rfind("/") > 0 else None
+        return self._times.get(_directory(path), 0) if as_written is None else as_written
+
+    def comes_after(self, path: str, before: str) -> bool:
+        """Whether a search that has tried ``before`` may come to ``path``."""
+        last = self._last.get(_directory(path))
+        first = self._first.get(_directory(before))
+        return last is not None and first is not None and (first < last or not self._is_ordered)
+
+
+def _directory(path: str) -> str:
+    head, slash, _ = path.rpartition("/")
+    return _comparable(head + slash)
+
+
+def _comparable(entry: str) -> str:
+    """An entry without what makes no difference: "/bin//" is "/bin", and "" the working directory."""
+    stripped = entry.rstrip("/")
+    if not stripped:
+        return "/" if entry else "."
+    return stripped.removeprefix("./") or "."
+
+
+@lru_cache(maxsize=1024)
+def _of_value(value: str) -> SearchPath:
+    return SearchPath(value.split(":"))
+
+
+_DEFAULT: Final = SearchPath(
+    ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"), is_ordered=False
+)
+"""Where programs search without a PATH: the built-in ones of dash, bash, musl, glibc and Python together."""
+
+
+def _search_path(record: ExecFailure) -> SearchPath | None:
+    """The PATH of its environment, or what takes its place; None where that was not read."""
+    environment, truncated = record.environment, record.truncated
+    try:
+        # No variable holds a null character, and one long text is searched faster than forty short ones.
+        variables = "\0" + "\0".join(environment)  # type: ignore[arg-type]
+        is_whole = not truncated.environment and record.arguments_source != "unreadable"
+    except TypeError:
+        variables = "\0" + "\0".join(variable or "" for variable in environment)
+        is_whole = False
+    at = variables.find("\0PATH=")
+    if at < 0:
+        return _DEFAULT if is_whole else None
+    if truncated.environment_indexes and variables.count("\0", 0, at) in truncated.environment_indexes:
+        # Of a value of which only the beginning was read, the last entry is not known, nor the next.
+        return None
+    return _of_value(variables[at + 6 :].partition("\0")[0])
+
+
+class Try(NamedTuple):
+    """What an exec is as a try of a search.
+
+    Attributes:
+        name: What is searched for; "" where it is no try.
+        path: The PATH that its caller probably searched; None where that was not read.
+        times: How many entries of PATH are its directory.
+    """
+
+    name: str
+    path: SearchPath | None
+    times: int
+
+
+_NO_TRY: Final = Try("", None, 0)
+
+
+def _as_try(record: ExecFailure) -> Try:
+    """By path, and in a directory of PATH where that is known."""
+    path = record.path
+    name = "" if path is None else name_of(path)
+    if path is None or not name or record.kernel_invoked:
+        return _NO_TRY
+    if record.dirfd is not None and record.dirfd != _AT_FDCWD and not path.startswith("/"):
+        return _NO_TRY
+    searched = _search_path(record)
+    times = 0 if searched is None else searched.times(path)
+    return _NO_TRY if searched is not None and not times else Try(name, searched, times)
+
+
+_as_try_again: Final = PerRecord(_as_try)
+
+
+def as_try(failure: ExecFailure | Again) -> Try:
+    """What a failed exec is as a try of a search."""
+    return _as_try_again(failure.first) if isinstance(failure, Again) else _as_try(failure)
+
+
+def name_of(path: str) -> str:
+    """The last component; "" where there is none, as of a directory with a slash at its end."""
+    return path.rpartition("/")[2]
