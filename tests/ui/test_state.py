@@ -199,7 +199,9 @@ async def test_groups_open_their_events_as_a_filter_and_escape_goes_back() -> No
 
 async def test_a_search_is_one_row_and_h_shows_the_ones_that_found_their_program() -> None:
     def search(directories: list[str], name: str, task: int) -> list[ExecFailure]:
-        return [failure(f"/{directory}/{name}", task=task, tid=task) for directory in directories]
+        path = ("PATH=/a:/b:/c:/usr/bin",)
+        paths = [f"/{directory}/{name}" for directory in directories]
+        return [failure(tried, task=task, tid=task, environment=path) for tried in paths]
 
     async with opened() as screen:
         await screen.give(

@@ -27,8 +27,17 @@ _LONGEST: Final = 200
 _NAMED: Final = 3
 """Values that are named where none is near."""
 
-_MAY_BE_SECRET: Final = frozenset({"arguments", "environment"})
-"""No value of these is told: some are secrets only because of the argument before them."""
+_MAY_BE_SECRET: Final = frozenset(
+    {
+        "arguments",
+        "environment",
+        "diagnosis.summary",
+        "diagnosis.evidence",
+        "diagnosis.advice",
+        "diagnosis.brief",
+    }
+)
+"""No value of these is named: some are secrets only because of the argument before them, or quote such."""
 
 _VALUE: Final = re.compile(r"[^\s:=!~<>]+$")
 """What a condition asks for, behind its operator."""

@@ -1,126 +1,77 @@
-"""Which texts of a record look like secrets, and their masking.
+"""The one way out for texts: what of a record looks like a secret, and its masking.
 
 It errs on the side of masking: a masked harmless value costs a look with ``--show-secrets``, a shown
 password cannot be taken back. An empty value stays empty, for that is often the very fact one needs.
-Every pattern here runs over hostile text as root, so none may take more than linear time.
+
+A secret that one string of a record gave away is masked in all the others as well: a diagnosis quotes an
+argument without the option before it, and a path may repeat a variable.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Final
 
-from bpf.record import Binary, Diagnosis, ExecFailure, Search
-from tui.model.secret_words import MASK, CommandLine, mask_commands
+from bpf.record import Ancestor, Binary, Diagnosis, ExecFailure, Search
+from tui.model.printable import printable
+from tui.model.secret_names import is_secret, is_secret_name
+from tui.model.secret_texts import mask_in_text
+from tui.model.secret_words import MASK, CommandLine
 
 _CACHED_LENGTH: Final = 512
-"""Longer strings are masked anew each time, so that the cache stays below 20 MB."""
-
-_SECRET_NAME: Final = re.compile(
-    r"""SECRET|TOKEN|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|AUTHORIZATION|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY
-    | _KEY$ | (?<!COM)(?<!ASK)(?<!BY)(?<!SUR)PASS$ | _PWD$ | (?:^|_|ROOT)PW$ | _AUTH$
-    | COOKIE | BEARER | JWT$ | CREDS$""",
-    re.VERBOSE,
-)
-
-_NO_SECRET_OPTION: Final = re.compile(
-    r"^NO_ | _(?:FILE|PATH|DIR|DIRECTORY|STDIN|FD|PROMPT|COMMAND|CMD|TTL|TYPE|NAME)$", re.VERBOSE
-)
-"""Options that tell where a secret is or that there is none: their value is a fact worth seeing."""
+"""Longer strings are masked anew each time, so that the caches stay below 20 MB."""
 
 _ASSIGNED: Final = re.compile(r"(?P<name>-{0,2}[\w.-]{1,256})=")
 _OPTION: Final = re.compile(r"--?[A-Za-z][\w.-]{1,255}")
 
-_VALUE: Final = r"""(?:"[^"\n]*"?|'[^'\n]*'?|[^\s"'&;|<>]+)"""
+_SHORTEST: Final = 4
+"""Characters of a secret that is masked wherever it stands; shorter ones are part of other words."""
 
-_IN_TEXT: Final = re.compile(
-    r"""
-    # A name, then its value: PASSWORD=x, "password": "x", token: x, --token x
-    (?P<keep>
-      (?:secret|token|password|passwd|passphrase|credential|api[_-]?key|access[_-]?key|private[_-]?key)
-      [\w-]{0,64}["']?(?:\s{0,4}=|:\s{1,4})\s{0,4}
-    | (?:[_-]key|[_-]pass|[_-]pwd|sshpass)["']?(?:=|:\s{1,4})
-    | --[\w-]{0,32}?(?:secret|token|password|passwd|passphrase|api-?key)(?![\w-])\s{1,4}(?!-)
-    )"""
-    + _VALUE
-    + r"""
-    # HTTP headers: the rest of the line
-  | (?P<header>
-      (?:authorization["']?\s{0,4}[:=]\s{0,4}["']?(?:(?:basic|bearer|digest|token|negotiate)\s{1,4})?)
-    | (?<!\w)(?:set-)?cookie:\s{0,4})[^"'\r\n]+
-  | (?P<bearer>(?<!\w)bearer\s{1,4})[\w.~+/=-]{8,}
-    # Openssl's password arguments
-  | (?P<openssl>^pass:)[^\n]+
-    # URLs: user:password@; a name alone, which over HTTP or where it is long is a token
-  | (?P<url>://[^/\s:@]*:)[^/\s]+(?=@)
-  | (?P<weburl>https?://)[^/\s:@?\#]+(?=@)
-  | (?P<urluser>://)[^/\s:@]{20,}(?=@)
-    """,
-    re.VERBOSE | re.IGNORECASE,
-)
+_MOST_SECRETS: Final = 64
+"""Secrets of one record that are looked for in its other strings: each of these has its price."""
 
-_TOKEN_SHAPES: Final = re.compile(
-    r"""
-    gh[oprsu]_[A-Za-z0-9]{20,} | github_pat_\w{20,}
-  | gl(?:pat|dt|rt|ptt|ft|soat|cbt|oas)-[\w.-]{16,}
-  | xox[abceoprs]-[\w-]{10,} | xapp-[\w-]{10,}
-  | (?<![A-Z0-9])(?:AKIA|ASIA)[A-Z0-9]{16}(?![A-Z0-9])
-  | eyJ[\w-]{17,}(?:\.[\w-]+){0,4}
-  | (?<![A-Za-z0-9])sk-[\w-]{20,} | [rs]k_(?:live|test)_[A-Za-z0-9]{16,} | whsec_[A-Za-z0-9+/=]{16,}
-  | AIza[\w-]{35} | ya29\.[\w-]{20,}
-  | npm_[A-Za-z0-9]{36} | pypi-AgE[\w-]{20,} | hf_[A-Za-z0-9]{30,} | dckr_pat_[\w-]{20,}
-  | do[opr]_v1_[a-f0-9]{32,} | SG\.[\w-]{16,32}\.[\w-]{16,64} | hv[sb]\.[\w-]{20,}
-  | shp(?:at|ca|pa|ss)_[a-fA-F0-9]{32} | AGE-SECRET-KEY-1[A-Z0-9]{20,}
-  | -----BEGIN[ ][A-Z0-9 ]{0,40}PRIVATE[ ]KEY(?:[ ]BLOCK)?-----
-    (?:[^-]|-(?!----END))*(?:-----END[^-\n]{0,60}-----)?
-    """,
-    re.VERBOSE,
-)
+_UNMISTAKABLE: Final = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z]).{6,}|(?=.*[^\w/. -]).{6,}|.{16,}", re.DOTALL)
+"""Secrets that are no word: they are masked in the record's own strings, and not just in sentences."""
+
+Shown = tuple[str, tuple[str, ...]]
+"""A text with its secrets masked, and what these were."""
 
 
-def _is_secret_name(name: str) -> bool:
-    """Whether a variable or an option of this name holds a secret."""
-    normal = name.lstrip("-").replace("-", "_").replace(".", "_").upper()
-    if not _SECRET_NAME.search(normal):
-        return False
-    return not (name.startswith("-") and _NO_SECRET_OPTION.search(normal))
+def _mask_text(text: str) -> Shown:
+    found: list[str] = []
+    return mask_in_text(text, found), tuple(found)
 
 
-def _keep_lead(match: re.Match[str]) -> str:
-    """What names the secret, then the mask."""
-    return (match[match.lastgroup] if match.lastgroup else "") + MASK
-
-
-def _mask_text(text: str) -> str:
-    return _TOKEN_SHAPES.sub(MASK, _IN_TEXT.sub(_keep_lead, mask_commands(text)))
-
-
-def _mask_assignment(text: str) -> str:
+def _mask_variable(text: str) -> Shown:
     """NAME=value or --name=value, masked whole where the name is a secret's, else its parts."""
     assigned = _ASSIGNED.match(text)
-    if assigned and _is_secret_name(assigned["name"]):
-        return assigned[0] + MASK if assigned.end() < len(text) else text
+    if assigned and is_secret(assigned["name"], value := text[assigned.end() :]):
+        return assigned[0] + MASK, (value,)
     return _mask_text(text)
 
 
-_cached_text = lru_cache(maxsize=4096)(_mask_text)
-_cached_assignment = lru_cache(maxsize=16384)(_mask_assignment)
+_cached_text: Final = lru_cache(maxsize=4096)(_mask_text)
+_cached_variable: Final = lru_cache(maxsize=16384)(_mask_variable)
+
+
+def _text(text: str) -> Shown:
+    return _cached_text(text) if len(text) <= _CACHED_LENGTH else _mask_text(text)
+
+
+def _variable(text: str) -> Shown:
+    return _cached_variable(text) if len(text) <= _CACHED_LENGTH else _mask_variable(text)
 
 
 def mask_text(text: str) -> str:
-    """A text with the passwords of URLs, known token shapes, headers and ``name=value`` pairs masked.
+    """A text that belongs to no record, with all that looks like a secret masked.
 
     Args:
         text: Any string, lone surrogates included.
     """
-    return _cached_text(text) if len(text) <= _CACHED_LENGTH else _mask_text(text)
-
-
-def _mask_variable(text: str) -> str:
-    return _cached_assignment(text) if len(text) <= _CACHED_LENGTH else _mask_assignment(text)
+    return _text(text)[0]
 
 
 def mask_environment(environment: Sequence[str | None]) -> tuple[str | None, ...]:
@@ -129,12 +80,7 @@ def mask_environment(environment: Sequence[str | None]) -> tuple[str | None, ...
     Args:
         environment: "NAME=value" each, None where the element could not be read.
     """
-    return tuple(None if text is None else _mask_variable(text) for text in environment)
-
-
-def _looks_like_option(text: str) -> bool:
-    """-v and --verbose do; -hunter2 may be a password, and then must not be shown."""
-    return text.startswith("--") or (text.startswith("-") and len(text) <= 2)
+    return _environment(environment, [])
 
 
 def mask_arguments(arguments: Sequence[str | None]) -> tuple[str | None, ...]:
@@ -143,62 +89,200 @@ def mask_arguments(arguments: Sequence[str | None]) -> tuple[str | None, ...]:
     Args:
         arguments: The elements, None where one could not be read.
     """
-    line = CommandLine()
+    return _arguments(arguments, [])
+
+
+def _environment(environment: Sequence[str | None], found: list[str]) -> tuple[str | None, ...]:
+    shown, secrets = _cached_environment(tuple(environment))
+    found += secrets
+    return shown
+
+
+def _mask_environment(environment: tuple[str | None, ...]) -> tuple[tuple[str | None, ...], tuple[str, ...]]:
     masked: list[str | None] = []
-    is_value = False
+    found: list[str] = []
+    for variable in environment:
+        if variable is None:
+            masked.append(None)
+            continue
+        shown, secrets = _variable(variable)
+        masked.append(shown)
+        found += secrets
+    return tuple(masked), tuple(found)
+
+
+_cached_environment: Final = lru_cache(maxsize=256)(_mask_environment)
+"""What one process tries mostly has one environment. 256 of 29 KB, the most that is read, are 15 MB."""
+
+
+def _looks_like_option(text: str) -> bool:
+    """-v and --verbose do; -hunter2 may be a password, and then must not be shown."""
+    return text.startswith("--") or (text.startswith("-") and len(text) <= 2)
+
+
+def _arguments(arguments: Sequence[str | None], found: list[str]) -> tuple[str | None, ...]:
+    line = CommandLine(found)
+    masked: list[str | None] = []
+    option = ""
     for text in arguments:
-        was_value, is_value = is_value, False
+        before, option = option, ""
         if not text:
             masked.append(text)
-        elif was_value and not _looks_like_option(text):
+        elif before and not _looks_like_option(text) and is_secret(before, text):
+            found.append(text)
             masked.append(MASK)
         elif (word := line.masked(text)) is not None:
             masked.append(word)
+        elif _OPTION.fullmatch(text) and is_secret_name(text):
+            option = text
+            masked.append(text)
         else:
-            is_value = bool(_OPTION.fullmatch(text)) and _is_secret_name(text)
-            masked.append(text if is_value else _mask_variable(text))
+            shown, secrets = _variable(text)
+            found += secrets
+            masked.append(shown)
     return tuple(masked)
 
 
-def _mask_diagnosis(diagnosis: Diagnosis) -> Diagnosis:
+class _Secrets:
+    """The secrets of one record, to be masked wherever they stand."""
+
+    def __init__(self, found: Iterable[str], shown: Sequence[str | None]) -> None:
+        """Choose those that can be looked for.
+
+        Args:
+            found: The secrets.
+            shown: What the record shows by itself: a word in it is no secret any more.
+        """
+        whole = dict.fromkeys(
+            piece for secret in found for piece in secret.split(MASK) if len(piece) >= _SHORTEST
+        )
+        chosen = [
+            secret
+            for secret in list(whole)[:_MOST_SECRETS]
+            if _UNMISTAKABLE.fullmatch(secret) or not any(text and secret in text for text in shown)
+        ]
+        self._clear = tuple(filter(_UNMISTAKABLE.fullmatch, chosen))
+        # A sentence may quote a text as it is printed.
+        self._all = tuple(dict.fromkeys([*chosen, *map(printable, chosen)]))
+
+    def are_in(self, *texts: str | None) -> bool:
+        """Whether any of the record's own strings has one: mostly none does, and this is quick."""
+        together = "\0".join(filter(None, texts))
+        return any(secret in together for secret in self._clear)
+
+    def in_string(self, text: str) -> str:
+        """One of the record's own strings."""
+        return _replaced(text, self._clear)
+
+    def in_sentence(self, text: str) -> str:
+        """A text that was made of the record's strings."""
+        return _text(_replaced(text, self._all))[0]
+
+
+def _replaced(text: str, secrets: Sequence[str]) -> str:
+    for secret in secrets:
+        if secret in text:
+            bounds = r"(?<![A-Za-z0-9])" * secret[0].isalnum(), r"(?![A-Za-z0-9])" * secret[-1].isalnum()
+            text = re.sub(bounds[0] + re.escape(secret) + bounds[1], MASK, text)
+    return text
+
+
+def _diagnosis(diagnosis: Diagnosis, mask: Callable[[str], str]) -> Diagnosis:
     return dataclasses.replace(
         diagnosis,
-        summary=mask_text(diagnosis.summary),
-        evidence=tuple(map(mask_text, diagnosis.evidence)),
-        advice=None if diagnosis.advice is None else mask_text(diagnosis.advice),
-        brief=mask_text(diagnosis.brief),
+        summary=mask(diagnosis.summary),
+        evidence=tuple(map(mask, diagnosis.evidence)),
+        advice=None if diagnosis.advice is None else mask(diagnosis.advice),
+        brief=mask(diagnosis.brief),
     )
 
 
-def _mask_path(path: str | None) -> str | None:
-    return None if path is None else mask_text(path)
+def _optional(text: str | None, mask: Callable[[str], str]) -> str | None:
+    return None if text is None else mask(text)
 
 
-def _mask_binary(binary: Binary) -> Binary:
-    return dataclasses.replace(binary, path=_mask_path(binary.path))
+def _binary(binary: Binary, mask: Callable[[str], str]) -> Binary:
+    return dataclasses.replace(binary, path=_optional(binary.path, mask))
 
 
-def _mask_search(search: Search) -> Search:
-    attempts = tuple(
-        dataclasses.replace(attempt, path=mask_text(attempt.path)) for attempt in search.attempts
-    )
+def _search(search: Search, mask: Callable[[str], str]) -> Search:
+    attempts = tuple(dataclasses.replace(attempt, path=mask(attempt.path)) for attempt in search.attempts)
     return dataclasses.replace(
-        search, name=mask_text(search.name), found_path=_mask_path(search.found_path), attempts=attempts
+        search, name=mask(search.name), found_path=_optional(search.found_path, mask), attempts=attempts
     )
 
 
 def masked(record: ExecFailure) -> ExecFailure:
     """The record as it may be shown and saved without ``--show-secrets``."""
-    return dataclasses.replace(
+    return _masked(record)[0]
+
+
+def masker(record: ExecFailure | None) -> Callable[[str], str]:
+    """What masks texts that were made of this record's strings, such as a group's of which it is one.
+
+    Args:
+        record: None where it is gone: what has the shape of a secret is masked all the same.
+    """
+    secrets = None if record is None else _masked(record)[1]
+    return mask_text if secrets is None else secrets.in_sentence
+
+
+def _masked(record: ExecFailure) -> tuple[ExecFailure, _Secrets | None]:
+    secrets: _Secrets | None = None
+    found: list[str] = []
+
+    def shown(text: str) -> str:
+        masked_text, secrets = _text(text)
+        found.extend(secrets)
+        return masked_text
+
+    path = _optional(record.path, shown)
+    cwd = _optional(record.cwd, shown)
+    root = _optional(record.root, shown)
+    stdin_path = _optional(record.stdin_path, shown)
+    interpreter = _optional(record.interpreter_path, shown)
+    comm, parent_comm = shown(record.comm), shown(record.parent_comm)
+    binary = None if record.binary is None else _binary(record.binary, shown)
+    arguments = _arguments(record.arguments, found)
+    environment = _environment(record.environment, found)
+    search = None if record.search is None else _search(record.search, shown)
+    diagnosis = record.diagnosis
+    ancestors = tuple(Ancestor(one.pid, shown(one.comm)) for one in record.ancestors)
+    cgroup, unit = _optional(record.cgroup, shown), _optional(record.unit, shown)
+    if found:
+        secrets = _Secrets(found, (path, interpreter, cwd, None if binary is None else binary.path))
+        texts = (path, cwd, root, stdin_path, interpreter, comm, parent_comm, cgroup, unit)
+        comms = (one.comm for one in ancestors)
+        if secrets.are_in(*texts, *comms, *arguments, *environment):
+            path, cwd, root, stdin_path, interpreter, cgroup, unit = (
+                _optional(text, secrets.in_string)
+                for text in (path, cwd, root, stdin_path, interpreter, cgroup, unit)
+            )
+            comm, parent_comm = secrets.in_string(comm), secrets.in_string(parent_comm)
+            ancestors = tuple(Ancestor(one.pid, secrets.in_string(one.comm)) for one in ancestors)
+            arguments = tuple(_optional(text, secrets.in_string) for text in arguments)
+            environment = tuple(_optional(text, secrets.in_string) for text in environment)
+        binary = None if binary is None else _binary(binary, secrets.in_string)
+        search = None if search is None else _search(search, secrets.in_string)
+        diagnosis = None if diagnosis is None else _diagnosis(diagnosis, secrets.in_sentence)
+    elif diagnosis is not None:
+        diagnosis = _diagnosis(diagnosis, mask_text)
+    shown_record = dataclasses.replace(
         record,
-        path=_mask_path(record.path),
-        binary=None if record.binary is None else _mask_binary(record.binary),
-        interpreter_path=_mask_path(record.interpreter_path),
-        cwd=_mask_path(record.cwd),
-        root=_mask_path(record.root),
-        stdin_path=_mask_path(record.stdin_path),
-        arguments=mask_arguments(record.arguments),
-        environment=mask_environment(record.environment),
-        diagnosis=None if record.diagnosis is None else _mask_diagnosis(record.diagnosis),
-        search=None if record.search is None else _mask_search(record.search),
+        path=path,
+        binary=binary,
+        interpreter_path=interpreter,
+        cwd=cwd,
+        root=root,
+        stdin_path=stdin_path,
+        arguments=arguments,
+        environment=environment,
+        comm=comm,
+        parent_comm=parent_comm,
+        ancestors=ancestors,
+        cgroup=cgroup,
+        unit=unit,
+        diagnosis=diagnosis,
+        search=search,
     )
+    return shown_record, secrets

@@ -6,6 +6,7 @@ of events.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -19,7 +20,6 @@ from tui.model.columns import Key
 from tui.model.group_by import By
 from tui.model.groups import Group
 from tui.model.printable import printable
-from tui.model.secrets import mask_text
 from tui.widgets.accounts import user_name
 from tui.widgets.columns import GUTTER, clock
 from tui.widgets.error_class import error_class
@@ -108,7 +108,7 @@ def group_places(width: int, by_name: str) -> tuple[GroupPlace, ...]:
     return tuple(places)
 
 
-def group_cell(group: Group, by: By, place: GroupPlace, now: int, *, show_secrets: bool) -> list[Piece]:
+def group_cell(group: Group, by: By, place: GroupPlace, now: int, mask: Callable[[str], str]) -> list[Piece]:
     """What stands in one cell: exactly ``place.width`` cells wide.
 
     Args:
@@ -116,21 +116,20 @@ def group_cell(group: Group, by: By, place: GroupPlace, now: int, *, show_secret
         by: What it is a group by.
         place: The column.
         now: The time that ages are told for, nanoseconds since 1970 UTC.
-        show_secrets: Nothing is masked.
+        mask: Masks the secrets of its texts.
     """
-    pieces = _pieces(group, by, place, now, show_secrets)
+    pieces = _pieces(group, by, place, now, mask)
     padding = " " * (place.width - width_of((text, False) for text, _ in pieces))
     return [(padding, "plain"), *pieces] if place.is_right else [*pieces, (padding, "plain")]
 
 
-def _pieces(group: Group, by: By, place: GroupPlace, now: int, show_secrets: bool) -> list[Piece]:
+def _pieces(group: Group, by: By, place: GroupPlace, now: int, mask: Callable[[str], str]) -> list[Piece]:
     column, width = place.column, place.width
     if column is _C.GROUP:
         if group.search is None:
-            return _value(group.value, by, width, show_secrets)
+            return _value(group.value, by, width, mask)
         last = str(group.value).rpartition("/")[0]
-        told = (group.search, last) if show_secrets else (mask_text(group.search), mask_text(last))
-        return _search(*told, width)
+        return _search(mask(group.search), mask(last), width)
     if not group.count:
         return [("gone"[:width], "muted")] if column is _C.COUNT else []
     if column is _C.COUNT:
@@ -140,8 +139,7 @@ def _pieces(group: Group, by: By, place: GroupPlace, now: int, show_secrets: boo
     if column is _C.MINUTE:
         return [(sparkline(group.minute, width), "live" if any(group.minute) else "muted")]
     if column is _C.WHY:
-        why = why_text(group, by)
-        return in_role(keep_beginning(why if show_secrets else mask_text(why), width), "why")
+        return in_role(keep_beginning(mask(why_text(group, by)), width), "why")
     if column is _C.USERS:
         return in_role(keep_beginning(_users(group), width), "plain")
     time = group.first if column is _C.FIRST else group.last
@@ -189,18 +187,18 @@ def _search(name: str, last: str, width: int) -> list[Piece]:
     return shown
 
 
-def _value(value: Key, by: By, width: int, show_secrets: bool) -> list[Piece]:
+def _value(value: Key, by: By, width: int, mask: Callable[[str], str]) -> list[Piece]:
     text = _value_text(value, by)
     if value is None:
         return in_role(keep_beginning(text, width), "muted")
     if by.field == "error" and isinstance(value, int):
         return in_role(keep_beginning(text, width), error_class(-value))
     if by.field == "path":
-        directory, name = keep_name(text if show_secrets else mask_text(text), width)
+        directory, name = keep_name(mask(text), width)
         return [*in_role(directory, "muted"), *in_role(name, "name")]
     # A unit's or a template's own name is at its end; the first digits of a container tell it apart.
     keep = keep_end if by.field == "unit" else keep_beginning
-    return in_role(keep(text, width), "name")
+    return in_role(keep(mask(text), width), "name")
 
 
 def _users(group: Group) -> str:

@@ -11,11 +11,10 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.message import Message
 
-from tui.model.columns import Key
 from tui.model.group_by import BY
+from tui.model.groups import Group
 from tui.model.history import History
 from tui.model.printable import printable
-from tui.model.secrets import mask_text
 from tui.model.view import View
 from tui.widgets.accounts import user_name
 from tui.widgets.group_columns import group_text, rate_text, why_text
@@ -89,7 +88,6 @@ class GroupPane(Vertical):
         self.header = GroupHeader()
         self.table = GroupTable(history, view, clock, show_secrets=show_secrets)
         self._view = view
-        self._show_secrets = show_secrets
 
     def compose(self) -> ComposeResult:
         """Headings and groups."""
@@ -110,7 +108,7 @@ class GroupPane(Vertical):
         A masked text cannot be a condition: the filter would show it.
         """
         group = self.table.focused_group()
-        if group is None or self._is_masked(group.value):
+        if group is None or self._is_masked(group):
             return None
         return self.table.by.field, self.table.by.asked(group.value)
 
@@ -120,9 +118,8 @@ class GroupPane(Vertical):
         group = self.table.focused_group()
         if group is None:
             return None
-        value, why = group_text(group, self.table.by), why_text(group, self.table.by)
-        if not self._show_secrets:
-            value, why = mask_text(value), mask_text(why)
+        mask = self.table.masker(group)
+        value, why = mask(group_text(group, self.table.by)), mask(why_text(group, self.table.by))
         users = ", ".join(user_name(uid) or str(uid) for uid in group.uids)
         more = group.users - len(group.uids)
         texts = (
@@ -134,8 +131,8 @@ class GroupPane(Vertical):
         )
         return "  ".join(map(printable, texts))
 
-    def _is_masked(self, value: Key) -> bool:
-        return not self._show_secrets and isinstance(value, str) and mask_text(value) != value
+    def _is_masked(self, group: Group) -> bool:
+        return isinstance(group.value, str) and self.table.masker(group)(group.value) != group.value
 
     @on(GroupTable.Changed)
     def _show_heading(self) -> None:
@@ -158,7 +155,7 @@ class GroupPane(Vertical):
     @on(GroupTable.Opened)
     def _open(self, message: GroupTable.Opened) -> None:
         group = message.group
-        if self._is_masked(group.value):
+        if self._is_masked(group):
             self.post_message(self.Refused("A masked text cannot be a filter: the filter would show it."))
         else:
             self.post_message(self.Opened(self.table.by.field, self.table.by.asked(group.value)))

@@ -18,10 +18,12 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.strip import Strip
 
+from bpf.record import ExecFailure
 from tui.model.columns import Key
 from tui.model.group_by import BY, By
 from tui.model.groups import Group, Groups
 from tui.model.history import History
+from tui.model.secrets import masker
 from tui.model.view import View
 from tui.widgets.columns import GUTTER
 from tui.widgets.group_columns import group_cell, group_places
@@ -66,6 +68,7 @@ class GroupTable(RowWindow):
         self.groups = Groups(history, view, BY["path"])
         self.by_rate = True
         """The rate decides about the order; else the count."""
+        self._history = history
         self._view = view
         self._query = view.query
         self._clock = clock
@@ -74,6 +77,7 @@ class GroupTable(RowWindow):
         self._rows: list[Key] = []
         self._cursor: int | None = None
         self._described: dict[Key, Group] = {}
+        self._maskers: dict[int, Callable[[str], str]] = {}
         self._due = self._held_until = 0.0
         self._was_complete = False
 
@@ -122,6 +126,17 @@ class GroupTable(RowWindow):
             self._was_complete = self.groups.complete
         return not self.groups.complete
 
+    def masker(self, group: Group) -> Callable[[str], str]:
+        """What masks the secrets in a group's texts, also those that only its newest event gives away."""
+        if self._show_secrets:
+            return str
+        example = -1 if group.example is None else group.example
+        if example not in self._maskers:
+            is_held = example in self._history
+            event = self._history[example] if is_held else None
+            self._maskers[example] = masker(event if isinstance(event, ExecFailure) else None)
+        return self._maskers[example]
+
     def focused_group(self) -> Group | None:
         """The group under the cursor, or the first one where there is no cursor yet."""
         if not self._rows:
@@ -140,6 +155,7 @@ class GroupTable(RowWindow):
         self._now = self._clock()
         self.groups.look(self._now)
         self._described.clear()
+        self._maskers.clear()
         ranked = self.groups.ranked(_MOST_ROWS, by_rate=self.by_rate)
         if not sort:
             known = set(self._rows)
@@ -225,10 +241,11 @@ class GroupTable(RowWindow):
         if row == self._cursor:
             over = self.role("cursor" if self.has_focus else "cursor-blurred")
         group = self._group(self._rows[row])
+        mask = self.masker(group)
         pieces: list[Piece] = [(" " if over is None else "▌", "mark")]
         used = GUTTER
         for place in group_places(width, self.by.name):
             pieces.append((" " * (place.x - used), "plain"))
-            pieces += group_cell(group, self.by, place, self._now, show_secrets=self._show_secrets)
+            pieces += group_cell(group, self.by, place, self._now, mask)
             used = place.x + place.width
         return self.line(pieces, width, over)

@@ -1,0 +1,147 @@
+"""No way out of the program shows what looks like a secret: not in the table, nor in what leaves it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from bpf.record import Attempt, Diagnosis, ExecFailure, Search
+from tests.ui.screens import Opened, opened
+from tests.ui.scripted_source import failure
+from tests.ui.test_save import name_it
+from tui.model import event_lines, record_csv
+from tui.model.history import History
+from tui.model.query import add_term, parse
+from tui.model.query_hint import hint
+
+SECRET = "S3CRET-hunter2"
+COMMAND_LINE = f"/usr/bin/curl -u bob:{SECRET} example.org"
+WHY = Diagnosis(
+    "command-line-as-name",
+    f'"{COMMAND_LINE}" was taken for the name of one file; "-u bob:{SECRET}" looks like its arguments.',
+    (f"the argument {SECRET} has 14 characters",),
+    f"Leave {SECRET} out.",
+    brief=f"-u bob:{SECRET} is no part of a name",
+)
+RECORD = failure(
+    COMMAND_LINE,
+    arguments=(
+        COMMAND_LINE, "--password", SECRET, f'{{"password":"{SECRET}"}}', f"https://u:{SECRET}/x@h/",
+        f"Server=h;Uid=u;Pwd={SECRET};", "htpasswd", "-b", "file", "user", SECRET,
+    ),
+    environment=("PATH=/usr/bin", f"WIFI_PSK={SECRET}", f'AUTH={{"auths":{{"r":{{"auth":"{SECRET}"}}}}}}'),
+    cwd=f"/srv/{SECRET}",
+    interpreter_path=f"/opt/{SECRET}/sh",
+    stdin_path=f"/tmp/{SECRET}",
+    root=f"/jail/{SECRET}",
+    comm=SECRET,
+    unit=f"run-{SECRET}.service",
+    diagnosis=WHY,
+    search=Search(
+        1, f"curl -u bob:{SECRET} example.org", 2, "not-found", None,
+        (Attempt(COMMAND_LINE, -2), Attempt(f"/bin/curl -u bob:{SECRET} example.org", -2)),
+    ),
+)  # fmt: skip
+
+
+def with_secret(event: ExecFailure = RECORD) -> list[ExecFailure]:
+    return [event]
+
+
+async def copied(screen: Opened, *keys: str) -> str:
+    await screen.press(*keys)
+    return screen.app.clipboard
+
+
+async def test_the_record_is_full_of_secrets_where_they_are_asked_for() -> None:
+    async with opened(with_secret(), size=(250, 80), show_secrets=True) as screen:
+        assert screen.text.count(SECRET) > 10
+        assert SECRET in await copied(screen, "y", "b")
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (250, 80)])
+async def test_row_and_detail_show_none(size: tuple[int, int]) -> None:
+    async with opened(with_secret(), size=size) as screen:
+        assert "S3CRET" not in screen.text
+        await screen.press("tab", *["down"] * 30)
+        assert "S3CRET" not in screen.text
+
+
+@pytest.mark.parametrize("key", ["y", "j", "s", "b"])
+async def test_nothing_that_is_copied_has_one(key: str) -> None:
+    async with opened(with_secret()) as screen:
+        text = await copied(screen, "y", key)
+        assert "curl" in text
+        assert "S3CRET" not in text
+        assert "S3CRET" not in screen.text
+
+
+async def test_no_fact_that_is_copied_has_one() -> None:
+    async with opened(with_secret(), size=(250, 80)) as screen:
+        await screen.press("tab")
+        for _ in range(60):
+            await screen.press("down")
+            assert "S3CRET" not in await copied(screen, "y", "y")
+
+
+@pytest.mark.parametrize("by", range(1, 9))
+async def test_no_group_shows_one_nor_becomes_a_filter(by: int) -> None:
+    async with opened(with_secret(), size=(250, 80)) as screen:
+        await screen.press("t", str(by))
+        await screen.settle()
+        assert "S3CRET" not in screen.text
+        assert "S3CRET" not in await copied(screen, "y")
+        await screen.press("plus")
+        assert "S3CRET" not in screen.text
+        assert "S3CRET" not in screen.filter
+
+
+async def test_no_cell_and_no_fact_that_has_one_becomes_a_filter() -> None:
+    async with opened(with_secret(), size=(250, 80)) as screen:
+        for _ in range(12):
+            await screen.press("plus", "right")
+            assert "S3CRET" not in screen.filter
+        await screen.press("tab")
+        for _ in range(40):
+            await screen.press("plus", "down")
+            assert "S3CRET" not in screen.filter
+
+
+@pytest.mark.parametrize("name", ["x.jsonl", "x.csv", "x.svg"])
+async def test_no_file_has_one(name: str, tmp_path: Path) -> None:
+    async with opened(with_secret(), size=(250, 80)) as screen:
+        await screen.press("w")
+        await name_it(screen, tmp_path / name)
+        await screen.settle()
+    text = (tmp_path / name).read_text()
+    assert "curl" in text
+    assert "S3CRET" not in text
+
+
+def test_no_line_of_a_recording_has_one() -> None:
+    line = event_lines.EventLines(show_secrets=False).of(RECORD)
+    assert json.loads(line)["diagnosis"]["code"] == WHY.code
+    assert "S3CRET" not in line
+    assert "S3CRET" in event_lines.EventLines(show_secrets=True).of(RECORD)
+
+
+def test_no_cell_of_a_table_has_one() -> None:
+    text = "".join(record_csv.lines([RECORD], show_secrets=False))
+    assert len(list(csv.reader(io.StringIO(text)))) == 2
+    assert "S3CRET" not in text
+
+
+@pytest.mark.parametrize(
+    "field",
+    ["path", "search.name", "why", "diagnosis.summary", "diagnosis.brief", "diagnosis.advice"],
+)
+def test_no_hint_at_what_was_meant_has_one(field: str) -> None:
+    history = History()
+    history.append([RECORD])
+    for asked in ("/usr/bin/curl -u bob:S3CRET-hunter example.org", WHY.summary[:-1], WHY.brief[:-1], "x"):
+        query = parse(add_term("", field, asked, exclude=False))
+        assert "S3CRET" not in hint(query, history, 1).replace(asked, "")

@@ -1,0 +1,102 @@
+"""Which names announce a secret, and which values are none whatever their name.
+
+It errs on the side of masking: a masked harmless value costs a look with ``--show-secrets``, a shown
+password cannot be taken back.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Final
+
+_HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_NO_LETTER: Final = re.compile(r"[^A-Z0-9]+")
+
+_SECRET: Final = re.compile(
+    r"""SECRET | PASSWORD | PASSWD | PASSPHRASE | PASSCODE | CREDENTIAL | BEARER | COOKIE
+    | TOKEN(?!IZ)
+    | (?:API|ACCESS|PRIVATE|ACCOUNT|AUTH|MASTER|SIGNING|ENCRYPTION|LICENSE)_?KEY | PRE_?SHARED_?KEY
+    | _KEY(?:_?V?\d{1,4}|_BASE|_DATA|_MATERIAL|_B(?:ASE_?)?64|_HEX|_PEM)?$
+    | (?<!COM)(?<!ASK)(?<!BY)(?<!SUR)(?<!TRES)PASS_?\d{0,2}$
+    | (?:^|_)[A-Z0-9]{0,16}PWD$ | (?:^|_|ROOT|ADMIN|USER|DB)PW$ | ^PW_?\d$
+    | PSK$ | JWT$ | (?:^|_)(?:CREDS?|OTP|TOTP|PAT)$ | _AUTH$ | _SIGNATURE$ | _SIG$ | _DSN$ | PASSPHRASE
+    | ^REQUIREPASS$ | ^MASTERAUTH$ | (?:^|_)WEBHOOK(?:_UR[IL])?$
+    """,
+    re.VERBOSE,
+)
+
+_WEAK: Final = re.compile(
+    r"""^(?:AUTH|SIG|SIGNATURE|PIN|DSN|SID)$ | AUTHORIZATION$ | _PIN(?:_?CODE)?$ | ^PIN_?CODE$ | SECRET_ID$
+    | SESS(?:ION)?_?ID$""",
+    re.VERBOSE,
+)
+"""Names of secrets only where their value looks like one."""
+
+_NO_SECRET: Final = re.compile(
+    r"""^(?:NO|WITHOUT|DISABLE|ASK|PROMPT|LIST|EXPORT|DELETE|IMPORT|GEN|GENERATE|SHOW|PRINT|REQUIRE|ALLOW|ENABLE
+      |HAS|SKIP|XDG)_ | (?:^|_)AUTH_USER_PASS$ | CA_CERT_HASH$ | ^OLDPWD$
+    | _(?:FILES?|FILENAME|PATH|DIR|DIRECTORY|STDIN|FD|PROMPT|COMMAND|CMD|TTL|TYPE|NAME|LEN|LENGTH|SIZE|MIN
+      |MAX|POLICY|EXPIR(?:Y|ES|ATION)(?:_IN)?|LIFETIME|TIMEOUT|HELPER|ALG|ALGO|ALGORITHM|FORMAT|HASHER|MODE
+      |ENABLED|REQUIRED|PROVIDER|STORE|ENDPOINT|HOST|PORT|ISSUER|AUDIENCE|SERVICE|SOCK|SOCKET|METHOD|COUNT
+      |LIMIT|BUDGET|MANAGER|SERVER|VERSION|ROTATION|PREFIX|ALIAS|USAGE|FINGERPRINT|REF|LABEL|PLUGIN|AGE
+      |BACKEND|CLASS|CHARS|CHARSET|COST|ROUNDS|STRENGTH|SCOPES?|PER_SECOND|WINDOW|INTERVAL|DAYS|NAMESPACE)$
+    | (?<!WEBHOOK)_UR[IL]$ | (?<!ACCESS_KEY)(?<!ACCESSKEY)(?<!SECRET)(?<!SESSION)_ID$
+    | (?:^|_)(?:MAX|MIN|NUM|N|TOTAL|PROMPT|COMPLETION|INPUT|OUTPUT|NEW|STOP|SPECIAL|PAD|BOS|EOS)_TOKENS?$
+    | (?:^|_)(?:PUBLIC|PUB|SORT|PRIMARY|FOREIGN|PARTITION|CACHE|HOT|ROUTING|GROUP|INDEX|OBJECT|ROW|SHORTCUT
+      |COMPOSE|SEARCH|MAP|JOIN|LOOKUP|SWITCH|META|MENU|REGISTRY|TRANSLATION|SHARD)_KEY$
+    """,
+    re.VERBOSE,
+)
+"""What says where a secret is, or how long, or that there is none: their value is a fact worth seeing."""
+
+_PLACE: Final = re.compile(
+    r"""(?:~|\.{1,2})/ | (?:file|env|fd):
+    | (?:/(?:etc|run|home|root|var|usr|tmp|opt|srv|mnt|media|proc|dev|app|data|secrets?|keys|certs|config
+      |workspace|builds?|host|nix|snap|bin|sbin|lib|lib64|sys|boot|Users)/)
+    | stdin$ | prompt$""",
+    re.VERBOSE,
+)
+"""How a value begins that says where the secret is."""
+
+_EXPANSION: Final = re.compile(r"""["']?\$(?:[A-Z_][A-Z0-9_]*|\{[A-Za-z_]\w*\}|\([^()]*\)|\d)["']?""")
+"""What a shell puts the secret in for."""
+
+_WORD: Final = re.compile(r"[A-Za-z]{1,11}|[A-Za-z]+(?:[-_/ ][A-Za-z]+)+|\d{1,3}|.{1,3}", re.DOTALL)
+
+
+@lru_cache(maxsize=8192)
+def _strength(name: str) -> int:
+    """2 where a value of this name is a secret, 1 where it may be one, 0 where it is none."""
+    normal = _NO_LETTER.sub("_", _HUMP.sub("_", name).upper()).strip("_")
+    if _NO_SECRET.search(normal):
+        return 0
+    if _WEAK.search(normal):
+        return 1
+    return 2 if _SECRET.search(normal) else 0
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether a variable, an option or a key of this name may hold a secret."""
+    return _strength(name) > 0
+
+
+def is_secret(name: str, value: str, *, in_script: bool = False, is_bare: bool = False) -> bool:
+    """Whether the value of this name is a secret.
+
+    Args:
+        name: Of a variable, an option or a key, in any spelling: "DB_PASSWORD", "--db-pass", "apiKey".
+        value: What it has.
+        in_script: A shell is still to expand variables in the value.
+        is_bare: It stands without quotes where a secret has some: the word of a sentence, a number.
+    """
+    strength = _strength(name)
+    if not strength or not value or _PLACE.match(value):
+        return False
+    if name.lstrip("-").upper() == "PWD" and value.startswith(("/", "\\", "C:")):
+        return False
+    if in_script and _EXPANSION.fullmatch(value):
+        return False
+    if value.isdigit() and name.lower().endswith("tokens"):
+        return False
+    return (strength == 2 and not is_bare) or not _WORD.fullmatch(value)
