@@ -1,9 +1,11 @@
 """Reads a BPF ring buffer through its mapping, records in whole batches, without a call for each.
 
 The layout is the kernel's (kernel/bpf/ringbuf.c): a page with the consumer's position, a page with
-the producer's, and the data mapped twice in a row, so that no record is split. Each record follows
-an 8-byte header whose first word is its length and two flags. Positions are single aligned 8-byte
-loads and stores, which x86_64 keeps in order.
+the producer's, and the data twice in a row, so that no record is split. Only the first of the two is
+mapped, since the kernel maps all pages at once (remap_vmalloc_range) and each counts as resident
+memory; a record that goes on at the beginning is joined here. Each record follows an 8-byte header
+whose first word is its length and two flags. Positions are single aligned 8-byte loads and stores,
+which x86_64 keeps in order.
 
 A core that does nothing but fail writes one record over and over, with another time in its first word.
 Those are taken together, by comparing all of them at once.
@@ -55,7 +57,7 @@ class Ring:
         self.descriptors: tuple[int, ...] = (fd,)
         self._size = size
         self._consumer_page = mmap.mmap(fd, _PAGE, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
-        self._data = mmap.mmap(fd, _PAGE + 2 * size, mmap.MAP_SHARED, mmap.PROT_READ, offset=_PAGE)
+        self._data = mmap.mmap(fd, _PAGE + size, mmap.MAP_SHARED, mmap.PROT_READ, offset=_PAGE)
         self._consumer = memoryview(self._consumer_page).cast("Q")
         self._producer = memoryview(self._data)[:8].cast("Q")
         self._words = memoryview(self._data)[_PAGE:].cast("I")
@@ -69,7 +71,7 @@ class Ring:
         """
         start = position = self._consumer[0]
         end = min(self._producer[0], start + max_bytes)
-        words, data, mask = self._words, self._data, self._size - 1
+        words, data, mask, whole = self._words, self._data, self._size - 1, _PAGE + self._size
         records: list[bytes | Alike] = []
         last = b""
         while position < end:
@@ -81,6 +83,8 @@ class Ring:
             if not length & _DISCARDED:
                 at = _PAGE + offset + _HEADER_SIZE
                 raw = data[at : at + size]
+                if at + size > whole:
+                    raw += data[_PAGE : at + size - self._size]
                 if size == len(last) > _TIME_SIZE and raw.endswith(last[_TIME_SIZE:]):
                     alike = self._alike(position, raw, end)
                     if alike is not None:
@@ -97,13 +101,15 @@ class Ring:
     def _alike(self, position: int, raw: bytes, end: int) -> Alike | None:
         """The record there, and those right behind it that tell the same; None where these are few."""
         offset, room = position & (self._size - 1), _room(len(raw))
+        # Those up to where the data ends, and the next ones begin at its beginning.
+        most = min(end - position, self._size - offset) // room
         last = offset + (_FEWEST - 1) * room
-        if position + _FEWEST * room > end or self._words[last >> 2] != len(raw):
+        if most < _FEWEST or self._words[last >> 2] != len(raw):
             return None
         at = _PAGE + last + _HEADER_SIZE
         if self._data[at + _TIME_SIZE : at + len(raw)] != raw[_TIME_SIZE:]:
             return None
-        rows = np.ndarray(((end - position) // room, room), np.uint8, self._data, _PAGE + offset)
+        rows = np.ndarray((most, room), np.uint8, self._data, _PAGE + offset)
         lengths = rows[:, :4].view(np.uint32)[:, 0]
         told = np.frombuffer(raw, np.uint8)[_TIME_SIZE:]
         whole_words = len(told) & ~7

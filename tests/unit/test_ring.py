@@ -75,6 +75,38 @@ def test_a_record_that_wraps_is_whole(kernel: Kernel, ring: Ring) -> None:
     assert ring.consume(1 << 20) == [b"y" * 300]
 
 
+@pytest.mark.parametrize("left", [8, 16, 24, 64, 296, 304])
+def test_a_record_that_goes_on_at_the_beginning_is_whole_wherever_it_is_cut(
+    kernel: Kernel, ring: Ring, left: int
+) -> None:
+    kernel.write(b"x" * (SIZE - left - 8))
+    ring.consume(1 << 20)
+    written = [bytes(range(251)), b"", b"behind it"]
+    for data in written:
+        kernel.write(data)
+    assert ring.consume(1 << 20) == written
+
+
+def test_the_data_is_mapped_once() -> None:
+    kernel, large = Kernel(), 1 << 20
+    os.ftruncate(kernel.fd, 2 * PAGE + 2 * large)
+    ring = Ring(kernel.fd, large)
+    assert len(ring._data) == PAGE + large
+    ring.close()
+    kernel.close()
+
+
+def test_a_storm_that_goes_on_at_the_beginning_is_told_in_full(kernel: Kernel, ring: Ring) -> None:
+    kernel.write(b"x" * (SIZE // 2))
+    ring.consume(1 << 20)
+    written = storm(b"the same", SIZE // 24 - 10)
+    for raw in written:
+        kernel.write(raw)
+    taken = ring.consume(1 << 20)
+    assert singly(taken) == written
+    assert sum(isinstance(piece, Alike) for piece in taken) == 2
+
+
 def test_a_record_being_written_and_those_behind_it_wait(kernel: Kernel, ring: Ring) -> None:
     kernel.write(b"first")
     at = kernel.write(b"later", BUSY)
