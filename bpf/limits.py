@@ -19,6 +19,10 @@ _MEMORY_LIMITS: Final = ((resource.RLIMIT_AS, "v"), (resource.RLIMIT_DATA, "d"))
 _NO_THREAD: Final = "can't start new thread"
 """What Python says where a thread cannot be started, whatever the reason."""
 
+_NO_MEMORY: Final = (
+    "there is not enough memory: give it 300 MB, and the screen as much more as --history-bytes says."
+)
+
 _UNMAPPED: Final = (
     "cannot allocate memory",
     "failed to map segment",
@@ -42,7 +46,7 @@ def obstacle(error: BaseException | None) -> str | None:
         if isinstance(each, OSError) and each.errno == errno.ENFILE:
             return "all files that the system may have open are in use (sysctl fs.file-max): raise it."
         if _is_for_want_of_memory(each):
-            return memory_obstacle() or "there is not enough memory: give it 300 MB."
+            return memory_obstacle() or _NO_MEMORY
         if isinstance(each, RuntimeError) and _NO_THREAD in str(each):
             return memory_obstacle() or _processes()
         if isinstance(each, OSError) and each.errno == errno.EAGAIN:

@@ -10,7 +10,7 @@ from typing import Final
 
 from bpf.record import Loss
 from bpf.source import Counters, Status
-from tui.model.safe_file import REMOVED, NoRoom, SnapshotError
+from tui.model.safe_file import REMOVED, TRUNCATED, NoRoom, SnapshotError
 from tui.model.snapshot import Ending, Header, ending_line, event_line, header_line
 from tui.output import Output
 
@@ -149,7 +149,7 @@ class BoundedOutput:
         """See once a second whether the file is still where it was made.
 
         Raises:
-            SnapshotError: It has been removed, so that nobody could read what is written.
+            SnapshotError: It has been removed, so that nobody could read what is written, or truncated.
         """
         now = time.monotonic()
         if now >= self._next_look:
@@ -255,10 +255,10 @@ class BoundedOutput:
 
     def _check_name(self) -> None:
         fate = self._output.fate()
-        if fate == REMOVED:
+        if fate in (REMOVED, TRUNCATED):
             raise SnapshotError(
-                f"{self.name} was removed while it was written, and what it held is gone: start execwhy "
-                "again."
+                f"{self.name} was {fate} while it was written, and what it held is gone from it: start "
+                "execwhy again."
             )
         if fate and fate not in self._noticed:
             self._noticed.add(fate)

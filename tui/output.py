@@ -39,7 +39,7 @@ class Output(Protocol):
         """Bytes that may be written before too little of its file system is free; None for no such bound."""
 
     def fate(self) -> str:
-        """What became of its file: ``REMOVED``, ``RENAMED``, or "" while it is at its path."""
+        """What became of its file: ``REMOVED``, ``TRUNCATED``, ``RENAMED``, or "" while it is at its path."""
 
     def close(self) -> None:
         """End it."""

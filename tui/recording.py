@@ -77,7 +77,7 @@ class Result:
         left_out: Records that should have been written and were not, by the name of what was in the way.
         files: How many files were written.
         name: What the last one is called.
-        fate: "removed" or "renamed or replaced" where that happened to it meanwhile, else "".
+        fate: "removed", "truncated" or "renamed or replaced" where that happened to it, else "".
     """
 
     began: bool

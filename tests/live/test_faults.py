@@ -269,7 +269,10 @@ def test_a_recording_that_is_removed_ends_by_itself_and_says_so(tmp_path: Path) 
         (tmp_path / "file").unlink()
         assert recorder.process.wait(PATIENCE) == 1
         said = recorder.end()
-    assert "file was removed while it was written, and what it held is gone: start execwhy again." in said
+    assert (
+        "file was removed while it was written, and what it held is gone from it: start execwhy again."
+        in said
+    )
     assert said.endswith("file, which was removed meanwhile.\n")
 
 
@@ -298,8 +301,10 @@ def test_a_working_directory_that_was_removed_is_not_needed(tmp_path: Path) -> N
 
 def test_timestamps_are_right_in_a_time_namespace() -> None:
     path = f"/execwhy-{uuid.uuid4()}"
-    script = f"({RECORD} & sleep 0.9; {path}; wait)"
+    record = " ".join([*COMMAND, "--record", "-", "--count", "1", "--filter", f"path=={path}"])
+    script = f"{record} & while kill -0 $! 2>&-; do {path} 2>&-; sleep 0.1; done; wait $!"
     run = in_shell(script, "unshare", "-T", "--boottime", "864000", "--monotonic", "3600", "--fork")
+    assert run.returncode == 0, run.stderr
     records = [parse_line(line) for line in run.stdout.splitlines()]
     (found,) = [record for record in records if isinstance(record, ExecFailure) and record.path == path]
     assert abs(found.timestamp - time.time_ns()) < 600 * 10**9

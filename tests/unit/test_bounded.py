@@ -147,6 +147,16 @@ def test_a_removed_file_ends_the_recording_with_its_name(tmp_path: Path) -> None
     assert output.fate == "removed"
 
 
+def test_a_truncated_file_ends_the_recording_and_has_no_hole(tmp_path: Path) -> None:
+    output = bounded_output(LiveFile(str(tmp_path / "r.jsonl")))
+    output.begin()
+    os.truncate(tmp_path / "r.jsonl", 0)
+    write(output)
+    assert (tmp_path / "r.jsonl").read_bytes() == LINE
+    with pytest.raises(SnapshotError, match=r"r\.jsonl was truncated while it was written"):
+        output.look()
+
+
 @pytest.mark.parametrize("replaced", [True, False])
 def test_a_renamed_file_is_written_to_its_end(replaced: bool, tmp_path: Path) -> None:
     notices: list[str] = []

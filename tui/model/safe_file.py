@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import io
 import os
 import secrets
@@ -43,8 +44,9 @@ _FREE_PART: Final = 20
 writes there, the system's log first of all, is not to fail because of it."""
 
 REMOVED: Final = "removed"
+TRUNCATED: Final = "truncated"
 RENAMED: Final = "renamed or replaced"
-"""What became of a file that is not at its path any more."""
+"""What others did to a file that is being written."""
 
 
 class SnapshotError(Exception):
@@ -225,6 +227,9 @@ class LiveFile:
             except (FileExistsError, Existing) as error:
                 raise Existing(f"{path} exists: choose another name, or remove it.") from error
         self._size = 0
+        # Else a file that is truncated meanwhile (logrotate's copytruncate) would begin with zeros.
+        flags = fcntl.fcntl(self._descriptor, fcntl.F_GETFL)
+        fcntl.fcntl(self._descriptor, fcntl.F_SETFL, flags | os.O_APPEND)
         # Some FUSE file systems give a file another inode number by its name than by its descriptor.
         self._has_identity = self._is_at_its_path()
 
@@ -248,12 +253,15 @@ class LiveFile:
         return room_beside(self._descriptor)
 
     def fate(self) -> str:
-        """What became of it: ``REMOVED``, ``RENAMED``, or "" while it is where it was made."""
+        """What became of it: ``REMOVED``, ``TRUNCATED``, ``RENAMED``, or "" while it is as it was left."""
         try:
-            if os.fstat(self._descriptor).st_nlink == 0:
-                return REMOVED
+            status = os.fstat(self._descriptor)
         except OSError as error:
             return REMOVED if error.errno == errno.ESTALE else ""
+        if status.st_nlink == 0:
+            return REMOVED
+        if status.st_size < self._size:
+            return TRUNCATED
         return RENAMED if self._has_identity and not self._is_at_its_path() else ""
 
     def _is_at_its_path(self) -> bool:
