@@ -7,12 +7,15 @@ import re
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
+from bpf.source import Counters, Origin
 from tests.pty.terminal import PATIENCE, Terminal
+from tests.unit.records import failure
+from tui.model.snapshot import Header, event_line, header_line
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = str(Path(__file__).with_name("program.py"))
@@ -106,6 +109,31 @@ def test_any_size_will_do_and_the_next_one_too() -> None:
         terminal.type("q")
         assert terminal.status() == 0
         assert terminal.modes_left_on() == []
+
+
+def test_a_size_that_the_environment_claims_is_not_drawn(tmp_path: Path) -> None:
+    lines = [event_line(failure(path="/some/path"), show_secrets=False)]
+    origin = Origin("web-1", "6.1.0", 0, "fentry")
+    (tmp_path / "file").write_text("".join([header_line(Header(origin, "", Counters(1, 1), 1)), *lines]))
+    claims = {"PYTHONPATH": str(ROOT), "TERM": "xterm-256color", "LINES": "100000", "COLUMNS": "100000"}
+    terminal = Terminal(
+        "-m",
+        "tui.cli",
+        "--open",
+        str(tmp_path / "file"),
+        size=(100, 30),
+        environment={**os.environ, **claims},
+    )
+    try:
+        terminal.wait_for_text("/some/path")
+        peak = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{terminal.pid}/status").read_text())
+        assert peak is not None and int(peak[1]) < 300 << 10
+        terminal.type("q")
+        assert terminal.status() == 0
+    finally:
+        with suppress(ProcessLookupError, ChildProcessError):
+            os.kill(terminal.pid, signal.SIGKILL)
+            os.waitpid(terminal.pid, 0)
 
 
 def test_nohup_does_not_keep_it_alive_when_the_terminal_is_gone() -> None:
