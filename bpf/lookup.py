@@ -1,14 +1,16 @@
 """The file that a failed exec named, looked up by path right after, as its caller saw it.
 
-Nothing here blocks: network and FUSE file systems are not entered, nothing is opened but regular
-files, and of those a few KiB are read.
+Nothing here blocks: only file systems of disks and of memory are read (``bpf.safety``), nothing is opened
+there but regular files, and of those a few KiB are read.
 """
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import stat
+import time
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -21,6 +23,9 @@ from bpf.walk import Ground, Trail, extended_attribute, walk
 
 HEAD_BYTES: Final = 4096
 """Enough for the ``#!`` line, and in nearly every program for the ELF headers and PT_INTERP."""
+
+READ_SECONDS: Final = 0.2
+"""How long the bytes of one file are waited for; a disk with much to do takes some 10 ms."""
 
 AT_SYMLINK_NOFOLLOW: Final = 0x100
 AT_EMPTY_PATH: Final = 0x1000
@@ -115,7 +120,7 @@ def look_at(
     if descriptor < 0:
         return Sight(trail, None)
     try:
-        return Sight(trail, _file(vantage, descriptor, trail.path, thorough))
+        return Sight(trail, _file(descriptor, trail, thorough))
     finally:
         os.close(descriptor)
 
@@ -225,16 +230,15 @@ def _look_up(record: ExecFailure) -> tuple[_Answer, bool]:
     return (sight.file.binary(), sight.file.interpreter), sight.trail.personal
 
 
-def _file(vantage: Vantage, descriptor: int, path: str, thorough: bool) -> File:
-    status = os.fstat(descriptor)
-    mount = vantage.mounts.of(descriptor)
+def _file(descriptor: int, trail: Trail, thorough: bool) -> File:
+    step = trail.steps[-1]
     shebang = elf = acl = capability = head = None
-    if stat.S_ISREG(status.st_mode):
+    if step.may_read and stat.S_ISREG(step.stat.st_mode):
         head, shebang, elf = _content(descriptor)
-    if thorough and not stat.S_ISLNK(status.st_mode):
+    if thorough and step.may_read and not stat.S_ISLNK(step.stat.st_mode):
         acl = extended_attribute(descriptor, "system.posix_acl_access")
         capability = extended_attribute(descriptor, "security.capability")
-    return File(path, status, mount, head, shebang, elf, acl, capability)
+    return File(trail.path, step.stat, step.mount, head, shebang, elf, acl, capability)
 
 
 def _content(descriptor: int) -> tuple[bytes | None, Shebang | None, Elf | None]:
@@ -245,14 +249,42 @@ def _content(descriptor: int) -> tuple[bytes | None, Shebang | None, Elf | None]
     except OSError:
         return None, None, None
     try:
-        head = os.pread(reading, HEAD_BYTES, 0)
-        return head, read_shebang(head), read_elf(head, functools.partial(_read_at, reading))
+        read = functools.partial(_read_at, reading, time.monotonic() + READ_SECONDS)
+        head = read(HEAD_BYTES, 0)
+        return head, read_shebang(head), read_elf(head, read)
     except OSError:
         return None, None, None
     finally:
         os.close(reading)
 
 
-def _read_at(descriptor: int, count: int, offset: int) -> bytes:
-    """Some bytes of a file; none of a place that no file has, as a broken header can name it."""
-    return os.pread(descriptor, count, offset) if offset < _NO_OFFSET else b""
+def _read_at(descriptor: int, deadline: float, count: int, offset: int) -> bytes:
+    """Read some bytes of a file; none of a place that no file has, as a broken header can name it.
+
+    What is not in memory is asked for and waited for here, not in the kernel: there a writer who holds the
+    file's lock, as XFS has it, could keep the reader for as long as the writer's own memory takes to arrive.
+
+    Raises:
+        OSError: The file cannot be read, or not in time.
+    """
+    if offset >= _NO_OFFSET:
+        return b""
+    buffer = memoryview(bytearray(count))
+    done, pause = 0, 0.0005
+    while done < count:
+        try:
+            read = os.preadv(descriptor, [buffer[done:]], offset + done, os.RWF_NOWAIT)
+            if read == 0:
+                break
+            done += read
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise
+            os.posix_fadvise(descriptor, offset, count, os.POSIX_FADV_WILLNEED)
+            time.sleep(pause)
+            pause = min(2 * pause, 0.02)
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL):
+                raise
+            return os.pread(descriptor, count, offset)
+    return bytes(buffer[:done])

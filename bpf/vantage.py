@@ -6,6 +6,7 @@ in another process, and mostly it is our own.
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import os
 import threading
@@ -15,13 +16,19 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Final, Generic, TypeVar
 
-from bpf.mounts import MountTable, OwnMounts, mounts_of
+from bpf.mounts import MountTable, Place, mount_id, mounts_of, own_mounts, own_root
 from bpf.record import Again, ExecFailure
+from bpf.safety import Access
 from bpf.walk import End, Ground, walk
 
 AT_FDCWD: Final = -100
 MAX_PROCESSES: Final = 4096
 """Processes asked for their mount namespace, 3 us each."""
+
+_NS_GET_USERNS: Final = 0xB701
+_TABLE_SECONDS: Final = 1.0
+_REFUSED_SECONDS: Final = 10.0
+_TABLES: Final = 64
 
 _TICK: Final = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 
@@ -63,6 +70,7 @@ class Vantage:
         mounts: Its mounts.
         own: The caller's mount namespace is ours.
         assumed: The caller's mount namespace is not known; ours is looked at.
+        place: On which mount ``root`` is, where that is known already.
     """
 
     root: int
@@ -70,6 +78,7 @@ class Vantage:
     mounts: MountTable
     own: bool
     assumed: bool = False
+    place: Place | None = None
 
     def __enter__(self) -> Vantage:
         return self
@@ -81,29 +90,60 @@ class Vantage:
 
     def ground(self, record: ExecFailure, deadline: float = float("inf"), with_acls: bool = False) -> Ground:
         """Where a walk for that caller takes place."""
-        return Ground(self.root, self.mounts, self.base, record.pid, record.tid, deadline, with_acls)
+        return Ground(
+            self.root, self.mounts, self.base, record.pid, record.tid, deadline, with_acls, self.place
+        )
 
 
 def reach(record: ExecFailure) -> Vantage | None:
     """The caller's root directory; None where neither it nor its mount namespace can be reached."""
     caller = caller_of(record)
     if record.mount_ns is None or (record.mount_ns == own_mount_ns() and not _is_chrooted()):
-        vantage = _below("/", _own_mounts().now(), record, own=True)
+        vantage = _below("/", own_mounts(), record, own=True)
         if vantage is None and caller is not None and _is_our_root(f"{caller}/root"):
             # This program is in the same chroot, whose path leads nowhere from within.
-            return _below("/", _own_mounts().now(), replace(record, root=None), own=True)
+            return _below("/", own_mounts(), replace(record, root=None), own=True)
         return vantage
     if caller is not None and _mount_ns(caller) == record.mount_ns:
-        try:
-            root = os.open(f"{caller}/root", os.O_PATH | os.O_CLOEXEC)
-        except OSError:
-            pass
-        else:
-            return Vantage(root, "", mounts_of(caller), own=False)
+        vantage = _at_root_of(caller, record)
+        if vantage is not None and (vantage.mounts.refused or _is_known(vantage)):
+            return vantage
+        if vantage is not None and record.root in (None, "/"):
+            return vantage
+        # In a chroot no list has the mount of the root directory: one who is not in it knows.
+        neighbour = _neighbour(record)
+        better = None if neighbour is None else _below_root_of(neighbour, record)
+        if better is None:
+            return vantage
+        if vantage is not None:
+            os.close(vantage.root)
+        return better
     neighbour = _neighbour(record)
-    if neighbour is None:
+    return None if neighbour is None else _below_root_of(neighbour, record)
+
+
+def _at_root_of(caller: str, record: ExecFailure) -> Vantage | None:
+    """The view from a process's own root directory."""
+    try:
+        root = os.open(f"{caller}/root", os.O_PATH | os.O_CLOEXEC)
+    except OSError:
         return None
-    return _below(f"{neighbour}/root", mounts_of(neighbour), record, own=False)
+    mounts = tables.of(caller, record.mount_ns or 0, root)
+    return Vantage(root, "", mounts, own=False, place=mounts.place(root))
+
+
+def _is_known(vantage: Vantage) -> bool:
+    return vantage.place is not None and vantage.place.access is not Access.NONE
+
+
+def _below_root_of(neighbour: str, record: ExecFailure) -> Vantage | None:
+    try:
+        root = os.open(f"{neighbour}/root", os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return None
+    mounts = tables.of(neighbour, record.mount_ns or 0, root)
+    os.close(root)
+    return _below(f"{neighbour}/root", mounts, record, own=False)
 
 
 def _below(namespace_root: str, mounts: MountTable, record: ExecFailure, own: bool) -> Vantage | None:
@@ -112,14 +152,15 @@ def _below(namespace_root: str, mounts: MountTable, record: ExecFailure, own: bo
         root = os.open(namespace_root, os.O_PATH | os.O_CLOEXEC)
     except OSError:
         return None
+    place = mounts.place_on(own_root() if namespace_root == "/" else mount_id(root), root)
     base = "" if record.root is None or record.root == "/" else record.root
     if base:
-        trail, inner = walk(Ground(root, mounts), base)
+        trail, inner = walk(Ground(root, mounts, place=place), base)
         os.close(root)
         if trail.end is not End.FOUND:
             return None
-        root = inner
-    return Vantage(root, base, mounts, own, assumed=record.mount_ns is None)
+        root, place = inner, trail.steps[-1].place
+    return Vantage(root, base, mounts, own, assumed=record.mount_ns is None, place=place)
 
 
 def start_of(record: ExecFailure, vantage: Vantage) -> tuple[int, str] | None:
@@ -148,7 +189,7 @@ def _follow(record: ExecFailure, vantage: Vantage, name: str) -> tuple[int, str]
         descriptor = os.open(link, os.O_PATH | os.O_CLOEXEC)
     except OSError:
         return None
-    if not vantage.mounts.may_enter(descriptor, path, vantage.root):
+    if vantage.mounts.place(descriptor).access is Access.NONE:
         os.close(descriptor)
         return None
     if root and path.startswith(f"{root}/"):
@@ -171,15 +212,92 @@ def _is_chrooted() -> bool:
 
 
 def _is_our_root(root: str) -> bool:
+    """A process's root directory is ours. It is asked for its inode only if it lies on the same mount."""
+    descriptors: list[int] = []
     try:
-        return os.path.samestat(os.stat(root), os.stat("/"))
+        descriptors += [os.open(path, os.O_PATH | os.O_CLOEXEC) for path in (root, "/")]
+        if mount_id(descriptors[0]) != mount_id(descriptors[1]):
+            return False
+        return os.path.samestat(os.fstat(descriptors[0]), os.fstat(descriptors[1]))
     except OSError:
         return False
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def is_trusted(process: str) -> bool:
+    """Whether the mount namespace of a process belongs to our user namespace, so that only root mounts there.
+
+    NS_GET_USERNS (ioctl_ns(2)) takes no capability but that of opening the namespace.
+    """
+    try:
+        namespace = os.open(f"{process}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        owner = fcntl.ioctl(namespace, _NS_GET_USERNS)
+    except OSError:
+        return False
+    finally:
+        os.close(namespace)
+    try:
+        return os.fstat(owner).st_ino == _own_user_ns()
+    finally:
+        os.close(owner)
 
 
 @functools.cache
-def _own_mounts() -> OwnMounts:
-    return OwnMounts()
+def _own_user_ns() -> int:
+    try:
+        return os.stat("/proc/self/ns/user").st_ino
+    except OSError:
+        return 0
+
+
+class Tables:
+    """The mounts of other namespaces, kept for a moment: a storm from one reads them once.
+
+    What is kept holds the namespace in being, so it is let go a second after it was read, storm or not.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._tables: dict[tuple[int, int, str], MountTable] = {}
+        self._timer: threading.Timer | None = None
+        self._refused: Fleeting[int, MountTable] = Fleeting(_REFUSED_SECONDS, _TABLES)
+
+    def of(self, process: str, namespace: int, root: int) -> MountTable:
+        """Return the mounts of a process, whose namespace and root directory these are."""
+        refused = self._refused.get(namespace)
+        if refused is not None:
+            return refused
+        try:
+            key = (namespace, mount_id(root), os.readlink(f"{process}/root"))
+        except OSError:
+            return mounts_of(process, trusted=False)
+        with self._lock:
+            known = self._tables.get(key)
+        if known is not None:
+            return known
+        table = mounts_of(process, is_trusted(process))
+        if table.refused:
+            # It has no descriptor, which would keep the namespace in being.
+            return self._refused.put(namespace, MountTable(trusted=False, refused=table.refused))
+        with self._lock:
+            if len(self._tables) < _TABLES:
+                self._tables[key] = table
+            if self._timer is None:
+                self._timer = threading.Timer(_TABLE_SECONDS, self.let_go)
+                self._timer.daemon = True
+                self._timer.start()
+        return table
+
+    def let_go(self) -> None:
+        """Forget all tables."""
+        with self._lock:
+            self._tables.clear()
+            self._timer = None
 
 
 def _mount_ns(process: str) -> int | None:
@@ -235,4 +353,8 @@ def _neighbour(record: ExecFailure) -> str | None:
 
 def _stands_at_its_root(process: str) -> bool:
     """It is not chrooted: its root directory is where a mount begins."""
-    return any(mount.point == "/" for mount in mounts_of(process).by_id.values())
+    table = own_mounts() if process == "/proc/self" else mounts_of(process, trusted=False)
+    return table.has_root
+
+
+tables: Final = Tables()

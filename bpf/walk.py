@@ -2,32 +2,59 @@
 
 Nothing is opened but O_PATH descriptors, so that no FIFO, device or lease is touched, and every
 component that was passed is kept: that is what names the first one that is missing.
+
+A step never crosses onto another mount by itself (RESOLVE_NO_XDEV). Where a mount begins, the mount is
+looked up first, and the step made only onto one that may be looked into; then the mount of the new
+descriptor is what counts, before anything is asked of its file system. An O_PATH descriptor of a mount's
+root directory costs no request to a FUSE server; an fstat of it, or a step below it, would.
 """
 
 from __future__ import annotations
 
+import ctypes
 import enum
 import errno
 import functools
 import os
 import stat
+import struct
+import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from bpf.mounts import MountTable
+from bpf.mounts import UNKNOWN, Mount, MountTable, Place
+from bpf.safety import Access
 
 MAX_LINKS: Final = 40
 """MAXSYMLINKS of include/linux/namei.h."""
 
-MAX_STEPS: Final = 4096
-"""More components than PATH_MAX can hold, so only chains of links with long targets reach it."""
+MAX_STEPS: Final = 1000
+"""Components, of the path and of its links, 10 us each. Forty links of 4,000 bytes have 80,000."""
+
+SECONDS: Final = 0.25
+"""How long one walk may take, between two steps."""
 
 NAME_MAX: Final = 255
 """Longest component in bytes, on nearly every file system (limits.h)."""
 
 _O_COMPONENT: Final = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _ACL: Final = "system.posix_acl_access"
+_ENCODING: Final = sys.getfilesystemencoding()
+_RESOLVE_NO_XDEV: Final = 1
+_OPENAT2: Final = ctypes.c_long(437)
+_OPEN_HOW: Final = ctypes.create_string_buffer(struct.pack("QQQ", _O_COMPONENT, 0, _RESOLVE_NO_XDEV), 24)
+_HOW: Final = ctypes.c_void_p(ctypes.addressof(_OPEN_HOW))
+_HOW_SIZE: Final = ctypes.c_size_t(len(_OPEN_HOW))
+"""Arguments of openat2(2), made once: a walk takes one call for each component."""
+
+_TO_OTHERS: Final = frozenset({"exe", "cwd", "root"})
+_DIRECTORIES_TO_OTHERS: Final = ("/fd", "/ns")
+"""Links of /proc/PID that lead to the file itself; their text may be "pipe:[1]" or a deleted path."""
+
+_LISTED_BY_MEMORY: Final = "/map_files"
+"""A lookup there waits for the mmap_lock of the process, which its owner can keep held."""
 
 
 class End(enum.Enum):
@@ -44,6 +71,10 @@ class End(enum.Enum):
     OUT_OF_TIME = "out of time"
 
 
+_NO_STAT: Final = os.stat_result(range(10))
+_NOWHERE: Final = Place(UNKNOWN, None, Access.NONE)
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """A component that exists.
@@ -53,12 +84,37 @@ class Step:
         stat: What it is (of a link: the link itself).
         target: What a link names, else None.
         acl: The raw POSIX ACL of a directory, where there is one and it was asked for.
+        place: The mount that it was reached through: its id then, and what the caller's namespace said
+            of it. Another mount may have the id once this one is gone.
     """
 
     path: str
     stat: os.stat_result
     target: str | None = None
     acl: bytes | None = None
+    place: Place = _NOWHERE
+
+    @property
+    def mount(self) -> Mount | None:
+        """The mount that it was reached through; None where the caller's namespace does not list it."""
+        return self.place.mount
+
+    @property
+    def mount_id(self) -> int:
+        """The id of that mount; -1 where it is not known."""
+        return self.place.mount_id
+
+    @property
+    def device_id(self) -> int:
+        """The kernel's s_dev, which differs from st_dev on btrfs and overlay."""
+        if self.place.mount is not None:
+            return self.place.mount.device_id
+        return os.major(self.stat.st_dev) << 20 | os.minor(self.stat.st_dev)
+
+    @property
+    def may_read(self) -> bool:
+        """Content may be read there: it lies on a file system of a disk or of memory."""
+        return self.place.access is Access.READ
 
     @property
     def is_directory(self) -> bool:
@@ -79,6 +135,8 @@ class Trail:
         left: How many components lay beyond that one.
         via: The link whose target has that component; None where the path itself has it.
         personal: It went through /proc/PID, so it is true of one process only.
+        refused: Of a walk that ended with MAY_BLOCK: the mount that was not entered.
+        refusal: Why it was not entered, where that is no mount: "lies on a mount that ...".
     """
 
     asked: str
@@ -88,6 +146,13 @@ class Trail:
     left: int = 0
     via: Step | None = None
     personal: bool = False
+    refused: Mount | None = None
+    refusal: str = ""
+
+    @property
+    def may_read(self) -> bool:
+        """What was found may be opened and read, as far as its file system goes."""
+        return self.end is End.FOUND and self.steps[-1].may_read
 
     @property
     def links(self) -> tuple[Step, ...]:
@@ -105,8 +170,9 @@ class Ground:
         base: Path of that root in the terms of ``mounts``; "" for "/".
         pid: The process that /proc/self stands for.
         tid: The thread that /proc/thread-self stands for.
-        deadline: On the clock of time.monotonic().
+        deadline: On the clock of time.monotonic(); no walk takes longer than ``SECONDS``.
         with_acls: Read the ACL of every directory.
+        place: Where ``root`` is, if that is known.
     """
 
     root: int
@@ -116,6 +182,7 @@ class Ground:
     tid: int = 0
     deadline: float = float("inf")
     with_acls: bool = False
+    place: Place | None = None
 
 
 def walk(
@@ -129,13 +196,35 @@ def walk(
     walker = _Walker(ground)
     try:
         end = walker.go(path, start, start_path, follow_last)
+    except _NotEnteredError as refusal:
+        end = End.MAY_BLOCK
+        walker.refused, walker.refusal = refusal.mount, refusal.why
     except OSError:
         end = End.UNREADABLE
-    trail = Trail(path, tuple(walker.steps), end, walker.at, len(walker.pending), walker.via, walker.personal)
+    trail = Trail(
+        path,
+        tuple(walker.steps),
+        end,
+        walker.at,
+        len(walker.pending),
+        walker.via,
+        walker.personal,
+        walker.refused,
+        walker.refusal,
+    )
     if end is End.FOUND:
-        return trail, walker.descriptor
+        return trail, walker.taken_over()
     walker.leave()
     return trail, -1
+
+
+class _NotEnteredError(Exception):
+    """What lies there is not looked into."""
+
+    def __init__(self, mount: Mount | None, why: str = "") -> None:
+        super().__init__(why)
+        self.mount = mount
+        self.why = why
 
 
 class _Walker:
@@ -143,28 +232,46 @@ class _Walker:
 
     def __init__(self, ground: Ground) -> None:
         self.ground = ground
+        self.mounts = ground.mounts
+        self.root = ground.mounts.place(ground.root) if ground.place is None else ground.place
+        self.place = self.root
+        self.deadline = min(ground.deadline, time.monotonic() + SECONDS)
+        self.automounts = ground.mounts.automounts
         self.steps: list[Step] = []
+        self.standing = self.root_step = Step("/", _NO_STAT)
         self.descriptor = -1
         self.here = "/"
         self.at = "/"
+        self.taken = 0
         self.links = 0
         self.personal = False
+        self.refused: Mount | None = None
+        self.refusal = ""
         self.pending: list[tuple[str, Step | None]] = []
         self.via: Step | None = None
 
+    def taken_over(self) -> int:
+        """The descriptor of what was found, for the caller to close."""
+        return os.dup(self.descriptor) if self.descriptor == self.ground.root else self.descriptor
+
     def leave(self) -> None:
-        if self.descriptor >= 0:
+        if self.descriptor >= 0 and self.descriptor != self.ground.root:
             os.close(self.descriptor)
-            self.descriptor = -1
+        self.descriptor = -1
 
     def go(self, path: str, start: int | None, start_path: str, follow_last: bool) -> End:
+        if "\0" in path:
+            return End.UNREADABLE
         if path.startswith("/") or start is None:
-            self._stand_at(os.dup(self.ground.root), "/")
+            self._stand_at_root()
         else:
-            self._stand_at(os.dup(start), start_path)
+            self.at = start_path
+            self._check(place := self.mounts.place(start))
+            self._stand_at(os.dup(start), start_path, place)
         self.pending = _components(path, None)
         while self.pending:
-            if time.monotonic() > self.ground.deadline or len(self.steps) > MAX_STEPS:
+            self.taken += 1
+            if time.monotonic() > self.deadline or self.taken > MAX_STEPS:
                 return End.OUT_OF_TIME
             name, self.via = self.pending.pop()
             if not self.steps[-1].is_directory:
@@ -181,76 +288,151 @@ class _Walker:
 
     def _enter(self, name: str, follow_last: bool) -> End | None:
         """Take one component; a link puts its target's components before the pending ones."""
-        ground = self.ground
         self.at = f"/{name}" if self.here == "/" else f"{self.here}/{name}"
-        blocking = ground.mounts.blocking
-        if blocking and ground.base + self.at in blocking:
-            return End.MAY_BLOCK
+        full = self.ground.base + self.at
+        if full in self.automounts:
+            self._check_mount(self.mounts.at(full))
+        if self.here.endswith(_LISTED_BY_MEMORY) and self._is_proc(self.place):
+            raise _NotEnteredError(None, "lies in /proc/PID/map_files, where a lookup waits for the process")
+        place = self.place
         try:
-            descriptor = os.open(name, _O_COMPONENT, dir_fd=self.descriptor)
+            descriptor = -1 if self.mounts.seen_at(full) else _open_component(name, self.descriptor)
+            if descriptor < 0:
+                descriptor, place = self._cross(name, self.mounts.at(full))
         except OSError as error:
             return _ENDS.get(error.errno or 0, End.UNREADABLE)
         try:
             status = os.fstat(descriptor)
             if not stat.S_ISLNK(status.st_mode):
-                self._stand_at(descriptor, self.at, status)
+                self._stand_at(descriptor, self.at, place, status)
                 descriptor = -1
                 return None
             if not self.pending and not follow_last:
-                self.steps.append(Step(self.at, status, os.readlink("", dir_fd=descriptor)))
+                target = os.readlink("", dir_fd=descriptor)
+                self.steps.append(Step(self.at, status, target, None, place))
                 return End.NOT_FOLLOWED
-            return self._follow(name, descriptor, status)
+            return self._follow(name, descriptor, status, place)
         finally:
             if descriptor >= 0:
                 os.close(descriptor)
 
-    def _follow(self, name: str, link: int, status: os.stat_result) -> End | None:
+    def _cross(self, name: str, expected: Mount | None) -> tuple[int, Place]:
+        """Step onto another mount, unless it is known to be one, or turns out to be one, not to enter."""
+        self._check_mount(expected)
+        descriptor = os.open(name, _O_COMPONENT, dir_fd=self.descriptor)
+        place = self.mounts.place(descriptor)
+        try:
+            self._check(place)
+        except _NotEnteredError:
+            os.close(descriptor)
+            raise
+        return descriptor, place
+
+    def _check(self, place: Place) -> None:
+        self._check_mount(place.mount)
+        if place.access is Access.NONE:
+            raise _NotEnteredError(
+                None, self.mounts.refused or "lies on a mount that its mount namespace does not list"
+            )
+
+    def _check_mount(self, mount: Mount | None) -> None:
+        if mount is not None and mount.may_block:
+            raise _NotEnteredError(mount)
+
+    def _follow(self, name: str, link: int, status: os.stat_result, place: Place) -> End | None:
         self.links += 1
         target = os.readlink("", dir_fd=link)
-        if status.st_dev == _proc_device():
+        if self._is_proc(place):
             self.personal = True
-            if name == "self":
-                target = str(self.ground.pid)
-            elif name == "thread-self":
-                target = f"{self.ground.pid}/task/{self.ground.tid}"
-            elif name in ("exe", "cwd", "root") or self.here.endswith(("/fd", "/map_files")):
-                # Such a link leads to the file itself; its text may be "pipe:[1]" or a deleted path.
-                self.steps.append(Step(self.at, status, target))
-                reached = os.open(name, os.O_PATH | os.O_CLOEXEC, dir_fd=self.descriptor)
-                if not self.ground.mounts.may_enter(reached, target, self.ground.root):
-                    os.close(reached)
-                    return End.MAY_BLOCK
-                self._stand_at(reached, target)
+            pid = self.ground.pid
+            of_caller = {"self": f"{pid}", "thread-self": f"{pid}/task/{self.ground.tid}"}
+            if name in of_caller:
+                target = of_caller[name]
+                if status.st_dev != _proc_device():
+                    # Of a container, which counts its processes otherwise. This is the same process.
+                    self.steps.append(Step(self.at, status, target, None, place))
+                    reached = os.open(f"/proc/{target}", _O_COMPONENT)
+                    self._stand_at(reached, f"{self.here.rstrip('/')}/{target}", place)
+                    return None
+            elif name in _TO_OTHERS or self.here.endswith(_DIRECTORIES_TO_OTHERS):
+                self._jump(name, Step(self.at, status, target, None, place), target)
                 return None
-        step = Step(self.at, status, target)
+        step = Step(self.at, status, target, None, place)
         self.steps.append(step)
         if self.links > MAX_LINKS:
             return End.TOO_MANY_LINKS
         self.pending.extend(_components(target, step))
-        directory = self.descriptor
         if target.startswith("/"):
-            self._stand_at(os.dup(self.ground.root), "/")
+            self._stand_at_root()
         else:
             # The link is passed: what follows is looked up in its directory again.
-            self._stand_at(os.dup(directory), self.here)
+            self.steps.append(self.standing)
+            self.at = self.here
         return None
 
-    def _up(self) -> None:
-        here, root = self.steps[-1].stat, os.fstat(self.ground.root)
-        if (here.st_dev, here.st_ino) == (root.st_dev, root.st_ino):
-            return
-        parent = os.open("..", _O_COMPONENT, dir_fd=self.descriptor)
-        self._stand_at(parent, self.here.rpartition("/")[0] or "/")
+    def _jump(self, name: str, step: Step, target: str) -> None:
+        """Go to the file itself that a link of /proc/PID leads to."""
+        self.steps.append(step)
+        reached = os.open(name, os.O_PATH | os.O_CLOEXEC, dir_fd=self.descriptor)
+        place = self.mounts.place(reached)
+        try:
+            self._check(place)
+        except _NotEnteredError:
+            os.close(reached)
+            raise
+        self._stand_at(reached, target, place)
 
-    def _stand_at(self, descriptor: int, path: str, status: os.stat_result | None = None) -> None:
+    def _up(self) -> None:
+        if self.root_step.stat is _NO_STAT:
+            self._look_at_root()
+        here, root = self.standing.stat, self.root_step.stat
+        same_mount = self.place.mount_id == self.root.mount_id
+        if same_mount and (here.st_dev, here.st_ino) == (root.st_dev, root.st_ino):
+            return
+        place = self.place
+        above = self.here.rpartition("/")[0] or "/"
+        parent = _open_component("..", self.descriptor)
+        if parent < 0:
+            crosses = _openat2() is not None and place.mount is not None
+            below = self.mounts.get(place.mount.parent) if crosses and place.mount else None
+            parent, place = self._cross("..", below)
+        self._stand_at(parent, above, place)
+
+    def _stand_at_root(self) -> None:
+        self.at = "/"
+        if self.root_step.stat is _NO_STAT:
+            self._look_at_root()
+        self._stand_at(self.ground.root, "/", self.root, step=self.root_step)
+
+    def _look_at_root(self) -> None:
+        self._check(self.root)
+        self.root_step = self._step(self.ground.root, "/", self.root)
+
+    def _step(self, descriptor: int, path: str, place: Place, status: os.stat_result | None = None) -> Step:
+        status = status or os.fstat(descriptor)
+        acl = None
+        if self.ground.with_acls and place.access is Access.READ and stat.S_ISDIR(status.st_mode):
+            acl = extended_attribute(descriptor, _ACL)
+        return Step(path, status, None, acl, place)
+
+    def _stand_at(
+        self,
+        descriptor: int,
+        path: str,
+        place: Place,
+        status: os.stat_result | None = None,
+        step: Step | None = None,
+    ) -> None:
         self.leave()
         self.descriptor = descriptor
         self.here = self.at = path
-        status = status or os.fstat(descriptor)
-        acl = None
-        if self.ground.with_acls and stat.S_ISDIR(status.st_mode):
-            acl = extended_attribute(descriptor, _ACL)
-        self.steps.append(Step(path, status, None, acl))
+        self.place = place
+        self.standing = step or self._step(descriptor, path, place, status)
+        self.steps.append(self.standing)
+
+    @staticmethod
+    def _is_proc(place: Place) -> bool:
+        return place.mount is not None and place.mount.file_system == "proc"
 
 
 _ENDS: Final = {
@@ -258,6 +440,36 @@ _ENDS: Final = {
     errno.ENOTDIR: End.NOT_A_DIRECTORY,
     errno.ENAMETOOLONG: End.NAME_TOO_LONG,
 }
+
+
+def _open_component(name: str, directory: int) -> int:
+    """Open a component with O_PATH without crossing onto another mount; -1 where one begins.
+
+    Raises:
+        OSError: It is not there, or not to be reached.
+    """
+    call = _openat2()
+    if call is None:
+        # Before Linux 5.6 every step is taken as one that may cross.
+        return -1
+    descriptor: int = call(_OPENAT2, directory, name.encode(_ENCODING, "surrogateescape"), _HOW, _HOW_SIZE)
+    if descriptor >= 0:
+        return descriptor
+    number = ctypes.get_errno()
+    if number == errno.EXDEV:
+        return -1
+    raise OSError(number, os.strerror(number))
+
+
+@functools.cache
+def _openat2() -> Callable[..., int] | None:
+    """syscall(2) for openat2(2); None where the kernel does not have that, or a filter forbids it."""
+    call = ctypes.CDLL(None, use_errno=True).syscall
+    descriptor = call(_OPENAT2, -1, b"/", _HOW, _HOW_SIZE)
+    if descriptor >= 0:
+        os.close(descriptor)
+    refused = descriptor < 0 and ctypes.get_errno() in (errno.ENOSYS, errno.EPERM)
+    return None if refused else call
 
 
 def extended_attribute(descriptor: int, name: str) -> bytes | None:

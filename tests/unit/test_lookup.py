@@ -15,23 +15,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bpf import lookup, mounts, vantage
+from bpf import lookup
+from bpf import walk as walking
 from bpf.binfmt import BINPRM_BUF_SIZE, ElfFault, read_elf, read_shebang
 from bpf.lookup import look_up
-from bpf.mounts import MountTable
+from bpf.mounts import own_mounts
 from bpf.record import ExecFailure
 from bpf.vantage import Fleeting, own_mount_ns
-from bpf.walk import End, Ground, Trail, walk
+from bpf.walk import MAX_STEPS, End, Ground, Trail, walk
 from tests.own_root import own_root
-
-NOTHING = MountTable({}, frozenset())
 
 
 @pytest.fixture
 def ground(tmp_path: Path) -> Iterator[Ground]:
     """A root directory of its own."""
     root = os.open(tmp_path, os.O_PATH)
-    yield Ground(root, NOTHING)
+    yield Ground(root, own_mounts())
     os.close(root)
 
 
@@ -152,14 +151,50 @@ def test_a_link_at_the_end_is_not_followed_where_that_is_asked_for(tmp_path: Pat
     assert (trail.end, trail.steps[-1].target) == (End.NOT_FOLLOWED, "file")
 
 
-def test_a_file_system_that_could_block_is_not_entered(tmp_path: Path, ground: Ground) -> None:
-    (tmp_path / "net/share").mkdir(parents=True)
-    (tmp_path / "net/share/file").touch()
-    (tmp_path / "link").symlink_to("/net/share/file")
-    guarded = dataclasses.replace(ground, base="/root", mounts=MountTable({}, frozenset({"/root/net/share"})))
-    assert trail_of(guarded, "/link").end is End.MAY_BLOCK
-    assert trail_of(guarded, "/net/share").end is End.MAY_BLOCK
-    assert trail_of(guarded, "/net").end is End.FOUND
+@pytest.mark.parametrize("target", ["./" * 2000, "a/../" * 800])
+def test_a_walk_through_links_with_long_targets_is_short(target: str, tmp_path: Path, ground: Ground) -> None:
+    (tmp_path / "a").mkdir()
+    for number in range(38):
+        (tmp_path / str(number)).symlink_to(f"{target}{number + 1}")
+    (tmp_path / "38").touch()
+    trail = trail_of(ground, "/0")
+    assert trail.end is End.OUT_OF_TIME
+    assert len(trail.steps) <= MAX_STEPS + 38
+
+
+def test_a_step_knows_the_mount_that_it_was_reached_through(tmp_path: Path, ground: Ground) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/file").touch()
+    (tmp_path / "link").symlink_to("a/file")
+    trail = trail_of(ground, "/link")
+    assert [step.path for step in trail.steps] == ["/", "/link", "/", "/a", "/a/file"]
+    with (tmp_path / "a/file").open() as file:
+        fdinfo = Path(f"/proc/self/fdinfo/{file.fileno()}").read_text()
+    for step in trail.steps:
+        assert f"mnt_id:\t{step.mount_id}\n" in fdinfo
+        assert step.mount is not None and step.mount.id == step.mount_id
+        assert step.may_read
+    assert trail.may_read
+
+
+def test_where_the_kernel_has_no_openat2_a_walk_ends_in_the_same_way(
+    tmp_path: Path, ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/file").touch()
+    (tmp_path / "link").symlink_to("a/../a/file")
+    root = os.open("/", os.O_PATH)
+    paths = ["/link", "/a/no", "/a/file/x", "/no/x"]
+    with_it = [trail_of(ground, path) for path in paths]
+    beyond = [
+        trail_of(Ground(root, own_mounts()), path) for path in ("/proc/self/exe", "/dev/shm/..", "/sys")
+    ]
+    monkeypatch.setattr(walking, "_openat2", lambda: None)
+    assert [trail_of(ground, path) for path in paths] == with_it
+    assert [
+        trail_of(Ground(root, own_mounts()), path) for path in ("/proc/self/exe", "/dev/shm/..", "/sys")
+    ] == beyond
+    os.close(root)
 
 
 def test_a_walk_ends_at_its_deadline(tmp_path: Path, ground: Ground) -> None:
@@ -172,7 +207,7 @@ def test_a_walk_agrees_with_the_kernel_about_any_path(text: str) -> None:
     path = "/" + text
     root = os.open("/", os.O_PATH)
     try:
-        trail, descriptor = walk(Ground(root, NOTHING), path)
+        trail, descriptor = walk(Ground(root, own_mounts()), path)
         try:
             expected: tuple[int, int] | None = (os.stat(path).st_dev, os.stat(path).st_ino)
         except OSError:
@@ -331,24 +366,11 @@ def test_no_cache_grows_without_bound() -> None:
 
 def test_descriptors_do_not_leak(tmp_path: Path) -> None:
     (tmp_path / "job").write_text("#!/bin/sh\n")
-    vantage._own_mounts()
+    own_mounts()
     before = len(os.listdir("/proc/self/fd"))
     for path in (f"{tmp_path}/job", f"{tmp_path}/no", "job", "/proc/self/exe", f"{tmp_path}/job/x"):
         look_up(failure(path, cwd=str(tmp_path)), time.time_ns())
     assert len(os.listdir("/proc/self/fd")) == before
-
-
-def test_mounts_are_read_with_their_escapes_and_kinds() -> None:
-    line = rb"36 35 98:0 /mnt1 /mnt\0402 rw,noatime,noexec shared:1 - nfs4 host:/x rw,errors=continue"
-    mount = mounts._mount(line)
-    assert mount is not None
-    assert (mount.id, mount.device, mount.point, mount.file_system) == (36, "98:0", "/mnt 2", "nfs4")
-    assert mount.device_id == 98 << 20
-    assert "noexec" in mount.options
-    assert mount.may_block
-    for kind, blocks in (("ext4", False), ("fuse.sshfs", True), ("autofs", True), ("fusectl", False)):
-        other = mounts._mount(line.replace(b"nfs4", kind.encode()))
-        assert other is not None and other.may_block is blocks
 
 
 # ---- what the first bytes mean ----

@@ -78,7 +78,7 @@ def looping(scene: Scene) -> list[Diagnosis]:
     if sight is None or vantage is None:
         return []
     for link in sight.trail.links:
-        mounts = (m for m in vantage.mounts.by_id.values() if "nosymfollow" in m.options)
+        mounts = vantage.mounts.with_option("nosymfollow")
         inside = next((m for m in mounts if link.path.startswith(f"{m.point.rstrip('/')}/")), None)
         if inside is not None:
             return [

@@ -36,7 +36,7 @@ def device(number: str, vantage: Vantage | None, path: str | None) -> str:
         vantage: Where the caller's mounts are known from.
         path: A file on it: of several mounts of one device the one on the way there is named.
     """
-    mounts = [] if vantage is None else [m for m in vantage.mounts.by_id.values() if m.device == number]
+    mounts = [] if vantage is None else vantage.mounts.on_device(number)
     if not mounts:
         return f"device {number}"
     full = None if vantage is None or path is None else vantage.base + path
@@ -46,10 +46,7 @@ def device(number: str, vantage: Vantage | None, path: str | None) -> str:
 
 def on_the_way(vantage: Vantage, path: str) -> Mount | None:
     """The mount that a path of the caller's, every link followed, lies on; None where none is known."""
-    full = vantage.base + path
-    known = [mount for mount in vantage.mounts.by_id.values() if _leads_to(mount, full)]
-    # Of those on one point the last one hides the others.
-    return max(reversed(known), key=lambda mount: _leads_to(mount, full), default=None)
+    return vantage.mounts.on_the_way(vantage.base + path)
 
 
 def _leads_to(mount: Mount, path: str | None) -> int:

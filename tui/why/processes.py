@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bpf.lookup import File
+from bpf.mounts import device_of
 from tui.why.scene import Scene, read_proc
 
 MAX_PROCESSES: Final = 4096
@@ -45,7 +46,7 @@ def writers(scene: Scene, file: File) -> Writers:
     descriptors = _Descriptors(scene)
     for pid, descriptor, link in descriptors:
         same_name = os.path.basename(link.removesuffix(" (deleted)")) == name
-        if link.startswith("/") and _is_open_for_writing(scene, pid, descriptor, file, same_name):
+        if link.startswith("/") and _is_open_for_writing(pid, descriptor, file, same_name):
             found.append(Holder(pid, comm(pid), descriptor))
     return Writers(tuple(found), descriptors.left_out)
 
@@ -121,8 +122,8 @@ class _Descriptors:
                     continue
 
 
-def _is_open_for_writing(scene: Scene, pid: int, descriptor: int, file: File, same_name: bool) -> bool:
-    """Whether a descriptor writes a file. Only what can be no network file is asked for its inode."""
+def _is_open_for_writing(pid: int, descriptor: int, file: File, same_name: bool) -> bool:
+    """Whether a descriptor writes a file."""
     text = read_proc(f"/proc/{pid}/fdinfo/{descriptor}") or ""
     facts = {name: value.strip() for name, _, value in (line.partition(":") for line in text.splitlines())}
     if int(facts.get("flags", "0"), 8) & os.O_ACCMODE == os.O_RDONLY:
@@ -130,12 +131,22 @@ def _is_open_for_writing(scene: Scene, pid: int, descriptor: int, file: File, sa
     # Since Linux 5.14 the inode's number is there; before, another name of the same inode is not found.
     if facts.get("ino", str(file.stat.st_ino) if same_name else "") != str(file.stat.st_ino):
         return False
-    mount = scene.mount_of(int(facts.get("mnt_id", "-1")))
-    if not same_name and (mount is None or mount.may_block):
-        return False
+    return _is_same(f"/proc/{pid}/fd/{descriptor}", file)
+
+
+def _is_same(link: str, file: File) -> bool:
+    """Whether a descriptor of another process is that file. Only its file system is asked for its inode."""
+    expected = f"{os.major(file.stat.st_dev)}:{os.minor(file.stat.st_dev)}"
     try:
-        status = os.stat(f"/proc/{pid}/fd/{descriptor}")
+        reached = os.open(link, os.O_PATH | os.O_CLOEXEC)
     except OSError:
         return False
-    same = (status.st_dev, status.st_ino) == (file.stat.st_dev, file.stat.st_ino)
-    return same and stat.S_ISREG(status.st_mode)
+    try:
+        if device_of(reached) != expected:
+            return False
+        status = os.fstat(reached)
+    except OSError:
+        return False
+    finally:
+        os.close(reached)
+    return status.st_ino == file.stat.st_ino and stat.S_ISREG(status.st_mode)

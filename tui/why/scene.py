@@ -135,7 +135,7 @@ class Scene:
 
     def mount_of(self, mount_id: int) -> Mount | None:
         """A mount that the caller can reach, by its id."""
-        return None if self.vantage is None else self.vantage.mounts.by_id.get(mount_id)
+        return None if self.vantage is None else self.vantage.mounts.get(mount_id)
 
     def look(self, path: str) -> Sight | None:
         """What another path leads to for the caller: a relative one begins at its working directory.

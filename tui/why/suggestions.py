@@ -14,7 +14,7 @@ from typing import Final
 
 from bpf.lookup import File
 from bpf.vantage import Fleeting
-from bpf.walk import End, Ground, Step, Trail, walk
+from bpf.walk import Ground, Step, Trail, walk
 from tui.why import loaders, words
 from tui.why.scene import Scene
 
@@ -131,9 +131,11 @@ def _entries(scene: Scene, directory: str, programs: bool) -> tuple[str, ...]:
         return ()
     ground: Ground = scene.vantage.ground(scene.record)
     trail, descriptor = walk(ground, directory)
-    if trail.end is not End.FOUND:
+    if descriptor < 0:
         return ()
     try:
+        if not trail.may_read:
+            return ()
         status = os.fstat(descriptor)
         if not stat.S_ISDIR(status.st_mode):
             return ()

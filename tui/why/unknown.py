@@ -9,7 +9,7 @@ from typing import Final
 
 from bpf.lookup import File
 from bpf.record import Binary, Diagnosis, ExecFailure
-from bpf.walk import End
+from bpf.walk import End, Trail
 from tui.why import mounts, words
 from tui.why.scene import Scene
 
@@ -136,8 +136,7 @@ def unexplained(scene: Scene) -> Diagnosis:
     end = sight.trail.end
     if end in (End.MAY_BLOCK, End.UNREADABLE, End.OUT_OF_TIME):
         reason = {
-            End.MAY_BLOCK: f"lies on {_mount(scene, sight.trail.path)}, a network or FUSE file system,"
-            " which is not looked into as that could block",
+            End.MAY_BLOCK: _not_entered(scene, sight.trail),
             End.UNREADABLE: "could not be looked at",
             End.OUT_OF_TIME: "took too long to look at",
         }[end]
@@ -213,9 +212,13 @@ def _refused_by_server(scene: Scene, path: str) -> tuple[str, ...]:
     return ()
 
 
-def _mount(scene: Scene, path: str) -> str:
-    mount = None if scene.vantage is None else mounts.on_the_way(scene.vantage, path)
-    return "a mount" if mount is None else f"{words.quoted(mount.point)} ({mount.file_system})"
+def _not_entered(scene: Scene, trail: Trail) -> str:
+    """Why a walk went no further."""
+    mount = trail.refused
+    if mount is None:
+        return f"{trail.refusal}, and was not looked at as that could block"
+    place = f"{words.quoted(mount.point)} ({mount.file_system})"
+    return f"lies on {place}, a file system that is not looked into as that could block"
 
 
 def _changed(scene: Scene) -> Diagnosis | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bpf.mounts import Mount, MountTable
+from bpf.mounts import MountTable
 from bpf.vantage import Vantage
 from tests.unit.why.failing import failed_exec
 from tui.why import diagnose
@@ -14,8 +14,8 @@ from tui.why.mounts import device
 
 
 def view(*points: str, base: str = "") -> Vantage:
-    mounts = [Mount(n, "254:0", point, frozenset(), "ext4") for n, point in enumerate(points)]
-    return Vantage(-1, base, MountTable({mount.id: mount for mount in mounts}, frozenset()), own=True)
+    lines = (f"{n} 0 254:0 / {point} rw - ext4 /dev/vda rw" for n, point in enumerate(points, 1))
+    return Vantage(-1, base, MountTable("\n".join(lines).encode()), own=True)
 
 
 @pytest.mark.parametrize(
