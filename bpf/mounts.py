@@ -310,9 +310,10 @@ class MountTable:
         if device not in self._judged:
             # Until it is judged it counts as safe: the paths of its layers may lead back to it.
             self._judged[device] = Access.READ
-            paths = (_unescaped(layer) for layer in safety.layers(super_options))
-            mounts = (own.on_the_way(path) for path in paths if path.startswith("/"))
-            if any(mount is not None and mount.may_block for mount in mounts):
+            paths = [_unescaped(layer) for layer in safety.layers(super_options)]
+            # Where it was mounted is not known: in this namespace, or in ours, as a container's is.
+            found = (table.on_the_way(path) for path in paths for table in {self, own})
+            if any(mount is not None and mount.may_block for mount in found):
                 self._judged[device] = Access.NONE
         return self._judged[device]
 

@@ -6,9 +6,11 @@ in another process, and mostly it is our own.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import functools
 import os
+import sys
 import threading
 import time
 from collections.abc import Hashable
@@ -26,8 +28,9 @@ MAX_PROCESSES: Final = 4096
 """Processes asked for their mount namespace, 3 us each."""
 
 _NS_GET_USERNS: Final = 0xB701
+_NS_GET_MNTNS_ID: Final = 0x8008B705
 _TABLE_SECONDS: Final = 1.0
-_REFUSED_SECONDS: Final = 10.0
+_REFUSED_SECONDS: Final = 2.0
 _TABLES: Final = 64
 
 _TICK: Final = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
@@ -226,25 +229,38 @@ def _is_our_root(root: str) -> bool:
             os.close(descriptor)
 
 
-def is_trusted(process: str) -> bool:
-    """Whether the mount namespace of a process belongs to our user namespace, so that only root mounts there.
+@dataclass(frozen=True, slots=True)
+class Namespace:
+    """A mount namespace.
 
-    NS_GET_USERNS (ioctl_ns(2)) takes no capability but that of opening the namespace.
+    Attributes:
+        id: A number that no other one has had since boot (Linux 6.11); 0 where that is not known.
+        trusted: It belongs to our own user namespace, so that only root mounts there.
     """
-    try:
-        namespace = os.open(f"{process}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        owner = fcntl.ioctl(namespace, _NS_GET_USERNS)
-    except OSError:
-        return False
-    finally:
-        os.close(namespace)
-    try:
-        return os.fstat(owner).st_ino == _own_user_ns()
-    finally:
-        os.close(owner)
+
+    id: int
+    trusted: bool
+
+    @staticmethod
+    def of(process: str) -> Namespace:
+        """Ask the kernel (ioctl_ns(2)), which takes no capability but that of opening the namespace."""
+        try:
+            namespace = os.open(f"{process}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return Namespace(0, False)
+        number = 0
+        try:
+            with contextlib.suppress(OSError):
+                number = int.from_bytes(fcntl.ioctl(namespace, _NS_GET_MNTNS_ID, bytes(8)), sys.byteorder)
+            owner = fcntl.ioctl(namespace, _NS_GET_USERNS)
+        except OSError:
+            return Namespace(number, False)
+        finally:
+            os.close(namespace)
+        try:
+            return Namespace(number, os.fstat(owner).st_ino == _own_user_ns())
+        finally:
+            os.close(owner)
 
 
 @functools.cache
@@ -261,17 +277,19 @@ class Tables:
     What is kept holds the namespace in being, so it is let go a second after it was read, storm or not.
     """
 
+    _lock: threading.Lock
+    _tables: dict[tuple[int, int, str], MountTable]
+    _timer: threading.Timer | None
+    _refused: Fleeting[int, tuple[int, MountTable]]
+
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._tables: dict[tuple[int, int, str], MountTable] = {}
-        self._timer: threading.Timer | None = None
-        self._refused: Fleeting[int, MountTable] = Fleeting(_REFUSED_SECONDS, _TABLES)
+        self.begin_anew()
 
     def of(self, process: str, namespace: int, root: int) -> MountTable:
         """Return the mounts of a process, whose namespace and root directory these are."""
         refused = self._refused.get(namespace)
-        if refused is not None:
-            return refused
+        if refused is not None and refused[0] == Namespace.of(process).id:
+            return refused[1]
         try:
             key = (namespace, mount_id(root), os.readlink(f"{process}/root"))
         except OSError:
@@ -280,10 +298,12 @@ class Tables:
             known = self._tables.get(key)
         if known is not None:
             return known
-        table = mounts_of(process, is_trusted(process))
+        facts = Namespace.of(process)
+        table = mounts_of(process, facts.trusted)
         if table.refused:
-            # It has no descriptor, which would keep the namespace in being.
-            return self._refused.put(namespace, MountTable(trusted=False, refused=table.refused))
+            # What is kept has no descriptor, which would keep the namespace in being.
+            empty = MountTable(trusted=False, refused=table.refused)
+            return self._refused.put(namespace, (facts.id, empty))[1]
         with self._lock:
             if len(self._tables) < _TABLES:
                 self._tables[key] = table
@@ -298,6 +318,13 @@ class Tables:
         with self._lock:
             self._tables.clear()
             self._timer = None
+
+    def begin_anew(self) -> None:
+        """Forget everything, as a forked process must: a change is reported to one reader."""
+        self._lock = threading.Lock()
+        self._tables = {}
+        self._timer = None
+        self._refused = Fleeting(_REFUSED_SECONDS, _TABLES)
 
 
 def _mount_ns(process: str) -> int | None:
@@ -358,3 +385,5 @@ def _stands_at_its_root(process: str) -> bool:
 
 
 tables: Final = Tables()
+os.register_at_fork(after_in_child=tables.begin_anew)
+os.register_at_fork(after_in_child=own_mounts.cache_clear)

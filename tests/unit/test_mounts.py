@@ -26,7 +26,7 @@ OWN = MountTable(
 
 
 def access(line: str, *, trusted: bool = True, own: MountTable | None = None) -> Access:
-    mount = MountTable(f"{line}\n".encode(), trusted=trusted, own=own).get(int(line.split()[0]))
+    mount = MountTable(f"{line}\n".encode(), trusted=trusted, own=own).get(int(line.split(maxsplit=1)[0]))
     assert mount is not None
     return mount.access
 

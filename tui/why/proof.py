@@ -60,7 +60,6 @@ from typing import Final
 
 from bpf import clock
 from bpf.lookup import File, Sight
-from bpf.mounts import MountTable
 from bpf.record import ExecFailure
 from bpf.vantage import Vantage
 from bpf.walk import End, Step, Trail
@@ -87,8 +86,6 @@ _UNTRACED: Final = frozenset({"tmpfs", "ramfs", "rootfs", "devtmpfs"})
 _SUBVOLUME: Final = 256
 """The inode number of every btrfs subvolume's root (BTRFS_FIRST_FREE_OBJECTID)."""
 
-_TABLES: Final = 8
-
 _NOT_SEEN: Final = frozenset({End.MAY_BLOCK, End.UNREADABLE, End.OUT_OF_TIME})
 
 
@@ -101,7 +98,6 @@ class Looks:
         self._moment = moment
         self._sights: list[Sight] = []
         self._begin_open: list[Sight] = []
-        self._kinds = {} if vantage is None else _file_systems(vantage.mounts)
 
     def add(self, sight: Sight) -> None:
         """Have the causes that are found from now on rest on a walk as well."""
@@ -233,8 +229,9 @@ class Looks:
         record = self._record
         return any(_namespace(f"/proc/{pid}/ns/mnt") == record.mount_ns for pid in (record.pid, record.ppid))
 
-    def _kind(self, step: Step) -> str | None:
-        return self._kinds.get(step.stat.st_dev)
+    @staticmethod
+    def _kind(step: Step) -> str | None:
+        return None if step.mount is None else step.mount.file_system
 
 
 def _is_regular(sight: Sight) -> bool:
@@ -260,26 +257,6 @@ def _has_changed(moment: Moment, path: str, ctime: int, later: str) -> str:
 
 def _not_kept(path: str, kind: str) -> str:
     return f"{words.quoted(path)} lies on a file system of type {kind}, which does not tell what has changed."
-
-
-_known: Final[dict[int, tuple[MountTable, dict[int, str]]]] = {}
-"""By the id of a table, which is kept as long: our own mounts seldom change, and most looks are at them."""
-
-
-def _file_systems(mounts: MountTable) -> dict[int, str]:
-    """The types of the file systems by their st_dev, as far as they have that of their mount."""
-    known = _known.get(id(mounts))
-    if known is None:
-        if len(_known) >= _TABLES:
-            _known.clear()
-        types = {_device(mount.device): mount.file_system for mount in mounts.by_id.values()}
-        known = _known[id(mounts)] = (mounts, types)
-    return known[1]
-
-
-def _device(number: str) -> int:
-    major, _, minor = number.partition(":")
-    return os.makedev(int(major), int(minor))
 
 
 def _namespace(path: str) -> int | None:
