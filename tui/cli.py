@@ -51,7 +51,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0, 1 for a failure, 2 for a wrong command line.
     """
-    closed = occupy_closed()
+    if argv is None:
+        _require_utf8()
+    try:
+        closed = occupy_closed()
+    except OSError as error:
+        return _complain(f"/dev/null cannot be opened ({error.strerror}): mount or make it.", _FAILURE)
     # A thread that numpy's library starts when it is imported would keep the privileges it began with.
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
     _distrust_environment()
@@ -79,6 +84,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as error:
         # --help and --version
         return error.code if isinstance(error.code, int) else 0
+
+
+def _require_utf8() -> None:
+    """Begin again in UTF-8 mode where the locale has another encoding.
+
+    The kernel's records are decoded from UTF-8; looked up in another encoding a path would be that of
+    another file.
+    """
+    if sys.getfilesystemencoding() != "utf-8":
+        with contextlib.suppress(OSError):
+            os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
 
 
 def _complain(message: str, status: int) -> int:
@@ -176,7 +192,8 @@ def _kernel_source(options: Namespace) -> KernelSource:
     except (kernel.KernelError, ProbeError) as error:
         raise _Failure(str(error)) from None
     except OSError as error:
-        unknown = f"no process can be started to attach the hooks ({error.strerror}): make room for one."
+        reason = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+        unknown = f"no process can be started to attach the hooks ({reason}): make room for one."
         raise _Failure(obstacle(error) or unknown) from None
     if not options.keep_privileges:
         _give_up_privileges(FOR_DIAGNOSIS, options.user)

@@ -551,3 +551,39 @@ def test_a_recording_is_opened_without_bcc_and_without_the_kernels_side(tmp_path
         check=True,
     )
     assert not {"bpf.reader", "bpf.probe", "bpf.loader", "bpf.ring"} & set(json.loads(run.stdout))
+
+
+def test_another_encoding_than_utf8_changes_no_path(tmp_path: Path) -> None:
+    made = subprocess.run(
+        ["sh", "-c", f"localedef -i en_US -f ISO-8859-1 {tmp_path}/en_US.ISO-8859-1"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if not (tmp_path / "en_US.ISO-8859-1").exists():
+        pytest.skip(f"no other locale can be made here: {made.stderr}")
+    script = (
+        "import os, sys; from tui import cli; cli.main(); print(os.fsencode(sys.argv[1]), os.fsencode('é'))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", script, b"--nons\xe9nse"],
+        env={**os.environ, "LOCPATH": str(tmp_path), "LC_ALL": "en_US.ISO-8859-1"},
+        cwd=PROJECT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert run.stdout.strip() == r"b'--nons\xe9nse' b'\xc3\xa9'"
+
+
+def test_a_machine_without_dev_null_is_one_sentence() -> None:
+    script = (
+        "import os, sys; os.devnull = '/no/such/null'; os.close(0)\n"
+        "from tui import cli; sys.exit(cli.main(['--version']))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (run.returncode, run.stdout) == (1, "")
+    assert (
+        run.stderr == "execwhy: /dev/null cannot be opened (No such file or directory): mount or make it.\n"
+    )
