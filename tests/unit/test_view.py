@@ -563,3 +563,13 @@ def test_what_the_history_let_go_between_is_no_progress() -> None:
         state.storm(count=count, path="a")
     assert not state.view.complete
     assert 0 <= state.view.progress <= 1
+
+
+def test_what_a_frozen_view_shows_can_be_written_also_where_it_has_been_evicted() -> None:
+    history = History(max_events=64)
+    history.append([replace(PLAIN, pid=number, path=f"/bin/{number}") for number in range(64)])
+    view = View(history, parse(""), fold_repeats=True)
+    while not view.complete:
+        view.advance(0)
+    history.append([replace(PLAIN, pid=number, path=f"/bin/new/{number}") for number in range(60)])
+    assert view.with_tries() == list(range(64))

@@ -243,6 +243,10 @@ class View:
             )
         )[1:]
         for part in self._parts:
+            if part.block.is_released:
+                # A frozen view still has what has been evicted since; which tries those were is gone.
+                ids += np.sort(part.block.ids_of(part.offsets)).tolist()
+                continue
             told = self._selection.folded(part.block, part.end)
             told &= np.isin(part.block.numbers["search_id"][: part.end], searches)
             told[part.offsets] = True
