@@ -11,7 +11,19 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from bpf.record import Again, Burst, Diagnosis, Event, ExecFailure, Loss, Report, Search, SearchEnd, singly
+from bpf.record import (
+    Again,
+    Burst,
+    Diagnosis,
+    Event,
+    ExecFailure,
+    Loss,
+    Outcome,
+    Report,
+    Search,
+    SearchEnd,
+    singly,
+)
 from tests.unit.test_groups import VALUES
 from tui.model.columns import Key
 from tui.model.finding import Finding
@@ -178,7 +190,7 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(place=places, found=st.booleans(), folded=st.booleans())
     def fold(self, place: float, found: bool, folded: bool) -> None:
         if ids := self.some(place, place):
-            outcome = "found" if found else "not-found"
+            outcome: Outcome = "found" if found else "not-found"
             self.set_search(ids[0], Search(ids[0] + 1, "x", 2, outcome, folded=folded))
 
     # What is asked

@@ -68,7 +68,8 @@ class Finding:
 
     def holds(self, event_id: int) -> bool:
         """Whether this event is a match."""
-        return not self._is_loss(event_id) and self._at(event_id) is not None
+        row = self._at(event_id)
+        return row is not None and not self._matches.is_loss(row)
 
     def place(self, event_id: int) -> int:
         """How many matches come before this event."""
@@ -90,9 +91,9 @@ class Finding:
         after, before = bisect_right(self._matches, event_id), bisect_left(self._matches, event_id) - 1
         row = after if step > 0 else before
         while 0 <= row < len(self._matches):
-            found = self._matches[row]
-            if not self._is_loss(found):
-                return found
+            # A filter lets every loss pass; nobody searches for one.
+            if not self._matches.is_loss(row):
+                return self._matches[row]
             row += step
         return None
 
@@ -103,7 +104,3 @@ class Finding:
     def _at(self, event_id: int) -> int | None:
         row = bisect_left(self._matches, event_id)
         return row if row < len(self._matches) and self._matches[row] == event_id else None
-
-    def _is_loss(self, event_id: int) -> bool:
-        """A filter lets every loss pass; nobody searches for one."""
-        return self._history.is_loss(event_id)

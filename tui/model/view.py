@@ -154,6 +154,11 @@ class View:
         part, at = self._place_of(row)
         return part.block.id_of(int(part.rows[at]))
 
+    def is_loss(self, row: int) -> bool:
+        """Whether a row is a loss's, also where that has been evicted since the last ``refresh``."""
+        part, at = self._place_of(row)
+        return int(part.rows[at]) in part.block.losses
+
     def timestamp(self, row: int) -> int:
         """The timestamp of a row's event, also where that has been evicted since the last ``refresh``."""
         part, at = self._place_of(row)
