@@ -24,6 +24,7 @@ from tui.widgets.event_table import EventTable
 from tui.widgets.filter_bar import FilterBar
 from tui.widgets.group_pane import GroupPane
 from tui.widgets.help import Help, Place
+from tui.widgets.painted import Painted
 from tui.widgets.search_bar import SearchBar
 from tui.widgets.status_bar import StatusBar
 from tui.widgets.table_header import TableHeader
@@ -302,4 +303,7 @@ class ExecwhyApp(CopyAndWrite):
 
     def action_redraw(self) -> None:
         """Paint everything anew, where something else wrote on the terminal."""
+        self.faults.try_again()
+        for widget in self.screen.query(Painted):
+            widget.refresh()
         self.screen.refresh(layout=True)

@@ -10,6 +10,7 @@ import time
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Final
 
 from bpf.record import Again, Arrival, Burst, Diagnosis, ExecFailure, Loss, Report, count_of
@@ -64,6 +65,7 @@ class Arrivals:
         self._untold = 0
         self._taken = 0
         self._waiting: deque[Sequence[Report]] = deque()
+        self._step: Sequence[Report] = ()
 
     @property
     def are_diagnosed(self) -> bool:
@@ -80,6 +82,16 @@ class Arrivals:
         """Events were taken from the source and are not in the history yet."""
         return bool(self._waiting)
 
+    def untaken(self) -> list[Report]:
+        """What has come and is not in the history: a step that failed, what waits, and the source's last.
+
+        Where the source fails, too, its last is missing.
+        """
+        reports = [*self._step, *(report for waiting in self._waiting for report in waiting)]
+        with suppress(Exception):
+            reports += self._source.drain()
+        return reports
+
     def pull(self, seconds: float) -> bool:
         """Append what has come, at most about that long; True if there was something."""
         # What cannot be taken in yet waits in the source, which bounds it and counts what is lost.
@@ -94,7 +106,9 @@ class Arrivals:
             step = reports[: _reports_in_step(reports)]
             if len(reports) > len(step):
                 self._waiting.appendleft(reports[len(step) :])
+            self._step = step
             self._append(self._searches.take(step, time.monotonic_ns(), self._untold))
+            self._step = ()
             appended = True
             if time.monotonic() >= deadline:
                 break

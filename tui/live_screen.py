@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 import time
 from collections.abc import Callable
 from typing import Final
 
-from rich.text import Text
 from textual import events
-from textual.app import App, ComposeResult
+from textual.app import ComposeResult
 
-from bpf.record import Diagnosis, ExecFailure
+from bpf.record import Diagnosis, ExecFailure, Report
 from bpf.source import EventSource, Stage, Status
 from tui import sentences, themes
-from tui.arrivals import Arrivals
-from tui.crash import crash_report
+from tui.arrivals import Arrivals, Changed
+from tui.contained_app import ContainedApp
 from tui.kernel_filter import KernelFilter
 from tui.last_gate import LastGate
 from tui.model.history import History
@@ -52,7 +50,7 @@ _SPARKLINES: Final = (30, 20, 12, 6)
 """Bars; each divides the minute."""
 
 
-class LiveScreen(App[None]):
+class LiveScreen(ContainedApp):
     """Shows the failed execs of a source, live."""
 
     TITLE = "execwhy"
@@ -91,7 +89,7 @@ class LiveScreen(App[None]):
         first = themes.first_theme(os.environ, theme)
         # Textual would make greys of the colours, where the theme has none and where others are asked for.
         os.environ.pop("NO_COLOR", None)
-        super().__init__()
+        super().__init__(source, history, show_secrets=show_secrets)
         # Textual's own would leave hues without the meaning that they have here.
         for name in self.available_themes:
             self.unregister_theme(name)
@@ -99,9 +97,6 @@ class LiveScreen(App[None]):
             self.register_theme(own)
         self.theme = first
         self._filters.append(LastGate())
-        self.source = source
-        self.history = history
-        self.show_secrets = show_secrets
         self.view = View(history, parse(query), fold_repeats=True)
         self._kernel_filter = KernelFilter(source, capture)
         self._arrivals = Arrivals(source, history, why, on_cause)
@@ -172,17 +167,20 @@ class LiveScreen(App[None]):
 
     def on_unmount(self) -> None:
         """Stop what runs beside the screen."""
+        self.tell_faults()
         self._arrivals.close()
         self.source.close()
 
-    def _fatal_error(self) -> None:
-        """Textual would print the locals of every frame: the arguments of other people's processes."""
-        self._exit_renderables.append(Text(crash_report(sys.exc_info()[1])))
-        self._close_messages_no_wait()
+    def untaken(self) -> list[Report]:
+        """What has come and is not in the history yet."""
+        return self._arrivals.untaken()
 
     # What comes in
 
     def _count(self) -> None:
+        self.faults.attempt("rate", self._measure, None, self._status.fail)
+
+    def _measure(self) -> None:
         status = self.source.status()
         self._rate.tick(status.counters.seen, reads=status.stage in (Stage.READING, Stage.WAITING))
         if self._table.cursor_times != self._told_times:
@@ -191,16 +189,53 @@ class LiveScreen(App[None]):
 
     def _tick(self) -> None:
         """Take in what has come, a few milliseconds at a time, and show what changed."""
-        came = self._arrivals.pull(BUDGET)
-        diagnosed = self._arrivals.take_diagnoses()
-        folded = self._arrivals.take_searches()
+        try:
+            came = self._arrivals.pull(BUDGET)
+        except Exception as error:
+            # Without its events the program is of no use; those that it has are not lost.
+            self._handle_exception(error)
+            return
+        attempt = self.faults.attempt
+        diagnosed = attempt("diagnoses", self._arrivals.take_diagnoses, Changed(), _nobody)
+        folded = attempt("searches", self._arrivals.take_searches, Changed(), _nobody)
+        changed = attempt("view", self._update_view, False, self._table.fail)
+        more = attempt("search", self._search_on, False, _nobody)
+        attempt("rows", lambda: self._update_rows(diagnosed, folded), None, self._body.detail.fail)
+        self._quiet_ticks = 0 if came or changed else self._quiet_ticks + 1
+        if self._quiet_ticks % _QUIET == 0:
+            self._tell_state()
+        more |= self._groups.display and attempt(
+            "groups", lambda: self._groups.sync(BUDGET), False, self._groups.table.fail
+        )
+        more |= self._arrivals.wait or not (self._table.fault or self.view.complete)
+        if self.faults.said:
+            attempt("keys", self._tell_fault, None, self._keys.fail)
+        if more and not self._goes_on and not self._typed.waits:
+            self._goes_on = True
+            self.call_later(self._go_on)
+
+    def _tell_fault(self) -> None:
+        self._keys.say(pieces(self.faults.said), "danger", stays=True)
+        self.faults.said = ""
+
+    def _update_view(self) -> bool:
+        if self._table.fault:
+            # What has failed may have left it half changed.
+            self.view.query = self.view.query
         changed = self._frozen_at is None and self.view.refresh()
         if not self.view.complete:
             changed |= self.view.advance(BUDGET)
         if changed:
             self._table.sync()
+        return changed
+
+    def _search_on(self) -> bool:
         if self._navigation.advance(BUDGET):
             self._table.refresh()
+        return self._navigation.goes_on
+
+    def _update_rows(self, diagnosed: Changed, folded: Changed) -> None:
+        """Show what is known by now of the events on the screen, and have these diagnosed first."""
         visible = self._table.visible_ids()
         if seen := {event_id for event_id in visible if event_id in diagnosed or event_id in folded}:
             self._table.redraw(seen)
@@ -210,15 +245,6 @@ class LiveScreen(App[None]):
             self._preferred = visible
             self._arrivals.prefer(visible)
         self._body.show_event()
-        self._quiet_ticks = 0 if came or changed else self._quiet_ticks + 1
-        if self._quiet_ticks % _QUIET == 0:
-            self._tell_state()
-        more = self._groups.display and self._groups.sync(BUDGET)
-        more |= self._navigation.goes_on
-        more |= self._arrivals.wait or not self.view.complete
-        if more and not self._goes_on and not self._typed.waits:
-            self._goes_on = True
-            self.call_later(self._go_on)
 
     async def _go_on(self) -> None:
         """More is to be done than one step; keys come in between."""
@@ -228,6 +254,9 @@ class LiveScreen(App[None]):
         self._tick()
 
     def _tell_state(self) -> None:
+        self.faults.attempt("state", self._tell_all_state, None, self._status.fail)
+
+    def _tell_all_state(self) -> None:
         status = self.source.status()
         self._status.show(
             State(
@@ -269,7 +298,8 @@ class LiveScreen(App[None]):
         return behind if status.stage is Stage.LIVE and behind > max(_FEW, self._rate.now) else 0
 
     def _is_writing(self) -> bool:
-        return isinstance(self.screen, SaveDialog) and self.screen.is_writing
+        top = self.screen_stack[-1] if self.screen_stack else None
+        return isinstance(top, SaveDialog) and top.is_writing
 
     def _moment(self) -> int:
         """The time that rates and ages are told for: of a frozen view or a file, its end."""
@@ -295,3 +325,7 @@ class LiveScreen(App[None]):
             self.exit(return_code=1)
         else:
             self.exit()
+
+
+def _nobody(words: str) -> None:
+    """The line of keys says it."""

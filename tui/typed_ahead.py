@@ -78,6 +78,10 @@ class TypedAhead:
         try:
             while self._waiting:
                 await self._settled()
+                if not self._app.screen_stack:
+                    # The app is being left: what was typed behind that is nobody's.
+                    self._waiting.clear()
+                    return
                 self._turn = self._next()
                 self._app.post_message(self._turn)
         except Exception as error:

@@ -37,6 +37,15 @@ class _Crashing(ScriptedSource):
         raise RuntimeError(f"cannot go on with {arguments}")
 
 
+class _CrashingLater(_Crashing):
+    """Fails in the same way, after some events."""
+
+    def drain(self) -> Sequence[Report]:
+        if self.looks >= 10:
+            return super().drain()
+        return ScriptedSource.drain(self)
+
+
 class _NoisyCrashing(_Crashing):
     """Fails after a C library has quoted hostile text."""
 
@@ -57,7 +66,12 @@ def _source(kind: str) -> ScriptedSource:
             failure(f"/tmp/{text}x", comm=text, arguments=(text,), environment=(f"A={text}",), unit=text)
             for text in HOSTILE
         ])  # fmt: skip
-    sources = {"noisy": _Noisy, "crash": _Crashing, "noisy-crash": _NoisyCrashing}
+    sources = {
+        "noisy": _Noisy,
+        "crash": _Crashing,
+        "crash-later": _CrashingLater,
+        "noisy-crash": _NoisyCrashing,
+    }
     return sources.get(kind, ScriptedSource)(a_day(60))
 
 

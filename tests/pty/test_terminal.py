@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,7 +16,7 @@ import pytest
 from bpf.source import Counters, Origin
 from tests.pty.terminal import PATIENCE, Terminal
 from tests.unit.records import failure
-from tui.model.snapshot import Header, event_line, header_line
+from tui.model.snapshot import Header, event_line, header_line, parse_line
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = str(Path(__file__).with_name("program.py"))
@@ -153,6 +154,23 @@ def test_a_crash_restores_the_terminal_and_tells_no_arguments() -> None:
         assert b"program.py:" in terminal.output
         assert b"hunter2" not in terminal.output
         assert b"arguments" not in terminal.output
+
+
+def test_a_crash_leaves_the_events_in_a_file() -> None:
+    with opened("crash-later") as terminal:
+        assert terminal.status() == 1
+        assert terminal.modes_left_on() == []
+        found = re.search(rb"events in memory are in (/\S+?\.jsonl)", terminal.output)
+        assert found is not None
+        file = Path(os.fsdecode(found[1]))
+        try:
+            assert stat.S_IMODE(file.stat().st_mode) == 0o600
+            header, *events = map(parse_line, file.read_bytes().splitlines())
+            assert isinstance(header, Header)
+            assert len(events) == 63, "60 failures, 3 losses"
+            assert b"hunter2" not in file.read_bytes() + terminal.output
+        finally:
+            file.unlink()
 
 
 @pytest.mark.parametrize("size", [(80, 24), (250, 80)])

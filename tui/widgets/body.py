@@ -11,6 +11,7 @@ from textual.app import ComposeResult
 from textual.containers import Container, Vertical
 from textual.message import Message
 
+from tui.widgets.contained import Contained
 from tui.widgets.detail_pane import DetailPane
 from tui.widgets.event_table import EventTable
 from tui.widgets.fact import Section
@@ -29,7 +30,7 @@ _PAUSE: Final = 0.4
 """Seconds between two details while they change by themselves: faster than that nobody reads."""
 
 
-class Body(Container):
+class Body(Contained, Container):
     """The table and the detail of the event under its cursor."""
 
     class Arranged(Message):

@@ -10,9 +10,9 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.geometry import Size
 from textual.message import Message
-from textual.screen import ModalScreen
 from textual.strip import Strip
 
+from tui.widgets.contained import Dialog
 from tui.widgets.painted import Painted, Piece
 
 Choice = tuple[str, str, str]
@@ -82,7 +82,7 @@ class ChoiceList(Painted, can_focus=True):
         return self.line(pieces, self.size.width, over)
 
 
-class CopyMenu(ModalScreen[str | None]):
+class CopyMenu(Dialog[str | None]):
     """Gives back the key of what was chosen, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -17,6 +17,7 @@ from textual.timer import Timer
 from textual.widgets import Input
 
 from tui.model.query import FIELDS, Query, QueryError, parse
+from tui.widgets.contained import Contained
 from tui.widgets.filter_input import FilterInput
 from tui.widgets.painted import Painted, in_role
 from tui.widgets.shorten import cells, keep_beginning
@@ -66,7 +67,7 @@ class Line(Painted):
         return self.line([(self.text, self._role)], self.size.width)
 
 
-class FilterBar(Horizontal):
+class FilterBar(Contained, Horizontal):
     """Checks a filter while it is typed; the last one that was valid stays active."""
 
     class Changed(Message):

@@ -9,6 +9,8 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.widgets import Input
 
+from tui.widgets.contained import Contained
+
 _CONTROL_PICTURES: Final = 0x2400
 """U+2400 + n stands for the control character n; U+2421 for DEL."""
 
@@ -30,7 +32,7 @@ _MAX_KEPT: Final = 100
 """Lines that Up brings back."""
 
 
-class FilterInput(Input):
+class FilterInput(Contained, Input):
     """A one-line editor that marks a place and never shows a control character as it is."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"filter-input--problem"}

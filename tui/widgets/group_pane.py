@@ -17,12 +17,13 @@ from tui.model.history import History
 from tui.model.printable import printable
 from tui.model.view import View
 from tui.widgets.accounts import user_name
+from tui.widgets.contained import Contained
 from tui.widgets.group_columns import group_text, rate_text, why_text
 from tui.widgets.group_header import GroupHeader, Heading
 from tui.widgets.group_table import GroupTable
 
 
-class GroupPane(Vertical):
+class GroupPane(Contained, Vertical):
     """Takes the place of the table of events while it is displayed.
 
     Keys are digits and arrows, so that letters keep their meaning everywhere: ``c`` clears the filter

@@ -114,6 +114,10 @@ class GroupTable(RowWindow):
 
     def sync(self, seconds: float) -> bool:
         """Count what has changed in the view, for about this long; True if there is more to count now."""
+        if self.fault:
+            # What has failed may have left them half changed.
+            self.groups.by = self.by
+            self._restart()
         if self._view.query is not self._query:
             self._query = self._view.query
             self._restart()

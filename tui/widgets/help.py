@@ -9,10 +9,10 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.geometry import Size
-from textual.screen import ModalScreen
 from textual.strip import Strip
 
 from bpf.source import Counters
+from tui.widgets.contained import Dialog
 from tui.widgets.facts import equation
 from tui.widgets.painted import Painted, Piece
 from tui.widgets.shorten import cells
@@ -142,7 +142,7 @@ class HelpText(Painted):
         return self.line([(" " * left, "plain"), (self._counted, "label")], width)
 
 
-class Help(ModalScreen[str | None]):
+class Help(Dialog[str | None]):
     """Shows the help; gives back the filter that is to be taken over, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -5,14 +5,16 @@ Text reaches a line only after ``tui.model.printable`` has seen it, and never as
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import ClassVar, Final
+from collections.abc import Callable, Iterable
+from functools import wraps
+from typing import Any, ClassVar, Final
 
 from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 from textual.widget import Widget
 
+from tui.widgets.contained import TRY_AGAIN, Contained, HasFaults
 from tui.widgets.shorten import Run, cells
 
 Piece = tuple[str, str]
@@ -45,8 +47,25 @@ ROLES: Final = (
 )
 
 
-class Painted(Widget):
-    """A widget that draws strips of roles."""
+Render = Callable[[Any, int], Strip]
+
+
+class Painted(Contained, Widget):
+    """A widget that draws strips of roles.
+
+    A line that cannot be drawn says why, and the others stay.
+
+    Attributes:
+        fault: Why what it shows could not be brought up to date, in a few words; its first line says so.
+    """
+
+    fault = ""
+
+    def __init_subclass__(cls, **arguments: Any) -> None:  # noqa: ANN401
+        """Guard the subclass's lines."""
+        super().__init_subclass__(**arguments)
+        if "render_line" in vars(cls):
+            setattr(cls, "render_line", _guarded(cls.render_line))  # noqa: B010
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {f"role--{role}" for role in ROLES}
 
@@ -90,6 +109,18 @@ class Painted(Widget):
         strip = Strip(segments, used)
         return strip if used == width else strip.adjust_cell_length(width, base)
 
+    def fail(self, words: str) -> None:
+        """Say in the first line what has failed; "" for nothing."""
+        if words != self.fault:
+            self.fault = words
+            self.refresh()
+
+    def line_of_fault(self, words: str) -> Strip:
+        """A line about a fault; it asks nothing of what may have failed."""
+        width = max(1, self.size.width)
+        said = f"this part of the screen failed ({words}): {TRY_AGAIN}"
+        return Strip([Segment(said[:width].ljust(width), Style(reverse=True))], width)
+
     def _laid_over(self, role: str, over: Style | None) -> Style:
         """A role under a style; where that reverses, hues would become backgrounds, so they go."""
         if over is None:
@@ -97,6 +128,20 @@ class Painted(Widget):
         if over.reverse:
             return over + self.role(role) if role == "cell" else over
         return self.role(role) + over + self.role("cell") if role == "cell" else self.role(role) + over
+
+
+def _guarded(render_line: Render) -> Render:
+    @wraps(render_line)
+    def guarded(self: Painted, y: int) -> Strip:
+        if self.fault and not y:
+            return self.line_of_fault(self.fault)
+        try:
+            return render_line(self, y)
+        except Exception as error:
+            app = self.app
+            return self.line_of_fault(app.faults.drawn(error) if isinstance(app, HasFaults) else "")
+
+    return guarded
 
 
 def in_role(runs: Iterable[Run], role: str) -> list[Piece]:

@@ -14,13 +14,13 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from bpf.record import Event
 from tui.model.history import History
 from tui.model.printable import printable
 from tui.model.snapshot import Existing, Header, SnapshotError, write, write_text
+from tui.widgets.contained import Dialog
 
 _JSON_LINES: Final = frozenset({".jsonl", ".ndjson", ".json"})
 """Endings by which one expects them."""
@@ -61,7 +61,7 @@ class Selection:
     svg: Callable[[], str]
 
 
-class SaveDialog(ModalScreen[str | None]):
+class SaveDialog(Dialog[str | None]):
     """Dismissed with what to tell the operator, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "Cancel", show=False)]

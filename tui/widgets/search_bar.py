@@ -11,6 +11,7 @@ from textual.message import Message
 from textual.timer import Timer
 from textual.widgets import Input
 
+from tui.widgets.contained import Contained
 from tui.widgets.filter_bar import Line
 from tui.widgets.filter_input import FilterInput
 
@@ -20,7 +21,7 @@ _QUIET: Final = 0.08
 _HINT: Final = "a word, EACCES, why:noexec-mount; or a time: @21:50"
 
 
-class SearchBar(Horizontal):
+class SearchBar(Contained, Horizontal):
     """Shown while a search is typed; it asks whoever listens to look for what it holds."""
 
     class Typed(Message):

@@ -1,0 +1,189 @@
+"""A part that fails says so in its place, and the rest goes on."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from bpf.record import Diagnosis
+from tests.ui.screens import Opened, opened
+from tests.ui.scripted_source import ScriptedSource, a_day, failure
+from tui import rescue
+from tui.arrivals import Arrivals
+from tui.model.finding import Finding
+from tui.model.groups import Groups
+from tui.model.history import History
+from tui.model.view import View
+from tui.widgets import contained
+from tui.widgets.body import Body
+from tui.widgets.contained import Faults
+from tui.widgets.copy_menu import ChoiceList
+from tui.widgets.detail_pane import DetailPane
+from tui.widgets.event_table import EventTable
+from tui.widgets.filter_bar import Line
+from tui.widgets.group_header import GroupHeader
+from tui.widgets.group_table import GroupTable
+from tui.widgets.help import HelpText
+from tui.widgets.key_bar import KeyBar
+from tui.widgets.painted import Painted
+from tui.widgets.rate import Rate
+from tui.widgets.status_bar import StatusBar
+from tui.widgets.table_header import TableHeader
+
+SECRET = "hunter2"
+FAULT = re.compile(r"\(RuntimeError in test_contained\.py, line \d+\)")
+
+
+def broken(*arguments: object, **named: object) -> None:
+    """Fail, with a secret in the words and in a local variable."""
+    secret = SECRET
+    raise RuntimeError(secret)
+
+
+async def goes_on(screen: Opened) -> None:
+    """Events still come in, and keys are still answered."""
+    before = len(screen.app.history)
+    await screen.give(failure("/come/later"))
+    await screen.until(lambda: len(screen.app.history) == before + 1)
+    assert screen.app.is_running and SECRET not in screen.text
+
+
+@pytest.mark.parametrize(
+    ("widget", "keys"),
+    [
+        (EventTable, ()),
+        (TableHeader, ()),
+        (StatusBar, ()),
+        (KeyBar, ()),
+        (Line, ()),
+        (DetailPane, ()),
+        (GroupTable, ("t",)),
+        (GroupHeader, ("t",)),
+        (HelpText, ("question_mark",)),
+        (ChoiceList, ("y",)),
+    ],
+)
+async def test_a_widget_that_cannot_be_drawn_says_so_in_its_place(
+    widget: type[Painted], keys: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(a_day(7)) as screen:
+        with monkeypatch.context() as patched:
+            patched.setattr(widget, "_event_line" if widget is EventTable else "line", broken)
+            screen.app._table.redraw()
+            await screen.press(*keys, "ctrl+l")
+            # A narrow one has no room for all the words.
+            await screen.until(lambda: "this part" in screen.text or "A part of" in screen.keys)
+            assert widget in (Line, HelpText, ChoiceList) or FAULT.search(screen.text)
+            await goes_on(screen)
+        await screen.press("escape", "ctrl+l")
+        screen.app._table.redraw()
+        await screen.until(lambda: "this part" not in screen.text)
+    (report,) = screen.app.faults.told.values()
+    assert SECRET not in report and "painted.py" in report
+
+
+async def test_one_row_that_cannot_be_drawn_leaves_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    get = History.__getitem__
+    monkeypatch.setattr(
+        History, "__getitem__", lambda self, event_id: broken() if event_id == 2 else get(self, event_id)
+    )
+    async with opened(a_day(7)) as screen:
+        assert screen.text.count("this part of the screen failed (") == 1
+        assert "nightly" in screen.text
+        await goes_on(screen)
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "keys"),
+    [
+        (Arrivals, "take_diagnoses", ()),
+        (Arrivals, "take_searches", ()),
+        (Arrivals, "prefer", ()),
+        (View, "refresh", ()),
+        (View, "timestamp", ("at", "1", "2", "colon", "0", "0", "enter")),
+        (EventTable, "sync", ()),
+        (EventTable, "visible_ids", ()),
+        (Body, "show_event", ()),
+        (Finding, "advance", ("s", "x", "enter")),
+        (Groups, "advance", ("t",)),
+        (Groups, "look", ("t",)),
+        (Groups, "describe", ("t",)),
+        (Rate, "tick", ()),
+        (StatusBar, "show", ()),
+    ],
+)
+async def test_a_step_that_fails_costs_that_step(
+    owner: type, name: str, keys: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contained, "_REST", 0.1)
+    async with opened(a_day(7), why=lambda record: Diagnosis("x", "Said.")) as screen:
+        with monkeypatch.context() as patched:
+            patched.setattr(owner, name, broken)
+            await screen.press(*keys)
+            await screen.give(failure("/come"))
+            await screen.until(lambda: bool(screen.app.faults.told))
+            await goes_on(screen)
+            # While a search is typed, its line stands where faults are told.
+            await screen.until(lambda: keys[-1:] == ("enter",) or bool(FAULT.search(screen.text)))
+        await screen.press("escape", "ctrl+l")
+        await screen.give(failure("/come/back"))
+        await screen.until(lambda: "this part" not in screen.text)
+
+
+async def test_a_handler_that_fails_costs_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with opened(a_day(7)) as screen:
+        monkeypatch.setattr(screen.app, "action_mark", broken)
+        await screen.press("m")
+        await screen.until(lambda: "A part of the screen failed" in screen.keys)
+        await screen.press("up")
+        assert "A part of the screen failed" not in screen.keys
+        await goes_on(screen)
+
+
+async def test_groups_that_failed_are_counted_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contained, "_REST", 0.1)
+    async with opened([failure("/a"), failure("/a"), failure("/b")]) as screen:
+        with monkeypatch.context() as patched:
+            patched.setattr(Groups, "_add", broken)
+            await screen.press("t")
+            await screen.until(lambda: bool(FAULT.search(screen.text)))
+        await screen.until(lambda: screen.app._groups.table.groups.failures == 3)
+        await screen.until(lambda: not screen.app._groups.table.fault)
+        assert screen.app._groups.table.row_count == 2
+
+
+def test_no_memory_and_a_fault_a_moment_end_the_program() -> None:
+    faults = Faults()
+    with pytest.raises(MemoryError):
+        faults.caught(MemoryError())
+    with pytest.raises(MemoryError):
+        faults.attempt("x", _no_memory, None, lambda words: None)
+    for _ in range(contained._MOST):
+        faults.caught(ValueError())
+    with pytest.raises(ValueError):
+        faults.caught(ValueError())
+
+
+def _no_memory() -> None:
+    raise MemoryError
+
+
+async def test_where_the_history_fails_its_events_are_written_with_those_that_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rescue, "_own_directories", lambda: [])
+    monkeypatch.setattr(rescue, "_LAST_RESORT", str(tmp_path))
+    source = ScriptedSource()
+    with pytest.raises(RuntimeError):
+        async with opened(a_day(7), source=source) as screen:
+            monkeypatch.setattr(History, "append", broken)
+            source.give(failure("/in/the/step"))
+            await screen.pilot.pause(0.5)
+            await screen.until(lambda: not screen.app.is_running)
+    said = screen.app.rescue()
+    (file,) = tmp_path.iterdir()
+    assert str(file) in said and "The 9 events" in said
+    lines = file.read_text().splitlines()
+    assert len(lines) == 10 and '"/in/the/step"' in lines[-1] and SECRET not in file.read_text()

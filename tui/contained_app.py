@@ -1,0 +1,121 @@
+"""An app that outlives the fault of a part, and that leaves what it has in a file where it cannot."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from abc import abstractmethod
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, Final
+
+from rich.text import Text
+from textual.app import App, ScreenStackError
+from textual.await_complete import AwaitComplete
+from textual.command import CommandPalette
+from textual.screen import Screen
+from textual.theme import ThemeProvider
+
+from bpf.record import Report
+from bpf.source import EventSource
+from tui.model.fault import crash_report, fault
+from tui.model.history import History
+from tui.rescue import rescue
+from tui.widgets.contained import Contained, Faults
+
+_RESERVE: Final = 16 << 20
+"""Bytes that are given up after a crash, so that there is memory to write the events with."""
+
+
+class _BaseScreen(Contained, Screen[None]):
+    """The screen below all dialogs."""
+
+
+class _Palette(Contained, CommandPalette):
+    """The palette; as with ``Dialog``, it is closed once."""
+
+    def dismiss(self, result: None = None) -> AwaitComplete:
+        """Close it, where it is still open."""
+        if not self.is_current:
+            return AwaitComplete()
+        return super().dismiss(result)
+
+    def _action_command_list(self, action: str) -> None:
+        # A list that has not been laid out yet, or has no room, knows no lines (textual 8.2.8).
+        with suppress(KeyError):
+            super()._action_command_list(action)
+
+
+class ContainedApp(Contained, App[None]):
+    """Catches the faults of its parts; after a crash it writes the events in memory to a file.
+
+    Args:
+        source: Where events come from.
+        history: Where they are kept.
+        show_secrets: Nothing is masked.
+    """
+
+    def __init__(self, source: EventSource, history: History, *, show_secrets: bool) -> None:
+        super().__init__()
+        self.source = source
+        self.history = history
+        self.show_secrets = show_secrets
+        self.faults = Faults()
+        """Its own, that cost one part of the screen but not the program."""
+        self._reserve = bytearray(_RESERVE)
+        self._late: Sequence[Report] | None = None
+
+    @abstractmethod
+    def untaken(self) -> Sequence[Report]:
+        """What has come and is not in the history yet."""
+
+    def run(self, **arguments: Any) -> None:  # noqa: ANN401
+        """Run until it ends; after a crash, write the events and say where they are."""
+        try:
+            super().run(**arguments)
+        except Exception as error:
+            self._crashed()
+            self._return_code = 1
+            print(crash_report(error), file=sys.__stderr__)
+        if self._late is not None:
+            print(self.rescue(), file=sys.__stderr__, flush=True)
+
+    def _fatal_error(self) -> None:
+        """Textual would print the locals of every frame: the arguments of other people's processes."""
+        self._crashed()
+        self._exit_renderables.append(Text(crash_report(sys.exc_info()[1])))
+        self._close_messages_no_wait()
+
+    def _crashed(self) -> None:
+        self._reserve = bytearray()
+        if self._late is None:
+            self._late = ()
+            with suppress(Exception):
+                self._late = self.untaken()
+
+    def rescue(self) -> str:
+        """Write the events to a file; what to tell of it."""
+        gc.collect()
+        try:
+            rescued = rescue(self.history, self.source, show_secrets=self.show_secrets, late=self._late or ())
+        except Exception as error:
+            return f"The events in memory could not be written to a file ({fault(error)})."
+        return "There were no events in memory." if rescued is None else str(rescued)
+
+    def tell_faults(self) -> None:
+        """At the end, say in the shell what has failed meanwhile."""
+        self._exit_renderables += map(Text, self.faults.told.values())
+
+    def get_default_screen(self) -> Screen[None]:
+        """A screen that outlives its own faults."""
+        return _BaseScreen(id="_default")
+
+    def action_command_palette(self) -> None:
+        """Show the palette."""
+        with suppress(ScreenStackError):
+            if self.use_command_palette and not isinstance(self.screen, CommandPalette):
+                self.push_screen(_Palette(id="--command-palette"))
+
+    def search_themes(self) -> None:
+        """Show the themes in the palette."""
+        self.push_screen(_Palette(providers=[ThemeProvider], placeholder="Search for themes…"))
