@@ -160,6 +160,20 @@ def test_a_foreign_link_in_a_sticky_directory_is_not_followed(files: Zoo, listen
     assert diagnosis.certain
 
 
+def test_a_foreign_link_in_a_sticky_directory_is_followed_to_a_directory(
+    files: Zoo, listener: Listener
+) -> None:
+    os.mkdir(files / "plain")
+    with open(files / "plain/job", "w") as file:
+        os.fchmod(file.fileno(), 0o644)
+    os.symlink(files / "plain", files / "sticky/to-plain")
+    os.lchown(files / "sticky/to-plain", circumstances.USER, circumstances.GROUP)
+    time.sleep(SETTLED)
+    with protected_links(), attempted(lambda: Exec(files.path("sticky/to-plain/job"))) as attempt:
+        diagnosis = diagnose(the_record(attempt, listener))
+    assert (diagnosis.code, diagnosis.certain) == ("no-execute-permission", True), diagnosis
+
+
 def test_a_binfmt_misc_handler_without_its_interpreter_is_told(files: Zoo, listener: Listener) -> None:
     with (
         registered_handler("execwhy-test", "/no/such/emulator"),

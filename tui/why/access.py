@@ -63,8 +63,8 @@ def _protected_link(scene: Scene, trail: Trail) -> Diagnosis | None:
         if step.target is None or number == 0 or not directory.is_directory:
             continue
         open_to_all = directory.stat.st_mode & (stat.S_ISVTX | stat.S_IWOTH) == stat.S_ISVTX | stat.S_IWOTH
-        at_end = step is trail.links[-1] or trail.steps[number + 1 :][0].target is not None
-        if open_to_all and at_end and step.stat.st_uid not in (scene.record.fsuid, directory.stat.st_uid):
+        is_foreign = step.stat.st_uid not in (scene.record.fsuid, directory.stat.st_uid)
+        if open_to_all and is_foreign and _is_at_end(scene, trail, step):
             return scene.diagnosis(
                 "protected-link",
                 f"The link {words.quoted(step.path)} lies in a sticky directory that all may write,"
@@ -75,3 +75,11 @@ def _protected_link(scene: Scene, trail: Trail) -> Diagnosis | None:
                 advice=f"Execute what it leads to by its own path: {words.shell(step.target)}",
             )
     return None
+
+
+def _is_at_end(scene: Scene, trail: Trail, link: Step) -> bool:
+    """Whether a path ends with the link, whose target then is what the whole path leads to."""
+    if trail.asked.endswith(("/", "/.", "/..")):
+        return False
+    sight = scene.aside(link.path)
+    return sight is not None and (sight.trail.path, sight.trail.end) == (trail.path, trail.end)

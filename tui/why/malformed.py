@@ -6,7 +6,7 @@ import os
 
 from bpf.lookup import File
 from bpf.record import Diagnosis
-from tui.why import elf, formats, handlers, shebang, words
+from tui.why import elf, formats, handlers, mounts, shebang, words
 from tui.why.scene import Scene, is_regular
 
 
@@ -78,9 +78,8 @@ def looping(scene: Scene) -> list[Diagnosis]:
     if sight is None or vantage is None:
         return []
     for link in sight.trail.links:
-        mounts = vantage.mounts.with_option("nosymfollow")
-        inside = next((m for m in mounts if link.path.startswith(f"{m.point.rstrip('/')}/")), None)
-        if inside is not None:
+        inside = mounts.on_the_way(vantage, link.path)
+        if inside is not None and "nosymfollow" in inside.options:
             return [
                 scene.diagnosis(
                     "links-forbidden-by-mount",
