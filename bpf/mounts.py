@@ -180,10 +180,6 @@ class MountTable:
         """Return the mounts of a file system, by its device "major:minor"."""
         return [m for m in self._having(b" %s " % os.fsencode(device)) if m.device == device]
 
-    def with_option(self, option: str) -> list[Mount]:
-        """Return the mounts with an option, such as "nosymfollow"."""
-        return [m for m in self._having(os.fsencode(option)) if option in m.options]
-
     @property
     def has_root(self) -> bool:
         """The process is not chrooted: its root directory is where a mount begins."""

@@ -36,8 +36,9 @@ A directory's permissions
 
 Mounts
     hide what lies below, and leave no trace when they go. Our own mount namespace is watched
-    (``MountWatch``). Of another one nothing is known from before. Where an unprivileged user has made it,
-    anything may have been mounted there at the exec. Else only root with CAP_SYS_ADMIN mounts there: a cause
+    (``MountWatch``). Of another one nothing is known from before, unless something failed there right before
+    (``MountTable.unchanged_since``). Where an unprivileged user has made it, anything may have been mounted
+    there at the exec. Else only root with CAP_SYS_ADMIN mounts there: a cause
     is certain unless the caller has it and is still there, it or its parent, to use it. The mounts of a
     container (a pid namespace of its own) are taken to be its runtime's, which makes them before it starts
     its entry point and takes them away after that has ended.
@@ -177,8 +178,7 @@ class Looks:
         holder, own = directory.stat, step.stat
         if self._moment.is_unchanged(holder.st_ctime_ns) and self._kind(directory) not in _OF_KERNEL:
             return
-        # On an overlay the device of a file can be that of its layer.
-        if own.st_dev != holder.st_dev and (step.is_directory or self._kind(directory) != "overlay"):
+        if step.mount_id != directory.mount_id:
             # The root of a mount: whoever may rename what it lies on is refused as long as it is there.
             if holder.st_uid == 0 and not holder.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
                 return
@@ -212,6 +212,8 @@ class Looks:
         if vantage.own:
             if mount_watch().unchanged_since() >= self._moment.timestamp - clock.boot_time():
                 yield f"Whether all that is mounted {later} was so at the exec is not known."
+            return
+        if vantage.mounts.unchanged_since(self._moment.timestamp):
             return
         if record.foreign_mount_ns:
             yield "The mount namespace is an unprivileged user's, who may have changed its mounts since."
