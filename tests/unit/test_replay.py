@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bpf.record import Event, Loss
+from bpf.record import Event, ExecFailure, Loss
 from bpf.source import Capture, Counters, EventSource, Origin, Stage, Status
 from tests.unit.records import failure
 from tests.unit.waiting import PATIENCE, wait_for
@@ -410,3 +410,33 @@ def test_a_capture_filter_cannot_be_applied_to_a_file(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="use the filter"):
         source.set_capture(Capture(uid_ranges=((0, 0),)))
     source.set_capture(None)
+
+
+def test_records_are_in_the_order_of_their_times_though_each_was_written_once_complete(
+    tmp_path: Path,
+) -> None:
+    second = 1_000_000_000
+    times = [3, 1, 2, 10, 9, 8, 30, 29, 40]
+    events = [failure(path=f"/{time}", timestamp=time * second) for time in times]
+    assert [event.timestamp // second for event in read(tmp_path, events, recording=True)] == sorted(times)
+    assert [event.timestamp // second for event in read(tmp_path, events, recording=False)] == times
+
+
+def read(tmp_path: Path, events: Sequence[ExecFailure], *, recording: bool) -> list[Event]:
+    """The events of a file that is written in this order, as they are handed over."""
+    path = tmp_path / f"{recording}.jsonl"
+    header = Header(Origin("web-1", "6.1.0", 0), "", Counters(), 1, recording=recording)
+    lines = [header_line(header), *(event_line(event, show_secrets=True) for event in events)]
+    path.write_text("".join((*lines, ending_line(Ending(1, Counters())))))
+    source = FileSource(str(path))
+    source.start()
+    found: list[Event] = []
+
+    def ended() -> bool:
+        found.extend(source.drain())
+        return source.status().stage not in OPEN
+
+    wait_for(ended)
+    found.extend(source.drain())
+    source.close()
+    return found

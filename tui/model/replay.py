@@ -12,6 +12,7 @@ from typing import Final
 
 from bpf.record import Event, ExecFailure, Loss
 from bpf.source import Capture, Counters, Origin, Stage, Status
+from tui.model.in_order import InOrder
 from tui.model.lines import Lines, Shrunk
 from tui.model.snapshot import (
     MAX_LINE_BYTES,
@@ -78,6 +79,7 @@ class FileSource:
         self._first_bad = ""
         self._unread = self._left_out = 0
         self._latest: int | None = None
+        self._in_order = InOrder()
         self._quiet_since: float | None = None
         self._first_end: int | None = None
         self._has_hosts = False
@@ -231,6 +233,7 @@ class FileSource:
             self._take(told, len(line))
             lines.grows = self._header is not None and self._header.recording and self._ending is None
         self._tell_unread()
+        self._hand_on()
         return self._conclusion(lines, torn=torn)
 
     def _caught_up(self, lines: Lines) -> None:
@@ -243,6 +246,7 @@ class FileSource:
         else:
             grows = lines.brought > 0
         self._tell_unread()
+        self._hand_on()
         with self._changed:
             if self._quiet_since is None:
                 self._quiet_since = time.monotonic()
@@ -281,7 +285,20 @@ class FileSource:
             self._latest = found.timestamp
         self._tell_unread()
         self._latest = found.timestamp
-        self._queue(found, size)
+        self._put_in_order(found, size)
+
+    def _put_in_order(self, event: Event, size: int) -> None:
+        """Hand over an event at its turn: a recording has them in the order in which they were complete."""
+        if self._header is None or not self._header.recording:
+            self._queue(event, size)
+            return
+        for due, its_size in self._in_order.put(event, size):
+            self._queue(due, its_size)
+
+    def _hand_on(self) -> None:
+        """Wait for nothing older: all that is there was read."""
+        for event, size in self._in_order.rest():
+            self._queue(event, size)
 
     def _tell_unread(self) -> None:
         """Put the lines that could not be read where they were: behind the last event."""
@@ -289,7 +306,7 @@ class FileSource:
             written = 0 if self._header is None else self._header.written
             loss = Loss(written if self._latest is None else self._latest, self._unread, UNREADABLE)
             self._unread = 0
-            self._queue(loss, 0)
+            self._put_in_order(loss, 0)
 
     def _queue(self, event: Event, size: int) -> None:
         """Hand over an event, once there is room for it."""

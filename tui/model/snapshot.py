@@ -1,7 +1,8 @@
 """Snapshots and recordings: files of one JSON object a line.
 
-The first line is a header, then come records and losses in time order; a recording that ended in
-order has a last line that says so. A reader takes every line on its own, so a file that was cut off,
+The first line is a header, then come records and losses: of a snapshot in the order of their times, of a
+recording in that in which they were complete, within some seconds. A recording that ended in order has a last
+line that says so. A reader takes every line on its own, so a file that was cut off,
 filtered with grep or damaged still gives what is left of it.
 """
 
