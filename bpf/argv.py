@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final
 
 from bpf import layout
 from bpf.kernel_copy import Copied, split
+from bpf.known import Known
 from bpf.record import ArgumentsSource, Truncated
 
 NO_LIMITS: Final = (1 << 30, 1 << 30)
 _ELEMENT: Final = struct.Struct("<H")
+
+_KNOWN_BYTES: Final = 256 << 10
+"""Bytes of sections that are known again: some hundred environments, most of which repeat. Decoded they take
+up to 16 times as much, where they have many short strings."""
 
 Strings = tuple[str | None, ...]
 
@@ -122,13 +126,11 @@ def _text(copied: Copied) -> tuple[Strings, tuple[int, ...], bool]:
     return strings, copied.cut, copied.is_truncated
 
 
-@lru_cache(4096)
 def _decoded(raw: bytes) -> str:
     return raw.decode("utf-8", "surrogateescape")
 
 
-@lru_cache(4096)
-def elements(section: bytes) -> tuple[Strings, tuple[int, ...]]:
+def _elements(section: bytes) -> tuple[Strings, tuple[int, ...]]:
     """The strings of a section, and the indexes of those that were cut."""
     strings: list[str | None] = []
     cut: list[int] = []
@@ -154,6 +156,9 @@ def elements(section: bytes) -> tuple[Strings, tuple[int, ...]]:
         cut.append(len(strings))
         strings.append(_decoded(begun))
     return tuple(strings), tuple(cut)
+
+
+elements: Final = Known(_elements, _KNOWN_BYTES, len).__getitem__
 
 
 def _source(argv: Strings, envp: Strings, bits: int) -> ArgumentsSource:

@@ -7,7 +7,6 @@ import signal
 import stat
 import struct
 from dataclasses import replace
-from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -15,6 +14,7 @@ import numpy as np
 from bpf import layout
 from bpf.argv import NO_LIMITS, KernelCopy, arguments_of
 from bpf.cgroups import Where, where_of
+from bpf.known import Known
 from bpf.record import Again, Ancestor, Binary, Burst, ExecFailure, SearchEnd
 
 if TYPE_CHECKING:
@@ -28,7 +28,12 @@ _FATAL_SIGNALS: Final = (signal.SIGSEGV, signal.SIGKILL)
 
 
 _KNOWN_BYTES: Final = 1 << 20
-"""Bytes of records that are known again: some 2,000, of which a storm needs a few."""
+"""Bytes of records that are known again: some 2,000, of which a storm needs a few. Decoded they take up to 16
+times as much, where they have many short strings."""
+
+_SECTION_BYTES: Final = 256 << 10
+"""Bytes of sections that are known again: of walked paths, ancestors and cgroups some hundred each.
+Decoded they take up to 8 times as much."""
 
 
 class DecodeError(ValueError):
@@ -218,7 +223,6 @@ def decode(
     return record, lost_before
 
 
-@lru_cache(4096)
 def _text(raw: bytes) -> str:
     return raw.decode("utf-8", "surrogateescape")
 
@@ -233,12 +237,19 @@ def _path_argument(section: bytes, bits: int) -> str | None:
     return _text(section[:-1])
 
 
-@lru_cache(4096)
 def _path(section: bytes, end: int) -> str:
     """A walked path: its components are leaf first, each with its NUL."""
+    return _paths[section, end]
+
+
+def _joined(walked: tuple[bytes, int]) -> str:
+    section, end = walked
     components = section.split(b"\0")[:-1]
     path = _text(b"/".join(reversed(components)))
     return ".../" + path if end == layout.UNFINISHED else "/" + path
+
+
+_paths: Final = Known(_joined, _SECTION_BYTES, lambda walked: len(walked[0]))
 
 
 def _cwd(section: bytes, end: int, bits: int) -> str:
@@ -277,28 +288,31 @@ def _pseudo_file(name: str, mode: int, inode: int) -> str | None:
     return None if name in ("", "/") else f"anon_inode:{name}"
 
 
-@lru_cache(4096)
 def _tty(name: bytes) -> str | None:
     """The kernel calls a pseudo-terminal "pts3"; its node, and everyone else, "pts/3"."""
     text = _text(name)
     return f"pts/{text[3:]}" if text.startswith("pts") and text[3:].isdigit() else text or None
 
 
-@lru_cache(4096)
-def _ancestors(section: bytes) -> tuple[Ancestor, ...]:
+def _ancestors_of(section: bytes) -> tuple[Ancestor, ...]:
     return tuple(
         Ancestor(pid, _text(comm.split(b"\0", 1)[0]))
         for pid, comm in layout.ANCESTOR_STRUCT.iter_unpack(section)
     )
 
 
+_ancestors: Final = Known(_ancestors_of, _SECTION_BYTES, len).__getitem__
+
+
 def _groups(section: bytes) -> tuple[int, ...]:
     return tuple(group for (group,) in _GROUP.iter_unpack(section))
 
 
-@lru_cache(4096)
-def _where(cgroup: str | None) -> Where:
+def _where_of(cgroup: str | None) -> Where:
     return where_of(cgroup or "/")
+
+
+_where: Final = Known(_where_of, _SECTION_BYTES, lambda cgroup: len(cgroup or "")).__getitem__
 
 
 def _killed_by(pending: int, return_value: int, bits: int) -> str | None:

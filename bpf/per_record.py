@@ -6,12 +6,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final, Generic, TypeVar
 
+from bpf.known import size_of, size_of_record
 from bpf.record import Again, ExecFailure
 
 T = TypeVar("T")
 
 _MOST_KNOWN: Final = 2048
 """Records: a storm brings a few over and over."""
+
+_MOST_BYTES: Final = 4 << 20
+"""Of these records with their answers: 2,048 as they mostly come, and a hundred with 400 variables each."""
 
 
 class PerRecord(Generic[T]):
@@ -21,6 +25,7 @@ class PerRecord(Generic[T]):
         self._work_out = work_out
         # The records are held too: else the next one could have the identity of one that is gone.
         self._known: dict[int, tuple[ExecFailure, T]] = {}
+        self._bytes = 0
 
     def __call__(self, record: ExecFailure) -> T:
         """What the function says of this record."""
@@ -28,8 +33,11 @@ class PerRecord(Generic[T]):
         if known is not None:
             return known[1]
         answer = self._work_out(record)
-        if len(self._known) >= _MOST_KNOWN:
+        size = size_of_record(record) + size_of(answer)
+        self._bytes += size
+        if len(self._known) >= _MOST_KNOWN or self._bytes > _MOST_BYTES:
             self._known.clear()
+            self._bytes = size
         self._known[id(record)] = record, answer
         return answer
 
@@ -40,6 +48,7 @@ class Added:
     def __init__(self) -> None:
         # What a key stands for is held as well, so that nothing else gets its identity.
         self._shared: dict[tuple[int, int], tuple[ExecFailure, ExecFailure, object]] = {}
+        self._bytes = 0
 
     def to(self, failure: ExecFailure | Again, told: object, **facts: Any) -> ExecFailure | Again:  # noqa: ANN401
         """The failure with these facts; ``told`` is one object for as long as it tells the same facts."""
@@ -48,7 +57,10 @@ class Added:
         key = id(failure.first), id(told)
         shared = self._shared.get(key)
         if shared is None:
-            if len(self._shared) >= _MOST_KNOWN:
+            size = size_of_record(failure.first)
+            self._bytes += size
+            if len(self._shared) >= _MOST_KNOWN or self._bytes > _MOST_BYTES:
                 self._shared.clear()
+                self._bytes = size
             shared = self._shared[key] = replace(failure.first, **facts), failure.first, told
         return Again(shared[0], *failure[1:])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import threading
+import time
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -13,17 +14,15 @@ from typing import Final
 from bpf.buffers import Buffer, buffer_of, default_ring_bytes
 from bpf.clock import boot_clock, suspended, this_machine
 from bpf.decode import DecodeError, Decoder
-from bpf.hierarchies import Hierarchies, are_several
 from bpf.kernel import KernelError
 from bpf.limits import obstacle
 from bpf.loader import Loaded, Loader
-from bpf.lookup import Files
 from bpf.losses import READER_STOPPED, Losses
 from bpf.maps import CaptureMap, CounterMap
 from bpf.misses import Misses
 from bpf.probe import ProbeError
 from bpf.program import Settings, possible_cpus
-from bpf.record import Again, Burst, ExecFailure, Loss, Report, SearchEnd, count_of
+from bpf.record import Loss, Report, SearchEnd, count_of
 from bpf.ring import Alike
 from bpf.source import Capture, Counters, Stage, Status
 
@@ -35,10 +34,11 @@ MAX_TEXT_BYTES: Final = 65536
 
 _BATCH_BYTES: Final = 1 << 20
 """Records taken at once: a few thousand, so that a closing program waits for no more than those."""
-_MAX_QUEUED: Final = 200_000
-"""Events that wait for the screen; beyond it they wait in the ring, where the kernel counts what is lost."""
-_ALIKE_IN_ONE: Final = 8
-"""Events of a burst that are counted as one of those: each takes eight bytes, and little time."""
+_MAX_QUEUED_BYTES: Final = 8 << 20
+"""Bytes of the records that wait for the screen; decoded they take two or three times as much. Others wait in
+the ring, which takes nothing more for them, and the kernel counts what is lost there."""
+_CLOSING_SECONDS: Final = 0.5
+"""How long a source that is closed goes on emptying its ring; what is left then is counted as lost."""
 _PAUSE: Final = 0.02
 """Seconds between looks while the queue is full."""
 _IDLE: Final = 0.25
@@ -60,8 +60,7 @@ def _detached(loaded: Loaded) -> Loaded:
 class KernelSource:
     """This kernel's failing execs: an ``EventSource`` with a thread of its own.
 
-    Events are decoded and their binary is looked up in that thread, at once, while the caller is
-    likely still there.
+    That thread decodes and hands over. It touches no file of a caller: see ``tui.why.lookers``.
     """
 
     def __init__(
@@ -103,7 +102,7 @@ class KernelSource:
         self._origin = this_machine(plan)
         self._lock = threading.Lock()
         self._queue: list[Report] = []
-        self._queued = 0
+        self._queued_bytes = 0
         self._stage = Stage.STARTING
         self._detail = ""
         self._counters = Counters()
@@ -112,14 +111,13 @@ class KernelSource:
         self._loader: Loader | None = None
         self._something = threading.Event()
         self._stopping = threading.Event()
+        self._finishing = threading.Event()
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._thread = threading.Thread(target=self._run, name="execwhy-reader", daemon=True)
         self._decoder = Decoder(self._origin.boot_time, self._limits)
-        self._files = Files()
         self._losses = Losses(self._counted_losses)
         self._is_monotonic = False
         self._taken = 0
-        self._hierarchies = Hierarchies() if are_several() else None
 
     # ---- EventSource ----
 
@@ -142,7 +140,7 @@ class KernelSource:
         """Take what has come."""
         with self._lock:
             events, self._queue = self._queue, []
-            self._queued = 0
+            self._queued_bytes = 0
             self._something.clear()
         return events
 
@@ -167,8 +165,18 @@ class KernelSource:
                 self._capture_map.set(capture)
             self._capture = capture
 
+    def finish(self) -> None:
+        """Detach now; what was recorded before can be drained until the stage is ENDED."""
+        if not self._stopping.is_set() and not self._finishing.is_set():
+            self._finishing.set()
+            os.eventfd_write(self._wake, 1)
+
     def close(self) -> None:
-        """Detach, and free everything in the kernel. What was recorded before can still be drained."""
+        """Detach, and free everything in the kernel.
+
+        What was taken from the ring before can still be drained. What is left there is counted as lost, so
+        that closing takes half a second at most, whatever a storm has left.
+        """
         if self._stopping.is_set():
             return
         self._stopping.set()
@@ -249,12 +257,11 @@ class KernelSource:
             with select.epoll() as poll:
                 for descriptor in (*ring.descriptors, self._wake):
                     poll.register(descriptor, select.EPOLLIN)
-                while not self._stopping.is_set():
+                while not self._stopping.is_set() and not self._finishing.is_set():
                     poll.poll(_PAUSE if ring.is_holding else _IDLE)
                     self._take(ring)
             loaded = _detached(loaded)
-            while ring.pending and self._take(ring):
-                pass
+            self._empty(ring)
             self._hand_over(self._losses.silent(self._now()))
         finally:
             loaded = _detached(loaded)
@@ -271,29 +278,37 @@ class KernelSource:
             if (left := self._counters.recorded - self._taken) > 0:
                 self._hand_over([Loss(self._now(), left, READER_STOPPED)])
 
-    def _take(self, ring: Buffer) -> bool:
-        """Move a batch from the ring to the queue; False where there is no room or nothing came.
+    def _empty(self, ring: Buffer) -> None:
+        """Take what is left once nothing more is recorded: when closed, what there is time for."""
+        deadline = None
+        while ring.pending:
+            if self._stopping.is_set():
+                deadline = deadline or time.monotonic() + _CLOSING_SECONDS
+                if time.monotonic() > deadline or self._queued_bytes >= _MAX_QUEUED_BYTES:
+                    return
+            if not self._take(ring) and self._queued_bytes < _MAX_QUEUED_BYTES:
+                return
 
-        At the end there is always room: nothing more is recorded, and the ring is to be emptied.
-        """
-        if self._queued >= _MAX_QUEUED and not self._stopping.is_set():
+    def _take(self, ring: Buffer) -> bool:
+        """Move a batch from the ring to the queue; False where there is no room or nothing came."""
+        if self._queued_bytes >= _MAX_QUEUED_BYTES:
             self._stopping.wait(_PAUSE)
             return False
-        records = ring.consume(_BATCH_BYTES, at_end=self._stopping.is_set())
+        at_end = self._stopping.is_set() or self._finishing.is_set()
+        records = ring.consume(_BATCH_BYTES, at_end=at_end)
         if self._is_monotonic:
             self._decoder.boot_time = self._origin.boot_time + suspended()
-        now = self._now()
         events: list[Report] = []
         try:
             for raw in records:
-                self._take_one(raw, events, now)
+                self._take_one(raw, events)
         finally:
-            self._hand_over(events)
+            self._hand_over(events, sum(map(_bytes_of, records)))
         if not ring.pending:
             self._hand_over(self._losses.silent(self._now()))
         return bool(records)
 
-    def _take_one(self, record: bytes | Alike, events: list[Report], now: int) -> None:
+    def _take_one(self, record: bytes | Alike, events: list[Report]) -> None:
         try:
             decoded = (
                 [self._decoder.decode(record)]
@@ -308,19 +323,15 @@ class KernelSource:
         for report, lost_before in decoded:
             if lost_before:
                 events += self._losses.before(lost_before, report.timestamp)
-            if isinstance(report, SearchEnd):
-                events.append(report)
-                continue
-            found = self._looked_up(report, now)
-            events.append(found)
-            self._taken += count_of(found)
+            events.append(report)
+            if not isinstance(report, SearchEnd):
+                self._taken += count_of(report)
 
-    def _hand_over(self, reports: Sequence[Report]) -> None:
+    def _hand_over(self, reports: Sequence[Report], size: int = 0) -> None:
         if reports:
-            bursts = sum(len(report) // _ALIKE_IN_ONE for report in reports if isinstance(report, Burst))
             with self._lock:
                 self._queue += reports
-                self._queued += len(reports) + bursts
+                self._queued_bytes += size
                 self._something.set()
 
     def _counted_losses(self) -> Mapping[str, int]:
@@ -331,19 +342,6 @@ class KernelSource:
         """The time on the clock of the records' timestamps, which no one can set."""
         return self._origin.boot_time + boot_clock()
 
-    def _looked_up(self, failure: ExecFailure | Again | Burst, now: int) -> ExecFailure | Again | Burst:
-        """With what the kernel program could not tell, while the caller is likely still there.
 
-        One look serves a burst, since all of it had failed before that.
-
-        Args:
-            failure: What was decoded.
-            now: A time no later than this, on the clock of the timestamps.
-        """
-        if isinstance(failure, Burst):
-            last = self._looked_up(failure.last, now)
-            assert isinstance(last, Again)
-            return replace(failure, last=last)
-        if self._hierarchies is not None:
-            failure = self._hierarchies.complete(failure, now)
-        return self._files.complete(failure, now)
+def _bytes_of(record: bytes | Alike) -> int:
+    return len(record) if isinstance(record, bytes) else len(record.raw) + record.times.nbytes

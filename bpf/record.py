@@ -21,6 +21,11 @@ KERNEL_ONLY_ERRORS: Final = {524: "ENOTSUPP"}
 """Errors of the kernel's include/linux/errno.h that have no name in user space, but for 512 to 516: with
 those the kernel makes the call again, so that it has not failed yet."""
 
+_RECORD_BYTES: Final = 2048
+"""What a record takes beside the strings of argv and envp."""
+_STRING_BYTES: Final = 64
+"""What a string takes beside its characters."""
+
 ArgumentsSource = Literal["kernel", "user", "unreadable"]
 Outcome = Literal["found", "not-found", "open"]
 
@@ -111,6 +116,24 @@ class Diagnosis:
     advice: str | None = None
     certain: bool = True
     brief: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one look at a failed exec found, by a process of its own, after the record was written.
+
+    Attributes:
+        diagnosis: Why the exec failed.
+        binary: The file; None where there is none, or where the record's own says more.
+        interpreter_path: Its interpreter, likewise.
+        cgroup: The cgroup that says most of where the caller runs, on a host with v1 hierarchies; None where
+            that is the record's own.
+    """
+
+    diagnosis: Diagnosis
+    binary: Binary | None = None
+    interpreter_path: str | None = None
+    cgroup: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +278,12 @@ class ExecFailure:
     def error(self) -> str:
         """The errno's name: "ENOENT"."""
         return error_name(self.return_value)
+
+    @property
+    def footprint(self) -> int:
+        """About how many bytes it takes in memory."""
+        texts = [text for text in (*self.arguments, *self.environment) if text is not None]
+        return _RECORD_BYTES + _STRING_BYTES * len(texts) + sum(map(len, texts))
 
 
 @dataclass(frozen=True, slots=True)

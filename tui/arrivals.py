@@ -1,4 +1,4 @@
-"""What comes from the source, from the searches and from the diagnosis, on its way into the history.
+"""What comes from the source, from the searches and from the lookers, on its way into the history.
 
 The screen pulls; nothing here calls the screen. Work is done in steps, so that a storm of events
 never keeps a key waiting.
@@ -11,19 +11,43 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Final, Protocol
 
-from bpf.record import Again, Arrival, Burst, Diagnosis, ExecFailure, Loss, Report, count_of
+from bpf.record import Again, Arrival, Burst, ExecFailure, Look, Loss, Report, count_of
 from bpf.source import EventSource
 from tui.model.history import History
 from tui.model.searches import Searches
-from tui.why.worker import Diagnostician, EventIds
+from tui.why.lookers.fair_queue import EventIds, Failure
 
 _STEP: Final = 512
 """Reports taken in between two looks at the clock: a few milliseconds at most."""
 
 _STEP_EVENTS: Final = 4096
 """Events in these, where some are bursts: a few milliseconds, if each has to be looked at."""
+
+
+class Looking(Protocol):
+    """What has failures looked at: ``tui.why.lookers.Lookers``."""
+
+    @property
+    def problem(self) -> str:
+        """One sentence where no cause can be looked for any more, else ""."""
+
+    @property
+    def is_busy(self) -> bool:
+        """Something waits, or is looked at."""
+
+    def submit(self, failures: Iterable[tuple[int, Failure | Burst]]) -> None:
+        """Have failures looked at: event id (of a burst its first one's) and failure, oldest first."""
+
+    def prefer(self, failures: Iterable[tuple[int, Failure]]) -> None:
+        """Look at these first."""
+
+    def results(self) -> Sequence[tuple[EventIds, Look]]:
+        """Take the looks that have come since the last call."""
+
+    def close(self) -> None:
+        """Stop looking."""
 
 
 class Changed:
@@ -41,26 +65,26 @@ class Changed:
 
 
 class Arrivals:
-    """Takes events out of a source and diagnoses into the history.
+    """Takes events from a source, and what lookers find, into the history.
 
     Args:
         source: Where events come from.
         history: Where they go.
-        why: Diagnoses one record, in a thread of its own; None where nothing is to be diagnosed.
-        on_cause: Told each cause that was found, and of how many events.
+        lookers: Look at each failure; None where nothing is to be diagnosed.
+        on_cause: Called with each cause that was found, and with how many events it is for.
     """
 
     def __init__(
         self,
         source: EventSource,
         history: History,
-        why: Callable[[ExecFailure], Diagnosis] | None,
+        lookers: Looking | None,
         on_cause: Callable[[str, int], None] | None = None,
     ) -> None:
         self._on_cause = on_cause
         self._source = source
         self._history = history
-        self._diagnostician = None if why is None else Diagnostician(why)
+        self._lookers = lookers
         self._searches = Searches(history.end_id)
         self._untold = 0
         self._taken = 0
@@ -70,7 +94,12 @@ class Arrivals:
     @property
     def are_diagnosed(self) -> bool:
         """Each record gets a diagnosis sooner or later."""
-        return self._diagnostician is not None
+        return self._lookers is not None
+
+    @property
+    def problem(self) -> str:
+        """One sentence where causes cannot be looked for any more, else ""."""
+        return "" if self._lookers is None else self._lookers.problem
 
     @property
     def taken(self) -> int:
@@ -126,12 +155,12 @@ class Arrivals:
     def _append(self, events: Sequence[Arrival]) -> None:
         event_ids = self._history.append(events)
         self._taken += len(event_ids) - sum(isinstance(event, Loss) for event in events)
-        if self._diagnostician is not None and events:
-            self._diagnostician.submit(_undiagnosed(events, event_ids.start))
+        if self._lookers is not None and events:
+            self._lookers.submit(_undiagnosed(events, event_ids.start))
 
     def prefer(self, event_ids: Iterable[int]) -> None:
         """Diagnose these before all others: one looks at them."""
-        if self._diagnostician is None:
+        if self._lookers is None:
             return
         wanted: list[tuple[int, ExecFailure]] = []
         for event_id in event_ids:
@@ -141,23 +170,23 @@ class Arrivals:
                 continue
             if isinstance(event, ExecFailure) and event.diagnosis is None:
                 wanted.append((event_id, event))
-        self._diagnostician.prefer(wanted)
+        self._lookers.prefer(wanted)
 
     def take_diagnoses(self) -> Changed:
         """Put what was diagnosed into the history; the ids of the events."""
-        if self._diagnostician is None:
+        if self._lookers is None:
             return Changed()
-        results = self._diagnostician.results()
-        for event_ids, diagnosis in results:
-            self._history.set_diagnoses(event_ids, diagnosis)
+        results = self._lookers.results()
+        for event_ids, look in results:
+            self._history.set_looks(event_ids, look)
             if self._on_cause is not None:
-                self._on_cause(diagnosis.code, len(event_ids))
+                self._on_cause(look.diagnosis.code, len(event_ids))
         return Changed([event_ids for event_ids, _ in results])
 
     def close(self) -> None:
         """Stop diagnosing."""
-        if self._diagnostician is not None:
-            self._diagnostician.close()
+        if self._lookers is not None:
+            self._lookers.close()
 
 
 def _undiagnosed(

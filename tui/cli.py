@@ -11,7 +11,7 @@ import os
 import stat
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -22,11 +22,12 @@ from tui.descriptors import occupy_closed
 from tui.model.printable import printable
 
 if TYPE_CHECKING:
+    from bpf.privileges import User
     from bpf.reader import KernelSource
-    from bpf.record import Diagnosis, ExecFailure
     from bpf.source import EventSource, Origin
     from tui.measured import MeasuredSource
     from tui.model.query import Query
+    from tui.why.lookers.process import Spawner
 
 _FAILURE: Final = 1
 """Exit status when something failed that was asked for rightly."""
@@ -156,11 +157,13 @@ def _require_root() -> None:
         raise _Failure(str(error)) from None
 
 
-def _kernel_source(options: Namespace) -> KernelSource:
-    """The source, its hooks being attached by another process; this one has no more rights than it needs."""
+def _kernel_source(options: Namespace) -> tuple[KernelSource, Spawner]:
+    """Return the source, whose hooks another process attaches, and the parent of those that look at files.
+
+    This process has no privilege from then on, unless it is to keep all of them.
+    """
     _require_root()
     from bpf import kernel
-    from bpf.privileges import FOR_DIAGNOSIS
     from bpf.probe import ProbeError
     from bpf.reader import DEFAULT_ARGS_BYTES, DEFAULT_ENV_BYTES, MAX_TEXT_BYTES, KernelSource
     from tui.model.query import QueryError
@@ -195,20 +198,56 @@ def _kernel_source(options: Namespace) -> KernelSource:
         reason = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
         unknown = f"no process can be started to attach the hooks ({reason}): make room for one."
         raise _Failure(obstacle(error) or unknown) from None
+    try:
+        return source, _become_unprivileged(options)
+    except BaseException:
+        source.close()
+        raise
+
+
+def _become_unprivileged(options: Namespace) -> Spawner:
+    """Fork the parent of the lookers, which keeps what looking needs, and give up everything here."""
+    from bpf.privileges import FOR_DIAGNOSIS, drop
+    from tui.why.lookers.process import Begin, LookAt, Spawner, start_parent
+
+    user = _user(options.user)
+
+    def prepare() -> Begin:
+        if not options.keep_privileges:
+            drop(user, FOR_DIAGNOSIS)
+        from tui.why import look
+
+        def begin() -> LookAt:
+            look.prepare()
+            return look.look_at
+
+        return begin
+
+    try:
+        control = start_parent(prepare)
+    except OSError as error:
+        unknown = f"no process can be started to look for causes ({error.strerror}): make room for one."
+        raise _Failure(obstacle(error) or unknown) from None
     if not options.keep_privileges:
-        _give_up_privileges(FOR_DIAGNOSIS, options.user)
-    return source
+        _give_up_privileges((), options.user)
+    return Spawner(control)
+
+
+def _user(uid: int | None) -> User | None:
+    from bpf.privileges import user_behind_sudo, user_of_the_system
+
+    try:
+        return user_behind_sudo(os.environ) if uid is None else user_of_the_system(uid)
+    except KeyError:
+        raise UsageError(f"--user: there is no user {uid}: give one that this system knows.") from None
 
 
 def _give_up_privileges(kept: Collection[int], uid: int | None = None) -> None:
     """Be the user with that id, else the one behind sudo, with these capabilities at most."""
-    from bpf.privileges import PrivilegeError, drop, user_behind_sudo, user_of_the_system
+    from bpf.privileges import PrivilegeError, drop
 
     try:
-        user = user_behind_sudo(os.environ) if uid is None else user_of_the_system(uid)
-        drop(user, kept)
-    except KeyError:
-        raise UsageError(f"--user: there is no user {uid}: give one that this system knows.") from None
+        drop(_user(uid), kept)
     except PrivilegeError as error:
         raise _Failure(str(error)) from None
     if uid is not None:
@@ -223,13 +262,12 @@ def _record(options: Namespace, query: Query, closed: frozenset[int]) -> int:
     from tui.output import CLOSED, STDOUT, open_output
     from tui.recording import Limits, Recording, ending_on_signals, summary
     from tui.rotation import Rotation
-    from tui.why import diagnose
-    from tui.why.remembered import Remembered
+    from tui.why.lookers.dispatcher import Lookers
 
     _require_root()
     if options.record == "-" and STDOUT in closed:
         raise _Failure(CLOSED)
-    source = _kernel_source(options)
+    source, spawner = _kernel_source(options)
     measured = _measured(source, options.metrics)
     try:
         rotation = None if options.keep is None else Rotation(options.record, options.keep)
@@ -242,12 +280,13 @@ def _record(options: Namespace, query: Query, closed: frozenset[int]) -> int:
         output,
         selection=query,
         query=query.text,
-        diagnose=Remembered(diagnose) if measured is None else measured.counting(Remembered(diagnose)),
+        lookers=Lookers(spawner),
         show_secrets=options.show_secrets,
         limits=Limits(options.duration, options.count),
         bounds=Bounds(options.max_bytes, None if rotation is None else rotation.open_next),
         on_notice=lambda notice: _tell(f"execwhy: {printable(notice)}"),
         on_begin=lambda origin: _tell_beginning(origin, "-" if options.record == "-" else output.name),
+        on_cause=measured.count_cause if measured is not None else lambda _code, _count: None,
     )
     with ending_on_signals(recording.stop):
         result = recording.run()
@@ -280,11 +319,13 @@ def _measured(source: KernelSource, path: str | None) -> MeasuredSource | None:
 
 def _monitor(options: Namespace, query: Query, closed: frozenset[int]) -> int:
     source: EventSource
+    spawner: Spawner | None = None
     measured: MeasuredSource | None = None
     if options.open is None:
         _require_root()
         _require_terminal("use --record - without a screen")
-        source = live = _kernel_source(options)
+        live, spawner = _kernel_source(options)
+        source = live
         measured = _measured(live, options.metrics)
     else:
         from bpf.privileges import FOR_READING_A_FILE
@@ -313,19 +354,16 @@ def _monitor(options: Namespace, query: Query, closed: frozenset[int]) -> int:
     terminal.forget_claimed_size()
     from tui.app import ExecwhyApp
     from tui.model.history import DEFAULT_MAX_BYTES, DEFAULT_MAX_EVENTS, History
+    from tui.why.lookers.dispatcher import Lookers
 
-    why: Callable[[ExecFailure], Diagnosis] | None = None
-    if options.open is None:
-        # A file's records were diagnosed where they were captured; here and now the facts are others.
-        from tui.why import diagnose
-
-        why = diagnose
+    # A file's records were diagnosed where they were captured; here and now the facts are others.
+    lookers = None if spawner is None else Lookers(spawner)
     app = ExecwhyApp(
         measured or source,
         query=query.text,
         history=History(options.history or DEFAULT_MAX_EVENTS, options.history_bytes or DEFAULT_MAX_BYTES),
         show_secrets=options.show_secrets,
-        why=why,
+        lookers=lookers,
         capture=options.capture or "",
         theme=options.theme,
         on_cause=None if measured is None else measured.count_cause,

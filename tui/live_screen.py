@@ -11,10 +11,10 @@ from typing import Final
 from textual import events
 from textual.app import ComposeResult
 
-from bpf.record import Diagnosis, ExecFailure, Report
+from bpf.record import Report
 from bpf.source import EventSource, Stage, Status
 from tui import sentences, themes
-from tui.arrivals import Arrivals, Changed
+from tui.arrivals import Arrivals, Changed, Looking
 from tui.contained_app import ContainedApp
 from tui.kernel_filter import KernelFilter
 from tui.last_gate import LastGate
@@ -64,7 +64,7 @@ class LiveScreen(ContainedApp):
         history: History,
         query: str = "",
         show_secrets: bool = False,
-        why: Callable[[ExecFailure], Diagnosis] | None = None,
+        lookers: Looking | None = None,
         capture: str = "",
         theme: str | None = None,
         on_cause: Callable[[str, int], None] | None = None,
@@ -77,7 +77,7 @@ class LiveScreen(ContainedApp):
             history: Where they are kept.
             query: The filter to begin with.
             show_secrets: Nothing is masked.
-            why: Diagnoses a record; None where nothing is to be diagnosed.
+            lookers: Look at each failure; None where nothing is to be diagnosed.
             capture: The filter that the kernel applies already.
             on_cause: Told each cause that was found, and of how many events.
             theme: The name of the theme to begin with; None goes by the environment.
@@ -99,7 +99,7 @@ class LiveScreen(ContainedApp):
         self._filters.append(LastGate())
         self.view = View(history, parse(query), fold_repeats=True)
         self._kernel_filter = KernelFilter(source, capture)
-        self._arrivals = Arrivals(source, history, why, on_cause)
+        self._arrivals = Arrivals(source, history, lookers, on_cause)
         self._rate = Rate()
         self._frozen_at: int | None = None
         self.failure = ""
@@ -287,7 +287,7 @@ class LiveScreen(ContainedApp):
         if status.stage is Stage.FAILED and not len(self.history):
             # There is nothing to look at, and nothing will come: what is left to say is said in the shell.
             self._leave()
-        failure = status.detail if status.stage is Stage.FAILED else status.problem
+        failure = status.detail if status.stage is Stage.FAILED else status.problem or self._arrivals.problem
         if failure != self._failure_told and len(self.view):
             self._failure_told = failure
             self._keys.say(pieces(failure), "danger", stays=True)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from bpf.record import Again, Burst, Diagnosis, ExecFailure, Report, first_like
+from bpf.record import Again, Burst, ExecFailure, Report, first_like
 from bpf.source import Capture, Status
 from tui.model import metrics
 from tui.model.safe_file import SnapshotError, replacing
@@ -15,8 +15,6 @@ from tui.recording import WaitingSource
 
 INTERVAL: Final = 10.0
 """Seconds between two files; Prometheus asks every 15 s or more seldom."""
-
-Diagnose = Callable[[ExecFailure | Again], Diagnosis]
 
 _READABLE: Final = 0o644
 """node_exporter is another user, and there is nothing of a process in it."""
@@ -57,16 +55,6 @@ class MeasuredSource:
     def count_cause(self, code: str, count: int) -> None:
         """Count events whose cause was found elsewhere."""
         self._causes.add(code, count)
-
-    def counting(self, diagnose: Diagnose) -> Diagnose:
-        """The same diagnosis, each counted."""
-
-        def counted(failure: ExecFailure | Again) -> Diagnosis:
-            diagnosis = diagnose(failure)
-            self.count_cause(diagnosis.code, 1)
-            return diagnosis
-
-        return counted
 
     def start(self) -> None:
         """Start the other source."""
@@ -109,6 +97,10 @@ class MeasuredSource:
     def wait(self, seconds: float) -> None:
         """Wait for the other source."""
         self._source.wait(seconds)
+
+    def finish(self) -> None:
+        """Have the other source record nothing more."""
+        self._source.finish()
 
     def close(self) -> None:
         """Close the other source and count what it still has, which can be drained.

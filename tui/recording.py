@@ -11,18 +11,23 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Final, Protocol
 
-from bpf.per_record import Added, PerRecord
-from bpf.record import Again, Diagnosis, Event, ExecFailure, Loss, Report, SearchEnd, singly
+from bpf.per_record import PerRecord
+from bpf.record import Again, Event, ExecFailure, Loss, SearchEnd, first_like, singly
 from bpf.source import Counters, EventSource, Origin, Stage
+from tui.arrivals import Looking
 from tui.bounded import UNBOUNDED, BoundedOutput, Bounds
 from tui.model.event_lines import EventLines
-from tui.model.held_back import HeldBack
+from tui.model.held_back import HoldBackQueue
 from tui.model.printable import printable
 from tui.model.safe_file import SnapshotError
 from tui.output import Output, ReaderGone
+from tui.why import unseen
 
 _WAIT: Final = 0.2
 """Seconds: how late a signal or the end of the duration may be noticed. Five looks a second cost nothing."""
+
+_LOOKING_WAIT: Final = 0.03
+"""Seconds between two looks at what lookers have found, while they are at work."""
 
 _STARTING_WAIT: Final = 0.02
 """Seconds between looks at a source that compiles and attaches, which takes half a second."""
@@ -33,12 +38,21 @@ _PIECE: Final = 10_000
 _CHUNK: Final = 500
 """Events between two looks at whether it is time to end: less than a second of work."""
 
+_ENDING_SECONDS: Final = 3.0
+"""How long a recording that ends goes on with what the ring still holds; the rest is counted as lost."""
+
+_LAST_LOOKS_SECONDS: Final = 2.0
+"""And how long it waits for looks that are under way."""
+
 
 class WaitingSource(EventSource, Protocol):
     """A source that its caller can sleep on."""
 
     def wait(self, seconds: float) -> None:
         """Sleep until there is something to drain, or that long."""
+
+    def finish(self) -> None:
+        """Record nothing more; what was recorded before can be drained until the stage is ENDED."""
 
 
 class Selection(Protocol):
@@ -98,12 +112,13 @@ class Recording:
         output: Where they go; it is closed here.
         selection: Which records are written. Losses always are.
         query: The filter's text, for the header.
-        diagnose: Says why an exec failed.
+        lookers: Look at each failure; None where nothing is to be diagnosed. They are closed here.
         show_secrets: Secret-looking values are written as they are.
         limits: When to end.
         bounds: How much it may take.
         on_notice: Called with a sentence about what an operator should know at once.
         on_begin: Called once the hooks are attached and the header is written, with the origin.
+        on_cause: Called with the code of each cause that is written, and with how many records have it.
     """
 
     def __init__(
@@ -113,23 +128,24 @@ class Recording:
         *,
         selection: Selection,
         query: str,
-        diagnose: Callable[[ExecFailure | Again], Diagnosis],
+        lookers: Looking | None,
         show_secrets: bool = False,
         limits: Limits = Limits(),
         bounds: Bounds = UNBOUNDED,
         on_notice: Callable[[str], None] = lambda _notice: None,
         on_begin: Callable[[Origin], None] = lambda _origin: None,
+        on_cause: Callable[[str, int], None] = lambda _code, _count: None,
     ) -> None:
         self._source = source
         self._output = BoundedOutput(output, bounds, status=source.status, query=query, on_notice=on_notice)
         self._selection = selection
-        self._diagnose = diagnose
+        self._lookers = lookers
         self._lines = EventLines(show_secrets=show_secrets)
-        self._diagnosed_alike = Added()
         self._selects_alike = PerRecord(lambda record: selection.matches(record, 0))
         self._limits = limits
         self._on_begin = on_begin
-        self._held_back = HeldBack()
+        self._on_cause = on_cause
+        self._held_back = HoldBackQueue(unseen.ended_before)
         self._decided: dict[int, bool] = {}
         self._written = 0  # or left out, which ends a recording of so many, too
         self._stopped = False
@@ -160,6 +176,8 @@ class Recording:
                 self._output.close()
         finally:
             self._source.close()
+            if self._lookers is not None:
+                self._lookers.close()
         status = self._source.status()
         if status.stage is Stage.FAILED:
             problem = problem or status.detail
@@ -193,32 +211,49 @@ class Recording:
         self._output.begin()
         self._on_begin(self._source.status().origin)
         while not self._is_over():
-            self._source.wait(min(_WAIT, max(0.0, self._deadline - time.monotonic())))
+            most = _LOOKING_WAIT if self._held_back.waits_for_looks else _WAIT
+            self._source.wait(min(most, max(0.0, self._deadline - time.monotonic())))
             self._take()
             self._output.look()
-        self._source.close()
-        self._take()
-        self._write(self._held_back.rest())
+        self._finish()
         self._output.end()
 
-    def _take(self) -> None:
-        """Write what has come and can no longer turn out to be part of a search.
+    def _finish(self) -> None:
+        """Record nothing more, and write what was recorded, within some seconds."""
+        self._source.finish()
+        deadline = time.monotonic() + _ENDING_SECONDS
+        while self._source.status().stage not in (Stage.ENDED, Stage.FAILED) and time.monotonic() < deadline:
+            self._source.wait(_LOOKING_WAIT)
+            self._take()
+        self._source.close()
+        self._take()
+        deadline = time.monotonic() + _LAST_LOOKS_SECONDS
+        while self._held_back.waits_for_looks and self._lookers and time.monotonic() < deadline:
+            time.sleep(_LOOKING_WAIT)
+            self._write_complete()
+        self._write(self._held_back.rest())
 
-        It is diagnosed as it comes: 2 s later the causes may be gone. A storm is taken in pieces.
-        """
+    def _take(self) -> None:
+        """Have looked at what has come, and write what is complete. A storm is taken in pieces."""
         reports = singly(self._source.drain())
         untold = self._source.status().counters.untold
-        piece = [self._diagnosed(report) for report in islice(reports, _PIECE)]
+        piece = list(islice(reports, _PIECE))
         while piece:
-            self._write(self._held_back.take(piece, time.monotonic_ns(), untold))
-            piece = [self._diagnosed(report) for report in islice(reports, _PIECE)]
-        self._write(self._held_back.take((), time.monotonic_ns(), untold))
+            self._hold_back(piece, untold)
+            self._write_complete()
+            piece = list(islice(reports, _PIECE))
+        self._hold_back((), untold)
+        self._write_complete()
 
-    def _diagnosed(self, report: Event | Again | SearchEnd) -> Report:
-        if isinstance(report, Again) or (isinstance(report, ExecFailure) and report.diagnosis is None):
-            diagnosis = self._diagnose(report)
-            return self._diagnosed_alike.to(report, diagnosis, diagnosis=diagnosis)
-        return report
+    def _hold_back(self, piece: Sequence[Event | Again | SearchEnd], untold: int) -> None:
+        wanted = self._held_back.take(piece, time.monotonic_ns(), untold)
+        if self._lookers is not None and wanted:
+            self._lookers.submit(wanted)
+
+    def _write_complete(self) -> None:
+        if self._lookers is not None:
+            self._held_back.add_looks(self._lookers.results())
+        self._write(self._held_back.release(time.monotonic_ns()))
 
     def _is_over(self) -> bool:
         return (
@@ -243,9 +278,14 @@ class Recording:
                 is_record = not isinstance(event, Loss)
                 self._output.write(self._lines.of(event).encode(), event.timestamp, is_record=is_record)
                 self._written += is_record
+                self._count_cause(event)
             if self._is_over():
                 # A long batch is written to its end, but nothing more is captured meanwhile.
-                self._source.close()
+                self._source.finish()
+
+    def _count_cause(self, event: Event | Again) -> None:
+        if not isinstance(event, Loss) and (diagnosis := first_like(event).diagnosis) is not None:
+            self._on_cause(diagnosis.code, 1)
 
     def _selected(self, events: Sequence[Event | Again]) -> list[Event | Again]:
         """The records that the filter selects, up to the count, each search whole; and every loss."""

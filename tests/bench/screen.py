@@ -9,8 +9,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
-from bpf.record import Again, Diagnosis, Report
+from bpf.record import Again, Diagnosis, ExecFailure, Report
 from tests.bench.figures import Figure
+from tests.looks import InlineLookers
 from tests.ui.scripted_source import ScriptedSource
 from tests.unit.records import failure
 from tui.app import ExecwhyApp
@@ -66,10 +67,14 @@ class Steady(ScriptedSource):
         self._ended.set()
 
 
+def _why(_record: ExecFailure) -> Diagnosis:
+    return Diagnosis("missing-file", "It is missing.")
+
+
 async def gaps(rate: int) -> tuple[list[float], list[float], float]:
     """Milliseconds of each gap, ascending; of the loop's own processor time in each; the part taken in."""
     source = Steady(rate)
-    app = ExecwhyApp(source, history=History(), why=lambda _: Diagnosis("missing-file", "It is missing."))
+    app = ExecwhyApp(source, history=History(), lookers=InlineLookers(_why))
     walls: list[float] = []
     busy: list[float] = []
     with responsive():

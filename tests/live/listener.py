@@ -6,8 +6,10 @@ import os
 import time
 import uuid
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
+from bpf import clock
+from bpf.lookup import Files
 from bpf.record import Again, Burst, ExecFailure, Loss, SearchEnd, singly
 from bpf.source import Counters, EventSource, Stage
 from tests.live.exec_child import PATIENCE
@@ -125,9 +127,20 @@ class Listener:
 
     def _keep(self, event: ExecFailure | Again | Loss | SearchEnd) -> None:
         if isinstance(event, ExecFailure | Again):
-            self.failures.append(event.whole() if isinstance(event, Again) else event)
+            record = event.whole() if isinstance(event, Again) else event
+            self.failures.append(completed(record))
         elif isinstance(event, Loss):
             self.losses.append(event)
+
+
+def completed(record: ExecFailure) -> ExecFailure:
+    """The record with the file that its path names, as a looker finds it, but without a diagnosis."""
+    found = _FILES.complete(record, clock.now())
+    assert isinstance(found, ExecFailure)
+    return found
+
+
+_FILES: Final = Files()
 
 
 def fail_to_exec(path: str, *arguments: str) -> None:

@@ -29,8 +29,8 @@ FOR_DIAGNOSIS = 1 << 2 | 1 << 19
 """CAP_DAC_READ_SEARCH and CAP_SYS_PTRACE."""
 
 
-def assert_dropped(pid: int, uid: int, gid: int, groups: Sequence[int]) -> None:
-    """All threads of a process are this user, with these two capabilities, for good."""
+def assert_dropped(pid: int, uid: int, gid: int, groups: Sequence[int], kept: int = 0) -> None:
+    """All threads of a process are this user, with these capabilities only, for good."""
     threads = status_of_threads(pid)
     assert threads
     for thread in threads:
@@ -40,12 +40,20 @@ def assert_dropped(pid: int, uid: int, gid: int, groups: Sequence[int]) -> None:
         assert thread["NoNewPrivs"] == "1"
         for name, expected in {
             "CapInh": 0,
-            "CapPrm": FOR_DIAGNOSIS,
-            "CapEff": FOR_DIAGNOSIS,
-            "CapBnd": FOR_DIAGNOSIS,
+            "CapPrm": kept,
+            "CapEff": kept,
+            "CapBnd": kept,
             "CapAmb": 0,
         }.items():
             assert int(thread[name], 16) == expected, name
+
+
+def children_of(pid: int) -> list[int]:
+    """The processes that a process has started."""
+    found: list[int] = []
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        found += map(int, Path(f"/proc/{pid}/task/{thread}/children").read_text().split())
+    return found
 
 
 def groups_of(user: pwd.struct_passwd) -> list[int]:
@@ -65,6 +73,30 @@ def test_a_recording_runs_as_the_user_behind_sudo(place: Path) -> None:
         assert_dropped(recorder.pid, NOBODY.pw_uid, NOBODY.pw_gid, groups_of(NOBODY))
         found = recorder.output.stat()
         assert (found.st_uid, found.st_gid, found.st_mode & 0o7777) == (NOBODY.pw_uid, NOBODY.pw_gid, 0o600)
+
+
+def test_only_the_lookers_keep_what_looking_needs(place: Path) -> None:
+    with recording(place / "file", **BEHIND_SUDO) as recorder:
+        fail_to_exec("/execwhy-looked-at")
+        (parent,) = (pid for pid in children_of(recorder.pid) if name_of(pid) == "execwhy-lookers")
+        assert_dropped(parent, NOBODY.pw_uid, NOBODY.pw_gid, groups_of(NOBODY), FOR_DIAGNOSIS)
+        deadline = time.monotonic() + PATIENCE
+        while not (lookers := children_of(parent)):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        for looker in lookers:
+            assert_dropped(looker, NOBODY.pw_uid, NOBODY.pw_gid, groups_of(NOBODY), FOR_DIAGNOSIS)
+            assert os.getsid(looker) == parent != os.getsid(recorder.pid)
+            for number in range(3):
+                assert os.readlink(f"/proc/{looker}/fd/{number}") == "/dev/null"
+    deadline = time.monotonic() + PATIENCE
+    while any(os.path.exists(f"/proc/{pid}") for pid in (parent, *lookers)):
+        assert time.monotonic() < deadline, "they outlive the monitor"
+        time.sleep(0.05)
+
+
+def name_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/comm").read_text().strip()
 
 
 def test_without_sudo_root_keeps_its_name_and_loses_its_capabilities(tmp_path: Path) -> None:

@@ -10,13 +10,15 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bpf.reader import KernelSource
 from bpf.record import Again, Event, ExecFailure, Loss, Search, SearchEnd, error_name, whole
 from tests.live.exec_child import PATIENCE
 from tests.live.listener import Listener
-from tui.model.held_back import HeldBack
+from tui.model.held_back import HoldBackQueue
+from tui.why.unseen import ended_before
 
 _FAILED = re.compile(r'execve\("([^"]*)", .* = -1 (E[A-Z]+)')
 
@@ -26,12 +28,14 @@ class Folding(Listener):
 
     def __init__(self, source: KernelSource) -> None:
         super().__init__(source)
-        self.held_back = HeldBack()
+        self.held_back = HoldBackQueue(ended_before)
         self.final: list[Event] = []
 
     def _keep(self, event: ExecFailure | Again | Loss | SearchEnd) -> None:
         super()._keep(event)
-        self.final += map(whole, self.held_back.take([event], time.monotonic_ns()))
+        wanted = self.held_back.take([event], time.monotonic_ns())
+        self.held_back.add_looks((np.array([number]), ended_before(failed)) for number, failed in wanted)
+        self.final += map(whole, self.held_back.release(time.monotonic_ns()))
 
     def of(self, name: str) -> list[ExecFailure]:
         """The tries for a name, once it is known what became of all of them."""
@@ -39,7 +43,8 @@ class Folding(Listener):
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             self.take()
-            self.final += map(whole, self.held_back.take((), time.monotonic_ns()))
+            self.held_back.take((), time.monotonic_ns())
+            self.final += map(whole, self.held_back.release(time.monotonic_ns()))
             wanted = [failure for failure in self.failures if _is_for(failure, name)]
             found = [event for event in self.final if isinstance(event, ExecFailure) and _is_for(event, name)]
             if len(found) == len(wanted):

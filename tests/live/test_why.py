@@ -143,8 +143,8 @@ def test_the_script_that_had_env_look_for_a_program_is_named(
     assert tries
     for record in tries:
         diagnosis = diagnose(record)
-        assert (diagnosis.code, diagnosis.certain) == (code, True), diagnosis
-        assert f'The script "{script}"' in diagnosis.summary
+        assert (diagnosis.code, diagnosis.certain) == (code, False), diagnosis
+        assert f'the script "{script}"' in diagnosis.summary
 
 
 def test_the_causes_are_many() -> None:

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from textual.pilot import Pilot
 
 from bpf.record import Diagnosis, Event, ExecFailure, Report
+from tests.looks import InlineLookers
 from tests.ui.scripted_source import ScriptedSource
 from tui.app import ExecwhyApp
 from tui.model.history import History
@@ -122,7 +123,7 @@ async def opened(
         history=History() if history is None else history,
         query=query,
         show_secrets=show_secrets,
-        why=why,
+        lookers=None if why is None else InlineLookers(why),
     )
     async with app.run_test(size=size) as pilot:
         screen = Opened(app, source, pilot)

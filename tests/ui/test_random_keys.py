@@ -23,6 +23,7 @@ from textual import events
 from textual.geometry import Size
 from textual.keys import _character_to_key
 
+from tests.looks import InlineLookers
 from tests.ui.storms import Storms, StormySource, late_diagnoses
 from tui.app import ExecwhyApp
 from tui.model.history import History
@@ -152,7 +153,7 @@ async def _one_session(random: Random, until: float, done: deque[str]) -> None:
     history = History(
         random.choice((200, 3000, 30_000, 10**6)), random.choice((1 << 20, 8 << 20, 64 << 20, 384 << 20))
     )
-    app = ExecwhyApp(source, history=history, why=late_diagnoses(random.getrandbits(30)))
+    app = ExecwhyApp(source, history=history, lookers=InlineLookers(late_diagnoses(random.getrandbits(30))))
     storms = Storms(source, random)
     ends = time.monotonic() + random.uniform(10, 90)
     async with app.run_test(size=(120, 40)):

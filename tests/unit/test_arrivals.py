@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bpf.record import Again, Burst, Diagnosis, ExecFailure, Report, SearchEnd, error_name
+from tests.looks import InlineLookers
 from tests.ui.scripted_source import ScriptedSource, failure
 from tui.arrivals import Arrivals
 from tui.model.history import History
@@ -73,7 +74,8 @@ def test_a_burst_is_taken_in_and_diagnosed_as_each_of_its_execs(
     def count(code: str, number: int) -> None:
         causes[code] += number
 
-    arrivals = Arrivals(source, history, lambda record: Diagnosis(record.error.lower(), "So."), count)
+    lookers = InlineLookers(lambda record: Diagnosis(record.error.lower(), "So."))
+    arrivals = Arrivals(source, history, lookers, count)
     try:
         now, total = 0, Counter[str]()
         for kind, burst, times in pieces:

@@ -19,8 +19,9 @@ from pathlib import Path
 
 import pytest
 
-from bpf.record import ExecFailure
+from bpf.record import ExecFailure, Look
 from bpf.source import Counters, Origin, Stage, Status
+from tests.looks import ThreadSpawner
 from tests.unit.records import failure
 from tui import cli
 from tui.arguments import UsageError, parse
@@ -281,7 +282,7 @@ def test_whoever_is_not_root_is_told_what_to_do(options: list[str]) -> None:
     # Imported before, since someone else may not be able to read this directory.
     script = (
         "import os, sys\nfrom tui.cli import main\n"
-        "import bpf.reader, tui.model.query, tui.output, tui.recording, tui.why.remembered\n"
+        "import bpf.reader, tui.model.query, tui.output, tui.recording, tui.why.lookers.dispatcher\n"
         "os.geteuid() or os.setresuid(65534, 65534, 65534)\nsys.exit(main(sys.argv[1:]))\n"
     )
     run = subprocess.run(
@@ -384,6 +385,10 @@ def shell(options: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def no_look(record: ExecFailure) -> Look:
+    raise AssertionError("nothing failed")
+
+
 def test_an_interrupt_before_the_hooks_are_attached_is_told(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -399,7 +404,7 @@ def test_an_interrupt_before_the_hooks_are_attached_is_told(
         def close(self) -> None:
             pass
 
-    monkeypatch.setattr(cli, "_kernel_source", lambda options: Slow())
+    monkeypatch.setattr(cli, "_kernel_source", lambda options: (Slow(), ThreadSpawner(no_look)))
     assert cli.main(["--record", str(tmp_path / "a")]) == 0
     assert capfd.readouterr().err == (
         "execwhy: nothing was recorded, it ended before the hooks were attached: let it run longer.\n"

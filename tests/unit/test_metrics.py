@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import given, settings
 from prometheus_client.parser import text_string_to_metric_families
 
-from bpf.record import Again, Burst, Diagnosis, ExecFailure, Report
+from bpf.record import Again, Burst, ExecFailure, Report
 from bpf.source import Capture, Counters, Origin, Stage, Status
 from tests.unit.records import failure, texts
 from tui.measured import MeasuredSource
@@ -27,6 +27,9 @@ class Source:
         self.batches = list(batches)
 
     def start(self) -> None: ...
+    def finish(self) -> None:
+        pass
+
     def close(self) -> None: ...
     def wait(self, seconds: float) -> None: ...
     def set_capture(self, capture: Capture | None) -> None: ...
@@ -107,9 +110,8 @@ def test_each_event_is_counted_also_one_that_is_like_an_earlier_one(tmp_path: Pa
     again = Again(first, 1, 2, 2, 3, None)
     burst = Burst(again, np.array([1, 1, 1]))
     source = MeasuredSource(Source([first, again], [again], [burst]), str(path))
-    diagnose = source.counting(lambda _record: Diagnosis("missing-file", "It is missing."))
     assert [len(source.drain()) for _ in range(4)] == [2, 1, 1, 0]
-    diagnose(first)
+    source.count_cause("missing-file", 1)
     source.count_cause("missing-directory", 2)
     source.close()
     found = samples(path.read_text(encoding="utf-8"))
@@ -121,13 +123,12 @@ def test_each_event_is_counted_also_one_that_is_like_an_earlier_one(tmp_path: Pa
 def test_what_is_drained_after_the_end_is_counted_too(tmp_path: Path) -> None:
     path = tmp_path / "execwhy.prom"
     source = MeasuredSource(Source([failure()], [failure(), failure()]), str(path))
-    diagnose = source.counting(lambda _record: Diagnosis("missing-file", "It is missing."))
     assert len(source.drain()) == 1
     source.close()
     assert samples(path.read_text())["execwhy_failures_total", (("error", "ENOENT"),)] == 3
     for failed in source.drain():
         assert isinstance(failed, ExecFailure)
-        diagnose(failed)
+        source.count_cause("missing-file", 1)
     assert source.drain() == []
     source.close()
     found = samples(path.read_text())

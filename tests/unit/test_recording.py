@@ -21,10 +21,10 @@ from bpf.record import (
     Loss,
     Report,
     SearchEnd,
-    first_like,
     singly,
 )
 from bpf.source import Capture, Counters, Origin, Stage, Status
+from tests.looks import InlineLookers
 from tests.unit.records import failure
 from tui.model.query import parse
 from tui.model.safe_file import SnapshotError
@@ -79,6 +79,9 @@ class Script:
 
     def set_capture(self, capture: Capture | None) -> None:
         raise ValueError("a script captures nothing")
+
+    def finish(self) -> None:
+        self.closed = True
 
     def close(self) -> None:
         self.closed = True
@@ -137,12 +140,14 @@ class Only:
         return not self._paths or record.path in self._paths
 
 
-def why(failure: ExecFailure | Again) -> Diagnosis:
-    return Diagnosis("missing-file", f"{first_like(failure).path} is not there")
+def why(failure: ExecFailure) -> Diagnosis:
+    return Diagnosis("missing-file", f"{failure.path} is not there")
 
 
 def recorder(source: Script, output: Kept, selection: Only | None = None, **options: Any) -> Recording:
-    return Recording(source, output, selection=selection or Only(), query="uid==33", diagnose=why, **options)
+    return Recording(
+        source, output, selection=selection or Only(), query="uid==33", lookers=InlineLookers(why), **options
+    )
 
 
 def failures(*paths: str) -> list[Event]:
@@ -186,14 +191,12 @@ def test_every_record_is_diagnosed_unless_it_is_already() -> None:
 def test_a_storm_is_written_as_if_each_record_had_come_whole(text: str, show_secrets: bool) -> None:
     def recorded(storm: list[Report]) -> bytes:
         output = Kept()
-        options: dict[str, Any] = {"query": "", "diagnose": remembered, "show_secrets": show_secrets}
+        options: dict[str, Any] = {"query": "", "lookers": InlineLookers(lambda _: known)}
+        options["show_secrets"] = show_secrets
         Recording(Script([storm]), output, selection=parse(text), **options).run()
         return b"".join(line for line in output.data.splitlines(True) if b'"ended"' not in line)
 
     known = Diagnosis("missing-file", "It is missing.")
-
-    def remembered(_: ExecFailure | Again) -> Diagnosis:
-        return known
 
     first = failure(path="/opt/\udcff\x1b", environment=("TOKEN=hunter2", None))
     now = time.time_ns()
@@ -213,12 +216,12 @@ def test_only_what_the_filter_selects_is_written_and_every_loss() -> None:
     output = Kept()
     diagnosed: list[str | None] = []
 
-    def diagnose(failure: ExecFailure | Again) -> Diagnosis:
-        diagnosed.append(first_like(failure).path)
+    def diagnose(failure: ExecFailure) -> Diagnosis:
+        diagnosed.append(failure.path)
         return why(failure)
 
     source = Script([[*failures("/a", "/b", "/a"), Loss(1, 5, "ring buffer full")]])
-    recording = Recording(source, output, selection=Only("/b"), query="", diagnose=diagnose)
+    recording = Recording(source, output, selection=Only("/b"), query="", lookers=InlineLookers(diagnose))
     assert recording.run().written == 1
     assert paths(output) == ["/b"]
     assert diagnosed == ["/a", "/b", "/a"], "a filter may ask for the cause"
@@ -431,3 +434,30 @@ def test_the_summary_tells_the_equation_and_names_each_loss() -> None:
     assert summary(Result(True, 0, Counters()), "-") == (
         "execwhy: 0 seen = 0 recorded + 0 suppressed + 0 lost; 0 written to standard output."
     )
+
+
+class NeverLooking(InlineLookers):
+    """Lookers that find nothing in time."""
+
+    def results(self) -> list[Any]:
+        return []
+
+
+def test_a_failure_that_is_not_looked_at_in_time_is_written_and_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tui.recording._LAST_LOOKS_SECONDS", 0.1)
+    output = Kept()
+    lookers = NeverLooking(why)
+    Recording(Script([failures("/a")]), output, selection=Only(), query="", lookers=lookers).run()
+    (line,) = [line for line in output.lines if "path" in line]
+    assert line["diagnosis"]["code"] == "not-looked-at"
+    assert line["diagnosis"]["certain"] is False
+    assert lookers.is_closed
+
+
+def test_causes_are_counted_as_they_are_written() -> None:
+    counted: list[tuple[str, int]] = []
+    source = Script([failures("/a", "/b")])
+    recorder(source, Kept(), Only("/b"), on_cause=lambda code, count: counted.append((code, count))).run()
+    assert counted == [("missing-file", 1)]

@@ -17,8 +17,10 @@ from bpf.record import (
     Again,
     Attempt,
     Burst,
+    Diagnosis,
     Event,
     ExecFailure,
+    Look,
     Loss,
     Report,
     Search,
@@ -28,7 +30,7 @@ from bpf.record import (
     whole,
 )
 from tui.model import searches as limits
-from tui.model.held_back import HeldBack
+from tui.model.held_back import HoldBackQueue
 from tui.model.history import History
 from tui.model.searches import Searches
 
@@ -306,9 +308,11 @@ def test_a_descriptor_of_a_directory_is_no_part_of_path(kernel: Kernel) -> None:
 
 
 def test_what_no_search_makes_is_not_held_back(kernel: Kernel) -> None:
-    held_back = HeldBack()
+    searches = Searches()
     kernel.fails("/opt/jdk/bin/java")
-    assert held_back.take(kernel.reports, now=0) == kernel.reports
+    (event,) = map(whole, singly(searches.take(kernel.reports, now=0)))
+    assert isinstance(event, ExecFailure)
+    assert not searches.is_open(event.task, 0)
 
 
 def test_the_row_of_a_search_is_the_directory_that_gave_eacces(kernel: Kernel) -> None:
@@ -481,7 +485,7 @@ def test_what_is_held_is_bounded(monkeypatch: pytest.MonkeyPatch, kernel: Kernel
     kernel.tries("x", "/c", "/d", "/e", "/f", task=3)
     searches.take(kernel.reports, now=0)
     assert {search.outcome for _, search in searches.ended()} == {"open"}
-    assert searches.first_open >= 6
+    assert not any(searches.is_open(task, number) for task in (1, 2) for number in range(6))
 
 
 # Files
@@ -535,51 +539,105 @@ def searches_in(events: Sequence[Event | Again]) -> list[str | None]:
     return [None if record.search is None else record.search.outcome for record in records]
 
 
+def not_looked_at(_: ExecFailure | Again) -> Look:
+    return Look(Diagnosis("not-looked-at", "It was not looked at."))
+
+
+class Held(HoldBackQueue):
+    """Holds back events that need no look."""
+
+    def __init__(self) -> None:
+        super().__init__(not_looked_at)
+
+    def put(self, reports: Sequence[Event | Again | SearchEnd], now: int) -> list[Event | Again]:
+        wanted = self.take(reports, now)
+        self.add_looks([(np.array([number]), not_looked_at(failure)) for number, failure in wanted])
+        return [plain(event) for event in self.release(now)]
+
+    def the_rest(self) -> list[Event | Again]:
+        return [plain(event) for event in self.rest()]
+
+
+def plain(event: Event | Again) -> Event | Again:
+    event = whole(event)
+    return replace(event, diagnosis=None) if isinstance(event, ExecFailure) else event
+
+
+def of(reports: Sequence[Report]) -> list[Event | Again | SearchEnd]:
+    return list(singly(reports))
+
+
 def test_a_try_is_given_back_once_it_is_known_how_its_search_ended(kernel: Kernel) -> None:
-    held_back = HeldBack()
+    held = Held()
+    kernel.tries("ls", "/usr/local/bin", "/usr/bin")
+    assert held.put(of(kernel.reports), now=0) == []
+    assert held.put([SearchEnd(kernel.now, 2, None)], now=SECOND) == []
+    final = held.put([SearchEnd(kernel.now, 1, "/bin/ls")], now=SECOND)
+    assert searches_in(final) == ["found", "found"]
+    assert [event.timestamp for event in final] == [event.timestamp for event in kernel.reports]
+    assert held.the_rest() == []
+
+
+def test_a_search_that_goes_on_holds_up_nobody_else(kernel: Kernel) -> None:
+    held = Held()
     kernel.tries("ls", "/usr/local/bin", "/usr/bin")
     kernel.fails("/opt/x", task=0)
-    first = kernel.reports[:]
-    assert held_back.take(first, now=0) == []
-    assert held_back.take([SearchEnd(kernel.now, 2, None)], now=SECOND) == []
-    final = held_back.take([SearchEnd(kernel.now, 1, "/bin/ls")], now=SECOND)
-    assert searches_in(final) == ["found", "found", None]
-    assert [event.timestamp for event in final] == [event.timestamp for event in first]
-    assert held_back.rest() == []
+    (only,) = held.put(of(kernel.reports), now=0)
+    assert isinstance(only, ExecFailure) and only.path == "/opt/x"
 
 
 def test_no_try_is_held_for_more_than_two_seconds_of_silence(kernel: Kernel) -> None:
-    held_back = HeldBack()
+    held = Held()
     kernel.tries("ls", "/usr/local/bin", "/usr/bin")
     kernel.tries("alone", "/opt", task=2)
-    assert held_back.take(kernel.reports, now=0) == []
-    assert held_back.take([], now=int(1.9 * SECOND)) == []
-    assert searches_in(held_back.take([], now=2 * SECOND)) == ["not-found", "not-found", None]
+    assert held.put(of(kernel.reports), now=0) == []
+    assert held.put([], now=int(1.9 * SECOND)) == []
+    assert searches_in(held.put([], now=2 * SECOND)) == ["not-found", "not-found", None]
 
 
-def test_a_try_with_nothing_to_wait_for_is_given_back_at_once(kernel: Kernel) -> None:
-    held_back = HeldBack()
+def test_what_has_nothing_to_wait_for_is_given_back_at_once(kernel: Kernel) -> None:
+    held = Held()
     kernel.fails("/opt/x", task=0)
     kernel.reports.append(Loss(kernel.now, 1, "ring buffer full"))
-    assert held_back.take(kernel.reports, now=0) == kernel.reports
+    assert held.put(of(kernel.reports), now=0) == kernel.reports
+
+
+def test_a_look_that_does_not_come_is_waited_for_two_seconds(kernel: Kernel) -> None:
+    held = HoldBackQueue(not_looked_at)
+    kernel.fails("/opt/x", task=0)
+    ((number, _),) = held.take(of(kernel.reports), now=0)
+    assert held.release(int(1.9 * SECOND)) == []
+    (event,) = held.release(2 * SECOND)
+    assert isinstance(event, ExecFailure) and event.diagnosis == not_looked_at(event).diagnosis
+    held.add_looks([(np.array([number]), Look(Diagnosis("late", "It comes too late.")))])
+    assert held.rest() == []
 
 
 def test_the_end_of_a_recording_leaves_searches_open(kernel: Kernel) -> None:
-    held_back = HeldBack()
+    held = Held()
     kernel.tries("ls", "/usr/local/bin", "/usr/bin")
     kernel.tries("alone", "/opt", task=2)
-    held_back.take(kernel.reports, now=0)
-    assert searches_in(held_back.rest()) == ["open", "open", None]
+    held.put(of(kernel.reports), now=0)
+    assert searches_in(held.the_rest()) == ["open", "open", None]
 
 
 def test_a_storm_of_tasks_that_live_on_is_not_held(monkeypatch: pytest.MonkeyPatch, kernel: Kernel) -> None:
     monkeypatch.setattr("tui.model.held_back.MOST_HELD", 10)
     for task in range(1, 31):
         kernel.tries("x", "/a", "/b", task=task)
-    held_back = HeldBack()
-    final = held_back.take(kernel.reports, now=0)
+    held = Held()
+    final = held.put(of(kernel.reports), now=0)
     assert searches_in(final) == ["open"] * 50
-    assert len(held_back.rest()) == 10
+    assert len(held.the_rest()) == 10
+
+
+def test_what_is_held_is_bounded_in_bytes_too(monkeypatch: pytest.MonkeyPatch, kernel: Kernel) -> None:
+    monkeypatch.setattr("tui.model.held_back.MAX_BYTES", 100_000)
+    for task in range(1, 31):
+        kernel.fails("/opt/x", task=task, variable="PATH=/opt:" + "/x" * 5_000)
+    held = Held()
+    assert 20 <= len(held.put(of(kernel.reports), now=0)) < 30
+    assert held.the_rest()
 
 
 # Whatever comes
@@ -664,15 +722,18 @@ def test_every_exec_comes_out_once_in_order_and_every_search_adds_up(
 
 @settings(max_examples=300, deadline=None)
 @given(histories())
-def test_every_exec_goes_to_the_file_once_in_order_with_its_final_search(
+def test_every_exec_goes_to_the_file_once_with_its_final_search(
     case: tuple[list[Report], list[int], list[int]],
 ) -> None:
     reports = case[0]
-    held_back, events = HeldBack(), list[Event]()
+    held, events = Held(), list[Event]()
     for batch, now, untold in batches(*case):
-        events += map(whole, held_back.take(batch, now, untold))
-    events += map(whole, held_back.rest())
-    assert without_search(events) == [report for report in reports if not isinstance(report, SearchEnd)]
+        wanted = held.take(of(batch), now, untold)
+        held.add_looks([(np.array([number]), not_looked_at(failure)) for number, failure in wanted])
+        events += map(whole, map(plain, held.release(now)))
+    events += map(whole, held.the_rest())
+    came = [report for report in reports if not isinstance(report, SearchEnd)]
+    assert sorted(without_search(events), key=repr) == sorted(came, key=repr)
     check_searches([event for event in events if isinstance(event, ExecFailure)])
 
 

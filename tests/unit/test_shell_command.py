@@ -19,7 +19,7 @@ from bpf.record import Attempt, Binary, ExecFailure, Search, Truncated
 from tests.unit.records import failure
 from tui.model.printable import printable
 from tui.model.secrets import masked
-from tui.model.shell_command import quoted, shell_command
+from tui.model.shell_command import shell_command
 
 SHELLS = [shell for shell in ("bash", "zsh", "ksh") if shutil.which(shell)]
 HOSTILE = (
@@ -156,9 +156,3 @@ def test_a_descriptor_s_file_is_named_where_it_is_known() -> None:
     assert command(path="", dirfd=5, binary=file, arguments=("x",)).endswith("/opt/x)")
     assert shell_command(record(path="", dirfd=5)) is None
     assert shell_command(record(path=None)) is None
-
-
-@given(words)
-def test_a_quoted_word_is_printable_whatever_it_holds(word: str) -> None:
-    shown = quoted(word).replace("\\", "")
-    assert printable(shown) == shown

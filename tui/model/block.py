@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from bpf.record import Again, Burst, Diagnosis, Event, ExecFailure, Loss, Search, first_like
+from bpf.record import Again, Burst, Event, ExecFailure, Look, Loss, Search, first_like
 from tui.model.column import Column, Pools
 from tui.model.columns import (
     GROUPS,
@@ -16,7 +16,8 @@ from tui.model.columns import (
     NUMBERS,
     OWN_GROUPS,
     SEARCH,
-    diagnosis_key,
+    look_keys,
+    place_in_cgroup,
     record_of,
     search_keys,
 )
@@ -213,10 +214,19 @@ class Block:
             {name: column.entries[column.codes[offset]].value for name, column in self.columns.items()},
         )
 
-    def set_diagnoses(self, offsets: Sequence[int] | Numbers, diagnosis: Diagnosis) -> None:
-        """Replace the diagnosis of records that failed alike; none of them is a loss."""
-        self.columns["diagnosis"].put(offsets, diagnosis_key(diagnosis))
+    def set_look(self, offsets: Sequence[int] | Numbers, look: Look) -> None:
+        """Add what one look found to the records that it is for; none of them is a loss."""
+        for name, key in look_keys(look).items():
+            self.columns[name].put(offsets, key)
+        if look.cgroup is not None:
+            self._set_cgroup(np.asarray(offsets), look.cgroup)
         self.version += 1
+
+    def _set_cgroup(self, offsets: Offsets, cgroup: str) -> None:
+        column = self.columns["place"]
+        codes = column.codes[offsets]
+        for code in np.unique(codes).tolist():
+            column.put(offsets[codes == code], place_in_cgroup(column.entries[code].value, cgroup))
 
     def set_search(self, offset: int, search: Search) -> None:
         """Replace the search of one record."""

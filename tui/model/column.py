@@ -9,8 +9,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from bpf.known import size_of
 from tui.model.columns import GROUPS, TEXTS, Key
-from tui.model.pool import Entry, Pool, Stored, digest_of, size_of
+from tui.model.pool import Entry, Pool, Stored, digest_of
 from tui.model.texts import Texts
 
 _ENTRY_BYTES: Final = 116

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Final
 
+from bpf.cgroups import where_of
 from bpf.record import (
     Again,
     Ancestor,
@@ -19,6 +20,7 @@ from bpf.record import (
     Binary,
     Diagnosis,
     ExecFailure,
+    Look,
     Outcome,
     Search,
     Truncated,
@@ -159,12 +161,25 @@ TEXTS: Final = frozenset({"arguments", "environment"})
 """Columns whose keys are tuples of many strings: they are kept as bytes, however short."""
 
 _diagnosis_key: Final = attrgetter(*DIAGNOSIS)
+_binary_key: Final = attrgetter(*BINARY)
 
 
-def diagnosis_key(diagnosis: Diagnosis) -> Key:
-    """The key of the column "diagnosis" for this diagnosis."""
-    key: Key = _diagnosis_key(diagnosis)
-    return key
+def look_keys(look: Look) -> Mapping[str, Key]:
+    """Return the keys of what a look found, by column; its cgroup is not among them."""
+    keys: dict[str, Key] = {"diagnosis": _diagnosis_key(look.diagnosis)}
+    if look.binary is not None:
+        keys["binary"] = _binary_key(look.binary)
+    if look.interpreter_path is not None:
+        keys["interpreter_path"] = look.interpreter_path
+    return keys
+
+
+def place_in_cgroup(key: Key, cgroup: str) -> Key:
+    """Return the key of the column "place" with another cgroup, its unit and its container."""
+    assert isinstance(key, tuple)
+    facts = dict(zip(GROUPS["place"].fields, key, strict=True))
+    facts |= {"cgroup": cgroup, **where_of(cgroup)._asdict()}
+    return tuple(facts.values())
 
 
 def search_keys(search: Search) -> Mapping[str, Key]:

@@ -1,56 +1,173 @@
-"""Events on their way to a file: a try of a search is written once it is known how the search ended."""
+"""Events on their way to a file: each is written once it is complete, whatever others wait for.
+
+A record is complete when it was looked at and, where it may be a try of a PATH search, when that has ended.
+Neither takes longer than ``LOOK_WAIT`` or the search's own limit, so that nobody's failure can hold up
+another's. Lines are in the order in which they became complete, within seconds of the order of their times.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
-from bpf.record import Again, Event, Loss, Report, singly, whole
+import numpy as np
+import numpy.typing as npt
+
+from bpf.cgroups import where_of
+from bpf.per_record import Added
+from bpf.record import Again, Burst, Event, ExecFailure, Look, Loss, Report, SearchEnd, first_like, whole
 from tui.model.searches import Searches
 
 MOST_HELD: Final = 65_536
-"""Events: 2 s of a storm may bring more than memory should hold; the oldest searches are then given up."""
+"""Events: 2 s of a storm may bring more than memory should hold; the oldest are then written as they are."""
+
+MAX_BYTES: Final = 32 << 20
+"""What these may take, as far as their footprints go."""
+
+LOOK_WAIT: Final = 2_000_000_000
+"""Nanoseconds that an event waits for its look."""
+
+_OCCURRENCE_BYTES: Final = 200
+
+Failure = ExecFailure | Again
+EventIds = npt.NDArray[np.int64]
 
 
-class HeldBack:
-    """Gives events back in the order in which they came, each one once nothing more can change it.
+class HoldBackQueue:
+    """Holds events back until nothing more can change them.
 
-    An event waits for those before it, so all of them may wait 2 s for the last try of a search whose
-    task lives on.
+    Args:
+        unlooked: What is written of a failure that was not looked at in time.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, unlooked: Callable[[Failure], Look]) -> None:
+        self._unlooked = unlooked
         self._searches = Searches()
-        self._held: list[Event | Again] = []
-        self._first = 0
+        self._added = Added()
+        self._end = 0
+        self._held: dict[int, Event | Again] = {}
+        # By number: when it came, of those that wait for a look.
+        self._since: dict[int, int] = {}
+        self._weights: dict[int, int] = {}
+        self._bytes = 0
 
     @property
-    def held(self) -> Sequence[Event | Again]:
+    def held(self) -> Iterable[Event | Again]:
         """What has come and was not given back yet."""
-        return self._held
+        return self._held.values()
 
-    def take(self, reports: Sequence[Report], now: int, untold: int = 0) -> list[Event | Again]:
-        """Take in what has come; what is final now. See ``Searches.take``; call it every second at least."""
-        self._held += singly(self._searches.take(reports, now, untold))
-        excess = len(self._held) - MOST_HELD
-        if excess > 0:
-            self._searches.give_up(self._first + excess)
-        return self._release()
+    @property
+    def waits_for_looks(self) -> bool:
+        """Some of it was not looked at yet."""
+        return bool(self._since)
+
+    def take(
+        self, reports: Sequence[Event | Again | SearchEnd], now: int, untold: int = 0
+    ) -> list[tuple[int, Failure]]:
+        """Take in what has come; see ``Searches.take``. Call it every second at least.
+
+        Returns:
+            The failures that are to be looked at, each with its number.
+        """
+        wanted: list[tuple[int, Failure]] = []
+        for event in self._searches.take(list[Report](reports), now, untold):
+            assert not isinstance(event, Burst)
+            number, self._end = self._end, self._end + 1
+            self._held[number] = event
+            weight = _weight(event)
+            self._weights[number] = weight
+            self._bytes += weight
+            if isinstance(event, Again) or (isinstance(event, ExecFailure) and event.diagnosis is None):
+                self._since[number] = now
+                wanted.append((number, event))
+        return wanted
+
+    def add_looks(self, looks: Iterable[tuple[EventIds, Look]]) -> None:
+        """Take in what was found, by number; what was given back already is left alone."""
+        for numbers, look in looks:
+            for number in numbers.tolist():
+                self._look(number, look)
+
+    def release(self, now: int) -> list[Event | Again]:
+        """Return the events that are complete by now, oldest first; they are held no longer."""
+        self._add_searches()
+        for number, since in list(self._since.items()):
+            if now - since < LOOK_WAIT:
+                break
+            self._give_up_look(number)
+        released = [number for number, event in self._held.items() if self._is_complete(number, event)]
+        events = [self._forget(number) for number in released]
+        excess = self._excess()
+        if excess is not None:
+            self._searches.give_up(excess)
+            self._add_searches()
+            for number in [number for number in self._held if number < excess]:
+                self._give_up_look(number)
+                events.append(self._forget(number))
+        return events
 
     def rest(self) -> list[Event | Again]:
-        """All that is still held: nothing will come any more. A search that goes on is told as open."""
+        """Return all that is still held: nothing will come any more. A search that goes on is "open"."""
         self._searches.give_up()
-        return self._release()
+        self._add_searches()
+        for number in list(self._since):
+            self._give_up_look(number)
+        return [self._forget(number) for number in list(self._held)]
 
-    def _release(self) -> list[Event | Again]:
+    def _is_complete(self, number: int, event: Event | Again) -> bool:
+        if isinstance(event, Loss):
+            return True
+        return number not in self._since and not self._searches.is_open(event.task, number)
+
+    def _add_searches(self) -> None:
         for number, search in self._searches.ended():
             # A file's search may be told anew after its first tries were given back.
-            if number >= self._first:
-                event = whole(self._held[number - self._first])
+            if number in self._held:
+                event = whole(self._held[number])
                 assert not isinstance(event, Loss)
-                self._held[number - self._first] = replace(event, search=search)
-        final = self._searches.first_open - self._first
-        released, self._held = self._held[:final], self._held[final:]
-        self._first += final
-        return released
+                self._held[number] = replace(event, search=search)
+
+    def _give_up_look(self, number: int) -> None:
+        event = self._held[number]
+        if number in self._since and not isinstance(event, Loss):
+            self._look(number, self._unlooked(event))
+
+    def _look(self, number: int, look: Look) -> None:
+        if self._since.pop(number, None) is None:
+            return
+        event = self._held[number]
+        assert not isinstance(event, Loss)
+        first = first_like(event)
+        place = {} if look.cgroup is None else {"cgroup": look.cgroup, **where_of(look.cgroup)._asdict()}
+        self._held[number] = self._added.to(
+            event,
+            look,
+            diagnosis=look.diagnosis,
+            binary=look.binary or first.binary,
+            interpreter_path=look.interpreter_path or first.interpreter_path,
+            **place,
+        )
+
+    def _forget(self, number: int) -> Event | Again:
+        self._bytes -= self._weights.pop(number)
+        return self._held.pop(number)
+
+    def _excess(self) -> int | None:
+        """The number before which all must go to hold the bounds; None where they hold."""
+        too_many, too_large = len(self._held) - MOST_HELD, self._bytes - MAX_BYTES
+        if too_many <= 0 and too_large <= 0:
+            return None
+        for number, weight in self._weights.items():
+            if too_many <= 0 and too_large <= 0:
+                return number
+            too_many -= 1
+            too_large -= weight
+        return self._end
+
+
+def _weight(event: Event | Again) -> int:
+    """About how many bytes an event takes."""
+    if not isinstance(event, ExecFailure):
+        return _OCCURRENCE_BYTES
+    return event.footprint

@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from bpf.record import Again, Arrival, Burst, Diagnosis, Event, Loss, Search
+from bpf.record import Again, Arrival, Burst, Diagnosis, Event, Look, Loss, Search
 from tui.model.block import BYTES_AN_EVENT, Block, Numbers, Pools
 from tui.model.condensed import Condenser
 
@@ -177,11 +177,15 @@ class History:
         return place is not None and place[1] in place[0].losses
 
     def set_diagnoses(self, event_ids: Sequence[int] | Numbers, diagnosis: Diagnosis) -> None:
-        """Give one diagnosis to events that failed alike, but for those that have been evicted.
+        """Set one diagnosis for many events; see ``set_looks``."""
+        self.set_looks(event_ids, Look(diagnosis))
+
+    def set_looks(self, event_ids: Sequence[int] | Numbers, look: Look) -> None:
+        """Add what one look found to all events that it is for, but for those that have been evicted.
 
         Args:
             event_ids: Which ones; each is greater than the one before.
-            diagnosis: What replaces theirs.
+            look: Its diagnosis replaces theirs, and its other facts do where it has them.
 
         Raises:
             ValueError: One of them is a loss, or has not been appended yet.
@@ -195,7 +199,7 @@ class History:
             end = bisect_left(event_ids, block.end_id, lo=at)
             offsets = block.offsets_of(np.asarray(event_ids[at:end]))
             if len(offsets):
-                self._amend(block, offsets, partial(block.set_diagnoses, offsets, diagnosis))
+                self._amend(block, offsets, partial(block.set_look, offsets, look))
             at = end
         self._hold_bounds()
 

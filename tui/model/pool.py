@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from sys import getsizeof
 from typing import Any, Final
 
+from bpf.known import size_of
 from tui.model.columns import Key
 from tui.model.texts import Chunk, Texts, packed
 
@@ -155,10 +155,3 @@ class Pool:
             return self._free.pop()
         self.slots += 1
         return self.slots - 1
-
-
-def size_of(key: Key) -> int:
-    """Bytes that a key takes as an object, with all that it is made of."""
-    if isinstance(key, tuple):
-        return getsizeof(key) + sum(map(size_of, key))
-    return 0 if key is None or isinstance(key, bool) else getsizeof(key)

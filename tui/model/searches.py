@@ -14,6 +14,7 @@ in two directories at least.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
@@ -71,6 +72,11 @@ class _Tries:
     def first_number(self) -> int:
         """The first one's number."""
         return self._made[0][0]
+
+    def has(self, number: int) -> bool:
+        """Whether the event of that number is one of them."""
+        at = bisect_left(self._made, number, key=lambda one: one[0])
+        return at < len(self._made) and self._made[at][0] == number
 
     def add(self, path: str, return_value: int, timestamp: int, number: int) -> None:
         """One more try."""
@@ -216,10 +222,10 @@ class Searches:
         told, self._told = self._told, {}
         return list(told.items())
 
-    @property
-    def first_open(self) -> int:
-        """The number of the first event that may yet turn out to be a try of a search."""
-        return min((tries.first_number for tries in self._open.values()), default=self._end)
+    def is_open(self, task: int, number: int) -> bool:
+        """Whether this event of a task may yet turn out to be a try of a search."""
+        tries = self._open.get(task)
+        return tries is not None and tries.has(number)
 
     def give_up(self, before: int | None = None) -> None:
         """End the searches that began before this event, or all: how they end is not known ("open")."""

@@ -1,57 +1,15 @@
 """A failed exec as a command line that tries the same again.
 
 Everything in it came from a process, and whoever pastes it runs a shell, mostly as root: each word is
-quoted so that no shell of the Bourne family sees anything in it, no line is ended, and no word can be
-taken for an option or an assignment that it was not.
+quoted (``shell_word``) so that no shell of the Bourne family sees anything in it, no line is ended, and no
+word can be taken for an option or an assignment that it was not.
 """
 
 from __future__ import annotations
 
-import os
-import re
-from typing import Final
-
 from bpf.record import ExecFailure
-from tui.model.printable import printable
 from tui.model.secret_words import MASK
-
-_PLAIN: Final = re.compile(r"[A-Za-z0-9_./:,@%+-][A-Za-z0-9_./:,@%+=-]*", re.ASCII)
-"""Words that no shell looks into. One that begins with = would be a program's path to zsh."""
-
-_SINGLE: Final = re.compile(r"[ -&(-~]*", re.ASCII)
-"""What can stand between single quotes as it is."""
-
-_NAMED: Final = {"\n": r"\n", "\r": r"\r", "\t": r"\t", "\\": r"\\", "'": r"\047", "!": r"\041"}
-"""Within $'': the last two by their numbers, since history expansion does not know this quoting."""
-
-
-def quoted(word: str) -> str:
-    r"""One word for bash, zsh or ksh; printable, whatever it holds.
-
-    A word that is not plain ASCII stands in ``$'…'`` with its bytes in octal: a pasted control character
-    would act on the terminal before the shell sees it, and an invisible one would deceive who reads it.
-
-    Args:
-        word: Any string without a null character; lone surrogates stand for bytes.
-    """
-    if _PLAIN.fullmatch(word):
-        return word
-    if _SINGLE.fullmatch(word):
-        return f"'{word}'"
-    if printable(word) == word:
-        # Letters of any script: only the quote needs care.
-        return "'" + word.replace("'", "'\"'\"'") + "'"
-    return "$'" + "".join(map(_escaped, word)) + "'"
-
-
-def _escaped(character: str) -> str:
-    if character in _NAMED:
-        return _NAMED[character]
-    if character.isascii() and character.isprintable():
-        return character
-    if printable(character) == character:
-        return character
-    return "".join(f"\\{byte:03o}" for byte in os.fsencode(character))
+from tui.model.shell_word import quoted
 
 
 def shell_command(shown: ExecFailure, *, with_environment: bool = True) -> str | None:

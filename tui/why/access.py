@@ -42,16 +42,8 @@ def _not_searchable(scene: Scene, step: Step, verdict: Verdict, interpreter: Int
         f" {scene.owner(step.stat)}), and so not execute what is in it.",
         f"{scene.who} may not enter {path} ({bits})",
         f"What decides is {verdict.by}.",
-        advice=permission_advice(scene, "enter", path, verdict, " or move the program where it may go"),
+        advice=f"Let {scene.who} enter it only if that is meant, or move the program where it may go.",
     )
-
-
-def permission_advice(scene: Scene, verb: str, path: str, verdict: Verdict, instead: str = "") -> str:
-    """What to change where permission bits, or an ACL, forbid the caller something."""
-    if not verdict.class_:
-        return f"Look at its ACL, which decides here: `getfacl {words.shell(path)}`{scene.elsewhere}."
-    change = f"chmod {verdict.class_}+x {words.shell(path)}"
-    return f"Let {scene.who} {verb} it, such as by `{change}`{scene.elsewhere}{instead and ','}{instead}."
 
 
 def _protected_link(scene: Scene, trail: Trail) -> Diagnosis | None:
@@ -72,7 +64,7 @@ def _protected_link(scene: Scene, trail: Trail) -> Diagnosis | None:
                 " not follow it.",
                 f"link of {scene.owner(step.stat)} in a sticky directory",
                 "The sysctl fs.protected_symlinks is 1.",
-                advice=f"Execute what it leads to by its own path: {words.shell(step.target)}",
+                advice="Let the program lie, and its link, in a directory that only their owner may write.",
             )
     return None
 

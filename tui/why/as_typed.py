@@ -35,9 +35,7 @@ def _not_expanded(scene: Scene, trail: Trail) -> Diagnosis | None:
         f"The path {words.quoted(asked)} has {what} in it, which only a shell replaces by {meant}; to the"
         " kernel it is a name like any other.",
         f"{what} was not expanded",
-        advice=f"Write {meant} itself, or have a shell start it: `sh -c 'exec {asked}'`."
-        if re.fullmatch(r"[\w/.~${}+-]+", asked)
-        else f"Write {meant} itself.",
+        advice=f"Write {meant} itself.",
     )
 
 
@@ -73,7 +71,7 @@ def _with_arguments(scene: Scene, trail: Trail) -> Diagnosis | None:
                 f"The path {words.quoted(asked)} ends in a blank; {words.quoted(program)} exists.",
                 "a blank at the end of the path",
                 f"The blank is U+{ord(asked[-1]):04X}.",
-                advice=f"Leave out the blank: {words.shell(program)}",
+                advice="Leave out the blank.",
             )
         return scene.diagnosis(
             "arguments-in-path",

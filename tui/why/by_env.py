@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,7 +18,10 @@ _COMM_BYTES: Final = 15
 _MOST_WORDS: Final = 16
 """Words behind ``env -S`` among which the script's path is looked for."""
 
-_PLAIN: Final = re.compile(r"[\w.+-]+")
+UNPROVEN: Final = (
+    "That the process was started for that script is taken from its name and its arguments, which any process"
+    " can choose."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +41,13 @@ def may_be_scripts(record: ExecFailure) -> tuple[str, ...]:
 
 
 def script_of(scene: Scene) -> Script | None:
-    """The script for which env looks for a program, if that is what this exec is.
+    """The script for which env may be looking for a program.
 
-    The process is named after the script (begin_new_exec), and the script's path follows what env was told.
+    The process is named after the script (begin_new_exec), and the script's path follows env's own arguments.
+    That proves nothing: see ``UNPROVEN``.
     """
     for word in may_be_scripts(scene.record):
-        sight = scene.look(word)
+        sight = scene.aside(word)
         file = None if sight is None else sight.file
         line = None if file is None else file.shebang
         if file is None or line is None or os.path.basename(line.interpreter or "") != "env":
@@ -55,7 +58,11 @@ def script_of(scene: Scene) -> Script | None:
 
 
 def missing(scene: Scene, trail: Trail) -> Diagnosis | None:
-    """ENOENT of what a script asks env for."""
+    """ENOENT of what a script may have asked env for.
+
+    It is never more than a possibility, and no change of the script is advised: any process can take that
+    name and those arguments, for a script of someone else.
+    """
     script = script_of(scene)
     if script is None:
         return None
@@ -64,27 +71,20 @@ def missing(scene: Scene, trail: Trail) -> Diagnosis | None:
     if " " in name and name == script.argument:
         return scene.diagnosis(
             "blank-in-env-argument",
-            f"The script {shown} makes env look for one program named {words.quoted(name)}: the kernel passes"
-            " all that follows env in the #! line as one word.",
+            f"{words.quoted(trail.path)} does not exist; it seems that env looks for one program named"
+            f" {words.quoted(name)} for the script {shown}: the kernel passes all that follows env in the #!"
+            " line as one word.",
             f"env looks for {words.quoted(name)} as one name",
             f"Its first line is {words.quoted(line)}.",
-            advice=f"Let env split it: `sed -i '1s|env  *|env -S |' {words.shell(script.file.path)}`"
-            f"{scene.elsewhere}.",
+            advice="If so, let env split it: the line is to begin with #!/usr/bin/env -S.",
+            lacking=UNPROVEN,
         )
     return scene.diagnosis(
         "missing-program-of-env",
-        f"The script {shown} is to be run by {words.quoted(name)}, for which it asks env in its first line,"
-        f" and {words.quoted(trail.path)} does not exist.",
-        f"wanted by script {os.path.basename(script.file.path)}",
+        f"{words.quoted(trail.path)} does not exist; it seems that env looks for {words.quoted(name)} to run"
+        f" the script {shown}, whose first line asks for it.",
+        f"seems wanted by script {os.path.basename(script.file.path)}",
         f"Its first line is {words.quoted(line)}.",
-        advice=_name_it(script, name, suggestions.for_missing(scene, trail)),
+        advice=suggestions.for_missing(scene, trail),
+        lacking=UNPROVEN,
     )
-
-
-def _name_it(script: Script, name: str, advice: str | None) -> str | None:
-    """An advice that names a program, with the way to have the script ask for that."""
-    found = None if advice is None else re.search(r"([^/\s]+)[.?]$", advice)
-    if found is None or not _PLAIN.fullmatch(name) or not _PLAIN.fullmatch(found[1]) or found[1] == name:
-        return advice
-    change = f"sed -i '1s|{name}|{found[1]}|' {words.shell(script.file.path)}"
-    return f"{advice} Then `{change}` names it in the script."

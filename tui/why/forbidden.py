@@ -8,7 +8,7 @@ from typing import Final
 
 from bpf.lookup import File
 from bpf.record import Diagnosis
-from tui.why import access, security, shebang, words
+from tui.why import access, advise, security, shebang, words
 from tui.why.credentials import Verdict, may_execute
 from tui.why.mounts import forbids_exec, never_executes
 from tui.why.scene import Interpreter, Scene
@@ -118,8 +118,7 @@ def _noexec(scene: Scene, file: File, interpreter: Interpreter | None) -> Diagno
         f"noexec mount {point}",
         f"The mount {words.quoted(point)} is of type {kind}, with the options"
         f" {','.join(sorted(mount.options)) if mount is not None else '?'}.",
-        advice=f"Move it to a file system that allows execution{other}, or run"
-        f" `mount -o remount,exec {words.shell(point)}`{scene.elsewhere}.",
+        advice=f"Move it to a file system that allows execution{other}.",
     )
 
 
@@ -127,16 +126,6 @@ def _no_permission(scene: Scene, file: File, verdict: Verdict, interpreter: Inte
     mode, bits = file.stat.st_mode, words.permissions(file.stat.st_mode)
     owner = scene.owner(file.stat)
     barred = f"for {scene.who} ({bits})" if mode & 0o111 else f"by anyone ({bits})"
-    path, place = words.shell(file.path), scene.elsewhere
-    advice: str | None
-    if never_executes(file):
-        advice = None
-    elif interpreter is not None and file.elf is None and file.shebang is None:
-        advice = f"It does not look like a program: let {words.shell(interpreter.of.path)} name another one."
-    elif not mode & 0o111:
-        advice = f"Run `chmod +x {path}`{place} if it is meant to be a program."
-    else:
-        advice = access.permission_advice(scene, "execute", file.path, verdict)
     return scene.diagnosis(
         "no-execute-permission" if interpreter is None else "interpreter-not-executable",
         f"{scene.who} may not execute {_subject(file, interpreter, capital=False)} ({bits}, owner {owner}).",
@@ -145,7 +134,23 @@ def _no_permission(scene: Scene, file: File, verdict: Verdict, interpreter: Inte
         else f"{interpreter.kind} not executable: {file.path}",
         f"What decides is {verdict.by}.",
         *_links_of(scene, interpreter),
-        advice=advice,
+        advice=None if never_executes(file) else _permission_advice(scene, file, verdict, interpreter),
+    )
+
+
+def _permission_advice(scene: Scene, file: File, verdict: Verdict, interpreter: Interpreter | None) -> str:
+    """What to do where permission bits, or an ACL, forbid it; only what looks like a program is made one."""
+    if file.elf is None and file.shebang is None:
+        if interpreter is not None:
+            return "It does not look like a program: let the script name another one."
+        return "It does not look like a program; give it execute permission (chmod +x) only if it is one."
+    if not verdict.class_:
+        return f"Look at its ACL, which decides here (getfacl); let {scene.who} execute it if that is meant."
+    if file.stat.st_mode & 0o111:
+        return f"Let {scene.who} execute it if that is meant."
+    by_command = advise.command(scene, file, "Run `chmod +x {}` if it is meant to be a program.")
+    return (
+        by_command or "If it is meant to be a program, let its owner give it execute permission (chmod +x)."
     )
 
 

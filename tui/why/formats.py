@@ -9,17 +9,15 @@ from typing import Final
 
 from bpf.lookup import File
 from bpf.record import Diagnosis
-from tui.why import words
+from tui.why import advise, words
 from tui.why.scene import Scene
 
 _KERNEL: Final = (
     "The kernel executes ELF programs, scripts that begin with #!, and what a handler is registered for"
     " (binfmt_misc)."
 )
-_FOR_LINUX: Final = "Use a build for Linux."
-_AGAIN: Final = (
-    "Download it again: `curl -fL -o {} URL` stops at an error instead of saving the page that tells it."
-)
+_FOR_LINUX: Final = "Use a build for Linux"
+_AGAIN: Final = "Download it again, such as by curl -f, which stops at an error instead of saving its page"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,18 +26,26 @@ class _Format:
 
     Attributes:
         what: What a file of it is.
-        advice: What to do with it, ``{}`` or ``{0}`` being its path and ``{1}`` that of what comes out of it;
-            None where there is nothing to say.
+        advice: What to do with it, without a full stop; None where there is nothing to say.
         is_it: Tells of a file's first bytes and its path.
+        command: The command that does it, ``{}`` being the path; it makes no file but by a new name.
+        ending: What the path must end in for the command.
     """
 
     what: str
     advice: str | None
     is_it: Callable[[bytes, str], bool]
+    command: str = ""
+    ending: str = ""
 
-
-def _unpacked(command: str) -> str:
-    return f"Unpack it: `{command} {{0}} > {{1}} && chmod +x {{1}}`."
+    def advise(self, scene: Scene, file: File) -> str | None:
+        """What to do with a file, by a command where one may name it."""
+        if self.advice is None:
+            return None
+        by_command = None
+        if self.command and file.path.endswith(self.ending):
+            by_command = advise.command(scene, file, f"{self.advice}: `{self.command}`.")
+        return by_command or f"{self.advice}."
 
 
 def _begins(*magics: bytes) -> Callable[[bytes, str], bool]:
@@ -83,26 +89,27 @@ _MACH_O: Final = tuple(
 )
 
 _FORMATS: Final = (
-    _Format("a Windows program", "Use a build for Linux, or run it by Wine: `wine {}`.", _begins(b"MZ")),
-    _Format("a Java class", "Run it by Java: `java -cp DIRECTORY NAME`.", _is_class),
+    _Format("a Windows program", "Use a build for Linux, or run it by Wine", _begins(b"MZ"), "wine {}"),
+    _Format("a Java class", "Run it by Java, with its directory as -cp and its name", _is_class),
     _Format("a macOS program", _FOR_LINUX, _begins(*_MACH_O)),
-    _Format("a Java archive", "Run it by Java: `java -jar {}`.", _is_jar),
-    _Format("a zip archive", "Unpack it: `unzip {}`.", _begins(b"PK\3\4")),
-    _Format("a WebAssembly module", "Run it by a runtime for it, such as `wasmtime {}`.", _begins(b"\0asm")),
-    _Format("an archive, compressed with gzip", "Unpack it: `tar -xzf {}`.", _packed(b"\x1f\x8b", tar=True)),
-    _Format("compressed with gzip", _unpacked("gunzip -c"), _packed(b"\x1f\x8b", tar=False)),
-    _Format("an archive, compressed with xz", "Unpack it: `tar -xJf {}`.", _packed(b"\xfd7zXZ\0", tar=True)),
-    _Format("compressed with xz", _unpacked("xz -dc"), _packed(b"\xfd7zXZ\0", tar=False)),
-    _Format("compressed with zstd", _unpacked("zstd -dc"), _begins(b"\x28\xb5\x2f\xfd")),
-    _Format("compressed with bzip2", _unpacked("bunzip2 -c"), _begins(b"BZh")),
-    _Format("a tar archive", "Unpack it: `tar -xf {}`.", lambda head, path: head[257:262] == b"ustar"),
-    _Format("a Debian package", "Install it: `apt install {}`.", _begins(b"!<arch>\ndebian-binary")),
+    _Format("a Java archive", "Run it by Java", _is_jar, "java -jar {}"),
+    _Format("a zip archive", "Unpack it", _begins(b"PK\3\4"), "unzip {}"),
+    _Format("a WebAssembly module", "Run it by a runtime for it, such as wasmtime", _begins(b"\0asm")),
+    _Format("an archive, compressed with gzip", "Unpack it", _packed(b"\x1f\x8b", tar=True), "tar -xzf {}"),
+    _Format("compressed with gzip", "Unpack it", _packed(b"\x1f\x8b", tar=False), "gunzip -k {}", ".gz"),
+    _Format("an archive, compressed with xz", "Unpack it", _packed(b"\xfd7zXZ\0", tar=True), "tar -xJf {}"),
+    _Format("compressed with xz", "Unpack it", _packed(b"\xfd7zXZ\0", tar=False), "unxz -k {}", ".xz"),
+    _Format("compressed with zstd", "Unpack it", _begins(b"\x28\xb5\x2f\xfd"), "unzstd {}", ".zst"),
+    _Format("compressed with bzip2", "Unpack it", _begins(b"BZh"), "bunzip2 -k {}", ".bz2"),
+    _Format("a tar archive", "Unpack it", lambda head, path: head[257:262] == b"ustar", "tar -xf {}"),
+    _Format("a Debian package", "It is to be installed, not run", _begins(b"!<arch>\ndebian-binary"),
+            "apt install {}"),
     _Format("an ar archive, such as a static library", None, _begins(b"!<arch>\n")),
-    _Format("an RPM package", "Install it: `rpm -U {}`.", _begins(b"\xed\xab\xee\xdb")),
-    _Format("a snap", "Install it: `snap install --dangerous {}`.",
+    _Format("an RPM package", "It is to be installed, not run", _begins(b"\xed\xab\xee\xdb"), "rpm -U {}"),
+    _Format("a snap", "It is to be installed, not run",
             lambda head, path: head.startswith(b"hsqs") and path.endswith(".snap")),
     _Format("a squashfs image", None, _begins(b"hsqs")),
-    _Format("compiled Python", "Run it by Python: `python3 {}`.", _is_compiled_python),
+    _Format("compiled Python", "Run it by Python", _is_compiled_python, "python3 {}"),
     _Format("an SQLite database", None, _begins(b"SQLite format 3\0")),
     _Format("a PNG image", None, _begins(b"\x89PNG")),
     _Format("a PDF document", None, _begins(b"%PDF")),
@@ -112,11 +119,11 @@ _FORMATS: Final = (
                   b'{"message": "not found"', b"<?xml version=\"1.0\" encoding=\"utf-8\"?><error>",
                   b"<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<error>")),
     _Format("an XML document", None, _text(b"<?xml")),
-    _Format("a Git LFS pointer", "Fetch the file itself: `git lfs pull`.", _text(b"version https://git-lfs")),
-    _Format("a PHP script without a #! line", "Run it by PHP: `php {}`.", _text(b"<?php")),
-    _Format("a text in UTF-16", "Save it as UTF-8: `iconv -f UTF-16 -t UTF-8 {0} > {1} && cat {1} > {0}`.",
-            _is_utf16),
-    _Format("filled with zero bytes, as after a crash or where a disk was full", "Copy or build it again.",
+    _Format("a Git LFS pointer", "Fetch the file itself, such as by git lfs pull",
+            _text(b"version https://git-lfs")),
+    _Format("a PHP script without a #! line", "Run it by PHP", _text(b"<?php"), "php {}"),
+    _Format("a text in UTF-16", "Save it as UTF-8 (iconv)", _is_utf16),
+    _Format("filled with zero bytes, as after a crash or where a disk was full", "Copy or build it again",
             lambda head, path: len(head) > 3 and not any(head)),
 )  # fmt: skip
 """In the order in which they are asked."""
@@ -140,9 +147,7 @@ def known(scene: Scene, file: File) -> Diagnosis | None:
         found.what.partition(",")[0] if "compressed" not in found.what else found.what,
         _beginning(head),
         _KERNEL,
-        advice=None
-        if found.advice is None
-        else found.advice.format(words.shell(file.path), words.shell(_beside(file.path))),
+        advice=found.advise(scene, file),
     )
 
 
@@ -157,14 +162,8 @@ def unknown(scene: Scene, file: File) -> Diagnosis | None:
         "in no format that is known here",
         _beginning(head),
         _KERNEL,
-        advice=f"Look what it is: `file {words.shell(file.path)}`.",
+        advice=advise.command(scene, file, "Look what it is: `file {}`."),
     )
-
-
-def _beside(path: str) -> str:
-    """Where to put what comes out of a file: its name without the ending that says how it was packed."""
-    stem, ending = os.path.splitext(path)
-    return stem if ending in (".gz", ".xz", ".zst", ".bz2") else f"{path}.new"
 
 
 def _beginning(head: bytes) -> str:

@@ -9,7 +9,7 @@ from typing import Final
 
 from bpf.lookup import File
 from bpf.record import Diagnosis
-from tui.why import limits, words
+from tui.why import advise, limits, words
 from tui.why.scene import Scene
 
 _CODE: Final = "killed-after-point-of-no-return"
@@ -53,7 +53,9 @@ def explain(scene: Scene) -> Diagnosis:
         f"{name} could not be loaded ({record.error}){died}",
         f"killed by {record.killed_by} while loading ({record.error})",
         *evidence,
-        advice=None if file is None else f"Look at its segments: `readelf -lW {words.shell(file.path)}`.",
+        advice=None
+        if file is None
+        else advise.command(scene, file, "Look at its segments: `readelf -lW {}`."),
         lacking="What could not be done leaves no trace; the error is all that is known.",
     )
 
@@ -73,14 +75,16 @@ def _of_memory(scene: Scene, name: str, died: str, evidence: list[str], file: Fi
         evidence.append(
             "A segment that cannot be mapped or written fails so, too, such as one below vm.mmap_min_addr."
         )
-        look = "" if file is None else f", and at what it asks for: `readelf -lW {words.shell(file.path)}`"
+        look = (
+            None if file is None else advise.command(scene, file, ", and at its segments: `readelf -lW {}`")
+        )
         return scene.diagnosis(
             _CODE,
             f"{name} did not get the memory that it needs to be loaded ({record.error}){died}",
             f"no memory to load it; killed by {record.killed_by}",
             *evidence,
             advice="Look at the limits where it is started (`ulimit -a`; LimitAS= and LimitDATA= of a"
-            f" service){look}.",
+            f" service){look or ''}.",
             lacking="None of its limits on memory is low, and what else was lacking leaves no trace."
             if alive
             else f"The process was gone when looked at {scene.later}, and its limits with it; a low one on"

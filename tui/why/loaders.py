@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from bpf.lookup import File
-from tui.why import words
+from tui.why import advise
 from tui.why.scene import Scene, is_found
 
 _OS_RELEASE: Final = ("/etc/os-release", "/usr/lib/os-release")
@@ -98,34 +98,30 @@ def told(file: File, name: str) -> tuple[str, ...]:
 
 def advice(scene: Scene, file: File, name: str) -> str:
     """How to have the loader, or to do without."""
-    path = words.shell(file.path)
     own = None if file.elf is None else _OWN.get(file.elf.machine)
     if name.startswith(("/nix/store/", "/gnu/store/")):
+        copy = "opy it with all that it needs, such as by nix copy"
         if own is not None and is_found(scene.aside(own)):
-            return (
-                f"Name this system's loader in it: `patchelf --set-interpreter {own} {path}`"
-                f"{scene.elsewhere}; or copy it with all that it needs, such as by `nix copy`."
-            )
-        return "Copy it with all that it needs, such as by `nix copy`, or use a build for this system."
+            change = f"Name this system's loader in it: `patchelf --set-interpreter {own} {{}}`; or c{copy}."
+            return advise.command(scene, file, change) or f"C{copy}, or let it name this system's loader."
+        return f"C{copy}, or use a build for this system."
     family = _family(scene)
     if family == "nixos" and name == own:
-        return "NixOS has no loader at that path: run it in `nix-shell`, or enable programs.nix-ld."
+        return "NixOS has no loader at that path: run it in nix-shell, or enable programs.nix-ld."
     for loader in _LOADERS:
         if name.startswith(loader.prefix) and family is not None and family in loader.commands:
-            return f"Run `{loader.commands[family]}`{scene.elsewhere}, or use a build for this system."
-    return (
-        "Use a build for this system or one that is linked statically, or install"
-        f" {words.shell(name)}{scene.elsewhere}."
-    )
+            brought = f"What brings it{advise.place(scene)} is `{loader.commands[family]}`."
+            return f"Use a build for this system, or have that loader. {brought}"
+    return "Use a build for this system or one that is linked statically."
 
 
 def installing(scene: Scene, path: str) -> str | None:
-    """The command that installs an interpreter whose package has its name everywhere; None for others."""
+    """How to install an interpreter whose package has its name everywhere; None for others."""
     directory, name = os.path.split(path)
     command = _INSTALL.get(_family(scene) or "")
     if command is None or directory not in ("/bin", "/usr/bin") or name not in _PACKAGES:
         return None
-    return f"{command} {name}"
+    return f"Install it{advise.place(scene)}: `{command} {name}`."
 
 
 def _family(scene: Scene) -> str | None:

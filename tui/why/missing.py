@@ -101,8 +101,7 @@ def _handler(scene: Scene) -> Diagnosis | None:
         f"{words.quoted(file.path)} is taken by the binfmt_misc handler {words.quoted(handler.name)}, whose"
         f" interpreter {words.quoted(handler.interpreter)} does not exist here.",
         f"missing binfmt_misc handler {handler.interpreter}",
-        advice="Install it, or take the handler out: `echo -1 >"
-        f" {words.shell(f'{handlers.DIRECTORY}/{handler.name}')}`.",
+        advice="Install it there, or have no handler for such files.",
     )
 
 

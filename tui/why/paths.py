@@ -8,7 +8,7 @@ import os
 from bpf.lookup import Sight
 from bpf.record import Diagnosis
 from bpf.walk import MAX_LINKS, NAME_MAX, End, Trail
-from tui.why import access, as_typed, by_env, loaders, shebang, suggestions, words
+from tui.why import access, as_typed, by_env, loaders, suggestions, words
 from tui.why.scene import Interpreter, Scene, is_found
 
 
@@ -69,23 +69,21 @@ def _ends_in_cr(scene: Scene, trail: Trail) -> Diagnosis | None:
         return None
     plain = trail.path.rstrip("\r")
     script = by_env.script_of(scene)
-    if script is None:
-        source, change = (
-            "a text with Windows line endings",
-            "Give the text that names it Unix line endings, as",
-        )
-        change += " dos2unix does."
-    else:
-        source = (
-            f"the first line of the script {words.quoted(script.file.path)}, which has Windows line endings"
-        )
-        change = f"{shebang.without_cr(script.file.path)}{scene.elsewhere}."
     return scene.diagnosis(
         "name-ends-in-cr",
-        f"{words.quoted(trail.path)} does not exist: its name ends in CR, so it comes from {source}.",
+        f"{words.quoted(trail.path)} does not exist: its name ends in CR, so it comes from a text with"
+        " Windows line endings.",
         "its name ends in CR",
+        *(
+            ()
+            if script is None
+            else (
+                "By the process's name and arguments that may be the first line of"
+                f" {words.quoted(script.file.path)}, which is {words.quoted(os.fsdecode(script.line))}.",
+            )
+        ),
         f"{words.quoted(plain)} {'exists' if is_found(scene.aside(plain)) else 'does not exist either'}.",
-        advice=change,
+        advice="Give the text that names it Unix line endings, as dos2unix does.",
     )
 
 
@@ -147,7 +145,7 @@ def not_a_directory(scene: Scene, sight: Sight, interpreter: Interpreter | None 
         + ("ends in a slash, which asks for a directory." if slash else "goes on as if it were a directory."),
         f"not a directory: {step.path}",
         *_links(trail),
-        advice=f"Leave out the slash: {words.shell(trail.asked.rstrip('/'))}" if slash else None,
+        advice="Leave out the slash." if slash else None,
     )
 
 
@@ -176,8 +174,7 @@ def looping(scene: Scene, sight: Sight, interpreter: Interpreter | None = None) 
             f"{whose}{words.quoted(first.path)} is a symbolic link that leads back to itself.",
             f"link loop at {first.path}",
             *(f"{words.quoted(link.path)} links to {words.quoted(link.target or '')}." for link in ring),
-            advice=f"Let it lead to the program: `ln -sfn PROGRAM {words.shell(first.path)}`"
-            f"{scene.elsewhere}.",
+            advice="Let it lead to the program.",
         )
     return scene.diagnosis(
         "too-many-links",

@@ -26,7 +26,7 @@ from tui.why.credentials import Credentials, Ranges
 from tui.why.moment import Moment
 from tui.why.proof import Looks
 
-SECONDS: Final = 0.5
+SECONDS: Final = 0.25
 """How long one diagnosis may look around."""
 
 MAX_INTERPRETERS: Final = 5
@@ -102,13 +102,6 @@ class Scene:
         """The owner of an inode, by name where the name is one of this host."""
         own = self.vantage is not None and self.vantage.own
         return words.user(status.st_uid) if own else f"uid {status.st_uid}"
-
-    @property
-    def elsewhere(self) -> str:
-        """What an advice with a path must add where that path is not the operator's own."""
-        if self.vantage is None or not self.vantage.own:
-            return " in the caller's mount namespace"
-        return f" below its root directory {words.shell(self.vantage.base)}" if self.vantage.base else ""
 
     def of_caller(self, name: str) -> str | None:
         """A file of the caller's /proc directory, such as "status"; None where it is gone."""

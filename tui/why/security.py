@@ -105,8 +105,7 @@ def _file_capabilities(scene: Scene, file: File) -> Diagnosis | None:
         " bounding set.",
         f"no file capability {names}: not in the bounding set",
         f"The bounding set of {whose} is {bounding:#x}; the file asks for {permitted:#x}.",
-        advice=f"Give the caller {names} (a container: --cap-add), or take it from the file: `setcap -r"
-        f" {words.shell(file.path)}`.",
+        advice=f"If it needs that here, start it with {names} in the bounding set (a container: --cap-add).",
         lacking=caller.may_have_dropped(scene)
         if whose == "the caller"
         else f"The caller was gone when looked at {scene.later}, and its parent's sets need not be its own.",
@@ -144,8 +143,8 @@ def _seccomp(scene: Scene) -> Diagnosis | None:
         "The caller runs under a seccomp filter, and nothing else that was looked at refuses this exec.",
         "refused by its seccomp filter" if not others else "its seccomp filter, or another guard",
         *((f"These could have refused it, too: {words.listed(others)}.",) if others else ()),
-        advice=f"Allow {scene.record.syscall or 'execve'} in the seccomp profile of this service or"
-        " container.",
+        advice=f"If it is meant to start programs, allow {scene.record.syscall or 'execve'} in the seccomp"
+        " profile of this service or container.",
         lacking="What a seccomp filter forbids cannot be read.",
     )
 

@@ -8,7 +8,7 @@ from typing import Final
 from bpf.binfmt import BINPRM_BUF_SIZE, ShebangFault
 from bpf.lookup import File
 from bpf.record import Diagnosis
-from tui.why import words
+from tui.why import advise, words
 from tui.why.scene import MAX_INTERPRETERS, Interpreter, Scene, is_found
 
 _BY_ENDING: Final = {
@@ -24,16 +24,14 @@ _BOMS: Final = {
 }
 
 
-def _name_one(path: str) -> str:
-    return f"Name one, such as the shell: `sed -i '1s|.*|#!/bin/sh|' {words.shell(path)}`."
+_WITHOUT_CR: Final = "Give it Unix line endings, as dos2unix does."
+# No command has a backslash in it: the screen shows two for one.
+_REMOVE_CR: Final = "Remove the CRs: `sed -i 's/[[:cntrl:]]$//' {}`."
 
 
-def without_cr(path: str) -> str:
-    """How to give a script Unix line endings, without a full stop.
-
-    No command has a backslash in it: the screen shows two for one.
-    """
-    return f"Remove the CRs: `sed -i 's/[[:cntrl:]]$//' {words.shell(path)}`"
+def _name_one(scene: Scene, file: File) -> str:
+    by_command = advise.command(scene, file, "Name one, such as the shell: `sed -i '1s|.*|#!/bin/sh|' {}`.")
+    return by_command or "Let its first line name one, such as #!/bin/sh."
 
 
 def carriage_return(scene: Scene, interpreter: Interpreter) -> Diagnosis | None:
@@ -48,7 +46,7 @@ def carriage_return(scene: Scene, interpreter: Interpreter) -> Diagnosis | None:
             f"The first line of {words.quoted(file.path)} is #! and names no interpreter; as it ends in CR (a"
             " Windows line ending), the kernel took that for the name.",
             "#! names nothing but CR",
-            advice=_name_one(file.path),
+            advice=_name_one(scene, file),
         )
     plain = scene.aside(name)
     exists = (
@@ -60,7 +58,7 @@ def carriage_return(scene: Scene, interpreter: Interpreter) -> Diagnosis | None:
         f" line ending), so the kernel looked for {words.quoted(interpreter.path)}.",
         "its #! line ends in CR",
         exists,
-        advice=f"{without_cr(file.path)}{scene.elsewhere}.",
+        advice=advise.command(scene, file, _REMOVE_CR) or _WITHOUT_CR,
     )
 
 
@@ -73,7 +71,7 @@ def empty_name(scene: Scene, interpreter: Interpreter) -> Diagnosis | None:
         "shebang-without-interpreter",
         f"The first line of {words.quoted(file.path)} is #! and a NUL byte, and names no interpreter.",
         "#! names no interpreter",
-        advice=_name_one(file.path),
+        advice=_name_one(scene, file),
     )
 
 
@@ -111,7 +109,7 @@ def malformed(scene: Scene, file: File) -> Diagnosis | None:
             "shebang-without-interpreter",
             f"The first line of {words.quoted(file.path)} is #! and names no interpreter.",
             "#! names no interpreter",
-            advice=_name_one(file.path),
+            advice=_name_one(scene, file),
         )
     return scene.diagnosis(
         "shebang-too-long",
@@ -136,7 +134,7 @@ def without(scene: Scene, file: File) -> Diagnosis | None:
                 f"{name} begins with a byte order mark ({encoding})"
                 + (", so its #! is not at the beginning." if after else " and has no #! line."),
                 "byte order mark before #!" if after else "text with a byte order mark",
-                advice=_without_mark(file.path, encoding),
+                advice=_without_mark(scene, file, encoding, after=after),
             )
     if b"\0" in head or not _is_text(head):
         return None
@@ -146,9 +144,14 @@ def without(scene: Scene, file: File) -> Diagnosis | None:
             "blank-before-shebang",
             f"{name} has {what} before its #!, which must be its first two bytes.",
             f"{what} before #!",
-            advice="Remove it: `sed -i "
-            + ("'/./,$!d'" if what == "an empty line" else r"'1s/^[[:blank:]]*//'")
-            + f" {words.shell(file.path)}`{scene.elsewhere}.",
+            advice=advise.command(
+                scene,
+                file,
+                "Remove it: `sed -i '/./,$!d' {}`."
+                if what == "an empty line"
+                else "Remove it: `sed -i '1s/^[[:blank:]]*//' {}`.",
+            )
+            or "Let it begin with #!.",
         )
     return scene.diagnosis(
         "no-shebang",
@@ -156,24 +159,32 @@ def without(scene: Scene, file: File) -> Diagnosis | None:
         "a text without #! line",
         "After this error a shell runs such a text as a shell script itself, and so does execvp(3); if one of"
         " these was the caller, nothing was amiss.",
-        advice=_run_by(file.path, scene.elsewhere),
+        advice=_run_by(scene, file),
     )
 
 
-def _without_mark(path: str, encoding: str) -> str:
-    name = words.shell(path)
-    if encoding == "UTF-8":
-        return f"Remove the mark: `tail -c +4 {name} > {name}.new && cat {name}.new > {name}`."
-    return f"Save it as UTF-8: `iconv -f UTF-16 -t UTF-8 {name} > {name}.new && cat {name}.new > {name}`."
+def _without_mark(scene: Scene, file: File, encoding: str, *, after: bool) -> str:
+    if encoding != "UTF-8":
+        return "Save it as UTF-8 (iconv), without a byte order mark."
+    # What stands before the # is the mark, in a locale of UTF-8 a character and else three bytes.
+    by_command = advise.command(scene, file, "Remove the mark: `sed -i '1s/^[^#]*//' {}`.") if after else None
+    return by_command or "Save it without the byte order mark."
 
 
-def _run_by(path: str, elsewhere: str) -> str:
-    name = words.shell(path)
-    program = _BY_ENDING.get(os.path.splitext(path)[1].lower(), "sh")
+def _run_by(scene: Scene, file: File) -> str:
+    """How to run a text, or have it run, by what the ending of its name says that it is for."""
+    ending = os.path.splitext(file.path)[1].lower()
+    program = _BY_ENDING.get(ending, "sh")
     line = "#!/bin/sh" if program == "sh" else f"#!/usr/bin/env {program}"
-    whatever = "If it is a shell script, run" if program == "sh" and not path.endswith(".sh") else "Run"
+    whatever = "If it is a shell script, " if program == "sh" and ending != ".sh" else ""
+    run = "run" if whatever else "Run"
     return (
-        f"{whatever} it by `{program} {name}`, or give it a #! line: `sed -i '1i {line}' {name}`{elsewhere}."
+        advise.command(
+            scene,
+            file,
+            f"{whatever}{run} it by `{program} {{0}}`, or give it a #! line: `sed -i '1i {line}' {{0}}`.",
+        )
+        or f"{whatever}{run} it by {program}, or let its first line be {line}."
     )
 
 

@@ -13,9 +13,10 @@ import time
 from typing import Final
 
 from bpf.lookup import File
+from bpf.record import ExecFailure
 from bpf.vantage import Fleeting
 from bpf.walk import Ground, Step, Trail, walk
-from tui.why import loaders, words
+from tui.why import advise, loaders
 from tui.why.scene import Scene
 
 MAX_ENTRIES: Final = 20_000
@@ -28,7 +29,7 @@ _AT_A_TIME: Final = 256
 """Names that are compared between two looks at the clock, 5 ms at most: so many always are."""
 
 MAX_PATH_DIRECTORIES: Final = 16
-_PLAIN: Final = re.compile(r"[\w/.+-]+")
+_PLAIN: Final = re.compile(r"[\w/.+-]+", re.ASCII)
 """Paths that mean themselves in a command of sed."""
 
 DEFAULT_PATH: Final = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
@@ -43,10 +44,11 @@ def for_missing(scene: Scene, trail: Trail) -> str | None:
     directory, name = os.path.split(trail.path)
     elsewhere = _on_path(scene, name, exactly=True)
     if elsewhere is not None and elsewhere != trail.path:
-        return f"There is a program of that name: {words.shell(elsewhere)}."
+        mentioned = advise.mention(scene, elsewhere)
+        return None if mentioned is None else f"There is a program of that name: {mentioned}."
     near = in_directory(scene, trail)
     if near is None and not {directory, os.path.dirname(trail.asked)}.isdisjoint(_path(scene)):
-        near = _mean(_on_path(scene, name, exactly=False))
+        near = _mean(scene, _on_path(scene, name, exactly=False))
     return near
 
 
@@ -54,7 +56,7 @@ def in_directory(scene: Scene, trail: Trail) -> str | None:
     """The nearest name in the directory in which the walk ended."""
     directory, name = os.path.split(trail.path)
     found = _nearest(name, _entries(scene, directory, programs=False))
-    return _mean(None if found is None else os.path.join(directory, found))
+    return _mean(scene, None if found is None else os.path.join(directory, found))
 
 
 def for_link(scene: Scene, trail: Trail, link: Step) -> str | None:
@@ -64,7 +66,8 @@ def for_link(scene: Scene, trail: Trail, link: Step) -> str | None:
     if near is None:
         return in_directory(scene, trail)
     found = os.path.join(directory, near)
-    return f"{_mean(found)} Then `ln -sfn {words.shell(found)} {words.shell(link.path)}`{scene.elsewhere}."
+    meant, change = _mean(scene, found), advise.relinking(scene, link, found)
+    return meant if meant is None or change is None else f"{meant} Then `{change}`."
 
 
 def for_interpreter(scene: Scene, trail: Trail, file: File) -> str | None:
@@ -77,20 +80,23 @@ def for_interpreter(scene: Scene, trail: Trail, file: File) -> str | None:
         found = None if near is None else os.path.join(directory, near)
     found = found or _on_path(scene, name, exactly=False)
     if found is not None:
-        return _named_instead(found, trail.asked, file)
-    installs = loaders.installing(scene, trail.asked)
-    return None if installs is None else f"Install it: `{installs}`{scene.elsewhere}."
+        return _named_instead(scene, found, trail.asked, file)
+    return loaders.installing(scene, trail.asked)
 
 
-def _named_instead(found: str, asked: str, file: File) -> str:
-    script = words.shell(file.path)
-    if _PLAIN.fullmatch(found) and _PLAIN.fullmatch(asked):
-        return f"If {found} is meant, name that: `sed -i '1s|{asked}|{found}|' {script}`."
-    return f"If {words.shell(found)} is meant, name that in the first line of {script}."
+def _named_instead(scene: Scene, found: str, asked: str, file: File) -> str | None:
+    if _PLAIN.fullmatch(found) and _PLAIN.fullmatch(asked) and advise.mention(scene, found, roots_own=True):
+        change = f"If {found} is meant, name that: `sed -i '1s|{asked}|{found}|' {{}}`."
+        by_command = advise.command(scene, file, change)
+        if by_command is not None:
+            return by_command
+    mentioned = advise.mention(scene, found)
+    return None if mentioned is None else f"If {mentioned} is meant, name that in the first line."
 
 
-def _mean(path: str | None) -> str | None:
-    return None if path is None else f"Did you mean {words.shell(path)}?"
+def _mean(scene: Scene, path: str | None) -> str | None:
+    mentioned = None if path is None else advise.mention(scene, path)
+    return None if mentioned is None else f"Did you mean {mentioned}?"
 
 
 def _on_path(scene: Scene, name: str, exactly: bool) -> str | None:
@@ -108,9 +114,14 @@ def _on_path(scene: Scene, name: str, exactly: bool) -> str | None:
     return None if best is None else best[1]
 
 
+def search_path(record: ExecFailure) -> str:
+    """Return the PATH of the environment that a record has, or the default one."""
+    variables = (variable for variable in record.environment if variable is not None)
+    return next((v[5:] for v in variables if v.startswith("PATH=")), DEFAULT_PATH)
+
+
 def _path(scene: Scene) -> list[str]:
-    variables = (variable for variable in scene.record.environment if variable is not None)
-    value = next((v[5:] for v in variables if v.startswith("PATH=")), DEFAULT_PATH)
+    value = search_path(scene.record)
     directories = (part.rstrip("/") for part in value.split(":") if part.startswith("/"))
     return list(dict.fromkeys(directories))[:MAX_PATH_DIRECTORIES]
 

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import functools
 import os
-import re
-import shlex
 import stat
 from collections.abc import Sequence
 from typing import Final
@@ -16,25 +14,10 @@ from typing import Final
 MAX_PASSWD_BYTES: Final = 1 << 20
 """Only the local files are read: a name service may ask the network and let us wait."""
 
-_CONTROL: Final = re.compile(
-    r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\udc80-\udcff]"
-)
-
 
 def quoted(name: str) -> str:
     """A name in a sentence."""
     return f'"{name}"'
-
-
-def shell(word: str) -> str:
-    """A word for a shell. One with control characters or bytes that are no text becomes $'...'."""
-    if not _CONTROL.search(word):
-        return shlex.quote(word)
-    bytes_ = os.fsencode(word)
-    escaped = "".join(
-        chr(byte) if 0x20 <= byte < 0x7F and byte not in b"\\'" else f"\\x{byte:02x}" for byte in bytes_
-    )
-    return f"$'{escaped}'"
 
 
 def permissions(mode: int) -> str:

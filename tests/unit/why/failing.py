@@ -86,6 +86,7 @@ def ours_now() -> dict[str, Any]:
         values = dict(line.split(":", 1) for line in file if ":" in line)
     return {
         "uid": os.getuid(),
+        "euid": os.geteuid(),
         "fsuid": os.geteuid(),
         "fsgid": os.getegid(),
         "groups": tuple(os.getgroups()),

@@ -11,7 +11,7 @@ import pytest
 
 from bpf.record import Truncated
 from tests.unit.why.failing import a_failure, failed_exec
-from tui.why import diagnose, limits, processes
+from tui.why import diagnose, limits, open_files
 from tui.why import too_big as too_big_strings
 from tui.why.too_big import MAX_ARG_STRLEN
 
@@ -203,13 +203,18 @@ def test_how_far_the_look_for_a_holder_came_is_told(tmp_path: Path, monkeypatch:
     path.chmod(0o755)
     with path.open("r+b"):
         record = failed_exec(path)
+    open_files._last.clear()
+    monkeypatch.setattr(open_files, "SECONDS", 60)
     assert not any("were looked at" in fact for fact in diagnose(record).evidence)
-    monkeypatch.setattr(processes, "MAX_DESCRIPTORS", 0)
-    told = diagnose(record)
-    assert told.brief == "was open for writing"
-    assert any("processes" in fact and "were looked at" in fact for fact in told.evidence)
-    monkeypatch.setattr(processes, "MAX_PROCESSES", 0)
-    assert any("the newest 0 were looked at" in fact for fact in diagnose(record).evidence)
+    for name, why in (("MAX_DESCRIPTORS", "room"), ("SECONDS", "time")):
+        open_files._last.clear()
+        monkeypatch.setattr(open_files, name, 0)
+        told = diagnose(record)
+        assert told.brief == "was open for writing"
+        assert any(
+            "processes" in fact and f"were looked at: there is only so much {why}" in fact
+            for fact in told.evidence
+        )
 
 
 def test_one_who_writes_by_another_name_of_the_file_is_found(tmp_path: Path) -> None:

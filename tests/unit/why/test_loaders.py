@@ -26,12 +26,12 @@ def program(path: Path, loader: str) -> Path:
 @pytest.mark.parametrize(
     ("loader", "family", "advice"),
     [
-        ("/lib/ld-musl-none.so.1", "debian", "Run `apt install musl`, or"),
+        ("/lib/ld-musl-none.so.1", "debian", "What brings it is `apt install musl`."),
         ("/lib/ld-musl-none.so.1", None, "Use a build for this system or one that is linked statically"),
-        ("/lib64/ld-linux-x86-64.so.9", "alpine", "Run `apk add gcompat`, or"),
-        ("/lib/ld-linux.so.2.none", "fedora", "Run `dnf install glibc.i686`, or"),
+        ("/lib64/ld-linux-x86-64.so.9", "alpine", "What brings it is `apk add gcompat`."),
+        ("/lib/ld-linux.so.2.none", "fedora", "What brings it is `dnf install glibc.i686`."),
         ("/nix/store/none/ld.so", "debian", "Name this system's loader in it: `patchelf --set-interpreter"),
-        ("/nowhere/ld.so", "debian", "install /nowhere/ld.so"),
+        ("/nowhere/ld.so", "debian", "Use a build for this system or one"),
     ],
 )
 def test_the_advice_fits_the_loader_and_the_distribution(
@@ -69,6 +69,6 @@ def test_a_shell_that_is_missing_is_installed_by_its_name(
 ) -> None:
     monkeypatch.setattr(loaders, "_family", lambda scene: "alpine")
     with Scene(failed_exec(tmp_path / "nothing")) as scene:
-        assert loaders.installing(scene, "/bin/bash") == "apk add bash"
+        assert loaders.installing(scene, "/bin/bash") == "Install it: `apk add bash`."
         assert loaders.installing(scene, "/opt/bin/bash") is None
         assert loaders.installing(scene, "/bin/our-own-shell") is None

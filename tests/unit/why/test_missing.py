@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -117,9 +116,8 @@ def test_the_script_whose_first_line_gives_env_a_name_with_cr_is_named(tmp_path:
     record = failed_exec("/usr/bin/python3\r", ["python3\r", str(program)])
     diagnosis = diagnose(dataclasses.replace(record, comm="a job"))
     assert diagnosis.code == "name-ends-in-cr"
-    assert diagnosis.advice == f"Remove the CRs: `sed -i 's/[[:cntrl:]]$//' '{program}'`."
-    subprocess.run(["sh", "-c", diagnosis.advice.split("`")[1]], check=True)
-    assert program.read_bytes() == b"#!/usr/bin/env python3\nprint()\n"
+    assert any(f'may be the first line of "{program}"' in fact for fact in diagnosis.evidence)
+    assert diagnosis.advice is not None and "`" not in diagnosis.advice
 
 
 def test_a_mistyped_interpreter_is_sought_beside_itself_before_path(tmp_path: Path) -> None:
@@ -137,12 +135,16 @@ def test_a_relative_path_is_told_with_the_working_directory(tmp_path: Path) -> N
     assert f'The path is relative to the working directory "{tmp_path}".' in diagnosis.evidence
 
 
-def test_hostile_names_stay_as_they_are_and_are_quoted_for_the_shell(tmp_path: Path) -> None:
+def test_hostile_names_stay_as_they_are_and_are_not_in_an_advice(tmp_path: Path) -> None:
     existing = tmp_path / "it's \x1b[31m;rm -rf"
     existing.write_text("")
     diagnosis = diagnose(failed_exec(tmp_path / "it's \x1b[31m;rm -r"))
     assert "\x1b[31m" in diagnosis.summary
-    assert diagnosis.advice == f"Did you mean $'{tmp_path}/it\\x27s \\x1b[31m;rm -rf'?"
+    assert diagnosis.advice is None
+    (tmp_path / "it's ;rm -rf").write_text("")
+    assert diagnose(failed_exec(tmp_path / "it's ;rm -r")).advice == (
+        f"Did you mean '{tmp_path}/it'\"'\"'s ;rm -rf'?"
+    )
 
 
 def test_bytes_that_are_no_utf8_survive(tmp_path: Path) -> None:

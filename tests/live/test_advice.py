@@ -1,0 +1,73 @@
+"""Nobody can have root advised to run what he has chosen, or to change what is not his."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bpf.record import ExecFailure
+from tests.live.circumstances import USER
+from tests.live.listener import Listener
+from tui.why import diagnose
+
+ATTACK = """
+import ctypes, os, sys
+libc, script, directory = ctypes.CDLL(None), sys.argv[1], sys.argv[2]
+os.setgroups([]); os.setresgid({0}, {0}, {0}); os.setresuid({0}, {0}, {0})
+def execute(path, argv, env, name=None):
+    if not os.fork():
+        if name:
+            libc.prctl(15, name.encode()[:15], 0, 0, 0)
+        try:
+            os.execve(path, argv, env)
+        except OSError:
+            os._exit(0)
+    os.wait()
+execute("rm${{IFS}}-rf${{IFS}}/home", ["x", script], {{}})
+execute(directory + "/python3", ["env", script], {{"PATH": directory}}, os.path.basename(script))
+execute(script, ["x", script], {{}})
+execute(directory + "/text", ["x", script], {{}})
+"""
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as directory:
+        Path(directory).chmod(0o755)
+        yield Path(directory)
+
+
+@pytest.fixture
+def attack(place: Path, listener: Listener) -> dict[str, ExecFailure]:
+    """What an unprivileged user has fail: a path with blanks for a shell, root's script, files of his."""
+    script, theirs = place / "roots-own-script", place / "theirs"
+    script.write_text("#!/usr/bin/env python3\n")
+    script.chmod(0o644)
+    theirs.mkdir()
+    for name in ("pythom3", "text"):
+        (theirs / name).write_text("x\n")
+        (theirs / name).chmod(0o755)
+        subprocess.run(["chown", str(USER), theirs, theirs / name], check=True)
+    command = [sys.executable, "-IS", "-c", ATTACK.format(USER), str(script), str(theirs)]
+    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+    return {Path(record.path or "").name: record for record in listener.records_with(str(script))}
+
+
+def test_what_an_attacker_has_chosen_is_in_no_command(attack: dict[str, ExecFailure]) -> None:
+    for name, code in {
+        "home": "not-expanded",
+        "python3": "missing-program-of-env",
+        "roots-own-script": "no-execute-permission",
+        "text": "no-shebang",
+    }.items():
+        diagnosis = diagnose(attack[name])
+        assert diagnosis.code == code
+        advice = diagnosis.advice or ""
+        assert advice or name == "python3"
+        assert all(word not in advice for word in ("`", "sed", "rm$", "roots-own")), advice
+        assert not (name == "python3" and diagnosis.certain), "a process chooses its name and its arguments"

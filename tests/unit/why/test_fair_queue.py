@@ -1,0 +1,87 @@
+"""Who is next: whoever has used least time, however much others have waiting."""
+
+from __future__ import annotations
+
+import errno
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.why.failing import a_failure
+from tui.why.lookers.fair_queue import FairQueue, Group, owner_of
+
+
+def put(queue: FairQueue, number: int, **facts: Any) -> None:
+    failure = a_failure(f"/{number}", errno.ENOENT, **facts)
+    queue.add((owner_of(failure), number), number, failure)
+
+
+def taken(queue: FairQueue) -> Group:
+    group = queue.take()
+    assert group is not None
+    return group
+
+
+def test_users_take_turns_by_the_time_that_they_use() -> None:
+    queue = FairQueue()
+    for number in range(100):
+        put(queue, number, uid=1)
+    for number in range(100, 103):
+        put(queue, number, uid=2)
+    users: list[int] = []
+    for _ in range(10):
+        group = taken(queue)
+        users.append(group.owner[0])
+        queue.charge(group.owner, 1.0 if group.owner[0] == 1 else 0.3)
+    assert users.count(2) == 3
+    assert users.index(2) <= 1
+
+
+def test_who_comes_later_has_saved_nothing_up_and_who_used_more_still_owes() -> None:
+    queue = FairQueue()
+    put(queue, 0, uid=1)
+    queue.charge(taken(queue).owner, 100.0)
+    put(queue, 1, uid=1)
+    put(queue, 2, uid=2)
+    assert taken(queue).owner[0] == 2
+    queue.charge((2, None), 1.0)
+    put(queue, 3, uid=2)
+    assert taken(queue).owner[0] == 2, "it has used a second, and the other one a hundred"
+
+
+def test_namespaces_of_one_user_share_what_the_user_has() -> None:
+    queue = FairQueue()
+    for number in range(10):
+        put(queue, number, uid=1, mount_ns=1)
+    put(queue, 10, uid=1, mount_ns=2)
+    put(queue, 11, uid=2, mount_ns=3)
+    order = []
+    for _ in range(12):
+        group = taken(queue)
+        order.append(group.owner)
+        queue.charge(group.owner, 1.0)
+    assert {order[0], order[1], order[2]} == {(1, 1), (1, 2), (2, 3)}
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2), st.integers(0, 5)), max_size=60))
+def test_whatever_is_put_in_comes_out_once(failures: list[tuple[int, int, int]]) -> None:
+    queue = FairQueue()
+    for number, (uid, namespace, path) in enumerate(failures):
+        failure = a_failure(f"/{path}", errno.ENOENT, uid=uid, mount_ns=namespace)
+        queue.add((owner_of(failure), path), number, failure)
+    came: list[int] = []
+    while (group := queue.take()) is not None:
+        came += group.ids.tolist()
+        queue.charge(group.owner, 0.1)
+    assert sorted(came) == list(range(len(failures)))
+    assert (len(queue), queue.weight) == (0, 0)
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 100)), max_size=100))
+def test_the_bound_holds_and_a_small_queue_is_left_alone(failures: list[tuple[int, int]]) -> None:
+    queue = FairQueue(max_bytes=20_000)
+    for number, (uid, path) in enumerate(failures):
+        failure = a_failure(f"/{path}", errno.ENOENT, uid=uid)
+        queue.add((owner_of(failure), path), number, failure)
+        assert queue.weight <= 20_000

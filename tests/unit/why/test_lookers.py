@@ -1,0 +1,259 @@
+"""Lookers: nobody waits for a look, each user has a fair share, and a storm takes few looks."""
+
+from __future__ import annotations
+
+import errno
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bpf.record import Again, Burst, Diagnosis, ExecFailure, Look
+from tests.looks import ThreadSpawner
+from tests.unit.waiting import PATIENCE, wait_for
+from tests.unit.why.failing import a_failure
+from tui.why.lookers import fair_queue
+from tui.why.lookers.dispatcher import Lookers
+
+GENEROUS = PATIENCE
+"""Seconds for a look that a test holds up on purpose and that is to end all the same."""
+
+
+class Slow:
+    """A look that waits until it may go on, and remembers what it was asked."""
+
+    def __init__(self, *, certain: bool = True) -> None:
+        self.asked: list[str | None] = []
+        self.may_go_on = threading.Semaphore(0)
+        self._certain = certain
+
+    def __call__(self, record: ExecFailure) -> Look:
+        self.asked.append(record.path)
+        assert self.may_go_on.acquire(timeout=PATIENCE)
+        return Look(Diagnosis("code", f"{record.path}.", certain=self._certain))
+
+
+def failure(number: int, **facts: Any) -> ExecFailure:
+    return a_failure(f"/missing/{number}", errno.ENOENT, **{"uid": 1000, **facts})
+
+
+@pytest.fixture
+def slow() -> Slow:
+    return Slow()
+
+
+@pytest.fixture
+def opened() -> Iterator[Callable[..., Lookers]]:
+    made: list[Lookers] = []
+
+    def make(look_at: Callable[[ExecFailure], Look], deadline: float = GENEROUS) -> Lookers:
+        lookers = Lookers(ThreadSpawner(look_at), deadline=deadline)
+        made.append(lookers)
+        return lookers
+
+    yield make
+    for lookers in made:
+        lookers.close()
+
+
+@pytest.fixture
+def lookers(slow: Slow, opened: Callable[..., Lookers]) -> Iterator[Lookers]:
+    yield opened(slow)
+    slow.may_go_on.release(10_000)
+
+
+def all_of(lookers: Lookers, count: int) -> list[tuple[int, Look]]:
+    results: list[tuple[int, Look]] = []
+
+    def enough() -> bool:
+        results.extend((int(event_id), look) for ids, look in lookers.results() for event_id in ids)
+        return len(results) >= count
+
+    wait_for(enough)
+    return results
+
+
+def burst(path: str, error: int, times: range) -> Burst:
+    first = a_failure(path, error, uid=1000)
+    return Burst(Again(first, times[-1], 1, 1, 1, None), np.array(times))
+
+
+def test_the_newest_goes_first_after_those_that_are_preferred(slow: Slow, lookers: Lookers) -> None:
+    lookers.submit([(0, failure(0))])
+    wait_for(lambda: len(slow.asked) == 1)
+    lookers.submit([(number, failure(number)) for number in range(1, 6)])
+    lookers.prefer([(number, failure(number)) for number in (2, 3)])
+    slow.may_go_on.release(6)
+    assert [event_id for event_id, _ in all_of(lookers, 6)] == [0, 2, 3, 5, 4, 1]
+
+
+def test_beyond_the_bound_the_oldest_is_dropped(slow: Slow, lookers: Lookers) -> None:
+    lookers.submit([(0, failure(0))])
+    wait_for(lambda: len(slow.asked) == 1)
+    lookers._queue._max_bytes = 4 * (failure(1).footprint + fair_queue._OCCURRENCE_BYTES)
+    lookers.submit([(number, failure(number)) for number in range(1, 10)])
+    assert lookers.waiting == 4
+    slow.may_go_on.release(100)
+    assert {event_id for event_id, _ in all_of(lookers, 5)} == {0, 6, 7, 8, 9}
+
+
+def test_a_storm_of_one_failure_takes_a_look_for_all_that_came_meanwhile(
+    slow: Slow, lookers: Lookers
+) -> None:
+    lookers.submit([(0, a_failure("/missing/one", errno.ENOENT, uid=1000))])
+    wait_for(lambda: len(slow.asked) == 1)
+    for number in range(1, 500):
+        lookers.submit([(number, a_failure("/missing/one", errno.ENOENT, uid=1000, pid=number))])
+    slow.may_go_on.release(1000)
+    assert sorted(event_id for event_id, _ in all_of(lookers, 500)) == list(range(500))
+    assert len(slow.asked) == 2
+
+
+def test_where_the_oldest_is_not_certain_the_newest_has_a_look_of_its_own(
+    opened: Callable[..., Lookers],
+) -> None:
+    slow = Slow(certain=False)
+    lookers = opened(slow)
+    lookers.submit([(0, failure(0))])
+    wait_for(lambda: len(slow.asked) == 1)
+    lookers.submit([(number, a_failure("/one", errno.ENOENT, uid=1000, pid=number)) for number in (1, 2, 3)])
+    slow.may_go_on.release(1000)
+    assert sorted(event_id for event_id, _ in all_of(lookers, 4)) == [0, 1, 2, 3]
+    assert slow.asked == ["/missing/0", "/one", "/one"]
+
+
+def test_a_burst_is_looked_at_as_its_execs_would_be_one_by_one(slow: Slow, lookers: Lookers) -> None:
+    lookers.submit([(0, failure(0))])
+    wait_for(lambda: len(slow.asked) == 1)
+    lookers.submit([(1, burst("/missing/one", errno.ENOENT, range(100))), (101, failure(2))])
+    lookers.submit([(102, burst("/missing/one", errno.ENOENT, range(200, 250)))])
+    slow.may_go_on.release(1000)
+    assert sorted(event_id for event_id, _ in all_of(lookers, 152)) == list(range(152))
+    assert sorted(map(str, slow.asked)) == ["/missing/0", "/missing/2", "/missing/one"]
+
+
+def test_what_is_looked_at_or_was_found_is_not_looked_at_once_more(slow: Slow, lookers: Lookers) -> None:
+    lookers.submit([(0, failure(0))])
+    wait_for(lambda: len(slow.asked) == 1)
+    for _ in range(3):
+        lookers.prefer([(0, failure(0)), (1, failure(1)), (1, failure(1))])
+    assert lookers.waiting == 1
+    slow.may_go_on.release(1000)
+    wait_for(lambda: len(slow.asked) == 2)
+    lookers.prefer([(0, failure(0))])
+    assert sorted(event_id for event_id, _ in all_of(lookers, 2)) == [0, 1]
+    assert slow.asked == ["/missing/0", "/missing/1"]
+
+
+def test_failures_that_differ_in_what_matters_are_each_looked_at(slow: Slow, lookers: Lookers) -> None:
+    slow.may_go_on.release(1000)
+    variants: list[dict[str, Any]] = [
+        {},
+        {"fsuid": 7},
+        {"groups": (1,)},
+        {"capabilities": 2},
+        {"mount_ns": 5},
+        {"root": "/srv"},
+        {"flags": 0x100},
+    ]
+    lookers.submit([
+        (number, a_failure("/x", errno.EACCES, **{"timestamp": 1, **variant}))
+        for number, variant in enumerate(variants)
+    ])  # fmt: skip
+    all_of(lookers, len(variants))
+    assert len(slow.asked) == len(variants)
+
+
+def test_a_path_search_is_not_given_what_was_suggested_to_a_caller_with_another_path(
+    slow: Slow, lookers: Lookers
+) -> None:
+    slow.may_go_on.release(1000)
+    lookers.submit([
+        (number, a_failure("/x", errno.ENOENT, environment=(f"PATH={path}",)))
+        for number, path in enumerate(("/a", "/b"))
+    ])  # fmt: skip
+    all_of(lookers, 2)
+    assert len(slow.asked) == 2
+
+
+# Who holds up whom
+
+
+def looks_of(user: int, hangs: threading.Event) -> Callable[[ExecFailure], Look]:
+    """Looks at this user's failures do not end before the event is set."""
+
+    def look_at(record: ExecFailure) -> Look:
+        if record.uid == user:
+            hangs.wait(PATIENCE)
+        return Look(Diagnosis("code", f"{record.path}."))
+
+    return look_at
+
+
+def test_a_look_that_does_not_end_holds_up_nobody_else(opened: Callable[..., Lookers]) -> None:
+    hangs = threading.Event()
+    lookers = opened(looks_of(666, hangs))
+    lookers.submit([(number, failure(number, uid=666)) for number in range(50)])
+    lookers.submit([(100, failure(100, uid=1000))])
+    assert [event_id for event_id, _ in all_of(lookers, 1)] == [100]
+    hangs.set()
+
+
+def test_a_look_that_does_not_end_is_given_up_and_its_place_left_alone(
+    opened: Callable[..., Lookers],
+) -> None:
+    hangs = threading.Event()
+    lookers = opened(looks_of(666, hangs), deadline=0.3)
+    lookers.submit([(number, failure(number, uid=666, mount_ns=12345)) for number in range(20)])
+    results = dict(all_of(lookers, 20))
+    assert {look.diagnosis.code for look in results.values()} == {"not-looked-at"}
+    assert not any(look.diagnosis.certain for look in results.values())
+    spawner = lookers._spawner
+    assert isinstance(spawner, ThreadSpawner)
+    assert len(spawner.killed) == 1, "the others of that namespace were not even tried"
+    lookers.submit([(100, failure(100, uid=1000))])
+    assert dict(all_of(lookers, 1))[100].diagnosis.code == "code"
+    hangs.set()
+
+
+def test_a_flood_of_one_user_delays_that_user(opened: Callable[..., Lookers]) -> None:
+    order: list[int] = []
+    first = threading.Event()
+
+    def look_at(record: ExecFailure) -> Look:
+        first.wait(PATIENCE)
+        order.append(record.uid)
+        return Look(Diagnosis("code", f"{record.path}."))
+
+    lookers = opened(look_at)
+    lookers.submit([(number, failure(number, uid=666)) for number in range(300)])
+    wait_for(lambda: any(seat.asked for seat in lookers._seats))
+    lookers.submit([(1000 + uid, failure(uid, uid=uid)) for uid in (7, 8)])
+    first.set()
+    all_of(lookers, 302)
+    assert max(order.index(7), order.index(8)) <= 2 * 32, "they waited for no more than one batch"
+
+
+def test_a_looker_that_dies_is_replaced_and_only_its_look_is_lost(opened: Callable[..., Lookers]) -> None:
+    def look_at(record: ExecFailure) -> Look:
+        if record.path == "/missing/3":
+            raise BrokenPipeError
+        return Look(Diagnosis("code", f"{record.path}."))
+
+    lookers = opened(look_at)
+    lookers.submit([(number, failure(number)) for number in range(10)])
+    codes = {event_id: look.diagnosis.code for event_id, look in all_of(lookers, 10)}
+    assert codes == {number: "not-looked-at" if number == 3 else "code" for number in range(10)}
+
+
+def test_closing_twice_is_no_error_and_does_not_wait_for_a_look(
+    slow: Slow, opened: Callable[..., Lookers]
+) -> None:
+    lookers = opened(slow)
+    lookers.submit([(1, failure(1))])
+    wait_for(lambda: len(slow.asked) == 1)
+    lookers.close()
+    lookers.close()
+    slow.may_go_on.release()

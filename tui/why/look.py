@@ -1,0 +1,57 @@
+"""One look at a failed exec: the file that its path names, and the cause. Runs in a looker."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import replace
+
+from bpf import clock
+from bpf.hierarchies import Hierarchies, are_several
+from bpf.lookup import Files
+from bpf.record import ExecFailure, Look
+from tui.why import diagnose
+from tui.why.mount_watch import mount_watch
+
+
+def prepare() -> None:
+    """Begin to watch what a look will have to know the past of; called once in each looker."""
+    mount_watch()
+
+
+def look_at(record: ExecFailure) -> Look:
+    """Look at the file that a record names and find the cause. Never raises."""
+    now = clock.now()
+    cgroup = None
+    hierarchies = _hierarchies()
+    if hierarchies is not None:
+        found = hierarchies.complete(record, now)
+        assert isinstance(found, ExecFailure)
+        if found.cgroup != record.cgroup:
+            record, cgroup = found, found.cgroup
+    seen = _files().complete(record, now)
+    assert isinstance(seen, ExecFailure)
+    return Look(diagnose(seen), seen.binary, seen.interpreter_path, cgroup)
+
+
+def with_look(record: ExecFailure, look: Look) -> ExecFailure:
+    """Return the record with what a look at it found."""
+    from bpf.cgroups import where_of
+
+    facts = {} if look.cgroup is None else {"cgroup": look.cgroup, **where_of(look.cgroup)._asdict()}
+    return replace(
+        record,
+        binary=look.binary or record.binary,
+        interpreter_path=look.interpreter_path or record.interpreter_path,
+        diagnosis=look.diagnosis,
+        **facts,
+    )
+
+
+@functools.cache
+def _hierarchies() -> Hierarchies | None:
+    return Hierarchies() if are_several() else None
+
+
+@functools.cache
+def _files() -> Files:
+    return Files()

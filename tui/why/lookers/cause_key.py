@@ -1,0 +1,63 @@
+"""What two failures have in common whose cause is the same while no file changes."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Final
+
+from bpf.per_record import PerRecord
+from bpf.record import Again, ExecFailure, first_like
+from bpf.vantage import AT_FDCWD, own_mount_ns
+from tui.why.by_env import may_be_scripts
+from tui.why.suggestions import search_path
+
+_BY_MOMENT: Final = frozenset({"E2BIG", "EFAULT", "EAGAIN", "EMFILE", "ENFILE", "ENOMEM"})
+"""Errors that argv, envp, or the caller's limits decide: no cause is shared between two records."""
+
+_OF_ONE_PROCESS: Final = ("/proc/", "/dev/")
+"""Where names lead to what the process itself has open, such as /dev/fd/3."""
+
+
+def cause_key(failure: ExecFailure | Again) -> Hashable:
+    """Return what a cause reads of a record; failures that agree in it share one look."""
+    common, own = _circumstances(first_like(failure))
+    return (common, failure.pid, failure.timestamp) if own else common
+
+
+def _work_out(record: ExecFailure) -> tuple[Hashable, bool]:
+    """What the cause depends on, and whether it depends on the process and its moment as well."""
+    binary, path = record.binary, record.path or ""
+    same_file = None if binary is None else (binary.device_id, binary.inode_number, binary.ctime)
+    own = (
+        record.error in _BY_MOMENT
+        or record.killed_by is not None
+        or record.dirfd not in (None, AT_FDCWD)
+        or path.startswith(_OF_ONE_PROCESS)
+    )
+    # The next namespace gets the number of one that has ended; seccomp and bounding set are inherited.
+    inherited = record.error == "EPERM" or record.mount_ns != own_mount_ns()
+    common = (
+        same_file,
+        record.return_value,
+        record.path,
+        record.truncated.path,
+        record.interpreter_path,
+        record.root,
+        None if path.startswith("/") else record.cwd,
+        # What is suggested in place of a missing name comes from the caller's PATH.
+        (may_be_scripts(record), search_path(record)) if record.error == "ENOENT" else (),
+        (record.uid, record.fsuid, record.fsgid, record.groups, record.capabilities),
+        (
+            record.mount_ns,
+            record.syscall,
+            record.flags,
+            record.compat,
+            record.kernel_invoked,
+            record.check_only,
+        ),
+        (record.ppid, record.cgroup) if inherited else None,
+    )
+    return common, own
+
+
+_circumstances: Final = PerRecord(_work_out)

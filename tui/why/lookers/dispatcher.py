@@ -1,0 +1,329 @@
+"""The monitor's side of the lookers: a thread that hands them failures and takes their looks."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import socket
+import threading
+import time
+from collections.abc import Callable, Hashable, Iterable
+from contextlib import suppress
+from typing import Final
+
+from bpf.record import Burst, Look
+from bpf.vantage import own_mount_ns
+from tui.why import unseen
+from tui.why.lookers.cause_key import cause_key
+from tui.why.lookers.fair_queue import EventIds, Failure, FairQueue, Group, Owner, owner_of
+from tui.why.lookers.pace import PACE, Pace, Shunned
+from tui.why.lookers.seat import MOST_BYTES_AT_ONCE, Asked, Seat, Spawning
+
+SEATS: Final = 2
+"""Lookers at work: while one waits for something that a process holds up, the other goes on."""
+
+DEADLINE: Final = 0.7
+"""Seconds for one look, after which its looker is killed. A look itself stops at 0.25 s (``scene.SECONDS``);
+the rest is for a machine that is busy."""
+
+_SLICE: Final = 0.04
+"""Seconds of work that a looker is given at a time: so long does the next user wait for a seat at least."""
+
+_MOST_AT_ONCE: Final = 32
+"""Looks that one looker is asked for at a time."""
+
+_FEW_SEATS_LEFT: Final = 3
+"""Lookers that cannot die: from then on only our own mount namespace is looked at, until they have."""
+
+_RESPAWN_SECONDS: Final = 1.0
+"""Seconds between two tries to get a looker where none could be had."""
+
+
+class Lookers:
+    """Has failures looked at by other processes. Its methods are for one thread; none waits for a look.
+
+    What comes back is the same for all failures of a group: the oldest is looked at, and what is certain of
+    it is certain of all that failed after it and before the look. Where it is not certain, the newest has a
+    look of its own.
+    """
+
+    def __init__(self, spawner: Spawning, *, deadline: float = DEADLINE) -> None:
+        self._spawner = spawner
+        self._deadline = deadline
+        self._queue = FairQueue()
+        self._pace = Pace()
+        self._shunned = Shunned()
+        self._lock = threading.Lock()
+        self._done: list[tuple[EventIds, Look]] = []
+        self._in_flight: dict[Hashable, Group] = {}
+        self._seats: list[Seat] = []
+        self._cost = _SLICE
+        self._next_spawn = 0.0
+        self._problem = ""
+        self._closed = False
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._wake, selectors.EVENT_READ)
+        self._thread = threading.Thread(target=self._run, name="execwhy-lookers", daemon=True)
+        self._thread.start()
+
+    # ---- called by the screen or the recording ----
+
+    @property
+    def waiting(self) -> int:
+        """How many groups of failures wait for a look."""
+        return len(self._queue)
+
+    @property
+    def is_busy(self) -> bool:
+        """Something waits, or is looked at."""
+        return bool(len(self._queue) or self._in_flight)
+
+    @property
+    def problem(self) -> str:
+        """One sentence where no cause can be looked for any more, else ""."""
+        return self._problem
+
+    def submit(self, failures: Iterable[tuple[int, Failure | Burst]]) -> None:
+        """Have failures looked at: event id (of a burst its first one's) and failure, oldest first."""
+        with self._lock:
+            for event_id, failure in failures:
+                last = failure.last if isinstance(failure, Burst) else failure
+                self._queue.add(cause_key(last), event_id, failure)
+        self._notify()
+
+    def prefer(self, failures: Iterable[tuple[int, Failure]]) -> None:
+        """Look at these first, in this order, such as the visible rows; replaces the ones before.
+
+        One that waits no longer, since it was dropped in a storm, waits again.
+        """
+        wanted: dict[Owner, list[Hashable]] = {}
+        with self._lock:
+            for event_id, failure in failures:
+                key, owner = cause_key(failure), owner_of(failure)
+                if self._is_known(key, event_id):
+                    continue
+                group = self._queue.find(owner, key)
+                if group is None or group.get(event_id) is None:
+                    self._queue.add(key, event_id, failure)
+                wanted.setdefault(owner, []).append(key)
+            self._queue.prefer(wanted)
+        self._notify()
+
+    def results(self) -> list[tuple[EventIds, Look]]:
+        """Take the looks that have come since the last call: event ids, ascending, and what was found."""
+        with self._lock:
+            done, self._done = self._done, []
+        return done
+
+    def close(self) -> None:
+        """End the lookers; what still waits is dropped. May be called twice."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            self._queue.clear()
+        self._notify()
+        self._thread.join()
+        os.close(self._wake)
+
+    def _is_known(self, key: Hashable, event_id: int) -> bool:
+        """Whether an event is being looked at, is about to be, or its look was not taken yet."""
+        groups = self._in_flight.get(key), self._pace.find(key)
+        if any(group is not None and group.get(event_id) is not None for group in groups):
+            return True
+        return any(event_id in ids for ids, _ in self._done)
+
+    def _notify(self) -> None:
+        with suppress(BlockingIOError):
+            os.eventfd_write(self._wake, 1)
+
+    # ---- the thread ----
+
+    def _run(self) -> None:
+        try:
+            while not self._closed:
+                self._fill_seats()
+                for key, _ in self._selector.select(self._patience()):
+                    if isinstance(key.data, Seat):
+                        self._read(key.data)
+                    else:
+                        with suppress(BlockingIOError):
+                            os.eventfd_read(self._wake)
+                self._end_late()
+        except Exception as error:
+            # Causes are missing from now on, which must be said; the error's own words may quote a process.
+            self._problem = f"looking for causes has stopped ({type(error).__name__}): start execwhy again."
+        finally:
+            for seat in self._seats:
+                seat.connection.close()
+            self._spawner.close()
+            self._selector.close()
+
+    def _patience(self) -> float | None:
+        """Seconds until something must be done though nothing comes."""
+        moments = [seat.since + self._deadline for seat in self._seats if seat.asked]
+        if (due := self._pace.next_due) is not None:
+            moments.append(due)
+        if len(self._queue) and len(self._seats) < SEATS and self._next_spawn:
+            moments.append(self._next_spawn)
+        return max(0.0, min(moments) - time.monotonic()) if moments else None
+
+    def _fill_seats(self) -> None:
+        """Give every looker that has nothing to do something, of a user whom no other one works for."""
+        with self._lock:
+            for group in self._pace.unpark():
+                self._queue.give_back(group)
+        while True:
+            seat = next((seat for seat in self._seats if not seat.asked), None)
+            if seat is None and len(self._seats) >= SEATS:
+                return
+            taken = self._next(self._may_take)
+            if taken is None:
+                return
+            seat = seat or self._spawn()
+            if seat is None:
+                self._give_back(taken)
+                return
+            self._ask(seat, taken)
+
+    def _may_take(self, owner: Owner) -> bool:
+        """Whether an owner may have one more looker: its user has none, or is root."""
+        uid, namespace = owner
+        if self._spawner.undead >= _FEW_SEATS_LEFT and namespace != own_mount_ns():
+            return False
+        return uid == 0 or all(seat.owner[0] != uid for seat in self._seats if seat.asked)
+
+    def _next(self, may_take: Callable[[Owner], bool]) -> Group | None:
+        """Take the next group that may be looked at now; it is in flight from then on."""
+        while True:
+            now = time.monotonic()
+            with self._lock:
+                group = self._queue.take(may_take)
+                if group is None:
+                    return None
+                due = self._pace.due(group.key)
+                if due > now or group.key in self._in_flight:
+                    self._pace.park(max(due, now + PACE / 4), group)
+                    continue
+                self._in_flight[group.key] = group
+            if group not in self._shunned:
+                return group
+            self._land(group, group.ids, unseen.shunned(group.newest[1]))
+
+    def _ask(self, seat: Seat, first: Group) -> None:
+        """Ask a looker for a look at this group, and at more of its owner's as fit into a slice of time."""
+        most = max(1, min(_MOST_AT_ONCE, int(_SLICE / max(self._cost, 1e-6))))
+        batch = [Asked.for_oldest(first)]
+        frames = [batch[0].encoded()]
+        while len(batch) < most and sum(map(len, frames)) < MOST_BYTES_AT_ONCE:
+            group = self._next(lambda owner: owner == first.owner)
+            if group is None:
+                break
+            asked = Asked.for_oldest(group)
+            frame = asked.encoded()
+            if sum(map(len, frames)) + len(frame) > MOST_BYTES_AT_ONCE:
+                self._give_back(group)
+                break
+            batch.append(asked)
+            frames.append(frame)
+        seat.owner, seat.since = first.owner, time.monotonic()
+        seat.asked.extend(batch)
+        try:
+            seat.connection.sendall(b"".join(frames))
+        except OSError:
+            self._vacate(seat)
+
+    def _read(self, seat: Seat) -> None:
+        looks, leaves, is_gone = seat.read()
+        for look in looks[: len(seat.asked)]:
+            now = time.monotonic()
+            took, seat.since = now - seat.since, now
+            self._cost += (took - self._cost) / 8
+            with self._lock:
+                self._queue.charge(seat.owner, took)
+            self._take_in(seat, seat.asked.popleft(), look)
+        if leaves:
+            self._leave(seat)
+        elif is_gone:
+            self._vacate(seat)
+
+    def _take_in(self, seat: Seat, asked: Asked, look: Look) -> None:
+        """Give a look to the events that it is for; ask for another one where it does not hold for all."""
+        if not asked.is_oldest or look.diagnosis.certain or len(asked.ids) == 1:
+            self._land(asked.group, asked.ids, look)
+            return
+        with self._lock:
+            self._done.append((asked.ids[:-1], look))
+        newest = Asked(asked.group, asked.group.newest[1], asked.ids[-1:], is_oldest=False)
+        seat.asked.append(newest)
+        with suppress(OSError):  # a looker that is gone is noticed when its answers are read
+            seat.connection.sendall(newest.encoded())
+
+    def _end_late(self) -> None:
+        """Have those killed whose look has taken too long."""
+        now = time.monotonic()
+        for seat in [seat for seat in self._seats if seat.asked and now - seat.since > self._deadline]:
+            late = seat.asked.popleft()
+            with self._lock:
+                self._queue.charge(seat.owner, now - seat.since)
+            self._shunned.add(late.group)
+            self._land(late.group, late.ids, unseen.not_in_time(late.failure))
+            self._leave(seat)
+
+    def _vacate(self, seat: Seat) -> None:
+        """Give up a looker that is gone, and the look that it was at."""
+        if seat.asked:
+            lost = seat.asked.popleft()
+            self._shunned.add(lost.group)
+            self._land(lost.group, lost.ids, unseen.looker_failed(lost.failure))
+        self._leave(seat)
+
+    def _leave(self, seat: Seat) -> None:
+        """End a looker; what it was asked for beside the look that ended it waits again."""
+        self._spawner.kill(seat.pid)
+        self._selector.unregister(seat.connection)
+        seat.connection.close()
+        self._seats.remove(seat)
+        for asked in seat.asked:
+            self._give_back(asked.group)
+        seat.asked.clear()
+
+    def _give_back(self, group: Group) -> None:
+        with self._lock:
+            self._in_flight.pop(group.key, None)
+            self._queue.give_back(group)
+
+    def _land(self, group: Group, ids: EventIds, look: Look) -> None:
+        """End the flight of a group: it was looked at, or given up."""
+        with self._lock:
+            self._in_flight.pop(group.key, None)
+            self._pace.looked(group.key)
+            self._done.append((ids, look))
+
+    def _spawn(self) -> Seat | None:
+        if time.monotonic() < self._next_spawn:
+            return None
+        self._next_spawn = 0.0
+        try:
+            spawned = self._spawner.spawn()
+        except OSError:
+            spawned = None
+            self._problem = "the processes that look for causes are gone: start execwhy again."
+        if spawned is None:
+            self._next_spawn = time.monotonic() + _RESPAWN_SECONDS
+            if not self._problem and self._spawner.undead:
+                self._problem = (
+                    f"{self._spawner.undead} processes that looked at files hang there and cannot be killed:"
+                    " until these file systems answer, no cause is looked for."
+                )
+            return None
+        self._problem = ""
+        connection, pid = spawned
+        connection.settimeout(self._deadline)
+        with suppress(OSError):
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * MOST_BYTES_AT_ONCE)
+        seat = Seat(connection, pid)
+        self._seats.append(seat)
+        self._selector.register(connection, selectors.EVENT_READ, seat)
+        return seat

@@ -1,0 +1,263 @@
+"""Which failure is looked at next: each user has a fair share of the time that looks take.
+
+Time is shared out among users first, and among the mount namespaces of one user then, so that whoever makes
+looks slow, or floods them, waits for itself. Within a namespace what is on screen comes first, then the
+newest. Failures that share a cause (``cause_key``) are one group, and take one look or two.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from typing import Final, Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from bpf.record import Again, Burst, ExecFailure, first_like
+
+MAX_BYTES: Final = 24 << 20
+"""What the records that wait may take, as far as their footprints go."""
+
+_OCCURRENCE_BYTES: Final = 160
+"""What one more failure of a group takes: a tuple, and its place in a dict."""
+
+Failure = ExecFailure | Again
+EventIds = npt.NDArray[np.int64]
+
+Owner = tuple[int, int | None]
+"""A user, and a mount namespace of theirs."""
+
+K = TypeVar("K", bound=Hashable)
+
+
+def owner_of(failure: Failure) -> Owner:
+    """Return whose time a look at this failure takes."""
+    record = first_like(failure)
+    return record.uid, record.mount_ns
+
+
+class Group:
+    """Failures that wait and share a cause, as far as one can say before the look.
+
+    Attributes:
+        owner: Whose they are.
+        key: What they have in common.
+        weight: About how many bytes they take.
+    """
+
+    def __init__(self, owner: Owner, key: Hashable) -> None:
+        self.owner = owner
+        self.key = key
+        self.weight = 0
+        # By the event's id, of a burst its first one's.
+        self._failures: dict[int, Failure | Burst] = {}
+        self._bursts: dict[int, Burst] = {}
+
+    def add(self, event_id: int, failure: Failure | Burst) -> None:
+        """Add a failure, or a burst by the id of its first one."""
+        if event_id in self._failures:
+            return
+        if isinstance(failure, Burst):
+            self._bursts[event_id] = failure
+            self.weight += failure.timestamps.nbytes
+        if not self._failures:
+            last = failure.last if isinstance(failure, Burst) else failure
+            self.weight += first_like(last).footprint
+        elif isinstance(failure, ExecFailure):
+            self.weight += failure.footprint
+        self._failures[event_id] = failure
+        self.weight += _OCCURRENCE_BYTES
+
+    def get(self, event_id: int) -> Failure | None:
+        """Return the failure that is this event; None where it is not in the group."""
+        if event_id not in self._bursts and (failure := self._failures.get(event_id)) is not None:
+            assert not isinstance(failure, Burst)
+            return failure
+        for first, burst in self._bursts.items():
+            if first <= event_id < first + len(burst):
+                return burst[event_id - first]
+        return None
+
+    def merge(self, later: Group) -> None:
+        """Take over the failures of a group of the same key."""
+        for event_id, failure in later._failures.items():
+            self.add(event_id, failure)
+
+    @property
+    def oldest(self) -> tuple[int, Failure]:
+        """The failure that came first, and its event's id."""
+        event_id = min(self._failures)
+        failure = self._failures[event_id]
+        return event_id, failure[0] if isinstance(failure, Burst) else failure
+
+    @property
+    def newest(self) -> tuple[int, Failure]:
+        """The failure that came last, and its event's id."""
+        event_id, failure = max(self._failures.items())
+        if isinstance(failure, Burst):
+            return event_id + len(failure) - 1, failure.last
+        return event_id, failure
+
+    @property
+    def ids(self) -> EventIds:
+        """The ids of all of its events, ascending, each once."""
+        pieces = [np.arange(first, first + len(burst)) for first, burst in self._bursts.items()]
+        ids: EventIds = np.unique(np.concatenate([np.fromiter(self._failures, np.int64), *pieces]))
+        return ids
+
+
+class _Shares(Generic[K]):
+    """How much time each one has used: the one who has used least is next.
+
+    One who had nothing to do for a while begins where those who had are by now: it has saved nothing up, and
+    what it had used before is forgotten once the others have used as much.
+    """
+
+    def __init__(self) -> None:
+        self._used: dict[K, float] = {}
+        self._floor = 0.0
+
+    def in_order(self, keys: Collection[K]) -> list[K]:
+        """Return these, the one who has used least first."""
+        ordered = sorted(keys, key=self._used_by)
+        if ordered:
+            self._floor = self._used_by(ordered[0])
+        return ordered
+
+    def charge(self, key: K, seconds: float) -> None:
+        """Count time that one has used."""
+        self._used[key] = self._used_by(key) + seconds
+        if len(self._used) > _MOST_REMEMBERED:
+            owing = {key: used for key, used in self._used.items() if used > self._floor}
+            self._used = owing if len(owing) <= _MOST_REMEMBERED else {}
+
+    def _used_by(self, key: K) -> float:
+        return max(self._used.get(key, 0.0), self._floor)
+
+
+_MOST_REMEMBERED: Final = 4096
+"""Those whose use of time is remembered: a user can have a namespace for each failure."""
+
+
+class _Lane:
+    """What waits of one user in one mount namespace, the newest last."""
+
+    def __init__(self) -> None:
+        self.groups: OrderedDict[Hashable, Group] = OrderedDict()
+        self.weight = 0
+
+
+class FairQueue:
+    """The failures that wait for a look. Not safe to share between threads."""
+
+    def __init__(self, max_bytes: int = MAX_BYTES) -> None:
+        self._max_bytes = max_bytes
+        self._users: dict[int, dict[int | None, _Lane]] = {}
+        self._user_shares: _Shares[int] = _Shares()
+        self._owner_shares: _Shares[Owner] = _Shares()
+        self._preferred: dict[Owner, list[Hashable]] = {}
+        self._weight = 0
+        self._length = 0
+
+    def __len__(self) -> int:
+        """How many groups wait."""
+        return self._length
+
+    @property
+    def weight(self) -> int:
+        """About how many bytes wait."""
+        return self._weight
+
+    def add(self, key: Hashable, event_id: int, failure: Failure | Burst) -> None:
+        """Add a failure. Beyond the bound the oldest of whoever has most waiting is dropped."""
+        owner = owner_of(failure.last if isinstance(failure, Burst) else failure)
+        lane = self._lane(owner)
+        group = lane.groups.pop(key, None)
+        if group is None:
+            group = Group(owner, key)
+        else:
+            self._count(lane, group, -1)
+        group.add(event_id, failure)
+        lane.groups[key] = group
+        self._count(lane, group, 1)
+        self._hold_bound()
+
+    def give_back(self, group: Group) -> None:
+        """Put back a group that was taken and not looked at; what came meanwhile is looked at with it."""
+        lane = self._lane(group.owner)
+        later = lane.groups.pop(group.key, None)
+        if later is not None:
+            self._count(lane, later, -1)
+            group.merge(later)
+        lane.groups[group.key] = group
+        self._count(lane, group, 1)
+
+    def _count(self, lane: _Lane, group: Group, sign: int) -> None:
+        self._length += sign
+        self._weight += sign * group.weight
+        lane.weight += sign * group.weight
+
+    def find(self, owner: Owner, key: Hashable) -> Group | None:
+        """Return the group that waits under that key."""
+        lane = self._users.get(owner[0], {}).get(owner[1])
+        return None if lane is None else lane.groups.get(key)
+
+    def prefer(self, wanted: Mapping[Owner, Sequence[Hashable]]) -> None:
+        """Look at these first among their owner's, in this order; replaces what was preferred before."""
+        self._preferred = {owner: list(keys) for owner, keys in wanted.items()}
+
+    def take(self, may_take: Callable[[Owner], bool] = lambda _owner: True) -> Group | None:
+        """Take the group that is next, of an owner of which one may be taken; None where there is none."""
+        for uid in self._user_shares.in_order(self._users):
+            lanes = self._users[uid]
+            for owner in self._owner_shares.in_order([(uid, namespace) for namespace in lanes]):
+                if may_take(owner):
+                    return self._take_from(owner, lanes[owner[1]])
+        return None
+
+    def charge(self, owner: Owner, seconds: float) -> None:
+        """Count the time that a look at a failure of this owner took."""
+        self._user_shares.charge(owner[0], seconds)
+        self._owner_shares.charge(owner, seconds)
+
+    def clear(self) -> None:
+        """Drop all that waits."""
+        self._users.clear()
+        self._weight = self._length = 0
+
+    def _lane(self, owner: Owner) -> _Lane:
+        uid, namespace = owner
+        lanes = self._users.setdefault(uid, {})
+        lane = lanes.get(namespace)
+        if lane is None:
+            lane = lanes[namespace] = _Lane()
+        return lane
+
+    def _take_from(self, owner: Owner, lane: _Lane) -> Group:
+        preferred = self._preferred.get(owner, [])
+        while preferred:
+            key = preferred.pop(0)
+            if key in lane.groups:
+                return self._remove(owner, lane, key)
+        return self._remove(owner, lane, next(reversed(lane.groups)))
+
+    def _remove(self, owner: Owner, lane: _Lane, key: Hashable) -> Group:
+        group = lane.groups.pop(key)
+        self._count(lane, group, -1)
+        if not lane.groups:
+            uid, namespace = owner
+            del self._users[uid][namespace]
+            if not self._users[uid]:
+                del self._users[uid]
+        return group
+
+    def _hold_bound(self) -> None:
+        while self._weight > self._max_bytes:
+            owner, lane = max(self._lanes(), key=lambda each: each[1].weight)
+            self._remove(owner, lane, next(iter(lane.groups)))
+
+    def _lanes(self) -> Iterator[tuple[Owner, _Lane]]:
+        for uid, lanes in self._users.items():
+            for namespace, lane in lanes.items():
+                yield (uid, namespace), lane

@@ -1,0 +1,224 @@
+"""The processes that look: lookers, and the parent that forks them for the monitor.
+
+The monitor holds no capability, so it could not start a process that has some. The parent is forked from
+it while it still is root, keeps the two capabilities that looking needs, touches no caller's file, and forks
+a looker whenever the monitor asks for one. A looker serves one connection until its other end is closed, or
+until it is killed for a look that takes too long. A looker that waits for a FUSE server cannot die before
+that server answers, so the parent keeps count of those.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import json
+import os
+import resource
+import select
+import signal
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final, NoReturn
+
+from bpf.record import ExecFailure, Look
+from tui.why.lookers.wire import LEAVING, Frames, WireError, framed, look_to_wire, record_from_wire
+
+MAX_UNDEAD: Final = 6
+"""Lookers that were killed and have not died: from then on no other is forked in their place."""
+
+_REAP_EVERY: Final = 1.0
+"""Seconds between two looks at whether one that was killed has died."""
+
+_MAX_RESIDENT: Final = 160 << 10
+"""KiB of resident memory at which a looker ends after a look, to be replaced by a fresh one."""
+
+_MAX_ADDRESS_SPACE: Final = 1 << 30
+_MAX_MESSAGE: Final = 4096
+_CHUNK: Final = 1 << 18
+
+_PR_SET_PDEATHSIG: Final = 1
+_PR_SET_NAME: Final = 15
+
+LookAt = Callable[[ExecFailure], Look]
+
+Begin = Callable[[], LookAt]
+"""Called once in each looker; returns what it does with a record."""
+
+
+def start_parent(prepare: Callable[[], Begin]) -> socket.socket:
+    """Fork the parent of the lookers from this process, which must have one thread only.
+
+    Args:
+        prepare: Called in the new process: gives up privileges and returns how a looker begins.
+
+    Returns:
+        The monitor's end of the control connection, for ``Spawner``.
+
+    Raises:
+        OSError: There is no room for another process or socket.
+    """
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        pid = os.fork()
+    except OSError:
+        ours.close()
+        theirs.close()
+        raise
+    if pid:
+        theirs.close()
+        return ours
+    status = 1
+    try:
+        _leave_terminal(keep=theirs.fileno(), name=b"execwhy-lookers")
+        _serve_monitor(theirs, prepare())
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def _leave_terminal(keep: int, name: bytes) -> None:
+    """Become a process of no terminal that holds nothing of its parent's but one socket."""
+    os.setsid()
+    null = os.open(os.devnull, os.O_RDWR)
+    for number in range(3):
+        os.dup2(null, number)
+    for number in [int(name) for name in os.listdir("/proc/self/fd")]:
+        if number > 2 and number != keep:
+            with suppress(OSError):  # the one that the directory was listed by
+                os.close(number)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        # A signal for the whole group or cgroup is meant for the monitor, whose end ends this process.
+        signal.signal(number, signal.SIG_IGN)
+    ctypes.CDLL(None).prctl(_PR_SET_NAME, name, 0, 0, 0)
+
+
+def _serve_monitor(control: socket.socket, begin: Begin) -> None:
+    """Fork and kill lookers as the monitor asks, until it closes its end."""
+    alive: set[int] = set()
+    killed: set[int] = set()
+    gc.freeze()
+    while True:
+        readable, _, _ = select.select([control], [], [], _REAP_EVERY if alive or killed else None)
+        _reap(alive, killed)
+        if not readable:
+            continue
+        message = control.recv(_MAX_MESSAGE)
+        if not message:
+            break
+        request = json.loads(message)
+        if (pid := request.get("kill")) in alive:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            alive.discard(pid)
+            killed.add(pid)
+            _reap(alive, killed)
+        if request.get("fork"):
+            _fork_looker(control, begin, alive, killed)
+    for pid in alive:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _fork_looker(control: socket.socket, begin: Begin, alive: set[int], killed: set[int]) -> None:
+    undead = len(killed)
+    if undead >= MAX_UNDEAD:
+        control.send(json.dumps({"pid": 0, "undead": undead}).encode())
+        return
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        try:
+            pid = os.fork()
+        except OSError:
+            control.send(json.dumps({"pid": 0, "undead": undead}).encode())
+            return
+        if pid == 0:
+            control.close()
+            ours.close()
+            _be_looker(theirs, begin)
+        alive.add(pid)
+        socket.send_fds(control, [json.dumps({"pid": pid, "undead": undead}).encode()], [ours.fileno()])
+
+
+def _reap(alive: set[int], killed: set[int]) -> None:
+    with suppress(ChildProcessError):
+        while True:
+            pid, _ = os.waitpid(-1, os.WNOHANG)
+            if not pid:
+                return
+            alive.discard(pid)
+            killed.discard(pid)
+
+
+def _be_looker(connection: socket.socket, begin: Begin) -> NoReturn:
+    status = 1
+    try:
+        libc = ctypes.CDLL(None)
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        libc.prctl(_PR_SET_NAME, b"execwhy-looker", 0, 0, 0)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+        _, most = resource.getrlimit(resource.RLIMIT_AS)
+        if most == resource.RLIM_INFINITY or most > _MAX_ADDRESS_SPACE:
+            resource.setrlimit(resource.RLIMIT_AS, (_MAX_ADDRESS_SPACE, _MAX_ADDRESS_SPACE))
+        serve(connection, begin(), is_full=_has_grown)
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def _has_grown() -> bool:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > _MAX_RESIDENT
+
+
+def serve(connection: socket.socket, look_at: LookAt, *, is_full: Callable[[], bool] = lambda: False) -> None:
+    """Answer the records that come with a look each, in order, until the other end is closed."""
+    frames = Frames()
+    while data := connection.recv(_CHUNK):
+        try:
+            payloads = frames.feed(data)
+            for payload in payloads:
+                connection.sendall(framed(look_to_wire(look_at(record_from_wire(payload)))))
+        except (WireError, BrokenPipeError, ConnectionResetError):
+            return
+        if is_full():
+            with suppress(OSError):
+                connection.sendall(framed(LEAVING))
+            return
+
+
+class Spawner:
+    """The monitor's side of the parent: asks for lookers and has them killed."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self._control = control
+        self.undead = 0
+        """How many lookers were killed and have not died, when last asked for one."""
+
+    def spawn(self) -> tuple[socket.socket, int] | None:
+        """Return a connection to a new looker, and its pid; None where none can be forked.
+
+        Raises:
+            OSError: The parent is gone.
+        """
+        self._control.settimeout(_ANSWER_SECONDS)
+        self._control.send(b'{"fork":true}')
+        message, fds, _, _ = socket.recv_fds(self._control, _MAX_MESSAGE, 1)
+        if not message:
+            raise ConnectionResetError("the parent of the lookers is gone")
+        answer = json.loads(message)
+        self.undead = answer["undead"]
+        return (socket.socket(fileno=fds[0]), answer["pid"]) if fds else None
+
+    def kill(self, pid: int) -> None:
+        """Have a looker killed; it may take a while to die."""
+        with suppress(OSError):
+            self._control.send(json.dumps({"kill": pid}).encode())
+
+    def close(self) -> None:
+        """End the parent and its lookers."""
+        self._control.close()
+
+
+_ANSWER_SECONDS: Final = 10.0
+"""Seconds for the parent to fork; it does nothing else, so this is for a machine that hardly runs."""

@@ -1,0 +1,139 @@
+"""How records and looks travel between the monitor and its lookers: frames of JSON on a stream socket.
+
+Nothing is unpickled on either side: the lookers may read any file, and the monitor reads what processes
+wrote. Lone surrogates (bytes that are no UTF-8) survive, since they travel as ASCII escapes.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from dataclasses import MISSING, fields
+from operator import attrgetter
+from typing import Any, Final
+
+from bpf.record import Ancestor, Binary, Diagnosis, ExecFailure, Look, Truncated
+
+LENGTH: Final = struct.Struct("<I")
+"""Every frame begins with the number of bytes that follow."""
+
+MAX_FRAME: Final = 8 << 20
+"""Bytes: a record of 64 KiB of argv and of envp, each byte of which takes six characters, and some."""
+
+LEAVING: Final = b""
+"""What a looker sends in place of a look when it ends of its own accord."""
+
+_NOT_SENT: Final = frozenset({"diagnosis", "search", "host"})
+"""Fields of a record that no cause depends on."""
+
+_DEFAULTS: Final = {
+    field.name: field.default if field.default_factory is MISSING else field.default_factory()
+    for field in fields(ExecFailure)
+    if field.name not in _NOT_SENT
+}
+
+
+def _parts(kind: type[Any]) -> attrgetter[Any]:
+    return attrgetter(*(field.name for field in fields(kind)))
+
+
+_BINARY, _TRUNCATED, _DIAGNOSIS = _parts(Binary), _parts(Truncated), _parts(Diagnosis)
+
+
+class WireError(ValueError):
+    """The bytes are no frame of the other side's; the message says why."""
+
+
+def record_to_wire(record: ExecFailure) -> bytes:
+    """Encode a record; fields that have their default are left out."""
+    values: dict[str, Any] = {}
+    for name, default in _DEFAULTS.items():
+        value = getattr(record, name)
+        if value != default or default is MISSING:
+            values[name] = value
+    if record.binary is not None:
+        values["binary"] = _BINARY(record.binary)
+    if "truncated" in values:
+        values["truncated"] = _TRUNCATED(record.truncated)
+    if record.ancestors:
+        values["ancestors"] = [(ancestor.pid, ancestor.comm) for ancestor in record.ancestors]
+    return json.dumps(values, separators=(",", ":")).encode("ascii")
+
+
+def record_from_wire(data: bytes) -> ExecFailure:
+    """Decode a record.
+
+    Raises:
+        WireError: ``data`` is no record.
+    """
+    try:
+        values = {name: _frozen(value) for name, value in json.loads(data).items()}
+        if (binary := values.get("binary")) is not None:
+            values["binary"] = Binary(*binary)
+        if (truncated := values.get("truncated")) is not None:
+            values["truncated"] = Truncated(*truncated)
+        if (ancestors := values.get("ancestors")) is not None:
+            values["ancestors"] = tuple(Ancestor(*ancestor) for ancestor in ancestors)
+        return ExecFailure(**values)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise WireError(f"a record cannot be decoded ({type(error).__name__})") from error
+
+
+def look_to_wire(look: Look) -> bytes:
+    """Encode a look."""
+    binary = None if look.binary is None else _BINARY(look.binary)
+    values = _DIAGNOSIS(look.diagnosis), binary, look.interpreter_path, look.cgroup
+    return json.dumps(values, separators=(",", ":")).encode("ascii")
+
+
+def look_from_wire(data: bytes) -> Look:
+    """Decode a look.
+
+    Raises:
+        WireError: ``data`` is no look.
+    """
+    try:
+        diagnosis, binary, interpreter_path, cgroup = _frozen(json.loads(data))
+        return Look(
+            Diagnosis(*diagnosis), None if binary is None else Binary(*binary), interpreter_path, cgroup
+        )
+    except (ValueError, TypeError) as error:
+        raise WireError(f"a look cannot be decoded ({type(error).__name__})") from error
+
+
+def framed(payload: bytes) -> bytes:
+    """The frame of a payload."""
+    return LENGTH.pack(len(payload)) + payload
+
+
+class Frames:
+    """Cuts what comes from a stream into payloads."""
+
+    def __init__(self) -> None:
+        self._received = bytearray()
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Take in what has come and return the payloads that are complete.
+
+        Raises:
+            WireError: A frame claims to be longer than ``MAX_FRAME``.
+        """
+        received = self._received
+        received += data
+        payloads: list[bytes] = []
+        at = 0
+        while len(received) - at >= LENGTH.size:
+            (length,) = LENGTH.unpack_from(received, at)
+            if length > MAX_FRAME:
+                raise WireError(f"a frame of {length:,} bytes is longer than any that is sent")
+            end = at + LENGTH.size + length
+            if len(received) < end:
+                break
+            payloads.append(bytes(received[at + LENGTH.size : end]))
+            at = end
+        del received[:at]
+        return payloads
+
+
+def _frozen(value: Any) -> Any:  # noqa: ANN401
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
