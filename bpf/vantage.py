@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Final, Generic, TypeVar
 
-from bpf.mounts import MountTable, Place, mount_id, mounts_of, own_mounts, own_root
+from bpf.mounts import UNKNOWN, MountTable, Place, mount_id, mounts_of, own_mounts, own_root
 from bpf.record import Again, ExecFailure
 from bpf.safety import Access
 from bpf.walk import End, Ground, walk
@@ -109,18 +109,8 @@ def reach(record: ExecFailure) -> Vantage | None:
         return vantage
     if caller is not None and _mount_ns(caller) == record.mount_ns:
         vantage = _at_root_of(caller, record)
-        if vantage is not None and (vantage.mounts.refused or _is_known(vantage)):
-            return vantage
-        if vantage is not None and record.root in (None, "/"):
-            return vantage
-        # In a chroot no list has the mount of the root directory: one who is not in it knows.
-        neighbour = _neighbour(record)
-        better = None if neighbour is None else _below_root_of(neighbour, record)
-        if better is None:
-            return vantage
         if vantage is not None:
-            os.close(vantage.root)
-        return better
+            return _judged_from_outside(vantage, caller, record)
     neighbour = _neighbour(record)
     return None if neighbour is None else _below_root_of(neighbour, record)
 
@@ -135,8 +125,26 @@ def _at_root_of(caller: str, record: ExecFailure) -> Vantage | None:
     return Vantage(root, "", mounts, own=False, place=mounts.place(root))
 
 
-def _is_known(vantage: Vantage) -> bool:
-    return vantage.place is not None and vantage.place.access is not Access.NONE
+def _judged_from_outside(vantage: Vantage, caller: str, record: ExecFailure) -> Vantage:
+    """The view from a root directory, as one sees it who is not in that chroot, if it is one.
+
+    In a chroot no list has the mount of the root directory, nor those that an overlay lies upon.
+    """
+    try:
+        path = os.readlink(f"{caller}/root")
+    except OSError:
+        return vantage
+    if path == "/" or vantage.mounts.refused or vantage.place is None:
+        return vantage
+    neighbour = _neighbour(record)
+    better = None if neighbour is None else _below_root_of(neighbour, replace(record, root=path))
+    if better is None:
+        return vantage
+    if better.place is not None and better.place.access is Access.NONE:
+        os.close(better.root)
+        return replace(vantage, place=better.place)
+    os.close(vantage.root)
+    return better
 
 
 def _below_root_of(neighbour: str, record: ExecFailure) -> Vantage | None:
@@ -159,6 +167,10 @@ def _below(namespace_root: str, mounts: MountTable, record: ExecFailure, own: bo
     base = "" if record.root is None or record.root == "/" else record.root
     if base:
         trail, inner = walk(Ground(root, mounts, place=place), base)
+        if trail.end is End.MAY_BLOCK:
+            # Nothing is looked at there, which each walk will say.
+            place = Place(UNKNOWN, trail.refused, Access.NONE)
+            return Vantage(root, "", mounts, own, assumed=record.mount_ns is None, place=place)
         os.close(root)
         if trail.end is not End.FOUND:
             return None
@@ -379,7 +391,12 @@ def _neighbour(record: ExecFailure) -> str | None:
 
 
 def _stands_at_its_root(process: str) -> bool:
-    """It is not chrooted: its root directory is where a mount begins."""
+    """It is not chrooted: its root directory is where a mount begins, and has no other path."""
+    try:
+        if os.readlink(f"{process}/root") != "/":
+            return False
+    except OSError:
+        return False
     table = own_mounts() if process == "/proc/self" else mounts_of(process, trusted=False)
     return table.has_root
 
