@@ -66,6 +66,13 @@ class Server:
         threading.Thread(target=self._serve, daemon=True).start()
 
     def _serve(self) -> None:
+        try:
+            self._serve_all()
+        finally:
+            # Else whoever waits would do so beyond the end of this process: its own threads do, too.
+            os.close(self.device)
+
+    def _serve_all(self) -> None:
         while True:
             try:
                 request = os.read(self.device, 1 << 18)
@@ -167,7 +174,7 @@ def _fill(place: str, count: int) -> None:
 def _caller(path: str, cwd: str, root: str, detached: str) -> int:
     """Start a process whose exec fails, and which then stays; return its pid once it has failed.
 
-    Its descriptor 9 is its working directory. ``detached`` is a place whose mount it takes away from under it.
+    Its descriptor 9 is its working directory. A mount at ``detached`` is taken away from under it.
     """
     ours, theirs = os.pipe()
     pid = os.fork()
@@ -204,7 +211,6 @@ def main(place: str, victim: int) -> None:
         "caller": _caller,
         "swap": lambda: _swap(place),
         "fill": lambda count: _fill(place, count),
-        "release": lambda: os.close(server.device),
     }
     print(json.dumps(None), flush=True)
     for line in sys.stdin:
