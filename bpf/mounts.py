@@ -2,8 +2,9 @@
 
 A file system that another process serves can let a lookup wait for ever, and a wait for a FUSE server
 that has taken the request ends by no signal. So nothing is looked at that does not lie on a mount known
-to be safe: ``bpf.safety`` says which are. The mount of an O_PATH descriptor is in /proc/self/fdinfo, which,
-unlike fstat(2), asks no server. The number is good for as long as the descriptor is open.
+to be safe: ``bpf.safety`` says which are. The mount of an O_PATH descriptor is known to the kernel itself:
+statx(2) with AT_STATX_DONT_SYNC and /proc/self/fdinfo, unlike fstat(2), ask no server. Its id is good for as
+long as the descriptor is open.
 """
 
 from __future__ import annotations
@@ -37,10 +38,16 @@ MAX_SECONDS: Final = 0.25
 UNKNOWN: Final = -1
 """No mount's id."""
 
+_POINTS: Final = 4096
+"""Places that are remembered with what is mounted there, if anything is: any exec can name more."""
+
 _ESCAPED: Final = re.compile(rb"\\([0-7]{3})")
 _ESCAPES: Final = re.compile(rb"[ \t\n\\]")
 _AT_ROOT: Final = re.compile(rb"^\d+ \d+ \S+ \S+ / ", re.MULTILINE)
-_STATX_DEVICE: Final = 0x88
+_STATX_MNT_ID: Final = 0x1000
+_STATX_DEVICE, _STATX_MOUNT = 0x88, 0x90
+"""Where struct statx has stx_dev_major and stx_mnt_id (statx(2))."""
+
 _AT_EMPTY_PATH, _AT_STATX_DONT_SYNC = 0x1000, 0x4000
 
 
@@ -158,6 +165,8 @@ class MountTable:
         """Return the topmost mount at a mount point."""
         with self._lock:
             if point not in self._points:
+                if len(self._points) >= _POINTS:
+                    self._points.clear()
                 stacked = list(self._having(b" %s " % _escaped(point)))
                 here = [mount for mount in stacked if mount.point == point]
                 covered = {mount.parent for mount in here}
@@ -373,6 +382,29 @@ def mounts_of(process: str, trusted: bool) -> MountTable:
 
 def mount_id(descriptor: int) -> int:
     """Return the id of the mount that a descriptor is on."""
+    if _statx_has_mount_id():
+        return _mount_id_by_statx(descriptor)
+    return _mount_id_by_fdinfo(descriptor)
+
+
+def device_of(descriptor: int) -> str:
+    """Return the st_dev of a descriptor as "major:minor", as far as that is known without asking a server."""
+    found = _statx(descriptor, 0)
+    if found is None:
+        return ""
+    major, minor = struct.unpack_from("II", found, _STATX_DEVICE)
+    return f"{major}:{minor}"
+
+
+def _mount_id_by_statx(descriptor: int) -> int:
+    found = _statx(descriptor, _STATX_MNT_ID)
+    if found is None or not struct.unpack_from("I", found)[0] & _STATX_MNT_ID:
+        return UNKNOWN
+    number: int = struct.unpack_from("Q", found, _STATX_MOUNT)[0]
+    return number
+
+
+def _mount_id_by_fdinfo(descriptor: int) -> int:
     try:
         file = os.open(f"/proc/self/fdinfo/{descriptor}", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -386,20 +418,27 @@ def mount_id(descriptor: int) -> int:
         os.close(file)
 
 
-def device_of(descriptor: int) -> str:
-    """Return the st_dev of a descriptor as "major:minor", as far as that is known without asking a server.
-
-    AT_STATX_DONT_SYNC keeps FUSE, and an overlay above it, from a request.
-    """
+def _statx(descriptor: int, wanted: int) -> ctypes.Array[ctypes.c_char] | None:
+    """Ask for what the kernel itself knows: AT_STATX_DONT_SYNC asks no FUSE server, nor one below others."""
     buffer = ctypes.create_string_buffer(256)
     try:
-        failed = _libc().statx(descriptor, b"", _AT_EMPTY_PATH | _AT_STATX_DONT_SYNC, 0, buffer)
+        failed = _libc().statx(descriptor, b"", _AT_EMPTY_PATH | _AT_STATX_DONT_SYNC, wanted, buffer)
     except AttributeError:  # a C library without it
-        return ""
-    if failed:
-        return ""
-    major, minor = struct.unpack_from("II", buffer, _STATX_DEVICE)
-    return f"{major}:{minor}"
+        return None
+    return None if failed else buffer
+
+
+@functools.cache
+def _statx_has_mount_id() -> bool:
+    """Whether the kernel has STATX_MNT_ID (Linux 5.8)."""
+    try:
+        root = os.open("/", os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return _mount_id_by_statx(root) != UNKNOWN
+    finally:
+        os.close(root)
 
 
 @functools.cache

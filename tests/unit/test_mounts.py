@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bpf import clock, safety
+from bpf import clock, mounts, safety
 from bpf.mounts import Mount, MountTable, Watch, device_of, mount_id, own_mounts
 from bpf.safety import Access
 
@@ -121,6 +121,13 @@ def test_the_mount_on_the_way_is_the_innermost() -> None:
     assert MountTable().on_the_way("/x/y") is None
 
 
+def test_the_places_that_are_remembered_are_few() -> None:
+    table = MountTable(b"1 0 8:1 / / rw - ext4 /dev/sda1 rw")
+    for number in range(2 * mounts._POINTS):
+        assert table.on_the_way(f"/{number}") == table.get(1)
+    assert len(table._points) <= mounts._POINTS
+
+
 def test_an_automounter_counts_where_nothing_lies_above_it() -> None:
     lines = (
         "9 1 0:46 / /net rw - autofs a rw",
@@ -141,6 +148,7 @@ def test_the_mount_of_a_descriptor_is_known_without_an_fstat(tmp_path: Path) -> 
     descriptor = os.open(tmp_path, os.O_PATH)
     place = own_mounts().place(descriptor)
     assert place.mount == own_mounts().get(mount_id(descriptor)) is not None
+    assert mounts._mount_id_by_fdinfo(descriptor) == mount_id(descriptor) >= 0
     status = os.fstat(descriptor)
     assert device_of(descriptor) == f"{os.major(status.st_dev)}:{os.minor(status.st_dev)}"
     os.close(descriptor)
