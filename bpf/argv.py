@@ -58,6 +58,7 @@ def arguments_of(
     copy: KernelCopy,
     *,
     counts: tuple[int, int],
+    too_long: tuple[int, int],
     bits: int,
     limits: tuple[int, int],
 ) -> Arguments:
@@ -68,6 +69,7 @@ def arguments_of(
         environment: The section of the caller's envp.
         copy: What the kernel had.
         counts: argc and envc as the caller's memory told.
+        too_long: The first argument and the first variable that is too long; UNKNOWN where none was found.
         bits: The record's bits.
         limits: Bytes of argv and envp to keep of the kernel's copy.
     """
@@ -100,8 +102,14 @@ def arguments_of(
         envc=envc,
         argument_indexes=cut_arguments,
         environment_indexes=cut_environment,
+        long_argument=_found(too_long[0]),
+        long_variable=_found(too_long[1]),
     )
     return Arguments(argv, envp, truncated, source)
+
+
+def _found(index: int) -> int | None:
+    return None if index == layout.UNKNOWN else index
 
 
 def _known(of_kernel: int, of_caller: int) -> int | None:

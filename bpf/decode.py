@@ -118,7 +118,7 @@ def decode(
         capabilities, stdin_inode, pending,
         inode, ctime, size, device, mode, owner, group, argc_of_bprm, envc_of_bprm, argc_copied, copied_total,
         uid, gid, _suid, _sgid, euid, egid, fsuid, fsgid,
-        mount_ns, pid_ns, dirfd, flags, argc, envc, bits, used,
+        mount_ns, pid_ns, dirfd, flags, argc, envc, long_argument, long_variable, bits, used,
     ) = fields[: layout.LENGTHS_AT]  # fmt: skip
     lengths_end = layout.LENGTHS_AT + len(layout.SECTIONS)
     lengths = fields[layout.LENGTHS_AT : lengths_end]
@@ -151,6 +151,7 @@ def decode(
             copied, copied_total, argc_of_bprm, envc_of_bprm, argc_copied, rewritten=bool(interpreter)
         ),
         counts=(argc, envc),
+        too_long=(long_argument, long_variable),
         bits=bits,
         limits=limits,
     )

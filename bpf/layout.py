@@ -23,6 +23,10 @@ MAX_ELEMENTS: Final = 512
 """Reads of argv's or envp's strings at most: what the verifier is willing to follow."""
 MAX_COUNTED_BLOCKS: Final = 64
 """Blocks of 32 pointers that are only counted once a limit is reached: argc to at least 2,048."""
+MAX_MEASURES: Final = 64
+"""Reads by which it is found out, after E2BIG alone, which string is too long: one takes 33 of them."""
+MAX_ARG_STRLEN: Final = 131_072
+"""The longest single string with its NUL: 32 pages of 4 KiB (include/uapi/linux/binfmts.h)."""
 BLOCK: Final = 256
 """Bytes of pointers that are read at once: a power of two, so that no block crosses a page."""
 MAX_COMPONENTS: Final = 96
@@ -180,6 +184,7 @@ HEADER: Final = _padded(
     Field("s32", "dirfd"),
     Field("u32", "flags"),
     Field("u32", "counts", 2),  # argc, envc
+    Field("u32", "too_long", 2),  # the first argument, and variable, that was measured as such; else UNKNOWN
     Field("u32", "bits"),
     Field("u32", "used"),  # bytes behind the header
     Field("u32", "lengths", len(SECTIONS)),

@@ -78,6 +78,9 @@ class Truncated:
         envc: How many elements envp had; None where its end was not reached.
         argument_indexes: Elements of ``arguments`` of which only the beginning was read.
         environment_indexes: The same of ``environment``.
+        long_argument: After E2BIG: the first argument that was measured, beyond what was read of it, and is
+            longer than the kernel takes for one string. None where there is none, or it was not reached.
+        long_variable: The same of ``environment``.
     """
 
     arguments: bool = False
@@ -87,6 +90,8 @@ class Truncated:
     envc: int | None = None
     argument_indexes: tuple[int, ...] = ()
     environment_indexes: tuple[int, ...] = ()
+    long_argument: int | None = None
+    long_variable: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

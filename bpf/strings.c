@@ -76,10 +76,42 @@ static __always_inline u32 count_pointers(struct scratch *s, u64 array)
     return UNKNOWN;
 }
 
+/*
+ * After E2BIG: goes on from where the strings were read to (`elements`, `string`), and finds the first that
+ * is longer than the kernel takes for one (valid_arg_len of fs/exec.c). A pointer that cannot be read is 0.
+ * What is read goes to the end of `data`, where no section is yet.
+ */
+static __always_inline u32 find_too_long(struct scratch *s, u64 array)
+{
+    if (place_in_data(s) > DATA_SIZE - CHUNK)
+        return UNKNOWN;
+    u64 wide = 0 - bit_if_zero(s->call.pointer_size - 8);
+    u64 is_short = 1;
+    for (int turn = 0; turn < MAX_MEASURES; turn++) {
+        u64 begin = 0;
+        read_strings_memory(s, &begin, 8, array + (u64)s->elements * s->call.pointer_size);
+        begin &= 0xffffffff | wide;
+        u64 string = s->string | (begin & -bit_if_zero(s->string));
+        s64 n = read_string(s, &s->data[DATA_SIZE - CHUNK], string);
+        n += bit_if_zero(n); /* an empty string, before 6.14; at a fault n is negative */
+        u64 unread = top_bit(n);
+        u64 more = bit_if_zero(n - CHUNK);
+        u64 length = (string - begin + n - 1) & (unread - 1);
+        is_short = bit_if_less(length & ~(1ULL << 63), MAX_ARG_STRLEN);
+        if (bit_if_zero(begin) | (is_short ^ 1))
+            break;
+        s->string = (string + CHUNK - 1) & -more;
+        s->elements += 1 - more;
+    }
+    return is_short ? UNKNOWN : s->elements;
+}
+
 /* Appends the strings of `array` (argv or envp), each behind its length, and tells how many there are. */
-static __always_inline u32 append_array(struct scratch *s, u64 array, u32 limit, u32 cut_bit, u32 unread_bit)
+static __always_inline u32 append_array(struct scratch *s, u64 array, u32 limit, u32 cut_bit, u32 unread_bit,
+                                        u32 *too_long)
 {
     u32 start = s->record.used;
+    *too_long = UNKNOWN;
     s->elements = 0;
     s->string = 0; /* where the string goes on that did not fit one read */
     if (!array) /* the kernel takes NULL for an empty array */
@@ -128,6 +160,9 @@ static __always_inline u32 append_array(struct scratch *s, u64 array, u32 limit,
     u32 total = count_pointers(s, array);
     if (total != held)
         s->record.bits |= cut_bit;
+    s->elements = held;
+    if (s->record.return_value == -E2BIG)
+        *too_long = find_too_long(s, array);
     return total;
 }
 
@@ -139,7 +174,8 @@ static __always_inline void append_arrays(struct scratch *s)
         u32 start = s->record.used;
         s->record.counts[i] = append_array(s, s->call.arrays[i], s->call.limits[i],
                                            i ? ENVIRONMENT_CUT : ARGUMENTS_CUT,
-                                           i ? ENVIRONMENT_UNREAD : ARGUMENTS_UNREAD);
+                                           i ? ENVIRONMENT_UNREAD : ARGUMENTS_UNREAD,
+                                           &s->record.too_long[i]);
         s->record.lengths[SECTION_ARGUMENTS + i] = section_length(s, start);
     }
 }

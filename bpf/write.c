@@ -200,7 +200,7 @@ static __always_inline void write_record(void *ctx, struct scratch *s, u64 task)
     tell_copied(s, task, opened);
     if (r->bits & (NEW_IMAGE | LATE) && !s->call.by_kernel) {
         r->bits |= ARGUMENTS_UNREAD | ENVIRONMENT_UNREAD;
-        r->counts[0] = r->counts[1] = UNKNOWN;
+        r->counts[0] = r->counts[1] = r->too_long[0] = r->too_long[1] = UNKNOWN;
         r->lengths[SECTION_ARGUMENTS] = r->lengths[SECTION_ENVIRONMENT] = 0;
     } else {
         append_arrays(s);

@@ -34,6 +34,7 @@ def raw_record(
     ends: tuple[int, int, int, int] = (layout.AT_ROOT, layout.AT_TOP, layout.NO_FILE, layout.AT_ROOT),
     binary_end: int = layout.NO_FILE,
     bprm_counts: tuple[int, int, int] = (layout.UNKNOWN,) * 3,
+    too_long: tuple[int, int] = (layout.UNKNOWN,) * 2,
     **fields: int | bytes,
 ) -> bytes:
     """A record; what is not told is zero.
@@ -43,6 +44,7 @@ def raw_record(
         counts: argc and envc.
         ends: How the walks ended: cwd, root, stdin, cgroup.
         binary_end: How the walk to the binary ended.
+        too_long: The first argument and the first variable that is longer than the kernel takes.
         bprm_counts: argc and envc as the kernel counted them, and argc after ``#!`` lines.
         fields: Other members of the header.
     """
@@ -52,6 +54,8 @@ def raw_record(
     for member in layout.HEADER:
         if member.name == "counts":
             values += counts
+        elif member.name == "too_long":
+            values += too_long
         elif member.name == "ends":
             values += (*ends, binary_end)
         elif member.name == "bprm_counts":

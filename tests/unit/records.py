@@ -41,6 +41,8 @@ truncations = st.builds(
     envc=st.none() | u32,
     argument_indexes=indexes,
     environment_indexes=indexes,
+    long_argument=st.none() | u32,
+    long_variable=st.none() | u32,
 )
 diagnoses = st.builds(
     Diagnosis,

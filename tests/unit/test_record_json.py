@@ -97,6 +97,8 @@ def test_the_names_are_those_that_other_programs_rely_on() -> None:
         "envc": 2,
         "argument_indexes": [],
         "environment_indexes": [],
+        "long_argument": None,
+        "long_variable": None,
     }
 
 

@@ -118,6 +118,7 @@ BINARY: Final = (
 )  # fmt: skip
 TRUNCATED: Final = (
     "arguments", "environment", "path", "argc", "envc", "argument_indexes", "environment_indexes",
+    "long_argument", "long_variable",
 )  # fmt: skip
 DIAGNOSIS: Final = ("code", "summary", "evidence", "advice", "certain", "brief")
 SEARCH: Final = ("name", "tries", "outcome", "found_path", "folded")

@@ -261,6 +261,8 @@ _TRUNCATED: Final[Mapping[str, Read[Any]]] = {
     "envc": optional(_u32),
     "argument_indexes": _tuple_of(_u32),
     "environment_indexes": _tuple_of(_u32),
+    "long_argument": optional(_u32),
+    "long_variable": optional(_u32),
 }
 
 _DIAGNOSIS: Final[Mapping[str, Read[Any]]] = {

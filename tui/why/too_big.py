@@ -127,6 +127,9 @@ def explain(scene: Scene) -> list[Diagnosis]:
     long = next((text for text in strings.texts if text.size > MAX_ARG_STRLEN), None)
     if long is not None:
         return [_string_too_long(scene, long, f"{long.size:,}", evidence)]
+    measured = _measured(scene.record)
+    if measured is not None:
+        return [_string_too_long(scene, measured, f"more than {MAX_ARG_STRLEN:,}", evidence)]
     # The caller's limit may be another than its parent's, where the caller itself is gone.
     doubt = None if whose == "the caller's" else _doubt(scene, whose)
     least = "at least " if strings.missing else ""
@@ -165,6 +168,19 @@ def explain(scene: Scene) -> list[Diagnosis]:
             lacking=left,
         )
     ]
+
+
+def _measured(record: ExecFailure) -> Text | None:
+    """The string that the kernel program measured, beyond what it read, as too long."""
+    argument, variable = record.truncated.long_argument, record.truncated.long_variable
+    if argument is not None:
+        return Text(f"argument {argument}", MAX_ARG_STRLEN, whole=False)
+    if variable is None:
+        return None
+    name = "" if variable >= len(record.environment) else (record.environment[variable] or "")
+    name, equals, _ = name.partition("=")
+    shown = f"variable {words.quoted(name)}" if equals else f"environment element {variable}"
+    return Text(shown, MAX_ARG_STRLEN, whole=False)
 
 
 def _of_strings(strings: _Strings, stack: int | None, whose: str, limit: int) -> list[str]:

@@ -297,3 +297,24 @@ def test_a_limit_that_leaves_room_to_load_it_is_not_blamed_for_certain(
     monkeypatch.setattr(limits, "limit_of", lambda scene, asked: (2 << 30, "the caller's"))
     diagnosis = diagnose(a_failure("/bin/true", errno.ENOMEM, killed_by="SIGSEGV"))
     assert not diagnosis.certain
+
+
+def test_a_string_that_was_measured_is_named_whatever_follows_it() -> None:
+    """A variable of 150 KB is read only in part, and nothing of what follows it."""
+    environment = ("PATH=/bin", "LONG=" + "x" * 8000)
+    truncated = Truncated(environment=True, argc=1, envc=40, environment_indexes=(1,), long_variable=1)
+    facts = {"arguments": ("true",), "environment": environment, "truncated": truncated}
+    code, certain, summary = too_big(**facts)
+    assert (code, certain) == ("variable-too-long", True)
+    assert summary.startswith('Variable "LONG" has more than 131,072 bytes; ')
+
+
+def test_a_string_that_was_measured_and_not_read_has_its_number() -> None:
+    truncated = Truncated(environment=True, argc=1, envc=40, long_variable=25)
+    code, certain, summary = too_big(arguments=("true",), environment=("A=1",), truncated=truncated)
+    assert (code, certain) == ("variable-too-long", True)
+    assert summary.startswith("Environment element 25 has more than 131,072 bytes; ")
+    truncated = Truncated(arguments=True, argc=40, envc=0, long_argument=25)
+    code, certain, summary = too_big(arguments=("true",), truncated=truncated)
+    assert (code, certain) == ("argument-too-long", True)
+    assert summary.startswith("Argument 25 has more than 131,072 bytes; ")
