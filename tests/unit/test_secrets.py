@@ -436,3 +436,12 @@ def test_no_text_takes_more_than_linear_time(piece: str) -> None:
     mask_arguments(["mysql", text, text])
     # Quadratic would be minutes: 128 KiB is the kernel's MAX_ARG_STRLEN.
     assert cpu() - began < 20, os.getloadavg()
+
+
+def test_a_command_that_would_be_masked_is_not_advised() -> None:
+    """A shell takes the mask for a pattern, which means other files."""
+    command = f"Run `chmod +x /opt/{GITHUB}/x` if it is meant to be a program."
+    for advice, shown in ((command, None), (f"See {GITHUB}.", f"See {MASK}."), ("Run `id`.", "Run `id`.")):
+        record = replace(failure(), diagnosis=Diagnosis("code", "Summary.", (), advice))
+        diagnosis = masked(record).diagnosis
+        assert diagnosis is not None and diagnosis.advice == shown

@@ -192,9 +192,15 @@ def _diagnosis(diagnosis: Diagnosis, mask: Callable[[str], str]) -> Diagnosis:
         diagnosis,
         summary=mask(diagnosis.summary),
         evidence=tuple(map(mask, diagnosis.evidence)),
-        advice=None if diagnosis.advice is None else mask(diagnosis.advice),
+        advice=None if diagnosis.advice is None else _advice(diagnosis.advice, mask),
         brief=mask(diagnosis.brief),
     )
+
+
+def _advice(advice: str, mask: Callable[[str], str]) -> str | None:
+    """An advice, unless masking would make another command of its command: the mask is a shell's pattern."""
+    shown = mask(advice)
+    return None if shown != advice and "`" in advice else shown
 
 
 def _optional(text: str | None, mask: Callable[[str], str]) -> str | None:
