@@ -20,11 +20,15 @@ from bpf.record import Report
 from bpf.source import EventSource
 from tui.model.fault import crash_report, fault
 from tui.model.history import History
-from tui.rescue import rescue
+from tui.rescue import MOST_SECONDS, rescue
 from tui.widgets.contained import Contained, Faults
 
 _RESERVE: Final = 16 << 20
 """Bytes that are given up after a crash, so that there is memory to write the events with."""
+
+_WRITING: Final = (
+    f"Writing the events in memory to a file, for at most {MOST_SECONDS:.0f} seconds; Ctrl-C ends that."
+)
 
 
 class _BaseScreen(Contained, Screen[None]):
@@ -78,6 +82,7 @@ class ContainedApp(Contained, App[None]):
             self._return_code = 1
             print(crash_report(error), file=sys.__stderr__)
         if self._late is not None:
+            print(_WRITING, file=sys.__stderr__, flush=True)
             print(self.rescue(), file=sys.__stderr__, flush=True)
 
     def _fatal_error(self) -> None:

@@ -21,6 +21,7 @@ import numpy as np
 
 from bpf.record import Again, Event, Report, SearchEnd, singly
 from bpf.source import Counters, EventSource, Origin
+from tui.model.block import Block
 from tui.model.history import History
 from tui.model.safe_file import owner_behind_sudo
 from tui.model.snapshot import Header, event_line, header_line
@@ -95,9 +96,11 @@ def rescue(
         # From the end: the newest come first, and how much room all take nobody knows before.
         file = _Backwards(descriptor, max_bytes, header)
         deadline = time.monotonic() + MOST_SECONDS
-        for line in () if first is None else chain([first], lines):
-            if not file.put(line) or time.monotonic() > deadline:
-                break
+        # Who does not want to wait keeps what is written by then.
+        with contextlib.suppress(KeyboardInterrupt):
+            for line in () if first is None else chain([first], lines):
+                if not file.put(line) or time.monotonic() > deadline:
+                    break
         file.finish()
         return Rescued(path, file.lines, lines.broken, max(0, _held(history) - file.lines - lines.broken))
     except BaseException:
@@ -133,7 +136,10 @@ class _Lines:
                         line = self._line(event.whole() if isinstance(event, Again) else event)
                 if line is not None:
                     yield line
-        for block in reversed(list(self._history.blocks)):
+        blocks: list[Block] = []
+        with self._counted(_held(self._history)):
+            blocks = list(self._history.blocks)
+        for block in reversed(blocks):
             ids: list[int] = []
             with self._counted(len(block)):
                 ids = block.ids_of(np.arange(len(block))).tolist()

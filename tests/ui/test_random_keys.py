@@ -165,9 +165,9 @@ async def _one_session(random: Random, until: float, done: deque[str]) -> None:
             if random.random() < 0.7:
                 fingers.act()
             await asyncio.sleep(random.choice((0, 0, 0, 0.001, 0.01, 0.05)))
-        assert not app.faults.told, "\n".join(app.faults.told.values())
         if app.is_running:
             _check(app)
+    assert not app.faults.told, "\n".join(app.faults.told.values())
 
 
 def _check(app: ExecwhyApp) -> None:

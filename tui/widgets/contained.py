@@ -128,7 +128,9 @@ class Contained(MessagePump):
             app = self.app
             if not isinstance(app, HasFaults):
                 raise
-            app.faults.caught(error)
+            # A key that comes while the screens are taken down finds none.
+            if not app._exit:
+                app.faults.caught(error)
 
 
 class Dialog(Contained, ModalScreen[ResultT]):
