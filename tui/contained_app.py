@@ -13,8 +13,10 @@ from rich.text import Text
 from textual.app import App, ScreenStackError
 from textual.await_complete import AwaitComplete
 from textual.command import CommandPalette
+from textual.css.query import NoMatches
 from textual.screen import Screen
 from textual.theme import ThemeProvider
+from textual.worker import WorkerFailed
 
 from bpf.record import Report
 from bpf.source import EventSource
@@ -84,6 +86,18 @@ class ContainedApp(Contained, App[None]):
         if self._late is not None:
             print(_WRITING, file=sys.__stderr__, flush=True)
             print(self.rescue(), file=sys.__stderr__, flush=True)
+
+    def _handle_exception(self, error: Exception) -> None:
+        """Outlive a worker that fails, such as the palette's, which may end after its list is gone."""
+        failed = error.error if isinstance(error, WorkerFailed) else None
+        if isinstance(failed, Exception):
+            try:
+                if not isinstance(failed, NoMatches):
+                    self.faults.caught(failed)
+                return
+            except Exception as again:
+                error = again
+        super()._handle_exception(error)
 
     def _fatal_error(self) -> None:
         """Textual would print the locals of every frame: the arguments of other people's processes."""

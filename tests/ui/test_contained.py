@@ -142,6 +142,17 @@ async def test_a_handler_that_fails_costs_its_key(monkeypatch: pytest.MonkeyPatc
         await goes_on(screen)
 
 
+async def test_a_worker_that_fails_costs_what_it_was_for() -> None:
+    async with opened(a_day(7)) as screen:
+
+        async def work() -> None:
+            broken()
+
+        screen.app.run_worker(work())
+        await screen.until(lambda: "A part of the screen failed" in screen.keys)
+        await goes_on(screen)
+
+
 async def test_groups_that_failed_are_counted_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(contained, "_REST", 0.1)
     async with opened([failure("/a"), failure("/a"), failure("/b")]) as screen:
