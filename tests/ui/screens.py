@@ -114,8 +114,9 @@ async def opened(
     query: str = "",
     show_secrets: bool = False,
     why: Callable[[ExecFailure], Diagnosis] | None = None,
+    may_fail: bool = False,
 ) -> AsyncIterator[Opened]:
-    """Open the app; the events are on the screen when the block begins."""
+    """Open the app; the events are on the screen when the block begins. No part fails unless it may."""
     source = source or ScriptedSource()
     source.give(*events)
     app = ExecwhyApp(
@@ -129,3 +130,4 @@ async def opened(
         screen = Opened(app, source, pilot)
         await screen.settle()
         yield screen
+    assert may_fail or not app.faults.told, "\n".join(app.faults.told.values())

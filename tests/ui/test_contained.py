@@ -68,7 +68,7 @@ async def goes_on(screen: Opened) -> None:
 async def test_a_widget_that_cannot_be_drawn_says_so_in_its_place(
     widget: type[Painted], keys: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with opened(a_day(7)) as screen:
+    async with opened(a_day(7), may_fail=True) as screen:
         with monkeypatch.context() as patched:
             patched.setattr(widget, "_event_line" if widget is EventTable else "line", broken)
             screen.app._table.redraw()
@@ -89,7 +89,7 @@ async def test_one_row_that_cannot_be_drawn_leaves_the_others(monkeypatch: pytes
     monkeypatch.setattr(
         History, "__getitem__", lambda self, event_id: broken() if event_id == 2 else get(self, event_id)
     )
-    async with opened(a_day(7)) as screen:
+    async with opened(a_day(7), may_fail=True) as screen:
         assert screen.text.count("this part of the screen failed (") == 1
         assert "nightly" in screen.text
         await goes_on(screen)
@@ -118,7 +118,7 @@ async def test_a_step_that_fails_costs_that_step(
     owner: type, name: str, keys: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(contained, "_REST", 0.1)
-    async with opened(a_day(7), why=lambda record: Diagnosis("x", "Said.")) as screen:
+    async with opened(a_day(7), why=lambda record: Diagnosis("x", "Said."), may_fail=True) as screen:
         with monkeypatch.context() as patched:
             patched.setattr(owner, name, broken)
             await screen.press(*keys)
@@ -133,7 +133,7 @@ async def test_a_step_that_fails_costs_that_step(
 
 
 async def test_a_handler_that_fails_costs_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with opened(a_day(7)) as screen:
+    async with opened(a_day(7), may_fail=True) as screen:
         monkeypatch.setattr(screen.app, "action_mark", broken)
         await screen.press("m")
         await screen.until(lambda: "A part of the screen failed" in screen.keys)
@@ -143,7 +143,7 @@ async def test_a_handler_that_fails_costs_its_key(monkeypatch: pytest.MonkeyPatc
 
 
 async def test_a_worker_that_fails_costs_what_it_was_for() -> None:
-    async with opened(a_day(7)) as screen:
+    async with opened(a_day(7), may_fail=True) as screen:
 
         async def work() -> None:
             broken()
@@ -155,7 +155,7 @@ async def test_a_worker_that_fails_costs_what_it_was_for() -> None:
 
 async def test_groups_that_failed_are_counted_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(contained, "_REST", 0.1)
-    async with opened([failure("/a"), failure("/a"), failure("/b")]) as screen:
+    async with opened([failure("/a"), failure("/a"), failure("/b")], may_fail=True) as screen:
         with monkeypatch.context() as patched:
             patched.setattr(Groups, "_add", broken)
             await screen.press("t")
@@ -188,7 +188,7 @@ async def test_where_the_history_fails_its_events_are_written_with_those_that_wa
     monkeypatch.setattr(rescue, "_LAST_RESORT", str(tmp_path))
     source = ScriptedSource()
     with pytest.raises(RuntimeError):
-        async with opened(a_day(7), source=source) as screen:
+        async with opened(a_day(7), source=source, may_fail=True) as screen:
             monkeypatch.setattr(History, "append", broken)
             source.give(failure("/in/the/step"))
             await screen.pilot.pause(0.5)
