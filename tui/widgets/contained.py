@@ -129,7 +129,7 @@ class Contained(MessagePump):
             if not isinstance(app, HasFaults):
                 raise
             # A key that comes while the screens are taken down finds none.
-            if not app._exit:
+            if app.screen_stack and not app._exit:
                 app.faults.caught(error)
 
 
