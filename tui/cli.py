@@ -350,6 +350,7 @@ def _monitor(options: Namespace, query: Query, closed: frozenset[int]) -> int:
             source.close()
             raise
     from tui import terminal
+    from tui.model.resident import Resident
 
     terminal.forget_claimed_size()
     from tui.app import ExecwhyApp
@@ -361,7 +362,9 @@ def _monitor(options: Namespace, query: Query, closed: frozenset[int]) -> int:
     app = ExecwhyApp(
         measured or source,
         query=query.text,
-        history=History(options.history or DEFAULT_MAX_EVENTS, options.history_bytes or DEFAULT_MAX_BYTES),
+        history=History(
+            options.history or DEFAULT_MAX_EVENTS, options.history_bytes or DEFAULT_MAX_BYTES, Resident()
+        ),
         show_secrets=options.show_secrets,
         lookers=lookers,
         capture=options.capture or "",

@@ -28,8 +28,8 @@ def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_LAST_RESORT", str(tmp_path))
 
 
-def filled(count: int, **bounds: int) -> History:
-    history = History(**bounds)
+def filled(count: int) -> History:
+    history = History()
     history.append([failure(f"/n/{number}", timestamp=START + number) for number in range(count)])
     return history
 

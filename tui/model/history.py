@@ -15,6 +15,7 @@ import numpy as np
 from bpf.record import Again, Arrival, Burst, Diagnosis, Event, Look, Loss, Search
 from tui.model.block import BYTES_AN_EVENT, Block, Numbers, Pools
 from tui.model.condensed import Condenser
+from tui.model.resident import Resident
 
 DEFAULT_MAX_EVENTS: Final = 1_000_000
 DEFAULT_MAX_BYTES: Final = 384 * 1024 * 1024
@@ -48,15 +49,28 @@ class History:
     Those go first that an older one tells, as in a storm (see ``tui.model.condensed``), but for the newest;
     then the oldest block, whole. Ids grow by one for each event, for ever, and are never given twice.
 
+    Args:
+        max_events: How many, at most.
+        max_bytes: What they may take.
+        process: Says whether they may take that much, as the whole process's memory is; None where only they
+            are bounded.
+
     Attributes:
         arrangement: Changes when a block takes the place of another one.
     """
 
-    def __init__(self, max_events: int = DEFAULT_MAX_EVENTS, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
+    def __init__(
+        self,
+        max_events: int = DEFAULT_MAX_EVENTS,
+        max_bytes: int = DEFAULT_MAX_BYTES,
+        process: Resident | None = None,
+    ) -> None:
         if max_events < 1 or max_bytes < 1:
             raise ValueError("the history needs room for at least one event and one byte")
         self.max_events = max_events
         self.max_bytes = max_bytes
+        self._allowed_bytes = max_bytes
+        self._process = process
         room = min(max_events // _SHARE, max_bytes // _SHARE // BYTES_AN_EVENT)
         self._capacity = max(1, min(room, _LARGEST_BLOCK))
         self._pools = Pools(max_bytes)
@@ -133,6 +147,9 @@ class History:
             else:
                 single.append(event)
         self._append_singly(single)
+        if self._process is not None:
+            self._allowed_bytes = self._process.allowed(self.max_bytes, self.nbytes)
+            self._hold_bounds()
         return range(before, self._end_id)
 
     def _append_singly(self, events: Sequence[Event | Again]) -> None:
@@ -271,7 +288,7 @@ class History:
         return None if block is None or offset is None else (block, offset)
 
     def _hold_bounds(self) -> None:
-        while self._blocks and (len(self) > self.max_events or self.nbytes > self.max_bytes):
+        while self._blocks and (len(self) > self.max_events or self.nbytes > self._allowed_bytes):
             if not self._condense():
                 self._evict()
 
