@@ -6,6 +6,7 @@ import gc
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from random import Random
 from typing import Final
 
 from bpf.record import ExecFailure
@@ -120,13 +121,18 @@ def bounded() -> Figure:
     for start in range(0, UNLIKE, 100):
         history.append(
             [
-                replace(base, timestamp=number, environment=(f"UNLIKE={number:0{VARIABLE}d}",))
+                replace(base, timestamp=number, environment=(f"UNLIKE={unlike(number)}",))
                 for number in range(start + 1, start + 101)
             ]
         )
         most = max(most, history.nbytes)
     note = f"{UNLIKE:,} unlike events, {history.evicted:,} evicted"
     return Figure(f"history bounded to {BOUND} MiB: the most it took", most / 2**20, "MB", BOUND, note)
+
+
+def unlike(number: int) -> str:
+    """Text that no other has anything in common with, and that packs badly."""
+    return Random(number).randbytes(VARIABLE // 2).hex()
 
 
 def growth() -> Iterator[Figure]:
