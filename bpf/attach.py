@@ -16,17 +16,19 @@ from functools import cached_property
 from typing import Final
 
 from bpf.btf import Btf, BtfError
-from bpf.instructions import with_map
+from bpf.instructions import with_callback, with_map
 from bpf.plans import Hook
 from bpf.syscalls import (
     MAP_TYPE_PROG_ARRAY,
     PROG_TYPE_KPROBE,
     PROG_TYPE_RAW_TRACEPOINT,
+    PROG_TYPE_TRACEPOINT,
     PROG_TYPE_TRACING,
     TRACE_FENTRY,
     TRACE_FEXIT,
     attach_kprobe,
     attach_raw_tracepoint,
+    attach_tracepoint,
     attach_trampoline,
     create_map,
     load_program,
@@ -63,15 +65,23 @@ class Refused:
 class Attacher:
     """Attaches hooks whose programs were compiled together."""
 
-    def __init__(self, code: Callable[[str], bytes], jump_table: int | None) -> None:
+    def __init__(
+        self,
+        code: Callable[[str], bytes],
+        jump_table: int | None,
+        callback: tuple[int, bytes] | None = None,
+    ) -> None:
         """Prepare.
 
         Args:
             code: The instructions of a function of the program.
             jump_table: Descriptor of the map through which a program goes on in another; None without one.
+            callback: What stands in the code for the address of a function that helpers call, and the
+                function's instructions.
         """
         self._code = code
         self._jump_table = jump_table
+        self._callback = callback
         # By type of program, and by prototype of the function where it must have one of its own.
         self._tables: dict[int | str, int] = {}
         self._locks: dict[int, threading.Lock] = {}
@@ -185,18 +195,21 @@ class Attacher:
             function = self._btf.function_id(hook.target)
             return load_program(PROG_TYPE_TRACING, code, _ATTACH_TYPES[hook.kind], function)
         if hook.kind == "raw_tracepoint":
-            return load_program(PROG_TYPE_RAW_TRACEPOINT, code)
-        return load_program(PROG_TYPE_KPROBE, code)
+            code, callback = with_callback(code, *self._callback) if self._callback else (code, 0)
+            return load_program(PROG_TYPE_RAW_TRACEPOINT, code, callback=callback)
+        return load_program(PROG_TYPE_TRACEPOINT if hook.kind == "tracepoint" else PROG_TYPE_KPROBE, code)
 
     def _link(self, hook: Hook, program: int) -> int:
         if hook.kind in _ATTACH_TYPES:
             return attach_trampoline(program)
         if hook.kind == "raw_tracepoint":
             return attach_raw_tracepoint(program, hook.target)
+        if hook.kind == "tracepoint":
+            return attach_tracepoint(program, hook.target)
         return attach_kprobe(program, hook.target, at_return=hook.kind == "kretprobe")
 
 
 def _type(hook: Hook) -> str:
     if hook.kind in _ATTACH_TYPES:
         return "tracing"
-    return "raw tracepoint" if hook.kind == "raw_tracepoint" else "kprobe"
+    return hook.kind if hook.kind.endswith("tracepoint") else "kprobe"

@@ -15,7 +15,7 @@ from bpf import layout
 from bpf.argv import NO_LIMITS, KernelCopy, arguments_of
 from bpf.cgroups import Where, where_of
 from bpf.known import Known
-from bpf.record import Again, Ancestor, Binary, Burst, ExecFailure, SearchEnd
+from bpf.record import Again, Ancestor, Binary, Burst, ExecFailure, PathSource, SearchEnd
 
 if TYPE_CHECKING:
     from bpf.ring import Alike
@@ -133,8 +133,8 @@ def decode(
         sections.append(raw[at : at + length])
         at += length
     (
-        cgroup, ancestor_bytes, cwd, root, stdin, groups, path, binary, interpreter, arguments, environment,
-        copied,
+        cgroup, ancestor_bytes, cwd, root, stdin, groups, path_afterwards, path, binary, interpreter,
+        arguments, environment, copied,
     ) = sections  # fmt: skip
     if len(ancestor_bytes) % layout.ANCESTOR_STRUCT.size or len(groups) % _GROUP.size:
         raise DecodeError(f"a record has {len(ancestor_bytes)} bytes of ancestors, {len(groups)} of groups.")
@@ -161,7 +161,9 @@ def decode(
     where = _where(cgroup_path)
     record = ExecFailure(
         timestamp=boot_time + timestamp,
-        path=_path_argument(path, bits),
+        path=_path_argument(path, bits, dirfd),
+        path_source=_path_source(bits),
+        path_afterwards=_text(path_afterwards[:-1]) if path_afterwards else None,
         return_value=return_value,
         stdin_type=stat.S_IFMT(stdin_mode),
         stdin_path=_stdin_path(stdin, stdin_end, stdin_mode, stdin_inode, bits),
@@ -228,14 +230,31 @@ def _text(raw: bytes) -> str:
     return raw.decode("utf-8", "surrogateescape")
 
 
-def _path_argument(section: bytes, bits: int) -> str | None:
+def _path_source(bits: int) -> PathSource:
+    if bits & (layout.PATH_OF_KERNEL | layout.KERNEL_INVOKED | layout.NEW_IMAGE):
+        return "kernel"
+    return "unchanged" if bits & layout.PATH_UNCHANGED else "user"
+
+
+def _path_argument(section: bytes, bits: int, dirfd: int) -> str | None:
     if bits & layout.NEW_IMAGE:
         # The end of the new stack: the path, its NUL, and 8 more zero bytes.
         strings = section.rstrip(b"\0")
         return _text(strings[strings.rfind(b"\0") + 1 :]) or None
-    if bits & layout.PATH_UNREAD:
+    if bits & layout.PATH_UNREAD and not bits & layout.PATH_BEFORE:
         return None
-    return _text(section[:-1])
+    path = section[:-1]
+    if bits & layout.PATH_BY_DIRECTORY and bits & layout.EXECVEAT:
+        path = _without_directory(path, dirfd)
+    return _text(path)
+
+
+def _without_directory(path: bytes, dirfd: int) -> bytes:
+    """A path of execveat as it was given, from what the kernel makes of it (alloc_bprm of fs/exec.c)."""
+    directory = b"/dev/fd/%d" % dirfd
+    if path == directory:
+        return b""
+    return path.removeprefix(directory + b"/")
 
 
 def _path(section: bytes, end: int) -> str:

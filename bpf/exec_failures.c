@@ -12,6 +12,7 @@
  *   COPIES       the kernel's own copy of argv and envp can be read
  *   ALL_FAILURES calls that never reached the exec functions are recorded, too
  *   TYPED        the verifier knows the types of what the current task's members lead to
+ *   FINDS_MEMORY it lets a program ask what an address of the caller's memory is mapped to
  *
  * Kernel objects are addressed by number (u64): nothing here depends on kernel headers, and bcc rewrites
  * nothing. They are read with explicit helper calls, or where TYPED, as far as the types are known, directly.
@@ -78,6 +79,12 @@ struct known {
     u64 used;
 };
 
+/* A path, with room to pad it. */
+union reading {
+    u8 bytes[CHUNK + STRIDE];
+    u64 words[(CHUNK + STRIDE) / 8];
+};
+
 struct scratch {
     /* Must come first: a record is written from here on. */
     struct record record;
@@ -86,6 +93,9 @@ struct scratch {
     struct walk walks[3]; /* in the order of their sections: cwd, root, stdin */
     struct known known;
     u64 identity[KNOWN_WORDS]; /* of the caller */
+    s64 path_length; /* of `path`, with its NUL; negative where it could not be read */
+    union reading path; /* the kernel's copy or, where there is none, what the caller's memory says now */
+    union reading before; /* what it said when the call began */
     u64 group_info;
     u32 groups; /* how many */
     /* Copies of parts of kernel structures: a read costs 45 ns, and one more for each 8 bytes. */

@@ -23,6 +23,28 @@ static __always_inline void record_failure(void *ctx, struct scratch *s, s64 ret
 }
 
 #if !JOINED
+struct begun {
+    u64 common;
+    u32 number;
+    u32 padding;
+    u64 first;
+    u64 second;
+};
+
+/*
+ * Tracepoints sys_enter_execve and sys_enter_execveat: a 64-bit call begins, and seccomp has let it pass. Next the
+ * kernel copies the path. Where that is on a page that was not touched yet, it cannot be read here.
+ */
+int on_call(struct begun *ctx)
+{
+    u64 first = ctx->first;
+    asm volatile("" : "+r"(first)); /* else the compiler chooses between their addresses, which may not be computed */
+    u64 second = ctx->second;
+    asm volatile("" : "+r"(second));
+    keep_call_path(ctx->number == NR_execve ? first : second);
+    return 0;
+}
+
 /*
  * Raw tracepoint sys_exit: at the end of every system call of every task, 32-bit ones too, also of
  * those that seccomp refused. On failure the registers still hold the arguments. The kernel has
@@ -147,6 +169,11 @@ static __always_inline u64 first_argument(void *ctx)
     return kernel_u64((u64)ctx);
 }
 
+static __always_inline u64 second_argument(void *ctx)
+{
+    return kernel_u64((u64)ctx + 8);
+}
+
 /*
  * fexit of the functions behind execve and execveat: of a call that succeeds, no more than a comparison.
  * Where there is no room to tell sys_exit that it was recorded here, it is left to sys_exit to record it.
@@ -195,13 +222,18 @@ static __always_inline u64 first_argument(void *ctx)
     return kernel_u64((u64)ctx + AT_pt_regs_di);
 }
 
+static __always_inline u64 second_argument(void *ctx)
+{
+    return kernel_u64((u64)ctx + AT_pt_regs_si);
+}
+
 /* kprobe at the beginning of kernel_execve: the registers at its end no longer have the arguments. */
 int on_kernel_execve(void *ctx)
 {
     u64 task = bpf_get_current_task();
     struct kernel_call call = {
         .filename = first_argument(ctx),
-        .argv = kernel_u64((u64)ctx + AT_pt_regs_si),
+        .argv = second_argument(ctx),
         .envp = kernel_u64((u64)ctx + AT_pt_regs_dx),
     };
     kernel_calls.update(&task, &call); /* without room the end of it is like one whose beginning was missed */
@@ -249,6 +281,16 @@ static __always_inline void miss_kernel_call(u64 task)
 #endif
 
 /*
+ * alloc_bprm, since 5.9, and do_open_execat: their second argument is the struct filename that the kernel has
+ * copied the path to, as it was given.
+ */
+int on_copied_path(void *ctx)
+{
+    keep_copied_path(kernel_u64(second_argument(ctx) + AT_filename_name), 0);
+    return 0;
+}
+
+/*
  * security_bprm_creds_for_exec, since 5.8: once for each exec, with the file open and argv and envp
  * complete, before any #! line has been followed.
  */
@@ -293,7 +335,7 @@ int on_do_execve(void *ctx)
         return 0;
     struct kernel_call call = {
         .filename = kernel_u64(first_argument(ctx)),
-        .argv = kernel_u64((u64)ctx + AT_pt_regs_si),
+        .argv = second_argument(ctx),
         .envp = kernel_u64((u64)ctx + AT_pt_regs_dx),
     };
     kernel_calls.update(&task, &call);

@@ -17,6 +17,8 @@ _EXIT: Final = 0x95
 _LOAD_64: Final = 0x18
 """BPF_LD | BPF_IMM | BPF_DW: two instructions long; with source BPF_PSEUDO_MAP_FD, a map's descriptor."""
 _PSEUDO_MAP_FD: Final = 1
+_PSEUDO_FUNCTION: Final = 4
+"""BPF_PSEUDO_FUNC: the other source, by the distance from the next instruction (include/uapi/linux/bpf.h)."""
 
 _NEW, _ON_THE_WAY, _DONE = range(3)
 
@@ -29,6 +31,32 @@ def with_map(code: bytes, old: int, new: int) -> bytes:
         if operation == _LOAD_64 and registers >> 4 == _PSEUDO_MAP_FD and operand == old:
             _INSTRUCTION.pack_into(changed, at, operation, registers, offset, new)
     return bytes(changed)
+
+
+def with_callback(code: bytes, mark: int, callback: bytes) -> tuple[bytes, int]:
+    """The same instructions with a function behind them, and its address wherever the mark is loaded.
+
+    Args:
+        code: The instructions.
+        mark: A number of 64 bits that stands for the function's address.
+        callback: The function's instructions.
+
+    Returns:
+        The instructions, and how many come before the function; ``code`` and 0 where no mark is in it.
+    """
+    low, high = struct.unpack("<ii", struct.pack("<Q", mark))
+    behind = len(code) // _SIZE
+    changed = bytearray(code)
+    found = False
+    for at in range(0, len(code) - _SIZE, _SIZE):
+        operation, registers, offset, operand = _INSTRUCTION.unpack_from(code, at)
+        is_load = operation == _LOAD_64 and not registers >> 4
+        if is_load and (operand, _INSTRUCTION.unpack_from(code, at + _SIZE)[3]) == (low, high):
+            registers |= _PSEUDO_FUNCTION << 4
+            _INSTRUCTION.pack_into(changed, at, operation, registers, offset, behind - at // _SIZE - 1)
+            _INSTRUCTION.pack_into(changed, at + _SIZE, 0, 0, 0, 0)
+            found = True
+    return (bytes(changed) + callback, behind) if found else (code, 0)
 
 
 def with_loops_closed_by_jumps(code: bytes) -> bytes:

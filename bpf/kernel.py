@@ -33,12 +33,15 @@ SUPPORTED_MACHINE: Final = "x86_64"
 
 # r0 = 0; exit
 _RETURN_ZERO: Final = struct.pack("<BBhiBBhi", 0xB7, 0, 0, 0, 0x95, 0, 0, 0)
+_INSTRUCTION_SIZE: Final = 8
 _PRIVILEGES: Final = 1 << 38 | 1 << 39
 """CAP_PERFMON and CAP_BPF (include/uapi/linux/capability.h)."""
 _ALL_IDS: Final = ["0", "0", "4294967295"]
 """What uid_map of the first user namespace says (user_namespaces(7))."""
 _CURRENT_TASK_BTF: Final = 158
 """The helper bpf_get_current_task_btf (include/uapi/linux/bpf.h)."""
+_FIND_VMA: Final = 180
+"""bpf_find_vma, likewise."""
 _PROBED_FUNCTION: Final = "__x64_sys_execve"
 
 
@@ -183,6 +186,30 @@ def knows_types() -> bool:
         instructions += struct.pack("<BBhi", 0x79, 0x01, cred, 0)  # r1 = *(u64 *)(r0 + cred)
         os.close(load_program(PROG_TYPE_RAW_TRACEPOINT, instructions + _RETURN_ZERO))
     except (BtfError, OSError):
+        return False
+    return True
+
+
+@cache
+def finds_memory() -> bool:
+    """A program may ask what an address of the caller's memory is mapped to (5.17 and later)."""
+    instructions = struct.pack(
+        "<" + "BBhi" * 9,
+        0x85, 0, 0, _CURRENT_TASK_BTF,
+        0xBF, 0x01, 0, 0,  # r1 = r0
+        0xB7, 2, 0, 0,  # r2 = 0
+        0x18, 0x43, 0, 7,  # r3 = the function behind all this
+        0, 0, 0, 0,
+        0xBF, 0xA4, 0, 0,  # r4 = r10
+        0x07, 4, 0, -8,
+        0xB7, 5, 0, 0,
+        0x85, 0, 0, _FIND_VMA,
+    )  # fmt: skip
+    program = instructions + _RETURN_ZERO
+    try:
+        callback = len(program) // _INSTRUCTION_SIZE
+        os.close(load_program(PROG_TYPE_RAW_TRACEPOINT, program + _RETURN_ZERO, callback=callback))
+    except OSError:
         return False
     return True
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-HookKind = Literal["raw_tracepoint", "fentry", "fexit", "kprobe", "kretprobe"]
+HookKind = Literal["raw_tracepoint", "tracepoint", "fentry", "fexit", "kprobe", "kretprobe"]
 Need = Literal["BTF", "raw tracepoints", "ring buffer", "kprobes", "trampolines"]
 
 
@@ -67,6 +67,8 @@ _THE_FILE: Final = "binary, argc and envc, as the kernel had them before any #! 
 _THE_REST: Final = "interpreter_path, the kernel's own copy of argv and envp, killed_by"
 _THE_CALL: Final = "the event, path, arguments, environment, stdin and the caller"
 _THE_KERNELS: Final = "path, arguments and environment of what the kernel starts itself"
+_THE_PATH: Final = "the kernel's own copy of the path"
+_PATH_BEFORE: Final = "the path as the caller's memory had it when the call began"
 _NOTHING_STALE: Final = "that nothing of an earlier exec is left"
 
 EXEC_BINPRM: Final = "exec_binprm"
@@ -106,6 +108,7 @@ FENTRY: Final = Plan(
             goes_on_in="on_failure",
             is_event=True,
         ),
+        Hook("fentry", "alloc_bprm", _THE_PATH, "on_copied_path", optional=True),
         Hook("fentry", "security_bprm_creds_for_exec", _THE_FILE, "on_creds", optional=True),
         Hook("fentry", "free_bprm", f"{_THE_REST}; binary of other failures", "on_free_bprm", optional=True),
         Hook(
@@ -164,6 +167,7 @@ KPROBE: Final = Plan(
     ("kprobes", "raw tracepoints", "ring buffer"),
     (
         _SYS_EXIT,
+        Hook("kprobe", "alloc_bprm", _THE_PATH, "on_copied_path", optional=True),
         Hook("kprobe", "security_bprm_creds_for_exec", _THE_FILE, "on_creds"),
         Hook("kprobe", "free_bprm", f"{_THE_REST}; binary of other failures", "on_free_bprm", optional=True),
         *_OF_THE_KERNEL,
@@ -177,6 +181,8 @@ LEGACY: Final = Plan(
     ("kprobes", "raw tracepoints"),
     (
         _SYS_EXIT,
+        Hook("kprobe", "alloc_bprm", _THE_PATH, "on_copied_path", optional=True),
+        Hook("kprobe", "do_open_execat", _THE_PATH, "on_copied_path", optional=True),
         Hook("kprobe", "security_bprm_check", _THE_FILE, "on_check"),
         Hook("kprobe", EXEC_BINPRM, _THE_FILE, "on_check", optional=True),
         Hook("kretprobe", EXEC_BINPRM, _THE_REST, "on_exec_binprm_return", optional=True),
@@ -206,6 +212,20 @@ TRACEPOINT: Final = Plan(
             f"{_THE_CALL}; binary and interpreter_path are looked up right after",
             "on_sys_exit",
             is_event=True,
+        ),
+        Hook(
+            "tracepoint",
+            "syscalls:sys_enter_execve",
+            f"{_PATH_BEFORE}, 64-bit callers",
+            "on_call",
+            optional=True,
+        ),
+        Hook(
+            "tracepoint",
+            "syscalls:sys_enter_execveat",
+            f"{_PATH_BEFORE}, 64-bit callers",
+            "on_call",
+            optional=True,
         ),
         *_SEARCHES,
     ),

@@ -28,9 +28,9 @@ from bpf.instructions import with_loops_closed_by_jumps
 from bpf.limits import memory_obstacle, obstacle
 from bpf.maps import CaptureMap
 from bpf.plans import EXEC_BINPRM, Plan
-from bpf.program import Settings, online_cpus, source
+from bpf.program import ON_MEMORY, Settings, online_cpus, source
 from bpf.source import Capture
-from bpf.syscalls import open_buffer, update_map
+from bpf.syscalls import TRACEFS, open_buffer, update_map
 
 MAPS: Final = ("events", "counters", "captures", "active_capture")
 """The maps whose descriptors are handed over, in this order; then those of each hook, its program's and
@@ -39,6 +39,7 @@ its link's; then what must only stay open."""
 _CLONE_NEWNS: Final = 0x20000
 """include/uapi/linux/sched.h."""
 _MS_BIND, _MS_REC, _MS_PRIVATE = 0x1000, 0x4000, 0x40000
+_MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 1, 2, 4, 8
 """include/uapi/linux/mount.h."""
 
 
@@ -69,16 +70,21 @@ def _import_bcc() -> Any:  # noqa: ANN401  # bcc has no types
     return bcc
 
 
-def _hide_symbols(empty: str) -> None:
-    """Show bcc an empty /proc/kallsyms, for this process alone.
+def _mount_for_loading(empty: str) -> None:
+    """Show this process alone an empty /proc/kallsyms, and tracefs if it is not mounted.
 
-    It reads those 100,000 lines at each compilation, to see which helpers it has to replace by older ones,
+    bcc reads those 100,000 symbols at each compilation, to see which helpers it has to replace by older ones,
     and replaces none of ours. That takes a sixth of a second, also where a container refuses the mount.
+    tracefs has the numbers of tracepoints.
     Where a namespace is refused there must be no mount: execwhy.service has none in its SystemCallFilter.
     """
     libc = ct.CDLL(None)
-    if not libc.unshare(_CLONE_NEWNS) and not libc.mount(None, b"/", None, _MS_REC | _MS_PRIVATE, None):
-        libc.mount(empty.encode(), b"/proc/kallsyms", None, _MS_BIND, None)
+    if libc.unshare(_CLONE_NEWNS) or libc.mount(None, b"/", None, _MS_REC | _MS_PRIVATE, None):
+        return
+    libc.mount(empty.encode(), b"/proc/kallsyms", None, _MS_BIND, None)
+    if not any(os.path.isdir(f"{place}/events") for place in TRACEFS):
+        flags = _MS_RDONLY | _MS_NOSUID | _MS_NODEV | _MS_NOEXEC
+        libc.mount(b"tracefs", TRACEFS[0].encode(), b"tracefs", flags, None)
 
 
 def _compile(bcc: Any, source: str, tree: str | None) -> Any:  # noqa: ANN401
@@ -161,7 +167,10 @@ def _load_plan(
     typed: bool,
 ) -> None:
     tell(stage="compiling", plan=plan.name)
-    text = source(settings, plan, _types(bcc, settings), _argument_counts(), typed=typed)
+    finds_memory = typed and "JOINED" not in plan.features and kernel.finds_memory()
+    text = source(
+        settings, plan, _types(bcc, settings), _argument_counts(), typed=typed, finds_memory=finds_memory
+    )
     program = _compile(bcc, text, tree)
     capture = CaptureMap(program["captures"].map_fd, program["active_capture"].map_fd)
     capture.set(settings.capture)
@@ -169,7 +178,8 @@ def _load_plan(
     tell(stage="attaching", plan=plan.name)
     buffers = _open_buffers(program["events"].map_fd) if "PERF_BUFFER" in plan.features else []
     jump_table = program["recorders"].map_fd if "JOINED" in plan.features else None
-    attacher = Attacher(lambda function: _code(bcc, program, function), jump_table)
+    callback = (ON_MEMORY, _code(bcc, program, "on_memory")) if finds_memory else None
+    attacher = Attacher(lambda function: _code(bcc, program, function), jump_table, callback)
     hooks = plan.hooks + (plan.all_failures if settings.all_failures else ())
     if settings.exec_binprm:
         hooks = tuple(
@@ -211,7 +221,7 @@ def main() -> None:
 
     try:
         tree = files.enter_context(header_tree())
-        _hide_symbols(os.path.join(tree, EMPTY))
+        _mount_for_loading(os.path.join(tree, EMPTY))
         threading.Thread(target=_end_with, args=(parent, files, ending), daemon=True).start()
         _load(settings, tree, tell)
     except (

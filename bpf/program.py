@@ -18,6 +18,7 @@ PARTS: Final = (
     "x86_64.c",
     "strings.c",
     "caller.c",
+    "path.c",
     "opened.c",
     "write.c",
     "hooks.c",
@@ -36,6 +37,9 @@ _SHARED_MEMORY: Final = (5, 5)
 _MEMORY_UNTIL_FREED: Final = (5, 9)
 """Since then free_bprm still has the new memory of an exec that failed (fs/exec.c, alloc_bprm)."""
 
+ON_MEMORY: Final = 0x6F6E5F6D656D6F72
+"""Stands in the code for the address of its function ``on_memory``, which only loading tells."""
+
 _NUMBERS: Final = {
     "NR_execve": 59,
     "NR_execveat": 322,
@@ -51,9 +55,13 @@ _NUMBERS: Final = {
     "EFAULT": 14,
     "MAX_STRINGS": 64 << 20,
     "SPARE_SCRATCHES": 8,
+    "VM_SHARED": 8,
+    "FUSE_SUPER_MAGIC": 0x65735546,
+    "ON_MEMORY": ON_MEMORY,
 }
 """System call numbers (arch/x86/entry/syscalls), TS_COMPAT (arch/x86/include/asm/thread_info.h), signals,
-errors; bytes of argv and envp that no exec exceeds (bprm_stack_limits of fs/exec.c: 6 MiB)."""
+errors; bytes of argv and envp that no exec exceeds (bprm_stack_limits of fs/exec.c: 6 MiB); VM_SHARED
+(include/linux/mm.h), FUSE_SUPER_MAGIC (fs/fuse/inode.c)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +108,7 @@ def source(
     arguments: Mapping[str, int],
     *,
     typed: bool = False,
+    finds_memory: bool = False,
 ) -> str:
     """The C text for a plan on this kernel.
 
@@ -109,6 +118,7 @@ def source(
         types: Offsets and sizes of the kernel's structures, by the names that the program uses.
         arguments: How many arguments a kernel function has, by its name.
         typed: The verifier knows the type of the current task (``bpf.kernel.knows_types``).
+        finds_memory: A program may ask what an address is mapped to (``bpf.kernel.finds_memory``).
     """
     features = {name: int(name in plan.features) for name in FEATURES}
     features["ALL_FAILURES"] = int(settings.all_failures and bool(plan.all_failures))
@@ -121,6 +131,7 @@ def source(
     numbers["BPRM_EXECVE"] = int("free_bprm" not in arguments)
     numbers["BPRM_EXECVE_ARGUMENTS"] = arguments.get("bprm_execve", 0)
     numbers["TYPED"] = int(typed)
+    numbers["FINDS_MEMORY"] = int(finds_memory)
     numbers["CPUS"] = possible_cpus()
     numbers["RING_PAGES"] = settings.ring_bytes // os.sysconf("SC_PAGE_SIZE")
     most = MAX_PERF_RECORD if features["PERF_BUFFER"] else None

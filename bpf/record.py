@@ -27,6 +27,7 @@ _STRING_BYTES: Final = 64
 """What a string takes beside its characters."""
 
 ArgumentsSource = Literal["kernel", "user", "unreadable"]
+PathSource = Literal["kernel", "unchanged", "user"]
 Outcome = Literal["found", "not-found", "open"]
 
 
@@ -179,6 +180,11 @@ class ExecFailure:
     Attributes:
         timestamp: When the exec returned: nanoseconds since 1970 UTC, from the kernel's boot clock.
         path: The path as the caller gave it; None where the caller's memory could not be read.
+        path_source: "kernel" where it is the kernel's own copy; "unchanged" where it was read in the caller's
+            memory before the kernel copied it and is the same there afterwards, and nobody else had that
+            memory; "user" where it was read there and may have been another when the kernel copied it.
+        path_afterwards: What the caller's memory said when the exec had failed, where that is not ``path``,
+            which it said before the kernel copied it: the kernel had either of them. Else None.
         binary: The file itself, where there was one.
         interpreter_path: The interpreter that the kernel was using; where the exec failed before it had
             come to one, the one that the file names in its ``#!`` line or PT_INTERP.
@@ -233,6 +239,8 @@ class ExecFailure:
     timestamp: int
     path: str | None
     return_value: int
+    path_source: PathSource = "user"
+    path_afterwards: str | None = None
     binary: Binary | None = None
     interpreter_path: str | None = None
     stdin_type: int = 0
@@ -278,6 +286,11 @@ class ExecFailure:
     diagnosis: Diagnosis | None = None
     search: Search | None = None
     host: str | None = None
+
+    @property
+    def path_is_proven(self) -> bool:
+        """The kernel cannot have had another path than the one that is shown, if one is shown."""
+        return self.path is None or self.path_source != "user"
 
     @property
     def error(self) -> str:

@@ -7,6 +7,7 @@ leaves no choice of what a refusal means.
 from __future__ import annotations
 
 import ctypes as ct
+import errno
 import fcntl
 import os
 import re
@@ -24,10 +25,12 @@ _MAP_UPDATE: Final = 2
 _PROG_LOAD: Final = 5
 _OBJECT_INFO: Final = 15
 _RAW_TRACEPOINT_OPEN: Final = 17
+_BTF_LOAD: Final = 18
 _LINK_CREATE: Final = 28
 MAP_TYPE_PROG_ARRAY: Final = 3
 MAP_TYPE_RINGBUF: Final = 27
 PROG_TYPE_KPROBE: Final = 2
+PROG_TYPE_TRACEPOINT: Final = 5
 PROG_TYPE_RAW_TRACEPOINT: Final = 17
 PROG_TYPE_TRACING: Final = 26
 TRACE_FENTRY: Final = 24
@@ -41,16 +44,30 @@ _OF_PERF_EVENT: Final = 7
 _KPROBES: Final = (3, 4)
 """BPF_LINK_TYPE_PERF_EVENT; BPF_PERF_EVENT_KPROBE and _KRETPROBE."""
 
+_BTF_MAGIC: Final = 0xEB9F
+_BTF_KIND_INT: Final = 1
+_BTF_KIND_FUNC: Final = 12
+_BTF_KIND_FUNC_PROTO: Final = 13
+_BTF_INT_SIGNED: Final = 1
+"""include/uapi/linux/btf.h."""
+_FUNCTIONS: Final = struct.Struct("<IIII")
+"""Two of struct bpf_func_info: a function's first instruction, and its number in ``_load_types``."""
+_OF_PROGRAM: Final = 3
+_OF_CALLBACK: Final = 4
+
 _ATTRIBUTES_SIZE: Final = 144
 _LOG_SIZE: Final = 1 << 20
 _LOG_LEVEL: Final = 1
 
 EVENT_SOURCES: Final = "/sys/bus/event_source/devices"
 """What perf_event_open(2) knows; without /sys it is not there."""
+TRACEFS: Final = ("/sys/kernel/tracing", "/sys/kernel/debug/tracing")
+"""Where it is mounted, if it is."""
 _KPROBE_TYPE: Final = f"{EVENT_SOURCES}/kprobe/type"
 _PERF_ATTR_SIZE: Final = 72
 """PERF_ATTR_SIZE_VER1: up to config2."""
 _PERF_TYPE_SOFTWARE: Final = 1
+_PERF_TYPE_TRACEPOINT: Final = 2
 _PERF_COUNT_SW_BPF_OUTPUT: Final = 10
 _PERF_SAMPLE_RAW: Final = 1 << 10
 _PERF_FLAG_FD_CLOEXEC: Final = 8
@@ -98,7 +115,9 @@ def lookup_map(fd: int, key: bytes, value_size: int) -> bytes:
     return value_buffer.raw
 
 
-def load_program(kind: int, instructions: bytes, attach_type: int = 0, btf_id: int = 0) -> int:
+def load_program(
+    kind: int, instructions: bytes, attach_type: int = 0, btf_id: int = 0, callback: int = 0
+) -> int:
     """A program's descriptor.
 
     Args:
@@ -106,16 +125,18 @@ def load_program(kind: int, instructions: bytes, attach_type: int = 0, btf_id: i
         instructions: As the kernel takes them, with the descriptors of their maps.
         attach_type: For PROG_TYPE_TRACING, TRACE_...
         btf_id: For PROG_TYPE_TRACING, the kernel function's.
+        callback: The instruction that a function begins with which helpers call; 0 without one.
 
     Raises:
         OSError: The kernel refused; ``strerror`` ends with the verifier's last words, if it had any.
     """
+    target = (attach_type, btf_id, callback)
     try:
-        return _load(kind, instructions, attach_type, btf_id, None)
+        return _load(kind, instructions, target, None)
     except OSError as error:
         log = ct.create_string_buffer(_LOG_SIZE)
         try:
-            return _load(kind, instructions, attach_type, btf_id, log)
+            return _load(kind, instructions, target, log)
         except OSError:
             lines = log.value.decode("ascii", "replace").strip().splitlines()
             words = [line for line in lines if not line.startswith(("processed ", "verification time"))][-1:]
@@ -125,20 +146,46 @@ def load_program(kind: int, instructions: bytes, attach_type: int = 0, btf_id: i
 
 
 def _load(
-    kind: int, instructions: bytes, attach_type: int, btf_id: int, log: ct.Array[ct.c_char] | None
+    kind: int, instructions: bytes, target: tuple[int, int, int], log: ct.Array[ct.c_char] | None
 ) -> int:
+    attach_type, btf_id, callback = target
     code = ct.create_string_buffer(instructions, len(instructions))
     licence = ct.create_string_buffer(b"GPL")
     where = ct.addressof(log) if log is not None else 0
-    return _bpf(
-        _PROG_LOAD,
-        struct.pack(
-            "<IIQQIIQII16sIIIIQIIQII",
-            kind, len(instructions) // 8, ct.addressof(code), ct.addressof(licence),
-            _LOG_LEVEL if where else 0, _LOG_SIZE if where else 0, where, 0, 0, b"execwhy",
-            0, attach_type, 0, 0, 0, 0, 0, 0, 0, btf_id,
-        ),
+    functions = _FUNCTIONS.pack(0, _OF_PROGRAM, callback, _OF_CALLBACK)
+    table = ct.create_string_buffer(functions, len(functions))
+    types, record_size, records, count = 0, 0, 0, 0
+    if callback:
+        types, record_size, records, count = _load_types(), _FUNCTIONS.size // 2, ct.addressof(table), 2
+    try:
+        return _bpf(
+            _PROG_LOAD,
+            struct.pack(
+                "<IIQQIIQII16sIIIIQIIQII",
+                kind, len(instructions) // 8, ct.addressof(code), ct.addressof(licence),
+                _LOG_LEVEL if where else 0, _LOG_SIZE if where else 0, where, 0, 0, b"execwhy",
+                0, attach_type, types, record_size, records, count, 0, 0, 0, btf_id,
+            ),
+        )  # fmt: skip
+    finally:
+        if types:
+            os.close(types)
+
+
+def _load_types() -> int:
+    """A descriptor of the types of a program's functions, which the kernel demands of one with a callback."""
+    names = b"\0int\0program\0callback\0"
+    kinds = struct.pack(
+        "<IIII" "III" "III" "III",
+        names.index(b"int"), _BTF_KIND_INT << 24, 4, _BTF_INT_SIGNED << 24 | 32,
+        0, _BTF_KIND_FUNC_PROTO << 24, 1,
+        names.index(b"program"), _BTF_KIND_FUNC << 24, 2,
+        names.index(b"callback"), _BTF_KIND_FUNC << 24, 2,
     )  # fmt: skip
+    header = struct.pack("<HBBIIIII", _BTF_MAGIC, 1, 0, 24, 0, len(kinds), len(kinds), len(names))
+    types = header + kinds + names
+    buffer = ct.create_string_buffer(types, len(types))
+    return _bpf(_BTF_LOAD, struct.pack("<QQIII", ct.addressof(buffer), 0, len(types), 0, 0))
 
 
 def attach_raw_tracepoint(program: int, name: str) -> int:
@@ -157,9 +204,40 @@ def attach_kprobe(program: int, function: str, *, at_return: bool) -> int:
     with open(_KPROBE_TYPE, encoding="ascii") as file:
         kind = int(file.read())
     name = ct.create_string_buffer(function.encode())
-    attributes = struct.pack(
-        "<IIQQQQQIIQQ", kind, _PERF_ATTR_SIZE, int(at_return), 0, 0, 0, 0, 0, 0, ct.addressof(name), 0
+    return _attach_event(
+        program,
+        struct.pack(
+            "<IIQQQQQIIQQ", kind, _PERF_ATTR_SIZE, int(at_return), 0, 0, 0, 0, 0, 0, ct.addressof(name), 0
+        ),
     )
+
+
+def attach_tracepoint(program: int, name: str) -> int:
+    """A descriptor that holds it, as of a kprobe.
+
+    Args:
+        program: The program.
+        name: "syscalls:sys_enter_execve".
+
+    Raises:
+        OSError: The kernel refused, or its number for the tracepoint cannot be read.
+    """
+    number = _tracepoint_number(name)
+    return _attach_event(
+        program, struct.pack("<IIQQQQQIIQQ", _PERF_TYPE_TRACEPOINT, _PERF_ATTR_SIZE, number, *[0] * 8)
+    )
+
+
+def _tracepoint_number(name: str) -> int:
+    for place in TRACEFS:
+        with suppress(OSError), open(f"{place}/events/{name.replace(':', '/')}/id", encoding="ascii") as file:
+            return int(file.read())
+    if any(os.path.isdir(f"{place}/events") for place in TRACEFS):
+        raise OSError(errno.ENOENT, "tracefs has no such event: the kernel needs CONFIG_FTRACE_SYSCALLS")
+    raise OSError(errno.ENOENT, f"tracefs is not mounted: mount -t tracefs tracefs {TRACEFS[0]}")
+
+
+def _attach_event(program: int, attributes: bytes) -> int:
     buffer = ct.create_string_buffer(attributes, _PERF_ATTR_SIZE)
     event = _call(_SYS_PERF_EVENT_OPEN, buffer, -1, 0, -1, ct.c_ulong(_PERF_FLAG_FD_CLOEXEC))
     try:

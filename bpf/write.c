@@ -1,26 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
 /* The record of one exec that has failed. */
 
-static __always_inline void append_path_argument(struct scratch *s, u64 path)
+/* Appends one of the two readings of the path. */
+static __always_inline void append_reading(struct scratch *s, const union reading *reading)
 {
-    struct record *r = &s->record;
     u64 at = place_in_data(s);
-    if (at > DATA_SIZE - CHUNK) {
-        r->bits |= PATH_UNREAD;
+    if (at > DATA_SIZE - CHUNK)
         return;
-    }
-    s64 n = read_string(s, &s->data[at], path);
-    if (n < 0) {
-        r->bits |= PATH_UNREAD;
-        return;
-    }
-    r->used = at + n;
-    if (n == CHUNK) {
-        u8 next = 0;
-        read_strings_memory(s, &next, 1, path + CHUNK - 1);
-        if (next)
-            r->bits |= PATH_CUT;
-    }
+    s64 n = read_kernel_string(&s->data[at], CHUNK, reading);
+    s->record.used = at + (n > 0 ? n : 0);
 }
 
 /*
@@ -57,16 +45,57 @@ static __always_inline bool path_is_gone(struct scratch *s, struct opened *opene
     return was_late(opened) && !s->call.by_kernel;
 }
 
-static __always_inline void append_call_path(struct scratch *s, u64 task, struct opened *opened)
+/* The path as the caller has it now. */
+static __always_inline s64 read_call_path(struct scratch *s)
 {
-    u32 start = s->record.used;
-    if (path_is_gone(s, opened))
-        s->record.bits |= PATH_UNREAD;
-    else
-        append_path_argument(s, s->call.path);
-    if (s->record.bits & PATH_UNREAD)
+    s64 n = read_string(s, s->path.bytes, s->call.path);
+    if (n == CHUNK) {
+        u8 next = 0;
+        read_strings_memory(s, &next, 1, s->call.path + CHUNK - 1);
+        s->record.bits |= next ? PATH_CUT : 0;
+    }
+    return n;
+}
+
+/* Reads the path into `s->path`, and says in the record's bits what that is worth. */
+static __always_inline void read_path(struct scratch *s, u64 task, struct opened *opened)
+{
+    s64 n = -1;
+#if JOINED
+    if (!s->call.by_kernel)
+        n = read_copied_path(s, task);
+#endif
+    if (n < 0 && !path_is_gone(s, opened))
+        n = read_call_path(s);
+    n = with_its_nul(n);
+    s->path_length = n;
+    s->record.bits |= n < 0 ? PATH_UNREAD : 0;
+#if !JOINED
+    compare_with_kept(s, task);
+#endif
+}
+
+static __always_inline void append_call_path(struct scratch *s, u64 task)
+{
+    struct record *r = &s->record;
+    u32 start = r->used;
+    if (r->bits & PATH_UNREAD)
         append_new_image_path(s, task);
-    s->record.lengths[SECTION_PATH] = section_length(s, start);
+    r->lengths[SECTION_PATH_AFTERWARDS] = 0;
+#if !JOINED
+    if (r->bits & NEW_IMAGE) /* better: the kernel's own copy */
+        r->bits &= ~PATH_BEFORE;
+    if (r->bits & PATH_BEFORE) {
+        if (!(r->bits & PATH_UNREAD))
+            append_reading(s, &s->path);
+        r->lengths[SECTION_PATH_AFTERWARDS] = section_length(s, start);
+        start = r->used;
+        append_reading(s, &s->before);
+    }
+#endif
+    if (!(r->bits & (PATH_UNREAD | PATH_BEFORE)))
+        append_reading(s, &s->path);
+    r->lengths[SECTION_PATH] = section_length(s, start);
 }
 
 /* The path of the file that the kernel had open. */
@@ -92,7 +121,7 @@ static __always_inline bool path_passes(struct scratch *s, struct capture *captu
         for (u32 j = 0; j < CAPTURE_PATH_SIZE; j++) {
             if (j >= length)
                 return i >= capture->excluded;
-            if (s->data[j] != (u8)capture->path[i * CAPTURE_PATH_SIZE + j])
+            if (s->path.bytes[j] != (u8)capture->path[i * CAPTURE_PATH_SIZE + j])
                 break;
         }
     }
@@ -141,13 +170,10 @@ static __always_inline int emit(void *ctx, struct scratch *s)
 #endif
 }
 
-/* What could not be read cannot be told to be unwanted. */
-static __always_inline bool path_is_wanted(struct scratch *s, struct capture *capture, struct opened *opened)
+/* Whether it is certain that the kernel had this path: nothing is left out for one that may have been another. */
+static __always_inline bool path_is_proven(struct scratch *s)
 {
-    if (path_is_gone(s, opened))
-        return true;
-    forget_caller(s); /* the path takes the place of what is told of it */
-    return read_string(s, s->data, s->call.path) < 0 || path_passes(s, capture);
+    return s->call.by_kernel || s->record.bits & (PATH_OF_KERNEL | PATH_UNCHANGED);
 }
 
 static __always_inline void fill_credentials(struct scratch *s, u64 task)
@@ -169,14 +195,14 @@ static __always_inline void fill_credentials(struct scratch *s, u64 task)
 
 static __always_inline bool is_wanted(struct scratch *s, u64 task, struct opened *opened)
 {
-    struct record *r = &s->record;
     struct capture *capture = capture_in_force();
     if (!capture)
         return false;
     fill_credentials(s, task);
-    if (capture->uid_ranges && !uid_matches(r->uid, capture))
+    if (capture->uid_ranges && !uid_matches(s->record.uid, capture))
         return false;
-    return !capture->paths || path_is_wanted(s, capture, opened);
+    read_path(s, task, opened);
+    return !capture->paths || !path_is_proven(s) || path_passes(s, capture);
 }
 
 /* Before: `s->call`, and return_value, dirfd, flags and bits of `s->record`. */
@@ -194,7 +220,7 @@ static __always_inline void write_record(void *ctx, struct scratch *s, u64 task)
     }
     fill_ids(r);
     fill_caller(s, task);
-    append_call_path(s, task, opened);
+    append_call_path(s, task);
     append_binary(s, tell_opened(r, opened));
     tell_interpreter(s, task, opened);
     tell_copied(s, task, opened);

@@ -37,6 +37,8 @@ class Case:
         looked_at: Descriptor of the caller at which the file is, where it has no path.
         in_thread: The exec is made by another thread than the first.
         killed_by: The signal, after the point of no return.
+        path_in_doubt: It need not be known that the kernel had this path.
+        path_afterwards: What the caller's memory says afterwards, where that is another path.
     """
 
     name: str
@@ -50,6 +52,8 @@ class Case:
     looked_at: int | None = None
     in_thread: bool = False
     killed_by: str | None = None
+    path_in_doubt: bool = False
+    path_afterwards: str | None = None
 
     def prepare(self, zoo: Zoo) -> Callable[[], Exec]:
         """What the child has to do."""
@@ -77,7 +81,16 @@ class Case:
             for path in (self.interpreter, self.interpreter_in_use)
         )
         unread = self.killed_by is not None
-        return Expected(self.error, file, interpreter, self.killed_by, unread=unread, in_use=in_use)
+        return Expected(
+            self.error,
+            file,
+            interpreter,
+            self.killed_by,
+            unread=unread,
+            in_use=in_use,
+            path_in_doubt=self.path_in_doubt or self.in_thread or self.path_afterwards is not None,
+            path_afterwards=self.path_afterwards,
+        )
 
 
 def named(name: str) -> Call:

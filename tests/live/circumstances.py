@@ -8,6 +8,7 @@ import mmap
 import os
 import pty
 import resource
+import signal
 import socket
 import struct
 import termios
@@ -246,6 +247,31 @@ def untouched(directory: str, text: bytes) -> Pointer:
     address = libc.mmap(None, mmap.PAGESIZE, mmap.PROT_READ, mmap.MAP_PRIVATE, descriptor, 0)
     os.unlink(path)
     return Pointer(address, None if KERNEL_RELEASE >= (6, 8) else text)
+
+
+def shared_memory(text: bytes) -> int:
+    """The address of memory that a forked child has, too, with a string in it."""
+    address: int = libc.mmap(
+        None, mmap.PAGESIZE, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_SHARED | mmap.MAP_ANONYMOUS, -1, 0
+    )
+    ctypes.memmove(address, text + b"\0", len(text) + 1)
+    return address
+
+
+def rewritten(path: bytes, afterwards: bytes) -> Pointer:
+    """A path that another process rewrites while its exec waits for that process's lease on the file."""
+    address = shared_memory(path)
+    ready, tell = os.pipe()
+    if not os.fork():
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGIO})
+        file = os.open(path, os.O_RDONLY)
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+        os.write(tell, b"r")
+        signal.sigwait({signal.SIGIO})
+        ctypes.memmove(address, afterwards + b"\0", len(afterwards) + 1)
+        os._exit(0)  # which gives the lease up
+    os.read(ready, 1)
+    return Pointer(address, path)
 
 
 def at_the_end_of_memory(strings: Sequence[bytes]) -> Array:

@@ -42,11 +42,22 @@ def _in_zoo(zoo: Zoo) -> None:
     os.chdir(zoo.directory)
 
 
+FORGED: Final = "/usr/bin/forged"
+
+
+def _held_up(zoo: Zoo) -> Exec:
+    script = zoo.path("held-up")
+    with open(script, "w") as file:
+        file.write("#!/no/such/interpreter\n")
+    os.chmod(script, 0o755)
+    return Exec(circumstances.rewritten(script, FORGED.encode()))
+
+
 ERRORS: Final = [
     Case("missing file", "ENOENT", named("nothing")),
     Case("missing file, relative", "ENOENT", lambda zoo: Exec(b"./nothing"), _in_zoo),
     Case("missing directory", "ENOENT", lambda zoo: Exec(MISSING)),
-    Case("empty path", "ENOENT", lambda zoo: Exec(b"")),
+    Case("empty path", "ENOENT", lambda zoo: Exec(b""), path_in_doubt=True),
     Case("dangling link", "ENOENT", named("dangling")),
     Case("no x bit, root", "EACCES", named("not-executable"), binary="not-executable"),
     Case("no x bit for this user", "EACCES", named("owner-only"), as_user, binary="owner-only"),
@@ -139,7 +150,7 @@ ERRORS: Final = [
     Case("file as directory", "ENOTDIR", named("text/program")),
     Case("file with a slash behind it", "ENOTDIR", named("not-executable/")),
     Case("component too long", "ENAMETOOLONG", named("n" * 256)),
-    Case("path too long", "ENAMETOOLONG", lambda zoo: Exec(b"/p" * 2500)),
+    Case("path too long", "ENAMETOOLONG", lambda zoo: Exec(b"/p" * 2500), path_in_doubt=True),
     Case("path pointer", "EFAULT", lambda zoo: Exec(BAD)),
     Case("path NULL", "EFAULT", lambda zoo: Exec(NULL)),
     Case(
@@ -197,6 +208,7 @@ ERRORS: Final = [
         named("succeeds"),
         lambda zoo: circumstances.exceed_process_limit(),
         binary="succeeds",
+        path_in_doubt=True,
     ),
     Case(
         "file capability out of reach",
@@ -212,6 +224,7 @@ ERRORS: Final = [
         lambda zoo: circumstances.deny_exec_by_seccomp(EXECVE_NUMBER, errno.EPERM),
         unseen_by=frozenset(("fentry",)),
         binary="succeeds",
+        path_in_doubt=True,
     ),
     Case(
         "after the point of no return",
@@ -219,5 +232,13 @@ ERRORS: Final = [
         named("unmappable"),
         binary="unmappable",
         killed_by="SIGSEGV",
+    ),
+    Case(
+        "path that is rewritten while the exec is held up",
+        "ENOENT",
+        _held_up,
+        binary="held-up",
+        interpreter="/no/such/interpreter",
+        path_afterwards=FORGED,
     ),
 ]

@@ -59,6 +59,8 @@ class Expected:
         killed_by: The signal, after the point of no return.
         unread: argv and envp cannot be read in the caller's memory.
         in_use: The interpreter that the kernel was using, if that is another.
+        path_in_doubt: It need not be known that the kernel had this path.
+        path_afterwards: What the caller's memory says afterwards, where that is another path.
     """
 
     error: str
@@ -67,6 +69,8 @@ class Expected:
     killed_by: str | None = None
     unread: bool = False
     in_use: str | None = None
+    path_in_doubt: bool = False
+    path_afterwards: str | None = None
 
 
 def _stdin_path(root: bytes, link: bytes) -> str | None:
@@ -103,6 +107,7 @@ def compare(record: ExecFailure, attempt: Attempt, expected: Expected) -> dict[s
     is_right = {
         "timestamp": attempt.before - CLOCK_SLACK <= record.timestamp <= attempt.after + CLOCK_SLACK,
         "arguments_source": record.arguments_source in sources,
+        "path_source": record.path_is_proven or call.compat or expected.path_in_doubt,
         "ancestors": ancestors == caller.ancestors[:MAX_ANCESTORS],
         "groups": record.groups == caller.groups or (record.groups is None and len(caller.groups) > 32),
         "started": not caller.started
@@ -127,6 +132,7 @@ def compare(record: ExecFailure, attempt: Attempt, expected: Expected) -> dict[s
     known: dict[str, Any] = {
         "error": expected.error,
         "path": None if path is None else os.fsdecode(path[:LONGEST_PATH]),
+        "path_afterwards": expected.path_afterwards if record.path_source == "user" else None,
         "return_value": -getattr(errno, expected.error),
         "binary": _binary(record, expected.binary, caller.pid),
         "interpreter_path": (by_kernel and expected.in_use) or expected.interpreter,

@@ -93,6 +93,7 @@ def failure(path: str | None = "/opt/app/run.sh", error: int = 2, **facts: objec
     known: dict[str, object] = {
         "timestamp": START,
         "path": path,
+        "path_source": "kernel",
         "return_value": -error,
         "arguments": (path or "", "--config", "/etc/app.toml"),
         "environment": ("PATH=/usr/bin:/bin", "HOME=/root", "DB_PASSWORD=hunter2", "LANG=C.UTF-8"),

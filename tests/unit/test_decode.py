@@ -59,6 +59,59 @@ def test_execveat_has_its_directory_and_flags() -> None:
     assert record.check_only
 
 
+@pytest.mark.parametrize(
+    ("bits", "source", "proven"),
+    [
+        (layout.PATH_OF_KERNEL, "kernel", True),
+        (layout.KERNEL_INVOKED, "kernel", True),
+        (layout.PATH_UNCHANGED, "unchanged", True),
+        (0, "user", False),
+        (layout.PATH_BEFORE, "user", False),
+    ],
+)
+def test_it_is_known_what_a_path_is_worth(bits: int, source: str, proven: bool) -> None:
+    record = record_of(raw_record({"path": b"/a\0"}, bits=bits))
+    assert (record.path, record.path_source, record.path_is_proven) == ("/a", source, proven)
+    assert record.path_afterwards is None
+
+
+def test_a_path_that_has_changed_has_both_readings() -> None:
+    sections = {"path": b"/a\0", "path_afterwards": b"/b\xff\0"}
+    record = record_of(raw_record(sections, bits=layout.PATH_BEFORE))
+    assert (record.path, record.path_afterwards, record.path_is_proven) == ("/a", "/b\udcff", False)
+
+
+def test_a_path_that_could_be_read_only_before_is_shown_and_proves_nothing() -> None:
+    bits = layout.PATH_BEFORE | layout.PATH_UNREAD
+    record = record_of(raw_record({"path": b"/a\0"}, bits=bits))
+    assert (record.path, record.path_afterwards, record.path_is_proven) == ("/a", None, False)
+
+
+def test_the_path_of_a_new_image_is_the_kernels_copy() -> None:
+    bits = layout.NEW_IMAGE | layout.PATH_UNREAD
+    record = record_of(raw_record({"path": b"ENV=1\0/a" + bytes(9)}, bits=bits))
+    assert (record.path, record.path_source) == ("/a", "kernel")
+
+
+def test_no_path_is_none_that_could_be_wrong() -> None:
+    assert record_of(raw_record({"path": b""}, bits=layout.PATH_UNREAD)).path_is_proven
+
+
+@pytest.mark.parametrize(
+    ("copied", "given"),
+    [
+        (b"/dev/fd/3", ""),
+        (b"/dev/fd/3/", ""),
+        (b"/dev/fd/3/bin/x", "bin/x"),
+        (b"/dev/fd/33/x", "/dev/fd/33/x"),
+        (b"/usr/bin/x", "/usr/bin/x"),
+    ],
+)
+def test_what_the_kernel_puts_before_the_path_of_execveat_is_left_out(copied: bytes, given: str) -> None:
+    bits = layout.EXECVEAT | layout.PATH_OF_KERNEL | layout.PATH_BY_DIRECTORY
+    assert record_of(raw_record({"path": copied + b"\0"}, bits=bits, dirfd=3)).path == given
+
+
 def test_walked_paths_are_put_in_order() -> None:
     record = record_of(
         raw_record({"cwd": walked(b"srv", b"a\xff"), "root": walked(b"jail"), "cgroup": walked(b"x.slice")})

@@ -43,6 +43,8 @@ FULL = ExecFailure(
     environment=("A=1",),
     truncated=Truncated(True, False, False, 400, None, (1,), ()),
     arguments_source="kernel",
+    path_source="unchanged",
+    path_afterwards="/opt/\udcff2",
     syscall="execveat",
     compat=True,
     dirfd=-100,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from bpf.instructions import with_loops_closed_by_jumps, with_map
+from bpf.instructions import with_callback, with_loops_closed_by_jumps, with_map
 
 _FORMAT = "<BBhi"
 MOVE, ADD, CALL, EXIT, LOAD_64 = 0xB7, 0x07, 0x85, 0x95, 0x18
@@ -81,3 +81,26 @@ def test_only_the_map_that_is_meant_is_replaced() -> None:
     )  # fmt: skip
     operands = [operand for _, _, _, operand in listed(with_map(program, 7, 9))]
     assert operands == [9, 0, 8, 0, 7, 0, 7]
+
+
+def test_a_callback_comes_behind_the_code_and_its_address_in_the_marks_place() -> None:
+    mark = 0x6F6E5F6D_656D6F72
+    program = code(
+        (MOVE, 0, 0, 0),
+        (LOAD_64, 3, 0, mark & 0xFFFFFFFF),
+        (0, 0, 0, mark >> 32),
+        (LOAD_64, 4, 0, 7),
+        (0, 0, 0, 0),
+        (EXIT, 0, 0, 0),
+    )
+    callback = code((MOVE, 0, 0, 1), (EXIT, 0, 0, 0))
+    changed, where = with_callback(program, mark, callback)
+    assert where == 6
+    assert listed(changed)[1:3] == [(LOAD_64, 0x43, 0, where - 1 - 1), (0, 0, 0, 0)]
+    assert listed(changed)[3:6] == listed(program)[3:6]
+    assert listed(changed)[where:] == listed(callback)
+
+
+def test_code_without_the_mark_has_no_callback() -> None:
+    program = code((LOAD_64, 3, 0, 7), (0, 0, 0, 0), (EXIT, 0, 0, 0))
+    assert with_callback(program, 8, code((EXIT, 0, 0, 0))) == (program, 0)

@@ -17,6 +17,7 @@ from bpf.record import (
     ExecFailure,
     Loss,
     Outcome,
+    PathSource,
     Search,
     Truncated,
 )
@@ -64,6 +65,8 @@ RECORDS = st.builds(
     environment=TEXTS,
     truncated=st.builds(Truncated, arguments=st.booleans(), argc=MAYBE_NUMBER),
     arguments_source=st.sampled_from(get_args(ArgumentsSource)),
+    path_source=st.sampled_from(get_args(PathSource)),
+    path_afterwards=MAYBE_TEXT,
     syscall=st.sampled_from(["execve", "execveat", None]),
     compat=st.booleans(),
     dirfd=st.none() | st.sampled_from([-100, 0, 1]),

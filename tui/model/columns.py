@@ -134,8 +134,9 @@ GROUPS: Final[Mapping[str, Group]] = {
     "stdin": _together("stdin_type", "stdin_path"),
     "call": _together(
         "return_value", "syscall", "compat", "dirfd", "flags", "check_only",
-        "kernel_invoked", "killed_by", "arguments_source",
+        "kernel_invoked", "killed_by", "path_source", "arguments_source",
     ),
+    "path_afterwards": _alone("path_afterwards"),
     "identity": _together("uid", "euid", "gid", "egid", "fsuid", "fsgid", "groups", "capabilities"),
     "family": Group(("ppid", "comm", "parent_comm", "ancestors"), _family_key, _family),
     "place": _together(

@@ -92,6 +92,8 @@ _TRIES: Final = {"path": Field("path", Kind.PATH, "", "attempts", _tried_paths, 
 
 _WHOLE: Final = {
     "path": (Kind.PATH, "path as the caller gave it; of a search, any try's"),
+    "path_source": (Kind.TEXT, "kernel, unchanged or user"),
+    "path_afterwards": (Kind.PATH, "what the caller's memory had in its place afterwards"),
     "interpreter_path": (Kind.PATH, "interpreter of the file"),
     "arguments": (Kind.TEXT, "any argument"),
     "environment": (Kind.TEXT, "any variable, NAME=value"),

@@ -33,6 +33,8 @@ def _yes_no(value: bool) -> str:
 
 _COLUMNS: Final[dict[str, Callable[[ExecFailure], Cell]]] = {
     "path": lambda record: record.path,
+    "path_source": lambda record: record.path_source,
+    "path_afterwards": lambda record: record.path_afterwards,
     "error": lambda record: record.error,
     "return_value": lambda record: record.return_value,
     "why": lambda record: record.diagnosis.summary if record.diagnosis else None,

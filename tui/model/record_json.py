@@ -285,6 +285,8 @@ _SEARCH: Final[Mapping[str, Read[Any]]] = {
 _RECORD: Final[Mapping[str, Read[Any]]] = {
     "timestamp": timestamp,
     "path": optional(text),
+    "path_source": _one_of("kernel", "unchanged", "user"),
+    "path_afterwards": optional(text),
     "binary": optional(_object(Binary, _BINARY)),
     "interpreter_path": optional(text),
     "stdin_type": _u16,

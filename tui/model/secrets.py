@@ -242,7 +242,7 @@ def _masked(record: ExecFailure) -> tuple[ExecFailure, _Secrets | None]:
         found.extend(secrets)
         return masked_text
 
-    path = _optional(record.path, shown)
+    path, afterwards = _optional(record.path, shown), _optional(record.path_afterwards, shown)
     cwd = _optional(record.cwd, shown)
     root = _optional(record.root, shown)
     stdin_path = _optional(record.stdin_path, shown)
@@ -257,12 +257,12 @@ def _masked(record: ExecFailure) -> tuple[ExecFailure, _Secrets | None]:
     cgroup, unit = _optional(record.cgroup, shown), _optional(record.unit, shown)
     if found:
         secrets = _Secrets(found, (path, interpreter, cwd, None if binary is None else binary.path))
-        texts = (path, cwd, root, stdin_path, interpreter, comm, parent_comm, cgroup, unit)
+        texts = (path, afterwards, cwd, root, stdin_path, interpreter, comm, parent_comm, cgroup, unit)
         comms = (one.comm for one in ancestors)
         if secrets.are_in(*texts, *comms, *arguments, *environment):
-            path, cwd, root, stdin_path, interpreter, cgroup, unit = (
+            path, afterwards, cwd, root, stdin_path, interpreter, cgroup, unit = (
                 _optional(text, secrets.in_string)
-                for text in (path, cwd, root, stdin_path, interpreter, cgroup, unit)
+                for text in (path, afterwards, cwd, root, stdin_path, interpreter, cgroup, unit)
             )
             comm, parent_comm = secrets.in_string(comm), secrets.in_string(parent_comm)
             ancestors = tuple(Ancestor(one.pid, secrets.in_string(one.comm)) for one in ancestors)
@@ -276,6 +276,7 @@ def _masked(record: ExecFailure) -> tuple[ExecFailure, _Secrets | None]:
     shown_record = dataclasses.replace(
         record,
         path=path,
+        path_afterwards=afterwards,
         binary=binary,
         interpreter_path=interpreter,
         cwd=cwd,

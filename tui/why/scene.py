@@ -57,6 +57,8 @@ class Scene:
         self._looks = Looks(record, self.vantage, self._moment)
         if self.vantage is not None and self.vantage.assumed:
             self.doubts.append("The caller's mount namespace is not known; our own was looked at.")
+        if not record.path_is_proven:
+            self.doubts.append("The path was read from the caller's memory, which others could change.")
         self._add_root()
         self.credentials = dataclasses.replace(
             Credentials.of(record), uid_ranges=self._ranges("uid_map"), gid_ranges=self._ranges("gid_map")

@@ -217,7 +217,8 @@ def _binary(record: ExecFailure, shown: ExecFailure) -> tuple[Fact, ...]:
             note="cut" if shown.truncated.path else "",
             field="path" if shown.path else None,
             value=shown.path,
-        )
+        ),
+        *_doubted_path(shown),
     ]
     binary = shown.binary
     if binary is None:
@@ -241,6 +242,25 @@ def _binary(record: ExecFailure, shown: ExecFailure) -> tuple[Fact, ...]:
     facts.append(_changed(binary, shown.timestamp))
     source = "as the kernel had it open" if binary.source == "kernel" else "looked up right after"
     return (*facts, Fact(source, role="muted"))
+
+
+def _doubted_path(shown: ExecFailure) -> tuple[Fact, ...]:
+    """The other path that the kernel may have had; or that it may have had another."""
+    if shown.path_afterwards is not None:
+        afterwards = shown.path_afterwards
+        return (
+            Fact(
+                afterwards or '""',
+                label="or, as its memory said afterwards,",
+                role="notice",
+                field="path_afterwards",
+                value=afterwards,
+                starts_line=True,
+            ),
+        )
+    if shown.path_is_proven:
+        return ()
+    return (Fact("not certain", note="read in memory that others could change", role="notice"),)
 
 
 def _owner(binary: Binary) -> str:

@@ -81,10 +81,11 @@ def a_failure(path: str | None, error: int, **facts: Any) -> ExecFailure:
 
 
 def ours_now() -> dict[str, Any]:
-    """This process's own credentials and namespace, as a record has them."""
+    """This process's own credentials and namespace, as a record has them that is sure of its path."""
     with open("/proc/self/status") as file:
         values = dict(line.split(":", 1) for line in file if ":" in line)
     return {
+        "path_source": "kernel",
         "uid": os.getuid(),
         "euid": os.geteuid(),
         "fsuid": os.geteuid(),

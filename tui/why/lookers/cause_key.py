@@ -40,6 +40,7 @@ def _work_out(record: ExecFailure) -> tuple[Hashable, bool]:
         same_file,
         record.return_value,
         record.path,
+        record.path_is_proven,
         record.truncated.path,
         record.interpreter_path,
         record.root,
