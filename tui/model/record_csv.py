@@ -33,8 +33,6 @@ def _yes_no(value: bool) -> str:
 
 _COLUMNS: Final[dict[str, Callable[[ExecFailure], Cell]]] = {
     "path": lambda record: record.path,
-    "path_source": lambda record: record.path_source,
-    "path_afterwards": lambda record: record.path_afterwards,
     "error": lambda record: record.error,
     "return_value": lambda record: record.return_value,
     "why": lambda record: record.diagnosis.summary if record.diagnosis else None,
@@ -65,6 +63,8 @@ _COLUMNS: Final[dict[str, Callable[[ExecFailure], Cell]]] = {
     "ctime": lambda record: rfc3339(record.binary.ctime) if record.binary else None,
     "stdin_type": lambda record: f"0o{record.stdin_type:06o}",
     "stdin_path": lambda record: record.stdin_path,
+    "path_source": lambda record: record.path_source,
+    "path_afterwards": lambda record: record.path_afterwards,
     "argc": lambda record: record.truncated.argc,
     "arguments_truncated": lambda record: _yes_no(record.truncated.arguments),
     "envc": lambda record: record.truncated.envc,
