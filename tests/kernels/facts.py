@@ -10,10 +10,14 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Literal
 
+from bpf.record import PathSource
+
 Release = tuple[int, ...]
 """(6, 1)"""
 
 OPENED_FIRST: Final[Release] = (6, 8)
+FINDS_MEMORY: Final[Release] = (5, 17)
+"""Since then a program can ask what memory is mapped to (bpf_find_vma)."""
 
 
 class Reached(Enum):
@@ -34,10 +38,12 @@ class Facts:
     Attributes:
         binary: Where the file's identity comes from, if there is a file at all.
         arguments: Whose copy of argv it is, if there is anything to read.
+        path: What the path is worth, at least, of a caller without threads.
     """
 
     binary: Literal["kernel", "resolved"]
     arguments: Literal["kernel", "user", "unreadable"]
+    path: PathSource = "kernel"
 
 
 NEVER_A_BPRM: Final = frozenset(
@@ -74,6 +80,7 @@ FAILS_WITH_THE_FILE: Final = frozenset(
         "#! recursion",
         "fexecve of a close-on-exec script",
         "file capability out of reach",
+        "path that is rewritten while the exec is held up",
     )
 )
 
@@ -93,11 +100,13 @@ def reached(kind: str, killed_by: str | None) -> Reached:
 
 def facts(plan: str, release: Release, how_far: Reached) -> Facts:
     """What must be had. The table: a row is a stage, and its columns are before 6.8 and since."""
+    if plan == "tracepoint" and how_far is Reached.LATE:
+        return Facts("resolved", "unreadable")
     if plan == "tracepoint":
-        return Facts("resolved", "unreadable" if how_far is Reached.LATE else "user")
+        return Facts("resolved", "user", "unchanged" if release >= FINDS_MEMORY else "user")
     since = release >= OPENED_FIRST
     return {
-        Reached.CALL: (Facts("resolved", "user"), Facts("resolved", "user")),
+        Reached.CALL: (Facts("resolved", "user", "user"), Facts("resolved", "user", "user")),
         Reached.OPEN: (Facts("resolved", "kernel"), Facts("resolved", "user")),
         Reached.OPEN_LARGE: (Facts("resolved", "user"), Facts("resolved", "user")),
         Reached.STRINGS: (Facts("resolved", "user"), Facts("kernel", "user")),

@@ -234,7 +234,7 @@ def join_cgroup(path: str) -> None:
         file.write("0")
 
 
-def untouched(directory: str, text: bytes) -> Pointer:
+def untouched(directory: str, text: bytes, owner: int = 0) -> Pointer:
     """A string in memory that nobody has looked at yet, so that no page of it is mapped.
 
     Since 6.8 the kernel opens the file before it copies argv and envp, and a failure to open leaves them
@@ -243,6 +243,7 @@ def untouched(directory: str, text: bytes) -> Pointer:
     path = f"{directory}/untouched-{uuid.uuid4()}"
     with open(path, "wb") as file:
         file.write(text.ljust(mmap.PAGESIZE, b"\0"))
+    os.chown(path, owner, owner)
     descriptor = os.open(path, os.O_RDONLY)
     address = libc.mmap(None, mmap.PAGESIZE, mmap.PROT_READ, mmap.MAP_PRIVATE, descriptor, 0)
     os.unlink(path)
