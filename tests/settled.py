@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from tui.why.moment import CLOCK_STEP
-from tui.why.mount_watch import mount_watch
+from tui.why.mount_watch import watch_mounts
 
 SETTLED: Final = CLOCK_STEP / 1e9 + 0.02
 """Seconds after which a file's ctime proves that it has not changed since (tui.why.moment)."""
 
-mount_watch()
+watch_mounts()
 """As the program does: it knows of no mount from before it was asked for the first time."""

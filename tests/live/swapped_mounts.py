@@ -7,6 +7,7 @@ code and whether it is certain.
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import os
 import shutil
 import sys
@@ -18,7 +19,7 @@ from typing import Final
 from bpf.record import ExecFailure
 from tests.live.circumstances import checked
 from tests.unit.why.failing import failed_exec
-from tui.why import diagnose
+from tui.why import diagnose, mount_watch
 
 _MS_BIND: Final = 0x1000
 _MS_REMOUNT: Final = 0x20
@@ -81,9 +82,30 @@ def forbidden_since(place: Path, other: Path) -> ExecFailure:
     return record
 
 
+def of_the_first_namespace(place: Path, other: Path) -> ExecFailure:
+    """Fail in the namespace of process 1, which this program is not in, as in a container.
+
+    Process 1 is played by the parent: not everywhere may the other be looked at.
+    """
+    first = os.getppid()
+    mount_watch._FIRST = f"/proc/{first}"  # type: ignore[misc]
+    mount_watch._watches_of.cache_clear()
+    mount_watch.watch_mounts()
+    namespace = os.stat(f"/proc/{first}/ns/mnt").st_ino
+    return dataclasses.replace(failed_exec(place / "job"), mount_ns=namespace, pid=first, ppid=first)
+
+
 SITUATIONS: Final[dict[str, Callable[[Path, Path], ExecFailure]]] = {
     one.__name__: one
-    for one in (untouched, taken_away_before, taken_away, put_over, put_over_and_taken_away, forbidden_since)
+    for one in (
+        untouched,
+        taken_away_before,
+        of_the_first_namespace,
+        taken_away,
+        put_over,
+        put_over_and_taken_away,
+        forbidden_since,
+    )
 }
 
 

@@ -10,12 +10,12 @@ from bpf.hierarchies import Hierarchies, are_several
 from bpf.lookup import Files
 from bpf.record import ExecFailure, Look
 from tui.why import diagnose
-from tui.why.mount_watch import mount_watch
+from tui.why.mount_watch import watch_mounts
 
 
 def prepare() -> None:
     """Begin to watch what a look will have to know the past of; called once in each looker."""
-    mount_watch()
+    watch_mounts()
 
 
 def look_at(record: ExecFailure) -> Look:

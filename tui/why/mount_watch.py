@@ -1,4 +1,4 @@
-"""Since when the mounts of this program's own mount namespace are as they are now.
+"""Since when the mounts of the host's namespace, and of this program's own, are as they are now.
 
 A mount that was taken away leaves no trace: nothing in mountinfo has a time. So the kernel is asked to say
 when one changes (POLLPRI on /proc/self/mountinfo, proc(5)), from before the execs that are looked at.
@@ -11,19 +11,29 @@ import os
 import select
 import threading
 import time
+from contextlib import suppress
 from typing import Final
 
-_MOUNTINFO: Final = "/proc/self/mountinfo"
+_OWN: Final = "/proc/self"
+_FIRST: Final = "/proc/1"
+"""In a container that has the host's pid namespace, this is where most others are."""
 
 
 class MountWatch:
-    """Knows since when no mount has changed. Safe to share between threads; a process needs its own."""
+    """Knows since when no mount of a namespace has changed. Safe to share between threads.
 
-    def __init__(self) -> None:
+    Args:
+        process: A process there, such as "/proc/1".
+
+    Raises:
+        OSError: Its mounts cannot be read.
+    """
+
+    def __init__(self, process: str) -> None:
         self._lock = threading.Lock()
-        self._changes = _poll()
+        self._changes = _poll(process)
         self._since = _now()
-        thread = threading.Thread(target=self._wait, args=(_poll(),), name="mount watch", daemon=True)
+        thread = threading.Thread(target=self._wait, args=(_poll(process),), name="mount watch", daemon=True)
         thread.start()
 
     def unchanged_since(self) -> int:
@@ -44,8 +54,8 @@ class MountWatch:
             self.unchanged_since()
 
 
-def _poll() -> select.poll:
-    descriptor = os.open(_MOUNTINFO, os.O_RDONLY | os.O_CLOEXEC)
+def _poll(process: str) -> select.poll:
+    descriptor = os.open(f"{process}/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
     poll = select.poll()
     poll.register(descriptor, select.POLLPRI)
     return poll
@@ -55,12 +65,23 @@ def _now() -> int:
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
-def mount_watch() -> MountWatch:
-    """This process's watch. Whoever diagnoses calls it first when it starts: it knows nothing from before."""
-    return _watch_of(os.getpid())
+def watch_mounts() -> None:
+    """Begin to watch. Whoever diagnoses calls it when it starts: nothing is known from before."""
+    _watches_of(os.getpid())
+
+
+def mount_watch(mount_ns: int | None) -> MountWatch | None:
+    """The watch over a mount namespace; over our own where none is given. None where nobody watches it."""
+    watches = _watches_of(os.getpid())
+    return watches.get(mount_ns, watches[None] if mount_ns is None else None)
 
 
 @functools.lru_cache(maxsize=1)
-def _watch_of(pid: int) -> MountWatch:
-    """A watch for one process: a fork has no thread of its parent's."""
-    return MountWatch()
+def _watches_of(pid: int) -> dict[int | None, MountWatch]:
+    """The watches of one process, by the mount namespace: a fork has no thread of its parent's."""
+    watches: dict[int | None, MountWatch] = {None: MountWatch(_OWN)}
+    for process in (_FIRST, _OWN):
+        with suppress(OSError):
+            namespace = os.stat(f"{process}/ns/mnt").st_ino
+            watches[namespace] = watches[None] if process == _OWN else MountWatch(process)
+    return watches

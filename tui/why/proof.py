@@ -35,10 +35,10 @@ A directory's permissions
     otherwise; see ``Looks.may_be_closed``.
 
 Mounts
-    hide what lies below, and leave no trace when they go. Our own mount namespace is watched
-    (``MountWatch``). Of another one nothing is known from before, unless something failed there right before
-    (``MountTable.unchanged_since``). Where an unprivileged user has made it, anything may have been mounted
-    there at the exec. Else only root with CAP_SYS_ADMIN mounts there: a cause
+    hide what lies below, and leave no trace when they go. Our own mount namespace is watched, and that of
+    process 1 (``MountWatch``). Of another one nothing is known from before, unless something failed there
+    right before (``MountTable.unchanged_since``). Where an unprivileged user has made it, anything may have
+    been mounted there at the exec. Else only root with CAP_SYS_ADMIN mounts there: a cause
     is certain unless the caller has it and is still there, it or its parent, to use it. The mounts of a
     container (a pid namespace of its own) are taken to be its runtime's, which makes them before it starts
     its entry point and takes them away after that has ended.
@@ -209,8 +209,9 @@ class Looks:
         vantage, record = self._vantage, self._record
         if vantage is None:
             return
-        if vantage.own:
-            if mount_watch().unchanged_since() >= self._moment.timestamp - clock.boot_time():
+        watch = mount_watch(None if vantage.own else record.mount_ns)
+        if watch is not None:
+            if watch.unchanged_since() >= self._moment.timestamp - clock.boot_time():
                 yield f"Whether all that is mounted {later} was so at the exec is not known."
             return
         if vantage.mounts.unchanged_since(self._moment.timestamp):
