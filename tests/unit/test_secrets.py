@@ -139,6 +139,10 @@ def test_an_unreadable_element_stays_unreadable() -> None:
         ("sudo podman login -phunter2 h", f"sudo podman login -p{MASK} h"),
         ("docker run -p 80:80 nginx", "docker run -p 80:80 nginx"),
         ("login -p -- root", "login -p -- root"),
+        ("ssh-keygen -p -P hunter2 -N hunter3 -f k", f"ssh-keygen -p -P {MASK} -N {MASK} -f k"),
+        ("mosquitto_passwd -b /etc/pw user hunter2", f"mosquitto_passwd -b /etc/pw user {MASK}"),
+        ("openssl rsa -key /etc/k.pem -k hunter2", f"openssl rsa -key /etc/k.pem -k {MASK}"),
+        ("docker run --secret db,type=mount img", "docker run --secret db,type=mount img"),
     ],
 )
 def test_a_secret_in_the_arguments_is_masked(arguments: str, expected: str) -> None:

@@ -16,11 +16,12 @@ _NO_LETTER: Final = re.compile(r"[^A-Z0-9]+")
 _SECRET: Final = re.compile(
     r"""SECRET | PASSWORD | PASSWD | PASSPHRASE | PASSCODE | CREDENTIAL | BEARER | COOKIE
     | TOKEN(?!IZ)
-    | (?:API|ACCESS|PRIVATE|ACCOUNT|AUTH|MASTER|SIGNING|ENCRYPTION|LICENSE)_?KEY | PRE_?SHARED_?KEY
+    | (?:API|ACCESS|PRIVATE|ACCOUNT|AUTH|MASTER|SHARED|SIGNING|ENCRYPTION|LICENSE)_?KEY | PRE_?SHARED_?KEY
     | _KEY(?:_?V?\d{1,4}|_BASE|_DATA|_MATERIAL|_B(?:ASE_?)?64|_HEX|_PEM)?$
     | (?<!COM)(?<!ASK)(?<!BY)(?<!SUR)(?<!TRES)PASS_?\d{0,2}$
     | (?:^|_)[A-Z0-9]{0,16}PWD$ | (?:^|_|ROOT|ADMIN|USER|DB)PW$ | ^PW_?\d$
-    | PSK$ | JWT$ | (?:^|_)(?:CREDS?|OTP|TOTP|PAT)$ | _AUTH$ | _SIGNATURE$ | _SIG$ | _DSN$ | PASSPHRASE
+    | PSK$ | JWT$ | (?:^|_)(?:CREDS?|OTP|TOTP|PAT)$ | _AUTH$ | _SIGNATURE(?:_256)?$
+    | MNEMONIC | SEED_?PHRASE | _SIG$ | _DSN$ | PASSPHRASE
     | ^REQUIREPASS$ | ^MASTERAUTH$ | (?:^|_)WEBHOOK(?:_UR[IL])?$
     """,
     re.VERBOSE,
@@ -28,7 +29,7 @@ _SECRET: Final = re.compile(
 
 _WEAK: Final = re.compile(
     r"""^(?:AUTH|SIG|SIGNATURE|PIN|DSN|SID)$ | AUTHORIZATION$ | _PIN(?:_?CODE)?$ | ^PIN_?CODE$ | SECRET_ID$
-    | SESS(?:ION)?_?ID$""",
+    | SESS(?:ION)?_?ID$ | (?:^|_)(?:HMAC|SALT|PEPPER)$""",
     re.VERBOSE,
 )
 """Names of secrets only where their value looks like one."""

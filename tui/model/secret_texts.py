@@ -64,7 +64,7 @@ _PIPED: Final = re.compile(
 
 _HINT: Final = re.compile(
     r"pass|pw|secret|token|key|auth|cred|cookie|bearer|jwt|psk|dsn|sig|otp|sess"
-    r"|identified|hook|(?:pat|sid|pin)(?![a-z])|pincode"
+    r"|identified|hook|mnemonic|seed|hmac|salt|pepper|(?:pat|sid|pin)(?![a-z])|pincode"
 )
 """What of a lower-case text every secret name has a part of."""
 

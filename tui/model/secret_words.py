@@ -36,26 +36,29 @@ _TAKEN_BY: Final = (
     ),
     (
         "sshpass mongo mongosh mongodump mongorestore mongoexport mongoimport mycli cqlsh hdbsql rdesktop "
-        "ncftpput ncftpget useradd usermod groupadd",
+        "rabbitmqadmin racadm veracrypt doveadm ncftpput ncftpget useradd usermod groupadd",
         {"-p": Value.NEXT},
     ),
     ("redis-cli valkey-cli", {"-a": Value.NEXT}),
     ("ldapsearch ldapmodify ldapadd ldapdelete ldapwhoami ldapcompare ldapmodrdn", {"-w": Value.NEXT}),
     ("ldappasswd", dict.fromkeys(("-w", "-s", "-a"), Value.NEXT)),
     ("slappasswd", {"-s": Value.NEXT}),
+    ("ssh-keygen", {"-N": Value.APART, "-P": Value.APART}),
+    ("pdftotext pdftoppm pdfinfo", {"-upw": Value.APART, "-opw": Value.APART}),
+    ("ab", {"-A": Value.PAIR, "-P": Value.PAIR}),
     ("kadmin kadmin.local", {"-w": Value.NEXT, "-pw": Value.APART}),
-    ("mosquitto_pub mosquitto_sub mosquitto_rr ipmitool sqlcmd bcp zip unzip", {"-P": Value.NEXT}),
+    ("mosquitto_pub mosquitto_sub mosquitto_rr ipmitool sqlcmd bcp knife zip unzip", {"-P": Value.NEXT}),
     ("7z 7za 7zr 7zz", {"-p": Value.ATTACHED}),
     ("rar unrar", {"-p": Value.ATTACHED, "-hp": Value.ATTACHED}),
-    ("xfreerdp xfreerdp3 wlfreerdp", {"/p:": Value.ATTACHED}),
+    ("xfreerdp xfreerdp3 wlfreerdp freerdp", {"/p:": Value.ATTACHED}),
     ("snmpwalk snmpget snmpset snmptrap snmpbulkwalk", dict.fromkeys(("-c", "-A", "-X"), Value.NEXT)),
-    ("smbclient rpcclient smbget wmic net", {"-U": Value.PAIR}),
-    ("curl", dict.fromkeys(("-u", "-U", "--user", "--proxy-user"), Value.PAIR)),
+    ("smbclient rpcclient smbget wmic winexe net", {"-U": Value.PAIR}),
+    ("curl", dict.fromkeys(("-u", "-U", "-E", "--user", "--proxy-user", "--cert"), Value.PAIR)),
     ("http https xh", {"-a": Value.PAIR, "--auth": Value.PAIR}),
     ("etcdctl", {"--user": Value.PAIR}),
     ("lftp", {"-u": Value.PAIR}),
     ("openssl", {"-k": Value.APART, "-K": Value.APART, "-hmac": Value.APART}),
-    ("swaks sendemail", {"-ap": Value.APART, "-xp": Value.APART}),
+    ("swaks sendemail sendEmail", {"-ap": Value.APART, "-xp": Value.APART}),
     ("kubectl oc", {"--from-literal": Value.NAMED}),
 )
 _OPTIONS: Final = {name: options for names, options in _TAKEN_BY for name in names.split()}
@@ -80,6 +83,10 @@ _BY_PLACE: Final[dict[str, tuple[tuple[tuple[str, ...], int, int], ...]]] = {
     "mkpasswd": (((), 0, 2),),
     "ngrok": ((("authtoken",), 0, 1), (("add-authtoken",), 0, 1)),
     "pdftk": ((("input_pw", "owner_pw", "user_pw"), 0, 1),),
+    "iwconfig": ((("key",), 0, 1),),
+    "openssl": ((("passwd",), 0, 2),),
+    "smbpasswd": ((("-a",), 1, 1),),
+    "qpdf": ((("--encrypt",), 0, 2),),
     "mysqladmin": ((("password",), 0, 1),),
     "samba-tool": ((("create",), 1, 1),),
 }
@@ -96,6 +103,7 @@ _SETTERS: Final = {
     "redis-cli": frozenset(("set", "SET")),
     "wpa_cli": frozenset(("set_network", "set")),
     "hostapd_cli": frozenset(("set",)),
+    "kubectl": frozenset(("set",)),
     **dict.fromkeys(
         ("aws", "git", "npm", "yarn", "pnpm", "pip", "pip3", "poetry", "composer", "conda", "pulumi"),
         frozenset(("set", "config")),
@@ -111,8 +119,11 @@ _STORES: Final = frozenset(("set", "put", "patch", "write", "config:set", "env:s
 _BUNDLE: Final = re.compile(r"-[A-Za-z]{1,8}?(?=[uU](?P<value>.*))", re.DOTALL)
 """curl's short options in one word: -sSu. The option itself follows."""
 
+_PASSWORD_FILES: Final = frozenset(("htpasswd", "mosquitto_passwd"))
+"""Commands that take a password by its place, behind -b."""
+
 _COMMANDS: Final = sorted(
-    {*_OPTIONS, *_WITH_LOGIN, *_BY_PLACE, *_ORACLE, *_SETTERS, *_HOLDERS, "htpasswd", "gh"}
+    {*_OPTIONS, *_WITH_LOGIN, *_BY_PLACE, *_ORACLE, *_SETTERS, *_HOLDERS, *_PASSWORD_FILES, "gh"}
 )
 
 _NAMES: Final = re.compile("(?<![^\\s\"'/;|&(])(?:" + "|".join(map(re.escape, _COMMANDS)) + ")(?![\\w.-])")
@@ -207,7 +218,9 @@ class CommandLine:
         self._is_setting |= word in self._setters
         if name == "secret" and "gh" in self._seen:
             self._options |= {"-b": Value.NEXT, "--body": Value.NEXT}
-        if "htpasswd" in self._seen and _HTPASSWD.fullmatch(word):
+        if name == "secret" and "az" in self._seen:
+            self._options["--value"] = Value.NEXT
+        if not self._seen.isdisjoint(_PASSWORD_FILES) and _HTPASSWD.fullmatch(word):
             # The file and the user come before it; with -n there is no file.
             self._words_to_secret, self._secrets_to_come = (1 if "n" in word else 2), 1
         self._is_storing |= name in _STORES and not self._seen.isdisjoint(_HOLDERS)
