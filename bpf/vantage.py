@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Final, Generic, TypeVar
 
+from bpf import clock
 from bpf.mounts import UNKNOWN, MountTable, Place, mount_id, mounts_of, own_mounts, own_root
 from bpf.record import Again, ExecFailure
 from bpf.safety import Access
@@ -361,8 +362,10 @@ def caller_of(record: ExecFailure | Again, *, even_dead: bool = False) -> str | 
         return None
     if len(fields) < 20 or (fields[0] in (b"Z", b"X") and not even_dead):
         return None
-    if record.started is not None and abs(int(fields[19]) - record.started // _TICK) > 1:
-        return None
+    if record.started is not None:
+        started = (record.started + clock.boot_offset()) // _TICK
+        if abs(int(fields[19]) - started) > 1:
+            return None
     return process
 
 

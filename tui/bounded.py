@@ -172,6 +172,10 @@ class BoundedOutput:
         self._put(ending_line(ending).encode())
         self._base, self._before = now, (self.written, self.left_out.copy())
 
+    def hurry(self) -> None:
+        """Wait for no reader for long, as the recording is to end."""
+        self._output.hurry()
+
     def close(self) -> None:
         """Close the file."""
         self._output.close()

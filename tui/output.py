@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import select
 import stat
+import time
 from typing import Final, Protocol
 
 from tui.model.safe_file import LiveFile, SnapshotError, failure, room_beside
@@ -15,6 +17,14 @@ STDOUT: Final = 1
 
 CLOSED: Final = "standard output is closed: redirect it, or name a file."
 """What to say of a recording that has nowhere to go."""
+
+UNREAD: Final = "standard output was not read to the end: see what became of its reader."
+
+PATIENCE: Final = 3.0
+"""Seconds for a reader that takes nothing, once the recording is to end."""
+
+_ROOM_MS: Final = 200
+"""Milliseconds between two looks at whether it is to end."""
 
 
 class Output(Protocol):
@@ -41,6 +51,9 @@ class Output(Protocol):
     def fate(self) -> str:
         """What became of its file: ``REMOVED``, ``TRUNCATED``, ``RENAMED``, or "" while it is at its path."""
 
+    def hurry(self) -> None:
+        """Wait ``PATIENCE`` at most for a reader that takes nothing; may be called in a signal handler."""
+
     def close(self) -> None:
         """End it."""
 
@@ -57,6 +70,13 @@ class StandardOutput:
 
     name: Final = "standard output"
     takes_back: Final = False
+
+    def __init__(self) -> None:
+        self._deadline = math.inf
+
+    def hurry(self) -> None:
+        """Give up on a pipe that nobody reads, some seconds from now."""
+        self._deadline = min(self._deadline, time.monotonic() + PATIENCE)
 
     def room(self) -> int | None:
         """As of any file where it is redirected to one."""
@@ -77,9 +97,16 @@ class StandardOutput:
             SnapshotError: It did not fit, or the device failed.
         """
         rest = memoryview(data)
+        is_file = self.room() is not None
+        room = select.poll()
+        room.register(STDOUT, select.POLLOUT)
         try:
             while rest:
-                rest = rest[os.write(STDOUT, rest) :]
+                # A pipe that has any room has it for PIPE_BUF bytes (pipe(7)), so that nothing here blocks.
+                if room.poll(_ROOM_MS):
+                    rest = rest[os.write(STDOUT, rest if is_file else rest[: select.PIPE_BUF]) :]
+                elif time.monotonic() > self._deadline:
+                    raise SnapshotError(UNREAD)
         except BrokenPipeError:
             raise ReaderGone from None
         except OSError as error:

@@ -154,6 +154,7 @@ class Recording:
     def stop(self) -> None:
         """End soon, in order; may be called from a signal handler."""
         self._stopped = True
+        self._output.hurry()
 
     def run(self) -> Result:
         """Record until a limit, ``stop``, or the source's end."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tui.model.safe_file import Existing, LiveFile, SnapshotError
-from tui.output import StandardOutput, open_output
+from tui.output import UNREAD, StandardOutput, open_output
 
 PROJECT = Path(__file__).parents[2]
 
@@ -89,3 +89,24 @@ def test_a_broken_device_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "write", broken)
     with pytest.raises(SnapshotError, match="Input/output error"):
         StandardOutput().write(b"x")
+
+
+def test_a_pipe_that_nobody_reads_does_not_hold_up_the_end() -> None:
+    script = (
+        "from tui import output\n"
+        "output.PATIENCE = 0.5\n"
+        "out = output.StandardOutput()\n"
+        "out.hurry()\n"
+        "try: out.write(b'x' * 1_000_000)\n"
+        "except output.SnapshotError as error: raise SystemExit(str(error))\n"
+    )
+    reader, writer = os.pipe()
+    try:
+        run = subprocess.run(
+            [sys.executable, "-c", script], stdout=writer, stderr=subprocess.PIPE, text=True, timeout=60,
+            check=False,
+        )  # fmt: skip
+    finally:
+        os.close(reader)
+        os.close(writer)
+    assert run.stderr == f"{UNREAD}\n"

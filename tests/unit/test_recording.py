@@ -98,6 +98,7 @@ class Kept:
         self.writes = 0
         self.state = "open"
         self.is_wanted = True
+        self.is_hurried = False
         self.free: int | None = None
         self.became = ""
         self._room = room
@@ -118,6 +119,9 @@ class Kept:
     def close(self) -> None:
         assert self.state == "open"
         self.state = "closed"
+
+    def hurry(self) -> None:
+        self.is_hurried = True
 
     def discard(self) -> None:
         assert self.state == "open"
@@ -324,6 +328,7 @@ def test_what_was_captured_before_the_end_is_written_too() -> None:
     recording = recorder(source, output)
     source._on_wait = recording.stop
     recording.run()
+    assert output.is_hurried
     assert paths(output) == ["/a", "/late"]
     assert "ended" in output.lines[-1]
 

@@ -288,6 +288,9 @@ class LiveFile:
             raise failure(self._path, error) from error
         self._size += len(data)
 
+    def hurry(self) -> None:
+        """Do nothing: a file does not wait for a reader."""
+
     def close(self) -> None:
         """End the file.
 

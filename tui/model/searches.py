@@ -45,7 +45,9 @@ MOST_OPEN: Final = 16_384
 """Searches at once: as many tasks as the kernel program follows."""
 
 MOST_TRIES: Final = 65_536
-"""Tries of all open searches: bounds what a process can take by trying ever new directories."""
+"""Tries of all open searches, of 64 bytes of path each: what a process can take by trying new ones."""
+
+_PATH_OF_ONE: Final = 64
 
 
 class _Tries:
@@ -54,6 +56,7 @@ class _Tries:
     Attributes:
         name: What was searched for.
         last: Timestamp of the last try.
+        weight: How much they are of ``MOST_TRIES``.
     """
 
     def __init__(self, name: str, tid: int, path: SearchPath | None) -> None:
@@ -61,6 +64,7 @@ class _Tries:
         self.last = 0
         self._tid = tid
         self._path = path
+        self.weight = 0
         self._made: list[tuple[int, Attempt]] = []
         self._times: dict[str, int] = {}
 
@@ -81,6 +85,7 @@ class _Tries:
     def add(self, path: str, return_value: int, timestamp: int, number: int) -> None:
         """One more try."""
         self._made.append((number, Attempt(path, return_value)))
+        self.weight += _weight_of(path)
         self._times[path] = self._times.get(path, 0) + 1
         self.last = timestamp
 
@@ -106,6 +111,7 @@ class _Tries:
 
     def forget(self) -> None:
         """Begin anew, for the same name."""
+        self.weight = 0
         self._made.clear()
         self._times.clear()
 
@@ -148,6 +154,10 @@ def _representative(made: Sequence[tuple[int, Attempt]]) -> int:
         if stands_before(attempt.return_value, value):
             number, value = later, attempt.return_value
     return number
+
+
+def _weight_of(path: str) -> int:
+    return 1 + len(path) // _PATH_OF_ONE
 
 
 class Searches:
@@ -286,7 +296,7 @@ class Searches:
             tries = self._open.pop(task, None) or _Tries(tried.name, failure.tid, tried.path)
             tries.add(record.path, record.return_value, timestamp, self._end)
             self._open[task] = tries
-            self._held += 1
+            self._held += _weight_of(record.path)
             if len(tries) == 1 and tried.times < 2:
                 self._only = record, task, failure.tid, tries
             self._hold_bounds()
@@ -295,7 +305,7 @@ class Searches:
         """The tries so far have found nothing; what comes next is another search, or a retry."""
         if tries.in_one_place and tries.name == name:
             # What a storm brings over and over.
-            self._held -= len(tries)
+            self._held -= tries.weight
             tries.forget()
         else:
             self._finish(task, "not-found")
@@ -323,7 +333,7 @@ class Searches:
     def _finish(self, task: int, outcome: Outcome, found_path: str | None = None) -> None:
         tries = self._open.pop(task)
         self._only = None
-        self._held -= len(tries)
+        self._held -= tries.weight
         told = tries.told(self._last_id + 1, outcome, found_path)
         if told:
             self._last_id += 1

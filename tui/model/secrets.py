@@ -12,9 +12,10 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
+from sys import getsizeof
 from typing import Final
 
+from bpf.known import Known, size_of
 from bpf.record import Ancestor, Binary, Diagnosis, ExecFailure, Search
 from tui.model.printable import printable
 from tui.model.secret_names import is_secret, is_secret_name
@@ -36,6 +37,8 @@ _MOST_SECRETS: Final = 64
 _UNMISTAKABLE: Final = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z]).{6,}|(?=.*[^\w/. -]).{6,}|.{16,}", re.DOTALL)
 """Secrets that are no word: they are masked in the record's own strings, and not just in sentences."""
 
+_TUPLE_BYTES: Final = 120
+
 Shown = tuple[str, tuple[str, ...]]
 """A text with its secrets masked, and what these were."""
 
@@ -53,16 +56,21 @@ def _mask_variable(text: str) -> Shown:
     return _mask_text(text)
 
 
-_cached_text: Final = lru_cache(maxsize=4096)(_mask_text)
-_cached_variable: Final = lru_cache(maxsize=16384)(_mask_variable)
+def _weigh(text: str) -> int:
+    """The text itself, what is shown of it, and a tuple."""
+    return 2 * getsizeof(text) + _TUPLE_BYTES
+
+
+_known_texts: Final = Known(_mask_text, 1 << 20, _weigh)
+_known_variables: Final = Known(_mask_variable, 4 << 20, _weigh)
 
 
 def _text(text: str) -> Shown:
-    return _cached_text(text) if len(text) <= _CACHED_LENGTH else _mask_text(text)
+    return _known_texts[text] if len(text) <= _CACHED_LENGTH else _mask_text(text)
 
 
 def _variable(text: str) -> Shown:
-    return _cached_variable(text) if len(text) <= _CACHED_LENGTH else _mask_variable(text)
+    return _known_variables[text] if len(text) <= _CACHED_LENGTH else _mask_variable(text)
 
 
 def mask_text(text: str) -> str:
@@ -93,7 +101,7 @@ def mask_arguments(arguments: Sequence[str | None]) -> tuple[str | None, ...]:
 
 
 def _environment(environment: Sequence[str | None], found: list[str]) -> tuple[str | None, ...]:
-    shown, secrets = _cached_environment(tuple(environment))
+    shown, secrets = _known_environments[tuple(environment)]
     found += secrets
     return shown
 
@@ -111,8 +119,8 @@ def _mask_environment(environment: tuple[str | None, ...]) -> tuple[tuple[str | 
     return tuple(masked), tuple(found)
 
 
-_cached_environment: Final = lru_cache(maxsize=256)(_mask_environment)
-"""What one process tries mostly has one environment. 256 of 29 KB, the most that is read, are 15 MB."""
+_known_environments: Final = Known(_mask_environment, 4 << 20, lambda environment: 2 * size_of(environment))
+"""What one process tries mostly has one environment."""
 
 
 def _looks_like_option(text: str) -> bool:

@@ -14,6 +14,8 @@ from tui.why.suggestions import search_path
 _BY_MOMENT: Final = frozenset({"E2BIG", "EFAULT", "EAGAIN", "EMFILE", "ENFILE", "ENOMEM"})
 """Errors that argv, envp, or the caller's limits decide: no cause is shared between two records."""
 
+_BY_PERMISSION: Final = frozenset({"EACCES", "EPERM"})
+
 _OF_ONE_PROCESS: Final = ("/proc/", "/dev/")
 """Where names lead to what the process itself has open, such as /dev/fd/3."""
 
@@ -27,12 +29,16 @@ def cause_key(failure: ExecFailure | Again) -> Hashable:
 def _work_out(record: ExecFailure) -> tuple[Hashable, bool]:
     """What the cause depends on, and whether it depends on the process and its moment as well."""
     binary, path = record.binary, record.path or ""
-    same_file = None if binary is None else (binary.device_id, binary.inode_number, binary.ctime)
+    same_file = (
+        None if binary is None else (binary.device_id, binary.inode_number, binary.ctime, binary.source)
+    )
     own = (
         record.error in _BY_MOMENT
         or record.killed_by is not None
         or record.dirfd not in (None, AT_FDCWD)
         or path.startswith(_OF_ONE_PROCESS)
+        # Capabilities count in the caller's own user namespace, which no record has.
+        or bool(record.capabilities and record.fsuid and record.error in _BY_PERMISSION)
     )
     # The next namespace gets the number of one that has ended; seccomp and bounding set are inherited.
     inherited = record.error == "EPERM" or record.mount_ns != own_mount_ns()
@@ -50,6 +56,8 @@ def _work_out(record: ExecFailure) -> tuple[Hashable, bool]:
         (record.uid, record.fsuid, record.fsgid, record.groups, record.capabilities),
         (
             record.mount_ns,
+            record.foreign_mount_ns,
+            record.pid_ns,
             record.syscall,
             record.flags,
             record.compat,
