@@ -165,7 +165,7 @@ class Lookers:
         moments = [seat.since + self._deadline for seat in self._seats if seat.asked]
         if (due := self._pace.next_due) is not None:
             moments.append(due)
-        if len(self._queue) and len(self._seats) < SEATS and self._next_spawn:
+        if len(self._seats) < SEATS:
             moments.append(self._next_spawn)
         return max(0.0, min(moments) - time.monotonic()) if moments else None
 
@@ -174,16 +174,12 @@ class Lookers:
         with self._lock:
             for group in self._pace.unpark():
                 self._queue.give_back(group)
-        while True:
-            seat = next((seat for seat in self._seats if not seat.asked), None)
-            if seat is None and len(self._seats) >= SEATS:
-                return
+        # Not only when there is something to do: a looker knows that no mount has changed since it began.
+        while len(self._seats) < SEATS and self._spawn() is not None:
+            pass
+        for seat in [seat for seat in self._seats if not seat.asked]:
             taken = self._next(self._may_take)
             if taken is None:
-                return
-            seat = seat or self._spawn()
-            if seat is None:
-                self._give_back(taken)
                 return
             self._ask(seat, taken)
 
