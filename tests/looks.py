@@ -10,7 +10,8 @@ from contextlib import suppress
 import numpy as np
 
 from bpf.record import Again, Burst, Diagnosis, ExecFailure, Look
-from tui.why.lookers.fair_queue import EventIds, Failure
+from tui.why.lookers.fair_queue import EventIds
+from tui.why.lookers.owner import Failure
 from tui.why.lookers.process import LookAt, serve
 
 

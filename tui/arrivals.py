@@ -17,7 +17,8 @@ from bpf.record import Again, Arrival, Burst, ExecFailure, Look, Loss, Report, c
 from bpf.source import EventSource
 from tui.model.history import History
 from tui.model.searches import Searches
-from tui.why.lookers.fair_queue import EventIds, Failure
+from tui.why.lookers.fair_queue import EventIds
+from tui.why.lookers.owner import Failure
 
 _STEP: Final = 512
 """Reports taken in between two looks at the clock: a few milliseconds at most."""

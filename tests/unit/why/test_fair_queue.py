@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.why.failing import a_failure
-from tui.why.lookers.fair_queue import FairQueue, Group, owner_of
+from tui.why.lookers.fair_queue import FairQueue, Group
+from tui.why.lookers.owner import owner_of
 
 
 def put(queue: FairQueue, number: int, **facts: Any) -> None:

@@ -15,7 +15,8 @@ from bpf.record import Burst, Look
 from bpf.vantage import own_mount_ns
 from tui.why import unseen
 from tui.why.lookers.cause_key import cause_key
-from tui.why.lookers.fair_queue import EventIds, Failure, FairQueue, Group, Owner, owner_of
+from tui.why.lookers.fair_queue import EventIds, FairQueue, Group
+from tui.why.lookers.owner import Failure, Owner, owner_of
 from tui.why.lookers.pace import PACE, Pace, Shunned
 from tui.why.lookers.seat import MOST_BYTES_AT_ONCE, Asked, Seat, Spawning
 
@@ -77,7 +78,8 @@ class Lookers:
     @property
     def is_busy(self) -> bool:
         """Something waits, or is looked at."""
-        return bool(len(self._queue) or self._in_flight)
+        with self._lock:
+            return bool(len(self._queue) or self._in_flight or self._pace.next_due is not None)
 
     @property
     def problem(self) -> str:
@@ -123,7 +125,7 @@ class Lookers:
                 return
             self._closed = True
             self._queue.clear()
-        self._notify()
+            os.eventfd_write(self._wake, 1)
         self._thread.join()
         os.close(self._wake)
 
@@ -135,8 +137,10 @@ class Lookers:
         return any(event_id in ids for ids, _ in self._done)
 
     def _notify(self) -> None:
-        with suppress(BlockingIOError):
-            os.eventfd_write(self._wake, 1)
+        with self._lock, suppress(BlockingIOError):
+            # Once closed, the number may be that of another file.
+            if not self._closed:
+                os.eventfd_write(self._wake, 1)
 
     # ---- the thread ----
 
@@ -206,29 +210,27 @@ class Lookers:
             if group not in self._shunned:
                 return group
             self._land(group, group.ids, unseen.shunned(group.newest[1]))
+            with self._lock:
+                # Not for nothing: a flood of what is left alone would otherwise go before everyone else.
+                self._queue.charge(group.owner, time.monotonic() - now)
 
     def _ask(self, seat: Seat, first: Group) -> None:
         """Ask a looker for a look at this group, and at more of its owner's as fit into a slice of time."""
         most = max(1, min(_MOST_AT_ONCE, int(_SLICE / max(self._cost, 1e-6))))
         batch = [Asked.for_oldest(first)]
-        frames = [batch[0].encoded()]
-        while len(batch) < most and sum(map(len, frames)) < MOST_BYTES_AT_ONCE:
+        while len(batch) < most and sum(len(asked.frame) for asked in batch) < MOST_BYTES_AT_ONCE:
             group = self._next(lambda owner: owner == first.owner)
             if group is None:
                 break
             asked = Asked.for_oldest(group)
-            frame = asked.encoded()
-            if sum(map(len, frames)) + len(frame) > MOST_BYTES_AT_ONCE:
+            if sum(len(each.frame) for each in (*batch, asked)) > MOST_BYTES_AT_ONCE:
                 self._give_back(group)
                 break
             batch.append(asked)
-            frames.append(frame)
         seat.owner, seat.since = first.owner, time.monotonic()
-        seat.asked.extend(batch)
-        try:
-            seat.connection.sendall(b"".join(frames))
-        except OSError:
-            self._vacate(seat)
+        if not seat.ask(batch):
+            # One that has answered before has ended between two looks, for which none of these is at fault.
+            (self._leave if seat.has_answered else self._vacate)(seat)
 
     def _read(self, seat: Seat) -> None:
         looks, leaves, is_gone = seat.read()
@@ -238,10 +240,11 @@ class Lookers:
             self._cost += (took - self._cost) / 8
             with self._lock:
                 self._queue.charge(seat.owner, took)
+            seat.has_answered = True
             self._take_in(seat, seat.asked.popleft(), look)
         if leaves:
             self._leave(seat)
-        elif is_gone:
+        elif is_gone or not seat.ask_postponed():
             self._vacate(seat)
 
     def _take_in(self, seat: Seat, asked: Asked, look: Look) -> None:
@@ -251,10 +254,7 @@ class Lookers:
             return
         with self._lock:
             self._done.append((asked.ids[:-1], look))
-        newest = Asked(asked.group, asked.group.newest[1], asked.ids[-1:], is_oldest=False)
-        seat.asked.append(newest)
-        with suppress(OSError):  # a looker that is gone is noticed when its answers are read
-            seat.connection.sendall(newest.encoded())
+        seat.postponed.append(Asked(asked.group, asked.group.newest[1], asked.ids[-1:], is_oldest=False))
 
     def _end_late(self) -> None:
         """Have those killed whose look has taken too long."""
@@ -281,9 +281,10 @@ class Lookers:
         self._selector.unregister(seat.connection)
         seat.connection.close()
         self._seats.remove(seat)
-        for asked in seat.asked:
+        for asked in (*seat.asked, *seat.postponed):
             self._give_back(asked.group)
         seat.asked.clear()
+        seat.postponed.clear()
 
     def _give_back(self, group: Group) -> None:
         with self._lock:

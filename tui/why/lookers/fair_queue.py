@@ -14,7 +14,8 @@ from typing import Final, Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from bpf.record import Again, Burst, ExecFailure, first_like
+from bpf.record import Burst, ExecFailure, first_like
+from tui.why.lookers.owner import Failure, Owner, owner_of
 
 MAX_BYTES: Final = 24 << 20
 """What the records that wait may take, as far as their footprints go."""
@@ -22,19 +23,9 @@ MAX_BYTES: Final = 24 << 20
 _OCCURRENCE_BYTES: Final = 160
 """What one more failure of a group takes: a tuple, and its place in a dict."""
 
-Failure = ExecFailure | Again
 EventIds = npt.NDArray[np.int64]
 
-Owner = tuple[int, int | None]
-"""A user, and a mount namespace of theirs."""
-
 K = TypeVar("K", bound=Hashable)
-
-
-def owner_of(failure: Failure) -> Owner:
-    """Return whose time a look at this failure takes."""
-    record = first_like(failure)
-    return record.uid, record.mount_ns
 
 
 class Group:

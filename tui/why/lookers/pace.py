@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Final
 
+from bpf.record import first_like
 from bpf.vantage import own_mount_ns
 from tui.why.lookers.fair_queue import Group
 
@@ -15,7 +16,8 @@ PACE: Final = 0.1
 came meanwhile."""
 
 SHUN_SECONDS: Final = 10.0
-"""How long a place is not looked at after a look there did not end in time; doubled each time again."""
+"""How long a place is not looked at after a look there did not end in time; doubled each time again, until
+looks have ended there for as long as ``_LONGEST_SHUN``."""
 
 _LONGEST_SHUN: Final = 300.0
 _MOST_KNOWN: Final = 8192
@@ -77,10 +79,10 @@ class Shunned:
 
     def add(self, group: Group) -> None:
         """Leave the place of this group alone for a while."""
-        place = _place(group)
-        _, before = self._until.pop(place, (0.0, SHUN_SECONDS / 2))
-        seconds = min(_LONGEST_SHUN, before * 2)
-        self._until[place] = time.monotonic() + seconds, seconds
+        place, now = _place(group), time.monotonic()
+        until, before = self._until.pop(place, (now, SHUN_SECONDS / 2))
+        seconds = SHUN_SECONDS if now - until > _LONGEST_SHUN else min(_LONGEST_SHUN, before * 2)
+        self._until[place] = now + seconds, seconds
         while len(self._until) > _MOST_KNOWN:
             self._until.popitem(last=False)
 
@@ -90,4 +92,5 @@ class Shunned:
 
 
 def _place(group: Group) -> Hashable:
-    return group.key if group.owner[1] in (None, own_mount_ns()) else group.owner
+    namespace = first_like(group.newest[1]).mount_ns
+    return group.key if namespace in (None, own_mount_ns()) else (group.owner[0], namespace)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import socket
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from bpf.record import Again, Look
-from tui.why.lookers.fair_queue import EventIds, Failure, Group, Owner
+from tui.why.lookers.fair_queue import EventIds, Group
+from tui.why.lookers.owner import Failure, Owner
 from tui.why.lookers.wire import LEAVING, Frames, WireError, framed, look_from_wire, record_to_wire
 
 MOST_BYTES_AT_ONCE: Final = 96 << 10
@@ -41,7 +44,7 @@ class Spawning(Protocol):
         """End all of them."""
 
 
-@dataclass(slots=True)
+@dataclass
 class Asked:
     """One look that a looker was asked for.
 
@@ -62,8 +65,9 @@ class Asked:
         """A look at the oldest failure of a group, for all of them."""
         return cls(group, group.oldest[1], group.ids, is_oldest=True)
 
-    def encoded(self) -> bytes:
-        """Return the frame that asks for it."""
+    @functools.cached_property
+    def frame(self) -> bytes:
+        """The frame that asks for it."""
         failure = self.failure
         return framed(record_to_wire(failure.whole() if isinstance(failure, Again) else failure))
 
@@ -77,6 +81,8 @@ class Seat:
         pid: Its pid.
         owner: Whose failures it looks at.
         asked: What it was asked for, in the order in which it answers.
+        postponed: What it will be asked for once there is room for that in its socket's buffer.
+        has_answered: It has looked at something.
         since: When its current look began, on the clock of time.monotonic().
     """
 
@@ -84,8 +90,33 @@ class Seat:
     pid: int
     owner: Owner = (0, None)
     asked: deque[Asked] = field(default_factory=deque)
+    postponed: deque[Asked] = field(default_factory=deque)
+    has_answered: bool = False
     since: float = 0.0
     _frames: Frames = field(default_factory=Frames)
+
+    def ask(self, batch: Sequence[Asked]) -> bool:
+        """Ask for looks, of which only a single one may be long; False where the looker is gone."""
+        self.asked.extend(batch)
+        try:
+            self.connection.sendall(b"".join(asked.frame for asked in batch))
+        except OSError:
+            return False
+        return True
+
+    def ask_postponed(self) -> bool:
+        """Ask for what was postponed, as far as sending does not wait; False where the looker is gone.
+
+        A looker that is at work reads nothing, so that the sender would wait for room in its socket's buffer.
+        """
+        size = sum(len(asked.frame) for asked in self.asked)
+        batch: list[Asked] = []
+        while self.postponed:
+            size += len(self.postponed[0].frame)
+            if size > MOST_BYTES_AT_ONCE and (batch or self.asked):
+                break
+            batch.append(self.postponed.popleft())
+        return not batch or self.ask(batch)
 
     def read(self) -> tuple[list[Look], bool, bool]:
         """Return the looks that have come, whether it ends of its own accord, and whether it is gone."""
