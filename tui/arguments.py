@@ -180,7 +180,9 @@ def parser() -> argparse.ArgumentParser:
         "--ring-size", metavar="SIZE", type=_ring_size,
         help="bytes between kernel and program, rounded up to a power of two (4M to 32M, by memory)",
     )  # fmt: skip
-    rights = whole.add_argument_group("once the hooks are being attached").add_mutually_exclusive_group()
+    rights = whole.add_argument_group(
+        "privileges, once the hooks are attached"
+    ).add_mutually_exclusive_group()
     rights.add_argument(
         "--user", metavar="N|NAME", type=_uid, help="run as this user, not as the one behind sudo"
     )
