@@ -320,13 +320,17 @@ class _Walker:
         """Step onto another mount, unless it is known to be one, or turns out to be one, not to enter."""
         self._check_mount(expected)
         descriptor = os.open(name, _O_COMPONENT, dir_fd=self.descriptor)
-        place = self.mounts.place(descriptor)
+        return descriptor, self._checked(descriptor)
+
+    def _checked(self, descriptor: int) -> Place:
+        """Return where a descriptor is, if that may be looked into; else close it."""
         try:
+            place = self.mounts.place(descriptor)
             self._check(place)
-        except _NotEnteredError:
+        except BaseException:
             os.close(descriptor)
             raise
-        return descriptor, place
+        return place
 
     def _check(self, place: Place) -> None:
         self._check_mount(place.mount)
@@ -374,13 +378,7 @@ class _Walker:
         """Go to the file itself that a link of /proc/PID leads to."""
         self.steps.append(step)
         reached = os.open(name, os.O_PATH | os.O_CLOEXEC, dir_fd=self.descriptor)
-        place = self.mounts.place(reached)
-        try:
-            self._check(place)
-        except _NotEnteredError:
-            os.close(reached)
-            raise
-        self._stand_at(reached, target, place)
+        self._stand_at(reached, target, self._checked(reached))
 
     def _up(self) -> None:
         if self.root_step.stat is _NO_STAT:

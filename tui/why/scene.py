@@ -53,6 +53,13 @@ class Scene:
         self.changes: list[str] = []
         self._deadline = time.monotonic() + seconds
         self.vantage = reach(record)
+        try:
+            self._begin(record)
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+
+    def _begin(self, record: ExecFailure) -> None:
         self._moment = Moment(record.timestamp)
         self._looks = Looks(record, self.vantage, self._moment)
         if self.vantage is not None and self.vantage.assumed:

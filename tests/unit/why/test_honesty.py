@@ -16,6 +16,15 @@ from tui.why import diagnose
 from tui.why.moment import CLOCK_STEP
 
 
+def test_a_look_that_fails_leaves_no_descriptor_open(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    record = failed_exec(tmp_path / "nothing", settled=0)
+    assert diagnose(record).code == "missing-file"
+    before = os.listdir("/proc/self/fd")
+    monkeypatch.setattr("tui.why.scene.Credentials.of", lambda _record: 1 / 0)
+    assert diagnose(record).code == "diagnosis-failed"
+    assert os.listdir("/proc/self/fd") == before
+
+
 def bad_script(tmp_path: Path) -> Path:
     path = tmp_path / "job"
     path.write_text("#!/no/such/interpreter\n")
