@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -283,6 +285,19 @@ def test_a_looker_that_dies_is_replaced_and_only_its_look_is_lost(opened: Callab
     lookers.submit([(number, failure(number)) for number in range(10)])
     codes = {event_id: look.diagnosis.code for event_id, look in all_of(lookers, 10)}
     assert codes == {number: "not-looked-at" if number == 3 else "code" for number in range(10)}
+
+
+def test_lookers_that_cannot_begin_are_not_forked_without_end() -> None:
+    class Failing(ThreadSpawner):
+        def _serve(self, theirs: socket.socket) -> None:
+            theirs.close()
+
+    spawner = Failing(lambda record: Look(Diagnosis("code", f"{record.path}.")))
+    lookers = Lookers(spawner)
+    wait_for(lambda: spawner.spawned >= 2)
+    time.sleep(0.5)
+    lookers.close()
+    assert spawner.spawned <= 6
 
 
 def test_closing_twice_is_no_error_and_does_not_wait_for_a_look(

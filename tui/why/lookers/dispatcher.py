@@ -273,6 +273,9 @@ class Lookers:
             lost = seat.asked.popleft()
             self._shunned.add(lost.group)
             self._land(lost.group, lost.ids, unseen.looker_failed(lost.failure))
+        elif not seat.has_answered:
+            # It cannot even begin; another one is not forked at once, and again and again.
+            self._next_spawn = time.monotonic() + _RESPAWN_SECONDS
         self._leave(seat)
 
     def _leave(self, seat: Seat) -> None:
