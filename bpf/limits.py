@@ -80,7 +80,7 @@ def _processes() -> str:
 
 
 def _soft(limit: int) -> int:
-    """The limit that is in force; -1 for none."""
+    """Return the limit that is in force; -1 for none."""
     value = resource.getrlimit(limit)[0]
     return -1 if value == resource.RLIM_INFINITY else value
 
@@ -93,7 +93,7 @@ def _is_for_want_of_memory(error: BaseException) -> bool:
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """The error, and those that led to it."""
+    """Return the error, and those that led to it."""
     seen = set[int]()
     while error is not None and id(error) not in seen:
         seen.add(id(error))

@@ -216,7 +216,7 @@ class MountTable:
         records' timestamps), was watched since, and the kernel has announced no change. Our own mounts
         are watched for as long as this program runs, those of others for a second at most, so this is
         False for the first failure in another namespace. No number of a mount proves as much: even
-        STATX_MNT_ID_UNIQUE (Linux 6.8), which only grows, tells neither when an old mount was moved to its
+        STATX_MNT_ID_UNIQUE (Linux 6.8), which only grows, shows neither when an old mount was moved to its
         place nor what was unmounted from above it. Where ``trusted``, only root can have changed anything.
         """
         if self._watch is None:

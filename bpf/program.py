@@ -38,7 +38,7 @@ _MEMORY_UNTIL_FREED: Final = (5, 9)
 """Since then free_bprm still has the new memory of an exec that failed (fs/exec.c, alloc_bprm)."""
 
 ON_MEMORY: Final = 0x6F6E5F6D656D6F72
-"""Stands in the code for the address of its function ``on_memory``, which only loading tells."""
+"""Stands in the code for the address of its function ``on_memory``, which is known once it is loaded."""
 
 _NUMBERS: Final = {
     "NR_execve": 59,

@@ -79,7 +79,7 @@ class BoundedOutput:
         self.left_out: Counter[str] = Counter()
         self.files = 1
         self.problem = ""
-        self._untold: dict[str, Loss] = {}
+        self._unwritten: dict[str, Loss] = {}
         self._base = Counters()
         self._before = (0, Counter[str]())
         self._size = 0
@@ -185,7 +185,7 @@ class BoundedOutput:
         self._output.discard()
 
     def _obstacle(self, size: int) -> str:
-        """Why a line of that size cannot be written; "" where it can, perhaps in a new file."""
+        """Return why a line of that size cannot be written; "" where it can, perhaps in a new file."""
         if self._is_over:
             return SIZE_BOUND
         if not self._has_room(size):
@@ -202,7 +202,7 @@ class BoundedOutput:
         return self._bounds.max_bytes is not None and self._size + size + _RESERVED > self._bounds.max_bytes
 
     def _has_room(self, size: int) -> bool:
-        """Whether the file system has; it is asked after so many bytes, or a second."""
+        """Ask whether the file system has room, after so many bytes or a second."""
         if size <= self._unseen:
             return True
         now = time.monotonic()
@@ -230,9 +230,9 @@ class BoundedOutput:
 
     def _leave_out(self, reason: str, timestamp: int) -> None:
         self.left_out[reason] += 1
-        loss = self._untold.get(reason)
+        loss = self._unwritten.get(reason)
         since, count = (timestamp, 0) if loss is None else (loss.timestamp, loss.count)
-        self._untold[reason] = Loss(since, count + 1, reason)
+        self._unwritten[reason] = Loss(since, count + 1, reason)
         if reason not in self._noticed:
             self._noticed.add(reason)
             self._on_notice(self._notice(reason))
@@ -252,10 +252,10 @@ class BoundedOutput:
 
     def _write_losses(self) -> None:
         """Say what was left out before the next line."""
-        while self._untold:
-            reason, loss = next(iter(self._untold.items()))
+        while self._unwritten:
+            reason, loss = next(iter(self._unwritten.items()))
             self._put(event_line(loss, show_secrets=False).encode())
-            del self._untold[reason]
+            del self._unwritten[reason]
 
     def _check_name(self) -> None:
         fate = self._output.fate()
@@ -273,7 +273,7 @@ class BoundedOutput:
 
 
 def difference(now: Counters, before: Counters) -> Counters:
-    """What the counters have counted in between."""
+    """Return what the counters have counted in between."""
 
     def by_name(names: Mapping[str, int], earlier: Mapping[str, int]) -> dict[str, int]:
         return {name: count - earlier.get(name, 0) for name, count in names.items()}

@@ -73,7 +73,7 @@ class ContainedApp(Contained, App[None]):
 
     @abstractmethod
     def untaken(self) -> Sequence[Report]:
-        """What has come and is not in the history yet."""
+        """Return what has come and is not in the history yet."""
 
     def run(self, **arguments: Any) -> None:  # noqa: ANN401
         """Run until it ends; after a crash, write the events and say where they are."""
@@ -100,7 +100,7 @@ class ContainedApp(Contained, App[None]):
         super()._handle_exception(error)
 
     def _fatal_error(self) -> None:
-        """Textual would print the locals of every frame: the arguments of other people's processes."""
+        """Report a crash without the locals of every frame, which Textual prints: others' arguments."""
         self._crashed()
         self._exit_renderables.append(Text(crash_report(sys.exc_info()[1])))
         self._close_messages_no_wait()
@@ -113,7 +113,7 @@ class ContainedApp(Contained, App[None]):
                 self._late = self.untaken()
 
     def rescue(self) -> str:
-        """Write the events to a file; what to tell of it."""
+        """Write the events to a file, and return what to say of it."""
         gc.collect()
         try:
             rescued = rescue(self.history, self.source, show_secrets=self.show_secrets, late=self._late or ())
@@ -121,12 +121,12 @@ class ContainedApp(Contained, App[None]):
             return f"The events in memory could not be written to a file ({fault(error)})."
         return "There were no events in memory." if rescued is None else str(rescued)
 
-    def tell_faults(self) -> None:
-        """At the end, say in the shell what has failed meanwhile."""
-        self._exit_renderables += map(Text, self.faults.told.values())
+    def report_faults(self) -> None:
+        """Say in the shell, at the end, what has failed meanwhile."""
+        self._exit_renderables += map(Text, self.faults.reports.values())
 
     def get_default_screen(self) -> Screen[None]:
-        """A screen that outlives its own faults."""
+        """Return a screen that outlives its own faults."""
         return _BaseScreen(id="_default")
 
     def action_command_palette(self) -> None:

@@ -167,7 +167,7 @@ class LiveScreen(ContainedApp):
 
     def on_unmount(self) -> None:
         """Stop what runs beside the screen."""
-        self.tell_faults()
+        self.report_faults()
         self._arrivals.close()
         self.source.close()
 
@@ -209,12 +209,12 @@ class LiveScreen(ContainedApp):
         )
         more |= self._arrivals.wait or not (self._table.fault or self.view.complete)
         if self.faults.said:
-            attempt("keys", self._tell_fault, None, self._keys.fail)
+            attempt("keys", self._show_fault, None, self._keys.fail)
         if more and not self._goes_on and not self._typed.waits:
             self._goes_on = True
             self.call_later(self._go_on)
 
-    def _tell_fault(self) -> None:
+    def _show_fault(self) -> None:
         self._keys.say(pieces(self.faults.said), "danger", stays=True)
         self.faults.said = ""
 

@@ -248,7 +248,7 @@ def _header(history: History, source: EventSource) -> str:
 
 
 def _new_file() -> tuple[str, int]:
-    """A new, empty file in a directory that no other user can write to; else in /var/tmp.
+    """Make a new, empty file in a directory that no other user can write to; else in /var/tmp.
 
     Raises:
         OSError: There is none either.
@@ -282,7 +282,7 @@ def _own_directories() -> Iterator[str]:
 
 
 def _own_directory(path: str) -> int:
-    """A directory that only this user or root can change, all the way; made where it does not exist.
+    """Open a directory that only this user or root can change, all the way; make it where it is missing.
 
     Raises:
         OSError: There is none, or a link or someone else's directory is on the way.

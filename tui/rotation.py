@@ -66,7 +66,7 @@ class Rotation:
         raise SnapshotError(f"{self._path} has no free number: choose another name.")
 
     def _ours(self) -> list[tuple[int, str]]:
-        """Number and name of the files that this program, as this user, has made, the oldest first."""
+        """Return number and name of the files that this program, as this user, has made, the oldest first."""
         found = []
         with os.scandir(self._directory) as entries:
             for entry in entries:
@@ -77,7 +77,7 @@ class Rotation:
 
 
 def _is_recording(path: str) -> bool:
-    """Whether it is a regular file of this user's that begins as a recording does."""
+    """Return whether it is a regular file of this user's that begins as a recording does."""
     try:
         status = os.stat(path, follow_symlinks=False)
         if not stat.S_ISREG(status.st_mode) or status.st_uid not in _owners():

@@ -130,4 +130,4 @@ async def opened(
         screen = Opened(app, source, pilot)
         await screen.settle()
         yield screen
-    assert may_fail or not app.faults.told, "\n".join(app.faults.told.values())
+    assert may_fail or not app.faults.reports, "\n".join(app.faults.reports.values())

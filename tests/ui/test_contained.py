@@ -80,7 +80,7 @@ async def test_a_widget_that_cannot_be_drawn_says_so_in_its_place(
         await screen.press("escape", "ctrl+l")
         screen.app._table.redraw()
         await screen.until(lambda: "this part" not in screen.text)
-    (report,) = screen.app.faults.told.values()
+    (report,) = screen.app.faults.reports.values()
     assert SECRET not in report and "painted.py" in report
 
 
@@ -123,7 +123,7 @@ async def test_a_step_that_fails_costs_that_step(
             patched.setattr(owner, name, broken)
             await screen.press(*keys)
             await screen.give(failure("/come"))
-            await screen.until(lambda: bool(screen.app.faults.told))
+            await screen.until(lambda: bool(screen.app.faults.reports))
             await goes_on(screen)
             # While a search is typed, its line stands where faults are told.
             await screen.until(lambda: keys[-1:] == ("enter",) or bool(FAULT.search(screen.text)))

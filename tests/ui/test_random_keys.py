@@ -167,7 +167,7 @@ async def _one_session(random: Random, until: float, done: deque[str]) -> None:
             await asyncio.sleep(random.choice((0, 0, 0, 0.001, 0.01, 0.05)))
         if app.is_running:
             _check(app)
-    assert not app.faults.told, "\n".join(app.faults.told.values())
+    assert not app.faults.reports, "\n".join(app.faults.reports.values())
 
 
 def _check(app: ExecwhyApp) -> None:

@@ -43,12 +43,12 @@ class SearchPath:
             self._times[entry] = self._times.get(entry, 0) + 1
 
     def times(self, path: str) -> int:
-        """How many entries are the directory of this path."""
+        """Return how many entries are the directory of this path."""
         as_written = self._times.get(path[: path.rfind("/")]) if path.rfind("/") > 0 else None
         return self._times.get(_directory(path), 0) if as_written is None else as_written
 
     def comes_after(self, path: str, before: str) -> bool:
-        """Whether a search that has tried ``before`` may come to ``path``."""
+        """Return whether a search that has tried ``before`` may come to ``path``."""
         last = self._last.get(_directory(path))
         first = self._first.get(_directory(before))
         return last is not None and first is not None and (first < last or not self._is_ordered)
@@ -60,7 +60,7 @@ def _directory(path: str) -> str:
 
 
 def _comparable(entry: str) -> str:
-    """An entry without what makes no difference: "/bin//" is "/bin", and "" the working directory."""
+    """Return an entry without what makes no difference: "/bin//" is "/bin", and "" the working directory."""
     stripped = entry.rstrip("/")
     if not stripped:
         return "/" if entry else "."
@@ -79,7 +79,7 @@ _DEFAULT: Final = SearchPath(
 
 
 def _search_path(record: ExecFailure) -> SearchPath | None:
-    """The PATH of its environment, or what takes its place; None where that was not read."""
+    """Return the PATH of its environment, or what takes its place; None where that was not read."""
     environment, truncated = record.environment, record.truncated
     try:
         # No variable holds a null character, and one long text is searched faster than forty short ones.
@@ -115,7 +115,7 @@ _NO_TRY: Final = Try("", None, 0)
 
 
 def _as_try(record: ExecFailure) -> Try:
-    """By path, and in a directory of PATH where that is known."""
+    """Return what a record is as a try: by path, and in a directory of PATH where that is known."""
     path = record.path
     name = "" if path is None else name_of(path)
     if path is None or not name or record.kernel_invoked:
@@ -131,10 +131,10 @@ _as_try_again: Final = PerRecord(_as_try)
 
 
 def as_try(failure: ExecFailure | Again) -> Try:
-    """What a failed exec is as a try of a search."""
+    """Return what a failed exec is as a try of a search."""
     return _as_try_again(failure.first) if isinstance(failure, Again) else _as_try(failure)
 
 
 def name_of(path: str) -> str:
-    """The last component; "" where there is none, as of a directory with a slash at its end."""
+    """Return the last component; "" where there is none, as of a directory with a slash at its end."""
     return path.rpartition("/")[2]

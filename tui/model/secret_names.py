@@ -68,7 +68,7 @@ _WORD: Final = re.compile(r"[A-Za-z]{1,11}|[A-Za-z]+(?:[-_/ ][A-Za-z]+)+|\d{1,3}
 
 @lru_cache(maxsize=8192)
 def _strength(name: str) -> int:
-    """2 where a value of this name is a secret, 1 where it may be one, 0 where it is none."""
+    """Return 2 where a value of this name is a secret, 1 where it may be one, 0 where it is none."""
     normal = _NO_LETTER.sub("_", _HUMP.sub("_", name).upper()).strip("_")
     if _NO_SECRET.search(normal):
         return 0
@@ -78,12 +78,12 @@ def _strength(name: str) -> int:
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether a variable, an option or a key of this name may hold a secret."""
+    """Return whether a variable, an option or a key of this name may hold a secret."""
     return _strength(name) > 0
 
 
 def is_secret(name: str, value: str, *, in_script: bool = False, is_bare: bool = False) -> bool:
-    """Whether the value of this name is a secret.
+    """Return whether the value of this name is a secret.
 
     Args:
         name: Of a variable, an option or a key, in any spelling: "DB_PASSWORD", "--db-pass", "apiKey".

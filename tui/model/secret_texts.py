@@ -77,7 +77,7 @@ _HEADED: Final = ("authorization", "cookie", "bearer", "pass:")
 
 
 def mask_named(text: str, found: list[str]) -> str:
-    """The values of secret names masked, and added to ``found``."""
+    """Mask the values of secret names, and add them to ``found``."""
     pieces: list[str] = []
     done = at = 0
     while named := _NAMED.search(text, at):
@@ -97,7 +97,7 @@ def mask_named(text: str, found: list[str]) -> str:
 
 
 def _value_of(named: re.Match[str], text: str) -> tuple[int, int] | None:
-    """Where the value begins and ends, without its quotes; None where there is none."""
+    """Return where the value begins and ends, without its quotes; None where there is none."""
     if named["next"] and not named["name"].startswith("-"):
         return None
     if named["tag"] and text[named.start() - 1 : named.start()] != "<":
@@ -132,7 +132,7 @@ def _value_of(named: re.Match[str], text: str) -> tuple[int, int] | None:
 
 
 def substitute(pattern: re.Pattern[str], text: str, found: list[str]) -> str:
-    """The groups "secret1", … of a pattern masked, what stands in "keep1", … before them kept."""
+    """Mask the groups "secret1", … of a pattern; keep what stands in "keep1", … before them."""
 
     def mask(match: re.Match[str]) -> str:
         name = match.lastgroup
@@ -150,7 +150,7 @@ def substitute(pattern: re.Pattern[str], text: str, found: list[str]) -> str:
 
 
 def mask_in_text(text: str, found: list[str]) -> str:
-    """A text with all that looks like a secret masked, and added to ``found``.
+    """Mask all that looks like a secret in a text, and add it to ``found``.
 
     Args:
         text: Any string, lone surrogates included.

@@ -71,13 +71,13 @@ def place(scene: Scene) -> str:
 
 
 def _caller(record: ExecFailure) -> set[int]:
-    """The caller's user, unless the exec has a user's powers at another's request (set-user-ID)."""
+    """Return the caller's user, unless the exec has a user's powers at another's request (set-user-ID)."""
     users = {record.uid, record.euid, record.fsuid}
     return users if len(users) == 1 else set()
 
 
 def _is_roots_exec(scene: Scene) -> bool:
-    """Root's own exec, of what has the same paths for the operator."""
+    """Return whether it is root's own exec, of what has the same paths for the operator."""
     vantage = scene.vantage
     if vantage is None or not vantage.own or vantage.assumed or vantage.base:
         return False
@@ -85,7 +85,7 @@ def _is_roots_exec(scene: Scene) -> bool:
 
 
 def _only_root_writes(scene: Scene, path: str, status: os.stat_result) -> bool:
-    """Whether root alone may change which file or link has this path, every link before it followed."""
+    """Return whether root alone may change which file or link has this path, which has no link."""
     if not path.startswith("/") or status.st_uid not in (0, ROOT):
         return False
     sight = scene.aside(os.path.dirname(path))
@@ -95,7 +95,7 @@ def _only_root_writes(scene: Scene, path: str, status: os.stat_result) -> bool:
 
 
 def _is_decided_by(scene: Scene, path: str, users: Collection[int]) -> bool:
-    """Whether these users alone decide what a path leads to, over all of its directories and links."""
+    """Return whether these users alone decide what a path leads to, over all of its directories and links."""
     sight = scene.aside(path)
     if sight is None or sight.trail.end is not End.FOUND or sight.trail.personal:
         return False
@@ -104,7 +104,7 @@ def _is_decided_by(scene: Scene, path: str, users: Collection[int]) -> bool:
 
 
 def _are_closed(way: Sequence[Step], last: os.stat_result, users: Collection[int]) -> bool:
-    """Whether every step belongs to these users, and no other may put something else in its place.
+    """Return whether every step belongs to these users, and no other may put something else in its place.
 
     In a sticky directory for all, such as /tmp, others cannot replace a directory; but they can put there
     what looks like a user's file (a hard link), so no file right in it counts.
@@ -122,6 +122,6 @@ def _are_closed(way: Sequence[Step], last: os.stat_result, users: Collection[int
 
 
 def _is_open(status: os.stat_result) -> bool:
-    """Others than its owner may write a directory; the group that only a user has is the user."""
+    """Return whether others than its owner may write a directory; a user's own group is the user."""
     private = status.st_uid == status.st_gid and status.st_uid != 0
     return bool(status.st_mode & (stat.S_IWOTH if private else _BY_OTHERS))

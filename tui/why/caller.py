@@ -11,7 +11,7 @@ _ALL_IDS: Final = 2**32 - 1
 
 
 def forged(scene: Scene) -> str | None:
-    """A sentence if a seccomp filter can have made the error, for a cause that has no other evidence.
+    """Return a sentence if a seccomp filter can have made the error, for a cause that has no other evidence.
 
     A filter returns any errno that it likes, and is never taken off again. So a caller that has none had
     none; one that is gone may have had its own. An exec for which the kernel had opened a file got past it.
@@ -27,7 +27,7 @@ def forged(scene: Scene) -> str | None:
 
 
 def may_have_dropped(scene: Scene) -> str | None:
-    """A sentence if the caller may have dropped capabilities of its bounding set since the exec.
+    """Return a sentence if the caller may have dropped capabilities of its bounding set since the exec.
 
     That takes CAP_SETPCAP. Who has it in the first user namespace is root; in one of its own, anyone.
     """

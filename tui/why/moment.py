@@ -43,7 +43,7 @@ class Moment:
         self._wall = _earliest(timestamp)
 
     def is_unchanged(self, ctime: int) -> bool:
-        """The inode has surely not changed since before the exec.
+        """Return whether the inode has surely not changed since before the exec.
 
         A file system that keeps whole seconds (ext4 with inodes of 128 bytes) cuts off the rest.
         """
@@ -52,14 +52,14 @@ class Moment:
         return ctime <= self._wall - CLOCK_STEP
 
     def is_changed(self, ctime: int) -> bool:
-        """The inode has surely changed since, or the clock was set. Between the two it is not known."""
+        """Return whether the inode has surely changed since, or the clock was set."""
         return ctime >= self._wall
 
 
 def _earliest(timestamp: int) -> int:
-    """The wall clock's time at a record's timestamp; the earliest of several where the clock was set since.
+    """Return the wall clock's time at a record's timestamp; the earliest where the clock was set since.
 
-    Both clocks are slewed alike, so only a clock that was set (or a leap second) changes their distance. A
+    Both clocks are slewed in the same way: only setting one, or a leap second, changes their distance. A
     file that changed after the exec has its ctime from a clock that was in force after it, so that the
     smallest of their offsets lets none of them seem older than the exec.
     """

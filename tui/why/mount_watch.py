@@ -37,7 +37,7 @@ class MountWatch:
         thread.start()
 
     def unchanged_since(self) -> int:
-        """The time on the boot clock since which surely no mount has changed, in nanoseconds.
+        """Return the time on the boot clock since which surely no mount has changed, in nanoseconds.
 
         It is the time at which the last change was noticed, which is never before it happened. What has
         changed before this call is noticed by it at the latest.
@@ -71,14 +71,14 @@ def watch_mounts() -> None:
 
 
 def mount_watch(mount_ns: int | None) -> MountWatch | None:
-    """The watch over a mount namespace; over our own where none is given. None where nobody watches it."""
+    """Return the watch over a mount namespace, by default our own; None where nobody watches it."""
     watches = _watches_of(os.getpid())
     return watches.get(mount_ns, watches[None] if mount_ns is None else None)
 
 
 @functools.lru_cache(maxsize=1)
 def _watches_of(pid: int) -> dict[int | None, MountWatch]:
-    """The watches of one process, by the mount namespace: a fork has no thread of its parent's."""
+    """Return the watches of one process, by the mount namespace: a fork has no thread of its parent's."""
     watches: dict[int | None, MountWatch] = {None: MountWatch(_OWN)}
     for process in (_FIRST, _OWN):
         with suppress(OSError):

@@ -76,14 +76,14 @@ class Listing:
         self._by_inode: dict[int, list[Descriptor]] = {}
 
     def named(self, name: str, deadline: float) -> Iterator[Descriptor]:
-        """The descriptors of files with a name, those of the same user first, then the newest processes."""
+        """Yield the descriptors of files of a name: first of the same user, then of the newest processes."""
         yield from tuple(self._by_name.get(name, ()))
         for descriptor in self._listed(deadline):
             if descriptor.name == name:
                 yield descriptor
 
     def with_inode(self, number: int, deadline: float) -> Iterator[Descriptor]:
-        """The descriptors of files with an inode number that are open for writing, whatever their names."""
+        """Yield the descriptors of files with an inode number that are open for writing, by any name."""
         if self._unlisted is not None:
             return
         if self._unasked is None:
@@ -170,14 +170,14 @@ def listing(scene: Scene) -> Listing:
 
 
 def began_before(listed: Listing, scene: Scene) -> str | None:
-    """A sentence where a list does not have what was opened right before the exec; else None."""
+    """Return a sentence where a list does not have what was opened right before the exec; else None."""
     if listed.began >= scene.record.timestamp:
         return None
     return "But for its relatives, what other processes have open was listed a moment before the exec."
 
 
 def of_relatives(scene: Scene, deadline: float) -> Iterator[list[Descriptor]]:
-    """The descriptors of the caller, of its kin only the highest ones, as they are now.
+    """Return the descriptors of the caller, of its kin only the highest ones, as they are now.
 
     Its kin are its children, its parent and that one's other children, then its ancestors.
     """
@@ -196,13 +196,13 @@ def of_relatives(scene: Scene, deadline: float) -> Iterator[list[Descriptor]]:
 
 
 def _children(pid: int) -> list[int]:
-    """The children of a process's first thread, the newest first."""
+    """Return the children of a process's first thread, the newest first."""
     text = read_proc(f"/proc/{pid}/task/{pid}/children") or ""
     return [int(word) for word in reversed(text.split()[:-1] if len(text) >= 16_384 else text.split())]
 
 
 def numbers_of(pid: int) -> list[int]:
-    """The numbers of a process's open descriptors, the highest first; [] where it is gone."""
+    """Return the numbers of a process's open descriptors, the highest first; [] where it is gone."""
     numbers: list[int] = []
     try:
         with os.scandir(f"/proc/{pid}/fd") as entries:
@@ -216,7 +216,7 @@ def numbers_of(pid: int) -> list[int]:
 
 
 def descriptors_of(pid: int, numbers: Iterable[int]) -> list[Descriptor]:
-    """Those of a process's descriptors that are still open."""
+    """Return those of a process's descriptors that are still open."""
     found: list[Descriptor] = []
     try:
         directory = os.open(f"/proc/{pid}/fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -238,19 +238,19 @@ def _may_be_file(link: str) -> bool:
 
 
 def facts_of(descriptor: Descriptor) -> dict[str, str]:
-    """What /proc/PID/fdinfo says of a descriptor; {} where it is closed. The file itself is not asked."""
+    """Return what /proc/PID/fdinfo says of a descriptor, without asking the file; {} where it is closed."""
     text = read_proc(f"/proc/{descriptor.pid}/fdinfo/{descriptor.number}") or ""
     lines = (line.partition(":") for line in text.splitlines())
     return {name: value.strip() for name, found, value in lines if found}
 
 
 def writes(facts: dict[str, str]) -> bool:
-    """It is open for writing."""
+    """Return whether it is open for writing."""
     return int(facts.get("flags", "0"), 8) & os.O_ACCMODE != os.O_RDONLY
 
 
 def is_file(scene: Scene, descriptor: Descriptor, facts: dict[str, str], file: File) -> bool:
-    """Whether a descriptor is of a file, without a question to a file system that may keep us waiting."""
+    """Return whether a descriptor is of a file, without asking a file system that may keep us waiting."""
     # Since Linux 5.14 the inode's number is there; before, another name of the same inode is not found.
     known = facts.get("ino")
     if known is not None and known != str(file.stat.st_ino):

@@ -38,7 +38,7 @@ class Writers:
 
 
 def writers(scene: Scene, file: File) -> Writers:
-    """Who has a file open for writing now, by whichever of its names, as far as time allows to look.
+    """Return who has a file open for writing now, by any of its names, as far as there is time to look.
 
     Relatives of the caller first; then all who have a file of that name open; then, by their inodes, those
     who have it open by another name.

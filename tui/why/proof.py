@@ -109,13 +109,13 @@ class Looks:
         self._begin_open.append(sight)
 
     def files(self) -> Iterator[File]:
-        """The regular files that were found, without the kernel's own: their ctime is of their first use."""
+        """Yield the regular files that were found, but for the kernel's own: their ctime is of first use."""
         for sight in self._sights:
             if sight.file is not None and _is_regular(sight) and not never_executes(sight.file):
                 yield sight.file
 
     def doubts(self, later: str) -> Iterator[str]:
-        """What is not proven of the ways that were walked, and of what is mounted: one sentence each."""
+        """Say what is not proven of the ways that were walked, and of what is mounted: one sentence each."""
         denied = self._record.error in ("EACCES", "EPERM")
         proven = True
         last = next((sight for sight in reversed(self._sights) if _is_regular(sight)), None)
@@ -131,7 +131,7 @@ class Looks:
             yield from self._of_mounts(later)
 
     def may_be_closed(self, step: Step) -> bool:
-        """Whether the permissions of a directory may have been others, though all that is seen are entries.
+        """Return whether a directory may have had other permissions, though all that is seen are entries.
 
         Entries that come and go set ctime and mtime, a chmod the ctime alone. Who may change its permissions
         can hide that by making an entry. That is not held against root, whose /tmp changes all the time.
@@ -139,7 +139,7 @@ class Looks:
         return step.stat.st_uid != 0 and not self._moment.is_unchanged(step.stat.st_ctime_ns)
 
     def _is_the_kernels(self, file: File | None) -> bool:
-        """It is the inode that the kernel had open."""
+        """Return whether it is the inode that the kernel had open."""
         binary = self._record.binary
         if file is None or binary is None or binary.source != "kernel":
             return False
@@ -168,7 +168,7 @@ class Looks:
             yield from self._of_absence(steps[-1], later)
 
     def _of_entry(self, directory: Step, step: Step, later: str) -> Iterator[str]:
-        """Whether a name led from a directory to this inode at the exec, too."""
+        """Say what leaves open whether a name led from a directory to this inode at the exec, too."""
         kind = self._kind(step)
         if kind in _OF_KERNEL:
             return
@@ -194,7 +194,7 @@ class Looks:
             yield _has_changed(self._moment, directory.path, directory.stat.st_ctime_ns, later)
 
     def _of_content(self, file: File) -> Iterator[str]:
-        """Whether a file's bytes were the same, which its ctime alone does not say everywhere."""
+        """Say what leaves open whether a file's bytes were the same: on some file systems its ctime does."""
         kind = None if file.mount is None else file.mount.file_system
         if kind not in _UNTRACED:
             return
@@ -228,7 +228,7 @@ class Looks:
         return self._record.pid_ns is not None and self._record.pid_ns != _own_pid_ns()
 
     def _is_inhabited(self) -> bool:
-        """The caller or its parent is still in that mount namespace."""
+        """Return whether the caller or its parent is still in that mount namespace."""
         record = self._record
         return any(_namespace(f"/proc/{pid}/ns/mnt") == record.mount_ns for pid in (record.pid, record.ppid))
 
@@ -242,12 +242,12 @@ def _is_regular(sight: Sight) -> bool:
 
 
 def _is_above(step: Step, former: Step) -> bool:
-    """The walk went from a directory to the one above it."""
+    """Return whether the walk went from a directory to the one above it."""
     return former.is_directory and step.is_directory and len(step.path) < len(former.path)
 
 
 def _leads_by_itself(path: str) -> bool:
-    """Whether a link of /proc leads to what a process has, and can have exchanged; its program it cannot."""
+    """Return whether a link of /proc leads to what a process has and can exchange, unlike its program."""
     directory, name = os.path.split(path)
     return name in ("cwd", "root") or directory.endswith(("/fd", "/map_files"))
 
@@ -259,7 +259,7 @@ def _has_changed(moment: Moment, path: str, ctime: int, later: str) -> str:
 
 
 def _not_kept(path: str, kind: str) -> str:
-    return f"{words.quoted(path)} lies on a file system of type {kind}, which does not tell what has changed."
+    return f"{words.quoted(path)} lies on a file system of type {kind}, which does not show what has changed."
 
 
 def _namespace(path: str) -> int | None:

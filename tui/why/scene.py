@@ -285,7 +285,7 @@ class Scene:
             return
         self._looks.add(found)
         if cwd.endswith(_DELETED) and not begin.stat.st_nlink:
-            # Nothing is found in a directory that was removed, whichever it was. But it may not be one.
+            # Nothing is found in any directory that was removed. But it may not be one.
             if found.file is not None:
                 self.doubts.append(f"There is a directory whose name is {words.quoted(cwd)}.")
         elif found.file is None or not os.path.samestat(found.file.stat, begin.stat):

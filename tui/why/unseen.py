@@ -12,7 +12,7 @@ NOT_LOOKED_AT: Final = "not-looked-at"
 
 
 def not_in_time(failure: ExecFailure | Again) -> Look:
-    """A look that did not end, and was ended."""
+    """Say that the look did not end, and was ended."""
     return _look(
         failure,
         "not looked at in time",
@@ -21,7 +21,7 @@ def not_in_time(failure: ExecFailure | Again) -> Look:
 
 
 def shunned(failure: ExecFailure | Again) -> Look:
-    """A place where an earlier look did not end."""
+    """Say that an earlier look at the same place did not end."""
     return _look(
         failure,
         "not looked at in time",
@@ -30,12 +30,12 @@ def shunned(failure: ExecFailure | Again) -> Look:
 
 
 def looker_failed(failure: ExecFailure | Again) -> Look:
-    """A looker that ended in the middle of a look."""
+    """Say that the looker ended in the middle of the look."""
     return _look(failure, "not looked at", "The process that looked for the cause ended meanwhile.")
 
 
 def ended_before(failure: ExecFailure | Again) -> Look:
-    """A recording that waits no longer."""
+    """Say that the recording waits no longer."""
     return _look(
         failure,
         "not looked at in time",

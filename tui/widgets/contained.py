@@ -35,19 +35,19 @@ _MOST: Final = 100
 _MINUTE: Final = 60.0
 
 _KEPT: Final = 8
-"""Faults that differ and are told of at the end."""
+"""Faults that differ and are reported at the end."""
 
 
 class Faults:
     """The faults that were caught.
 
     Attributes:
-        told: Each place with its words for the end of the program, in the order of the first time.
+        reports: Each place with its words for the end of the program, in the order of the first time.
         said: What the line of keys is to say of the last one; "" once that was read.
     """
 
     def __init__(self) -> None:
-        self.told: dict[str, str] = {}
+        self.reports: dict[str, str] = {}
         self.said = ""
         self._times: deque[float] = deque(maxlen=_MOST)
         self._rests: dict[str, float] = {}
@@ -65,7 +65,7 @@ class Faults:
         return words
 
     def drawn(self, error: Exception) -> str:
-        """The same of what fails each time that it is drawn.
+        """Remember a fault of what fails each time that it is drawn; its words.
 
         Raises:
             MemoryError: The same again.
@@ -73,8 +73,8 @@ class Faults:
         if isinstance(error, MemoryError):
             raise error
         words = fault(error)
-        if words not in self.told and len(self.told) < _KEPT:
-            self.told[words] = crash_report(error, "A part of the screen failed")
+        if words not in self.reports and len(self.reports) < _KEPT:
+            self.reports[words] = crash_report(error, "A part of the screen failed")
         self.said = f"A part of the screen failed ({words}): {TRY_AGAIN}."
         return words
 
@@ -102,7 +102,7 @@ class Faults:
         return result
 
     def try_again(self) -> None:
-        """No part rests any longer."""
+        """Let no part rest any longer."""
         self._rests = dict.fromkeys(self._rests, 0.0)
         self.said = ""
 

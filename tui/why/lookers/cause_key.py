@@ -27,7 +27,7 @@ def cause_key(failure: ExecFailure | Again) -> Hashable:
 
 
 def _work_out(record: ExecFailure) -> tuple[Hashable, bool]:
-    """What the cause depends on, and whether it depends on the process and its moment as well."""
+    """Return what the cause depends on, and whether it depends on the process and its moment as well."""
     binary, path = record.binary, record.path or ""
     same_file = (
         None if binary is None else (binary.device_id, binary.inode_number, binary.ctime, binary.source)

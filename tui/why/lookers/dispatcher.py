@@ -130,7 +130,7 @@ class Lookers:
         os.close(self._wake)
 
     def _is_known(self, key: Hashable, event_id: int) -> bool:
-        """Whether an event is being looked at, is about to be, or its look was not taken yet."""
+        """Return whether an event is being looked at, is about to be, or its look was not taken yet."""
         groups = self._in_flight.get(key), self._pace.find(key)
         if any(group is not None and group.get(event_id) is not None for group in groups):
             return True
@@ -165,7 +165,7 @@ class Lookers:
             self._selector.close()
 
     def _patience(self) -> float | None:
-        """Seconds until something must be done though nothing comes."""
+        """Return seconds until something must be done though nothing comes."""
         moments = [seat.since + self._deadline for seat in self._seats if seat.asked]
         if (due := self._pace.next_due) is not None:
             moments.append(due)
@@ -188,7 +188,7 @@ class Lookers:
             self._ask(seat, taken)
 
     def _may_take(self, owner: Owner) -> bool:
-        """Whether an owner may have one more looker: its user has none, or is root."""
+        """Return whether an owner may have one more looker: its user has none, or is root."""
         uid, namespace = owner
         if self._spawner.undead >= _FEW_SEATS_LEFT and namespace != own_mount_ns():
             return False

@@ -152,7 +152,7 @@ class FairQueue:
         self._length = 0
 
     def __len__(self) -> int:
-        """How many groups wait."""
+        """Return how many groups wait."""
         return self._length
 
     @property

@@ -62,7 +62,7 @@ class Asked:
 
     @classmethod
     def for_oldest(cls, group: Group) -> Asked:
-        """A look at the oldest failure of a group, for all of them."""
+        """Return a look at the oldest failure of a group, for all of them."""
         return cls(group, group.oldest[1], group.ids, is_oldest=True)
 
     @functools.cached_property

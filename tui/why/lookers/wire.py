@@ -102,7 +102,7 @@ def look_from_wire(data: bytes) -> Look:
 
 
 def framed(payload: bytes) -> bytes:
-    """The frame of a payload."""
+    """Return the frame of a payload."""
     return LENGTH.pack(len(payload)) + payload
 
 
