@@ -419,6 +419,7 @@ def test_no_part_of_a_password_option_survives(secret: str, prefix: str) -> None
         "docker ",
         "docker login ",
         "docker login -p \\",
+        "vault ",
         "https://",
         "https://a",
         "cookie",

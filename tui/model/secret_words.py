@@ -166,7 +166,7 @@ class CommandLine:
         self._is_setting = self._is_storing = self._is_logon = False
 
     def masked(self, word: str) -> str | None:
-        """The next word, masked; None where the commands so far do not say that it is a password."""
+        """Return the next word masked; None where the commands so far do not say that it is a password."""
         expected, self._expected = self._expected, None
         setting, self._setting = self._setting, None
         is_option = word.startswith("-") and len(word) > 1
@@ -203,7 +203,7 @@ class CommandLine:
         return self._masked_bundle(word) if "--proxy-user" in self._options else None
 
     def _learn(self, word: str) -> None:
-        """What a word brings into play, where it is a command or says what a command is to do."""
+        """Note what a word brings into play, where it is a command or says what a command is to do."""
         name = os.path.basename(word)
         self._seen.add(name)
         if name in _OPTIONS:
@@ -230,7 +230,9 @@ class CommandLine:
             if word in behind:
                 self._words_to_secret, self._secrets_to_come = between, count
         for behind, between, count in _BY_PLACE.get(name, ()):
-            self._places.append((behind, between, count))
+            # Once: a text may have the command's name ten thousand times.
+            if (behind, between, count) not in self._places:
+                self._places.append((behind, between, count))
             if not behind:
                 self._words_to_secret, self._secrets_to_come = between, count
 
@@ -269,7 +271,7 @@ class CommandLine:
 
 
 def mask_commands(text: str, found: list[str], depth: int = 0) -> str:
-    """A text with the passwords of the commands in it masked, in the scripts within its quotes as well.
+    """Mask the passwords of the commands in a text, in the scripts within its quotes as well.
 
     It takes linear time.
 
