@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import itertools
+import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -475,7 +476,8 @@ def test_many_tries_are_counted_beyond_those_that_are_kept(kernel: Kernel) -> No
 
 def test_what_is_held_is_bounded(monkeypatch: pytest.MonkeyPatch, kernel: Kernel) -> None:
     monkeypatch.setattr(limits, "MOST_OPEN", 2)
-    monkeypatch.setattr(limits, "MOST_TRIES", 5)
+    # Two tries of two searches, each with a PATH of less than 128 bytes, and one try more.
+    monkeypatch.setattr(limits, "MOST_TRIES", 2 * (2 + 1) + 1)
     for task in (1, 2, 3):
         kernel.tries("x", "/a", "/b", task=task)
     searches = Searches()
@@ -584,6 +586,29 @@ def test_a_search_that_goes_on_holds_up_nobody_else(kernel: Kernel) -> None:
     kernel.fails("/opt/x", task=0)
     (only,) = held.put(of(kernel.reports), now=0)
     assert isinstance(only, ExecFailure) and only.path == "/opt/x"
+
+
+def test_paths_of_thousands_of_directories_take_little_memory(kernel: Kernel) -> None:
+    def path_of(task: int) -> str:
+        return "PATH=" + ":".join(f"{task}{each:x}" for each in range(1500))
+
+    def take(tasks: range) -> None:
+        for task in tasks:
+            kernel.fails(f"{task}0/x", task=task, variable=path_of(task))
+        searches.take(kernel.reports, now=0)
+        kernel.reports.clear()
+
+    searches = Searches()
+    take(range(1, 5))
+    tracemalloc.start()
+    try:
+        take(range(100, 250))
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert searches.is_open(249, 4 + 149)
+    # With their tables they would be 40 MB.
+    assert taken < 16 << 20
 
 
 def test_no_try_is_held_for_more_than_two_seconds_of_silence(kernel: Kernel) -> None:

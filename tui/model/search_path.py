@@ -8,10 +8,10 @@ posix_spawnp(3) with an environment of its own does, is not seen as searching, s
 from __future__ import annotations
 
 import errno
-from collections.abc import Sequence
-from functools import lru_cache
+from sys import getsizeof
 from typing import Final, NamedTuple
 
+from bpf.known import Known
 from bpf.per_record import PerRecord
 from bpf.record import Again, ExecFailure
 
@@ -27,31 +27,62 @@ _AT_FDCWD: Final = -100
 class SearchPath:
     """The entries of PATH, as far as they can be compared with the directories of paths.
 
+    It takes as much as the value does: a search that goes on has one, and of 8 KiB that are all colons and
+    letters the table would be a hundred times as large.
+
     Args:
-        entries: The directories.
+        value: The directories, as the variable has them.
         is_ordered: They are tried in this order.
+
+    Attributes:
+        value: The same.
     """
 
-    def __init__(self, entries: Sequence[str], *, is_ordered: bool = True) -> None:
+    def __init__(self, value: str, *, is_ordered: bool = True) -> None:
+        self.value = value
         self._is_ordered = is_ordered
-        self._first: dict[str, int] = {}
-        self._last: dict[str, int] = {}
-        self._times: dict[str, int] = {}
-        for index, entry in enumerate(map(_comparable, entries)):
-            self._first.setdefault(entry, index)
-            self._last[entry] = index
-            self._times[entry] = self._times.get(entry, 0) + 1
 
     def times(self, path: str) -> int:
         """Return how many entries are the directory of this path."""
-        as_written = self._times.get(path[: path.rfind("/")]) if path.rfind("/") > 0 else None
-        return self._times.get(_directory(path), 0) if as_written is None else as_written
+        entries = _entries[self.value]
+        as_written = entries.get(path[: path.rfind("/")]) if path.rfind("/") > 0 else None
+        found = entries.get(_directory(path)) if as_written is None else as_written
+        return 0 if found is None else found.times
 
     def comes_after(self, path: str, before: str) -> bool:
         """Return whether a search that has tried ``before`` may come to ``path``."""
-        last = self._last.get(_directory(path))
-        first = self._first.get(_directory(before))
-        return last is not None and first is not None and (first < last or not self._is_ordered)
+        entries = _entries[self.value]
+        later, earlier = entries.get(_directory(path)), entries.get(_directory(before))
+        if later is None or earlier is None:
+            return False
+        return earlier.first < later.last or not self._is_ordered
+
+
+class _Entry(NamedTuple):
+    """A directory of a PATH: at which places it comes first and last there, and how often."""
+
+    first: int
+    last: int
+    times: int
+
+
+def _entries_of(value: str) -> dict[str, _Entry]:
+    entries: dict[str, _Entry] = {}
+    for index, entry in enumerate(map(_comparable, value.split(":"))):
+        known = entries.get(entry)
+        entries[entry] = (
+            _Entry(index, index, 1) if known is None else _Entry(known.first, index, known.times + 1)
+        )
+    return entries
+
+
+_KNOWN_BYTES: Final = 4 << 20
+_ENTRY_BYTES: Final = 300
+
+_entries: Final = Known(
+    _entries_of, _KNOWN_BYTES, lambda value: 2 * getsizeof(value) + _ENTRY_BYTES * (value.count(":") + 1)
+)
+"""The tables of the PATHs that came last: nearly all callers have one of a few."""
 
 
 def _directory(path: str) -> str:
@@ -67,14 +98,7 @@ def _comparable(entry: str) -> str:
     return stripped.removeprefix("./") or "."
 
 
-@lru_cache(maxsize=1024)
-def _of_value(value: str) -> SearchPath:
-    return SearchPath(value.split(":"))
-
-
-_DEFAULT: Final = SearchPath(
-    ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"), is_ordered=False
-)
+_DEFAULT: Final = SearchPath("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", is_ordered=False)
 """Where programs search without a PATH: the built-in ones of dash, bash, musl, glibc and Python together."""
 
 
@@ -94,7 +118,7 @@ def _search_path(record: ExecFailure) -> SearchPath | None:
     if truncated.environment_indexes and variables.count("\0", 0, at) in truncated.environment_indexes:
         # Of a value of which only the beginning was read, the last entry is not known, nor the next.
         return None
-    return _of_value(variables[at + 6 :].partition("\0")[0])
+    return SearchPath(variables[at + 6 :].partition("\0")[0])
 
 
 class Try(NamedTuple):

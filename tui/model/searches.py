@@ -64,7 +64,8 @@ class _Tries:
         self.last = 0
         self._tid = tid
         self._path = path
-        self.weight = 0
+        self._own_weight = 0 if path is None else len(path.value) // _PATH_OF_ONE
+        self.weight = self._own_weight
         self._made: list[tuple[int, Attempt]] = []
         self._times: dict[str, int] = {}
 
@@ -111,7 +112,7 @@ class _Tries:
 
     def forget(self) -> None:
         """Begin anew, for the same name."""
-        self.weight = 0
+        self.weight = self._own_weight
         self._made.clear()
         self._times.clear()
 
@@ -293,10 +294,12 @@ class Searches:
                 self._begin_anew(task, tries, tried.name)
         if tried.name and record.path is not None:
             # Taken out and put in again: the first one in order is the one that waits longest.
-            tries = self._open.pop(task, None) or _Tries(tried.name, failure.tid, tried.path)
+            known = self._open.pop(task, None)
+            tries = known or _Tries(tried.name, failure.tid, tried.path)
+            self._held -= known.weight if known is not None else 0
             tries.add(record.path, record.return_value, timestamp, self._end)
+            self._held += tries.weight
             self._open[task] = tries
-            self._held += _weight_of(record.path)
             if len(tries) == 1 and tried.times < 2:
                 self._only = record, task, failure.tid, tries
             self._hold_bounds()
@@ -307,6 +310,7 @@ class Searches:
             # What a storm brings over and over.
             self._held -= tries.weight
             tries.forget()
+            self._held += tries.weight
         else:
             self._finish(task, "not-found")
 
