@@ -45,9 +45,9 @@ static long (*read_any_string)(void *to, u32 size, const void *from) = (void *)B
 /* Read by user space through mmap where that is possible: that needs neither a call nor a privilege. */
 BPF_F_TABLE("array", u32, struct counters, counters, CPUS, SHARED_MEMORY);
 
-/* Two, of which `active_capture` tells the one in force, so that a change is seen whole or not at all. */
+/* Two, of which `controls` has the index of the one in force, so that a change is seen whole or not at all. */
 BPF_F_TABLE("array", u32, struct capture, captures, 2, SHARED_MEMORY);
-BPF_F_TABLE("array", u32, u64, active_capture, 1, SHARED_MEMORY);
+BPF_F_TABLE("array", u32, u64, controls, 2, SHARED_MEMORY);
 
 /* What the caller asked for. */
 struct call {
@@ -71,6 +71,16 @@ struct walk {
 
 /* Tasks whose last exec failed: their next success, or their end, ends a PATH search. */
 BPF_HASH(searchers, u64, u8, MAX_SEARCHERS);
+
+#if !PERF_BUFFER
+/* What each user has written to the ring lately. */
+struct share {
+    u64 until; /* when the count begins anew */
+    u64 bytes;
+};
+
+BPF_TABLE("lru_hash", u32, struct share, shares, MAX_USERS);
+#endif
 
 /* By what a caller is known again, until when, and where in `data` what was told of it ends. */
 struct known {

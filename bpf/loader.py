@@ -38,7 +38,7 @@ class Loaded:
         events: The ring buffer's map.
         counters: The map of the counters.
         captures: The map of the capture filters.
-        active_capture: The map that tells which of them is in force.
+        controls: The map of what user space sets meanwhile: ``layout.ACTIVE_CAPTURE`` and ``PRESSURE``.
         hooks: What is attached, each with its program.
         refused: What is not, and why.
         links: What holds the hooks.
@@ -51,7 +51,7 @@ class Loaded:
     events: int
     counters: int
     captures: int
-    active_capture: int
+    controls: int
     hooks: tuple[tuple[Hook, int], ...]
     refused: tuple[tuple[Hook, str], ...]
     links: tuple[int, ...]
@@ -60,7 +60,7 @@ class Loaded:
 
     def close(self) -> None:
         """Detach and free."""
-        maps = (self.events, self.counters, self.captures, self.active_capture)
+        maps = (self.events, self.counters, self.captures, self.controls)
         for fd in (*self.links, *(program for _, program in self.hooks), *maps, *self.buffers, *self.kept):
             os.close(fd)
 

@@ -11,6 +11,7 @@ from bpf.misses import TABLE_FULL, MissCounts
 from bpf.source import Capture, Counters
 
 RING_FULL: Final = "ring buffer full"
+SHARE_FULL: Final = "a user's share of the ring buffer full"
 NO_BUFFER: Final = "no buffer free to write a record in"
 PROBE_MISSED: Final = "probe of an exec of the kernel's own missed"
 """Names of losses."""
@@ -35,7 +36,7 @@ class CounterMap:
         """
         self._array = Array(fd, cpus, layout.COUNTERS_STRUCT.size)
         self._misses = misses
-        self._sets: list[tuple[int, ...]] = [(0,) * 10] * cpus
+        self._sets: list[tuple[int, ...]] = [(0,) * 11] * cpus
 
     def read(self) -> Counters:
         """All CPUs' counters added up.
@@ -44,10 +45,15 @@ class CounterMap:
         in between, the one that was read before stands: each adds up, whenever it was.
         """
         self._sets = [self._read(cpu) for cpu in range(len(self._sets))]
-        seen, recorded, suppressed, lost, _, untold, untracked, crowded, unjoined, unprobed = map(
+        seen, recorded, suppressed, lost, _, untold, untracked, crowded, unjoined, unprobed, outshared = map(
             sum, zip(*self._sets, strict=True)
         )
-        losses = {RING_FULL: lost - crowded - unprobed, NO_BUFFER: crowded, PROBE_MISSED: unprobed}
+        losses = {
+            RING_FULL: lost - crowded - unprobed - outshared,
+            SHARE_FULL: outshared,
+            NO_BUFFER: crowded,
+            PROBE_MISSED: unprobed,
+        }
         incomplete = {TABLE_FULL: unjoined}
         if self._misses is not None:
             losses |= self._misses.of_events()
@@ -83,7 +89,7 @@ class CaptureMap:
     def __init__(self, captures_fd: int, active_fd: int) -> None:
         """Look at them; raises OSError."""
         self._captures = Array(captures_fd, 2, layout.CAPTURE_STRUCT.size)
-        self._active = Array(active_fd, 1, 8)
+        self._active = Array(active_fd, 2, 8)
 
     def set(self, capture: Capture | None) -> None:
         """Put a capture filter in force; None records everything.
@@ -92,14 +98,36 @@ class CaptureMap:
             ValueError: It does not fit the map; one sentence.
         """
         packed = _pack(capture or Capture())
-        other = 1 - int.from_bytes(self._active.read(0), "little")
+        other = 1 - int.from_bytes(self._active.read(layout.ACTIVE_CAPTURE), "little")
         self._captures.write(other, packed)
-        self._active.write(0, other.to_bytes(8, "little"))
+        self._active.write(layout.ACTIVE_CAPTURE, other.to_bytes(8, "little"))
 
     def close(self) -> None:
         """Unmap; may be called twice."""
         self._captures.close()
         self._active.close()
+
+
+class PressureMap:
+    """How full the ring is, as the kernel program goes by it: see ``exceeds_share`` of bpf/write.c."""
+
+    def __init__(self, controls_fd: int, ring_bytes: int) -> None:
+        """Look at it; raises OSError."""
+        self._controls = Array(controls_fd, 2, 8)
+        self._ring_bytes = ring_bytes
+        self._pressure = 0
+
+    def set(self, pending: int) -> None:
+        """Say how many bytes wait in the ring."""
+        pressure = layout.HALF_FULL if 2 * pending > self._ring_bytes else 0
+        pressure = pressure or (layout.FILLING if 4 * pending > self._ring_bytes else 0)
+        if pressure != self._pressure:
+            self._controls.write(layout.PRESSURE, pressure.to_bytes(8, "little"))
+            self._pressure = pressure
+
+    def close(self) -> None:
+        """Unmap; may be called twice."""
+        self._controls.close()
 
 
 def _pack(capture: Capture) -> bytes:

@@ -32,7 +32,7 @@ from bpf.program import ON_MEMORY, Settings, online_cpus, source
 from bpf.source import Capture
 from bpf.syscalls import TRACEFS, open_buffer, update_map
 
-MAPS: Final = ("events", "counters", "captures", "active_capture")
+MAPS: Final = ("events", "counters", "captures", "controls")
 """The maps whose descriptors are handed over, in this order; then those of each hook, its program's and
 its link's; then what must only stay open."""
 
@@ -172,7 +172,7 @@ def _load_plan(
         settings, plan, _types(bcc, settings), _argument_counts(), typed=typed, finds_memory=finds_memory
     )
     program = _compile(bcc, text, tree)
-    capture = CaptureMap(program["captures"].map_fd, program["active_capture"].map_fd)
+    capture = CaptureMap(program["captures"].map_fd, program["controls"].map_fd)
     capture.set(settings.capture)
     capture.close()
     tell(stage="attaching", plan=plan.name)

@@ -134,6 +134,7 @@ def source(
     numbers["FINDS_MEMORY"] = int(finds_memory)
     numbers["CPUS"] = possible_cpus()
     numbers["RING_PAGES"] = settings.ring_bytes // os.sysconf("SC_PAGE_SIZE")
+    numbers["RING_BYTES"] = settings.ring_bytes
     most = MAX_PERF_RECORD if features["PERF_BUFFER"] else None
     declarations = layout.c_declarations(settings.max_args_bytes, settings.max_env_bytes, most)
     return declarations + btf.defines(numbers) + "".join(map(_part, PARTS))

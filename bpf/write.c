@@ -142,7 +142,7 @@ static __always_inline bool uid_matches(u32 uid, struct capture *capture)
 static __always_inline struct capture *capture_in_force(void)
 {
     u32 zero = 0;
-    u64 *active = active_capture.lookup(&zero);
+    u64 *active = controls.lookup(&zero);
     u32 index = active && *active ? 1 : 0;
     return captures.lookup(&index);
 }
@@ -155,6 +155,55 @@ static __always_inline void fill_ids(struct record *r)
     r->tid = ids;
     bpf_get_current_comm(r->comm, sizeof(r->comm));
 }
+
+#if PERF_BUFFER
+static __always_inline bool exceeds_share(u32 uid)
+{
+    return false;
+}
+
+static __always_inline void count_share(u32 uid, u64 size)
+{
+}
+#else
+/*
+ * Whether a user has written much lately, while the ring is half full or more. The other half is for those
+ * who have not: without it, one user's flood would lose everybody's records.
+ */
+static __always_inline u64 pressure(void)
+{
+    u32 index = PRESSURE;
+    u64 *value = controls.lookup(&index);
+    return value ? *value : 0;
+}
+
+static __always_inline bool exceeds_share(u32 uid)
+{
+    if (pressure() < HALF_FULL)
+        return false;
+    struct share *share = shares.lookup(&uid);
+    return share && share->bytes > RING_BYTES / SHARES && record_clock() < share->until;
+}
+
+/* Counts what a user writes, once so much waits in the ring that it matters. */
+static __always_inline void count_share(u32 uid, u64 size)
+{
+    if (pressure() < FILLING)
+        return;
+    struct share *share = shares.lookup(&uid);
+    if (!share) {
+        struct share first = {record_clock() + SHARE_NS, size};
+        shares.update(&uid, &first);
+        return;
+    }
+    u64 now = record_clock();
+    if (now >= share->until) {
+        share->until = now + SHARE_NS;
+        share->bytes = 0;
+    }
+    lock_xadd(&share->bytes, size);
+}
+#endif
 
 /* Hands over what is in `s`, of which `used` bytes follow the header. */
 static __always_inline int emit(void *ctx, struct scratch *s)
@@ -218,6 +267,12 @@ static __always_inline void write_record(void *ctx, struct scratch *s, u64 task)
         lock_xadd(&count->seen, 1);
         return;
     }
+    if (exceeds_share(r->uid)) {
+        lock_xadd(&count->outshared, 1);
+        lock_xadd(&count->lost, 1);
+        lock_xadd(&count->seen, 1);
+        return;
+    }
     fill_ids(r);
     fill_caller(s, task);
     append_call_path(s, task);
@@ -244,6 +299,7 @@ static __always_inline void write_record(void *ctx, struct scratch *s, u64 task)
     } else {
         lock_xadd(&count->recorded, 1);
         count->told += r->lost_before;
+        count_share(r->uid, r->used);
     }
     lock_xadd(&count->seen, 1);
 }

@@ -56,11 +56,11 @@ def unmount(target: str) -> None:
 class Server:
     """One directory with one script in it, which may not be executed."""
 
-    def __init__(self, point: str, victim: int) -> None:
+    def __init__(self, point: str, victim: int, device: str = "/dev/fuse") -> None:
         """Mount it and serve it in a thread; ``victim`` and its children are not answered."""
         self.of_victim: list[tuple[int, int]] = []
         self._victim = victim
-        self.device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
+        self.device = os.open(device, os.O_RDWR | os.O_CLOEXEC)
         data = f"fd={self.device},rootmode=40000,user_id=0,group_id=0,allow_other"
         mount("silent", point, "fuse", 0, data)
         threading.Thread(target=self._serve, daemon=True).start()

@@ -656,6 +656,19 @@ def test_a_storm_of_tasks_that_live_on_is_not_held(monkeypatch: pytest.MonkeyPat
     assert len(held.the_rest()) == 10
 
 
+def test_a_flood_costs_only_the_user_who_makes_it(monkeypatch: pytest.MonkeyPatch, kernel: Kernel) -> None:
+    monkeypatch.setattr("tui.model.held_back.MAX_BYTES", 100_000)
+    kernel.tries("x", "/a", "/b", task=1)
+    victims = [replace(report, uid=7) for report in kernel.reports if isinstance(report, ExecFailure)]
+    kernel.reports.clear()
+    for task in range(2, 32):
+        kernel.fails("/opt/x", task=task, variable="X=" + "x" * 10_000)
+    held = Held()
+    given_up = held.put([*victims, *of(kernel.reports)], now=0)
+    assert given_up
+    assert not any(isinstance(event, ExecFailure) and event.uid == 7 for event in given_up)
+
+
 def test_what_is_held_is_bounded_in_bytes_too(monkeypatch: pytest.MonkeyPatch, kernel: Kernel) -> None:
     monkeypatch.setattr("tui.model.held_back.MAX_BYTES", 100_000)
     for task in range(1, 31):

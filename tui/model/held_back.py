@@ -20,7 +20,8 @@ from bpf.record import Again, Burst, Event, ExecFailure, Look, Loss, Report, Sea
 from tui.model.searches import Searches
 
 MOST_HELD: Final = 65_536
-"""Events: 2 s of a storm may bring more than memory should hold; the oldest are then written as they are."""
+"""Events: 2 s of a storm may bring more than memory should hold. Beyond it the oldest of the user who has
+most are written as they are."""
 
 MAX_BYTES: Final = 32 << 20
 """What these may take, as far as their footprints go."""
@@ -32,6 +33,14 @@ _OCCURRENCE_BYTES: Final = 200
 
 Failure = ExecFailure | Again
 EventIds = npt.NDArray[np.int64]
+
+
+class _OfUser:
+    """What is held of one user: the weight of each event by its number, and of all."""
+
+    def __init__(self) -> None:
+        self.weights: dict[int, int] = {}
+        self.bytes = 0
 
 
 class HoldBackQueue:
@@ -49,7 +58,7 @@ class HoldBackQueue:
         self._held: dict[int, Event | Again] = {}
         # By number: when it came, of those that wait for a look.
         self._since: dict[int, int] = {}
-        self._weights: dict[int, int] = {}
+        self._users: dict[int, _OfUser] = {}
         self._bytes = 0
 
     @property
@@ -75,9 +84,7 @@ class HoldBackQueue:
             assert not isinstance(event, Burst)
             number, self._end = self._end, self._end + 1
             self._held[number] = event
-            weight = _weight(event)
-            self._weights[number] = weight
-            self._bytes += weight
+            self._count(number, event)
             if isinstance(event, Again) or (isinstance(event, ExecFailure) and event.diagnosis is None):
                 self._since[number] = now
                 wanted.append((number, event))
@@ -98,14 +105,7 @@ class HoldBackQueue:
             self._give_up_look(number)
         released = [number for number, event in self._held.items() if self._is_complete(number, event)]
         events = [self._forget(number) for number in released]
-        excess = self._excess()
-        if excess is not None:
-            self._searches.give_up(excess)
-            self._add_searches()
-            for number in [number for number in self._held if number < excess]:
-                self._give_up_look(number)
-                events.append(self._forget(number))
-        return events
+        return events + self._hold_bounds()
 
     def rest(self) -> list[Event | Again]:
         """Return all that is still held: nothing will come any more. A search that goes on is "open"."""
@@ -149,21 +149,44 @@ class HoldBackQueue:
             **place,
         )
 
-    def _forget(self, number: int) -> Event | Again:
-        self._bytes -= self._weights.pop(number)
-        return self._held.pop(number)
+    def _count(self, number: int, event: Event | Again) -> None:
+        user = self._users.setdefault(_user(event), _OfUser())
+        weight = user.weights[number] = _weight(event)
+        user.bytes += weight
+        self._bytes += weight
 
-    def _excess(self) -> int | None:
-        """The number before which all must go to hold the bounds; None where they hold."""
-        too_many, too_large = len(self._held) - MOST_HELD, self._bytes - MAX_BYTES
-        if too_many <= 0 and too_large <= 0:
-            return None
-        for number, weight in self._weights.items():
-            if too_many <= 0 and too_large <= 0:
-                return number
-            too_many -= 1
-            too_large -= weight
-        return self._end
+    def _forget(self, number: int) -> Event | Again:
+        event = self._held.pop(number)
+        uid = _user(event)
+        user = self._users[uid]
+        weight = user.weights.pop(number)
+        user.bytes -= weight
+        self._bytes -= weight
+        if not user.weights:
+            del self._users[uid]
+        return event
+
+    def _hold_bounds(self) -> list[Event | Again]:
+        """Give up the oldest of whoever has most, so that a flood costs only the user who makes it."""
+        events: list[Event | Again] = []
+        while len(self._held) > MOST_HELD or self._bytes > MAX_BYTES:
+            user = max(self._users.values(), key=lambda user: (user.bytes, len(user.weights)))
+            number = next(iter(user.weights))
+            event = self._held[number]
+            if not isinstance(event, Loss):
+                self._searches.give_up_try(event.task, number)
+                self._add_searches()
+            self._give_up_look(number)
+            events.append(self._forget(number))
+        return events
+
+
+_NOBODY: Final = -1
+"""Whose a loss is."""
+
+
+def _user(event: Event | Again) -> int:
+    return _NOBODY if isinstance(event, Loss) else first_like(event).uid
 
 
 def _weight(event: Event | Again) -> int:

@@ -73,11 +73,6 @@ class _Tries:
         """How many there are."""
         return len(self._made)
 
-    @property
-    def first_number(self) -> int:
-        """The first one's number."""
-        return self._made[0][0]
-
     def has(self, number: int) -> bool:
         """Whether the event of that number is one of them."""
         at = bisect_left(self._made, number, key=lambda one: one[0])
@@ -238,11 +233,15 @@ class Searches:
         tries = self._open.get(task)
         return tries is not None and tries.has(number)
 
-    def give_up(self, before: int | None = None) -> None:
-        """End the searches that began before this event, or all: how they end is not known ("open")."""
-        for task, tries in list(self._open.items()):
-            if before is None or tries.first_number < before:
-                self._finish(task, "open")
+    def give_up(self) -> None:
+        """End all searches: how they end is not known ("open")."""
+        for task in list(self._open):
+            self._finish(task, "open")
+
+    def give_up_try(self, task: int, number: int) -> None:
+        """End the search of which this event may be a try: how it ends is not known ("open")."""
+        if self.is_open(task, number):
+            self._finish(task, "open")
 
     def _take_burst(self, burst: Burst) -> None:
         """Its first ones, until all others are but retries; where it is no try, only the first."""

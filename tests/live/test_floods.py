@@ -1,0 +1,169 @@
+"""An unprivileged user floods whoever looks; another user's failure is told all the same, with its cause."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import shutil
+import stat
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.live.command import PLAIN, Recorder, on_terminal, recording
+from tests.live.exec_child import PATIENCE
+from tests.live.listener import fail_to_exec
+
+SECONDS = float(os.environ.get("EXECWHY_FLOOD_SECONDS", "6"))
+"""How long each kind goes on: some seconds in the tests, a minute in make soak."""
+
+NOBODY = pwd.getpwnam("nobody")
+VICTIM = pwd.getpwnam("daemon")
+PROGRAMS = Path(__file__).parents[1] / "programs"
+KINDS = ("mounts", "overlay", "proc", "busy", "environments", "forged")
+MOST_ABOVE_REST = 120 << 10
+"""KiB of resident memory of all processes of a recording, above what they have at rest."""
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A directory that everybody may enter, with one in it that is nobody's."""
+    with tempfile.TemporaryDirectory(prefix="execwhy-flood-") as directory:
+        os.chmod(directory, 0o755)
+        for source in (PROGRAMS / "flood.py", Path(__file__).with_name("silent_server.py")):
+            shutil.copy(source, directory)
+        (Path(directory) / "work").mkdir()
+        os.chown(Path(directory) / "work", NOBODY.pw_uid, NOBODY.pw_gid)
+        # As udev makes it: here it may be root's alone.
+        os.mknod(Path(directory) / "fuse", stat.S_IFCHR, os.makedev(10, 229))
+        os.chmod(Path(directory) / "fuse", 0o666)
+        yield Path(directory)
+
+
+@contextmanager
+def flooding(kind: str, place: Path) -> Iterator[subprocess.Popen[str]]:
+    command = ["/usr/bin/python3", str(place / "flood.py"), kind, str(place / "work"), str(SECONDS)]
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, cwd="/", env=PLAIN,
+        user=NOBODY.pw_uid, group=NOBODY.pw_gid, extra_groups=(), start_new_session=True,
+    ) as process:  # fmt: skip
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            yield process
+        finally:
+            for group in (process.pid, os.getpgid(process.pid) if process.poll() is None else process.pid):
+                with suppress(ProcessLookupError):
+                    os.killpg(group, 9)
+
+
+class Victim:
+    """Another user, some of whose scripts have an interpreter that is missing."""
+
+    def __init__(self, place: Path) -> None:
+        self._place = place / "victim"
+        self._place.mkdir()
+        self.waited: list[float] = []
+
+    def fails(self, wait: Any) -> str:
+        """Let a script fail, and measure how long it takes until ``wait`` returns."""
+        script = self._place / uuid.uuid4().hex[:12]
+        script.write_text("#!/no/such/interpreter\n")
+        script.chmod(0o755)
+        time.sleep(0.2)  # else the file is as new as the failure
+        child = os.fork()
+        if child == 0:
+            os.setresgid(VICTIM.pw_gid, VICTIM.pw_gid, VICTIM.pw_gid)
+            os.setresuid(VICTIM.pw_uid, VICTIM.pw_uid, VICTIM.pw_uid)
+            with suppress(OSError):
+                os.execv(script, [str(script)])
+            os._exit(0)
+        began = time.monotonic()
+        os.waitpid(child, 0)
+        wait(str(script))
+        self.waited.append(time.monotonic() - began)
+        return str(script)
+
+
+def records(recorder: Recorder, text: str) -> list[dict[str, Any]]:
+    with recorder.output.open() as file:
+        return [json.loads(line) for line in file if text in line]
+
+
+def resident(recorder: Recorder) -> int:
+    """KiB of private and shared memory of the recording and of the processes that look for it."""
+    found, pids = 0, [recorder.pid]
+    while pids:
+        pid = pids.pop()
+        with suppress(OSError):
+            for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+                found += int(line.split()[1]) if line.startswith("Pss:") else 0
+            for thread in os.listdir(f"/proc/{pid}/task"):
+                pids += map(int, Path(f"/proc/{pid}/task/{thread}/children").read_text().split())
+    return found
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_flood_delays_nobody_else_in_a_recording(kind: str, place: Path) -> None:
+    with recording(place / "file.jsonl") as recorder:
+        victim = Victim(place)
+        victim.fails(recorder.wait_for)
+        at_rest = most = resident(recorder)
+        with flooding(kind, place) as flood:
+            scripts = []
+            deadline = time.monotonic() + SECONDS
+            while flood.poll() is None and time.monotonic() < deadline:
+                scripts.append(victim.fails(recorder.wait_for))
+                most = max(most, resident(recorder))
+        began = time.monotonic()
+        recorder.end()
+        took = time.monotonic() - began
+        print(
+            f"{kind}: {len(scripts)} failures of another user in the file after {max(victim.waited):.2f} s"
+            f" at most; {at_rest / 1024:.0f} MB at rest, {most / 1024:.0f} at most; ended within {took:.1f} s"
+        )
+        for script in scripts:
+            (record,) = records(recorder, script)
+            assert record["diagnosis"]["code"] == "missing-interpreter", record["diagnosis"]
+            assert record["uid"] == VICTIM.pw_uid
+            assert record["diagnosis"]["certain"] or kind == "forged", record["diagnosis"]
+        assert scripts
+        assert most - at_rest < MOST_ABOVE_REST
+        if kind == "forged":
+            shown = records(recorder, "/usr/bin/innocent")
+            assert not any(record["diagnosis"]["certain"] for record in shown)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_flood_hides_nobody_else_on_the_screen(kind: str, place: Path) -> None:
+    with on_terminal("--filter", f"user={VICTIM.pw_name}", width=160) as terminal, flooding(kind, place):
+        victim = Victim(place)
+        for _ in range(3):
+            script = victim.fails(lambda path: terminal.wait_for_text(path.rpartition("/")[2][:12]))
+            terminal.wait_for_text("missing interpreter")
+            assert script
+        print(f"{kind}: on screen after {max(victim.waited):.2f} s at most")
+        terminal.type("q")
+        deadline = time.monotonic() + PATIENCE
+        while (status := terminal.status()) is None:
+            assert time.monotonic() < deadline
+        assert status == 0
+
+
+def test_a_recording_is_there_to_be_flooded(place: Path) -> None:
+    """The floods' own failures are recorded: else they would prove nothing."""
+    with recording(place / "file.jsonl") as recorder:
+        with flooding("environments", place):
+            time.sleep(1)
+        fail_to_exec("/execwhy-after-the-flood")
+        recorder.wait_for("/execwhy-after-the-flood")
+        recorder.end()
+        assert len(records(recorder, "/nonexistent/flood-")) > 50
