@@ -39,9 +39,9 @@ def buffer_of(loaded: Loaded) -> Buffer:
 
 
 def default_ring_bytes() -> int:
-    """A 512th of the memory, as a power of two between 4 and 32 MiB: some 10,000 to 50,000 records.
+    """A 512th of the memory, as a power of two between 4 and 16 MiB: some 5,000 to 20,000 records.
 
     All of it counts as resident memory of the monitor, of which 100 MB are for all but the history.
     """
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return max(4 << 20, min(32 << 20, 1 << (memory // 512).bit_length() - 1))
+    return max(4 << 20, min(16 << 20, 1 << (memory // 512).bit_length() - 1))

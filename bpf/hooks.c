@@ -366,6 +366,7 @@ static __always_inline void end_search(void *ctx, u64 task, u64 filename, u32 bi
     r->timestamp = record_clock();
     r->task = task;
     r->tid = bpf_get_current_pid_tgid();
+    r->uid = bpf_get_current_uid_gid(); /* by which user space keeps it in order with the tries */
     r->bits = bits;
     if (filename) {
         int n = read_kernel_string(s->data, CHUNK, (void *)filename);

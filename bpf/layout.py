@@ -229,6 +229,11 @@ def _before(name: str) -> tuple[Field, ...]:
     return HEADER[: [field.name for field in HEADER].index(name)]
 
 
+def offset_of(name: str) -> int:
+    """Where a member of the header is in a record's bytes."""
+    return struct.calcsize(_format(_before(name)))
+
+
 HEADER_STRUCT: Final = struct.Struct(_format(HEADER))
 LENGTHS_AT: Final = sum(1 if field.ctype == "char" else field.count for field in _before("lengths"))
 """How many values come before the sections' lengths in what ``HEADER_STRUCT`` unpacks."""

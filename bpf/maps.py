@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from bpf import layout
@@ -11,7 +13,7 @@ from bpf.misses import TABLE_FULL, MissCounts
 from bpf.source import Capture, Counters
 
 RING_FULL: Final = "ring buffer full"
-SHARE_FULL: Final = "a user's share of the ring buffer full"
+SHARE_FULL: Final = "a user's share of the buffer full"
 NO_BUFFER: Final = "no buffer free to write a record in"
 PROBE_MISSED: Final = "probe of an exec of the kernel's own missed"
 """Names of losses."""
@@ -81,6 +83,18 @@ class CounterMap:
     def close(self) -> None:
         """Unmap; may be called twice."""
         self._array.close()
+
+
+def without(counters: Counters, dropped: Mapping[str, int]) -> Counters:
+    """Return the counters with what user space dropped counted as lost instead of recorded, by its name."""
+    total = sum(dropped.values())
+    if not total:
+        return counters
+    losses = dict(counters.losses)
+    for name, count in dropped.items():
+        if count:
+            losses[name] = losses.get(name, 0) + count
+    return replace(counters, recorded=counters.recorded - total, lost=counters.lost + total, losses=losses)
 
 
 class CaptureMap:

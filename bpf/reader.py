@@ -7,7 +7,7 @@ import select
 import threading
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -18,11 +18,12 @@ from bpf.kernel import KernelError
 from bpf.limits import obstacle
 from bpf.loader import Loaded, Loader
 from bpf.losses import READER_STOPPED, Losses
-from bpf.maps import CaptureMap, CounterMap, PressureMap
+from bpf.maps import SHARE_FULL, CaptureMap, CounterMap, PressureMap, without
 from bpf.misses import Misses
 from bpf.probe import ProbeError
 from bpf.program import Settings, possible_cpus
-from bpf.record import Loss, Report, SearchEnd, count_of
+from bpf.raw_queue import RawQueue, failures_in
+from bpf.record import Report
 from bpf.ring import Alike
 from bpf.source import Capture, Counters, Stage, Status
 
@@ -34,9 +35,10 @@ MAX_TEXT_BYTES: Final = 65536
 
 _BATCH_BYTES: Final = 1 << 20
 """Records taken at once: a few thousand, so that a closing program waits for no more than those."""
-_MAX_QUEUED_BYTES: Final = 8 << 20
-"""Bytes of the records that wait for the screen; decoded they take two or three times as much. Others wait in
-the ring, which takes nothing more for them, and the kernel counts what is lost there."""
+_DRAINED_BYTES: Final = 128 << 10
+"""Bytes of records that are decoded at once: some milliseconds of work."""
+_SILENCE: Final = 0.25
+"""Seconds between looks for losses that no record has mentioned."""
 _CLOSING_SECONDS: Final = 0.5
 """How long a source that is closed goes on emptying its ring; what is left then is counted as lost."""
 _PAUSE: Final = 0.02
@@ -60,7 +62,8 @@ def _detached(loaded: Loaded) -> Loaded:
 class KernelSource:
     """This kernel's failing execs: an ``EventSource`` with a thread of its own.
 
-    That thread decodes and hands over. It touches no file of a caller: see ``tui.why.lookers``.
+    That thread moves records from the ring into a queue that is fair to all users. They are decoded as they
+    are drained. Neither touches a file of a caller: see ``tui.why.lookers``.
     """
 
     def __init__(
@@ -101,11 +104,13 @@ class KernelSource:
         self._capture = capture
         self._origin = this_machine(plan)
         self._lock = threading.Lock()
-        self._queue: list[Report] = []
-        self._queued_bytes = 0
+        self._queue = RawQueue()
+        self._dropped = 0
+        self._abandoned = 0
+        self._losses_due = 0.0
         self._stage = Stage.STARTING
         self._detail = ""
-        self._counters = Counters()
+        self._kernel_counters = self._counters = Counters()
         self._counter_map: CounterMap | None = None
         self._capture_map: CaptureMap | None = None
         self._loader: Loader | None = None
@@ -137,22 +142,32 @@ class KernelSource:
         self._thread.start()
 
     def drain(self) -> list[Report]:
-        """Take what has come."""
+        """Take what has come, or as much as is decoded in some milliseconds: call it until it is empty."""
         with self._lock:
-            events, self._queue = self._queue, []
-            self._queued_bytes = 0
-            self._something.clear()
+            records = self._queue.take(_DRAINED_BYTES)
+            is_empty = not self._queue.bytes
+            if is_empty:
+                self._something.clear()
+        if self._is_monotonic:
+            self._decoder.boot_time = self._origin.boot_time + suspended()
+        events: list[Report] = []
+        for raw in records:
+            self._decode(raw, events)
+        if is_empty and (time.monotonic() >= self._losses_due or self._stopping.is_set()):
+            self._losses_due = time.monotonic() + _SILENCE
+            events += self._losses.silent(self._now())
         return events
 
     def status(self) -> Status:
         """The state now; the counters are read from the kernel."""
         with self._lock:
-            if self._counter_map is not None:
-                try:
-                    self._counters = self._counter_map.read()
-                except ValueError as error:
-                    self._detail = str(error)
+            self._read_counters()
             return Status(self._stage, self._detail, self._counters, self._origin)
+
+    def abandon(self) -> None:
+        """Drop what waits to be drained, counted as lost: whoever drained has no time left for it."""
+        with self._lock:
+            self._abandoned += sum(map(failures_in, self._queue.take(1 << 62)))
 
     def set_capture(self, capture: Capture | None) -> None:
         """Apply a capture filter from now on.
@@ -266,12 +281,11 @@ class KernelSource:
                     self._take(ring)
             loaded = _detached(loaded)
             self._empty(ring)
-            self._hand_over(self._losses.silent(self._now()))
         finally:
             loaded = _detached(loaded)
             with self._lock:
+                self._read_counters()
                 if self._counter_map is not None:
-                    self._counters = self._counter_map.read()
                     self._counter_map.close()
                 if self._capture_map is not None:
                     self._capture_map.close()
@@ -281,40 +295,34 @@ class KernelSource:
             if ring is not None:
                 ring.close()
             loaded.close()
-            if (left := self._counters.recorded - self._taken) > 0:
-                self._hand_over([Loss(self._now(), left, READER_STOPPED)])
+            with self._lock:
+                left = self._kernel_counters.recorded - self._dropped - self._taken
+                if left > 0:
+                    self._abandoned += left
+                    self._read_counters()
+                self._something.set()
 
     def _empty(self, ring: Buffer) -> None:
         """Take what is left once nothing more is recorded: when closed, what there is time for."""
-        deadline = None
-        while ring.pending:
-            if self._stopping.is_set():
-                deadline = deadline or time.monotonic() + _CLOSING_SECONDS
-                if time.monotonic() > deadline or self._queued_bytes >= _MAX_QUEUED_BYTES:
-                    return
-            if not self._take(ring) and self._queued_bytes < _MAX_QUEUED_BYTES:
+        deadline = time.monotonic() + _CLOSING_SECONDS
+        while ring.pending and self._take(ring):
+            if self._stopping.is_set() and time.monotonic() > deadline:
                 return
 
     def _take(self, ring: Buffer) -> bool:
-        """Move a batch from the ring to the queue; False where there is no room or nothing came."""
-        if self._queued_bytes >= _MAX_QUEUED_BYTES:
-            self._stopping.wait(_PAUSE)
-            return False
+        """Move a batch from the ring to the queue; False where nothing came."""
         at_end = self._stopping.is_set() or self._finishing.is_set()
         records = ring.consume(_BATCH_BYTES, at_end=at_end)
-        if self._is_monotonic:
-            self._decoder.boot_time = self._origin.boot_time + suspended()
-        events: list[Report] = []
-        try:
-            for raw in records:
-                self._take_one(raw, events)
-        finally:
-            self._hand_over(events, sum(map(_bytes_of, records)))
-        if not ring.pending:
-            self._hand_over(self._losses.silent(self._now()))
+        with self._lock:
+            for record in records:
+                dropped = self._queue.put(record)
+                self._dropped += dropped
+                self._taken += failures_in(record) - dropped
+            if records:
+                self._something.set()
         return bool(records)
 
-    def _take_one(self, record: bytes | Alike, events: list[Report]) -> None:
+    def _decode(self, record: bytes | Alike, events: list[Report]) -> None:
         try:
             decoded = (
                 [self._decoder.decode(record)]
@@ -322,32 +330,28 @@ class KernelSource:
                 else self._decoder.decode_alike(record)
             )
         except DecodeError:
-            count = 1 if isinstance(record, bytes) else len(record.times)
-            self._losses.not_decoded(count)
-            self._taken += count
+            self._losses.not_decoded(1 if isinstance(record, bytes) else len(record.times))
             return
         for report, lost_before in decoded:
             if lost_before:
                 events += self._losses.before(lost_before, report.timestamp)
             events.append(report)
-            if not isinstance(report, SearchEnd):
-                self._taken += count_of(report)
 
-    def _hand_over(self, reports: Sequence[Report], size: int = 0) -> None:
-        if reports:
-            with self._lock:
-                self._queue += reports
-                self._queued_bytes += size
-                self._something.set()
+    def _read_counters(self) -> None:
+        """Read the counters, with what was dropped here; the lock is held."""
+        if self._counter_map is not None:
+            try:
+                self._kernel_counters = self._counter_map.read()
+            except ValueError as error:
+                self._detail = str(error)
+        dropped = {SHARE_FULL: self._dropped, READER_STOPPED: self._abandoned}
+        self._counters = without(self._kernel_counters, dropped)
 
     def _counted_losses(self) -> Mapping[str, int]:
         with self._lock:
-            return self._counter_map.read().losses if self._counter_map else {}
+            self._read_counters()
+            return self._counters.losses
 
     def _now(self) -> int:
         """The time on the clock of the records' timestamps, which no one can set."""
         return self._origin.boot_time + boot_clock()
-
-
-def _bytes_of(record: bytes | Alike) -> int:
-    return len(record) if isinstance(record, bytes) else len(record.raw) + record.times.nbytes

@@ -117,7 +117,7 @@ class EventSource(Protocol):
         """Start producing in the background. Errors show in ``status``, never here."""
 
     def drain(self) -> Sequence[Report]:
-        """Take all that has come since the last call, oldest first."""
+        """Take what has come since the last call; where that is much, some of it: call until it is empty."""
 
     def status(self) -> Status:
         """The state now."""

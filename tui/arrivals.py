@@ -91,6 +91,7 @@ class Arrivals:
         self._taken = 0
         self._waiting: deque[Sequence[Report]] = deque()
         self._step: Sequence[Report] = ()
+        self._has_more = False
 
     @property
     def are_diagnosed(self) -> bool:
@@ -109,8 +110,8 @@ class Arrivals:
 
     @property
     def wait(self) -> bool:
-        """Events were taken from the source and are not in the history yet."""
-        return bool(self._waiting)
+        """The last pull ended before it had taken in all that there was."""
+        return self._has_more
 
     def untaken(self) -> list[Report]:
         """What has come and is not in the history: a step that failed, what waits, and the source's last.
@@ -119,19 +120,16 @@ class Arrivals:
         """
         reports = [*self._step, *(report for waiting in self._waiting for report in waiting)]
         with suppress(Exception):
-            reports += self._source.drain()
+            while came := self._source.drain():
+                reports += came
         return reports
 
     def pull(self, seconds: float) -> bool:
         """Append what has come, at most about that long; True if there was something."""
         # What cannot be taken in yet waits in the source, which bounds it and counts what is lost.
-        came = () if self._waiting else self._source.drain()
-        if came:
-            self._waiting.append(came)
-            self._untold = self._source.status().counters.untold
         deadline = time.monotonic() + seconds
-        appended = False
-        while self._waiting:
+        appended = self._has_more = False
+        while self._waiting or self._drain():
             reports = self._waiting.popleft()
             step = reports[: _reports_in_step(reports)]
             if len(reports) > len(step):
@@ -141,10 +139,18 @@ class Arrivals:
             self._step = ()
             appended = True
             if time.monotonic() >= deadline:
+                self._has_more = True
                 break
         else:
             self._append(self._searches.take((), time.monotonic_ns(), self._untold))
         return appended
+
+    def _drain(self) -> bool:
+        came = self._source.drain()
+        if came:
+            self._waiting.append(came)
+            self._untold = self._source.status().counters.untold
+        return bool(came)
 
     def take_searches(self) -> Changed:
         """Put into the history how searches of its events have ended; the ids of the events."""

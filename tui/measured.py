@@ -13,6 +13,9 @@ from tui.model import metrics
 from tui.model.safe_file import SnapshotError, replacing
 from tui.recording import WaitingSource
 
+_CLOSING_SECONDS: Final = 1.0
+"""How long what is left is counted when it is closed."""
+
 INTERVAL: Final = 10.0
 """Seconds between two files; Prometheus asks every 15 s or more seldom."""
 
@@ -102,11 +105,19 @@ class MeasuredSource:
         """Have the other source record nothing more."""
         self._source.finish()
 
+    def abandon(self) -> None:
+        """Drop what the other source still has."""
+        self._source.abandon()
+
     def close(self) -> None:
         """Close the other source and count what it still has, which can be drained.
 
         The file is written each time: a cause that is found after one closing is told by the next.
         """
         self._source.close()
-        self._rest = (*self._rest, *self._taken())
+        deadline = time.monotonic() + _CLOSING_SECONDS
+        rest = list(self._rest)
+        while (taken := self._taken()) and time.monotonic() < deadline:
+            rest += taken
+        self._rest = (*rest, *taken)
         self._renew()

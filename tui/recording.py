@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Final, Protocol
 
 from bpf.per_record import PerRecord
-from bpf.record import Again, Event, ExecFailure, Loss, SearchEnd, first_like, singly
+from bpf.record import Again, Event, ExecFailure, Loss, Report, SearchEnd, first_like, singly
 from bpf.source import Counters, EventSource, Origin, Stage
 from tui.arrivals import Looking
 from tui.bounded import UNBOUNDED, BoundedOutput, Bounds
@@ -31,6 +31,9 @@ _LOOKING_WAIT: Final = 0.03
 
 _STARTING_WAIT: Final = 0.02
 """Seconds between looks at a source that compiles and attaches, which takes half a second."""
+
+_TAKING_SECONDS: Final = 0.05
+"""How long what has come is taken in before what is complete is written."""
 
 _PIECE: Final = 10_000
 """Events that are spread out at once: some megabytes."""
@@ -52,7 +55,10 @@ class WaitingSource(EventSource, Protocol):
         """Sleep until there is something to drain, or that long."""
 
     def finish(self) -> None:
-        """Record nothing more; what was recorded before can be drained until the stage is ENDED."""
+        """Record nothing more; what was recorded before can be drained, also once the stage is ENDED."""
+
+    def abandon(self) -> None:
+        """Drop what waits to be drained, counted as lost."""
 
 
 class Selection(Protocol):
@@ -223,28 +229,43 @@ class Recording:
         """Record nothing more, and write what was recorded, within some seconds."""
         self._source.finish()
         deadline = time.monotonic() + _ENDING_SECONDS
-        while self._source.status().stage not in (Stage.ENDED, Stage.FAILED) and time.monotonic() < deadline:
+        while self._take() or self._source.status().stage not in (Stage.ENDED, Stage.FAILED):
+            if time.monotonic() > deadline:
+                break
             self._source.wait(_LOOKING_WAIT)
-            self._take()
         self._source.close()
-        self._take()
+        while self._take():
+            if time.monotonic() > deadline:
+                self._source.abandon()
         deadline = time.monotonic() + _LAST_LOOKS_SECONDS
         while self._held_back.waits_for_looks and self._lookers and time.monotonic() < deadline:
             time.sleep(_LOOKING_WAIT)
             self._write_complete()
         self._write(self._held_back.rest())
 
-    def _take(self) -> None:
-        """Have looked at what has come, and write what is complete. A storm is taken in pieces."""
-        reports = singly(self._source.drain())
+    def _take(self) -> bool:
+        """Have looked at what has come, and write what is complete; False where nothing came."""
         untold = self._source.status().counters.untold
-        piece = list(islice(reports, _PIECE))
-        while piece:
-            self._hold_back(piece, untold)
-            self._write_complete()
-            piece = list(islice(reports, _PIECE))
+        deadline = time.monotonic() + _TAKING_SECONDS
+        came = False
+        while reports := self._source.drain():
+            came = True
+            self._take_in(reports, untold)
+            if time.monotonic() > deadline:
+                break
         self._hold_back((), untold)
         self._write_complete()
+        return came
+
+    def _take_in(self, reports: Sequence[Report], untold: int) -> None:
+        """Hold back reports. A storm is taken in pieces, which are written in between."""
+        singles = singly(reports)
+        piece = list(islice(singles, _PIECE))
+        while piece:
+            self._hold_back(piece, untold)
+            if len(piece) == _PIECE:
+                self._write_complete()
+            piece = list(islice(singles, _PIECE))
 
     def _hold_back(self, piece: Sequence[Event | Again | SearchEnd], untold: int) -> None:
         wanted = self._held_back.take(piece, time.monotonic_ns(), untold)

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 from bpf import clock
 from bpf.lookup import Files
-from bpf.record import Again, Burst, ExecFailure, Loss, SearchEnd, singly
+from bpf.record import Again, Burst, ExecFailure, Loss, Report, SearchEnd, singly
 from bpf.source import Counters, EventSource, Stage
 from tests.live.exec_child import PATIENCE
 
@@ -62,7 +62,7 @@ class Listener:
 
     def take(self) -> None:
         """Take what there is."""
-        reports = self.source.drain()
+        reports = drained(self.source)
         self.in_bursts += sum(len(report) for report in reports if isinstance(report, Burst))
         for event in singly(reports):
             self._keep(event)
@@ -131,6 +131,14 @@ class Listener:
             self.failures.append(completed(record))
         elif isinstance(event, Loss):
             self.losses.append(event)
+
+
+def drained(source: EventSource) -> list[Report]:
+    """All that a source has."""
+    found: list[Report] = []
+    while reports := source.drain():
+        found += reports
+    return found
 
 
 def completed(record: ExecFailure) -> ExecFailure:

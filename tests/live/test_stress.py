@@ -21,7 +21,7 @@ from bpf.reader import KernelSource
 from bpf.record import Again, ExecFailure, Loss, Report, SearchEnd, singly
 from bpf.source import Capture, Counters, EventSource
 from tests.live.exec_child import PATIENCE
-from tests.live.listener import Listener, add_up
+from tests.live.listener import Listener, add_up, drained
 from tests.live.zoo import Zoo
 
 SECONDS = int(os.environ.get("EXECWHY_STRESS_SECONDS", "12"))
@@ -144,16 +144,16 @@ def stress(
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             while process.poll() is None:
                 source.wait(0.02)
-                seen.take(source.drain())
+                seen.take(drained(source))
                 assert add_up(source.status().counters)
                 source.set_capture(next(captures))
-                everyone_else.source.drain()
+                drained(everyone_else.source)
             assert process.stdout is not None and process.returncode == 0
             own = [(int(begun), int(failed)) for begun, failed in map(str.split, process.stdout)]
         after, after_others = both_at_once(source, everyone_else.source)
         others = after_others.recorded + after_others.lost - before_others.recorded - before_others.lost
         source.close()
-        seen.take(source.drain())
+        seen.take(drained(source))
         counters = source.status().counters
     assert add_up(counters)
     assert sum(seen.by_uid.values()) == counters.recorded

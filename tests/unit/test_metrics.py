@@ -27,6 +27,9 @@ class Source:
         self.batches = list(batches)
 
     def start(self) -> None: ...
+    def abandon(self) -> None:
+        pass
+
     def finish(self) -> None:
         pass
 

@@ -54,6 +54,7 @@ class Script:
         self._at_close = list(at_close)
         self._on_wait = on_wait
         self._taken = 0
+        self._has_more = False
         self.closed = False
 
     def start(self) -> None:
@@ -64,6 +65,9 @@ class Script:
         self._on_wait()
 
     def drain(self) -> Sequence[Report]:
+        self._has_more = not self._has_more
+        if not self._has_more:
+            return []
         if self._batches:
             batch: Sequence[Report] = self._batches.pop(0)
         else:
@@ -79,6 +83,9 @@ class Script:
 
     def set_capture(self, capture: Capture | None) -> None:
         raise ValueError("a script captures nothing")
+
+    def abandon(self) -> None:
+        pass
 
     def finish(self) -> None:
         self.closed = True
