@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import subprocess
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from bpf.raw_queue import RawQueue
 from bpf.reader import DEFAULT_ARGS_BYTES, DEFAULT_ENV_BYTES, KernelSource
 from bpf.source import Capture
 from tests.live.listener import PLAN, Listener, add_up, fail_to_exec
@@ -144,10 +146,10 @@ def test_what_does_not_fit_the_ring_is_counted_and_told_at_its_place_in_time(one
         source.close()
 
 
-def test_what_the_ring_holds_is_handed_over_when_a_source_with_a_full_queue_is_closed(
+def test_what_waits_is_handed_over_when_a_source_with_a_full_queue_is_closed(
     zoo: Zoo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bpf.reader._MAX_QUEUED", 50)
+    monkeypatch.setattr("bpf.reader.RawQueue", functools.partial(RawQueue, 20_000))
     source = KernelSource(plan=PLAN, ring_bytes=64 * 1024)
     listener = Listener(source)
     listener.start()
@@ -155,6 +157,6 @@ def test_what_the_ring_holds_is_handed_over_when_a_source_with_a_full_queue_is_c
     source.close()
     listener.take()
     counters = source.status().counters
-    assert counters.lost > 0, "the ring was to overflow"
+    assert counters.lost > 0, "the queue was to overflow"
     assert len(listener.failures) == counters.recorded
     assert sum(loss.count for loss in listener.losses) == counters.lost

@@ -134,7 +134,10 @@ def test_a_capture_is_in_force_from_the_first_event(zoo: Zoo) -> None:
     try:
         fail_to_exec("/execwhy-wanted")
         listener.until(lambda: any(failure.path == "/execwhy-wanted" for failure in listener.failures), "it")
-        assert {failure.path for failure in listener.failures} == {"/execwhy-wanted"}
+        unwanted = [failure for failure in listener.failures if failure.path != "/execwhy-wanted"]
+        # Of an exec that was under way then, what the path was at its beginning is not known.
+        assert not any(failure.path_is_proven for failure in unwanted)
+        assert len(unwanted) <= 2 * (os.cpu_count() or 1)
         assert listener.counters.suppressed >= 1
     finally:
         source.close()
