@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import tracemalloc
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +16,7 @@ from bpf.record import Attempt, Binary, Diagnosis, ExecFailure, Search
 from tests.unit.corpus import Shape, shapes
 from tests.unit.records import failure, records, words
 from tui.model.printable import printable
+from tui.model.secret_names import is_secret_name
 from tui.model.secret_words import MASK
 from tui.model.secrets import mask_arguments, mask_environment, mask_text, masked, masker
 
@@ -450,3 +452,13 @@ def test_a_command_that_would_be_masked_is_not_advised() -> None:
         record = replace(failure(), diagnosis=Diagnosis("code", "Summary.", (), advice))
         diagnosis = masked(record).diagnosis
         assert diagnosis is not None and diagnosis.advice == shown
+
+
+def test_long_names_are_not_kept() -> None:
+    tracemalloc.start()
+    try:
+        assert all(is_secret_name(f"{'A' * 20_000}{each}_PASSWORD") for each in range(500))
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert taken < 2 << 20

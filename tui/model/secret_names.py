@@ -66,15 +66,25 @@ _EXPANSION: Final = re.compile(r"""["']?\$(?:[A-Z_][A-Z0-9_]*|\{[A-Za-z_]\w*\}|\
 _WORD: Final = re.compile(r"[A-Za-z]{1,11}|[A-Za-z]+(?:[-_/ ][A-Za-z]+)+|\d{1,3}|.{1,3}", re.DOTALL)
 
 
-@lru_cache(maxsize=8192)
+_LONGEST_KNOWN: Final = 256
+"""Characters of a name whose answer is kept: a process may have names of 64 KiB."""
+
+
 def _strength(name: str) -> int:
     """Return 2 where a value of this name is a secret, 1 where it may be one, 0 where it is none."""
+    return _known_strength(name) if len(name) <= _LONGEST_KNOWN else _work_out_strength(name)
+
+
+def _work_out_strength(name: str) -> int:
     normal = _NO_LETTER.sub("_", _HUMP.sub("_", name).upper()).strip("_")
     if _NO_SECRET.search(normal):
         return 0
     if _WEAK.search(normal):
         return 1
     return 2 if _SECRET.search(normal) else 0
+
+
+_known_strength: Final = lru_cache(maxsize=8192)(_work_out_strength)
 
 
 def is_secret_name(name: str) -> bool:
