@@ -26,8 +26,8 @@ def test_offsets_are_read_as_the_kernel_writes_them(tmp_path: Path) -> None:
     assert clock._offsets(str(tmp_path / "nonsense")) == clock._offsets(str(tmp_path / "none")) == {}
 
 
-def test_a_time_namespace_changes_nothing() -> None:
-    script = "from bpf import clock; print(clock.boot_time(), clock.boot_clock(), clock.suspended())"
+def in_time_namespace(script: str) -> list[int]:
+    """Return the numbers that a script prints in a time namespace whose boot clock is a day ahead."""
     namespace = ["unshare", "-T", "--boottime", "86400", "--monotonic", "3600", "--fork"]
     inside = subprocess.run(
         [*namespace, sys.executable, "-c", script],
@@ -36,8 +36,26 @@ def test_a_time_namespace_changes_nothing() -> None:
     if "unshare failed" in inside.stderr or "invalid option" in inside.stderr:
         pytest.skip("no time namespace can be made here")
     assert inside.returncode == 0, inside.stderr
-    boot_time, boot_clock, suspended = map(int, inside.stdout.split())
+    return [int(word) for word in inside.stdout.split()]
+
+
+def test_a_time_namespace_changes_nothing() -> None:
+    boot_time, boot_clock, suspended = in_time_namespace(
+        "from bpf import clock; print(clock.boot_time(), clock.boot_clock(), clock.suspended())"
+    )
     minute = 60_000_000_000
     assert abs(boot_time - clock.boot_time()) < minute
     assert 0 <= clock.boot_clock() - boot_clock < minute
     assert abs(suspended - clock.suspended()) < minute
+
+
+def test_ctimes_and_mounts_are_compared_by_the_kernels_clock() -> None:
+    unchanged, changed, since = in_time_namespace(
+        "import time; from bpf import clock; from tui.why.moment import Moment\n"
+        "from tui.why.mount_watch import MountWatch\n"
+        "watch, moment, now = MountWatch('/proc/self'), Moment(clock.now()), time.time_ns()\n"
+        "print(int(moment.is_unchanged(now - 3600 * 10**9)), int(moment.is_changed(now + 3600 * 10**9)))\n"
+        "print(watch.unchanged_since())"
+    )
+    assert (unchanged, changed) == (1, 1)
+    assert 0 <= clock.boot_clock() - since < 60_000_000_000

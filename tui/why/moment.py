@@ -63,7 +63,7 @@ def _earliest(timestamp: int) -> int:
     file that changed after the exec has its ctime from a clock that was in force after it, so that the
     smallest of their offsets lets none of them seem older than the exec.
     """
-    boot = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    boot = clock.boot_clock()
     offset = time.time_ns() - boot
     then = timestamp - clock.boot_time()
     with _lock:

@@ -10,9 +10,10 @@ import functools
 import os
 import select
 import threading
-import time
 from contextlib import suppress
 from typing import Final
+
+from bpf import clock
 
 _OWN: Final = "/proc/self"
 _FIRST: Final = "/proc/1"
@@ -62,7 +63,7 @@ def _poll(process: str) -> select.poll:
 
 
 def _now() -> int:
-    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    return clock.boot_clock()
 
 
 def watch_mounts() -> None:
