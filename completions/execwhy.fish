@@ -20,7 +20,7 @@ complete -c execwhy -l all-failures -f -d 'with fentry: also calls that seccomp 
 complete -c execwhy -l types -x -a 'btf headers' -d 'take the kernel'\''s types from here (BTF, else headers)'
 complete -c execwhy -l max-args-bytes -x -d 'bytes of argv to read of each exec'
 complete -c execwhy -l max-env-bytes -x -d 'the same for envp'
-complete -c execwhy -l ring-size -x -d 'bytes between kernel and program, rounded up to a power of two (4M to 32M, by memory)'
+complete -c execwhy -l ring-size -x -d 'bytes between kernel and program, rounded up to a power of two (4M to 16M, by memory)'
 complete -c execwhy -l user -x -a '(__fish_complete_users)' -d 'run as this user, not as the one behind sudo'
 complete -c execwhy -l keep-privileges -f -d 'go on as root with all that root may do'
 complete -c execwhy -l record -r -F -d 'write JSON Lines without a screen; - is standard output'

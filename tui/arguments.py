@@ -178,7 +178,7 @@ def parser() -> argparse.ArgumentParser:
     capture.add_argument("--max-env-bytes", metavar="SIZE", type=_size, help="the same for envp")
     capture.add_argument(
         "--ring-size", metavar="SIZE", type=_ring_size,
-        help="bytes between kernel and program, rounded up to a power of two (4M to 32M, by memory)",
+        help="bytes between kernel and program, rounded up to a power of two (4M to 16M, by memory)",
     )  # fmt: skip
     rights = whole.add_argument_group(
         "privileges, once the hooks are attached"
