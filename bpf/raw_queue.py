@@ -12,6 +12,7 @@ from typing import Final
 
 from bpf import layout
 from bpf.ring import Alike
+from bpf.users import user_of
 
 MAX_BYTES: Final = 24 << 20
 """What may wait: a second of a storm that nobody can decode as fast, and no more than memory is there for."""
@@ -99,7 +100,7 @@ def failures_in(record: Raw) -> int:
 
 def _uid_of(record: Raw) -> int:
     raw = record if isinstance(record, bytes) else record.raw
-    return int(_UID.unpack_from(raw, _UID_AT)[0]) if len(raw) >= _UID_AT + _UID.size else 0
+    return user_of(_UID.unpack_from(raw, _UID_AT)[0]) if len(raw) >= _UID_AT + _UID.size else 0
 
 
 def _size_of(record: Raw) -> int:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import struct
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bpf import layout
+from bpf import layout, users
 from bpf.raw_queue import RawQueue, failures_in
 from bpf.ring import Alike
 
@@ -43,6 +44,15 @@ def test_beyond_the_bound_only_the_user_who_has_most_loses_records() -> None:
     numbers = [number_of(record) for record in taken if isinstance(record, bytes)]
     assert (7, 1) in numbers
     assert numbers[-1] == (666, 99) or (666, 99) in numbers, "the oldest went"
+
+
+def test_a_user_with_subordinate_ids_has_one_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(users, "_subordinate_ids", lambda: users.SubordinateIds(["alice:100000:65536"]))
+    queue = RawQueue()
+    for number in range(1000):
+        queue.put(raw(100_000 + number, number))
+    queue.put(raw(7, 1))
+    assert len(queue) == 2
 
 
 def test_an_end_of_a_search_is_no_failure_and_a_run_is_many() -> None:

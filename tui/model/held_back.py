@@ -17,6 +17,7 @@ import numpy.typing as npt
 from bpf.cgroups import where_of
 from bpf.per_record import Added
 from bpf.record import Again, Burst, Event, ExecFailure, Look, Loss, Report, SearchEnd, first_like, whole
+from bpf.users import user_of
 from tui.model.searches import Searches
 
 MOST_HELD: Final = 65_536
@@ -186,7 +187,7 @@ _NOBODY: Final = -1
 
 
 def _user(event: Event | Again) -> int:
-    return _NOBODY if isinstance(event, Loss) else first_like(event).uid
+    return _NOBODY if isinstance(event, Loss) else user_of(first_like(event).uid)
 
 
 def _weight(event: Event | Again) -> int:

@@ -6,9 +6,10 @@ import errno
 
 import pytest
 
+from bpf.users import SubordinateIds
 from bpf.vantage import own_mount_ns
 from tests.unit.why.failing import a_failure
-from tui.why.lookers.owner import NAMESPACE_GROUPS, SubordinateIds, owner_of
+from tui.why.lookers.owner import NAMESPACE_GROUPS, owner_of
 
 
 @pytest.mark.parametrize(
