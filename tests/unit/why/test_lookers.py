@@ -19,7 +19,7 @@ from tests.unit.waiting import PATIENCE, wait_for
 from tests.unit.why.failing import a_failure
 from tui.why.lookers import fair_queue
 from tui.why.lookers.dispatcher import Lookers
-from tui.why.lookers.pace import SHUN_SECONDS, Shunned
+from tui.why.lookers.pace import PACE, SHUN_SECONDS, Pace, Shunned
 
 GENEROUS = PATIENCE
 """Seconds for a look that a test holds up on purpose and that is to end all the same."""
@@ -236,6 +236,19 @@ def test_what_is_left_alone_counts_as_time_of_its_user(
     wait_for(lambda: len(charged) == 20)
     assert all(user == 666 and seconds > 0 for user, seconds in charged)
     hangs.set()
+
+
+def test_what_was_looked_at_is_remembered_for_no_longer_than_it_matters(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr("tui.why.lookers.pace.time.monotonic", lambda: now)
+    pace = Pace()
+    for number in range(100):
+        now += PACE / 4
+        pace.looked(number)
+    assert pace.due(99) == now + PACE
+    assert len(pace._looked) <= 6
 
 
 def test_a_place_that_was_left_alone_long_ago_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ looks have ended there for as long as ``_LONGEST_SHUN``."""
 
 _LONGEST_SHUN: Final = 300.0
 _MOST_KNOWN: Final = 8192
-"""Failures that were looked at lately, and places: the oldest are forgotten."""
+"""Places: the oldest are forgotten."""
 
 
 class Pace:
@@ -36,10 +36,12 @@ class Pace:
         return self._looked.get(key, -PACE) + PACE
 
     def looked(self, key: Hashable) -> None:
-        """Note that a failure was looked at just now."""
-        self._looked[key] = time.monotonic()
+        """Note that a failure was looked at just now; forget those that are due again."""
+        now = time.monotonic()
+        self._looked[key] = now
         self._looked.move_to_end(key)
-        while len(self._looked) > _MOST_KNOWN:
+        # A key holds a path and a PATH, which may have many KiB.
+        while now - next(iter(self._looked.values())) > PACE:
             self._looked.popitem(last=False)
 
     def park(self, due: float, group: Group) -> None:
@@ -75,7 +77,7 @@ class Shunned:
     """
 
     def __init__(self) -> None:
-        self._until: OrderedDict[Hashable, tuple[float, float]] = OrderedDict()
+        self._until: OrderedDict[int, tuple[float, float]] = OrderedDict()
 
     def add(self, group: Group) -> None:
         """Leave the place of this group alone for a while."""
@@ -91,6 +93,7 @@ class Shunned:
         return time.monotonic() < until
 
 
-def _place(group: Group) -> Hashable:
+def _place(group: Group) -> int:
+    """Return a number for a place: what it is made of may have many KiB."""
     namespace = first_like(group.newest[1]).mount_ns
-    return group.key if namespace in (None, own_mount_ns()) else (group.owner[0], namespace)
+    return hash(group.key if namespace in (None, own_mount_ns()) else (group.owner[0], namespace))
