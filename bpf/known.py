@@ -54,7 +54,7 @@ class Known(dict[K, V]):
 
 
 def size_of(value: Any) -> int:  # noqa: ANN401
-    """Return bytes that a value takes, with all that it is made of where that is tuples and lists."""
+    """Return the bytes that a value takes, with all that it is made of where that is tuples and lists."""
     size = getsizeof(value)
     if isinstance(value, _NESTS):
         size += sum(map(getsizeof, value))
@@ -63,7 +63,7 @@ def size_of(value: Any) -> int:  # noqa: ANN401
 
 
 def size_of_record(record: ExecFailure) -> int:
-    """Return bytes that a record takes, about."""
+    """Return about how many bytes a record takes."""
     texts = (record.path, record.cwd, record.cgroup, record.stdin_path, record.root, record.interpreter_path)
     strings = record.arguments, record.environment
     of_strings = sum(getsizeof(many) + sum(map(getsizeof, many)) for many in strings)

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, overload
 
+from bpf.known import size_of_record
+
 if TYPE_CHECKING:
     # The process that loads the program reads this module, too, perhaps with a Python that has no numpy.
     import numpy as np
@@ -20,11 +22,6 @@ if TYPE_CHECKING:
 KERNEL_ONLY_ERRORS: Final = {524: "ENOTSUPP"}
 """Errors of the kernel's include/linux/errno.h that have no name in user space, but for 512 to 516: with
 those the kernel makes the call again, so that it has not failed yet."""
-
-_RECORD_BYTES: Final = 2048
-"""What a record takes beside the strings of argv and envp."""
-_STRING_BYTES: Final = 64
-"""What a string takes beside its characters."""
 
 ArgumentsSource = Literal["kernel", "user", "unreadable"]
 PathSource = Literal["kernel", "unchanged", "user"]
@@ -300,8 +297,7 @@ class ExecFailure:
     @property
     def footprint(self) -> int:
         """About how many bytes it takes in memory."""
-        texts = [text for text in (*self.arguments, *self.environment) if text is not None]
-        return _RECORD_BYTES + _STRING_BYTES * len(texts) + sum(map(len, texts))
+        return size_of_record(self)
 
 
 @dataclass(frozen=True, slots=True)

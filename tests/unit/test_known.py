@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from bpf.known import Known, size_of, size_of_record
 from bpf.per_record import Added, PerRecord
 from bpf.record import Again, ExecFailure
@@ -62,3 +64,11 @@ def test_many_small_records_are_known() -> None:
     for record in records * 3:
         known(record)
     assert asked == list(range(1000))
+
+
+def test_a_record_weighs_what_its_wide_characters_take() -> None:
+    narrow = ExecFailure(timestamp=0, path="/x", return_value=-2, arguments=("a" * 8000,))
+    wide = replace(
+        narrow, arguments=("a" * 7999 + "\N{PERFORMING ARTS}",), path="/" + "\N{PERFORMING ARTS}" * 1000
+    )
+    assert wide.footprint - narrow.footprint > 3 * 8000 + 4 * 1000
