@@ -150,6 +150,8 @@ class Recording:
         self._selects_alike = PerRecord(lambda record: selection.matches(record, 0))
         self._limits = limits
         self._on_begin = on_begin
+        self._on_notice = on_notice
+        self._lookers_problem = ""
         self._on_cause = on_cause
         self._held_back = HoldBackQueue(unseen.ended_before)
         self._decided: dict[int, bool] = {}
@@ -193,7 +195,7 @@ class Recording:
             began,
             output.written,
             status.counters,
-            problem or output.problem,
+            problem or output.problem or self._lookers_problem,
             dict(output.left_out),
             output.files,
             output.name,
@@ -222,6 +224,7 @@ class Recording:
             self._source.wait(min(most, max(0.0, self._deadline - time.monotonic())))
             self._take()
             self._output.look()
+            self._look_after_lookers()
         self._finish()
         self._output.end()
 
@@ -276,6 +279,13 @@ class Recording:
         if self._lookers is not None:
             self._held_back.add_looks(self._lookers.results())
         self._write(self._held_back.release(time.monotonic_ns()))
+
+    def _look_after_lookers(self) -> None:
+        """Say at once that causes are missing from now on, and at the end that they still are."""
+        problem = "" if self._lookers is None else self._lookers.problem
+        if problem and problem != self._lookers_problem:
+            self._on_notice(problem)
+        self._lookers_problem = problem
 
     def _is_over(self) -> bool:
         return (

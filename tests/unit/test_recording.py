@@ -391,6 +391,17 @@ def test_a_source_that_fails_later_leaves_a_whole_recording_and_says_why() -> No
     assert "ended" in output.lines[-1]
 
 
+def test_lookers_that_are_gone_are_reported_at_once_and_at_the_end() -> None:
+    lookers, notices = InlineLookers(why), list[str]()
+    lookers.problem = "the processes are gone."
+    source = Script([failures("/a"), failures("/b"), failures("/c")])
+    recording = Recording(
+        source, Kept(), selection=Only(), query="", lookers=lookers, on_notice=notices.append
+    )
+    assert recording.run().problem == "the processes are gone."
+    assert notices == ["the processes are gone."]
+
+
 def test_stopping_before_the_hooks_are_attached_leaves_no_file() -> None:
     output = Kept()
     recording = recorder(Script([], stage=Stage.COMPILING), output)
