@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from bpf.record import Loss
+from bpf.record import Again, Event, Loss
 from bpf.source import Counters, Status
 from tui.model.safe_file import REMOVED, TRUNCATED, NoRoom, SnapshotError
 from tui.model.snapshot import Ending, Header, ending_line, event_line, header_line
@@ -16,6 +16,7 @@ from tui.output import Output
 
 SIZE_BOUND: Final = "recording's size bound"
 NO_ROOM: Final = "no room for the recording"
+NO_TIME: Final = "no time left for the recording"
 """Reasons of losses, and names in an ending: what a record was left out for."""
 
 _RESERVED: Final = 8 << 10
@@ -145,6 +146,11 @@ class BoundedOutput:
         if is_record:
             self._leave_out(reason, timestamp)
 
+    def leave_out(self, reason: str, event: Event | Again) -> None:
+        """Count an event as left out for a reason of the caller's; of a loss the ending has the counters."""
+        if not isinstance(event, Loss):
+            self._leave_out(reason, event.timestamp)
+
     def look(self) -> None:
         """See once a second whether the file is still where it was made.
 
@@ -245,6 +251,8 @@ class BoundedOutput:
     def _notice(self, reason: str) -> str:
         if reason == SIZE_BOUND:
             return f"{self.name} is full (--max-bytes): what fails from now on is left out, and counted."
+        if reason == NO_TIME:
+            return f"there was no time to write all to {self.name}: what was left is counted."
         return (
             f"there is too little free space for {self.name}: what fails is left out, and counted, until "
             "there is room."

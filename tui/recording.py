@@ -12,13 +12,14 @@ from itertools import islice
 from typing import Final, Protocol
 
 from bpf.per_record import PerRecord
-from bpf.record import Again, Event, ExecFailure, Loss, Report, SearchEnd, first_like, singly
+from bpf.record import Again, Event, ExecFailure, Loss, Report, Search, SearchEnd, first_like, singly
 from bpf.source import Counters, EventSource, Origin, Stage
 from tui.arrivals import Looking
-from tui.bounded import UNBOUNDED, BoundedOutput, Bounds
+from tui.bounded import NO_TIME, UNBOUNDED, BoundedOutput, Bounds
 from tui.model.event_lines import EventLines
 from tui.model.held_back import HoldBackQueue
 from tui.model.printable import printable
+from tui.model.ready import Ready
 from tui.model.safe_file import SnapshotError
 from tui.output import Output, ReaderGone
 from tui.why import unseen
@@ -38,8 +39,14 @@ _TAKING_SECONDS: Final = 0.05
 _PIECE: Final = 10_000
 """Events that are spread out at once: some megabytes."""
 
-_CHUNK: Final = 500
-"""Events between two looks at whether it is time to end: less than a second of work."""
+_CHUNK: Final = 64
+"""Events between two looks at the clock: some milliseconds of work, where they are large."""
+
+_WRITING_SECONDS: Final = 0.1
+"""How long what is complete is written before something new is taken in."""
+
+_MOST_READY: Final = 2_000
+"""Complete events that wait to be written, beyond which nothing new is taken in."""
 
 _ENDING_SECONDS: Final = 3.0
 """How long a recording that ends goes on with what the ring still holds; the rest is counted as lost."""
@@ -154,7 +161,8 @@ class Recording:
         self._lookers_problem = ""
         self._on_cause = on_cause
         self._held_back = HoldBackQueue(unseen.ended_before)
-        self._decided: dict[int, bool] = {}
+        self._ready = Ready()
+        self._decided: dict[int, _Decided] = {}
         self._written = 0  # or left out, which ends a recording of so many, too
         self._stopped = False
         self._deadline = math.inf
@@ -240,25 +248,30 @@ class Recording:
         while self._take():
             if time.monotonic() > deadline:
                 self._source.abandon()
+                break
         deadline = time.monotonic() + _LAST_LOOKS_SECONDS
         while self._held_back.waits_for_looks and self._lookers and time.monotonic() < deadline:
             time.sleep(_LOOKING_WAIT)
             self._write_complete()
-        self._write(self._held_back.rest())
+        self._ready.put(self._selected(self._held_back.rest()))
+        self._write_ready(_ENDING_SECONDS)
+        for event in self._ready.take(len(self._ready)):
+            self._output.leave_out(NO_TIME, event)
 
     def _take(self) -> bool:
         """Have looked at what has come, and write what is complete; False where nothing came."""
         untold = self._source.status().counters.untold
         deadline = time.monotonic() + _TAKING_SECONDS
         came = False
-        while reports := self._source.drain():
+        # Where writing is behind, the rest waits in the source, which is fair to all users as well.
+        while len(self._ready) < _MOST_READY and (reports := self._source.drain()):
             came = True
             self._take_in(reports, untold)
             if time.monotonic() > deadline:
                 break
         self._hold_back((), untold)
         self._write_complete()
-        return came
+        return came or bool(self._ready)
 
     def _take_in(self, reports: Sequence[Report], untold: int) -> None:
         """Hold back reports. A storm is taken in pieces, which are written in between."""
@@ -278,7 +291,16 @@ class Recording:
     def _write_complete(self) -> None:
         if self._lookers is not None:
             self._held_back.add_looks(self._lookers.results())
-        self._write(self._held_back.release(time.monotonic_ns()))
+        self._ready.put(self._selected(self._held_back.release(time.monotonic_ns())))
+        self._write_ready(_WRITING_SECONDS)
+
+    def _write_ready(self, seconds: float) -> None:
+        """Write what is complete, for about that long."""
+        deadline = time.monotonic() + seconds
+        while self._ready:
+            self._write(self._ready.take(_CHUNK))
+            if time.monotonic() > deadline:
+                return
 
     def _look_after_lookers(self) -> None:
         """Say at once that causes are missing from now on, and at the end that they still are."""
@@ -300,20 +322,15 @@ class Recording:
         return self._limits.count is not None and self._written >= self._limits.count
 
     def _write(self, events: Sequence[Event | Again]) -> None:
-        """Write the selected ones of a batch; all of them are in the file when this returns.
+        """Write events; all of them are in the file when this returns.
 
         Each is one write, so that a disk that fills up keeps every record that still fitted.
         """
-        selected = self._selected(events)
-        for start in range(0, len(selected), _CHUNK):
-            for event in selected[start : start + _CHUNK]:
-                is_record = not isinstance(event, Loss)
-                self._output.write(self._lines.of(event).encode(), event.timestamp, is_record=is_record)
-                self._written += is_record
-                self._count_cause(event)
-            if self._is_over():
-                # A long batch is written to its end, but nothing more is captured meanwhile.
-                self._source.finish()
+        for event in events:
+            is_record = not isinstance(event, Loss)
+            self._output.write(self._lines.of(event).encode(), event.timestamp, is_record=is_record)
+            self._written += is_record
+            self._count_cause(event)
 
     def _count_cause(self, event: Event | Again) -> None:
         if not isinstance(event, Loss) and (diagnosis := first_like(event).diagnosis) is not None:
@@ -322,18 +339,27 @@ class Recording:
     def _selected(self, events: Sequence[Event | Again]) -> list[Event | Again]:
         """The records that the filter selects, up to the count, each search whole; and every loss."""
         now = time.time_ns()
-        room = math.inf if self._limits.count is None else self._limits.count - self._written
+        taken = self._written + self._ready.records
+        room = math.inf if self._limits.count is None else self._limits.count - taken
         self._decide_searches(events, now)
         selected: list[Event | Again] = []
         for event in events:
             if not isinstance(event, Loss):
                 search = event.search if isinstance(event, ExecFailure) else None
-                wanted = self._decided[search.id] if search else self._selects(event, now)
+                wanted = self._selects_try(search) if search else self._selects(event, now)
                 if room <= 0 or not wanted:
                     continue
                 room -= 1
             selected.append(event)
         return selected
+
+    def _selects_try(self, search: Search) -> bool:
+        """What was decided of a search; it is forgotten with the last of its tries."""
+        decided = self._decided[search.id]
+        decided.tries -= 1
+        if decided.tries <= 0:
+            del self._decided[search.id]
+        return decided.wanted
 
     def _selects(self, failure: ExecFailure | Again, now: int) -> bool:
         if isinstance(failure, ExecFailure):
@@ -343,19 +369,24 @@ class Recording:
         return self._selects_alike(failure.first)
 
     def _decide_searches(self, events: Sequence[Event | Again], now: int) -> None:
-        """Whether the searches of these events are selected: as soon as one try of them is.
+        """Decide which searches of these events are selected: those of which one try is, held back or not."""
+        tried = [event for event in events if isinstance(event, ExecFailure) and event.search]
+        fresh = {event.search.id for event in tried if event.search} - self._decided.keys()
+        if not fresh:
+            return
+        for event in (*tried, *self._held_back.held):
+            if not isinstance(event, ExecFailure) or event.search is None or event.search.id not in fresh:
+                continue
+            decided = self._decided.setdefault(event.search.id, _Decided(event.search.tries))
+            decided.wanted = decided.wanted or self._selection.matches(event, now)
 
-        Later tries may still be held back. What was decided is kept for them, and no longer.
-        """
-        before, self._decided = self._decided, {}
-        for event in (*events, *self._held_back.held):
-            if isinstance(event, ExecFailure) and event.search:
-                search = event.search.id
-                self._decided[search] = (
-                    before[search]
-                    if search in before
-                    else self._decided.get(search, False) or self._selection.matches(event, now)
-                )
+
+@dataclasses.dataclass(slots=True)
+class _Decided:
+    """Whether a search is written, and how many of its tries are still to come."""
+
+    tries: int
+    wanted: bool = False
 
 
 @contextlib.contextmanager
