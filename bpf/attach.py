@@ -35,7 +35,7 @@ from bpf.syscalls import (
     update_map,
 )
 
-REMEDY: Final = "try another --plan, or run execwhy --check and report what it tells"
+REMEDY: Final = "try another --plan, or run execwhy --check and report what it says"
 """What to do where a program is refused that should be accepted."""
 
 _ATTACH_TYPES: Final = {"fentry": TRACE_FENTRY, "fexit": TRACE_FEXIT}

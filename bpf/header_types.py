@@ -86,7 +86,7 @@ def header_offsets(compiled: Callable[[str], bytes]) -> dict[str, int]:
     numbers = _numbers(compiled(_text(wanted.values())))
     found = dict(zip(wanted, numbers, strict=False))
     if len(found) < len(wanted):
-        raise HeaderError(f"the headers of {release} do not tell the kernel's types: install BTF or others.")
+        raise HeaderError(f"the headers of {release} do not have the kernel's types: install BTF or others.")
     return found | spans(found)
 
 

@@ -201,7 +201,7 @@ def parser() -> argparse.ArgumentParser:
         help="show snapshots or recordings, several in one order of time; what grows is followed; "
         "- is standard input",
     )
-    mode.add_argument("--check", action="store_true", help="tell what this kernel allows, and exit")
+    mode.add_argument("--check", action="store_true", help="show what this kernel allows, and exit")
     recording = whole.add_argument_group("with --record")
     recording.add_argument("--duration", metavar="SECONDS", type=_seconds, help="end after so many seconds")
     recording.add_argument("--count", metavar="N", type=_positive, help="end after so many failed execs")
@@ -222,7 +222,7 @@ def parser() -> argparse.ArgumentParser:
         "--theme", choices=THEME_NAMES, help="colours (EXECWHY_THEME, else as the terminal has them)"
     )
     screen.add_argument("--no-mouse", action="store_true", help="leave the mouse to the terminal")
-    whole.add_argument("--version", action=_Version, nargs=0, help="tell the version, and exit")
+    whole.add_argument("--version", action=_Version, nargs=0, help="show the version, and exit")
     return whole
 
 

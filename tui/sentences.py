@@ -15,11 +15,11 @@ from tui.model.view import View
 from tui.widgets.body import Body
 from tui.widgets.key_bar import Hint
 
-GREETING: Final = "↑ goes to a row, Enter tells why it failed; / filters, ? helps, q quits"
+GREETING: Final = "↑ goes to a row, Enter says why it failed; / filters, ? helps, q quits"
 """For who sees the screen for the first time."""
 
 GREETING_BESIDE_DETAIL: Final = (
-    "↑ goes to a row, the detail tells why it failed; / filters, t groups, ? helps, q quits"
+    "↑ goes to a row, the detail says why it failed; / filters, t groups, ? helps, q quits"
 )
 """The same where the detail is open already, and Enter would close it."""
 
@@ -137,7 +137,7 @@ def repeats(folded: bool) -> str:
     """Whether failures that are alike share a row from now on."""
     if folded:
         return "The same failure of the same program again within a minute has no row of its own; r unfolds."
-    return "Every failure has a row of its own; r folds those that are alike."
+    return "Every failure has a row of its own; r folds repeats again."
 
 
 def copied(*, in_tmux: bool) -> str:

@@ -123,7 +123,7 @@ def _counters(monitor: Monitor) -> dict[str, int]:
         monitor.type("w")
         monitor.wait_for_text("Enter writes")
         monitor.type("\x15")
-        monitor.wait_for_text("The ending tells the format")
+        monitor.wait_for_text("The ending decides the format")
         monitor.type(str(target))
         monitor.wait_for_text(target.name)
         monitor.type("\r")

@@ -149,7 +149,7 @@ async def test_the_dialog_tells_what_a_name_makes_of_it() -> None:
             ("x.csv", "CSV, a line for each"),
             ("x.SVG", "A picture of this screen"),
             ("x.pdf", "No format has the ending .pdf: end the name in .jsonl, .csv or .svg"),
-            ("x", "The ending tells the format: end the name in .jsonl, .csv or .svg"),
+            ("x", "The ending decides the format: end the name in .jsonl, .csv or .svg"),
         ):
             screen.app.screen.query_one(Input).value = name
             await screen.settle()

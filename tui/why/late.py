@@ -38,7 +38,7 @@ def explain(scene: Scene) -> Diagnosis:
     if cut is not None and file is not None:
         return scene.diagnosis(
             _CODE,
-            f"{name} is cut off: it has {file.stat.st_size:,} bytes, and its headers tell to load"
+            f"{name} is cut off: it has {file.stat.st_size:,} bytes, and its headers ask for"
             f" {cut.loaded_bytes:,} ({record.error}){died}",
             f"cut off ELF file; killed by {record.killed_by}",
             *evidence,

@@ -159,7 +159,7 @@ def looping(scene: Scene, sight: Sight, interpreter: Interpreter | None = None) 
         return scene.diagnosis(
             "link-not-followed",
             f"{words.quoted(link.path)} is a symbolic link (to {words.quoted(link.target or '')}),"
-            " and execveat was told not to follow one (AT_SYMLINK_NOFOLLOW).",
+            " and execveat was asked not to follow one (AT_SYMLINK_NOFOLLOW).",
             "a link, with AT_SYMLINK_NOFOLLOW",
         )
     if trail.end is not End.TOO_MANY_LINKS or not links:

@@ -199,7 +199,7 @@ def _kind(path: str) -> str:
         return "A picture of this screen; .jsonl or .csv for the failed execs"
     if ending in _JSON_LINES:
         return "JSON Lines; .csv for a table, .svg for this screen"
-    what = f"No format has the ending {ending}" if ending else "The ending tells the format"
+    what = f"No format has the ending {ending}" if ending else "The ending decides the format"
     return f"{what}: end the name in .jsonl, .csv or .svg (this screen)."
 
 
