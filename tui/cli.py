@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from bpf.source import EventSource, Origin
     from tui.measured import MeasuredSource
     from tui.model.query import Query
+    from tui.recording import Result
     from tui.why.lookers.process import Spawner
 
 _FAILURE: Final = 1
@@ -260,7 +261,7 @@ def _record(options: Namespace, query: Query, closed: frozenset[int]) -> int:
     from tui.bounded import Bounds
     from tui.model.safe_file import SnapshotError
     from tui.output import CLOSED, STDOUT, open_output
-    from tui.recording import Limits, Recording, ending_on_signals, summary
+    from tui.recording import Limits, Recording, ending_on_signals
     from tui.rotation import Rotation
     from tui.why.lookers.dispatcher import Lookers
 
@@ -290,12 +291,20 @@ def _record(options: Namespace, query: Query, closed: frozenset[int]) -> int:
     )
     with ending_on_signals(recording.stop):
         result = recording.run()
-    if measured is not None and measured.problem:
-        result = replace(result, problem=result.problem or measured.problem)
+        # Still within: a signal that comes now is too late to change how it ended.
+        return _conclude(result, options.record, "" if measured is None else measured.problem)
+
+
+def _conclude(result: Result, path: str, problem: str) -> int:
+    """Say how a recording ended; the exit status."""
+    if problem:
+        result = replace(result, problem=result.problem or problem)
     if result.problem:
         _complain(result.problem, _FAILURE)
     if result.began:
-        _tell(summary(result, options.record))
+        from tui.recording import summary
+
+        _tell(summary(result, path))
     elif not result.problem:
         _complain("nothing was recorded, it ended before the hooks were attached: let it run longer.", 0)
     return _FAILURE if result.problem else 0
