@@ -10,7 +10,7 @@ import os
 import struct
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -101,16 +101,22 @@ class Attacher:
         self._fill_tables(wanted)
         # Verifying takes a while, and so does each trampoline: the kernel waits until none runs the old one.
         with ThreadPoolExecutor(len(wanted)) as pool:
-            attempts = [pool.submit(self._attach, hook) for hook in wanted]
+            programs = {hook: pool.submit(self._load, hook) for hook in wanted}
+            attempts: dict[Hook, Future[Attached]] = {}
+            # The hooks of events come last, so that whatever the others see is known of the first event.
+            for is_event in (False, True):
+                hooks_now = [hook for hook in wanted if hook.is_event is is_event]
+                attempts |= {hook: pool.submit(self._attach, hook, programs[hook]) for hook in hooks_now}
+                wait(attempts.values())
         attached: list[Attached] = []
-        for hook, attempt in zip(wanted, attempts, strict=True):
+        for hook in wanted:
             try:
-                attached.append(attempt.result())
+                attached.append(attempts[hook].result())
             except OSError as error:
                 try:
                     self._refuse(Refused(hook, f"the kernel refuses it ({error.strerror})."), refused)
                 except AttachError:
-                    for other in attempts:
+                    for other in attempts.values():
                         if other.exception() is None:
                             os.close(other.result().link)
                     raise
@@ -121,8 +127,8 @@ class Attacher:
         """Descriptors that must stay open: the kernel empties such a map when its last one is closed."""
         return list(self._tables.values())
 
-    def _attach(self, hook: Hook) -> Attached:
-        program = self._load(hook)
+    def _attach(self, hook: Hook, loading: Future[int]) -> Attached:
+        program = loading.result()
         return Attached(hook, program, self._link(hook, program))
 
     def _refuse(self, refusal: Refused, refused: list[Refused]) -> None:

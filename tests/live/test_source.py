@@ -124,8 +124,8 @@ def test_a_capture_is_in_force_from_the_first_event(zoo: Zoo) -> None:
     source = new_source()
     source.set_capture(Capture(paths=("/execwhy-wanted",)))
     listener = Listener(source)
-    # Something fails all the time while the hooks are attached.
-    storm = [zoo / "storm", "/execwhy-unwanted", "storm", "1", "20000000"]
+    # Something fails all the time while the hooks are attached, in memory that nobody else could write.
+    storm = [zoo / "loop", "fail", "200000000", "/execwhy-unwanted"]
     with subprocess.Popen(storm, stdout=subprocess.DEVNULL) as process:
         try:
             listener.start()
@@ -134,10 +134,11 @@ def test_a_capture_is_in_force_from_the_first_event(zoo: Zoo) -> None:
     try:
         fail_to_exec("/execwhy-wanted")
         listener.until(lambda: any(failure.path == "/execwhy-wanted" for failure in listener.failures), "it")
-        unwanted = [failure for failure in listener.failures if failure.path != "/execwhy-wanted"]
-        # Of an exec that was under way then, what the path was at its beginning is not known.
-        assert not any(failure.path_is_proven for failure in unwanted)
-        assert len(unwanted) <= 2 * (os.cpu_count() or 1)
+        others = [failure for failure in listener.failures if failure.path != "/execwhy-wanted"]
+        # Other programs' execs in shared memory pass any capture; so does one that began before the hooks
+        # were there, as what its path was then is not known.
+        assert not any(failure.path_is_proven for failure in others)
+        assert [failure.path for failure in others].count("/execwhy-unwanted") <= 1
         assert listener.counters.suppressed >= 1
     finally:
         source.close()
