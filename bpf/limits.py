@@ -39,10 +39,7 @@ def obstacle(error: BaseException | None) -> str | None:
     """
     for each in _chain(error):
         if isinstance(each, OSError) and each.errno == errno.EMFILE:
-            return (
-                f"too few files may be open at once (ulimit -n is {_soft(resource.RLIMIT_NOFILE)}): set "
-                f"ulimit -n to {FILES} or more."
-            )
+            return _too_few_files()
         if isinstance(each, OSError) and each.errno == errno.ENFILE:
             return "all files that the system may have open are in use (sysctl fs.file-max): raise it."
         if _is_for_want_of_memory(each):
@@ -52,6 +49,18 @@ def obstacle(error: BaseException | None) -> str | None:
         if isinstance(each, OSError) and each.errno == errno.EAGAIN:
             return _processes()
     return None
+
+
+def file_obstacle() -> str | None:
+    """Name the limit on this process's open files where it is so low that anything may fail of it."""
+    return _too_few_files() if 0 <= _soft(resource.RLIMIT_NOFILE) < FILES else None
+
+
+def _too_few_files() -> str:
+    return (
+        f"too few files may be open at once (ulimit -n is {_soft(resource.RLIMIT_NOFILE)}): set "
+        f"ulimit -n to {FILES} or more."
+    )
 
 
 def memory_obstacle() -> str | None:

@@ -25,7 +25,7 @@ from bpf.attach import REMEDY, Attacher, AttachError
 from bpf.header_types import FUNCTION, HeaderError, header_offsets
 from bpf.headers import EMPTY, HeaderTreeError, header_tree
 from bpf.instructions import with_loops_closed_by_jumps
-from bpf.limits import memory_obstacle, obstacle
+from bpf.limits import file_obstacle, memory_obstacle, obstacle
 from bpf.maps import CaptureMap
 from bpf.plans import EXEC_BINPRM, Plan
 from bpf.program import ON_MEMORY, Settings, online_cpus, source
@@ -96,7 +96,7 @@ def _compile(bcc: Any, source: str, tree: str | None) -> Any:  # noqa: ANN401
     try:
         return bcc.BPF(text=source)
     except Exception as error:
-        if (limited := memory_obstacle()) is not None:
+        if (limited := memory_obstacle() or file_obstacle()) is not None:
             raise ProbeError(limited) from None
         reason = str(error).rstrip(".")
         raise ProbeError(

@@ -68,8 +68,18 @@ def in_shell(script: str, *wrapper: str) -> subprocess.CompletedProcess[str]:
             "lacks CAP_BPF and CAP_PERFMON, run it on the host or in a privileged",
         ),
         (["capsh", "--drop=cap_setuid", "--", "-c"], "", "--keep-privileges goes on with all of them."),
+        (["sh", "-c"], "ulimit -n 24;", "(ulimit -n is 24): set ulimit -n to 256 or more."),
     ],
-    ids=["no BTF", "no sysfs", "no proc", "no place for files", "no BPF", "user namespace", "no setuid"],
+    ids=[
+        "no BTF",
+        "no sysfs",
+        "no proc",
+        "no place for files",
+        "no BPF",
+        "user namespace",
+        "no setuid",
+        "too few files",
+    ],
 )
 def test_what_is_missing_is_told_in_one_sentence(wrapper: list[str], script: str, sentence: str) -> None:
     script = f"export SUDO_UID=65534 SUDO_GID=65534; {script} exec {RECORD}"
@@ -92,7 +102,7 @@ def test_what_is_missing_is_told_in_one_sentence(wrapper: list[str], script: str
             "mount -t tmpfs none /sys/kernel/tracing; mount -t tmpfs none /sys/kernel/debug;",
         ),
         (["unshare", "-m", "-p", "-f", "-u", "-i", "-n", "--mount-proc"], ""),
-        ([], "ulimit -n 24;"),
+        ([], "ulimit -n 48;"),
     ],
     ids=["no tracefs", "as in a container", "few descriptors"],
 )
