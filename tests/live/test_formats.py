@@ -39,6 +39,34 @@ class Answer:
     diagnosis: Diagnosis | None
 
 
+def execute(paths: Sequence[str]) -> list[str | None]:
+    """Execute each, from a child without threads: a path in memory that others could write is not certain.
+
+    Returns:
+        Their errnos' names; None for one that ran, or was killed.
+    """
+    silent = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in range(3)]
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            with open(writing, "w") as answer:
+                for path in paths:
+                    try:
+                        os.waitpid(os.posix_spawn(path, [path], {}, file_actions=silent), 0)
+                        print(file=answer)
+                    except OSError as error:
+                        print(errno.errorcode[error.errno or 0], file=answer)
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with open(reading) as answer:
+        errors = [line.rstrip("\n") or None for line in answer]
+    os.waitpid(child, 0)
+    assert len(errors) == len(paths)
+    return errors
+
+
 def answers(contents: Sequence[bytes], zoo: Zoo, listener: Listener) -> list[Answer]:
     """Execute files with these contents, and diagnose what failed."""
     directory = zoo / f"formats-{time.monotonic_ns()}"
@@ -49,14 +77,7 @@ def answers(contents: Sequence[bytes], zoo: Zoo, listener: Listener) -> list[Ans
             file.write(content)
         os.chmod(path, 0o755)
     time.sleep(SETTLED)
-    errors: list[str | None] = []
-    silent = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in range(3)]
-    for path in paths:
-        try:
-            os.waitpid(os.posix_spawn(path, [path], {}, file_actions=silent), 0)
-            errors.append(None)
-        except OSError as error:
-            errors.append(errno.errorcode[error.errno or 0])
+    errors = execute(paths)
     listener.catch_up()
     records = {record.path: record for record in listener.failures}
     assert all(path in records for path, error in zip(paths, errors, strict=True) if error)

@@ -33,8 +33,13 @@ class Recording:
 
     @property
     def ours(self) -> list[dict[str, Any]]:
-        """The records of our programs, in the order of the recording."""
+        """The records of our programs, in the order of the recording: that in which they were looked at."""
         return [line for line in self.lines if str(line.get("path")).startswith(f"{self.directory}/")]
+
+    @property
+    def by_time(self) -> list[dict[str, Any]]:
+        """The records of our programs, in the order of their times."""
+        return sorted(self.ours, key=lambda line: str(line["timestamp"]))
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +59,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recording:
         recorder.wait_for(r"\udcff")
         recorder.end()
     made = Recording(path, directory, [json.loads(line) for line in path.read_text().splitlines()])
-    assert [line["error"] for line in made.ours] == ["ENOENT", "EACCES", "ENOENT"]
+    assert [line["error"] for line in made.by_time] == ["ENOENT", "EACCES", "ENOENT"]
     return made
 
 
@@ -82,7 +87,7 @@ def test_duckdb_makes_a_table_of_it_with_a_type_for_each_field(recorded: Recordi
     types = ("TIMESTAMP WITH TIME ZONE", "BIGINT")
     assert found == [
         (line["path"], line["error"], line["diagnosis"]["code"], "an argument", *types)
-        for line in recorded.ours[:2]
+        for line in recorded.by_time[:2]
     ]
     # What it cannot read is a row of nulls.
     assert base.execute(f"select count(*) from {table}").fetchone() == (len(recorded.lines),)

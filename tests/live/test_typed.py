@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from bpf import kernel, loader
@@ -31,6 +33,11 @@ def test_records_are_right_either_way(typed: bool, zoo: Zoo, monkeypatch: pytest
         for case in ERRORS:
             with attempted(case.prepare(zoo)) as attempt:
                 (record,) = listener.records_of(attempt.caller.pid, attempt.before)
-                check(record, attempt, case.expected(zoo, attempt))
+                expected = case.expected(zoo, attempt)
+                if listener.plan == "tracepoint" and not typed:
+                    # What the memory is mapped to is known by following types alone.
+                    assert record.path is None or record.path_source in ("user", "kernel")
+                    expected = replace(expected, path_in_doubt=True)
+                check(record, attempt, expected)
     finally:
         source.close()

@@ -202,7 +202,7 @@ def test_no_descriptor_left_for_a_binfmt_misc_handler_kills_the_caller(
     assert attempt.killed_by == record.killed_by == "SIGSEGV"
     assert record.error == "EMFILE"
     assert diagnosis.code == "killed-after-point-of-no-return"
-    assert '"handled" could not be loaded (EMFILE)' in diagnosis.summary
+    assert f'"{files / "handled"}" could not be loaded (EMFILE)' in diagnosis.summary
     assert any("binfmt_misc handler with the flag O" in fact for fact in diagnosis.evidence)
 
 
