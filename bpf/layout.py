@@ -62,6 +62,8 @@ FILLING: Final = 1
 """A value of PRESSURE: a quarter of the ring waits to be read."""
 HALF_FULL: Final = 2
 """A value of PRESSURE: half of the ring does."""
+SUBORDINATES: Final = 0x10000
+"""How many subordinate ids a user has (useradd(8)); together they have one share."""
 SHARES: Final = 32
 """A user may write this part of the ring in ``SHARE_NS`` while it is half full; what is more is lost."""
 SHARE_NS: Final = 1_000_000_000

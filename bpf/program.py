@@ -12,6 +12,7 @@ from bpf.direct_map import direct_map
 from bpf.headers import kernel_version
 from bpf.plans import Plan
 from bpf.source import Capture
+from bpf.users import subordinate_span
 
 PARTS: Final = (
     "exec_failures.c",
@@ -135,6 +136,7 @@ def source(
     numbers["CPUS"] = possible_cpus()
     numbers["RING_PAGES"] = settings.ring_bytes // os.sysconf("SC_PAGE_SIZE")
     numbers["RING_BYTES"] = settings.ring_bytes
+    numbers["FIRST_SUBORDINATE"], numbers["AFTER_SUBORDINATE"] = subordinate_span()
     most = MAX_PERF_RECORD if features["PERF_BUFFER"] else None
     declarations = layout.c_declarations(settings.max_args_bytes, settings.max_env_bytes, most)
     return declarations + btf.defines(numbers) + "".join(map(_part, PARTS))

@@ -12,6 +12,7 @@ from typing import Final
 
 _SUBORDINATE_IDS: Final = "/etc/subuid"
 _MOST_BYTES: Final = 1 << 20
+_NO_ID: Final = 0xFFFFFFFF
 
 
 def user_of(uid: int) -> int:
@@ -19,11 +20,19 @@ def user_of(uid: int) -> int:
     return _subordinate_ids().user_of(uid)
 
 
+def subordinate_span() -> tuple[int, int]:
+    """Return the first and the end of the longest run of subordinate ids; of none, 0 and 0."""
+    return _subordinate_ids().span
+
+
 class SubordinateIds:
     """The ranges of user ids that each user may run as (subuid(5)).
 
     Args:
         lines: Lines of /etc/subuid; those that are none are passed over.
+
+    Attributes:
+        span: The first id and the end of the longest run in which each id is somebody's subordinate one.
     """
 
     def __init__(self, lines: Iterable[str]) -> None:
@@ -35,11 +44,22 @@ class SubordinateIds:
                 first, count = map(int, numbers)
                 ranges.append((first, first + count, first_of.setdefault(name, first)))
         self._ranges = sorted(ranges)
+        self.span = self._longest_run()
 
     def user_of(self, uid: int) -> int:
         """Return the first id of the user who may run as this one; the id itself where it is nobody's."""
         at = bisect_right(self._ranges, uid, key=lambda each: each[0]) - 1
         return self._ranges[at][2] if at >= 0 and uid < self._ranges[at][1] else uid
+
+    def _longest_run(self) -> tuple[int, int]:
+        runs = [(0, 0)]
+        for first, end, _ in self._ranges:
+            if 0 < first <= runs[-1][1]:
+                runs[-1] = runs[-1][0], max(end, runs[-1][1])
+            else:
+                runs.append((first, end))
+        first, end = max(runs, key=lambda run: run[1] - run[0])
+        return first, min(end, _NO_ID)
 
 
 @functools.cache

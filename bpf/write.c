@@ -177,11 +177,23 @@ static __always_inline u64 pressure(void)
     return value ? *value : 0;
 }
 
+/*
+ * Whose share it is that an id writes. A user may run as each of their subordinate ids (subuid(5)), which
+ * useradd hands out in blocks of that size, one after the other.
+ */
+static __always_inline u32 user_of(u32 uid)
+{
+    if (uid < FIRST_SUBORDINATE || uid >= AFTER_SUBORDINATE)
+        return uid;
+    return uid - (uid - FIRST_SUBORDINATE) % SUBORDINATES;
+}
+
 static __always_inline bool exceeds_share(u32 uid)
 {
     if (pressure() < HALF_FULL)
         return false;
-    struct share *share = shares.lookup(&uid);
+    u32 user = user_of(uid);
+    struct share *share = shares.lookup(&user);
     return share && share->bytes > RING_BYTES / SHARES && record_clock() < share->until;
 }
 
@@ -190,10 +202,11 @@ static __always_inline void count_share(u32 uid, u64 size)
 {
     if (pressure() < FILLING)
         return;
-    struct share *share = shares.lookup(&uid);
+    u32 user = user_of(uid);
+    struct share *share = shares.lookup(&user);
     if (!share) {
         struct share first = {record_clock() + SHARE_NS, size};
-        shares.update(&uid, &first);
+        shares.update(&user, &first);
         return;
     }
     u64 now = record_clock();

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
+import shutil
+import subprocess
+from pathlib import Path
 
 import pytest
 
+from bpf import layout, program
 from bpf.users import SubordinateIds
 from bpf.vantage import own_mount_ns
 from tests.unit.why.failing import a_failure
@@ -29,6 +34,44 @@ from tui.why.lookers.owner import NAMESPACE_GROUPS, owner_of
 def test_a_user_with_subordinate_ids_is_one_user(uid: int, user: int) -> None:
     lines = ["alice:100000:65536", "bob:165536:65536", "# nobody", "alice:300000:10", "x:y:z", "", "a:1"]
     assert SubordinateIds(lines).user_of(uid) == user
+
+
+@pytest.mark.parametrize(
+    ("lines", "span"),
+    [
+        ([], (0, 0)),
+        (["alice:100000:65536", "bob:165536:65536"], (100_000, 231_072)),
+        (["bob:165536:65536", "carol:900000:65536", "alice:100000:65536"], (100_000, 231_072)),
+        (["alice:100000:10", "carol:900000:65536"], (900_000, 965_536)),
+        (["alice:100000:65536", "alice:110000:10"], (100_000, 165_536)),
+        (["all:1:4294967295"], (1, 4_294_967_295)),
+    ],
+)
+def test_the_kernel_program_knows_the_longest_run_of_them(lines: list[str], span: tuple[int, int]) -> None:
+    assert SubordinateIds(lines).span == span
+
+
+def test_subordinate_ids_have_one_share_of_the_ring(tmp_path: Path) -> None:
+    """The function is the kernel program's own, compiled for this machine."""
+    text = Path(program.__file__).with_name("write.c").read_text(encoding="utf-8")
+    function = text[text.index("static __always_inline u32 user_of(") :]
+    function = function[: function.index("\n}\n") + 3]
+    source, library = tmp_path / "users.c", tmp_path / "users.so"
+    source.write_text(
+        "typedef unsigned int u32;\n#define __always_inline inline\n"
+        "#define FIRST_SUBORDINATE 100000\n#define AFTER_SUBORDINATE 231072\n"
+        f"#define SUBORDINATES {layout.SUBORDINATES}\n{function}"
+        "u32 exported(u32 uid) { return user_of(uid); }\n"
+    )
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("there is no C compiler")
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source], check=True)
+    user_of = ctypes.CDLL(str(library)).exported
+    user_of.restype = ctypes.c_uint32
+    for uid in (0, 1000, 99_999, 100_000, 165_535, 165_536, 231_071, 231_072, 0xFFFFFFFF):
+        known = SubordinateIds(["alice:100000:65536", "bob:165536:65536"]).user_of(uid)
+        assert user_of(ctypes.c_uint32(uid)) == known
 
 
 def test_namespaces_without_end_are_a_bounded_number_of_groups() -> None:
