@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import json
 import os
 import platform
 import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from bpf.record import ExecFailure
 from tests.live import circumstances
 from tests.live.cases import MISSING
+from tests.live.command import recording
 from tests.live.compat_cases import COMPAT_CALLS, COMPAT_PROGRAMS
 from tests.live.exec_child import (
     Exec,
@@ -177,7 +180,7 @@ V1_CGROUPS = "/sys/fs/cgroup/pids"
 
 
 @pytest.mark.skipif(not os.path.exists(f"{V1_CGROUPS}/cgroup.procs"), reason="this host has cgroup v2 alone")
-def test_a_container_in_a_v1_hierarchy_is_told_as_long_as_its_process_lives(listener: Listener) -> None:
+def test_a_container_in_a_v1_hierarchy_is_told_as_long_as_its_process_lives(tmp_path: Path) -> None:
     directory = f"{V1_CGROUPS}/docker/{CONTAINER}"
     os.makedirs(directory)
     marker = str(uuid.uuid4())
@@ -189,13 +192,20 @@ for _ in range(50):
     except OSError: time.sleep(0.1)
 """
     try:
-        subprocess.run([sys.executable, "-I", "-c", script], check=True)
-        records = listener.records_with(marker)
+        with recording(tmp_path / "fails.jsonl") as recorder:
+            subprocess.run([sys.executable, "-I", "-c", script], check=True)
+            recorder.end()
     finally:
         os.rmdir(directory)
         os.rmdir(os.path.dirname(directory))
+    lines = [json.loads(line) for line in (tmp_path / "fails.jsonl").read_text().splitlines()]
+    records = [line for line in lines if marker in (line.get("arguments") or ())]
     assert len(records) == 50
-    told = {(each.cgroup, each.container_id, each.container_runtime) for each in records if each.container_id}
+    told = {
+        (each["cgroup"], each["container_id"], each["container_runtime"])
+        for each in records
+        if each.get("container_id")
+    }
     assert told == {(f"/docker/{CONTAINER}", CONTAINER, "docker")}
 
 
