@@ -59,11 +59,12 @@ stress: ## execs that fail in every way for five minutes, counted twice (root)
 	tools/setup dev
 	EXECWHY_STRESS_SECONDS=300 .venv/bin/python -m pytest -q -s tests/live/test_stress.py
 
-soak: ## load for five minutes: nothing grows; random keys under storms, twice ten: no fault (root)
+soak: ## load for five minutes; random keys under storms, twice ten; floods of one user, a minute each (root)
 	tools/setup dev
 	EXECWHY_SOAK_SECONDS=300 .venv/bin/python -m pytest -q -s tests/live/test_soak.py
 	EXECWHY_SOAK_SECONDS=600 .venv/bin/python -m pytest -q -s tests/ui/test_random_keys.py
 	EXECWHY_SOAK_SECONDS=600 .venv/bin/python -m pytest -q -s tests/live/test_random_keys.py
+	EXECWHY_FLOOD_SECONDS=60 .venv/bin/python -m pytest -q -s tests/live/test_floods.py
 
 FUZZ_SECONDS ?= 60
 

@@ -220,6 +220,16 @@ def own_mount_ns() -> int:
 
 
 @functools.cache
+def home_namespaces() -> frozenset[int | None]:
+    """The mount namespaces that root alone rules: our own, that of process 1, and what is not known (None).
+
+    A service has one of its own, beside the host's. It takes privileges to see that of process 1, so this is
+    asked before they are given up.
+    """
+    return frozenset((None, own_mount_ns(), _mount_ns("/proc/1")))
+
+
+@functools.cache
 def _is_chrooted() -> bool:
     """Our "/" is not the one that the others of our mount namespace have: theirs is found by way of them."""
     if _mount_ns("/proc/1") == own_mount_ns() and os.access("/proc/1/root", os.F_OK):

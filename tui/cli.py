@@ -209,9 +209,11 @@ def _kernel_source(options: Namespace) -> tuple[KernelSource, Spawner]:
 def _become_unprivileged(options: Namespace) -> Spawner:
     """Fork the parent of the lookers, which keeps what looking needs, and give up everything here."""
     from bpf.privileges import FOR_DIAGNOSIS, drop
+    from bpf.vantage import home_namespaces
     from tui.why.lookers.process import Begin, LookAt, Spawner, start_parent
 
     user = _user(options.user)
+    home_namespaces()  # which takes privileges to find out
 
     def prepare() -> Begin:
         if not options.keep_privileges:

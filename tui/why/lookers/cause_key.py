@@ -7,7 +7,7 @@ from typing import Final
 
 from bpf.per_record import PerRecord
 from bpf.record import Again, ExecFailure, first_like
-from bpf.vantage import AT_FDCWD, own_mount_ns
+from bpf.vantage import AT_FDCWD, home_namespaces
 from tui.why.by_env import may_be_scripts
 from tui.why.suggestions import search_path
 
@@ -41,7 +41,7 @@ def _work_out(record: ExecFailure) -> tuple[Hashable, bool]:
         or bool(record.capabilities and record.fsuid and record.error in _BY_PERMISSION)
     )
     # The next namespace gets the number of one that has ended; seccomp and bounding set are inherited.
-    inherited = record.error == "EPERM" or record.mount_ns != own_mount_ns()
+    inherited = record.error == "EPERM" or record.mount_ns not in home_namespaces()
     common = (
         same_file,
         record.return_value,

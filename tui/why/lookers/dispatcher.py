@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Final
 
 from bpf.record import Burst, Look
-from bpf.vantage import own_mount_ns
+from bpf.vantage import home_namespaces
 from tui.why import unseen
 from tui.why.lookers.cause_key import cause_key
 from tui.why.lookers.fair_queue import EventIds, FairQueue, Group
@@ -190,7 +190,7 @@ class Lookers:
     def _may_take(self, owner: Owner) -> bool:
         """Return whether an owner may have one more looker: its user has none, or is root."""
         uid, namespace = owner
-        if self._spawner.undead >= _FEW_SEATS_LEFT and namespace != own_mount_ns():
+        if self._spawner.undead >= _FEW_SEATS_LEFT and namespace not in home_namespaces():
             return False
         return uid == 0 or all(seat.owner[0] != uid for seat in self._seats if seat.asked)
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from bpf.record import Again, ExecFailure, first_like
 from bpf.users import user_of
-from bpf.vantage import own_mount_ns
+from bpf.vantage import home_namespaces
 
 Failure = ExecFailure | Again
 
@@ -25,6 +25,6 @@ def owner_of(failure: Failure) -> Owner:
     """Return whose time a look at this failure takes."""
     record = first_like(failure)
     namespace = record.mount_ns
-    if namespace is not None and namespace != own_mount_ns():
+    if namespace is not None and namespace not in home_namespaces():
         namespace %= NAMESPACE_GROUPS
     return user_of(record.uid), namespace

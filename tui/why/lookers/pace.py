@@ -8,7 +8,7 @@ from collections.abc import Hashable
 from typing import Final
 
 from bpf.record import first_like
-from bpf.vantage import own_mount_ns
+from bpf.vantage import home_namespaces
 from tui.why.lookers.fair_queue import Group
 
 PACE: Final = 0.1
@@ -96,4 +96,4 @@ class Shunned:
 def _place(group: Group) -> int:
     """Return a number for a place: what it is made of may have many KiB."""
     namespace = first_like(group.newest[1]).mount_ns
-    return hash(group.key if namespace in (None, own_mount_ns()) else (group.owner[0], namespace))
+    return hash(group.key if namespace in home_namespaces() else (group.owner[0], namespace))
