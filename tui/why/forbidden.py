@@ -143,6 +143,8 @@ def _permission_advice(scene: Scene, file: File, verdict: Verdict, interpreter: 
     if file.elf is None and file.shebang is None:
         if interpreter is not None:
             return "It does not look like a program: let the script name another one."
+        if file.stat.st_uid != scene.record.fsuid:
+            return "It does not look like a program."
         return "It does not look like a program; give it execute permission (chmod +x) only if it is one."
     if not verdict.class_:
         return f"Look at its ACL, which decides here (getfacl); let {scene.who} execute it if that is meant."
