@@ -10,6 +10,8 @@ import struct
 from collections import deque
 from typing import Final
 
+import numpy as np
+
 from bpf import layout
 from bpf.ring import Alike
 from bpf.users import user_of
@@ -23,6 +25,10 @@ _QUANTUM: Final = 32 << 10
 _UID: Final = struct.Struct("<I")
 _UID_AT: Final = layout.offset_of("uid")
 _BITS_AT: Final = layout.offset_of("bits")
+
+_TIME_BYTES: Final = 8
+FEWEST: Final = 32
+"""Records that are taken together at least."""
 
 Raw = bytes | Alike
 
@@ -86,6 +92,36 @@ class RawQueue:
         if not lane:
             del self._lanes[uid], self._lane_bytes[uid]
         return failures_in(record)
+
+
+def folded(records: list[Raw]) -> list[Raw]:
+    """Return the records with runs of them that differ only in their time taken together."""
+    result: list[Raw] = []
+    at = 0
+    while at < len(records):
+        end = at + 1
+        first = records[at]
+        if isinstance(first, bytes):
+            told = first[_TIME_BYTES:]
+            while end < len(records) and _says(records[end], told):
+                end += 1
+        if end - at >= FEWEST:
+            times = np.fromiter((_time_of(record) for record in records[at:end]), np.uint64, end - at)
+            assert isinstance(first, bytes)
+            result.append(Alike(first, times))
+        else:
+            result += records[at:end]
+        at = end
+    return result
+
+
+def _says(record: Raw, told: bytes) -> bool:
+    return isinstance(record, bytes) and len(record) == len(told) + _TIME_BYTES and record.endswith(told)
+
+
+def _time_of(record: Raw) -> int:
+    assert isinstance(record, bytes)
+    return int.from_bytes(record[:_TIME_BYTES], "little")
 
 
 def failures_in(record: Raw) -> int:

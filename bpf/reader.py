@@ -7,7 +7,7 @@ import select
 import threading
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -22,7 +22,7 @@ from bpf.maps import SHARE_FULL, CaptureMap, CounterMap, PressureMap, without
 from bpf.misses import Misses
 from bpf.probe import ProbeError
 from bpf.program import Settings, possible_cpus
-from bpf.raw_queue import RawQueue, failures_in
+from bpf.raw_queue import RawQueue, failures_in, folded
 from bpf.record import Report
 from bpf.ring import Alike
 from bpf.source import Capture, Counters, Stage, Status
@@ -143,16 +143,23 @@ class KernelSource:
 
     def drain(self) -> list[Report]:
         """Take what has come, or as much as is decoded in some milliseconds: call it until it is empty."""
+        if self._stage is Stage.FAILED:
+            self.abandon()
         with self._lock:
-            records = self._queue.take(_DRAINED_BYTES)
+            records = folded(self._queue.take(_DRAINED_BYTES))
             is_empty = not self._queue.bytes
             if is_empty:
                 self._something.clear()
         if self._is_monotonic:
             self._decoder.boot_time = self._origin.boot_time + suspended()
         events: list[Report] = []
-        for raw in records:
-            self._decode(raw, events)
+        for at, raw in enumerate(records):
+            try:
+                self._decode(raw, events)
+            except Exception as error:
+                # Whatever it is, it must reach the operator, and what was decoded before it is kept.
+                self._fail(error, records[at:])
+                break
         if is_empty and (time.monotonic() >= self._losses_due or self._stopping.is_set()):
             self._losses_due = time.monotonic() + _SILENCE
             events += self._losses.silent(self._now())
@@ -163,6 +170,16 @@ class KernelSource:
         with self._lock:
             self._read_counters()
             return Status(self._stage, self._detail, self._counters, self._origin)
+
+    def _fail(self, error: Exception, left: Sequence[bytes | Alike]) -> None:
+        """End for an error that must not have been, and count what is left as lost."""
+        # Its message may quote what a process wrote; its name cannot.
+        what = f"{type(error).__name__} in {_place(error)}"
+        self._enter(Stage.FAILED, f"the reader stopped ({what}): start execwhy again, and report this.")
+        with self._lock:
+            self._abandoned += sum(map(failures_in, left))
+        self.abandon()
+        self.finish()
 
     def abandon(self) -> None:
         """Drop what waits to be drained, counted as lost: whoever drained has no time left for it."""
@@ -219,7 +236,8 @@ class KernelSource:
     def _run(self) -> None:
         try:
             self._watch(self._load())
-            self._enter(Stage.ENDED)
+            if self._stage is not Stage.FAILED:
+                self._enter(Stage.ENDED)
         except (ProbeError, KernelError, ValueError, OSError) as error:
             if self._stopping.is_set():
                 self._enter(Stage.ENDED)

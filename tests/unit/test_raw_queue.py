@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bpf import layout, users
-from bpf.raw_queue import RawQueue, failures_in
+from bpf.raw_queue import Raw, RawQueue, failures_in, folded
 from bpf.ring import Alike
 
 
@@ -78,3 +78,13 @@ def test_whatever_is_put_in_comes_out_in_each_users_order(puts: list[tuple[int, 
         numbers = [number for uid, number in came if uid == user]
         assert numbers == sorted(numbers)
     assert (queue.bytes, len(queue)) == (0, 0)
+
+
+def test_records_that_differ_only_in_their_time_are_taken_together() -> None:
+    run: list[Raw] = [raw(1, number) for number in range(50)]
+    others: list[Raw] = [raw(2, 7), raw(1, 3, size=900)]
+    first, *rest = folded([*others, *run, raw(1, 99, size=900)])
+    assert (first, rest[0], rest[2]) == (*others, raw(1, 99, size=900))
+    assert isinstance(rest[1], Alike)
+    assert rest[1].times.tolist() == list(range(50))
+    assert folded(run[:5]) == run[:5]
