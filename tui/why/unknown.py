@@ -168,11 +168,11 @@ def unexplained(scene: Scene) -> Diagnosis:
             f"{meaning}; {sight.trail.path} is gone {scene.later}",
             lacking="What has been removed could not be looked at any more.",
         )
+    if error in OTHER_MEANINGS:
+        return _by_its_meaning(scene, *_changes(scene))
     changed = _changed(scene)
     if changed is not None:
         return changed
-    if error in OTHER_MEANINGS:
-        return _by_its_meaning(scene)
     state = f"{words.quoted(sight.trail.path)} {'exists' if sight.file is not None else 'was ' + end.value}"
     return scene.diagnosis(
         "unexplained",
@@ -221,12 +221,15 @@ def _not_entered(scene: Scene, trail: Trail) -> str:
     return f"lies on {place}, a file system that is not looked into as that could block"
 
 
+def _changes(scene: Scene) -> list[str]:
+    """What has changed since the exec, or may have, among the files that were looked at."""
+    return [change for file in scene.files() if (change := scene.changed(file.path, file.stat)) is not None]
+
+
 def _changed(scene: Scene) -> Diagnosis | None:
     """Nothing is in the way now, but something has changed since the exec."""
     record, binary = scene.record, scene.record.binary
-    changes = [
-        change for file in scene.files() if (change := scene.changed(file.path, file.stat)) is not None
-    ]
+    changes = _changes(scene)
     file = next(scene.files(), None)
     if not (changes or scene.changes) or file is None:
         return None

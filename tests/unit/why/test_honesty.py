@@ -162,6 +162,16 @@ def test_what_cannot_be_explained_is_not(tmp_path: Path) -> None:
         assert not diagnosis.certain
 
 
+def test_an_error_with_one_meaning_is_named_for_a_file_made_just_before(tmp_path: Path) -> None:
+    path = tmp_path / "program"
+    path.write_text("#!/bin/sh\n")
+    path.chmod(0o755)
+    diagnosis = diagnose(a_failure(str(path), errno.ENOKEY))
+    assert diagnosis.code == "enokey"
+    assert any("changed" in fact for fact in diagnosis.evidence)
+    assert not diagnosis.certain
+
+
 def test_every_errno_gets_a_sentence_that_is_not_certain_without_evidence() -> None:
     for number in range(1, 134):
         diagnosis = diagnose(a_failure("/bin/sh", number))
