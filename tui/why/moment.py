@@ -26,6 +26,8 @@ _SECOND: Final = 1_000_000_000
 _NOISE: Final = 1_000_000
 """Nanoseconds between two readings of one offset, in which a process may not have run."""
 
+_TRIES: Final = 9
+
 _readings: Final[deque[tuple[int, int]]] = deque(maxlen=64)
 """By how much the wall clock was ahead of the boot clock, and since when (by that), in nanoseconds."""
 _lock: Final = threading.Lock()
@@ -56,6 +58,29 @@ class Moment:
         return ctime >= self._wall
 
 
+def note_clock() -> None:
+    """Remember how far ahead the wall clock is now, in this process and in all that are forked from it.
+
+    A process that notes this now and then knows later that the clock was set meanwhile.
+    """
+    with _lock:
+        _read_clock()
+
+
+def _read_clock() -> tuple[int, int]:
+    """Return since when the wall clock is as far ahead as now, and how far; with ``_lock`` held."""
+    for _ in range(_TRIES):
+        before, wall, boot = clock.boot_clock(), time.time_ns(), clock.boot_clock()
+        if boot - before < _NOISE:
+            break
+    offset = wall - boot
+    if _readings and abs(_readings[-1][1] - offset) < _NOISE:
+        boot, former = _readings.pop()
+        offset = min(offset, former)
+    _readings.append((boot, offset))
+    return boot, offset
+
+
 def _earliest(timestamp: int) -> int:
     """Return the wall clock's time at a record's timestamp; the earliest where the clock was set since.
 
@@ -63,14 +88,9 @@ def _earliest(timestamp: int) -> int:
     file that changed after the exec has its ctime from a clock that was in force after it, so that the
     smallest of their offsets lets none of them seem older than the exec.
     """
-    boot = clock.boot_clock()
-    offset = time.time_ns() - boot
     then = timestamp - clock.boot_time()
     with _lock:
-        if _readings and abs(_readings[-1][1] - offset) < _NOISE:
-            boot, former = _readings.pop()
-            offset = min(offset, former)
-        _readings.append((boot, offset))
+        _, offset = _read_clock()
         for since, former in reversed(_readings):
             offset = min(offset, former)
             if since <= then:

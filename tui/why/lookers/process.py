@@ -23,12 +23,13 @@ from typing import Final, NoReturn
 
 from bpf.record import ExecFailure, Look
 from tui.why.lookers.wire import LEAVING, Frames, WireError, framed, look_to_wire, record_from_wire
+from tui.why.moment import note_clock
 
 MAX_UNDEAD: Final = 6
 """Lookers that were killed and have not died: from then on no other is forked in their place."""
 
-_REAP_EVERY: Final = 1.0
-"""Seconds between two looks at whether one that was killed has died."""
+_TICK: Final = 1.0
+"""Seconds between two looks at whether a looker has died, and at whether the clock was set."""
 
 _MAX_RESIDENT: Final = 160 << 10
 """KiB of resident memory at which a looker ends after a look, to be replaced by a fresh one."""
@@ -99,7 +100,9 @@ def _serve_monitor(control: socket.socket, begin: Begin) -> None:
     killed: set[int] = set()
     gc.freeze()
     while True:
-        readable, _, _ = select.select([control], [], [], _REAP_EVERY if alive or killed else None)
+        # A looker knows from its parent how the clock was set before it began.
+        note_clock()
+        readable, _, _ = select.select([control], [], [], _TICK)
         _reap(alive, killed)
         if not readable:
             continue
