@@ -17,6 +17,7 @@ from bpf.record import Again, Arrival, Burst, ExecFailure, Look, Loss, Report, c
 from bpf.source import EventSource
 from tui.model.history import History
 from tui.model.searches import Searches
+from tui.why import unseen
 from tui.why.lookers.fair_queue import EventIds
 from tui.why.lookers.owner import Failure
 
@@ -92,6 +93,8 @@ class Arrivals:
         self._waiting: deque[Sequence[Report]] = deque()
         self._step: Sequence[Report] = ()
         self._has_more = False
+        # Events that count as not looked at, and wait for a look all the same.
+        self._second: set[int] = set()
 
     @property
     def are_diagnosed(self) -> bool:
@@ -175,8 +178,13 @@ class Arrivals:
                 event = self._history[event_id]
             except KeyError:
                 continue
-            if isinstance(event, ExecFailure) and event.diagnosis is None:
-                wanted.append((event_id, event))
+            if not isinstance(event, ExecFailure):
+                continue
+            if event.diagnosis is not None and unseen.was_dropped(event.diagnosis):
+                self._second.add(event_id)
+            elif event.diagnosis is not None:
+                continue
+            wanted.append((event_id, event))
         self._lookers.prefer(wanted)
 
     def take_diagnoses(self) -> Changed:
@@ -186,8 +194,10 @@ class Arrivals:
         results = self._lookers.results()
         for event_ids, look in results:
             self._history.set_looks(event_ids, look)
-            if self._on_cause is not None:
-                self._on_cause(look.diagnosis.code, len(event_ids))
+            second = self._second.intersection(event_ids.tolist()) if self._second else ()
+            self._second.difference_update(second)
+            if self._on_cause is not None and len(event_ids) > len(second):
+                self._on_cause(look.diagnosis.code, len(event_ids) - len(second))
         return Changed([event_ids for event_ids, _ in results])
 
     def close(self) -> None:

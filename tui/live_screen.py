@@ -241,7 +241,8 @@ class LiveScreen(ContainedApp):
             self._table.redraw(seen)
         if (cursor := self._table.cursor_id) in diagnosed or cursor in folded:
             self._body.renew()
-        if visible != self._preferred:
+        if visible != self._preferred or seen:
+            # Of those that have a diagnosis by now, some were dropped, and get a look all the same.
             self._preferred = visible
             self._arrivals.prefer(visible)
         self._body.show_event()

@@ -13,6 +13,7 @@ from tests.looks import InlineLookers
 from tests.ui.scripted_source import ScriptedSource, failure
 from tui.arrivals import Arrivals
 from tui.model.history import History
+from tui.why import unseen
 
 
 def test_what_cannot_be_taken_in_yet_waits_in_the_source() -> None:
@@ -101,6 +102,38 @@ def test_a_burst_is_taken_in_and_diagnosed_as_each_of_its_execs(
         and event.diagnosis.code == event.error.lower()
         for event in events
     )
+
+
+def code_at(history: History, event_id: int) -> str | None:
+    event = history[event_id]
+    assert isinstance(event, ExecFailure)
+    return None if event.diagnosis is None else event.diagnosis.code
+
+
+def test_what_was_dropped_gets_a_look_where_it_is_seen_and_counts_once() -> None:
+    source, history = ScriptedSource(), History()
+    causes: list[tuple[str, int]] = []
+    is_late = True
+
+    def why(record: ExecFailure) -> Diagnosis:
+        return unseen.dropped(record).diagnosis if is_late else Diagnosis("missing", "So.")
+
+    lookers = InlineLookers(why)
+    arrivals = Arrivals(source, history, lookers, lambda code, count: causes.append((code, count)))
+    source.give(*map(failure, ("/a", "/b", "/c")))
+    arrivals.pull(1.0)
+    arrivals.take_diagnoses()
+    is_late = False
+    arrivals.prefer([1])
+    assert lookers.preferred == [1]
+    events = [event for number in range(3) if isinstance(event := history[number], ExecFailure)]
+    lookers.submit([(1, events[1])])  # as the real ones do with what they are to prefer
+    arrivals.take_diagnoses()
+    assert [code_at(history, number) for number in range(3)] == ["not-looked-at", "missing", "not-looked-at"]
+    assert sum(count for _, count in causes) == 3
+    arrivals.prefer([1])
+    assert lookers.preferred == []
+    arrivals.close()
 
 
 def test_a_step_is_bounded_by_its_events_too() -> None:

@@ -10,13 +10,17 @@ from tui.why import words
 
 NOT_LOOKED_AT: Final = "not-looked-at"
 
+_DROPPED: Final = words.doubt("More execs failed than could be looked at, and its turn had not come.")
+
 
 def not_in_time(failure: ExecFailure | Again) -> Look:
     """Say that the look did not end, and was ended."""
     return _look(
         failure,
         "not looked at in time",
-        "The look was given up, as it did not end in time: something that it needed did not answer.",
+        words.doubt(
+            "The look was given up, as it did not end in time: something that it needed did not answer."
+        ),
     )
 
 
@@ -25,13 +29,27 @@ def shunned(failure: ExecFailure | Again) -> Look:
     return _look(
         failure,
         "not looked at in time",
-        "An earlier look at the same place did not end in time, so it is left alone for a while.",
+        words.doubt(
+            "An earlier look at the same place did not end in time, so it is left alone for a while."
+        ),
     )
+
+
+def dropped(failure: ExecFailure | Again) -> Look:
+    """Say that too many waited for a look."""
+    return _look(failure, "not looked at in time", _DROPPED)
+
+
+def was_dropped(diagnosis: Diagnosis) -> bool:
+    """Return whether it was only for want of time that there was no look: there may be one now."""
+    return diagnosis.code == NOT_LOOKED_AT and diagnosis.evidence == (_DROPPED,)
 
 
 def looker_failed(failure: ExecFailure | Again) -> Look:
     """Say that the looker ended in the middle of the look."""
-    return _look(failure, "not looked at", "The process that looked for the cause ended meanwhile.")
+    return _look(
+        failure, "not looked at", words.doubt("The process that looked for the cause ended meanwhile.")
+    )
 
 
 def ended_before(failure: ExecFailure | Again) -> Look:
@@ -39,7 +57,7 @@ def ended_before(failure: ExecFailure | Again) -> Look:
     return _look(
         failure,
         "not looked at in time",
-        "Its turn had not come when the record had to be written.",
+        words.doubt("Its turn had not come when the record had to be written."),
     )
 
 
@@ -50,7 +68,7 @@ def _look(failure: ExecFailure | Again, why: str, lacking: str) -> Look:
         Diagnosis(
             code=NOT_LOOKED_AT,
             summary=f"The exec failed with {record.error} ({meaning}); the file was {why}.",
-            evidence=(words.doubt(lacking),),
+            evidence=(lacking,),
             certain=False,
             brief=f"{meaning}; {why}",
         )

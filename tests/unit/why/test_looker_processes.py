@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import json
 import mmap
+import socket
 import struct
 import time
 from collections.abc import Iterator
@@ -70,18 +72,18 @@ def answer_of_new(spawner: Spawner, record: ExecFailure) -> str:
     """Have a new looker look, and return the code of what it finds."""
     spawned = spawner.spawn()
     assert spawned is not None
-    connection, pid = spawned
+    connection, number = spawned
     frames = Frames()
     with connection:
         connection.settimeout(PATIENCE)
-        connection.sendall(framed(record_to_wire(record)))
-        payloads: list[bytes] = []
+        connection.sendall(framed(record_to_wire(record), 1))
+        payloads: list[tuple[int, bytes]] = []
         while not payloads:
             data = connection.recv(1 << 16)
             assert data, "the looker has ended"
             payloads = frames.feed(data)
-    spawner.kill(pid)
-    return look_from_wire(payloads[0]).diagnosis.code
+    spawner.kill(number)
+    return look_from_wire(payloads[0][1]).diagnosis.code
 
 
 def test_a_looker_that_begins_after_the_clock_was_set_knows_how_it_was_before(
@@ -97,3 +99,41 @@ def test_a_looker_that_begins_after_the_clock_was_set_knows_how_it_was_before(
 
 def record(timestamp: int, ctime: int) -> ExecFailure:
     return a_failure("/x", errno.ENOENT, timestamp=timestamp, arguments=(str(ctime),))
+
+
+def test_the_late_answer_to_a_request_that_was_given_up_is_not_taken_for_the_next_one() -> None:
+    ours, parent = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with parent:
+        spawner = Spawner(ours, answer_seconds=0.1)
+        with pytest.raises(TimeoutError):
+            spawner.spawn()
+        late, right = socket.socketpair(), socket.socketpair()
+        for number, (theirs, _) in enumerate((late, right), 1):
+            message = json.dumps({"fork": number, "undead": number}).encode()
+            socket.send_fds(parent, [message], [theirs.fileno()])
+            theirs.close()
+        spawned = spawner.spawn()
+        assert spawned is not None
+        connection, number = spawned
+        right[1].sendall(b"right")
+        assert (connection.recv(10), number, spawner.undead) == (b"right", 2, 2)
+        requests = [json.loads(parent.recv(4096)) for _ in range(3)]
+        assert requests == [{"fork": 1}, {"fork": 2}, {"kill": 1}], "the late one is of no use"
+        assert late[1].recv(10) == b"", "and nobody holds its connection"
+        for end in (connection, late[1], right[1]):
+            end.close()
+        spawner.close()
+
+
+def test_a_looker_is_killed_by_the_number_of_its_request(spawner: Spawner) -> None:
+    first, second = spawner.spawn(), spawner.spawn()
+    assert first is not None and second is not None
+    spawner.kill(99)
+    spawner.kill(first[1])
+    for connection, _ in (first, second):
+        connection.settimeout(PATIENCE)
+    assert first[0].recv(1) == b""
+    second[0].sendall(framed(record_to_wire(record(time.time_ns(), 0)), 7))
+    assert Frames().feed(second[0].recv(1 << 16))[0][0] == 7
+    first[0].close()
+    second[0].close()

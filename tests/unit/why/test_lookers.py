@@ -17,9 +17,11 @@ from bpf.record import Again, Burst, Diagnosis, ExecFailure, Look
 from tests.looks import ThreadSpawner
 from tests.unit.waiting import PATIENCE, wait_for
 from tests.unit.why.failing import a_failure
+from tui.why import unseen
 from tui.why.lookers import fair_queue
 from tui.why.lookers.dispatcher import Lookers
 from tui.why.lookers.pace import PACE, SHUN_SECONDS, Pace, Shunned
+from tui.why.lookers.wire import Frames, framed, look_to_wire, record_from_wire
 
 GENEROUS = PATIENCE
 """Seconds for a look that a test holds up on purpose and that is to end all the same."""
@@ -93,14 +95,52 @@ def test_the_newest_goes_first_after_those_that_are_preferred(slow: Slow, looker
     assert [event_id for event_id, _ in all_of(lookers, 6)] == [0, 2, 3, 5, 4, 1]
 
 
-def test_beyond_the_bound_the_oldest_is_dropped(slow: Slow, lookers: Lookers) -> None:
+def test_beyond_the_bound_the_oldest_is_dropped_and_counts_as_not_looked_at_in_time(
+    slow: Slow, lookers: Lookers
+) -> None:
     lookers.submit([(0, failure(0))])
     wait_for(lambda: len(slow.asked) == 1)
     lookers._queue._max_bytes = 4 * (failure(1).footprint + fair_queue._OCCURRENCE_BYTES)
     lookers.submit([(number, failure(number)) for number in range(1, 10)])
     assert lookers.waiting == 4
+    dropped = all_of(lookers, 5)
+    assert [event_id for event_id, _ in dropped] == [1, 2, 3, 4, 5]
+    for _, look in dropped:
+        assert look.diagnosis.code == "not-looked-at" and not look.diagnosis.certain
+        assert look.diagnosis.summary.startswith("The exec failed with ENOENT")
+        assert unseen.was_dropped(look.diagnosis)
     slow.may_go_on.release(100)
     assert {event_id for event_id, _ in all_of(lookers, 5)} == {0, 6, 7, 8, 9}
+
+
+def test_all_that_is_dropped_is_named_by_its_error_and_each_event_once(slow: Slow, lookers: Lookers) -> None:
+    lookers.submit([(0, failure(0))])
+    wait_for(lambda: len(slow.asked) == 1)
+    lookers._queue._max_bytes = 0
+    lookers.submit([(1, burst("/one", errno.ENOENT, range(100))), (101, failure(1))])
+    lookers.submit([(102, a_failure("/two", errno.EACCES, uid=1000))])
+    results = lookers.results()
+    assert [(ids.tolist(), look.diagnosis.brief) for ids, look in results] == [
+        (list(range(1, 102)), "no such file or directory; not looked at in time"),
+        ([102], "permission denied; not looked at in time"),
+    ]
+    slow.may_go_on.release()
+
+
+def test_what_was_dropped_is_looked_at_once_it_is_on_screen(slow: Slow, lookers: Lookers) -> None:
+    lookers.submit([(0, failure(0))])
+    wait_for(lambda: len(slow.asked) == 1)
+    bound, lookers._queue._max_bytes = lookers._queue._max_bytes, 0
+    lookers.submit([(1, failure(1))])
+    lookers._queue._max_bytes = bound
+    lookers.prefer([(1, failure(1))])
+    slow.may_go_on.release(2)
+    results = all_of(lookers, 3)
+    assert [(event_id, look.diagnosis.code) for event_id, look in results] == [
+        (1, "not-looked-at"),
+        (0, "code"),
+        (1, "code"),
+    ]
 
 
 def test_a_storm_of_one_failure_takes_a_look_for_all_that_came_meanwhile(
@@ -298,6 +338,25 @@ def test_a_looker_that_dies_is_replaced_and_only_its_look_is_lost(opened: Callab
     lookers.submit([(number, failure(number)) for number in range(10)])
     codes = {event_id: look.diagnosis.code for event_id, look in all_of(lookers, 10)}
     assert codes == {number: "not-looked-at" if number == 3 else "code" for number in range(10)}
+
+
+def test_a_late_answer_is_given_to_no_other_failure() -> None:
+    class AnsweringTwice(ThreadSpawner):
+        def _serve(self, theirs: socket.socket) -> None:
+            frames = Frames()
+            while data := theirs.recv(1 << 16):
+                for number, payload in frames.feed(data):
+                    look = Look(Diagnosis("code", f"{record_from_wire(payload).path}."))
+                    theirs.sendall(2 * framed(look_to_wire(look), number))
+            theirs.close()
+
+    lookers = Lookers(AnsweringTwice(Slow()))
+    lookers.submit([(number, failure(number)) for number in range(100)])
+    looks = dict(all_of(lookers, 100))
+    lookers.close()
+    assert {number: look.diagnosis.summary for number, look in looks.items()} == {
+        number: f"/missing/{number}." for number in range(100)
+    }
 
 
 def test_lookers_that_cannot_begin_are_not_forked_without_end() -> None:

@@ -8,10 +8,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from bpf.record import Diagnosis, Look
 from tests.unit.why.failing import a_failure
 from tui.why.lookers.fair_queue import Group
 from tui.why.lookers.owner import owner_of
 from tui.why.lookers.seat import MOST_BYTES_AT_ONCE, Asked, Seat
+from tui.why.lookers.wire import framed, look_to_wire
 
 
 def asked(number: int, text: str = "") -> Asked:
@@ -26,7 +28,19 @@ def seat() -> Iterator[Seat]:
     ours, theirs = socket.socketpair()
     ours.settimeout(0.001)
     with ours, theirs:
-        yield Seat(ours, pid=1)
+        yield Seat(ours, number=1)
+
+
+@pytest.fixture
+def joined() -> Iterator[tuple[Seat, socket.socket]]:
+    """A looker, and its own end of the connection."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        yield Seat(ours, number=1), theirs
+
+
+def answer(request: Asked, code: str) -> bytes:
+    return framed(look_to_wire(Look(Diagnosis(code, "It was looked at."))), request.number)
 
 
 def test_what_a_busy_looker_has_no_room_for_waits_until_it_is_idle(seat: Seat) -> None:
@@ -54,3 +68,37 @@ def test_a_looker_that_is_gone_is_noticed(seat: Seat) -> None:
     seat.connection.shutdown(socket.SHUT_RDWR)
     seat.postponed.append(asked(1))
     assert not seat.ask_postponed()
+
+
+def test_a_late_answer_is_not_taken_for_that_of_the_present_request(
+    joined: tuple[Seat, socket.socket],
+) -> None:
+    seat, looker = joined
+    earlier, present, next_one = asked(1), asked(2), asked(3)
+    assert seat.ask([present, next_one])
+    looker.sendall(answer(earlier, "late"))
+    assert seat.read() == ([], False, False)
+    looker.sendall(answer(earlier, "late") + answer(present, "right") + answer(present, "late"))
+    answered, leaves, is_gone = seat.read()
+    assert [(request, look.diagnosis.code) for request, look in answered] == [(present, "right")]
+    assert not leaves and not is_gone
+    assert list(seat.asked) == [next_one]
+
+
+def test_a_late_answer_to_a_looker_that_is_idle_is_passed_over(joined: tuple[Seat, socket.socket]) -> None:
+    seat, looker = joined
+    looker.sendall(answer(asked(1), "late"))
+    assert seat.read() == ([], False, False)
+
+
+def test_an_answer_to_what_was_not_asked_yet_ends_the_looker_and_not_what_was_answered_before(
+    joined: tuple[Seat, socket.socket],
+) -> None:
+    seat, looker = joined
+    first, second, third = asked(1), asked(2), asked(3)
+    assert seat.ask([first, second, third])
+    looker.sendall(answer(first, "right") + answer(third, "too soon"))
+    answered, _, is_gone = seat.read()
+    assert [request for request, _ in answered] == [first]
+    assert is_gone
+    assert list(seat.asked) == [second, third]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from bpf.record import Binary, Diagnosis, ExecFailure, Look
 from tests.unit.records import records
 from tui.why.lookers.wire import (
+    HEADER,
     MAX_FRAME,
     Frames,
     WireError,
@@ -40,10 +41,11 @@ def test_a_look_arrives_whole(summary: str, path: str, interpreter: str | None, 
 
 @given(st.lists(st.binary(max_size=50), max_size=10), st.integers(1, 20))
 def test_frames_are_found_however_the_stream_is_cut(payloads: list[bytes], step: int) -> None:
-    stream = b"".join(map(framed, payloads))
+    numbered = [(2**63 + number, payload) for number, payload in enumerate(payloads)]
+    stream = b"".join(framed(payload, number) for number, payload in numbered)
     frames = Frames()
-    found = [payload for at in range(0, len(stream), step) for payload in frames.feed(stream[at : at + step])]
-    assert found == payloads
+    found = [frame for at in range(0, len(stream), step) for frame in frames.feed(stream[at : at + step])]
+    assert found == numbered
 
 
 @pytest.mark.parametrize(
@@ -58,4 +60,4 @@ def test_nonsense_is_refused(data: bytes) -> None:
 
 def test_a_frame_that_claims_too_much_is_refused() -> None:
     with pytest.raises(WireError, match="longer than any"):
-        Frames().feed((MAX_FRAME + 1).to_bytes(4, "little"))
+        Frames().feed(HEADER.pack(MAX_FRAME + 1, 1))

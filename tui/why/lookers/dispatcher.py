@@ -11,10 +11,11 @@ from collections.abc import Callable, Hashable, Iterable
 from contextlib import suppress
 from typing import Final
 
-from bpf.record import Burst, Look
+from bpf.record import Burst, Look, first_like
 from bpf.vantage import home_namespaces
 from tui.why import unseen
 from tui.why.lookers.cause_key import cause_key
+from tui.why.lookers.dropped import Dropped
 from tui.why.lookers.fair_queue import EventIds, FairQueue, Group
 from tui.why.lookers.owner import Failure, Owner, owner_of
 from tui.why.lookers.pace import PACE, Pace, Shunned
@@ -51,11 +52,13 @@ class Lookers:
     def __init__(self, spawner: Spawning, *, deadline: float = DEADLINE) -> None:
         self._spawner = spawner
         self._deadline = deadline
-        self._queue = FairQueue()
+        self._queue = FairQueue(on_drop=self._drop)
         self._pace = Pace()
         self._shunned = Shunned()
         self._lock = threading.Lock()
         self._done: list[tuple[EventIds, Look]] = []
+        # By the error, on which alone it depends what is said of them.
+        self._dropped: dict[int, Dropped] = {}
         self._in_flight: dict[Hashable, Group] = {}
         self._seats: list[Seat] = []
         self._cost = _SLICE
@@ -115,8 +118,10 @@ class Lookers:
     def results(self) -> list[tuple[EventIds, Look]]:
         """Take the looks that have come since the last call: event ids, ascending, and what was found."""
         with self._lock:
+            dropped, self._dropped = self._dropped, {}
             done, self._done = self._done, []
-        return done
+        # First: one that was dropped may have had its look since.
+        return [(each.ids, each.look) for each in dropped.values()] + done
 
     def close(self) -> None:
         """End the lookers; what still waits is dropped. May be called twice."""
@@ -128,6 +133,14 @@ class Lookers:
             os.eventfd_write(self._wake, 1)
         self._thread.join()
         os.close(self._wake)
+
+    def _drop(self, group: Group) -> None:
+        """Note what the queue has no room for; with the lock held."""
+        _, failure = group.newest
+        error = first_like(failure).return_value
+        if error not in self._dropped:
+            self._dropped[error] = Dropped(unseen.dropped(failure))
+        self._dropped[error].add(group.ids)
 
     def _is_known(self, key: Hashable, event_id: int) -> bool:
         """Return whether an event is being looked at, is about to be, or its look was not taken yet."""
@@ -233,15 +246,15 @@ class Lookers:
             (self._leave if seat.has_answered else self._vacate)(seat)
 
     def _read(self, seat: Seat) -> None:
-        looks, leaves, is_gone = seat.read()
-        for look in looks[: len(seat.asked)]:
+        answered, leaves, is_gone = seat.read()
+        for asked, look in answered:
             now = time.monotonic()
             took, seat.since = now - seat.since, now
             self._cost += (took - self._cost) / 8
             with self._lock:
                 self._queue.charge(seat.owner, took)
             seat.has_answered = True
-            self._take_in(seat, seat.asked.popleft(), look)
+            self._take_in(seat, asked, look)
         if leaves:
             self._leave(seat)
         elif is_gone or not seat.ask_postponed():
@@ -280,7 +293,7 @@ class Lookers:
 
     def _leave(self, seat: Seat) -> None:
         """End a looker; what it was asked for beside the look that ended it waits again."""
-        self._spawner.kill(seat.pid)
+        self._spawner.kill(seat.number)
         self._selector.unregister(seat.connection)
         seat.connection.close()
         self._seats.remove(seat)
@@ -319,11 +332,11 @@ class Lookers:
                 )
             return None
         self._problem = ""
-        connection, pid = spawned
+        connection, number = spawned
         connection.settimeout(self._deadline)
         with suppress(OSError):
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * MOST_BYTES_AT_ONCE)
-        seat = Seat(connection, pid)
+        seat = Seat(connection, number)
         self._seats.append(seat)
         self._selector.register(connection, selectors.EVENT_READ, seat)
         return seat

@@ -93,6 +93,8 @@ class Group:
     @property
     def ids(self) -> EventIds:
         """The ids of all of its events, ascending, each once."""
+        if not self._bursts:
+            return np.array(sorted(self._failures), np.int64)
         pieces = [np.arange(first, first + len(burst)) for first, burst in self._bursts.items()]
         ids: EventIds = np.unique(np.concatenate([np.fromiter(self._failures, np.int64), *pieces]))
         return ids
@@ -140,10 +142,18 @@ class _Lane:
 
 
 class FairQueue:
-    """The failures that wait for a look. Not safe to share between threads."""
+    """The failures that wait for a look. Not safe to share between threads.
 
-    def __init__(self, max_bytes: int = MAX_BYTES) -> None:
+    Args:
+        max_bytes: What they may take.
+        on_drop: Called with each group that has to be dropped for that.
+    """
+
+    def __init__(
+        self, max_bytes: int = MAX_BYTES, on_drop: Callable[[Group], None] = lambda _group: None
+    ) -> None:
         self._max_bytes = max_bytes
+        self._on_drop = on_drop
         self._users: dict[int, dict[int | None, _Lane]] = {}
         self._user_shares: _Shares[int] = _Shares()
         self._owner_shares: _Shares[Owner] = _Shares()
@@ -246,7 +256,7 @@ class FairQueue:
     def _hold_bound(self) -> None:
         while self._weight > self._max_bytes:
             owner, lane = max(self._lanes(), key=lambda each: each[1].weight)
-            self._remove(owner, lane, next(iter(lane.groups)))
+            self._on_drop(self._remove(owner, lane, next(iter(lane.groups))))
 
     def _lanes(self) -> Iterator[tuple[Owner, _Lane]]:
         for uid, lanes in self._users.items():

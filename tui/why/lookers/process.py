@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import itertools
 import json
 import os
 import resource
@@ -40,6 +41,9 @@ _CHUNK: Final = 1 << 18
 
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_NAME: Final = 15
+
+ANSWER_SECONDS: Final = 10.0
+"""Seconds for the parent to fork; it does nothing else, so this is for a machine that hardly runs."""
 
 LookAt = Callable[[ExecFailure], Look]
 
@@ -95,8 +99,11 @@ def _leave_terminal(keep: int, name: bytes) -> None:
 
 
 def _serve_monitor(control: socket.socket, begin: Begin) -> None:
-    """Fork and kill lookers as the monitor asks, until it closes its end."""
-    alive: set[int] = set()
+    """Fork and kill lookers as the monitor asks, until it closes its end.
+
+    A looker is known by the number of the request for it: a pid may be that of the next one already.
+    """
+    alive: dict[int, int] = {}
     killed: set[int] = set()
     gc.freeze()
     while True:
@@ -110,47 +117,50 @@ def _serve_monitor(control: socket.socket, begin: Begin) -> None:
         if not message:
             break
         request = json.loads(message)
-        if (pid := request.get("kill")) in alive:
+        if (pid := alive.pop(request.get("kill"), 0)) > 0:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-            alive.discard(pid)
             killed.add(pid)
             _reap(alive, killed)
-        if request.get("fork"):
-            _fork_looker(control, begin, alive, killed)
-    for pid in alive:
+        if (number := request.get("fork")) is not None:
+            _fork_looker(number, control, begin, alive, killed)
+    for pid in alive.values():
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 
 
-def _fork_looker(control: socket.socket, begin: Begin, alive: set[int], killed: set[int]) -> None:
-    undead = len(killed)
-    if undead >= MAX_UNDEAD:
-        control.send(json.dumps({"pid": 0, "undead": undead}).encode())
+def _fork_looker(
+    number: int, control: socket.socket, begin: Begin, alive: dict[int, int], killed: set[int]
+) -> None:
+    """Fork a looker and hand a connection to it over, or only answer that there is none."""
+    answer = json.dumps({"fork": number, "undead": len(killed)}).encode()
+    if len(killed) >= MAX_UNDEAD:
+        control.send(answer)
         return
     ours, theirs = socket.socketpair()
     with ours, theirs:
         try:
             pid = os.fork()
         except OSError:
-            control.send(json.dumps({"pid": 0, "undead": undead}).encode())
+            control.send(answer)
             return
         if pid == 0:
             control.close()
             ours.close()
             _be_looker(theirs, begin)
-        alive.add(pid)
-        socket.send_fds(control, [json.dumps({"pid": pid, "undead": undead}).encode()], [ours.fileno()])
+        alive[number] = pid
+        socket.send_fds(control, [answer], [ours.fileno()])
 
 
-def _reap(alive: set[int], killed: set[int]) -> None:
+def _reap(alive: dict[int, int], killed: set[int]) -> None:
     with suppress(ChildProcessError):
         while True:
             pid, _ = os.waitpid(-1, os.WNOHANG)
             if not pid:
                 return
-            alive.discard(pid)
             killed.discard(pid)
+            for number in [number for number, known in alive.items() if known == pid]:
+                del alive[number]
 
 
 def _be_looker(connection: socket.socket, begin: Begin) -> NoReturn:
@@ -180,8 +190,8 @@ def serve(connection: socket.socket, look_at: LookAt, *, is_full: Callable[[], b
     while data := connection.recv(_CHUNK):
         try:
             payloads = frames.feed(data)
-            for payload in payloads:
-                connection.sendall(framed(look_to_wire(look_at(record_from_wire(payload)))))
+            for number, payload in payloads:
+                connection.sendall(framed(look_to_wire(look_at(record_from_wire(payload))), number))
         except (WireError, BrokenPipeError, ConnectionResetError):
             return
         if is_full():
@@ -191,37 +201,45 @@ def serve(connection: socket.socket, look_at: LookAt, *, is_full: Callable[[], b
 
 
 class Spawner:
-    """The monitor's side of the parent: asks for lookers and has them killed."""
+    """The monitor's side of the parent: asks for lookers and has them killed.
 
-    def __init__(self, control: socket.socket) -> None:
+    Attributes:
+        undead: How many lookers were killed and have not died, when last asked for one.
+    """
+
+    def __init__(self, control: socket.socket, answer_seconds: float = ANSWER_SECONDS) -> None:
         self._control = control
+        self._control.settimeout(answer_seconds)
+        self._numbers = itertools.count(1)
         self.undead = 0
-        """How many lookers were killed and have not died, when last asked for one."""
 
     def spawn(self) -> tuple[socket.socket, int] | None:
-        """Return a connection to a new looker, and its pid; None where none can be forked.
+        """Return a connection to a new looker, and its number; None where none can be forked.
 
         Raises:
-            OSError: The parent is gone.
+            OSError: The parent is gone, or does not answer.
         """
-        self._control.settimeout(_ANSWER_SECONDS)
-        self._control.send(b'{"fork":true}')
-        message, fds, _, _ = socket.recv_fds(self._control, _MAX_MESSAGE, 1)
-        if not message:
-            raise ConnectionResetError("the parent of the lookers is gone")
-        answer = json.loads(message)
-        self.undead = answer["undead"]
-        return (socket.socket(fileno=fds[0]), answer["pid"]) if fds else None
+        number = next(self._numbers)
+        self._control.send(json.dumps({"fork": number}).encode())
+        while True:
+            message, fds, _, _ = socket.recv_fds(self._control, _MAX_MESSAGE, 1)
+            if not message:
+                raise ConnectionResetError("the parent of the lookers is gone")
+            answer = json.loads(message)
+            connection = socket.socket(fileno=fds[0]) if fds else None
+            if answer["fork"] == number:
+                self.undead = answer["undead"]
+                return None if connection is None else (connection, number)
+            if connection is not None:
+                # Too late for the request that it answers, which was given up.
+                connection.close()
+                self.kill(answer["fork"])
 
-    def kill(self, pid: int) -> None:
+    def kill(self, number: int) -> None:
         """Have a looker killed; it may take a while to die."""
         with suppress(OSError):
-            self._control.send(json.dumps({"kill": pid}).encode())
+            self._control.send(json.dumps({"kill": number}).encode())
 
     def close(self) -> None:
         """End the parent and its lookers."""
         self._control.close()
-
-
-_ANSWER_SECONDS: Final = 10.0
-"""Seconds for the parent to fork; it does nothing else, so this is for a machine that hardly runs."""

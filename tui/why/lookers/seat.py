@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import socket
 from collections import deque
 from collections.abc import Sequence
@@ -20,6 +21,8 @@ does not wait."""
 
 _CHUNK: Final = 1 << 16
 
+_numbers: Final = itertools.count(1)
+
 
 class Spawning(Protocol):
     """Where lookers come from: ``process.Spawner``, or a test.
@@ -31,13 +34,13 @@ class Spawning(Protocol):
     undead: int
 
     def spawn(self) -> tuple[socket.socket, int] | None:
-        """Return a connection to a new looker, and its pid; None where none can be had now.
+        """Return a connection to a new looker, and its number; None where none can be had now.
 
         Raises:
             OSError: None can be had any more.
         """
 
-    def kill(self, pid: int) -> None:
+    def kill(self, number: int) -> None:
         """Kill a looker."""
 
     def close(self) -> None:
@@ -53,12 +56,14 @@ class Asked:
         failure: The one of the group that is looked at.
         ids: The events that get what is found.
         is_oldest: It is the group's oldest failure.
+        number: That of this request alone, greater than those of all before; the answer has it as well.
     """
 
     group: Group
     failure: Failure
     ids: EventIds
     is_oldest: bool
+    number: int = field(default_factory=lambda: next(_numbers))
 
     @classmethod
     def for_oldest(cls, group: Group) -> Asked:
@@ -69,7 +74,8 @@ class Asked:
     def frame(self) -> bytes:
         """The frame that asks for it."""
         failure = self.failure
-        return framed(record_to_wire(failure.whole() if isinstance(failure, Again) else failure))
+        record = failure.whole() if isinstance(failure, Again) else failure
+        return framed(record_to_wire(record), self.number)
 
 
 @dataclass(slots=True, eq=False)
@@ -78,7 +84,7 @@ class Seat:
 
     Attributes:
         connection: To it.
-        pid: Its pid.
+        number: By which ``Spawning`` knows it.
         owner: Whose failures it looks at.
         asked: What it was asked for, in the order in which it answers.
         postponed: What it will be asked for once there is room for that in its socket's buffer.
@@ -87,7 +93,7 @@ class Seat:
     """
 
     connection: socket.socket
-    pid: int
+    number: int
     owner: Owner = (0, None)
     asked: deque[Asked] = field(default_factory=deque)
     postponed: deque[Asked] = field(default_factory=deque)
@@ -118,15 +124,28 @@ class Seat:
             batch.append(self.postponed.popleft())
         return not batch or self.ask(batch)
 
-    def read(self) -> tuple[list[Look], bool, bool]:
-        """Return the looks that have come, whether it ends of its own accord, and whether it is gone."""
+    def read(self) -> tuple[list[tuple[Asked, Look]], bool, bool]:
+        """Return the looks that have come, whether it ends of its own accord, and whether it is gone.
+
+        An answer to an earlier request than the present one is none to that: it is passed over.
+        """
+        answered: list[tuple[Asked, Look]] = []
+        leaves = False
         try:
             data = self.connection.recv(_CHUNK, socket.MSG_DONTWAIT)
-            payloads = self._frames.feed(data)
-            leaves = payloads[-1:] == [LEAVING]
-            looks = [look_from_wire(payload) for payload in payloads if payload != LEAVING]
+            for number, payload in self._frames.feed(data):
+                if payload == LEAVING:
+                    leaves = True
+                elif self.asked and number >= self.asked[0].number:
+                    self._check_number(number)
+                    look = look_from_wire(payload)
+                    answered.append((self.asked.popleft(), look))
         except BlockingIOError:
             return [], False, False
         except (OSError, WireError):
-            return [], False, True
-        return looks, leaves, not data or len(looks) > len(self.asked)
+            return answered, False, True
+        return answered, leaves, not data
+
+    def _check_number(self, number: int) -> None:
+        if number != self.asked[0].number:
+            raise WireError(f"request {number:,} was answered before {self.asked[0].number:,}")

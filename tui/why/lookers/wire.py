@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from bpf.record import Ancestor, Binary, Diagnosis, ExecFailure, Look, Truncated
 
-LENGTH: Final = struct.Struct("<I")
-"""Every frame begins with the number of bytes that follow."""
+HEADER: Final = struct.Struct("<IQ")
+"""Every frame begins with the number of bytes that follow it, and with the request's number, or 0."""
 
 MAX_FRAME: Final = 8 << 20
 """Bytes: a record of 64 KiB of argv and of envp, each byte of which takes six characters, and some."""
@@ -101,35 +101,35 @@ def look_from_wire(data: bytes) -> Look:
         raise WireError(f"a look cannot be decoded ({type(error).__name__})") from error
 
 
-def framed(payload: bytes) -> bytes:
-    """Return the frame of a payload."""
-    return LENGTH.pack(len(payload)) + payload
+def framed(payload: bytes, number: int = 0) -> bytes:
+    """Return the frame of a payload: of a request, or of the answer to it, which has the same number."""
+    return HEADER.pack(len(payload), number) + payload
 
 
 class Frames:
-    """Cuts what comes from a stream into payloads."""
+    """Cuts what comes from a stream into numbers and payloads."""
 
     def __init__(self) -> None:
         self._received = bytearray()
 
-    def feed(self, data: bytes) -> list[bytes]:
-        """Take in what has come and return the payloads that are complete.
+    def feed(self, data: bytes) -> list[tuple[int, bytes]]:
+        """Take in what has come and return the payloads that are complete, each with its number.
 
         Raises:
             WireError: A frame claims to be longer than ``MAX_FRAME``.
         """
         received = self._received
         received += data
-        payloads: list[bytes] = []
+        payloads: list[tuple[int, bytes]] = []
         at = 0
-        while len(received) - at >= LENGTH.size:
-            (length,) = LENGTH.unpack_from(received, at)
+        while len(received) - at >= HEADER.size:
+            length, number = HEADER.unpack_from(received, at)
             if length > MAX_FRAME:
                 raise WireError(f"a frame of {length:,} bytes is longer than any that is sent")
-            end = at + LENGTH.size + length
+            end = at + HEADER.size + length
             if len(received) < end:
                 break
-            payloads.append(bytes(received[at + LENGTH.size : end]))
+            payloads.append((number, bytes(received[at + HEADER.size : end])))
             at = end
         del received[:at]
         return payloads

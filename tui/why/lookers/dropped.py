@@ -1,0 +1,34 @@
+"""Events that the queue had no room for, and what is said of them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bpf.record import Look
+from tui.why.lookers.fair_queue import EventIds
+
+
+class Dropped:
+    """Events that were dropped and share a look. In a storm there are tens of thousands a second.
+
+    Attributes:
+        look: What is said of each of them.
+    """
+
+    def __init__(self, look: Look) -> None:
+        self.look = look
+        self._single: list[int] = []
+        self._several: list[EventIds] = []
+
+    def add(self, ids: EventIds) -> None:
+        """Add the events of a group."""
+        if len(ids) == 1:
+            self._single.append(int(ids[0]))
+        else:
+            self._several.append(ids)
+
+    @property
+    def ids(self) -> EventIds:
+        """Their ids, ascending, each once."""
+        ids: EventIds = np.unique(np.concatenate([np.array(self._single, np.int64), *self._several]))
+        return ids
