@@ -39,7 +39,7 @@ _DRAINED_BYTES: Final = 128 << 10
 """Bytes of records that are decoded at once: some milliseconds of work."""
 _SILENCE: Final = 0.25
 """Seconds between looks for losses that no record has mentioned."""
-_CLOSING_SECONDS: Final = 0.5
+_CLOSING_SECONDS: Final = 0.1
 """How long a source that is closed goes on emptying its ring; what is left then is counted as lost."""
 _PAUSE: Final = 0.02
 """Seconds between looks while the queue is full."""
@@ -206,8 +206,8 @@ class KernelSource:
     def close(self) -> None:
         """Detach, and free everything in the kernel.
 
-        What was taken from the ring before can still be drained. What is left there is counted as lost, so
-        that closing takes half a second at most, whatever a storm has left.
+        What was taken from the ring before can still be drained. What is left there after a tenth of a
+        second is counted as lost, whatever a storm has left.
         """
         if self._stopping.is_set():
             return

@@ -123,6 +123,8 @@ class Arrivals:
         """
         reports = [*self._step, *(report for waiting in self._waiting for report in waiting)]
         with suppress(Exception):
+            # In a storm a source that goes on would never be empty.
+            self._source.close()
             while came := self._source.drain():
                 reports += came
         return reports

@@ -48,13 +48,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Args:
-        argv: The arguments without the program's name; None for those of the process.
+        argv: The arguments without the program's name; None for those of the process, which then ends here.
 
     Returns:
         The exit status: 0, 1 for a failure, 2 for a wrong command line.
     """
-    if argv is None:
-        _require_utf8()
+    if argv is not None:
+        return _run(argv)
+    _require_utf8()
+    status = _run(sys.argv[1:])
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # Taking a history of a million events apart would keep whoever quits waiting.
+        os._exit(status)
+    return status
+
+
+def _run(argv: Sequence[str]) -> int:
     try:
         closed = occupy_closed()
     except OSError as error:
@@ -64,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _distrust_environment()
     report_threads()
     try:
-        options = parse(sys.argv[1:] if argv is None else argv)
+        options = parse(argv)
         if options.check:
             return _check(options)
         query = asked_filter(options)

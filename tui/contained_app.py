@@ -71,6 +71,11 @@ class ContainedApp(Contained, App[None]):
         self._reserve = bytearray(_RESERVE)
         self._late: Sequence[Report] | None = None
 
+    @property
+    def is_rescuing(self) -> bool:
+        """It has crashed, and the events in memory are being written to a file."""
+        return self._late is not None
+
     @abstractmethod
     def untaken(self) -> Sequence[Report]:
         """Return what has come and is not in the history yet."""

@@ -189,6 +189,8 @@ class LiveScreen(ContainedApp):
 
     def _tick(self) -> None:
         """Take in what has come, a few milliseconds at a time, and show what changed."""
+        if self._exit:
+            return
         try:
             came = self._arrivals.pull(BUDGET)
         except Exception as error:

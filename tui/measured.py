@@ -13,7 +13,7 @@ from tui.model import metrics
 from tui.model.safe_file import SnapshotError, replacing
 from tui.recording import WaitingSource
 
-_CLOSING_SECONDS: Final = 1.0
+_CLOSING_SECONDS: Final = 0.2
 """How long what is left is counted when it is closed."""
 
 INTERVAL: Final = 10.0

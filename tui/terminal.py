@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import gc
 import os
+import select
 import signal
 import sys
+import termios
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, Final
 
 from textual.app import App
+from textual.drivers import linux_driver
 from textual.drivers.linux_driver import LinuxDriver
 
+from tui.contained_app import ContainedApp
 from tui.model.printable import printable
 from tui.typed_ahead import escape_is_a_key
 
@@ -38,6 +43,14 @@ _ENDING: Final = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _UNTIL_MOUNTED: Final = 0.05
 """Seconds between two looks at whether the app can be left already."""
 
+_LAST_RESORT: Final = 5.0
+"""Seconds after a signal until the process ends even though the screen cannot be left, as where nobody reads
+what is drawn (Ctrl-S, or a connection that is gone)."""
+
+_UNTIL_ESCAPE: Final = 0.1
+"""Seconds between two looks at whether an Esc was only that: what Textual waits as well."""
+_TYPED_BYTES: Final = 4096
+
 
 def forget_claimed_size() -> None:
     """Drop LINES and COLUMNS from the environment: the terminal itself knows its size, and every change."""
@@ -56,11 +69,59 @@ def size() -> tuple[int, int]:
     return _USUAL
 
 
+class _Leaving(threading.Event):
+    """An event that a thread can wait for together with input.
+
+    Attributes:
+        descriptor: Readable while the event is set.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.descriptor = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+
+    def set(self) -> None:
+        super().set()
+        os.eventfd_write(self.descriptor, 1)
+
+    def clear(self) -> None:
+        super().clear()
+        with suppress(BlockingIOError):
+            os.eventfd_read(self.descriptor)
+
+
 class BoundedDriver(LinuxDriver):
-    """Draws no more rows and columns than there is memory for."""
+    """Draws no more rows and columns than there is memory for, and can be left at once."""
+
+    def __init__(self, app: App[Any], **options: Any) -> None:  # noqa: ANN401
+        super().__init__(app, **options)
+        self.exit_event: _Leaving = _Leaving()
 
     def _get_terminal_size(self) -> tuple[int, int]:
         return size()
+
+    def run_input_thread(self) -> None:
+        """Hand over what is typed. Textual's own notices up to 0.2 s late that it should end."""
+        # By that name ``escape_is_a_key`` replaces it.
+        parser = vars(linux_driver)["XTermParser"](self._debug)
+        decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+        poll = select.poll()
+        poll.register(self.fileno, select.POLLIN)
+        poll.register(self.exit_event.descriptor, select.POLLIN)
+        while not self.exit_event.is_set():
+            if any(number == self.fileno for number, _ in poll.poll(_UNTIL_ESCAPE * 1e3)):
+                try:
+                    typed = os.read(self.fileno, _TYPED_BYTES)
+                except OSError:
+                    typed = b""
+                if not typed:
+                    # The terminal is gone; with nohup the kernel sends nothing.
+                    os.kill(os.getpid(), signal.SIGHUP)
+                    return
+                for event in parser.feed(decode(typed)):
+                    self.process_message(event)
+            for event in parser.tick():
+                self.process_message(event)
 
 
 def run(app: App[Any], *, mouse: bool) -> int:
@@ -74,6 +135,7 @@ def run(app: App[Any], *, mouse: bool) -> int:
     previous = {number: signal.getsignal(number) for number in _ENDING}
 
     def end(number: int, frame: FrameType | None) -> None:
+        _end_at_last(app, number)
         _end(app, number)
 
     # Under nohup SIGHUP is ignored, and an app whose terminal is gone would spin for ever.
@@ -115,9 +177,28 @@ def _end(app: App[Any], number: int) -> None:
     except RuntimeError:
         raise SystemExit(128 + number) from None
     if app._dom_ready:
-        app.exit(return_code=128 + number)
+        # A loop that waits for the next tick goes on at once.
+        loop.call_soon_threadsafe(lambda: app.exit(return_code=128 + number))
     else:
         loop.call_later(_UNTIL_MOUNTED, _end, app, number)
+
+
+def _end_at_last(app: App[Any], number: int) -> None:
+    """End after some seconds, whatever the screen still waits for."""
+
+    def end() -> None:
+        if isinstance(app, ContainedApp) and app.is_rescuing:
+            # That takes as long as it takes.
+            return
+        driver = app._driver
+        if isinstance(driver, LinuxDriver) and driver.attrs_before is not None:
+            with suppress(termios.error):
+                termios.tcsetattr(driver.fileno, termios.TCSANOW, driver.attrs_before)
+        os._exit(128 + number)
+
+    timer = threading.Timer(_LAST_RESORT, end)
+    timer.daemon = True
+    timer.start()
 
 
 @contextmanager

@@ -43,7 +43,11 @@ class Terminal:
 
     def type(self, keys: str) -> None:
         """Type."""
-        os.write(self._master, keys.encode())
+        self.type_bytes(keys.encode())
+
+    def type_bytes(self, keys: bytes) -> None:
+        """Type what need not be text."""
+        os.write(self._master, keys)
 
     def read(self, seconds: float = 0.1) -> bool:
         """Take in what was written; False once the terminal is closed."""

@@ -78,6 +78,36 @@ def test_an_interrupt_from_outside_restores_the_terminal() -> None:
         assert terminal.modes_left_on() == []
 
 
+def test_a_signal_ends_it_where_nobody_reads_what_it_draws() -> None:
+    with opened("day") as terminal:
+        # Each of these draws the whole screen, until the terminal takes no more.
+        terminal.type("\x0c" * 400)
+        deadline, before = time.monotonic() + PATIENCE, -1
+        while before != (before := wakings(terminal.pid)):
+            assert time.monotonic() < deadline, "it never waited for its terminal"
+            time.sleep(3)
+        os.kill(terminal.pid, signal.SIGTERM)
+        while not (ended := os.waitpid(terminal.pid, os.WNOHANG))[0]:
+            assert time.monotonic() < deadline, "it waits for its terminal for ever"
+            time.sleep(0.05)
+        assert os.waitstatus_to_exitcode(ended[1]) == 128 + signal.SIGTERM
+
+
+def wakings(pid: int) -> int:
+    """How often its main thread has slept and gone on: some ten times a second, if only for the tick."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
+
+
+def test_bytes_that_are_no_text_are_no_end() -> None:
+    with opened("day") as terminal:
+        terminal.wait_for_text("entrypoint.sh")
+        terminal.type_bytes(b"/\xff\xfe\x80\xc3(\x15EACCES\r")
+        terminal.wait_for_text("1 of 60 shown")
+        terminal.type("q")
+        assert terminal.status() == 0
+
+
 def test_it_stops_with_the_terminal_restored_and_goes_on_where_it_was() -> None:
     with opened("day") as terminal:
         terminal.wait_for_text("entrypoint.sh")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -147,3 +148,19 @@ def test_a_step_is_bounded_by_its_events_too() -> None:
     while arrivals.pull(0.0):
         pass
     assert len(history) == 40_000
+
+
+class _Storm(ScriptedSource):
+    """Has more each time, until it is closed."""
+
+    def drain(self) -> Sequence[Report]:
+        if not self.is_closed:
+            self.give(failure("/more"))
+        return super().drain()
+
+
+def test_what_is_left_in_a_storm_has_an_end() -> None:
+    source = _Storm()
+    source.give(failure("/first"))
+    assert len(Arrivals(source, History(), None).untaken()) == 1
+    assert source.is_closed

@@ -566,7 +566,9 @@ def test_another_encoding_than_utf8_changes_no_path(tmp_path: Path) -> None:
     if not (tmp_path / "en_US.ISO-8859-1").exists():
         pytest.skip(f"no other locale can be made here: {made.stderr}")
     script = (
-        "import os, sys; from tui import cli; cli.main(); print(os.fsencode(sys.argv[1]), os.fsencode('é'))"
+        "import os; from tui import cli\n"
+        "cli._run = lambda arguments: print(os.fsencode(arguments[0]), os.fsencode('é')) or 0\n"
+        "cli.main()"
     )
     run = subprocess.run(
         [sys.executable, "-c", script, b"--nons\xe9nse"],
