@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections import deque
+from collections.abc import Collection
 from typing import Final
 
 import numpy as np
@@ -63,12 +64,22 @@ class RawQueue:
             dropped += self._drop()
         return dropped
 
-    def take(self, max_bytes: int) -> list[Raw]:
-        """Take out about so many bytes, or all: each user in turn, each one's oldest first."""
+    def has_any(self, held_up: Collection[int] = ()) -> bool:
+        """Return whether something waits of a user who is none of these."""
+        return any(uid not in held_up for uid in self._lanes)
+
+    def take(self, max_bytes: int, held_up: Collection[int] = ()) -> list[Raw]:
+        """Take out about so many bytes, or all: each user in turn, each one's oldest first.
+
+        Args:
+            max_bytes: About how many.
+            held_up: Users, as of ``user_of``, of whom nothing is taken.
+        """
         taken: list[Raw] = []
         before = self.bytes
-        while self._lanes and before - self.bytes < max_bytes:
-            uid = next(iter(self._lanes))
+        turns = deque(uid for uid in self._lanes if uid not in held_up)
+        while turns and before - self.bytes < max_bytes:
+            uid = turns.popleft()
             lane = self._lanes.pop(uid)
             of_user = self._lane_bytes.pop(uid)
             share = 0
@@ -80,6 +91,7 @@ class RawQueue:
             if lane:
                 self._lanes[uid] = lane
                 self._lane_bytes[uid] = of_user - share
+                turns.append(uid)
         return taken
 
     def _drop(self) -> int:

@@ -7,7 +7,7 @@ import select
 import threading
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -141,14 +141,18 @@ class KernelSource:
         """Compile and attach in the background."""
         self._thread.start()
 
-    def drain(self) -> list[Report]:
-        """Take what has come, or as much as is decoded in some milliseconds: call it until it is empty."""
+    def drain(self, held_up: Collection[int] = ()) -> list[Report]:
+        """Take what has come, or as much as is decoded in some milliseconds: call it until it is empty.
+
+        Args:
+            held_up: Users, as of ``bpf.users.user_of``, of whom nothing is taken now.
+        """
         if self._stage is Stage.FAILED:
             self.abandon()
         with self._lock:
-            records = folded(self._queue.take(_DRAINED_BYTES))
+            records = folded(self._queue.take(_DRAINED_BYTES, held_up))
             is_empty = not self._queue.bytes
-            if is_empty:
+            if not self._queue.has_any(held_up):
                 self._something.clear()
         if self._is_monotonic:
             self._decoder.boot_time = self._origin.boot_time + suspended()

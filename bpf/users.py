@@ -15,6 +15,7 @@ _MOST_BYTES: Final = 1 << 20
 _NO_ID: Final = 0xFFFFFFFF
 
 
+@functools.lru_cache(4096)
 def user_of(uid: int) -> int:
     """Return an id for the user who may run as this one: itself, or the first of the subordinate ids."""
     return _subordinate_ids().user_of(uid)

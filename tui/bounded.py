@@ -17,6 +17,7 @@ from tui.output import Output
 SIZE_BOUND: Final = "recording's size bound"
 NO_ROOM: Final = "no room for the recording"
 NO_TIME: Final = "no time left for the recording"
+FAILED: Final = "recording had failed"
 """Reasons of losses, and names in an ending: what a record was left out for."""
 
 _RESERVED: Final = 8 << 10
@@ -223,8 +224,9 @@ class BoundedOutput:
 
     def _rotate(self, open_next: Callable[[], Output]) -> None:
         self.end()
-        self._output.close()
-        self._output = open_next()
+        # Opened first: where that fails, this file is still there to be closed.
+        full, self._output = self._output, open_next()
+        full.close()
         self.files += 1
         self._size = 0
         self.begin()
@@ -239,7 +241,7 @@ class BoundedOutput:
         loss = self._unwritten.get(reason)
         since, count = (timestamp, 0) if loss is None else (loss.timestamp, loss.count)
         self._unwritten[reason] = Loss(since, count + 1, reason)
-        if reason not in self._noticed:
+        if reason not in self._noticed and reason != FAILED:
             self._noticed.add(reason)
             self._on_notice(self._notice(reason))
         if reason == NO_ROOM and not self.problem:

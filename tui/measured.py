@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -63,16 +63,16 @@ class MeasuredSource:
         """Start the other source."""
         self._source.start()
 
-    def drain(self) -> Sequence[Report]:
+    def drain(self, held_up: Collection[int] = ()) -> Sequence[Report]:
         """What the other source has."""
-        reports = [*self._rest, *self._taken()] if self._rest else self._taken()
+        reports = [*self._rest, *self._taken(held_up)] if self._rest else self._taken(held_up)
         self._rest = ()
         if time.monotonic() >= self._due:
             self._renew()
         return reports
 
-    def _taken(self) -> Sequence[Report]:
-        reports = self._source.drain()
+    def _taken(self, held_up: Collection[int] = ()) -> Sequence[Report]:
+        reports = self._source.drain(held_up)
         for report in reports:
             if isinstance(report, Burst):
                 self._errors.add(report.last.first.error, len(report))

@@ -7,19 +7,17 @@ import dataclasses
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Final, Protocol
 
 from bpf.per_record import PerRecord
 from bpf.record import Again, Event, ExecFailure, Loss, Report, Search, SearchEnd, first_like, singly
 from bpf.source import Counters, EventSource, Origin, Stage
 from tui.arrivals import Looking
-from tui.bounded import NO_TIME, UNBOUNDED, BoundedOutput, Bounds
+from tui.bounded import FAILED, NO_TIME, UNBOUNDED, BoundedOutput, Bounds
 from tui.model.event_lines import EventLines
 from tui.model.held_back import HoldBackQueue
 from tui.model.printable import printable
-from tui.model.ready import Ready
 from tui.model.safe_file import SnapshotError
 from tui.output import Output, ReaderGone
 from tui.why import unseen
@@ -33,30 +31,27 @@ _LOOKING_WAIT: Final = 0.03
 _STARTING_WAIT: Final = 0.02
 """Seconds between looks at a source that compiles and attaches, which takes half a second."""
 
-_TAKING_SECONDS: Final = 0.05
+_TAKING_SECONDS: Final = 0.03
 """How long what has come is taken in before what is complete is written."""
 
-_PIECE: Final = 10_000
-"""Events that are spread out at once: some megabytes."""
-
-_CHUNK: Final = 64
-"""Events between two looks at the clock: some milliseconds of work, where they are large."""
-
-_WRITING_SECONDS: Final = 0.1
+_WRITING_SECONDS: Final = 0.05
 """How long what is complete is written before something new is taken in."""
 
-_MOST_READY: Final = 2_000
-"""Complete events that wait to be written, beyond which nothing new is taken in."""
+_LAST_LOOKS_SECONDS: Final = 1.0
+"""How long a recording that ends goes on as before: the ring and the queue are emptied, and looks come."""
 
-_ENDING_SECONDS: Final = 3.0
-"""How long a recording that ends goes on with what the ring still holds; the rest is counted as lost."""
+_ENDING_SECONDS: Final = 2.0
+"""From when on nothing more is written of what was recorded: the rest is counted as left out."""
 
-_LAST_LOOKS_SECONDS: Final = 2.0
-"""And how long it waits for looks that are under way."""
+_FEWEST_SECONDS: Final = 0.2
+"""How long what was recorded is written even so: enough for those who have little of it."""
 
 
 class WaitingSource(EventSource, Protocol):
     """A source that its caller can sleep on."""
+
+    def drain(self, held_up: Collection[int] = ()) -> Sequence[Report]:
+        """Take as of ``EventSource``, and nothing of these users, as of ``bpf.users.user_of``."""
 
     def wait(self, seconds: float) -> None:
         """Sleep until there is something to drain, or that long."""
@@ -161,7 +156,6 @@ class Recording:
         self._lookers_problem = ""
         self._on_cause = on_cause
         self._held_back = HoldBackQueue(unseen.ended_before)
-        self._ready = Ready()
         self._decided: dict[int, _Decided] = {}
         self._written = 0  # or left out, which ends a recording of so many, too
         self._stopped = False
@@ -186,9 +180,11 @@ class Recording:
             else:
                 self._output.discard()
         except ReaderGone:
+            self._count_unwritten()
             self._output.close()
         except SnapshotError as error:
             problem, fate = str(error), self._output.fate
+            self._count_unwritten()
             with contextlib.suppress(SnapshotError):
                 self._output.close()
         finally:
@@ -228,7 +224,7 @@ class Recording:
         self._output.begin()
         self._on_begin(self._source.status().origin)
         while not self._is_over():
-            most = _LOOKING_WAIT if self._held_back.waits_for_looks else _WAIT
+            most = _LOOKING_WAIT if self._waits_for_looks else _WAIT
             self._source.wait(min(most, max(0.0, self._deadline - time.monotonic())))
             self._take()
             self._output.look()
@@ -237,70 +233,73 @@ class Recording:
         self._output.end()
 
     def _finish(self) -> None:
-        """Record nothing more, and write what was recorded, within some seconds."""
+        """Record nothing more, and write what was recorded; what there is no time for is counted."""
         self._source.finish()
-        deadline = time.monotonic() + _ENDING_SECONDS
-        while self._take() or self._source.status().stage not in (Stage.ENDED, Stage.FAILED):
-            if time.monotonic() > deadline:
-                break
-            self._source.wait(_LOOKING_WAIT)
+        now = time.monotonic()
+        last_look, end = now + _LAST_LOOKS_SECONDS, now + _ENDING_SECONDS
+        while time.monotonic() < last_look:
+            has_ended = self._source.status().stage in (Stage.ENDED, Stage.FAILED)
+            if not self._take():
+                if has_ended and not self._waits_for_looks:
+                    break
+                time.sleep(_LOOKING_WAIT)
         self._source.close()
-        while self._take():
-            if time.monotonic() > deadline:
-                self._source.abandon()
-                break
-        deadline = time.monotonic() + _LAST_LOOKS_SECONDS
-        while self._held_back.waits_for_looks and self._lookers and time.monotonic() < deadline:
-            time.sleep(_LOOKING_WAIT)
-            self._write_complete()
-        self._ready.put(self._selected(self._held_back.rest()))
-        self._write_ready(_ENDING_SECONDS)
-        for event in self._ready.take(len(self._ready)):
-            self._output.leave_out(NO_TIME, event)
+        while self._take() and time.monotonic() < last_look:
+            pass
+        self._source.abandon()
+        self._held_back.give_up()
+        self._write_complete(max(_FEWEST_SECONDS, end - time.monotonic()))
+        self._leave_out_rest(NO_TIME)
+
+    def _count_unwritten(self) -> None:
+        """Count what was recorded and can be written no more: in the source as lost, here as left out."""
+        self._source.finish()
+        self._source.close()
+        self._held_back.take(list(singly(self._source.drain())), time.monotonic_ns())
+        self._source.abandon()
+        self._leave_out_rest(FAILED)
+
+    def _leave_out_rest(self, reason: str) -> None:
+        """Count what is held and should have been written as left out."""
+        self._held_back.give_up()
+        while events := self._held_back.next_turn():
+            for event in self._selected(events):
+                self._output.leave_out(reason, event)
+
+    @property
+    def _waits_for_looks(self) -> bool:
+        return self._lookers is not None and self._held_back.waits_for_looks
 
     def _take(self) -> bool:
-        """Have looked at what has come, and write what is complete; False where nothing came."""
+        """Have looked at what has come, and write what is complete; False where there was neither."""
         untold = self._source.status().counters.untold
         deadline = time.monotonic() + _TAKING_SECONDS
         came = False
-        # Where writing is behind, the rest waits in the source, which is fair to all users as well.
-        while len(self._ready) < _MOST_READY and (reports := self._source.drain()):
+        # Of whoever has a full share here, the rest waits in the source, which is fair to all users as well.
+        while reports := self._source.drain(self._held_back.held_up):
             came = True
-            self._take_in(reports, untold)
+            self._hold_back(list(singly(reports)), untold)
             if time.monotonic() > deadline:
                 break
         self._hold_back((), untold)
-        self._write_complete()
-        return came or bool(self._ready)
-
-    def _take_in(self, reports: Sequence[Report], untold: int) -> None:
-        """Hold back reports. A storm is taken in pieces, which are written in between."""
-        singles = singly(reports)
-        piece = list(islice(singles, _PIECE))
-        while piece:
-            self._hold_back(piece, untold)
-            if len(piece) == _PIECE:
-                self._write_complete()
-            piece = list(islice(singles, _PIECE))
+        return self._write_complete(_WRITING_SECONDS) or came
 
     def _hold_back(self, piece: Sequence[Event | Again | SearchEnd], untold: int) -> None:
         wanted = self._held_back.take(piece, time.monotonic_ns(), untold)
         if self._lookers is not None and wanted:
             self._lookers.submit(wanted)
 
-    def _write_complete(self) -> None:
+    def _write_complete(self, seconds: float) -> bool:
+        """Write what is complete, for about that long; False where nothing is."""
+        deadline = time.monotonic() + seconds
         if self._lookers is not None:
             self._held_back.add_looks(self._lookers.results())
-        self._ready.put(self._selected(self._held_back.release(time.monotonic_ns())))
-        self._write_ready(_WRITING_SECONDS)
-
-    def _write_ready(self, seconds: float) -> None:
-        """Write what is complete, for about that long."""
-        deadline = time.monotonic() + seconds
-        while self._ready:
-            self._write(self._ready.take(_CHUNK))
-            if time.monotonic() > deadline:
-                return
+        self._held_back.expire(time.monotonic_ns())
+        wrote = False
+        while time.monotonic() < deadline and (events := self._held_back.next_turn()):
+            wrote = True
+            self._write(self._selected(events))
+        return wrote
 
     def _look_after_lookers(self) -> None:
         """Say at once that causes are missing from now on, and at the end that they still are."""
@@ -326,9 +325,14 @@ class Recording:
 
         Each is one write, so that a disk that fills up keeps every record that still fitted.
         """
-        for event in events:
+        for at, event in enumerate(events):
             is_record = not isinstance(event, Loss)
-            self._output.write(self._lines.of(event).encode(), event.timestamp, is_record=is_record)
+            try:
+                self._output.write(self._lines.of(event).encode(), event.timestamp, is_record=is_record)
+            except (SnapshotError, ReaderGone):
+                for unwritten in events[at:]:
+                    self._output.leave_out(FAILED, unwritten)
+                raise
             self._written += is_record
             self._count_cause(event)
 
@@ -339,8 +343,7 @@ class Recording:
     def _selected(self, events: Sequence[Event | Again]) -> list[Event | Again]:
         """The records that the filter selects, up to the count, each search whole; and every loss."""
         now = time.time_ns()
-        taken = self._written + self._ready.records
-        room = math.inf if self._limits.count is None else self._limits.count - taken
+        room = math.inf if self._limits.count is None else self._limits.count - self._written
         self._decide_searches(events, now)
         selected: list[Event | Again] = []
         for event in events:
@@ -374,8 +377,9 @@ class Recording:
         fresh = {event.search.id for event in tried if event.search} - self._decided.keys()
         if not fresh:
             return
-        for event in (*tried, *self._held_back.held):
-            if not isinstance(event, ExecFailure) or event.search is None or event.search.id not in fresh:
+        held = [event for search_id in fresh for event in self._held_back.tries_of(search_id)]
+        for event in (*tried, *held):
+            if event.search is None or event.search.id not in fresh:
                 continue
             decided = self._decided.setdefault(event.search.id, _Decided(event.search.tries))
             decided.wanted = decided.wanted or self._selection.matches(event, now)

@@ -17,8 +17,8 @@ from tui.model.safe_file import Existing, LiveFile, SnapshotError, failure, owne
 _BEGINNING: Final = b'{"execwhy":'
 """How the header of a recording begins. What begins otherwise is none of ours and stays."""
 
-_TRIES: Final = 1000
-"""Numbers that may be taken by something else before the name is given up."""
+_LAST: Final = 10**12 - 1
+"""The last number, since one with more digits would not be known again as ours."""
 
 
 class Rotation:
@@ -46,7 +46,7 @@ class Rotation:
             SnapshotError: One cannot be removed, or a new one cannot be written there.
         """
         try:
-            ours = self._ours()
+            ours, taken = self._found()
             for _, name in ours[: max(0, len(ours) - self._keep + 1)]:
                 os.unlink(os.path.join(self._directory, name))
                 self.removed += 1
@@ -58,22 +58,25 @@ class Rotation:
                 "make its directory writable for this user."
             ) from error
         first = ours[-1][0] + 1 if ours else 1
-        for number in range(first, first + _TRIES):
-            path = f"{self._stem}.{number:06d}{self._ending}"
-            with contextlib.suppress(Existing):
-                if not os.path.lexists(path):
-                    return LiveFile(path)
-        raise SnapshotError(f"{self._path} has no free number: choose another name.")
+        # Others may have taken numbers, as many as they like; and more of them meanwhile.
+        for number in range(first, _LAST + 1):
+            if number not in taken:
+                with contextlib.suppress(Existing):
+                    return LiveFile(f"{self._stem}.{number:06d}{self._ending}")
+        raise SnapshotError(f"{self._path} has no number left: choose another name.")
 
-    def _ours(self) -> list[tuple[int, str]]:
-        """Return number and name of the files that this program, as this user, has made, the oldest first."""
-        found = []
+    def _found(self) -> tuple[list[tuple[int, str]], set[int]]:
+        """Return number and name of this program's and user's files, the oldest first, and all numbers."""
+        ours, taken = [], set()
         with os.scandir(self._directory) as entries:
             for entry in entries:
                 match = self._pattern.fullmatch(entry.name)
-                if match and _is_recording(entry.path):
-                    found.append((int(match[1]), entry.name))
-        return sorted(found)
+                if match is None:
+                    continue
+                taken.add(int(match[1]))
+                if _is_recording(entry.path):
+                    ours.append((int(match[1]), entry.name))
+        return sorted(ours), taken
 
 
 def _is_recording(path: str) -> bool:

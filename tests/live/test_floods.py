@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,10 @@ NOBODY = pwd.getpwnam("nobody")
 VICTIM = pwd.getpwnam("daemon")
 PROGRAMS = Path(__file__).parents[1] / "programs"
 KINDS = ("mounts", "overlay", "proc", "busy", "environments", "forged")
-MOST_ABOVE_REST = 120 << 10
+MOST_SECONDS = 20.0
+"""Until another user's failure is seen, and until a recording has ended: that takes less than 1 and 3 s, and
+many times as long only where the machine hardly runs. What it took is printed."""
+MOST_ABOVE_REST = 100 << 10
 """KiB of resident memory of all processes of a recording, above what they have at rest."""
 
 
@@ -73,7 +76,7 @@ class Victim:
         self._place.mkdir()
         self.waited: list[float] = []
 
-    def fails(self, wait: Any) -> str:
+    def fails(self, wait: Callable[[str], object]) -> str:
         """Let a script fail, and measure how long it takes until ``wait`` returns."""
         script = self._place / uuid.uuid4().hex[:12]
         script.write_text("#!/no/such/interpreter\n")
@@ -91,6 +94,26 @@ class Victim:
         wait(str(script))
         self.waited.append(time.monotonic() - began)
         return str(script)
+
+
+class Tail:
+    """Reads a recording as it grows, each line once: reading all of it again would be what is measured."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("rb")
+        self._rest = b""
+
+    def wait_for(self, text: str) -> dict[str, Any]:
+        """Wait for a line with a text, and return the record."""
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            *lines, self._rest = (self._rest + self._file.read()).split(b"\n")
+            found = [line for line in lines if text.encode() in line]
+            if found:
+                record: dict[str, Any] = json.loads(found[0])
+                return record
+            time.sleep(0.01)
+        raise TimeoutError(f"{text!r} was not recorded")
 
 
 def records(recorder: Recorder, text: str) -> list[dict[str, Any]]:
@@ -114,14 +137,14 @@ def resident(recorder: Recorder) -> int:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_flood_delays_nobody_else_in_a_recording(kind: str, place: Path) -> None:
     with recording(place / "file.jsonl") as recorder:
-        victim = Victim(place)
-        victim.fails(recorder.wait_for)
+        victim, tail = Victim(place), Tail(recorder.output)
+        victim.fails(tail.wait_for)
         at_rest = most = resident(recorder)
         with flooding(kind, place) as flood:
             scripts = []
             deadline = time.monotonic() + SECONDS
             while flood.poll() is None and time.monotonic() < deadline:
-                scripts.append(victim.fails(recorder.wait_for))
+                scripts.append(victim.fails(tail.wait_for))
                 most = max(most, resident(recorder))
         began = time.monotonic()
         recorder.end()
@@ -136,7 +159,9 @@ def test_a_flood_delays_nobody_else_in_a_recording(kind: str, place: Path) -> No
             assert record["uid"] == VICTIM.pw_uid
             assert record["diagnosis"]["certain"] or kind == "forged", record["diagnosis"]
         assert scripts
+        assert max(victim.waited) < MOST_SECONDS
         assert most - at_rest < MOST_ABOVE_REST
+        assert took < MOST_SECONDS
         if kind == "forged":
             shown = records(recorder, "/usr/bin/innocent")
             assert not any(record["diagnosis"]["certain"] for record in shown)
@@ -146,11 +171,16 @@ def test_a_flood_delays_nobody_else_in_a_recording(kind: str, place: Path) -> No
 def test_a_flood_hides_nobody_else_on_the_screen(kind: str, place: Path) -> None:
     with on_terminal("--filter", f"user={VICTIM.pw_name}", width=160) as terminal, flooding(kind, place):
         victim = Victim(place)
-        for _ in range(3):
-            script = victim.fails(lambda path: terminal.wait_for_text(path.rpartition("/")[2][:12]))
+        deadline = time.monotonic() + SECONDS
+
+        def wait(path: str) -> None:
+            terminal.wait_for_text(path.rpartition("/")[2][:12])
             terminal.wait_for_text("missing interpreter")
-            assert script
-        print(f"{kind}: on screen after {max(victim.waited):.2f} s at most")
+
+        while len(victim.waited) < 3 or time.monotonic() < deadline:
+            victim.fails(wait)
+        print(f"{kind}: {len(victim.waited)} on screen after {max(victim.waited):.2f} s at most")
+        assert max(victim.waited) < MOST_SECONDS
         terminal.type("q")
         deadline = time.monotonic() + PATIENCE
         while (status := terminal.status()) is None:

@@ -35,7 +35,11 @@ class Folding(Listener):
         super()._keep(event)
         wanted = self.held_back.take([event], time.monotonic_ns())
         self.held_back.add_looks((np.array([number]), ended_before(failed)) for number, failed in wanted)
-        self.final += map(whole, self.held_back.release(time.monotonic_ns()))
+        self._release()
+
+    def _release(self) -> None:
+        while turn := self.held_back.next_turn():
+            self.final += map(whole, turn)
 
     def of(self, name: str) -> list[ExecFailure]:
         """The tries for a name, once it is known what became of all of them."""
@@ -44,7 +48,7 @@ class Folding(Listener):
         while time.monotonic() < deadline:
             self.take()
             self.held_back.take((), time.monotonic_ns())
-            self.final += map(whole, self.held_back.release(time.monotonic_ns()))
+            self._release()
             wanted = [failure for failure in self.failures if _is_for(failure, name)]
             found = [event for event in self.final if isinstance(event, ExecFailure) and _is_for(event, name)]
             if len(found) == len(wanted):

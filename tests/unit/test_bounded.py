@@ -243,6 +243,32 @@ def test_a_number_that_something_else_has_is_passed_over(tmp_path: Path) -> None
     assert Rotation(str(tmp_path / "r.jsonl"), 2).open_next().name.endswith("r.000002.jsonl")
 
 
+def test_numbers_that_others_have_taken_end_no_recording(tmp_path: Path) -> None:
+    (tmp_path / "r.000001.jsonl").write_bytes(b'{"execwhy":1}\n')
+    for number in range(2, 1502):
+        (tmp_path / f"r.{number:06d}.jsonl").write_text("")
+    assert Rotation(str(tmp_path / "r.jsonl"), 2).open_next().name.endswith("r.001502.jsonl")
+
+
+def test_numbers_do_not_grow_beyond_what_is_known_again(tmp_path: Path) -> None:
+    (tmp_path / "r.999999999999.jsonl").write_bytes(b'{"execwhy":1}\n')
+    with pytest.raises(SnapshotError, match=r"r\.jsonl has no number left: choose another name\.$"):
+        Rotation(str(tmp_path / "r.jsonl"), 2).open_next()
+
+
+def test_a_full_file_is_closed_once_where_the_next_one_cannot_be_begun() -> None:
+    def fails() -> Kept:
+        raise SnapshotError("it has no number left.")
+
+    kept = Kept()
+    source = Script([[failure(path="/a", arguments=("x" * 4000,)) for _ in range(30)]])
+    result = recorder(source, kept, bounds=Bounds(64 << 10, fails)).run()
+    assert result.problem == "it has no number left."
+    assert kept.state == "closed"
+    assert result.written and result.left_out == {"recording had failed": 30 - result.written}
+    assert lines(kept.data)[-1]["written"] == result.written
+
+
 def test_a_directory_that_is_not_there_gives_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(SnapshotError, match="its directory does not exist: make it"):
         Rotation(str(tmp_path / "no/r.jsonl"), 2).open_next()

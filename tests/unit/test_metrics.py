@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,7 @@ class Source:
     def wait(self, seconds: float) -> None: ...
     def set_capture(self, capture: Capture | None) -> None: ...
 
-    def drain(self) -> list[Report]:
+    def drain(self, held_up: Collection[int] = ()) -> list[Report]:
         return self.batches.pop(0) if self.batches else []
 
     def status(self) -> Status:

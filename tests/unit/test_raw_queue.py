@@ -80,6 +80,18 @@ def test_whatever_is_put_in_comes_out_in_each_users_order(puts: list[tuple[int, 
     assert (queue.bytes, len(queue)) == (0, 0)
 
 
+def test_users_who_are_held_up_wait_and_nobody_else_does() -> None:
+    queue = RawQueue()
+    for number in range(100):
+        queue.put(raw(666, number, 4000))
+    queue.put(raw(7, 1))
+    assert queue.has_any({666})
+    assert queue.take(128 << 10, {666}) == [raw(7, 1)]
+    assert not queue.has_any({666}) and queue.has_any()
+    assert queue.take(1 << 20, {666}) == []
+    assert len(queue.take(1 << 20)) == 100 and queue.bytes == 0
+
+
 def test_records_that_differ_only_in_their_time_are_taken_together() -> None:
     run: list[Raw] = [raw(1, number) for number in range(50)]
     others: list[Raw] = [raw(2, 7), raw(1, 3, size=900)]

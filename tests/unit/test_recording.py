@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -64,7 +64,7 @@ class Script:
         assert 0 <= seconds <= 1
         self._on_wait()
 
-    def drain(self) -> Sequence[Report]:
+    def drain(self, held_up: Collection[int] = ()) -> Sequence[Report]:
         self._has_more = not self._has_more
         if not self._has_more:
             return []
@@ -194,7 +194,8 @@ def test_every_record_is_diagnosed_unless_it_is_already() -> None:
     output = Kept()
     known = failure(path="/b", diagnosis=Diagnosis("known", "known before"))
     recorder(Script([[failure(path="/a"), known]]), output).run()
-    assert [line["diagnosis"]["code"] for line in output.lines if "path" in line] == ["missing-file", "known"]
+    told = {line["path"]: line["diagnosis"]["code"] for line in output.lines if "path" in line}
+    assert told == {"/a": "missing-file", "/b": "known"}
 
 
 @pytest.mark.parametrize("text", ["", "path:/opt/**", "pid==7", "pid!=7", "age<1d"])
@@ -236,7 +237,7 @@ def test_only_what_the_filter_selects_is_written_and_every_loss() -> None:
     assert recording.run().written == 1
     assert paths(output) == ["/b"]
     assert diagnosed == ["/a", "/b", "/a"], "a filter may ask for the cause"
-    assert output.lines[-2]["lost"] == 5
+    assert [line["lost"] for line in output.lines if "lost" in line] == [5]
 
 
 def test_secrets_are_masked_unless_they_are_asked_for() -> None:
@@ -340,7 +341,10 @@ def test_what_was_captured_before_the_end_is_written_too() -> None:
     assert "ended" in output.lines[-1]
 
 
-def test_a_long_batch_is_written_whole_while_nothing_more_is_captured() -> None:
+def test_a_long_batch_is_written_whole_while_nothing_more_is_captured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tui.recording._ENDING_SECONDS", 100.0)
     output = Kept()
     source = Script([failures(*map(str, range(1700)))], stage=Stage.LIVE)
     recording = recorder(source, output)
@@ -435,6 +439,69 @@ def test_a_full_disk_ends_the_recording_with_what_was_written_before() -> None:
     assert (result.problem, result.written) == ("there is no room.", 1)
     assert paths(output) == ["/a"]
     assert (output.state, source.closed) == ("closed", True)
+    assert result.left_out == {"recording had failed": 50}, "what came and cannot be written is counted"
+
+
+def test_what_waits_when_the_file_is_removed_is_counted_as_left_out() -> None:
+    kept = Kept()
+    now = failure().timestamp
+    source = Script([[failure(path="/a"), tried("/b/x", 7, now)]], stage=Stage.LIVE)
+    source._on_wait = lambda: setattr(kept, "became", "removed") if paths(kept) else None
+    result = recorder(source, kept).run()
+    assert paths(kept) == ["/a"]
+    assert (result.written, result.left_out) == (1, {"recording had failed": 1})
+    assert result.counters.recorded == 2
+    assert "1 written to kept.jsonl, which was removed meanwhile, 1 left out" in summary(result, "kept.jsonl")
+
+
+def test_what_there_is_no_time_for_at_the_end_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tui.recording._LAST_LOOKS_SECONDS", 0.0)
+    monkeypatch.setattr("tui.recording._ENDING_SECONDS", 0.0)
+    monkeypatch.setattr("tui.recording._FEWEST_SECONDS", 0.0)
+    output = Kept()
+    mine = [replace(failure(path="/mine"), uid=7)]
+    source = Script([[*failures(*"a" * 100), *mine]], stage=Stage.LIVE)
+    recording = recorder(source, output, Only("/mine", "a"))
+    source._on_wait = recording.stop
+    result = recording.run()
+    assert result.written + sum(result.left_out.values()) == result.counters.recorded == 101
+    assert output.lines[-1]["left_out"] == dict(result.left_out)
+
+
+class Flood(Script):
+    """Hands over as many failures of one user as it is asked for, until one of another user has come."""
+
+    def __init__(self, output: Kept) -> None:
+        super().__init__([])
+        self._output = output
+        self.handed_over = 0
+        self.stage = Stage.LIVE
+
+    def drain(self, held_up: Collection[int] = ()) -> Sequence[Report]:
+        if self.stage is Stage.ENDED:
+            return []
+        if 666 in held_up:
+            self.stage = Stage.ENDED
+            return [replace(failure(path="/victim"), uid=7)]
+        self.handed_over += 100
+        return [replace(failure(path=f"/{number}", timestamp=number), uid=666) for number in range(100)]
+
+    def status(self) -> Status:
+        return Status(self.stage, "", Counters(), ORIGIN)
+
+
+def test_a_flood_is_held_up_once_its_share_is_full_and_is_not_written_before_another_users_record(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tui.model.held_back.MOST_HELD", 5000)
+    monkeypatch.setattr("tui.recording._TAKING_SECONDS", 60.0)
+    monkeypatch.setattr("tui.recording._ENDING_SECONDS", 100.0)
+    output = Kept()
+    flood = Flood(output)
+    recorder(flood, output).run()
+    assert 5000 < flood.handed_over < 6000
+    assert paths(output).index("/victim") < 50
+    assert len(paths(output)) == flood.handed_over + 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

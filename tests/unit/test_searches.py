@@ -33,6 +33,7 @@ from bpf.record import (
 from tui.model import searches as limits
 from tui.model.held_back import HoldBackQueue
 from tui.model.history import History
+from tui.model.ready import Ready
 from tui.model.searches import Searches
 
 MS = 1_000_000
@@ -554,10 +555,21 @@ class Held(HoldBackQueue):
     def put(self, reports: Sequence[Event | Again | SearchEnd], now: int) -> list[Event | Again]:
         wanted = self.take(reports, now)
         self.add_looks([(np.array([number]), not_looked_at(failure)) for number, failure in wanted])
-        return [plain(event) for event in self.release(now)]
+        return self.release(now)
+
+    def release(self, now: int) -> list[Event | Again]:
+        self.expire(now)
+        return self._all_turns()
 
     def the_rest(self) -> list[Event | Again]:
-        return [plain(event) for event in self.rest()]
+        self.give_up()
+        return self._all_turns()
+
+    def _all_turns(self) -> list[Event | Again]:
+        events: list[Event | Again] = []
+        while turn := self.next_turn():
+            events += map(plain, turn)
+        return events
 
 
 def plain(event: Event | Again) -> Event | Again:
@@ -624,18 +636,21 @@ def test_what_has_nothing_to_wait_for_is_given_back_at_once(kernel: Kernel) -> N
     held = Held()
     kernel.fails("/opt/x", task=0)
     kernel.reports.append(Loss(kernel.now, 1, "ring buffer full"))
-    assert held.put(of(kernel.reports), now=0) == kernel.reports
+    assert sorted(held.put(of(kernel.reports), now=0), key=repr) == kernel.reports
 
 
 def test_a_look_that_does_not_come_is_waited_for_two_seconds(kernel: Kernel) -> None:
     held = HoldBackQueue(not_looked_at)
     kernel.fails("/opt/x", task=0)
     ((number, _),) = held.take(of(kernel.reports), now=0)
-    assert held.release(int(1.9 * SECOND)) == []
-    (event,) = held.release(2 * SECOND)
+    held.expire(int(1.9 * SECOND))
+    assert held.next_turn() == []
+    held.expire(2 * SECOND)
+    (event,) = held.next_turn()
     assert isinstance(event, ExecFailure) and event.diagnosis == not_looked_at(event).diagnosis
     held.add_looks([(np.array([number]), Look(Diagnosis("late", "It comes too late.")))])
-    assert held.rest() == []
+    held.give_up()
+    assert held.next_turn() == [] and len(held) == 0
 
 
 def test_the_end_of_a_recording_leaves_searches_open(kernel: Kernel) -> None:
@@ -667,6 +682,72 @@ def test_a_flood_costs_only_the_user_who_makes_it(monkeypatch: pytest.MonkeyPatc
     given_up = held.put([*victims, *of(kernel.reports)], now=0)
     assert given_up
     assert not any(isinstance(event, ExecFailure) and event.uid == 7 for event in given_up)
+
+
+def test_whoever_has_more_than_a_fair_part_is_held_up(
+    monkeypatch: pytest.MonkeyPatch, kernel: Kernel
+) -> None:
+    monkeypatch.setattr("tui.model.held_back.MAX_BYTES", 100_000)
+    held = Held()
+    kernel.fails("/opt/y", task=0)
+    held.take([replace(one, uid=7) for one in kernel.reports if isinstance(one, ExecFailure)], now=0)
+    assert held.held_up == set()
+    kernel.reports.clear()
+    for task in range(1, 31):
+        kernel.fails("/opt/x", task=task, variable="X=" + "x" * 10_000)
+    held.take(of(kernel.reports), now=0)
+    assert held.held_up == {0}
+    assert not any(isinstance(event, ExecFailure) and event.uid == 7 for event in held.release(now=0))
+    assert held.held_up == set(), "what was given up makes room"
+
+
+def test_what_waits_for_nothing_any_more_is_found_without_looking_at_what_does(kernel: Kernel) -> None:
+    """Ten thousand that wait must not be looked at for each one that is complete."""
+
+    class Counted(dict[int, Any]):
+        asked = 0
+
+        def get(self, *key: Any) -> Any:
+            Counted.asked += 1
+            return super().get(*key)
+
+    held = HoldBackQueue(not_looked_at)
+    held._held = Counted()
+    for task in range(1, 10_001):
+        kernel.fails("/opt/x", task=task)
+    wanted = held.take(of(kernel.reports), now=0)
+    Counted.asked = 0
+    number, failed = wanted[5000]
+    held.add_looks([(np.array([number]), not_looked_at(failed))])
+    held.take([SearchEnd(kernel.now, failed.task, None)], now=0)
+    held.expire(now=0)
+    (event,) = held.next_turn()
+    assert isinstance(event, ExecFailure) and event.task == failed.task
+    assert Counted.asked < 10
+
+
+def test_those_that_are_alike_share_their_record_when_they_are_given_up(kernel: Kernel) -> None:
+    held = HoldBackQueue(not_looked_at)
+    kernel.fails("/proc/self/maps", task=0)
+    (first,) = [report for report in kernel.reports if isinstance(report, ExecFailure)]
+    held.take([Again(first, first.timestamp + at, 7, 7, 0, None) for at in range(10)], now=0)
+    held.give_up()
+    events = held.next_turn()
+    assert len(events) == 10
+    assert len({id(event.first) for event in events if isinstance(event, Again)}) == 1
+
+
+def test_large_records_have_short_turns() -> None:
+    ready = Ready()
+    for number in range(100):
+        ready.put(666, number, 30_000)
+    ready.put(7, 100, 500)
+    assert ready.next_turn() == [0, 1]
+    assert ready.next_turn() == [100]
+    assert len(ready) == 98 and ready.bytes == 98 * 30_000
+    ready.put(7, 101, 1 << 20)
+    ready.put(7, 102, 1)
+    assert (ready.next_turn(), ready.next_turn()) == ([2, 3], [101])
 
 
 def test_what_is_held_is_bounded_in_bytes_too(monkeypatch: pytest.MonkeyPatch, kernel: Kernel) -> None:
@@ -768,7 +849,7 @@ def test_every_exec_goes_to_the_file_once_with_its_final_search(
     for batch, now, untold in batches(*case):
         wanted = held.take(of(batch), now, untold)
         held.add_looks([(np.array([number]), not_looked_at(failure)) for number, failure in wanted])
-        events += map(whole, map(plain, held.release(now)))
+        events += map(whole, held.release(now))
     events += map(whole, held.the_rest())
     came = [report for report in reports if not isinstance(report, SearchEnd)]
     assert sorted(without_search(events), key=repr) == sorted(came, key=repr)

@@ -3,10 +3,14 @@
 A record is complete when it was looked at and, where it may be a try of a PATH search, when that has ended.
 Neither takes longer than ``LOOK_WAIT`` or the search's own limit, so that nobody's failure can hold up
 another's. Lines are in the order in which they became complete, within seconds of the order of their times.
+
+Room and turns are shared out by user: whoever has more than a fair part of what may be held waits in the
+source (``held_up``), and no event of one user waits to be written behind more than a turn of another's.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Final
@@ -15,14 +19,14 @@ import numpy as np
 import numpy.typing as npt
 
 from bpf.cgroups import where_of
-from bpf.per_record import Added
+from bpf.per_record import Added, PerRecord
 from bpf.record import Again, Burst, Event, ExecFailure, Look, Loss, Report, SearchEnd, first_like, whole
 from bpf.users import user_of
+from tui.model.ready import Ready
 from tui.model.searches import Searches
 
 MOST_HELD: Final = 65_536
-"""Events: 2 s of a storm may bring more than memory should hold. Beyond it the oldest of the user who has
-most are written as they are."""
+"""Events: 2 s of a storm may bring more than memory should hold. Beyond it whoever has most waits."""
 
 MAX_BYTES: Final = 32 << 20
 """What these may take, as far as their footprints go."""
@@ -30,18 +34,43 @@ MAX_BYTES: Final = 32 << 20
 LOOK_WAIT: Final = 2_000_000_000
 """Nanoseconds that an event waits for its look."""
 
+_GIVEN_UP: Final = 64
+"""Events that are written as they are, at a time, where there is no room to wait for their looks."""
+
 _OCCURRENCE_BYTES: Final = 200
+
+_LOOK, _SEARCH = 1, 2
+"""What an event waits for."""
+
+_NOBODY: Final = -1
+"""Whose a loss is."""
 
 Failure = ExecFailure | Again
 EventIds = npt.NDArray[np.int64]
 
 
-class _OfUser:
-    """What is held of one user: the weight of each event by its number, and of all."""
+class _Held:
+    """An event that is held, and what it waits for."""
+
+    __slots__ = ("event", "since", "user", "waits", "weight")
+
+    def __init__(self, event: Event | Again, since: int, waits: int) -> None:
+        self.event = event
+        self.since = since
+        self.waits = waits
+        self.user = _user(event)
+        self.weight = event.footprint if isinstance(event, ExecFailure) else _OCCURRENCE_BYTES
+
+
+class _Share:
+    """What is held of one user, and the numbers of what waits, in order, some of which wait no more."""
+
+    __slots__ = ("bytes", "count", "waiting")
 
     def __init__(self) -> None:
-        self.weights: dict[int, int] = {}
         self.bytes = 0
+        self.count = 0
+        self.waiting: deque[int] = deque()
 
 
 class HoldBackQueue:
@@ -51,26 +80,46 @@ class HoldBackQueue:
         unlooked: What is written of a failure that was not looked at in time.
     """
 
-    def __init__(self, unlooked: Callable[[Failure], Look]) -> None:
+    def __init__(self, unlooked: Callable[[ExecFailure], Look]) -> None:
         self._unlooked = unlooked
-        self._searches = Searches()
+        self._unlooked_alike = PerRecord(unlooked)
+        self._searches = Searches(on_closed=self._close_searches)
         self._added = Added()
         self._end = 0
-        self._held: dict[int, Event | Again] = {}
-        # By number: when it came, of those that wait for a look.
-        self._since: dict[int, int] = {}
-        self._users: dict[int, _OfUser] = {}
+        self._held: dict[int, _Held] = {}
+        self._shares: dict[int, _Share] = {}
         self._bytes = 0
+        # By number, in the order in which they came; those that were looked at meanwhile are passed over.
+        self._unlooked_at: deque[int] = deque()
+        self._looks_missing = 0
+        self._tries: dict[int, set[int]] = {}
+        self._ready = Ready()
 
-    @property
-    def held(self) -> Iterable[Event | Again]:
-        """What has come and was not given back yet."""
-        return self._held.values()
+    def __len__(self) -> int:
+        """Return how many events are held, those that are complete included."""
+        return len(self._held)
 
     @property
     def waits_for_looks(self) -> bool:
         """Some of it was not looked at yet."""
-        return bool(self._since)
+        return bool(self._looks_missing)
+
+    @property
+    def has_complete(self) -> bool:
+        """Some of it can be written."""
+        return bool(self._ready)
+
+    @property
+    def held_up(self) -> frozenset[int]:
+        """The users, as of ``user_of``, of whom nothing more should be taken in: their share is full."""
+        if not self._is_full:
+            return frozenset()
+        most_events, most_bytes = MOST_HELD // len(self._shares), MAX_BYTES // len(self._shares)
+        return frozenset(
+            user
+            for user, share in self._shares.items()
+            if share.count > most_events or share.bytes > most_bytes
+        )
 
     def take(
         self, reports: Sequence[Event | Again | SearchEnd], now: int, untold: int = 0
@@ -84,64 +133,139 @@ class HoldBackQueue:
         for event in self._searches.take(list[Report](reports), now, untold):
             assert not isinstance(event, Burst)
             number, self._end = self._end, self._end + 1
-            self._held[number] = event
-            self._count(number, event)
+            waits = 0
             if isinstance(event, Again) or (isinstance(event, ExecFailure) and event.diagnosis is None):
-                self._since[number] = now
+                waits = _LOOK
                 wanted.append((number, event))
+            if not isinstance(event, Loss) and self._searches.is_open(event.task, number):
+                waits |= _SEARCH
+            self._hold(number, _Held(event, now, waits))
+        self._add_searches()
         return wanted
 
     def add_looks(self, looks: Iterable[tuple[EventIds, Look]]) -> None:
-        """Take in what was found, by number; what was given back already is left alone."""
+        """Take in what was found, by number; what was given up already is left alone."""
         for numbers, look in looks:
             for number in numbers.tolist():
                 self._look(number, look)
 
-    def release(self, now: int) -> list[Event | Again]:
-        """Return the events that are complete by now, oldest first; they are held no longer."""
-        self._add_searches()
-        for number, since in list(self._since.items()):
-            if now - since < LOOK_WAIT:
-                break
-            self._give_up_look(number)
-        released = [number for number, event in self._held.items() if self._is_complete(number, event)]
-        events = [self._forget(number) for number in released]
-        return events + self._hold_bounds()
+    def expire(self, now: int) -> None:
+        """Give up the looks that have not come in time."""
+        waiting = self._unlooked_at
+        while waiting:
+            held = self._held.get(waiting[0])
+            if held is not None and held.waits & _LOOK:
+                if now - held.since < LOOK_WAIT:
+                    return
+                self._give_up_look(waiting[0], held)
+            waiting.popleft()
 
-    def rest(self) -> list[Event | Again]:
-        """Return all that is still held: nothing will come any more. A search that goes on is "open"."""
+    def next_turn(self) -> list[Event | Again]:
+        """Return complete events of the user whose turn it is, oldest first; they are held no longer.
+
+        Where nothing is complete and there is no room, the oldest of whoever has most are given up.
+        """
+        if not self._ready and self._is_full:
+            self._give_up_oldest()
+        return [self._forget(number) for number in self._ready.next_turn()]
+
+    def tries_of(self, search_id: int) -> list[ExecFailure]:
+        """Return the tries of a search that are held."""
+        tries = [self._held[number].event for number in sorted(self._tries.get(search_id, ()))]
+        return [event for event in tries if isinstance(event, ExecFailure)]
+
+    def give_up(self) -> None:
+        """Wait for nothing any more: all that is held is complete. A search that goes on is "open"."""
         self._searches.give_up()
         self._add_searches()
-        for number in list(self._since):
-            self._give_up_look(number)
-        return [self._forget(number) for number in list(self._held)]
+        for number in self._unlooked_at:
+            if (held := self._held.get(number)) is not None:
+                self._give_up_look(number, held)
+        self._unlooked_at.clear()
 
-    def _is_complete(self, number: int, event: Event | Again) -> bool:
-        if isinstance(event, Loss):
-            return True
-        return number not in self._since and not self._searches.is_open(event.task, number)
+    @property
+    def _is_full(self) -> bool:
+        return self._bytes > MAX_BYTES or len(self._held) > MOST_HELD
+
+    def _hold(self, number: int, held: _Held) -> None:
+        self._held[number] = held
+        share = self._shares.get(held.user)
+        if share is None:
+            share = self._shares[held.user] = _Share()
+        share.count += 1
+        share.bytes += held.weight
+        self._bytes += held.weight
+        self._note_search(number, held.event)
+        if held.waits:
+            share.waiting.append(number)
+        else:
+            self._ready.put(held.user, number, held.weight)
+        if held.waits & _LOOK:
+            self._looks_missing += 1
+            self._unlooked_at.append(number)
+
+    def _forget(self, number: int) -> Event | Again:
+        held = self._held.pop(number)
+        share = self._shares[held.user]
+        share.count -= 1
+        share.bytes -= held.weight
+        self._bytes -= held.weight
+        if not share.count:
+            del self._shares[held.user]
+        elif share.waiting and not self._waits(share.waiting[0]):
+            share.waiting.popleft()
+        if isinstance(held.event, ExecFailure) and held.event.search is not None:
+            tries = self._tries[held.event.search.id]
+            tries.discard(number)
+            if not tries:
+                del self._tries[held.event.search.id]
+        return held.event
+
+    def _waits(self, number: int) -> bool:
+        held = self._held.get(number)
+        return held is not None and bool(held.waits)
+
+    def _end_wait(self, number: int, held: _Held, what: int) -> None:
+        held.waits &= ~what
+        if not held.waits:
+            self._ready.put(held.user, number, held.weight)
+
+    def _close_searches(self, numbers: Iterable[int]) -> None:
+        for number in numbers:
+            # Those that came just now are not held yet, and are asked about when they are.
+            held = self._held.get(number)
+            if held is not None and held.waits & _SEARCH:
+                self._end_wait(number, held, _SEARCH)
 
     def _add_searches(self) -> None:
         for number, search in self._searches.ended():
             # A file's search may be told anew after its first tries were given back.
-            if number in self._held:
-                event = whole(self._held[number])
+            if (held := self._held.get(number)) is not None:
+                event = whole(held.event)
                 assert not isinstance(event, Loss)
-                self._held[number] = replace(event, search=search)
+                held.event = replace(event, search=search)
+                self._note_search(number, held.event)
 
-    def _give_up_look(self, number: int) -> None:
-        event = self._held[number]
-        if number in self._since and not isinstance(event, Loss):
-            self._look(number, self._unlooked(event))
+    def _note_search(self, number: int, event: Event | Again) -> None:
+        if isinstance(event, ExecFailure) and event.search is not None:
+            self._tries.setdefault(event.search.id, set()).add(number)
+
+    def _give_up_look(self, number: int, held: _Held) -> None:
+        if isinstance(held.event, Again):
+            # One look for all that are alike, so that they go on sharing a record.
+            self._look(number, self._unlooked_alike(held.event.first))
+        elif isinstance(held.event, ExecFailure):
+            self._look(number, self._unlooked(held.event))
 
     def _look(self, number: int, look: Look) -> None:
-        if self._since.pop(number, None) is None:
+        held = self._held.get(number)
+        if held is None or not held.waits & _LOOK:
             return
-        event = self._held[number]
+        event = held.event
         assert not isinstance(event, Loss)
         first = first_like(event)
         place = {} if look.cgroup is None else {"cgroup": look.cgroup, **where_of(look.cgroup)._asdict()}
-        self._held[number] = self._added.to(
+        held.event = self._added.to(
             event,
             look,
             diagnosis=look.diagnosis,
@@ -149,49 +273,25 @@ class HoldBackQueue:
             interpreter_path=look.interpreter_path or first.interpreter_path,
             **place,
         )
+        self._looks_missing -= 1
+        self._end_wait(number, held, _LOOK)
 
-    def _count(self, number: int, event: Event | Again) -> None:
-        user = self._users.setdefault(_user(event), _OfUser())
-        weight = user.weights[number] = _weight(event)
-        user.bytes += weight
-        self._bytes += weight
-
-    def _forget(self, number: int) -> Event | Again:
-        event = self._held.pop(number)
-        uid = _user(event)
-        user = self._users[uid]
-        weight = user.weights.pop(number)
-        user.bytes -= weight
-        self._bytes -= weight
-        if not user.weights:
-            del self._users[uid]
-        return event
-
-    def _hold_bounds(self) -> list[Event | Again]:
-        """Give up the oldest of whoever has most, so that a flood costs only the user who makes it."""
-        events: list[Event | Again] = []
-        while len(self._held) > MOST_HELD or self._bytes > MAX_BYTES:
-            user = max(self._users.values(), key=lambda user: (user.bytes, len(user.weights)))
-            number = next(iter(user.weights))
-            event = self._held[number]
-            if not isinstance(event, Loss):
-                self._searches.give_up_try(event.task, number)
-                self._add_searches()
-            self._give_up_look(number)
-            events.append(self._forget(number))
-        return events
-
-
-_NOBODY: Final = -1
-"""Whose a loss is."""
+    def _give_up_oldest(self) -> None:
+        """Complete some events of whoever has most, so that a flood costs only the user who makes it."""
+        share = max(self._shares.values(), key=lambda share: (share.bytes, share.count))
+        most, most_bytes = len(self._held) - MOST_HELD, self._bytes - MAX_BYTES
+        while share.waiting and len(self._ready) < _GIVEN_UP:
+            if len(self._ready) >= most and self._ready.bytes >= most_bytes:
+                break
+            number = share.waiting.popleft()
+            held = self._held.get(number)
+            if held is None or not held.waits:
+                continue
+            if not isinstance(held.event, Loss):
+                self._searches.give_up_try(held.event.task, number)
+            self._give_up_look(number, held)
+        self._add_searches()
 
 
 def _user(event: Event | Again) -> int:
     return _NOBODY if isinstance(event, Loss) else user_of(first_like(event).uid)
-
-
-def _weight(event: Event | Again) -> int:
-    """About how many bytes an event takes."""
-    if not isinstance(event, ExecFailure):
-        return _OCCURRENCE_BYTES
-    return event.footprint

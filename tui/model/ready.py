@@ -3,47 +3,52 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
 from typing import Final
-
-from bpf.record import Again, Event, Loss, first_like
 
 _TURN: Final = 16
 """Events of one user that are written before it is the next one's turn."""
 
+_TURN_BYTES: Final = 64 << 10
+"""And what these may weigh, but for the first one: a record of many variables takes milliseconds to write."""
+
 
 class Ready:
-    """A queue with a lane for each user, and one for losses."""
+    """A queue of events' numbers with a lane for each user."""
 
     def __init__(self) -> None:
         # The order is that of the turns.
-        self._lanes: dict[int | None, deque[Event | Again]] = {}
+        self._lanes: dict[int, deque[tuple[int, int]]] = {}
         self._length = 0
-        self.records = 0
-        """How many of them are no losses."""
+        self.bytes = 0
+        """What they weigh."""
 
     def __len__(self) -> int:
+        """Return how many events wait."""
         return self._length
 
-    def put(self, events: Iterable[Event | Again]) -> None:
-        """Add events."""
-        for event in events:
-            is_loss = isinstance(event, Loss)
-            uid = None if isinstance(event, Loss) else first_like(event).uid
-            self._lanes.setdefault(uid, deque()).append(event)
-            self._length += 1
-            self.records += not is_loss
+    def put(self, user: int, number: int, weight: int) -> None:
+        """Add an event of a user."""
+        lane = self._lanes.get(user)
+        if lane is None:
+            lane = self._lanes[user] = deque()
+        lane.append((number, weight))
+        self._length += 1
+        self.bytes += weight
 
-    def take(self, most: int) -> list[Event | Again]:
-        """Take out so many, or all there are: each user in turn, each one's oldest first."""
-        taken: list[Event | Again] = []
-        while self._lanes and len(taken) < most:
-            uid = next(iter(self._lanes))
-            lane = self._lanes.pop(uid)
-            for _ in range(min(_TURN, most - len(taken), len(lane))):
-                taken.append(lane.popleft())
-            if lane:
-                self._lanes[uid] = lane
+    def next_turn(self) -> list[int]:
+        """Take out the turn of the next user, oldest first; nothing where nothing waits."""
+        if not self._lanes:
+            return []
+        user = next(iter(self._lanes))
+        lane = self._lanes.pop(user)
+        number, weight = lane.popleft()
+        taken = [number]
+        while lane and len(taken) < _TURN and weight + lane[0][1] <= _TURN_BYTES:
+            number, of_one = lane.popleft()
+            weight += of_one
+            taken.append(number)
+        if lane:
+            self._lanes[user] = lane
         self._length -= len(taken)
-        self.records -= sum(not isinstance(event, Loss) for event in taken)
+        self.bytes -= weight
         return taken

@@ -15,7 +15,7 @@ in two directories at least.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -88,6 +88,11 @@ class _Tries:
     def is_of(self, tid: int) -> bool:
         """Whether this exec's task is the same, as far as one can tell: a task's address is used again."""
         return tid == self._tid
+
+    @property
+    def numbers(self) -> list[int]:
+        """Those of their events."""
+        return [number for number, _ in self._made]
 
     def retried(self, timestamp: int, number: int) -> None:
         """Its only try was made once more; the new one stands for it."""
@@ -164,10 +169,13 @@ class Searches:
 
     Args:
         first: The first event's number: the history's ``end_id``.
+        on_closed: Called with the numbers of events that can be tries of no search any more, but for what
+            ``ended`` returns.
     """
 
-    def __init__(self, first: int = 0) -> None:
+    def __init__(self, first: int = 0, on_closed: Callable[[Iterable[int]], None] | None = None) -> None:
         self._end = first
+        self._on_closed = on_closed
         self._open: dict[int, _Tries] = {}
         # The record of the latest try, while its task has made only this one and may but make it again.
         self._only: tuple[ExecFailure, int, int, _Tries] | None = None
@@ -271,6 +279,7 @@ class Searches:
             return False
         if tries.is_over(failure.timestamp):
             return False
+        self._close(tries)
         tries.retried(failure.timestamp, self._end + count - 1)
         return True
 
@@ -308,6 +317,7 @@ class Searches:
         if tries.in_one_place and tries.name == name:
             # What a storm brings over and over.
             self._held -= tries.weight
+            self._close(tries)
             tries.forget()
             self._held += tries.weight
         else:
@@ -337,10 +347,15 @@ class Searches:
         tries = self._open.pop(task)
         self._only = None
         self._held -= tries.weight
+        self._close(tries)
         told = tries.told(self._last_id + 1, outcome, found_path)
         if told:
             self._last_id += 1
             self._told.update(told)
+
+    def _close(self, tries: _Tries) -> None:
+        if self._on_closed is not None:
+            self._on_closed(tries.numbers)
 
     def _hold_bounds(self) -> None:
         while len(self._open) > MOST_OPEN or self._held > MOST_TRIES:
