@@ -11,6 +11,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -147,11 +148,26 @@ CONTAINER = "4f1c8a90b7d2e3f5" * 4
 
 
 @pytest.fixture
-def container_cgroup() -> Iterator[str]:
+def container_cgroup(tmp_path: Path) -> Iterator[str]:
     """A cgroup such as docker's, below the one of this test."""
     top = circumstances.cgroup_file_system()
     if top is None:
-        pytest.skip("no cgroup v2 is mounted here")
+        with mounted(["-t", "cgroup2", "none"], tmp_path):
+            yield from cgroup_below(str(tmp_path))
+    else:
+        yield from cgroup_below(top)
+
+
+@contextmanager
+def mounted(what: list[str], directory: Path) -> Iterator[None]:
+    subprocess.run(["mount", *what, directory], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", directory], check=True)
+
+
+def cgroup_below(top: str) -> Iterator[str]:
     with open("/proc/self/cgroup") as file:
         here = next(line.rstrip("\n")[3:] for line in file if line.startswith("0::"))
     slice_ = f"{top}{here.rstrip('/')}/execwhy.slice"
@@ -176,12 +192,19 @@ def test_cgroup_unit_and_container_are_the_callers(
     assert record.container_id == CONTAINER
 
 
-V1_CGROUPS = "/sys/fs/cgroup/pids"
+@pytest.fixture
+def v1_cgroups(tmp_path: Path) -> Iterator[Path]:
+    """A hierarchy of v1, without a controller, as any host can have one beside v2."""
+    top = tmp_path / "v1"
+    top.mkdir()
+    with mounted(["-t", "cgroup", "-o", "none,name=execwhy-test", "none"], top):
+        yield top
 
 
-@pytest.mark.skipif(not os.path.exists(f"{V1_CGROUPS}/cgroup.procs"), reason="this host has cgroup v2 alone")
-def test_a_container_in_a_v1_hierarchy_is_told_as_long_as_its_process_lives(tmp_path: Path) -> None:
-    directory = f"{V1_CGROUPS}/docker/{CONTAINER}"
+def test_a_container_in_a_v1_hierarchy_is_told_as_long_as_its_process_lives(
+    v1_cgroups: Path, tmp_path: Path
+) -> None:
+    directory = f"{v1_cgroups}/docker/{CONTAINER}"
     os.makedirs(directory)
     marker = str(uuid.uuid4())
     script = f"""

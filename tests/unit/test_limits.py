@@ -62,6 +62,7 @@ def test_other_errors_are_no_limits_doing(monkeypatch: pytest.MonkeyPatch) -> No
     assert obstacle(OSError(errno.ENOENT, "")) is obstacle(RuntimeError("x")) is obstacle(None) is None
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="it asks for root first")
 @pytest.mark.parametrize(
     ("commands", "sentence"),
     [
@@ -70,8 +71,6 @@ def test_other_errors_are_no_limits_doing(monkeypatch: pytest.MonkeyPatch) -> No
     ],
 )
 def test_a_start_with_too_little_is_one_sentence(commands: str, sentence: str) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("it asks for root first")
     run = subprocess.run(
         ["sh", "-c", f"{commands}; exec {sys.executable} -m tui.cli --record - --duration 1"],
         cwd=PROJECT, capture_output=True, text=True, check=False,
