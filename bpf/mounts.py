@@ -431,12 +431,17 @@ def _statx(descriptor: int, wanted: int) -> ctypes.Array[ctypes.c_char] | None:
 @functools.cache
 def _statx_has_mount_id() -> bool:
     """Whether the kernel has STATX_MNT_ID (Linux 5.8)."""
+    return _of_own_root(_mount_id_by_statx) != UNKNOWN
+
+
+def _of_own_root(mount_id_of: Callable[[int], int]) -> int:
+    """Return the mount id of our own root directory, found in this way."""
     try:
         root = os.open("/", os.O_PATH | os.O_CLOEXEC)
     except OSError:
-        return False
+        return UNKNOWN
     try:
-        return _mount_id_by_statx(root) != UNKNOWN
+        return mount_id_of(root)
     finally:
         os.close(root)
 
@@ -465,14 +470,7 @@ def _internal_mounts() -> dict[int, Access]:
 @functools.cache
 def own_root() -> int:
     """Return the id of the mount that our own root directory is on, which stays that for good."""
-    try:
-        root = os.open("/", os.O_PATH | os.O_CLOEXEC)
-    except OSError:
-        return UNKNOWN
-    try:
-        return mount_id(root)
-    finally:
-        os.close(root)
+    return _of_own_root(mount_id)
 
 
 def _pipe() -> int:

@@ -103,26 +103,36 @@ def reach(record: ExecFailure) -> Vantage | None:
     """The caller's root directory; None where neither it nor its mount namespace can be reached."""
     caller = caller_of(record)
     if record.mount_ns is None or (record.mount_ns == own_mount_ns() and not _is_chrooted()):
-        vantage = _below("/", own_mounts(), record, own=True)
+        vantage = _below(_at_own_root(), record)
         if vantage is None and caller is not None and _is_our_root(f"{caller}/root"):
             # This program is in the same chroot, whose path leads nowhere from within.
-            return _below("/", own_mounts(), replace(record, root=None), own=True)
+            return _below(_at_own_root(), replace(record, root=None))
         return vantage
     if caller is not None and _mount_ns(caller) == record.mount_ns:
         vantage = _at_root_of(caller, record)
         if vantage is not None:
             return _judged_from_outside(vantage, caller, record)
     neighbour = _neighbour(record)
-    return None if neighbour is None else _below_root_of(neighbour, record)
+    return None if neighbour is None else _below(_at_root_of(neighbour, record), record)
 
 
-def _at_root_of(caller: str, record: ExecFailure) -> Vantage | None:
-    """The view from a process's own root directory."""
+def _at_own_root() -> Vantage | None:
+    """The view from our own root directory."""
     try:
-        root = os.open(f"{caller}/root", os.O_PATH | os.O_CLOEXEC)
+        root = os.open("/", os.O_PATH | os.O_CLOEXEC)
     except OSError:
         return None
-    mounts = tables.of(caller, record.mount_ns or 0, root)
+    mounts = own_mounts()
+    return Vantage(root, "", mounts, own=True, place=mounts.place_on(own_root(), root))
+
+
+def _at_root_of(process: str, record: ExecFailure) -> Vantage | None:
+    """The view from the root directory of a process in the caller's mount namespace."""
+    try:
+        root = os.open(f"{process}/root", os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return None
+    mounts = tables.of(process, record.mount_ns or 0, root)
     return Vantage(root, "", mounts, own=False, place=mounts.place(root))
 
 
@@ -138,7 +148,9 @@ def _judged_from_outside(vantage: Vantage, caller: str, record: ExecFailure) -> 
     if path == "/" or vantage.mounts.refused or vantage.place is None:
         return vantage
     neighbour = _neighbour(record)
-    better = None if neighbour is None else _below_root_of(neighbour, replace(record, root=path))
+    better = None
+    if neighbour is not None:
+        better = _below(_at_root_of(neighbour, record), replace(record, root=path))
     if better is None:
         return vantage
     if better.place is not None and better.place.access is Access.NONE:
@@ -148,35 +160,25 @@ def _judged_from_outside(vantage: Vantage, caller: str, record: ExecFailure) -> 
     return better
 
 
-def _below_root_of(neighbour: str, record: ExecFailure) -> Vantage | None:
-    try:
-        root = os.open(f"{neighbour}/root", os.O_PATH | os.O_CLOEXEC)
-    except OSError:
-        return None
-    mounts = tables.of(neighbour, record.mount_ns or 0, root)
-    os.close(root)
-    return _below(f"{neighbour}/root", mounts, record, own=False)
+def _below(top: Vantage | None, record: ExecFailure) -> Vantage | None:
+    """The view from the root directory that the caller had, below that of its mount namespace.
 
-
-def _below(namespace_root: str, mounts: MountTable, record: ExecFailure, own: bool) -> Vantage | None:
-    """The view from a namespace's root directory, or from the one below it that the caller had."""
-    try:
-        root = os.open(namespace_root, os.O_PATH | os.O_CLOEXEC)
-    except OSError:
+    The descriptor of ``top`` is closed, or is that of the view.
+    """
+    if top is None:
         return None
-    place = mounts.place_on(own_root() if namespace_root == "/" else mount_id(root), root)
+    top = replace(top, assumed=record.mount_ns is None)
     base = "" if record.root is None or record.root == "/" else record.root
-    if base:
-        trail, inner = walk(Ground(root, mounts, place=place), base)
-        if trail.end is End.MAY_BLOCK:
-            # Nothing is looked at there, which each walk will say.
-            place = Place(UNKNOWN, trail.refused, Access.NONE)
-            return Vantage(root, "", mounts, own, assumed=record.mount_ns is None, place=place)
-        os.close(root)
-        if trail.end is not End.FOUND:
-            return None
-        root, place = inner, trail.steps[-1].place
-    return Vantage(root, base, mounts, own, assumed=record.mount_ns is None, place=place)
+    if not base:
+        return top
+    trail, inner = walk(Ground(top.root, top.mounts, place=top.place), base)
+    if trail.end is End.MAY_BLOCK:
+        # Nothing is looked at there, which each walk will say.
+        return replace(top, place=Place(UNKNOWN, trail.refused, Access.NONE))
+    os.close(top.root)
+    if trail.end is not End.FOUND:
+        return None
+    return replace(top, root=inner, base=base, place=trail.steps[-1].place)
 
 
 def start_of(record: ExecFailure, vantage: Vantage) -> tuple[int, str] | None:
