@@ -16,6 +16,7 @@ from typing import Final
 
 from bpf.binfmt import Elf, Shebang, read_elf, read_shebang
 from bpf.mounts import Mount
+from bpf.own_time import own_time
 from bpf.per_record import Added, PerRecord
 from bpf.record import Again, Binary, ExecFailure, first_like
 from bpf.vantage import AT_FDCWD, Fleeting, Vantage, own_mount_ns, reach, start_of
@@ -249,7 +250,7 @@ def _content(descriptor: int) -> tuple[bytes | None, Shebang | None, Elf | None]
     except OSError:
         return None, None, None
     try:
-        read = functools.partial(_read_at, reading, time.monotonic() + READ_SECONDS)
+        read = functools.partial(_read_at, reading, own_time() + READ_SECONDS)
         head = read(HEAD_BYTES, 0)
         return head, read_shebang(head), read_elf(head, read)
     except OSError:
@@ -278,7 +279,7 @@ def _read_at(descriptor: int, deadline: float, count: int, offset: int) -> bytes
                 break
             done += read
         except BlockingIOError:
-            if time.monotonic() > deadline:
+            if own_time() > deadline:
                 raise
             os.posix_fadvise(descriptor, offset, count, os.POSIX_FADV_WILLNEED)
             time.sleep(pause)

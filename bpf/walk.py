@@ -19,12 +19,12 @@ import os
 import stat
 import struct
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from bpf.mounts import UNKNOWN, Mount, MountTable, Place
+from bpf.own_time import own_time
 from bpf.safety import Access
 
 MAX_LINKS: Final = 40
@@ -170,7 +170,7 @@ class Ground:
         base: Path of that root in the terms of ``mounts``; "" for "/".
         pid: The process that /proc/self stands for.
         tid: The thread that /proc/thread-self stands for.
-        deadline: On the clock of time.monotonic(); no walk takes longer than ``SECONDS``.
+        deadline: On the clock of ``own_time``; no walk takes longer than ``SECONDS``.
         with_acls: Read the ACL of every directory.
         place: Where ``root`` is, if that is known.
     """
@@ -235,7 +235,7 @@ class _Walker:
         self.mounts = ground.mounts
         self.root = ground.mounts.place(ground.root) if ground.place is None else ground.place
         self.place = self.root
-        self.deadline = min(ground.deadline, time.monotonic() + SECONDS)
+        self.deadline = min(ground.deadline, own_time() + SECONDS)
         self.automounts = ground.mounts.automounts
         self.steps: list[Step] = []
         self.standing = self.root_step = Step("/", _NO_STAT)
@@ -271,7 +271,7 @@ class _Walker:
         self.pending = _components(path, None)
         while self.pending:
             self.taken += 1
-            if time.monotonic() > self.deadline or self.taken > MAX_STEPS:
+            if own_time() > self.deadline or self.taken > MAX_STEPS:
                 return End.OUT_OF_TIME
             name, self.via = self.pending.pop()
             if not self.steps[-1].is_directory:

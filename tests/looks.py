@@ -12,7 +12,7 @@ import numpy as np
 from bpf.record import Again, Burst, Diagnosis, ExecFailure, Look
 from tui.why.lookers.fair_queue import EventIds
 from tui.why.lookers.owner import Failure
-from tui.why.lookers.process import LookAt, serve
+from tui.why.lookers.process import LookAt, Spawned, serve
 
 
 class InlineLookers:
@@ -62,12 +62,12 @@ class ThreadSpawner:
         self.killed: list[int] = []
         self._theirs: dict[int, socket.socket] = {}
 
-    def spawn(self) -> tuple[socket.socket, int] | None:
+    def spawn(self) -> Spawned | None:
         ours, theirs = socket.socketpair()
         self.spawned += 1
         self._theirs[self.spawned] = theirs
         threading.Thread(target=self._serve, args=(theirs,), daemon=True).start()
-        return ours, self.spawned
+        return Spawned(ours, self.spawned)
 
     def _serve(self, theirs: socket.socket) -> None:
         try:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import stat
-import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -17,6 +16,7 @@ from typing import Final
 from bpf import clock
 from bpf.lookup import File
 from bpf.mounts import Mount, mounts_of
+from bpf.own_time import own_time
 from tui.why.scene import Scene, read_proc
 
 SECONDS: Final = 0.2
@@ -59,7 +59,7 @@ class Listing:
 
     Attributes:
         began: When it was begun, in nanoseconds on the records' clock.
-        free_at: When another may be begun, on the clock of time.monotonic().
+        free_at: When another may be begun, on the clock of ``own_time``.
         left_out: A sentence about what was not looked at by the last question; None where that is nothing.
     """
 
@@ -90,8 +90,8 @@ class Listing:
             every = [one for some in self._by_name.values() for one in some if _may_be_file(one.link)]
             self._unasked = iter(every)
         yield from tuple(self._by_inode.get(number, ()))
-        began = time.monotonic()
-        while (now := time.monotonic()) < deadline and (one := next(self._unasked, None)) is not None:
+        began = own_time()
+        while (now := own_time()) < deadline and (one := next(self._unasked, None)) is not None:
             facts = facts_of(one)
             if writes(facts) and "ino" in facts:
                 inode = int(facts["ino"])
@@ -107,8 +107,8 @@ class Listing:
 
     def _listed(self, deadline: float) -> Iterator[Descriptor]:
         """Go on with the list."""
-        began = time.monotonic()
-        while self._unlisted is not None and time.monotonic() < deadline:
+        began = own_time()
+        while self._unlisted is not None and own_time() < deadline:
             chunk = next(self._unlisted, None)
             if chunk is None or self._seen > MAX_DESCRIPTORS:
                 self._unlisted = None
@@ -133,7 +133,7 @@ class Listing:
             )
 
     def _count(self, began: float) -> None:
-        now = time.monotonic()
+        now = own_time()
         self._spent += now - began
         self.free_at = now + (_SHARE - 1) * self._spent
 
@@ -163,7 +163,7 @@ def listing(scene: Scene) -> Listing:
     known, failed = _last[-1] if _last else None, scene.record.timestamp
     if known is not None:
         serves = failed <= known.began and clock.now() - known.began < _LASTS
-        if serves or time.monotonic() < known.free_at:
+        if serves or own_time() < known.free_at:
             return known
     _last[:] = [Listing(scene.record.uid)]
     return _last[-1]
@@ -188,9 +188,9 @@ def of_relatives(scene: Scene, deadline: float) -> Iterator[list[Descriptor]]:
     kin = [*_children(record.pid), record.ppid, *_children(record.ppid)]
     kin += [ancestor.pid for ancestor in record.ancestors]
     others = [pid for pid in dict.fromkeys(kin) if pid not in (0, record.pid)]
-    deadline = min(deadline, time.monotonic() + SECONDS / 4)
+    deadline = min(deadline, own_time() + SECONDS / 4)
     for pid in others[:MAX_RELATIVES]:
-        if time.monotonic() > deadline:
+        if own_time() > deadline:
             return
         yield descriptors_of(pid, numbers_of(pid)[:_AT_ONCE])
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from bpf.lookup import File
+from bpf.own_time import own_time
 from tui.why import open_files
 from tui.why.scene import Scene, read_proc
 
@@ -43,7 +43,7 @@ def writers(scene: Scene, file: File) -> Writers:
     Relatives of the caller first; then all who have a file of that name open; then, by their inodes, those
     who have it open by another name.
     """
-    deadline = time.monotonic() + open_files.SECONDS
+    deadline = own_time() + open_files.SECONDS
     name = os.path.basename(file.path)
     found: dict[tuple[int, int], Holder] = {}
 
@@ -69,7 +69,7 @@ def writers(scene: Scene, file: File) -> Writers:
 
 def fanotify_holders(scene: Scene) -> tuple[str, ...]:
     """Who has a fanotify group, which may decide about every exec: "fapolicyd (pid 7)"."""
-    found = open_files.listing(scene).named("anon_inode:[fanotify]", time.monotonic() + open_files.SECONDS)
+    found = open_files.listing(scene).named("anon_inode:[fanotify]", own_time() + open_files.SECONDS)
     pids = dict.fromkeys(one.pid for one in found)
     return tuple(f"{comm(pid)} (pid {pid})" for pid in pids)
 

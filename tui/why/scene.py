@@ -10,7 +10,6 @@ import dataclasses
 import functools
 import os
 import stat
-import time
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Final
@@ -18,6 +17,7 @@ from typing import Final
 from bpf import clock
 from bpf.lookup import AT_EMPTY_PATH, File, Sight, look_at, look_at_target
 from bpf.mounts import Mount
+from bpf.own_time import own_time
 from bpf.record import Diagnosis, ExecFailure
 from bpf.vantage import AT_FDCWD, caller_of, reach, start_of
 from bpf.walk import End, Ground, Step
@@ -51,7 +51,7 @@ class Scene:
         self.record = record
         self.doubts: list[str] = []
         self.changes: list[str] = []
-        self._deadline = time.monotonic() + seconds
+        self._deadline = own_time() + seconds
         self.vantage = reach(record)
         try:
             self._begin(record)
@@ -83,7 +83,7 @@ class Scene:
     @property
     def out_of_time(self) -> bool:
         """The deadline has passed."""
-        return time.monotonic() > self._deadline
+        return own_time() > self._deadline
 
     @functools.cached_property
     def caller(self) -> str | None:

@@ -9,10 +9,10 @@ import functools
 import os
 import re
 import stat
-import time
 from typing import Final
 
 from bpf.lookup import File
+from bpf.own_time import own_time
 from bpf.record import ExecFailure
 from bpf.vantage import Fleeting
 from bpf.walk import Ground, Step, Trail, walk
@@ -185,10 +185,10 @@ def _names(directory: int, status: os.stat_result, programs: bool) -> tuple[str,
 def _nearest(name: str, names: tuple[str, ...], deadline: float | None = None) -> str | None:
     """The first name with the least edits, if they are few for its length.
 
-    Only so many are compared as there is time for, ``deadline`` being on the clock of time.monotonic().
+    Only so many are compared as there is time for, ``deadline`` being on the clock of ``own_time``.
     """
     limit = _edits_allowed(name, name)
-    deadline = time.monotonic() + NEAREST_SECONDS if deadline is None else deadline
+    deadline = own_time() + NEAREST_SECONDS if deadline is None else deadline
     wanted = _letters(name)
     best, chosen, compared = limit + 1, None, 0
     for candidate in names:
@@ -197,7 +197,7 @@ def _nearest(name: str, names: tuple[str, ...], deadline: float | None = None) -
         if (wanted ^ _letters(candidate)).bit_count() > 2 * (best - 1):
             continue
         compared += 1
-        if best == 1 or (compared % _AT_A_TIME == 0 and time.monotonic() > deadline):
+        if best == 1 or (compared % _AT_A_TIME == 0 and own_time() > deadline):
             break
         distance = _distance(name, candidate, best - 1)
         if distance < best and distance <= _edits_allowed(name, candidate):

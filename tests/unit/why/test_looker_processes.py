@@ -14,7 +14,7 @@ import pytest
 
 from bpf import clock
 from bpf.record import Diagnosis, ExecFailure, Look
-from tests.unit.waiting import PATIENCE
+from tests.unit.waiting import PATIENCE, wait_for
 from tests.unit.why.failing import a_failure
 from tui.why.lookers.process import Begin, LookAt, Spawner, start_parent
 from tui.why.lookers.wire import Frames, framed, look_from_wire, record_to_wire
@@ -72,8 +72,7 @@ def answer_of_new(spawner: Spawner, record: ExecFailure) -> str:
     """Have a new looker look, and return the code of what it finds."""
     spawned = spawner.spawn()
     assert spawned is not None
-    connection, number = spawned
-    frames = Frames()
+    connection, frames = spawned.connection, Frames()
     with connection:
         connection.settimeout(PATIENCE)
         connection.sendall(framed(record_to_wire(record), 1))
@@ -82,7 +81,7 @@ def answer_of_new(spawner: Spawner, record: ExecFailure) -> str:
             data = connection.recv(1 << 16)
             assert data, "the looker has ended"
             payloads = frames.feed(data)
-    spawner.kill(number)
+    spawner.kill(spawned.number)
     return look_from_wire(payloads[0][1]).diagnosis.code
 
 
@@ -114,7 +113,7 @@ def test_the_late_answer_to_a_request_that_was_given_up_is_not_taken_for_the_nex
             theirs.close()
         spawned = spawner.spawn()
         assert spawned is not None
-        connection, number = spawned
+        connection, number, _ = spawned
         right[1].sendall(b"right")
         assert (connection.recv(10), number, spawner.undead) == (b"right", 2, 2)
         requests = [json.loads(parent.recv(4096)) for _ in range(3)]
@@ -125,15 +124,23 @@ def test_the_late_answer_to_a_request_that_was_given_up_is_not_taken_for_the_nex
         spawner.close()
 
 
+def test_a_looker_comes_with_its_clock(spawner: Spawner) -> None:
+    spawned = spawner.spawn()
+    assert spawned is not None and spawned.clock is not None
+    wait_for(lambda: spawned.clock is not None and spawned.clock.spent() > 0.1)
+    spawner.kill(spawned.number)
+    spawned.close()
+
+
 def test_a_looker_is_killed_by_the_number_of_its_request(spawner: Spawner) -> None:
     first, second = spawner.spawn(), spawner.spawn()
     assert first is not None and second is not None
     spawner.kill(99)
-    spawner.kill(first[1])
-    for connection, _ in (first, second):
-        connection.settimeout(PATIENCE)
-    assert first[0].recv(1) == b""
-    second[0].sendall(framed(record_to_wire(record(time.time_ns(), 0)), 7))
-    assert Frames().feed(second[0].recv(1 << 16))[0][0] == 7
-    first[0].close()
-    second[0].close()
+    spawner.kill(first.number)
+    for each in (first, second):
+        each.connection.settimeout(PATIENCE)
+    assert first.connection.recv(1) == b""
+    second.connection.sendall(framed(record_to_wire(record(time.time_ns(), 0)), 7))
+    assert Frames().feed(second.connection.recv(1 << 16))[0][0] == 7
+    first.close()
+    second.close()

@@ -12,6 +12,7 @@ from bpf.record import Diagnosis, Look
 from tests.unit.why.failing import a_failure
 from tui.why.lookers.fair_queue import Group
 from tui.why.lookers.owner import owner_of
+from tui.why.lookers.process_clock import ProcessClock
 from tui.why.lookers.seat import MOST_BYTES_AT_ONCE, Asked, Seat
 from tui.why.lookers.wire import framed, look_to_wire
 
@@ -55,6 +56,65 @@ def test_what_a_busy_looker_has_no_room_for_waits_until_it_is_idle(seat: Seat) -
     seat.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8 * MOST_BYTES_AT_ONCE)
     assert seat.ask_postponed()
     assert list(seat.asked) == [long], "a long one goes alone"
+
+
+class FakeClock(ProcessClock):
+    """A looker's time as a test has it."""
+
+    def __init__(self, spent: float) -> None:
+        self.now = spent
+
+    def begin(self) -> None:
+        pass
+
+    def spent(self) -> float:
+        return self.now
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time on the clock of time.monotonic(), which passes as a test wants it to."""
+    now = [1000.0]
+    monkeypatch.setattr("tui.why.lookers.seat.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("tui.why.lookers.seat.slowness", lambda: 1.0)
+    return now
+
+
+def test_a_look_that_only_waits_for_a_processor_is_not_late(seat: Seat, at_once: list[float]) -> None:
+    seat.clock = clock = FakeClock(0.0)
+    seat.begin(1.0)
+    at_once[0] += 0.9
+    assert not seat.is_late(1.0)
+    at_once[0] += 0.2
+    assert not seat.is_late(1.0)
+    assert seat.due == at_once[0] + 1.0, "it cannot have spent its second before"
+    clock.now = 0.99
+    at_once[0] += 1.1
+    assert not seat.is_late(1.0)
+    assert seat.due > at_once[0] + 0.01, "it is not asked all the time"
+    clock.now = 1.01
+    at_once[0] += 0.1
+    assert seat.is_late(1.0)
+
+
+def test_a_look_that_hardly_runs_ends_all_the_same(seat: Seat, at_once: list[float]) -> None:
+    seat.clock = FakeClock(0.0)
+    seat.begin(1.0)
+    steps = 0
+    while not seat.is_late(1.0):
+        at_once[0] = seat.due + 0.001
+        steps += 1
+    assert 4.0 < at_once[0] - seat.since < 7.0
+    assert steps < 10
+
+
+def test_without_a_clock_of_its_own_the_wall_clock_counts(seat: Seat, at_once: list[float]) -> None:
+    seat.begin(1.0)
+    at_once[0] += 1.1
+    assert seat.is_late(1.0)
 
 
 def test_short_ones_go_together(seat: Seat) -> None:

@@ -25,8 +25,8 @@ SEATS: Final = 2
 """Lookers at work: while one waits for something that a process holds up, the other goes on."""
 
 DEADLINE: Final = 0.7
-"""Seconds for one look, after which its looker is killed. A look itself stops at 0.25 s (``scene.SECONDS``);
-the rest is for a machine that is busy."""
+"""Seconds for one look, but for those in which it waits for a processor; then its looker is killed.
+A look itself stops at 0.25 s (``scene.SECONDS``)."""
 
 _SLICE: Final = 0.04
 """Seconds of work that a looker is given at a time: so long does the next user wait for a seat at least."""
@@ -173,13 +173,13 @@ class Lookers:
             self._problem = f"looking for causes has stopped ({type(error).__name__}): start execwhy again."
         finally:
             for seat in self._seats:
-                seat.connection.close()
+                seat.close()
             self._spawner.close()
             self._selector.close()
 
     def _patience(self) -> float | None:
         """Return seconds until something must be done though nothing comes."""
-        moments = [seat.since + self._deadline for seat in self._seats if seat.asked]
+        moments = [seat.due for seat in self._seats if seat.asked]
         if (due := self._pace.next_due) is not None:
             moments.append(due)
         if len(self._seats) < SEATS:
@@ -240,7 +240,8 @@ class Lookers:
                 self._give_back(group)
                 break
             batch.append(asked)
-        seat.owner, seat.since = first.owner, time.monotonic()
+        seat.owner = first.owner
+        seat.begin(self._deadline)
         if not seat.ask(batch):
             # One that has answered before has ended between two looks, for which none of these is at fault.
             (self._leave if seat.has_answered else self._vacate)(seat)
@@ -248,8 +249,8 @@ class Lookers:
     def _read(self, seat: Seat) -> None:
         answered, leaves, is_gone = seat.read()
         for asked, look in answered:
-            now = time.monotonic()
-            took, seat.since = now - seat.since, now
+            took = time.monotonic() - seat.since
+            seat.begin(self._deadline)
             self._cost += (took - self._cost) / 8
             with self._lock:
                 self._queue.charge(seat.owner, took)
@@ -271,11 +272,10 @@ class Lookers:
 
     def _end_late(self) -> None:
         """Have those killed whose look has taken too long."""
-        now = time.monotonic()
-        for seat in [seat for seat in self._seats if seat.asked and now - seat.since > self._deadline]:
+        for seat in [seat for seat in self._seats if seat.asked and seat.is_late(self._deadline)]:
             late = seat.asked.popleft()
             with self._lock:
-                self._queue.charge(seat.owner, now - seat.since)
+                self._queue.charge(seat.owner, time.monotonic() - seat.since)
             self._shunned.add(late.group)
             self._land(late.group, late.ids, unseen.not_in_time(late.failure))
             self._leave(seat)
@@ -295,7 +295,7 @@ class Lookers:
         """End a looker; what it was asked for beside the look that ended it waits again."""
         self._spawner.kill(seat.number)
         self._selector.unregister(seat.connection)
-        seat.connection.close()
+        seat.close()
         self._seats.remove(seat)
         for asked in (*seat.asked, *seat.postponed):
             self._give_back(asked.group)
@@ -332,11 +332,11 @@ class Lookers:
                 )
             return None
         self._problem = ""
-        connection, number = spawned
+        connection = spawned.connection
         connection.settimeout(self._deadline)
         with suppress(OSError):
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * MOST_BYTES_AT_ONCE)
-        seat = Seat(connection, number)
+        seat = Seat(*spawned)
         self._seats.append(seat)
         self._selector.register(connection, selectors.EVENT_READ, seat)
         return seat

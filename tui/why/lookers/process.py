@@ -18,11 +18,13 @@ import resource
 import select
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Final, NoReturn
+from typing import Final, NamedTuple, NoReturn
 
+from bpf.own_time import slowness
 from bpf.record import ExecFailure, Look
+from tui.why.lookers.process_clock import ProcessClock, clock_of
 from tui.why.lookers.wire import LEAVING, Frames, WireError, framed, look_to_wire, record_from_wire
 from tui.why.moment import note_clock
 
@@ -37,6 +39,7 @@ _MAX_RESIDENT: Final = 160 << 10
 
 _MAX_ADDRESS_SPACE: Final = 1 << 30
 _MAX_MESSAGE: Final = 4096
+_MOST_DESCRIPTORS: Final = 3
 _CHUNK: Final = 1 << 18
 
 _PR_SET_PDEATHSIG: Final = 1
@@ -63,6 +66,7 @@ def start_parent(prepare: Callable[[], Begin]) -> socket.socket:
     Raises:
         OSError: There is no room for another process or socket.
     """
+    slowness()  # Found out once, for both sides of the fork.
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
         pid = os.fork()
@@ -149,7 +153,10 @@ def _fork_looker(
             ours.close()
             _be_looker(theirs, begin)
         alive[number] = pid
-        socket.send_fds(control, [answer], [ours.fileno()])
+        times = clock_of(pid)
+        socket.send_fds(control, [answer], [ours.fileno(), *times])
+        for descriptor in times:
+            os.close(descriptor)
 
 
 def _reap(alive: dict[int, int], killed: set[int]) -> None:
@@ -200,6 +207,35 @@ def serve(connection: socket.socket, look_at: LookAt, *, is_full: Callable[[], b
             return
 
 
+class Spawned(NamedTuple):
+    """A looker that was forked.
+
+    Attributes:
+        connection: To it.
+        number: By which it is killed.
+        clock: Its time; None where that cannot be read.
+    """
+
+    connection: socket.socket
+    number: int
+    clock: ProcessClock | None = None
+
+    @classmethod
+    def of(cls, number: int, descriptors: Sequence[int]) -> Spawned | None:
+        """Return the looker whose connection and clock came as these descriptors; None without any."""
+        if not descriptors:
+            return None
+        connection, *times = descriptors
+        clock = ProcessClock(*times) if len(times) == 2 else None
+        return cls(socket.socket(fileno=connection), number, clock)
+
+    def close(self) -> None:
+        """Let go of its descriptors."""
+        self.connection.close()
+        if self.clock is not None:
+            self.clock.close()
+
+
 class Spawner:
     """The monitor's side of the parent: asks for lookers and has them killed.
 
@@ -213,8 +249,8 @@ class Spawner:
         self._numbers = itertools.count(1)
         self.undead = 0
 
-    def spawn(self) -> tuple[socket.socket, int] | None:
-        """Return a connection to a new looker, and its number; None where none can be forked.
+    def spawn(self) -> Spawned | None:
+        """Return a new looker; None where none can be forked.
 
         Raises:
             OSError: The parent is gone, or does not answer.
@@ -222,18 +258,18 @@ class Spawner:
         number = next(self._numbers)
         self._control.send(json.dumps({"fork": number}).encode())
         while True:
-            message, fds, _, _ = socket.recv_fds(self._control, _MAX_MESSAGE, 1)
+            message, fds, _, _ = socket.recv_fds(self._control, _MAX_MESSAGE, _MOST_DESCRIPTORS)
             if not message:
                 raise ConnectionResetError("the parent of the lookers is gone")
             answer = json.loads(message)
-            connection = socket.socket(fileno=fds[0]) if fds else None
+            spawned = Spawned.of(answer["fork"], fds)
             if answer["fork"] == number:
                 self.undead = answer["undead"]
-                return None if connection is None else (connection, number)
-            if connection is not None:
+                return spawned
+            if spawned is not None:
                 # Too late for the request that it answers, which was given up.
-                connection.close()
-                self.kill(answer["fork"])
+                spawned.close()
+                self.kill(spawned.number)
 
     def kill(self, number: int) -> None:
         """Have a looker killed; it may take a while to die."""

@@ -5,19 +5,29 @@ from __future__ import annotations
 import functools
 import itertools
 import socket
+import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from bpf.own_time import slowness
 from bpf.record import Again, Look
 from tui.why.lookers.fair_queue import EventIds, Group
 from tui.why.lookers.owner import Failure, Owner
+from tui.why.lookers.process import Spawned
+from tui.why.lookers.process_clock import ProcessClock
 from tui.why.lookers.wire import LEAVING, Frames, WireError, framed, look_from_wire, record_to_wire
 
 MOST_BYTES_AT_ONCE: Final = 96 << 10
 """Bytes of records that a looker is asked for at a time: they fit into its socket's buffer, so that sending
 does not wait."""
+
+_LONGEST: Final = 5
+"""Deadlines after which a look ends even if it hardly ran: nobody else uses the looker meanwhile."""
+
+_SEE_AGAIN: Final = 0.05
+"""Seconds between two looks at whether one that waits for a processor has got it."""
 
 _CHUNK: Final = 1 << 16
 
@@ -33,8 +43,8 @@ class Spawning(Protocol):
 
     undead: int
 
-    def spawn(self) -> tuple[socket.socket, int] | None:
-        """Return a connection to a new looker, and its number; None where none can be had now.
+    def spawn(self) -> Spawned | None:
+        """Return a new looker; None where none can be had now.
 
         Raises:
             OSError: None can be had any more.
@@ -90,16 +100,48 @@ class Seat:
         postponed: What it will be asked for once there is room for that in its socket's buffer.
         has_answered: It has looked at something.
         since: When its current look began, on the clock of time.monotonic().
+        due: When to see whether that takes too long, on the same clock.
+        clock: Its own time; None where only the wall clock is there to go by.
     """
 
     connection: socket.socket
     number: int
+    clock: ProcessClock | None = None
     owner: Owner = (0, None)
     asked: deque[Asked] = field(default_factory=deque)
     postponed: deque[Asked] = field(default_factory=deque)
     has_answered: bool = False
     since: float = 0.0
+    due: float = 0.0
     _frames: Frames = field(default_factory=Frames)
+
+    def begin(self, deadline: float) -> None:
+        """Note that a look begins now, which may take so many seconds."""
+        self.since = time.monotonic()
+        self.due = self.since + deadline
+        if self.clock is not None:
+            self.clock.begin()
+
+    def is_late(self, deadline: float) -> bool:
+        """Return whether its look takes too long, now that it is due; else it is due again later.
+
+        A look has ``deadline`` seconds for what it does and waits for. Time in which it only waits for a
+        processor is added to that, but not without end.
+        """
+        now = time.monotonic()
+        if now < self.due:
+            return False
+        if self.clock is None or now - self.since > _LONGEST * deadline * slowness():
+            return True
+        left = deadline - self.clock.spent()
+        self.due = now + max(_SEE_AGAIN, left)
+        return left < 0
+
+    def close(self) -> None:
+        """Let go of it."""
+        self.connection.close()
+        if self.clock is not None:
+            self.clock.close()
 
     def ask(self, batch: Sequence[Asked]) -> bool:
         """Ask for looks, of which only a single one may be long; False where the looker is gone."""
