@@ -47,7 +47,7 @@ BPF_F_TABLE("array", u32, struct counters, counters, CPUS, SHARED_MEMORY);
 
 /* Two, of which `controls` has the index of the one in force, so that a change is seen whole or not at all. */
 BPF_F_TABLE("array", u32, struct capture, captures, 2, SHARED_MEMORY);
-BPF_F_TABLE("array", u32, u64, controls, 2, SHARED_MEMORY);
+BPF_F_TABLE("array", u32, u64, controls, 1, SHARED_MEMORY);
 
 /* What the caller asked for. */
 struct call {
@@ -73,10 +73,14 @@ struct walk {
 BPF_HASH(searchers, u64, u8, MAX_SEARCHERS);
 
 #if !PERF_BUFFER
-/* What each user has written to the ring lately. */
+static u64 (*query_ring)(void *ring, u64 what) = (void *)BPF_FUNC_ringbuf_query;
+
+/* What of a user's may wait in the ring: bytes written before and after a position, and where the last ended. */
 struct share {
-    u64 until; /* when the count begins anew */
-    u64 bytes;
+    u64 turn;
+    u64 before;
+    u64 after;
+    u64 end;
 };
 
 BPF_TABLE("lru_hash", u32, struct share, shares, MAX_USERS);

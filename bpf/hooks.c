@@ -355,7 +355,8 @@ static __always_inline void end_search(void *ctx, u64 task, u64 filename, u32 bi
     struct counters *count = counters_here();
     if (!count)
         return;
-    struct scratch *s = claim();
+    u32 uid = bpf_get_current_uid_gid();
+    struct scratch *s = exceeds_share(uid) ? NULL : claim();
     if (!s) {
         lock_xadd(&count->untold, 1);
         return;
@@ -366,13 +367,13 @@ static __always_inline void end_search(void *ctx, u64 task, u64 filename, u32 bi
     r->timestamp = record_clock();
     r->task = task;
     r->tid = bpf_get_current_pid_tgid();
-    r->uid = bpf_get_current_uid_gid(); /* by which user space keeps it in order with the tries */
+    r->uid = uid; /* by which user space keeps it in order with the tries */
     r->bits = bits;
     if (filename) {
         int n = read_kernel_string(s->data, CHUNK, (void *)filename);
         r->used = r->lengths[SECTION_PATH] = n > 0 ? n : 0;
     }
-    if (emit(ctx, s))
+    if (emit(ctx, s, uid))
         lock_xadd(&count->untold, 1);
     release(s);
 }

@@ -54,20 +54,13 @@ LONG_BITS: Final = 6
 STRIDE: Final = 32
 """Bytes of a path that are compared in one turn of a loop."""
 MAX_USERS: Final = 1024
-"""Users of whom is known how much they have written to the ring lately."""
+"""Users of whom it is known how much of theirs waits in the ring."""
 ACTIVE_CAPTURE: Final = 0
-PRESSURE: Final = 1
-"""Indexes of the array ``controls``: which capture filter is in force, and how full the ring is."""
-FILLING: Final = 1
-"""A value of PRESSURE: a quarter of the ring waits to be read."""
-HALF_FULL: Final = 2
-"""A value of PRESSURE: half of the ring does."""
+"""Index of the array ``controls``: which capture filter is in force."""
 SUBORDINATES: Final = 0x10000
 """How many subordinate ids a user has (useradd(8)); together they have one share."""
-SHARES: Final = 32
-"""A user may write this part of the ring in ``SHARE_NS`` while it is half full; what is more is lost."""
-SHARE_NS: Final = 1_000_000_000
-"""The time over which that is counted."""
+SHARE_OF_ROOM: Final = 2
+"""Of a ring that is half full a user may take so many times what is still free; what is more is lost."""
 INTERPRETER_SIZE: Final = 256
 """BINPRM_BUF_SIZE of include/uapi/linux/binfmts.h: no ``#!`` line is longer."""
 MAX_UID_RANGES: Final = 16
@@ -256,7 +249,7 @@ COUNTERS: Final = (
     Field("u64", "crowded"),  # of the lost, those for which no buffer was free
     Field("u64", "unjoined"),  # execs for which the table of those under way had no room
     Field("u64", "unprobed"),  # of the lost, execs of the kernel's own whose beginning or end no probe saw
-    Field("u64", "outshared"),  # of the lost, those of a user who had written much while the ring was filling
+    Field("u64", "outshared"),  # of the lost, those of a user who had taken more than their share of the ring
     Field("u64", "reserved", 5),  # cache lines of its own for each CPU
 )
 COUNTERS_STRUCT: Final = struct.Struct("<11Q40x")

@@ -38,7 +38,7 @@ class Loaded:
         events: The ring buffer's map.
         counters: The map of the counters.
         captures: The map of the capture filters.
-        controls: The map of what user space sets meanwhile: ``layout.ACTIVE_CAPTURE`` and ``PRESSURE``.
+        controls: The map of what user space sets meanwhile: ``layout.ACTIVE_CAPTURE``.
         hooks: What is attached, each with its program.
         refused: What is not, and why.
         links: What holds the hooks.

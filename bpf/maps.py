@@ -103,7 +103,7 @@ class CaptureMap:
     def __init__(self, captures_fd: int, active_fd: int) -> None:
         """Look at them; raises OSError."""
         self._captures = Array(captures_fd, 2, layout.CAPTURE_STRUCT.size)
-        self._active = Array(active_fd, 2, 8)
+        self._active = Array(active_fd, 1, 8)
 
     def set(self, capture: Capture | None) -> None:
         """Put a capture filter in force; None records everything.
@@ -120,28 +120,6 @@ class CaptureMap:
         """Unmap; may be called twice."""
         self._captures.close()
         self._active.close()
-
-
-class PressureMap:
-    """How full the ring is, as the kernel program goes by it: see ``exceeds_share`` of bpf/write.c."""
-
-    def __init__(self, controls_fd: int, ring_bytes: int) -> None:
-        """Look at it; raises OSError."""
-        self._controls = Array(controls_fd, 2, 8)
-        self._ring_bytes = ring_bytes
-        self._pressure = 0
-
-    def set(self, pending: int) -> None:
-        """Say how many bytes wait in the ring."""
-        pressure = layout.HALF_FULL if 2 * pending > self._ring_bytes else 0
-        pressure = pressure or (layout.FILLING if 4 * pending > self._ring_bytes else 0)
-        if pressure != self._pressure:
-            self._controls.write(layout.PRESSURE, pressure.to_bytes(8, "little"))
-            self._pressure = pressure
-
-    def close(self) -> None:
-        """Unmap; may be called twice."""
-        self._controls.close()
 
 
 def _pack(capture: Capture) -> bytes:

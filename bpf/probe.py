@@ -24,11 +24,11 @@ from bpf import btf, kernel
 from bpf.attach import REMEDY, Attacher, AttachError
 from bpf.header_types import FUNCTION, HeaderError, header_offsets
 from bpf.headers import EMPTY, HeaderTreeError, header_tree
-from bpf.instructions import with_loops_closed_by_jumps
+from bpf.instructions import with_loops_closed_by_jumps, with_map
 from bpf.limits import file_obstacle, memory_obstacle, obstacle
 from bpf.maps import CaptureMap
 from bpf.plans import EXEC_BINPRM, Plan
-from bpf.program import ON_MEMORY, Settings, online_cpus, source
+from bpf.program import EVENTS_MAP, ON_MEMORY, Settings, online_cpus, source
 from bpf.source import Capture
 from bpf.syscalls import TRACEFS, open_buffer, update_map
 
@@ -172,14 +172,19 @@ def _load_plan(
         settings, plan, _types(bcc, settings), _argument_counts(), typed=typed, finds_memory=finds_memory
     )
     program = _compile(bcc, text, tree)
+    events = program["events"].map_fd
     capture = CaptureMap(program["captures"].map_fd, program["controls"].map_fd)
     capture.set(settings.capture)
     capture.close()
     tell(stage="attaching", plan=plan.name)
-    buffers = _open_buffers(program["events"].map_fd) if "PERF_BUFFER" in plan.features else []
+    buffers = _open_buffers(events) if "PERF_BUFFER" in plan.features else []
     jump_table = program["recorders"].map_fd if "JOINED" in plan.features else None
     callback = (ON_MEMORY, _code(bcc, program, "on_memory")) if finds_memory else None
-    attacher = Attacher(lambda function: _code(bcc, program, function), jump_table, callback)
+
+    def code(function: str) -> bytes:
+        return with_map(_code(bcc, program, function), EVENTS_MAP, events)
+
+    attacher = Attacher(code, jump_table, callback)
     hooks = plan.hooks + (plan.all_failures if settings.all_failures else ())
     if settings.exec_binprm:
         hooks = tuple(

@@ -41,6 +41,9 @@ _MEMORY_UNTIL_FREED: Final = (5, 9)
 ON_MEMORY: Final = 0x6F6E5F6D656D6F72
 """Stands in the code for the address of its function ``on_memory``, which is known once it is loaded."""
 
+EVENTS_MAP: Final = 0x65766E74
+"""Stands in the code for the descriptor of the map of events: bcc 0.26 cannot ask how full it is."""
+
 _NUMBERS: Final = {
     "NR_execve": 59,
     "NR_execveat": 322,
@@ -59,6 +62,7 @@ _NUMBERS: Final = {
     "VM_SHARED": 8,
     "FUSE_SUPER_MAGIC": 0x65735546,
     "ON_MEMORY": ON_MEMORY,
+    "EVENTS_MAP": EVENTS_MAP,
 }
 """System call numbers (arch/x86/entry/syscalls), TS_COMPAT (arch/x86/include/asm/thread_info.h), signals,
 errors; bytes of argv and envp that no exec exceeds (bprm_stack_limits of fs/exec.c: 6 MiB); VM_SHARED

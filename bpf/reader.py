@@ -18,7 +18,7 @@ from bpf.kernel import KernelError
 from bpf.limits import obstacle
 from bpf.loader import Loaded, Loader
 from bpf.losses import READER_STOPPED, Losses
-from bpf.maps import SHARE_FULL, CaptureMap, CounterMap, PressureMap, without
+from bpf.maps import SHARE_FULL, CaptureMap, CounterMap, without
 from bpf.misses import Misses
 from bpf.probe import ProbeError
 from bpf.program import Settings, possible_cpus
@@ -280,7 +280,7 @@ class KernelSource:
         return loaded
 
     def _watch(self, loaded: Loaded) -> None:
-        ring = pressure = None
+        ring = None
         try:
             ring = buffer_of(loaded)
             with self._lock:
@@ -289,8 +289,6 @@ class KernelSource:
                 )
                 self._capture_map = CaptureMap(loaded.captures, loaded.controls)
                 self._capture_map.set(self._capture)
-            # Perf buffers, one for each CPU, have no shares: setting them would take a privilege, too.
-            pressure = None if loaded.buffers else PressureMap(loaded.controls, loaded.ring_bytes)
             self._is_monotonic = bool(loaded.buffers)
             self._enter(Stage.LIVE)
             with select.epoll() as poll:
@@ -298,8 +296,6 @@ class KernelSource:
                     poll.register(descriptor, select.EPOLLIN)
                 while not self._stopping.is_set() and not self._finishing.is_set():
                     poll.poll(_PAUSE if ring.is_holding else _IDLE)
-                    if pressure is not None:
-                        pressure.set(ring.pending)
                     self._take(ring)
             loaded = _detached(loaded)
             self._empty(ring)
@@ -312,8 +308,6 @@ class KernelSource:
                 if self._capture_map is not None:
                     self._capture_map.close()
                 self._counter_map = self._capture_map = None
-            if pressure is not None:
-                pressure.close()
             if ring is not None:
                 ring.close()
             loaded.close()

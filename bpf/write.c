@@ -156,27 +156,26 @@ static __always_inline void fill_ids(struct record *r)
     bpf_get_current_comm(r->comm, sizeof(r->comm));
 }
 
+/* Of what is in `s`: `used` bytes follow the header. */
+static __always_inline u64 size_of_record(struct scratch *s)
+{
+    u64 size = sizeof(s->record) + (u64)s->record.used;
+    asm volatile("" : "+r"(size)); /* else it is checked before the sum, which Linux 5.4 does not follow */
+    return size > sizeof(s->record) + DATA_SIZE ? sizeof(s->record) + DATA_SIZE : size;
+}
+
+/* `exceeds_share` says whether a user may write now; `emit` hands a record over, and counts it as theirs. */
 #if PERF_BUFFER
 static __always_inline bool exceeds_share(u32 uid)
 {
     return false;
 }
 
-static __always_inline void count_share(u32 uid, u64 size)
+static __always_inline int emit(void *ctx, struct scratch *s, u32 uid)
 {
+    return events.perf_submit(ctx, s, size_of_record(s));
 }
 #else
-/*
- * Whether a user has written much lately, while the ring is half full or more. The other half is for those
- * who have not: without it, one user's flood would lose everybody's records.
- */
-static __always_inline u64 pressure(void)
-{
-    u32 index = PRESSURE;
-    u64 *value = controls.lookup(&index);
-    return value ? *value : 0;
-}
-
 /*
  * Whose share it is that an id writes. A user may run as each of their subordinate ids (subuid(5)), which
  * useradd hands out in blocks of that size, one after the other.
@@ -188,49 +187,65 @@ static __always_inline u32 user_of(u32 uid)
     return uid - (uid - FIRST_SUBORDINATE) % SUBORDINATES;
 }
 
+/* Where the ring is read and written (BPF_RB_CONS_POS, BPF_RB_PROD_POS), in bytes since it was made. */
+static __always_inline u64 ring_position(u64 which)
+{
+    return query_ring((void *)bpf_pseudo_fd(1, EVENTS_MAP), which);
+}
+
+/*
+ * Whether a user's records must wait until some of theirs have been read. While less than half of the ring
+ * waits to be read, they need not. Then a user may have there up to twice what is still free: one who fills
+ * the ring alone leaves a quarter of it, several together leave less, and who has written nothing has all of
+ * that. It goes by the ring itself, so it holds however long the reader does not come to read.
+ */
 static __always_inline bool exceeds_share(u32 uid)
 {
-    if (pressure() < HALF_FULL)
+    u64 read = ring_position(BPF_RB_CONS_POS); /* first: so that it is never ahead of what is written */
+    u64 waiting = ring_position(BPF_RB_PROD_POS) - read;
+    if (waiting < RING_BYTES / 2)
         return false;
     u32 user = user_of(uid);
     struct share *share = shares.lookup(&user);
-    return share && share->bytes > RING_BYTES / SHARES && record_clock() < share->until;
+    if (!share || read >= share->end)
+        return false;
+    u64 bytes = share->after + (read >= share->turn ? 0 : share->before);
+    return bytes > SHARE_OF_ROOM * (RING_BYTES - waiting);
 }
 
-/* Counts what a user writes, once so much waits in the ring that it matters. */
+/* Counts what a user has written, once so much waits in the ring that it matters. */
 static __always_inline void count_share(u32 uid, u64 size)
 {
-    if (pressure() < FILLING)
+    u64 read = ring_position(BPF_RB_CONS_POS);
+    u64 written = ring_position(BPF_RB_PROD_POS);
+    if (written - read < RING_BYTES / 4)
         return;
     u32 user = user_of(uid);
+    u64 room = (size + BPF_RINGBUF_HDR_SZ + 7) & ~7ULL;
     struct share *share = shares.lookup(&user);
     if (!share) {
-        struct share first = {record_clock() + SHARE_NS, size};
+        struct share first = {.end = written, .turn = written, .after = room};
         shares.update(&user, &first);
         return;
     }
-    u64 now = record_clock();
-    if (now >= share->until) {
-        share->until = now + SHARE_NS;
-        share->bytes = 0;
+    if (read >= share->turn) { /* of what was written before it, nothing waits any more */
+        share->before = read >= share->end ? 0 : share->after;
+        share->after = 0;
+        share->turn = written;
     }
-    lock_xadd(&share->bytes, size);
+    share->end = written;
+    lock_xadd(&share->after, room);
 }
-#endif
 
-/* Hands over what is in `s`, of which `used` bytes follow the header. */
-static __always_inline int emit(void *ctx, struct scratch *s)
+static __always_inline int emit(void *ctx, struct scratch *s, u32 uid)
 {
-    u64 size = sizeof(s->record) + (u64)s->record.used;
-    asm volatile("" : "+r"(size)); /* else it is checked before the sum, which Linux 5.4 does not follow */
-    if (size > sizeof(s->record) + DATA_SIZE)
-        size = sizeof(s->record) + DATA_SIZE;
-#if PERF_BUFFER
-    return events.perf_submit(ctx, s, size);
-#else
-    return events.ringbuf_output(s, size, 0);
-#endif
+    u64 size = size_of_record(s);
+    if (events.ringbuf_output(s, size, 0))
+        return -1;
+    count_share(uid, size);
+    return 0;
 }
+#endif
 
 /* Whether it is certain that the kernel had this path: nothing is left out for one that may have been another. */
 static __always_inline bool path_is_proven(struct scratch *s)
@@ -307,12 +322,11 @@ static __always_inline void write_record(void *ctx, struct scratch *s, u64 task)
         lock_xadd(&count->untracked, 1);
     }
     r->lost_before = count->lost - count->told;
-    if (emit(ctx, s)) {
+    if (emit(ctx, s, r->uid)) {
         lock_xadd(&count->lost, 1);
     } else {
         lock_xadd(&count->recorded, 1);
         count->told += r->lost_before;
-        count_share(r->uid, r->used);
     }
     lock_xadd(&count->seen, 1);
 }
