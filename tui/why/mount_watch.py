@@ -6,12 +6,14 @@ when one changes (POLLPRI on /proc/self/mountinfo, proc(5)), from before the exe
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import select
 import threading
+from collections.abc import Iterator
 from contextlib import suppress
-from typing import Final
+from typing import Final, NamedTuple
 
 from bpf import clock
 
@@ -20,22 +22,40 @@ _FIRST: Final = "/proc/1"
 """In a container that has the host's pid namespace, this is where most others are."""
 
 
+class Handed(NamedTuple):
+    """What a process hands over to one that it forks: it will be noticed what changes from before ``since``.
+
+    Attributes:
+        descriptor: A mountinfo that was opened for the other process alone.
+        since: Since when nothing has changed, on the boot clock.
+    """
+
+    descriptor: int
+    since: int
+
+
 class MountWatch:
     """Knows since when no mount of a namespace has changed. Safe to share between threads.
 
     Args:
         process: A process there, such as "/proc/1".
+        handed: What is known of it from before; None for nothing.
 
     Raises:
         OSError: Its mounts cannot be read.
     """
 
-    def __init__(self, process: str) -> None:
+    def __init__(self, process: str, handed: Handed | None = None) -> None:
+        self._process = process
         self._lock = threading.Lock()
-        self._changes = _poll(process)
-        self._since = _now()
-        thread = threading.Thread(target=self._wait, args=(_poll(process),), name="mount watch", daemon=True)
-        thread.start()
+        self._changes = _poll(_open(process) if handed is None else handed.descriptor)
+        self._since = _now() if handed is None else handed.since
+
+    def attend(self) -> MountWatch:
+        """Notice each change at once, in a thread, rather than when somebody asks."""
+        arguments = (_poll(_open(self._process)),)
+        threading.Thread(target=self._wait, args=arguments, name="mount watch", daemon=True).start()
+        return self
 
     def unchanged_since(self) -> int:
         """Return the time on the boot clock since which surely no mount has changed, in nanoseconds.
@@ -48,6 +68,15 @@ class MountWatch:
                 self._since = _now()
             return self._since
 
+    def hand_over(self) -> Handed:
+        """Return what another process needs to go on from here.
+
+        Raises:
+            OSError: There is no descriptor left.
+        """
+        # Opened first: what changes in between is noticed on both sides.
+        return Handed(_open(self._process), self.unchanged_since())
+
     def _wait(self, doorbell: select.poll) -> None:
         # Its own descriptor: a poll that returns takes the change away from all who ask the same one.
         while True:
@@ -55,8 +84,11 @@ class MountWatch:
             self.unchanged_since()
 
 
-def _poll(process: str) -> select.poll:
-    descriptor = os.open(f"{process}/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
+def _open(process: str) -> int:
+    return os.open(f"{process}/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
+
+
+def _poll(descriptor: int) -> select.poll:
     poll = select.poll()
     poll.register(descriptor, select.POLLPRI)
     return poll
@@ -67,7 +99,7 @@ def _now() -> int:
 
 
 def watch_mounts() -> None:
-    """Begin to watch. Whoever diagnoses calls it when it starts: nothing is known from before."""
+    """Begin to watch. Whoever diagnoses calls it first: only what was handed is known from before."""
     _watches_of(os.getpid())
 
 
@@ -77,12 +109,47 @@ def mount_watch(mount_ns: int | None) -> MountWatch | None:
     return watches.get(mount_ns, watches[None] if mount_ns is None else None)
 
 
+class MountWatches:
+    """The watches of a process without threads, for those that it forks: none of them begins anew."""
+
+    def __init__(self) -> None:
+        self._watches: dict[str, MountWatch] = {}
+        for process in (_FIRST, _OWN):
+            with suppress(OSError):
+                self._watches[process] = MountWatch(process)
+
+    def notice(self) -> None:
+        """Notice what has changed by now; call it often, as changes count from when they are noticed."""
+        for watch in self._watches.values():
+            watch.unchanged_since()
+
+    @contextlib.contextmanager
+    def handed_over(self) -> Iterator[None]:
+        """Within, a process that is forked knows what this one does."""
+        for process, watch in self._watches.items():
+            with suppress(OSError):
+                _handed[process] = watch.hand_over()
+        try:
+            yield
+        finally:
+            while _handed:
+                os.close(_handed.popitem()[1].descriptor)
+
+
+_handed: Final[dict[str, Handed]] = {}
+
+
 @functools.lru_cache(maxsize=1)
 def _watches_of(pid: int) -> dict[int | None, MountWatch]:
     """Return the watches of one process, by the mount namespace: a fork has no thread of its parent's."""
-    watches: dict[int | None, MountWatch] = {None: MountWatch(_OWN)}
+    own = _attended(_OWN)
+    watches: dict[int | None, MountWatch] = {None: own}
     for process in (_FIRST, _OWN):
         with suppress(OSError):
             namespace = os.stat(f"{process}/ns/mnt").st_ino
-            watches[namespace] = watches[None] if process == _OWN else MountWatch(process)
+            watches[namespace] = own if process == _OWN else _attended(process)
     return watches
+
+
+def _attended(process: str) -> MountWatch:
+    return MountWatch(process, _handed.pop(process, None)).attend()

@@ -27,6 +27,7 @@ from bpf.record import ExecFailure, Look
 from tui.why.lookers.process_clock import ProcessClock, clock_of
 from tui.why.lookers.wire import LEAVING, Frames, WireError, framed, look_to_wire, record_from_wire
 from tui.why.moment import note_clock
+from tui.why.mount_watch import MountWatches
 
 MAX_UNDEAD: Final = 6
 """Lookers that were killed and have not died: from then on no other is forked in their place."""
@@ -109,10 +110,12 @@ def _serve_monitor(control: socket.socket, begin: Begin) -> None:
     """
     alive: dict[int, int] = {}
     killed: set[int] = set()
+    mounts = MountWatches()
     gc.freeze()
     while True:
-        # A looker knows from its parent how the clock was set before it began.
+        # A looker knows from its parent how the clock was set before it began, and when mounts changed.
         note_clock()
+        mounts.notice()
         readable, _, _ = select.select([control], [], [], _TICK)
         _reap(alive, killed)
         if not readable:
@@ -127,7 +130,8 @@ def _serve_monitor(control: socket.socket, begin: Begin) -> None:
             killed.add(pid)
             _reap(alive, killed)
         if (number := request.get("fork")) is not None:
-            _fork_looker(number, control, begin, alive, killed)
+            with mounts.handed_over():
+                _fork_looker(number, control, begin, alive, killed)
     for pid in alive.values():
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
