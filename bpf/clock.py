@@ -11,6 +11,11 @@ from bpf.source import Origin
 
 _READINGS: Final = 9
 
+_CLOCK_REALTIME_COARSE: Final = 5
+
+TICK_NS: Final = round(time.clock_getres(_CLOCK_REALTIME_COARSE) * 1e9)
+"""Nanoseconds from one tick of the kernel to the next: its jiffies count them, and ctimes go by them."""
+
 _OFFSETS: Final = "/proc/self/timens_offsets"
 
 

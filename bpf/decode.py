@@ -118,7 +118,7 @@ def decode(
         capabilities, stdin_inode, pending,
         inode, ctime, size, device, mode, owner, group, argc_of_bprm, envc_of_bprm, argc_copied, copied_total,
         uid, gid, _suid, _sgid, euid, egid, fsuid, fsgid,
-        mount_ns, pid_ns, dirfd, flags, argc, envc, long_argument, long_variable, bits, used,
+        mount_ns, pid_ns, duration, dirfd, flags, argc, envc, long_argument, long_variable, bits, used,
     ) = fields[: layout.LENGTHS_AT]  # fmt: skip
     lengths_end = layout.LENGTHS_AT + len(layout.SECTIONS)
     lengths = fields[layout.LENGTHS_AT : lengths_end]
@@ -204,6 +204,7 @@ def decode(
         pid_ns=pid_ns or None,
         task=0 if bits & layout.UNTRACKED else task,
         started=started,
+        duration_ms=duration or None,
         binary=(
             Binary(
                 path=_binary_path(binary, binary_end, mode, inode),

@@ -110,6 +110,7 @@ struct scratch {
     s64 path_length; /* of `path`, with its NUL; negative where it could not be read */
     union reading path; /* the kernel's copy or, where there is none, what the caller's memory says now */
     union reading before; /* what it said when the call began */
+    u32 ticks; /* that the call took, the one in which it began included; 0: not known */
     u64 group_info;
     u32 groups; /* how many */
     /* Copies of parts of kernel structures: a read costs 45 ns, and one more for each 8 bytes. */

@@ -159,7 +159,9 @@ int on_sys_exit(struct returned *ctx)
 /* The system call begins: what an earlier one has left, if its end was not seen, is not of this one. */
 int on_call(void *ctx)
 {
-    forget(bpf_get_current_task());
+    u64 task = bpf_get_current_task();
+    forget(task);
+    keep_beginning(task);
     return 0;
 }
 
@@ -286,7 +288,7 @@ static __always_inline void miss_kernel_call(u64 task)
  */
 int on_copied_path(void *ctx)
 {
-    keep_copied_path(kernel_u64(second_argument(ctx) + AT_filename_name), 0);
+    keep_copied_path(kernel_u64(second_argument(ctx) + AT_filename_name), 0, true);
     return 0;
 }
 

@@ -70,6 +70,8 @@ MAX_CAPTURE_PATHS: Final = 8
 CAPTURE_PATH_SIZE: Final = 256
 """Bytes of a capture path that are compared."""
 
+NS_PER_MS: Final = 1_000_000
+
 KNOWN_NS: Final = 10_000_000
 """How long cgroup and ancestors of a task are taken over from one of its failing execs to the next."""
 KNOWN_WORDS: Final = 5
@@ -206,6 +208,7 @@ HEADER: Final = _padded(
     Field("u32", "fsgid"),
     Field("u32", "mount_ns"),
     Field("u32", "pid_ns"),
+    Field("u32", "duration"),  # milliseconds from the tick in which the call began, rounded up; 0: not known
     Field("s32", "dirfd"),
     Field("u32", "flags"),
     Field("u32", "counts", 2),  # argc, envc

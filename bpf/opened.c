@@ -197,7 +197,7 @@ static __always_inline void bprm_given_up(u64 bprm, bool has_memory)
         return;
     u64 interp = kernel_u64(bprm + AT_linux_binprm_interp);
     u64 filename = kernel_u64(bprm + AT_linux_binprm_filename);
-    keep_copied_path(filename, BY_DIRECTORY); /* where no hook has seen it as it was given */
+    keep_copied_path(filename, BY_DIRECTORY, false); /* where no hook has seen it as it was given */
     struct opened *opened = opened_by(task);
     if (!opened || opened->bprm != bprm) {
         struct opened fresh = {};

@@ -5,6 +5,9 @@
  * So the path is kept before, under the task's address: where a hook sees it (JOINED), the kernel's own copy,
  * and elsewhere what the memory says when the call begins, just before the kernel copies it.
  *
+ * So is the time at which the call begins: until the kernel has looked the file up, its caller may have the
+ * way there changed.
+ *
  * The table is an array, in which a task's place follows from its address. Of two tasks that meet in a place
  * the later one has it, and the other one's path is as if it had not been kept: so nobody can take others
  * their room by holding up many execs. Nothing outlives its call: a path is dropped when the call fails, when
@@ -13,14 +16,28 @@
 
 struct kept_path {
     u64 task; /* whose it is; 0: nobody's */
-    u64 claims;
     u64 pointer; /* where the caller has it */
-    s32 length; /* with its NUL; negative where it could not be read */
-    u32 facts;
+    u32 claims;
+    u32 padding;
+    u32 began; /* the call, in ticks */
+    s16 length; /* with its NUL; negative where it could not be read, or has not been */
+    u16 facts;
     u8 bytes[KEPT_SIZE];
 };
 
 BPF_ARRAY(kept_paths, struct kept_path, 1 << KEPT_BITS);
+
+static u64 (*jiffies)(void) = (void *)BPF_FUNC_jiffies64;
+
+/* A clock that costs nothing to read: units of TICK_NS. It may be late by as much as a file's ctime is early. */
+static __always_inline u32 ticks_now(void)
+{
+#if HAS_JIFFIES
+    return jiffies();
+#else
+    return record_clock() / TICK_NS;
+#endif
+}
 
 /* A number of so many bits for a task: its address times 2^64 by the golden ratio, from the top. */
 static __always_inline u32 slot_of(u64 task, u32 bits)
@@ -28,10 +45,10 @@ static __always_inline u32 slot_of(u64 task, u32 bits)
     return (task * 0x9e3779b97f4a7c15ULL) >> (64 - bits);
 }
 
-static __always_inline bool is_only_claim(u64 *claims)
+static __always_inline bool is_only_claim(u32 *claims)
 {
     lock_xadd(claims, 1);
-    if (*(volatile u64 *)claims == 1)
+    if (*(volatile u32 *)claims == 1)
         return true;
     lock_xadd(claims, -1);
     return false;
@@ -65,14 +82,19 @@ static __always_inline s64 with_its_nul(s64 n)
     return n + bit_if_zero(n);
 }
 
+/* A length: the call has begun, and its path is not kept yet. */
+#define NOT_KEPT (-32768)
+
 /* Facts of a kept path. */
 #define IS_LONG 1 /* the whole of it is in `long_paths` */
 #define BY_DIRECTORY 2 /* execveat's directory stands before it: "/dev/fd/3/program" */
 #define OF_ONE_TASK 4 /* no other task could run in the memory that it is in */
+#define BEGAN_BEFORE 8 /* the call began earlier than was seen */
 
 struct long_path {
     u64 task;
-    u64 claims;
+    u32 claims;
+    u32 padding;
     u8 bytes[CHUNK];
 };
 
@@ -111,7 +133,19 @@ static __always_inline void keep_path(struct kept_path *kept, u64 task, u64 from
     kept->pointer = from;
     kept->length = read_path_at(kept->bytes, KEPT_SIZE, from);
     kept->facts = facts | (kept->length == KEPT_SIZE ? keep_long_path(task, from) : 0);
+}
+
+static __always_inline void begin_call(struct kept_path *kept, u64 task)
+{
     kept->task = task;
+    kept->began = ticks_now();
+    kept->length = NOT_KEPT;
+}
+
+/* The ticks since a call began, and the one in which it did. */
+static __always_inline u32 ticks_of(struct kept_path *kept)
+{
+    return ticks_now() - kept->began + 1;
 }
 
 static __always_inline s64 read_long_path(void *to, u64 task)
@@ -142,15 +176,32 @@ static __always_inline s64 read_kept_path(void *to, struct kept_path *kept, u64 
 
 #if JOINED
 
-/* Keeps the kernel's copy of a path; the first one of a call, since those of its interpreters come later. */
-static __always_inline void keep_copied_path(u64 from, u32 facts)
+/*
+ * Keeps the kernel's copy of a path; the first one of a call, since those of its interpreters come later.
+ *
+ * `is_first`: the kernel has looked for no file yet, so the call has not begun later than now.
+ */
+static __always_inline void keep_copied_path(u64 from, u32 facts, bool is_first)
 {
     u64 task = bpf_get_current_task();
     struct kept_path *kept = enter_path(task);
     if (!kept)
         return;
-    if (kept->task != task)
+    if (kept->task != task) {
+        begin_call(kept, task);
+        facts |= is_first ? 0 : BEGAN_BEFORE;
+    }
+    if (kept->length == NOT_KEPT)
         keep_path(kept, task, from, facts);
+    leave_path(kept);
+}
+
+static __always_inline void keep_beginning(u64 task)
+{
+    struct kept_path *kept = enter_path(task);
+    if (!kept)
+        return;
+    begin_call(kept, task);
     leave_path(kept);
 }
 
@@ -162,8 +213,10 @@ static __always_inline s64 read_copied_path(struct scratch *s, u64 task)
     struct kept_path *kept = enter_path(task);
     if (!kept)
         return n;
-    if (kept->task == task)
+    if (kept->task == task) {
         n = read_kept_path(s->path.bytes, kept, task, &is_cut);
+        s->ticks = kept->length != NOT_KEPT && kept->facts & BEGAN_BEFORE ? 0 : ticks_of(kept);
+    }
     if (n >= 0)
         s->record.bits |=
             PATH_OF_KERNEL | (is_cut ? PATH_CUT : 0) | (kept->facts & BY_DIRECTORY ? PATH_BY_DIRECTORY : 0);
@@ -200,6 +253,7 @@ static __always_inline void keep_call_path(u64 from)
         drop_path(task);
         return;
     }
+    begin_call(kept, task);
     keep_path(kept, task, from, 0);
     asm volatile("" : : : "memory");
     kept->facts |= is_of_one_task(task) ? OF_ONE_TASK : 0;
@@ -315,6 +369,7 @@ static __always_inline void compare_with_kept(struct scratch *s, u64 task)
     /* Of a 32-bit call nothing is kept: what is there is of another, which succeeded without a new program. */
     bool is_of_call = kept->task == task && kept->pointer == s->call.path && !(s->record.bits & COMPAT);
     u32 facts = kept->facts;
+    s->ticks = is_of_call ? ticks_of(kept) : 0;
     s64 before = is_of_call ? read_kept_path(s->before.bytes, kept, task, &is_cut) : -1;
     leave_path(kept);
     if (is_of_call && !is_cut)

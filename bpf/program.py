@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bpf import btf, layout
+from bpf.clock import TICK_NS
 from bpf.direct_map import direct_map
 from bpf.headers import kernel_version
 from bpf.plans import Plan
@@ -37,6 +38,9 @@ _SHARED_MEMORY: Final = (5, 5)
 
 _MEMORY_UNTIL_FREED: Final = (5, 9)
 """Since then free_bprm still has the new memory of an exec that failed (fs/exec.c, alloc_bprm)."""
+
+_JIFFIES: Final = (5, 9)
+"""Since then a program of any hook may ask for the kernel's ticks (bpf_jiffies64)."""
 
 ON_MEMORY: Final = 0x6F6E5F6D656D6F72
 """Stands in the code for the address of its function ``on_memory``, which is known once it is loaded."""
@@ -133,6 +137,8 @@ def source(
         numbers |= {"COPIES": 1, "DIRECT_MAP": base, "FIVE_LEVELS": int(base >> 48 != 0xFFFF)}
     numbers["MEMORY_UNTIL_FREED"] = int(_release() >= _MEMORY_UNTIL_FREED)
     numbers["SHARED_MEMORY"] = _F_MMAPABLE if _release() >= _SHARED_MEMORY else 0
+    numbers["HAS_JIFFIES"] = int(_release() >= _JIFFIES)
+    numbers["TICK_NS"] = TICK_NS if _release() >= _JIFFIES else layout.NS_PER_MS
     numbers["BPRM_EXECVE"] = int("free_bprm" not in arguments)
     numbers["BPRM_EXECVE_ARGUMENTS"] = arguments.get("bprm_execve", 0)
     numbers["TYPED"] = int(typed)

@@ -227,6 +227,8 @@ class ExecFailure:
         pid_ns: Inode number of its pid namespace.
         task: Which task it was, 0 where that is unknown; only good for comparing, and in no file.
         started: When the caller's process started: nanoseconds of the boot clock.
+        duration_ms: How long the call took, in milliseconds: the ticks of the kernel's clock that it lasted,
+            rounded up. None where no hook saw it begin.
         killed_by: The signal ("SIGSEGV") when the failure came after the point of no return.
         diagnosis: Why it failed.
         search: The PATH search that it belongs to.
@@ -279,6 +281,7 @@ class ExecFailure:
     pid_ns: int | None = None
     task: int = 0
     started: int | None = None
+    duration_ms: int | None = None
     killed_by: str | None = None
     diagnosis: Diagnosis | None = None
     search: Search | None = None

@@ -61,6 +61,7 @@ static __always_inline s64 read_call_path(struct scratch *s)
 static __always_inline void read_path(struct scratch *s, u64 task, struct opened *opened)
 {
     s64 n = -1;
+    s->ticks = 0;
 #if JOINED
     if (!s->call.by_kernel)
         n = read_copied_path(s, task);
@@ -302,6 +303,7 @@ static __always_inline void write_record(void *ctx, struct scratch *s, u64 task)
         return;
     }
     fill_ids(r);
+    r->duration = ((u64)s->ticks * TICK_NS + NS_PER_MS - 1) / NS_PER_MS;
     fill_caller(s, task);
     append_call_path(s, task);
     append_binary(s, tell_opened(r, opened));

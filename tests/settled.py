@@ -7,7 +7,7 @@ from typing import Final
 from tui.why.moment import CLOCK_STEP
 from tui.why.mount_watch import watch_mounts
 
-SETTLED: Final = CLOCK_STEP / 1e9 + 0.02
+SETTLED: Final = 1.5 * CLOCK_STEP / 1e9 + 0.02
 """Seconds after which a file's ctime proves that it has not changed since (tui.why.moment)."""
 
 watch_mounts()

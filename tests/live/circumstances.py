@@ -13,7 +13,7 @@ import socket
 import struct
 import termios
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from tests.live.exec_child import Array, Pointer, libc
@@ -273,6 +273,20 @@ def rewritten(path: bytes, afterwards: bytes) -> Pointer:
         os._exit(0)  # which gives the lease up
     os.read(ready, 1)
     return Pointer(address, path)
+
+
+def hold_up(path: str, meanwhile: Callable[[], None]) -> None:
+    """Have the next one who opens the file wait until ``meanwhile`` has run, in a process of its own."""
+    ready, tell = os.pipe()
+    if not os.fork():
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGIO})
+        file = os.open(path, os.O_RDONLY)
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+        os.write(tell, b"r")
+        signal.sigwait({signal.SIGIO})
+        meanwhile()
+        os._exit(0)  # which gives the lease up
+    os.read(ready, 1)
 
 
 def at_the_end_of_memory(strings: Sequence[bytes]) -> Array:

@@ -21,6 +21,7 @@ from tests.live.why_cases import FORGOTTEN
 from tests.live.zoo import Zoo
 from tests.settled import SETTLED
 from tui.why import diagnose
+from tui.why.moment import CLOCK_STEP
 
 _CLONE_NEWNS: Final = 0x20000
 _CLONE_NEWUSER: Final = 0x10000000
@@ -82,6 +83,42 @@ def test_a_mount_that_is_taken_away_in_a_namespace_of_its_own_leaves_a_doubt(
         diagnosis = diagnose(record)
     assert diagnosis.code in ("missing-file", "vanished-since")
     assert not diagnosis.certain, diagnosis
+
+
+@pytest.mark.parametrize("exchanged", [False, True], ids=["left alone", "exchanged"])
+def test_a_file_that_is_exchanged_while_its_exec_is_held_up_leaves_a_doubt(
+    exchanged: bool, zoo: Zoo, listener: Listener
+) -> None:
+    script, other = Path(zoo / f"held-up-{exchanged}"), Path(zoo / f"instead-{exchanged}")
+    for path, interpreter in ((script, "/no/such/interpreter"), (other, "/no/other/interpreter")):
+        path.write_text(f"#!{interpreter}\n")
+        path.chmod(0o755)
+
+    def exchange() -> None:
+        if exchanged:
+            other.rename(script)
+        # By now what it holds was there before the exec returns, as its ctime says.
+        time.sleep(2 * SETTLED)
+
+    def in_child() -> Exec:
+        time.sleep(SETTLED)
+        circumstances.hold_up(str(script), exchange)
+        return Exec(os.fsencode(script))
+
+    with attempted(in_child) as attempt:
+        assert attempt.error == "ENOENT"
+        record = the_record(listener, attempt.caller.pid, attempt.before)
+        diagnosis = diagnose(record)
+    assert record.duration_ms is not None
+    assert record.duration_ms >= 1000 * SETTLED
+    assert diagnosis.certain is not exchanged, diagnosis
+
+
+def test_how_long_an_exec_took_is_known(zoo: Zoo, listener: Listener) -> None:
+    with attempted(lambda: Exec(zoo.path("not-executable"))) as attempt:
+        record = the_record(listener, attempt.caller.pid, attempt.before)
+    assert record.duration_ms is not None
+    assert 0 < record.duration_ms <= (attempt.after - attempt.before + CLOCK_STEP) / 1e6
 
 
 def test_a_user_in_a_mount_namespace_that_root_made_has_certain_causes(zoo: Zoo, listener: Listener) -> None:

@@ -108,6 +108,7 @@ records = st.builds(
     foreign_mount_ns=st.booleans(),
     pid_ns=st.none() | u64,
     started=st.none() | times,
+    duration_ms=st.none() | st.integers(1, _U32),
     killed_by=st.none() | texts,
     diagnosis=st.none() | diagnoses,
     search=st.none() | searches,

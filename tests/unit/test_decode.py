@@ -52,6 +52,11 @@ def test_a_mount_namespace_of_another_user_namespace_is_marked() -> None:
     assert not record_of(raw_record()).foreign_mount_ns
 
 
+def test_how_long_a_call_took_is_null_where_nothing_saw_it_begin() -> None:
+    assert record_of(raw_record(duration=3001)).duration_ms == 3001
+    assert record_of(raw_record()).duration_ms is None
+
+
 def test_execveat_has_its_directory_and_flags() -> None:
     record = record_of(raw_record(bits=layout.EXECVEAT | layout.COMPAT, dirfd=-100, flags=0x11000))
     assert (record.syscall, record.dirfd, record.flags) == ("execveat", -100, 0x11000)

@@ -137,6 +137,7 @@ GROUPS: Final[Mapping[str, Group]] = {
         "kernel_invoked", "killed_by", "path_source", "arguments_source",
     ),
     "path_afterwards": _alone("path_afterwards"),
+    "duration_ms": _alone("duration_ms"),
     "identity": _together("uid", "euid", "gid", "egid", "fsuid", "fsgid", "groups", "capabilities"),
     "family": Group(("ppid", "comm", "parent_comm", "ancestors"), _family_key, _family),
     "place": _together(

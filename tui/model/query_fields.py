@@ -133,6 +133,7 @@ _WHOLE: Final = {
     "foreign_mount_ns": (Kind.FLAG, "the mount namespace is of another user namespace"),
     "pid_ns": (Kind.NUMBER, "inode number of the pid namespace"),
     "started": (Kind.NUMBER, "when the process started, ns of the boot clock"),
+    "duration_ms": (Kind.NUMBER, "how long the call took, ms, rounded up"),
     "timestamp": (Kind.TIME, "when the exec returned, UTC"),
     "host": (Kind.TEXT, "where, with several files opened"),
 }

@@ -54,6 +54,7 @@ _COLUMNS: Final[dict[str, Callable[[ExecFailure], Cell]]] = {
     "cgroup": lambda record: record.cgroup,
     "syscall": lambda record: record.syscall,
     "kernel_invoked": lambda record: _yes_no(record.kernel_invoked),
+    "duration_ms": lambda record: record.duration_ms,
     "killed_by": lambda record: record.killed_by,
     "interpreter_path": lambda record: record.interpreter_path,
     "binary_path": lambda record: record.binary.path if record.binary else None,

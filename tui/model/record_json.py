@@ -328,6 +328,7 @@ _RECORD: Final[Mapping[str, Read[Any]]] = {
     "foreign_mount_ns": boolean,
     "pid_ns": optional(_u64),
     "started": optional(_time),
+    "duration_ms": optional(_u32),
     "killed_by": optional(text),
     "diagnosis": optional(_object(Diagnosis, _DIAGNOSIS)),
     "search": optional(_object(Search, _SEARCH)),

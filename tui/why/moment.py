@@ -1,7 +1,7 @@
 """The time of an exec by the clock that files have their ctime from, and what a ctime proves.
 
 A ctime cannot be chosen: every change of an inode sets it to the time of the change, and no system call sets
-it to another one. Only who may set the machine's clock can make it lie; see ``_earliest``.
+it to another one. Only who may set the machine's clock can make it lie; see ``_offset_since``.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from typing import Final
 
 from bpf import clock
 
-_CLOCK_REALTIME_COARSE: Final = 5
-
-CLOCK_STEP: Final = 8 * round(time.clock_getres(_CLOCK_REALTIME_COARSE) * 1e9)
+CLOCK_STEP: Final = 8 * clock.TICK_NS
 """Nanoseconds by which a ctime may be early: file systems take the time of the last clock tick.
 
 A virtual machine's ticks come late: CLOCK_REALTIME_COARSE was seen to lag by two of them, and a processor
-takes over from one that has stalled after five of its own (MAX_STALLED_JIFFIES, kernel/time/tick-sched.c)."""
+takes over from one that has stalled after five of its own (MAX_STALLED_JIFFIES, kernel/time/tick-sched.c).
+How long a call took is counted in the same ticks, so that they are late for both or for none."""
 
 _SECOND: Final = 1_000_000_000
+_MS: Final = 1_000_000
 
 _NOISE: Final = 1_000_000
 """Nanoseconds between two readings of one offset, in which a process may not have run."""
@@ -34,27 +34,36 @@ _lock: Final = threading.Lock()
 
 
 class Moment:
-    """When an exec failed, for comparing with the ctimes of files.
+    """When an exec began and failed, for comparing with the ctimes of files.
+
+    Whoever can hold an exec up, with a lease on a file or a file system of their own on the way, can have
+    files changed while it lasts. What was before and what is after are therefore two times.
+
+    Args:
+        timestamp: When it failed, on the clock of the records: nanoseconds since 1970 UTC.
+        duration_ms: How long the call took, rounded up; None is unknown, and taken as no time.
 
     Attributes:
-        timestamp: The same on the clock of the records: nanoseconds since 1970 UTC.
+        began: When the call began, or earlier, on the same clock.
     """
 
-    def __init__(self, timestamp: int) -> None:
-        self.timestamp = timestamp
-        self._wall = _earliest(timestamp)
+    def __init__(self, timestamp: int, duration_ms: int | None = None) -> None:
+        self.began = timestamp - (duration_ms or 0) * _MS
+        offset = _offset_since(self.began)
+        self._wall = timestamp + offset
+        self._wall_at_beginning = self.began + offset
 
     def is_unchanged(self, ctime: int) -> bool:
-        """Return whether the inode has surely not changed since before the exec.
+        """Return whether the inode has surely not changed since before the exec began.
 
         A file system that keeps whole seconds (ext4 with inodes of 128 bytes) cuts off the rest.
         """
         if not ctime % _SECOND:
             ctime += _SECOND
-        return ctime <= self._wall - CLOCK_STEP
+        return ctime <= self._wall_at_beginning - CLOCK_STEP
 
     def is_changed(self, ctime: int) -> bool:
-        """Return whether the inode has surely changed since, or the clock was set."""
+        """Return whether the inode has surely changed since the exec failed, or the clock was set."""
         return ctime >= self._wall
 
 
@@ -81,8 +90,8 @@ def _read_clock() -> tuple[int, int]:
     return boot, offset
 
 
-def _earliest(timestamp: int) -> int:
-    """Return the wall clock's time at a record's timestamp; the earliest where the clock was set since.
+def _offset_since(timestamp: int) -> int:
+    """Return by how much the wall clock is ahead of the records'; the least since then, where it was set.
 
     Both clocks are slewed in the same way: only setting one, or a leap second, changes their distance. A
     file that changed after the exec has its ctime from a clock that was in force after it, so that the
@@ -95,4 +104,4 @@ def _earliest(timestamp: int) -> int:
             offset = min(offset, former)
             if since <= then:
                 break
-    return then + offset
+    return offset - clock.boot_time()

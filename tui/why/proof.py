@@ -211,10 +211,10 @@ class Looks:
             return
         watch = mount_watch(None if vantage.own else record.mount_ns)
         if watch is not None:
-            if watch.unchanged_since() >= self._moment.timestamp - clock.boot_time():
+            if watch.unchanged_since() >= self._moment.began - clock.boot_time():
                 yield f"Whether all that is mounted {later} was so at the exec is not known."
             return
-        if vantage.mounts.unchanged_since(self._moment.timestamp):
+        if vantage.mounts.unchanged_since(self._moment.began):
             return
         if record.foreign_mount_ns:
             yield "The mount namespace is an unprivileged user's, who may have changed its mounts since."

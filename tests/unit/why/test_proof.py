@@ -20,6 +20,7 @@ from bpf.record import Binary, Diagnosis
 from tests.settled import SETTLED
 from tests.unit.why.failing import a_failure, failed_exec
 from tui.why import diagnose, moment, proof
+from tui.why.lookers.cause_key import cause_key
 from tui.why.moment import CLOCK_STEP, Moment
 
 SECOND = 1_000_000_000
@@ -49,6 +50,25 @@ def script(directory: Path, line: str = "#!/no/such/interpreter") -> Path:
 def doubts(diagnosis: Diagnosis) -> str:
     assert diagnosis.certain is not any(fact.startswith("Not certain") for fact in diagnosis.evidence)
     return " ".join(fact for fact in diagnosis.evidence if fact.startswith("Not certain"))
+
+
+def test_what_changed_while_an_exec_lasted_is_neither_of_before_nor_of_after(no_readings: None) -> None:
+    now = time.time_ns()
+    at = Moment(now, 3000)
+    during = now - SECOND
+    assert Moment(now).is_unchanged(during)
+    assert not at.is_unchanged(during)
+    assert not at.is_changed(during)
+    assert at.is_unchanged(now - 3 * SECOND - CLOCK_STEP - SECOND // 100)
+    assert at.is_changed(now + SECOND // 100)
+
+
+def test_an_exec_that_was_held_up_shares_no_look_with_others() -> None:
+    held, brief, briefer = (
+        cause_key(a_failure("/nowhere", errno.ENOENT, timestamp=1, duration_ms=ms)) for ms in (3000, 8, 4)
+    )
+    assert brief == briefer
+    assert held != brief
 
 
 def test_a_change_proves_nothing_within_some_ticks_of_the_clock(no_readings: None) -> None:

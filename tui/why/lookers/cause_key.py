@@ -16,6 +16,9 @@ _BY_MOMENT: Final = frozenset({"E2BIG", "EFAULT", "EAGAIN", "EMFILE", "ENFILE", 
 
 _BY_PERMISSION: Final = frozenset({"EACCES", "EPERM"})
 
+_BRIEF: Final = 32
+"""Milliseconds: a longer call may have been held up, and files changed meanwhile."""
+
 _OF_ONE_PROCESS: Final = ("/proc/", "/dev/")
 """Where names lead to what the process itself has open, such as /dev/fd/3."""
 
@@ -48,6 +51,7 @@ def _work_out(record: ExecFailure) -> tuple[Hashable, bool]:
         record.path,
         record.path_is_proven,
         record.truncated.path,
+        record.duration_ms if record.duration_ms and record.duration_ms > _BRIEF else None,
         record.interpreter_path,
         record.root,
         None if path.startswith("/") else record.cwd,
