@@ -69,9 +69,6 @@ struct walk {
     struct place root;
 };
 
-/* Tasks whose last exec failed: their next success, or their end, ends a PATH search. */
-BPF_HASH(searchers, u64, u8, MAX_SEARCHERS);
-
 #if !PERF_BUFFER
 static u64 (*query_ring)(void *ring, u64 what) = (void *)BPF_FUNC_ringbuf_query;
 

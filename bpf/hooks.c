@@ -351,9 +351,9 @@ int on_do_execve(void *ctx)
 /* Tells of a task that had failed to exec what became of it; of others, nothing. */
 static __always_inline void end_search(void *ctx, u64 task, u64 filename, u32 bits)
 {
-    if (!searchers.lookup(&task))
+    if (!is_searching(task))
         return;
-    searchers.delete(&task);
+    leave_search(task);
     struct counters *count = counters_here();
     if (!count)
         return;
@@ -390,7 +390,7 @@ struct exec_context {
 int on_exec(struct exec_context *ctx)
 {
     u64 task = ctx->task;
-    if (searchers.lookup(&task))
+    if (is_searching(task))
         end_search(ctx, task, kernel_u64(ctx->bprm + AT_linux_binprm_filename), FOUND);
     forget(task);
 #if JOINED && !FEXIT

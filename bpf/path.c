@@ -18,7 +18,7 @@ struct kept_path {
     u64 task; /* whose it is; 0: nobody's */
     u64 pointer; /* where the caller has it */
     u32 claims;
-    u32 padding;
+    u32 searchers; /* how many tasks of this place are in `searchers` */
     u32 began; /* the call, in ticks */
     s16 length; /* with its NUL; negative where it could not be read, or has not been */
     u16 facts;
@@ -74,6 +74,45 @@ static __always_inline void drop_path(u64 task)
     struct kept_path *kept = kept_paths.lookup(&slot);
     if (kept && *(volatile u64 *)&kept->task == task)
         *(volatile u64 *)&kept->task = 0;
+}
+
+/*
+ * Tasks whose last exec failed: their next success, or their end, ends a PATH search. How many of them are of one
+ * place is counted there, where every exec that succeeds looks in any case: nearly always it is none.
+ */
+BPF_HASH(searchers, u64, u8, MAX_SEARCHERS);
+
+static __always_inline void count_searchers(u64 task, s32 more)
+{
+    u32 slot = slot_of(task, KEPT_BITS);
+    struct kept_path *kept = kept_paths.lookup(&slot);
+    if (kept)
+        lock_xadd(&kept->searchers, more);
+}
+
+/* False where there is no room. */
+static __always_inline bool follow_search(u64 task)
+{
+    u8 yes = 1;
+    if (searchers.lookup(&task))
+        return true;
+    if (searchers.update(&task, &yes))
+        return false;
+    count_searchers(task, 1);
+    return true;
+}
+
+static __always_inline bool is_searching(u64 task)
+{
+    u32 slot = slot_of(task, KEPT_BITS);
+    struct kept_path *kept = kept_paths.lookup(&slot);
+    return kept && *(volatile u32 *)&kept->searchers && searchers.lookup(&task);
+}
+
+static __always_inline void leave_search(u64 task)
+{
+    if (!searchers.delete(&task))
+        count_searchers(task, -1);
 }
 
 /* What reads of a string return, but 1 for an empty one, as since 6.14. */

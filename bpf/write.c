@@ -318,8 +318,7 @@ static __always_inline void write_record(void *ctx, struct scratch *s, u64 task)
     }
     append_copied(s, task);
     r->task = task;
-    u8 yes = 1;
-    if (!searchers.lookup(&task) && searchers.update(&task, &yes)) {
+    if (!follow_search(task)) {
         r->bits |= UNTRACKED;
         lock_xadd(&count->untracked, 1);
     }
