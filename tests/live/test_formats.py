@@ -21,6 +21,11 @@ from tui.why import diagnose
 LINES = 600
 """First lines to try, each 2 ms."""
 
+TRIES = 5
+
+DISTURBED = ("was so at the exec is not known", "memory, which others could change")
+"""Why a cause is not certain where another program mounts something, or reads the caller's /proc."""
+
 _PHDR = 56
 
 
@@ -37,6 +42,12 @@ class Answer:
     content: bytes
     error: str | None
     diagnosis: Diagnosis | None
+
+    @property
+    def is_disturbed(self) -> bool:
+        """What another program did is why the cause is not certain."""
+        facts = () if self.diagnosis is None or self.diagnosis.certain else self.diagnosis.evidence
+        return any(reason in fact for fact in facts for reason in DISTURBED)
 
 
 def execute(paths: Sequence[str]) -> list[str | None]:
@@ -68,7 +79,19 @@ def execute(paths: Sequence[str]) -> list[str | None]:
 
 
 def answers(contents: Sequence[bytes], zoo: Zoo, listener: Listener) -> list[Answer]:
-    """Execute files with these contents, and diagnose what failed."""
+    """Execute files with these contents, and diagnose what failed; again where others disturbed that."""
+    found = _answers(contents, zoo, listener)
+    for _ in range(TRIES):
+        disturbed = [number for number, answer in enumerate(found) if answer.is_disturbed]
+        if not disturbed:
+            break
+        again = _answers([contents[number] for number in disturbed], zoo, listener)
+        for number, answer in zip(disturbed, again, strict=True):
+            found[number] = answer
+    return found
+
+
+def _answers(contents: Sequence[bytes], zoo: Zoo, listener: Listener) -> list[Answer]:
     directory = zoo / f"formats-{time.monotonic_ns()}"
     os.mkdir(directory)
     paths = [f"{directory}/{number}" for number in range(len(contents))]
