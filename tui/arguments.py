@@ -231,6 +231,10 @@ _ONLY_LIVE: Final = (
     "capture", "plan", "all_failures", "types", "max_args_bytes", "max_env_bytes", "ring_size",
     "user", "keep_privileges", "metrics",
 )  # fmt: skip
+_OTHER_FORMATS: Final = frozenset((".gz", ".zst", ".xz", ".bz2", ".lz4", ".zip", ".csv", ".svg"))
+"""Endings of names that a recording would belie."""
+
+_PIPE: Final = "pipe --record - into what makes one"
 _ONLY_SCREEN: Final = ("history", "history_bytes", "theme", "no_mouse")
 _ONLY_EVENTS: Final = (
     "filter",
@@ -272,6 +276,11 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         _refuse(options, _ONLY_SCREEN, "concerns the screen, and --record has none")
         if options.max_bytes is None:
             _refuse(options, ("keep",), "needs --max-bytes", "add --max-bytes SIZE, or leave it out")
+        ending = os.path.splitext(options.record)[1].lower()
+        if ending in _OTHER_FORMATS:
+            raise UsageError(
+                f"--record writes JSON Lines and not {ending}: end the name in .jsonl, or {_PIPE}."
+            )
         if options.record == "-":
             _refuse(options, ("keep",), "needs files, and --record - is standard output")
     if options.open is not None:

@@ -261,10 +261,9 @@ class Recording:
 
     def _leave_out_rest(self, reason: str) -> None:
         """Count what is held and should have been written as left out."""
-        self._held_back.give_up()
-        while events := self._held_back.next_turn():
-            for event in self._selected(events):
-                self._output.leave_out(reason, event)
+        for event in self._held_back.rest():
+            for wanted in self._selected((event,)):
+                self._output.leave_out(reason, wanted)
 
     @property
     def _waits_for_looks(self) -> bool:
@@ -291,10 +290,10 @@ class Recording:
 
     def _write_complete(self, seconds: float) -> bool:
         """Write what is complete, for about that long; False where nothing is."""
-        deadline = time.monotonic() + seconds
         if self._lookers is not None:
             self._held_back.add_looks(self._lookers.results())
         self._held_back.expire(time.monotonic_ns())
+        deadline = time.monotonic() + seconds
         wrote = False
         while time.monotonic() < deadline and (events := self._held_back.next_turn()):
             wrote = True

@@ -155,6 +155,11 @@ def test_what_needs_no_screen_imports_none(option: str) -> None:
         (["--open", "x", "--plan", "fentry"], "--plan concerns the kernel"),
         (["--open", "x", "--capture", "uid==0"], "--capture concerns the kernel"),
         (["--record="], "--record is empty"),
+        (
+            ["--record", "x.jsonl.GZ"],
+            "--record writes JSON Lines and not .gz: end the name in .jsonl, or pipe",
+        ),
+        (["--record", "x.csv"], "--record writes JSON Lines and not .csv"),
         (["--path="], "--path is empty"),
         (["--filter", "uid=="], "--filter: "),
         (["--filter", "(a"], "--filter: "),

@@ -11,7 +11,7 @@ source (``held_up``), and no event of one user waits to be written behind more t
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -28,8 +28,8 @@ from tui.model.searches import Searches
 MOST_HELD: Final = 65_536
 """Events: 2 s of a storm may bring more than memory should hold. Beyond it whoever has most waits."""
 
-MAX_BYTES: Final = 32 << 20
-"""What these may take, as far as their footprints go."""
+MAX_BYTES: Final = 24 << 20
+"""What these may take, as far as their weights go."""
 
 LOOK_WAIT: Final = 2_000_000_000
 """Nanoseconds that an event waits for its look."""
@@ -37,7 +37,11 @@ LOOK_WAIT: Final = 2_000_000_000
 _GIVEN_UP: Final = 64
 """Events that are written as they are, at a time, where there is no room to wait for their looks."""
 
+_HELD_BYTES: Final = 300
+"""What it takes to hold an event, beside its own footprint."""
+
 _OCCURRENCE_BYTES: Final = 200
+"""The footprint of one that shares its record with others."""
 
 _LOOK, _SEARCH = 1, 2
 """What an event waits for."""
@@ -52,14 +56,16 @@ EventIds = npt.NDArray[np.int64]
 class _Held:
     """An event that is held, and what it waits for."""
 
-    __slots__ = ("event", "since", "user", "waits", "weight")
+    __slots__ = ("event", "is_looked_at", "since", "user", "waits", "weight")
 
     def __init__(self, event: Event | Again, since: int, waits: int) -> None:
         self.event = event
         self.since = since
         self.waits = waits
+        self.is_looked_at = not waits & _LOOK
         self.user = _user(event)
-        self.weight = event.footprint if isinstance(event, ExecFailure) else _OCCURRENCE_BYTES
+        footprint = event.footprint if isinstance(event, ExecFailure) else _OCCURRENCE_BYTES
+        self.weight = footprint + _HELD_BYTES
 
 
 class _Share:
@@ -144,10 +150,14 @@ class HoldBackQueue:
         return wanted
 
     def add_looks(self, looks: Iterable[tuple[EventIds, Look]]) -> None:
-        """Take in what was found, by number; what was given up already is left alone."""
+        """Take in what was found, by number; it is too late only for what was given back."""
         for numbers, look in looks:
             for number in numbers.tolist():
-                self._look(number, look)
+                held = self._held.get(number)
+                if held is not None and not held.is_looked_at:
+                    held.event = self._with_look(held.event, look)
+                    held.is_looked_at = True
+                    self._end_look(number, held)
 
     def expire(self, now: int) -> None:
         """Give up the looks that have not come in time."""
@@ -157,7 +167,7 @@ class HoldBackQueue:
             if held is not None and held.waits & _LOOK:
                 if now - held.since < LOOK_WAIT:
                     return
-                self._give_up_look(waiting[0], held)
+                self._end_look(waiting[0], held)
             waiting.popleft()
 
     def next_turn(self) -> list[Event | Again]:
@@ -167,7 +177,15 @@ class HoldBackQueue:
         """
         if not self._ready and self._is_full:
             self._give_up_oldest()
-        return [self._forget(number) for number in self._ready.next_turn()]
+        turn = map(self._forget, self._ready.next_turn())
+        return [held.event if held.is_looked_at else self._without_look(held.event) for held in turn]
+
+    def rest(self) -> Iterator[Event | Again]:
+        """Give back all that is held as it is, without a diagnosis where it was not looked at."""
+        self.give_up()
+        while numbers := self._ready.next_turn():
+            for number in numbers:
+                yield self._forget(number).event
 
     def tries_of(self, search_id: int) -> list[ExecFailure]:
         """Return the tries of a search that are held."""
@@ -180,7 +198,7 @@ class HoldBackQueue:
         self._add_searches()
         for number in self._unlooked_at:
             if (held := self._held.get(number)) is not None:
-                self._give_up_look(number, held)
+                self._end_look(number, held)
         self._unlooked_at.clear()
 
     @property
@@ -204,7 +222,7 @@ class HoldBackQueue:
             self._looks_missing += 1
             self._unlooked_at.append(number)
 
-    def _forget(self, number: int) -> Event | Again:
+    def _forget(self, number: int) -> _Held:
         held = self._held.pop(number)
         share = self._shares[held.user]
         share.count -= 1
@@ -219,7 +237,7 @@ class HoldBackQueue:
             tries.discard(number)
             if not tries:
                 del self._tries[held.event.search.id]
-        return held.event
+        return held
 
     def _waits(self, number: int) -> bool:
         held = self._held.get(number)
@@ -250,22 +268,17 @@ class HoldBackQueue:
         if isinstance(event, ExecFailure) and event.search is not None:
             self._tries.setdefault(event.search.id, set()).add(number)
 
-    def _give_up_look(self, number: int, held: _Held) -> None:
-        if isinstance(held.event, Again):
-            # One look for all that are alike, so that they go on sharing a record.
-            self._look(number, self._unlooked_alike(held.event.first))
-        elif isinstance(held.event, ExecFailure):
-            self._look(number, self._unlooked(held.event))
+    def _end_look(self, number: int, held: _Held) -> None:
+        """Wait for its look no more, be it there or not."""
+        if held.waits & _LOOK:
+            self._looks_missing -= 1
+            self._end_wait(number, held, _LOOK)
 
-    def _look(self, number: int, look: Look) -> None:
-        held = self._held.get(number)
-        if held is None or not held.waits & _LOOK:
-            return
-        event = held.event
+    def _with_look(self, event: Event | Again, look: Look) -> Event | Again:
         assert not isinstance(event, Loss)
         first = first_like(event)
         place = {} if look.cgroup is None else {"cgroup": look.cgroup, **where_of(look.cgroup)._asdict()}
-        held.event = self._added.to(
+        return self._added.to(
             event,
             look,
             diagnosis=look.diagnosis,
@@ -273,8 +286,12 @@ class HoldBackQueue:
             interpreter_path=look.interpreter_path or first.interpreter_path,
             **place,
         )
-        self._looks_missing -= 1
-        self._end_wait(number, held, _LOOK)
+
+    def _without_look(self, event: Event | Again) -> Event | Again:
+        if isinstance(event, Again):
+            # One look for all that are alike, so that they go on sharing a record.
+            return self._with_look(event, self._unlooked_alike(event.first))
+        return event if isinstance(event, Loss) else self._with_look(event, self._unlooked(event))
 
     def _give_up_oldest(self) -> None:
         """Complete some events of whoever has most, so that a flood costs only the user who makes it."""
@@ -289,7 +306,7 @@ class HoldBackQueue:
                 continue
             if not isinstance(held.event, Loss):
                 self._searches.give_up_try(held.event.task, number)
-            self._give_up_look(number, held)
+            self._end_look(number, held)
         self._add_searches()
 
 
