@@ -1,6 +1,8 @@
 """Who a user id stands for, where users are to have equal shares.
 
-A user may run as each of 65,536 subordinate ids. They count as one, as each would have a share.
+A user may run as each of 65,536 subordinate ids. They count as one, as each would have a share. Those of
+/etc/subuid are known; of those that a name service hands out (subid in nsswitch.conf(5)) each id counts as a
+user.
 """
 
 from __future__ import annotations
