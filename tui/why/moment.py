@@ -12,6 +12,7 @@ from collections import deque
 from typing import Final
 
 from bpf import clock
+from bpf.record import ExecFailure
 
 CLOCK_STEP: Final = 8 * clock.TICK_NS
 """Nanoseconds by which a ctime may be early: file systems take the time of the last clock tick.
@@ -52,6 +53,14 @@ class Moment:
         offset = _offset_since(self.began)
         self._wall = timestamp + offset
         self._wall_at_beginning = self.began + offset
+
+    @classmethod
+    def of(cls, record: ExecFailure) -> Moment:
+        """Return the moment of a record. A call that nobody saw begin is as old as its process."""
+        duration = record.duration_ms
+        if duration is None and record.started is not None:
+            duration = (record.timestamp - clock.boot_time() - record.started) // _MS + 1
+        return cls(record.timestamp, duration)
 
     def is_unchanged(self, ctime: int) -> bool:
         """Return whether the inode has surely not changed since before the exec began.

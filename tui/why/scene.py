@@ -60,7 +60,7 @@ class Scene:
             raise
 
     def _begin(self, record: ExecFailure) -> None:
-        self._moment = Moment(record.timestamp, record.duration_ms)
+        self._moment = Moment.of(record)
         self._looks = Looks(record, self.vantage, self._moment)
         if self.vantage is not None and self.vantage.assumed:
             self.doubts.append("The caller's mount namespace is not known; our own was looked at.")

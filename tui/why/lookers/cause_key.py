@@ -51,7 +51,7 @@ def _work_out(record: ExecFailure) -> tuple[Hashable, bool]:
         record.path,
         record.path_is_proven,
         record.truncated.path,
-        record.duration_ms if record.duration_ms and record.duration_ms > _BRIEF else None,
+        0 if 0 < (record.duration_ms or 0) <= _BRIEF else record.duration_ms,
         record.interpreter_path,
         record.root,
         None if path.startswith("/") else record.cwd,
