@@ -175,10 +175,11 @@ def test_a_foreign_link_in_a_sticky_directory_is_followed_to_a_directory(
 
 
 def test_a_binfmt_misc_handler_without_its_interpreter_is_told(files: Zoo, listener: Listener) -> None:
-    with (
-        registered_handler("execwhy-test", "/no/such/emulator"),
-        attempted(lambda: Exec(files.path("handled"))) as attempt,
-    ):
+    def in_child() -> Exec:
+        time.sleep(SETTLED)  # binfmt_misc may have been mounted for it
+        return Exec(files.path("handled"))
+
+    with registered_handler("execwhy-test", "/no/such/emulator"), attempted(in_child) as attempt:
         assert attempt.error == "ENOENT"
         diagnosis = diagnose(the_record(attempt, listener))
     assert diagnosis.code == "missing-binfmt-interpreter"
