@@ -23,8 +23,13 @@ LINES = 600
 
 TRIES = 5
 
-DISTURBED = ("was so at the exec is not known", "memory, which others could change")
-"""Why a cause is not certain where another program mounts something, or reads the caller's /proc."""
+DISTURBED = (
+    "was so at the exec is not known",
+    "memory, which others could change",
+    "could not be looked at.",
+)
+"""Why a cause is not certain where another program mounts something, reads the caller's /proc, or keeps this
+one from running: of its threads one waits for the other, which counts as time of a look."""
 
 _PHDR = 56
 

@@ -87,7 +87,8 @@ _UNTRACED: Final = frozenset({"tmpfs", "ramfs", "rootfs", "devtmpfs"})
 _SUBVOLUME: Final = 256
 """The inode number of every btrfs subvolume's root (BTRFS_FIRST_FREE_OBJECTID)."""
 
-_NOT_SEEN: Final = frozenset({End.MAY_BLOCK, End.UNREADABLE, End.OUT_OF_TIME})
+NOT_SEEN: Final = frozenset({End.MAY_BLOCK, End.UNREADABLE, End.OUT_OF_TIME})
+"""Ends of a walk that say nothing of what is there; ``Looks.doubts`` has a sentence for them."""
 
 
 class Looks:
@@ -162,7 +163,7 @@ class Looks:
             elif not former.is_directory:
                 continue
             yield from self._of_entry(former, step, later)
-        if trail.end in _NOT_SEEN:
+        if trail.end in NOT_SEEN:
             yield f"{words.quoted(trail.path)} could not be looked at."
         elif trail.end is End.MISSING and steps:
             yield from self._of_absence(steps[-1], later)

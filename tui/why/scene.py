@@ -24,7 +24,7 @@ from bpf.walk import End, Ground, Step
 from tui.why import words
 from tui.why.credentials import Credentials, Ranges
 from tui.why.moment import Moment
-from tui.why.proof import Looks
+from tui.why.proof import NOT_SEEN, Looks
 
 SECONDS: Final = 0.25
 """How long one diagnosis may look around."""
@@ -268,6 +268,8 @@ class Scene:
         finally:
             os.close(top)
         self._looks.add(sight)
+        if sight.trail.end in NOT_SEEN:
+            return
         if sight.file is None or not os.path.samestat(sight.file.stat, os.fstat(vantage.root)):
             self.doubts.append(f"The way to the root directory {words.quoted(vantage.base)} has changed.")
 
@@ -284,6 +286,8 @@ class Scene:
         if found is None:
             return
         self._looks.add(found)
+        if found.trail.end in NOT_SEEN:
+            return
         if cwd.endswith(_DELETED) and not begin.stat.st_nlink:
             # Nothing is found in any directory that was removed. But it may not be one.
             if found.file is not None:

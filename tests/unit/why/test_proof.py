@@ -16,12 +16,14 @@ from pathlib import Path
 import pytest
 
 from bpf import clock
+from bpf.lookup import Sight
 from bpf.record import Binary, Diagnosis
 from tests.settled import SETTLED
 from tests.unit.why.failing import a_failure, failed_exec
 from tui.why import diagnose, moment, proof
 from tui.why.lookers.cause_key import cause_key
 from tui.why.moment import CLOCK_STEP, Moment
+from tui.why.scene import Scene
 
 SECOND = 1_000_000_000
 HOUR = 3600 * SECOND
@@ -202,6 +204,26 @@ def test_a_directory_whose_name_says_that_it_was_removed_is_none_that_was(tmp_pa
     assert not diagnosis.certain, diagnosis
     gone = diagnose(dataclasses.replace(record, cwd=str(tmp_path / "none (deleted)")))
     assert (gone.code, gone.certain) == ("working-directory-gone", True), gone
+
+
+def test_a_working_directory_that_was_not_looked_at_in_time_is_not_said_to_have_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    record = failed_exec("job", cwd=tmp_path / "here")
+    aside = Scene.aside
+
+    def too_late(scene: Scene, path: str) -> Sight | None:
+        deadline, scene._deadline = scene._deadline, 0.0
+        try:
+            return aside(scene, path)
+        finally:
+            scene._deadline = deadline
+
+    monkeypatch.setattr(Scene, "aside", too_late)
+    said = doubts(diagnose(record))
+    assert "could not be looked at." in said
+    assert "any more" not in said
 
 
 def test_a_working_directory_that_was_exchanged_is_not_the_callers(tmp_path: Path) -> None:
