@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -147,10 +147,11 @@ class BoundedOutput:
         if is_record:
             self._leave_out(reason, timestamp)
 
-    def leave_out(self, reason: str, event: Event | Again) -> None:
-        """Count an event as left out for a reason of the caller's; of a loss the ending has the counters."""
-        if not isinstance(event, Loss):
-            self._leave_out(reason, event.timestamp)
+    def leave_out(self, reason: str, events: Iterable[Event | Again]) -> None:
+        """Count events as left out for a reason of the caller's; of losses the ending has the counters."""
+        times = [event.timestamp for event in events if not isinstance(event, Loss)]
+        if times:
+            self._leave_out(reason, times[0], len(times))
 
     def look(self) -> None:
         """See once a second whether the file is still where it was made.
@@ -236,11 +237,11 @@ class BoundedOutput:
         self._size += len(data)
         self._unseen -= len(data)
 
-    def _leave_out(self, reason: str, timestamp: int) -> None:
-        self.left_out[reason] += 1
+    def _leave_out(self, reason: str, timestamp: int, more: int = 1) -> None:
+        self.left_out[reason] += more
         loss = self._unwritten.get(reason)
         since, count = (timestamp, 0) if loss is None else (loss.timestamp, loss.count)
-        self._unwritten[reason] = Loss(since, count + 1, reason)
+        self._unwritten[reason] = Loss(since, count + more, reason)
         if reason not in self._noticed and reason != FAILED:
             self._noticed.add(reason)
             self._on_notice(self._notice(reason))

@@ -20,7 +20,7 @@ CLOSED: Final = "standard output is closed: redirect it, or name a file."
 
 UNREAD: Final = "standard output was not read to the end: see what became of its reader."
 
-PATIENCE: Final = 3.0
+PATIENCE: Final = 1.5
 """Seconds for a reader that takes nothing, once the recording is to end."""
 
 _ROOM_MS: Final = 200

@@ -40,7 +40,7 @@ _WRITING_SECONDS: Final = 0.05
 _LAST_LOOKS_SECONDS: Final = 1.0
 """How long a recording that ends goes on as before: the ring and the queue are emptied, and looks come."""
 
-_ENDING_SECONDS: Final = 2.0
+_ENDING_SECONDS: Final = 1.5
 """From when on nothing more is written of what was recorded: the rest is counted as left out."""
 
 _FEWEST_SECONDS: Final = 0.2
@@ -261,9 +261,8 @@ class Recording:
 
     def _leave_out_rest(self, reason: str) -> None:
         """Count what is held and should have been written as left out."""
-        for event in self._held_back.rest():
-            for wanted in self._selected((event,)):
-                self._output.leave_out(reason, wanted)
+        for events in self._held_back.rest():
+            self._output.leave_out(reason, self._selected(events))
 
     @property
     def _waits_for_looks(self) -> bool:
@@ -329,8 +328,7 @@ class Recording:
             try:
                 self._output.write(self._lines.of(event).encode(), event.timestamp, is_record=is_record)
             except (SnapshotError, ReaderGone):
-                for unwritten in events[at:]:
-                    self._output.leave_out(FAILED, unwritten)
+                self._output.leave_out(FAILED, events[at:])
                 raise
             self._written += is_record
             self._count_cause(event)

@@ -180,12 +180,11 @@ class HoldBackQueue:
         turn = map(self._forget, self._ready.next_turn())
         return [held.event if held.is_looked_at else self._without_look(held.event) for held in turn]
 
-    def rest(self) -> Iterator[Event | Again]:
+    def rest(self) -> Iterator[list[Event | Again]]:
         """Give back all that is held as it is, without a diagnosis where it was not looked at."""
         self.give_up()
         while numbers := self._ready.next_turn():
-            for number in numbers:
-                yield self._forget(number).event
+            yield [self._forget(number).event for number in numbers]
 
     def tries_of(self, search_id: int) -> list[ExecFailure]:
         """Return the tries of a search that are held."""
