@@ -451,7 +451,7 @@ OTHERS: Final = [
         "CAP_NET_RAW",
         named("capable"),
         lambda zoo: circumstances.lose_net_raw(),
-        gone="unexplained-denial",
+        gone="file-capabilities-not-granted",
     ),
     Cause(
         "seccomp",

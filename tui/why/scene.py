@@ -44,13 +44,16 @@ class Scene:
         credentials: The caller's, as far as file permissions go.
         vantage: The view of the caller's files; None where nothing of it is left.
         doubts: What makes the present sight of the files worth less, one sentence each.
-        changes: What has changed on the way since the exec, and may have been the cause, likewise.
+        changes: What has changed on the way since the exec or at about its time, and may have been the cause,
+            likewise.
+        way_has_changed: One of ``changes`` is surely from after the exec.
     """
 
     def __init__(self, record: ExecFailure, seconds: float = SECONDS) -> None:
         self.record = record
         self.doubts: list[str] = []
         self.changes: list[str] = []
+        self.way_has_changed = False
         self._deadline = own_time() + seconds
         self.vantage = reach(record)
         try:
@@ -195,6 +198,13 @@ class Scene:
             return False
         return not record.path.startswith("/") and bool(record.path or (record.flags or 0) & AT_EMPTY_PATH)
 
+    def has_changed(self, status: os.stat_result) -> bool:
+        """Whether the inode has surely changed since the exec, and not at about its time, perhaps before."""
+        ctime, binary = status.st_ctime_ns, self.record.binary
+        if binary is not None and binary.inode_number == status.st_ino:
+            return binary.ctime != ctime or (binary.source != "kernel" and self._moment.is_changed(ctime))
+        return self._moment.is_changed(ctime)
+
     def changed(self, path: str, status: os.stat_result) -> str | None:
         """A sentence unless the inode has surely not changed since the exec."""
         ctime, binary = status.st_ctime_ns, self.record.binary
@@ -223,6 +233,7 @@ class Scene:
             return
         if step.stat.st_ctime_ns != step.stat.st_mtime_ns:
             self.changes.append(sentence)
+            self.way_has_changed = self.way_has_changed or self.has_changed(step.stat)
         elif self._looks.may_be_closed(step):
             self.doubts.append(sentence)
 

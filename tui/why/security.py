@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
-from typing import Final
+from typing import Final, NamedTuple
 
 from bpf.lookup import File
 from bpf.record import Diagnosis
@@ -17,6 +18,8 @@ _REFUSING: Final = ("selinux", "apparmor", "smack", "tomoyo", "landlock", "ima",
 
 _VFS_CAP_EFFECTIVE: Final = 1
 _REVISION_1: Final = 0x01000000
+
+_ADVICE: Final = "If it needs that here, start it with {} in the bounding set (a container: --cap-add)."
 
 _CAPABILITIES: Final = (
     "CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP",
@@ -34,18 +37,26 @@ def not_permitted(scene: Scene) -> list[Diagnosis]:
     for file in scene.files():
         if file.shebang is not None:
             continue
-        cause = _file_capabilities(scene, file)
-        if cause is not None:
-            return [cause]
+        capabilities = _file_capabilities(scene, file)
+        if capabilities is not None:
+            return [capabilities]
         break
-    filtered = _seccomp(scene)
-    return [filtered] if filtered is not None else remainder(scene)
+    else:
+        file = None
+    causes = [_seccomp(scene), None if file is None else _perhaps_capabilities(scene, file)]
+    return [cause for cause in causes if cause is not None] or remainder(scene)
 
 
 def remainder(scene: Scene) -> list[Diagnosis]:
-    """What is left where permissions, mounts and interpreters allow it, and nothing has changed."""
+    """What is left where permissions, mounts and interpreters allow it, and nothing has changed.
+
+    Permissions, which may have been others right before or after, do not make an EPERM.
+    """
     files = list(scene.files())
-    if not files or scene.changes or any(scene.changed(file.path, file.stat) for file in files):
+    if not files or any(scene.has_changed(file.stat) for file in files):
+        return []
+    may_have_been_others = scene.record.return_value != -errno.EPERM
+    if may_have_been_others and (scene.changes or any(scene.changed(one.path, one.stat) for one in files)):
         return []
     active = _active_modules()
     evidence = [f"When looked at {scene.later}, permissions, mounts and interpreters allowed it."]
@@ -82,20 +93,11 @@ def remainder(scene: Scene) -> list[Diagnosis]:
 
 def _file_capabilities(scene: Scene, file: File) -> Diagnosis | None:
     """bprm_caps_from_vfs_caps() of security/commoncap.c: an effective set that cannot be had in full."""
-    raw = file.capability
-    if raw is None or len(raw) < 12 or ignores_privileges(file):
-        return None
-    (magic, permitted, inheritable) = struct.unpack_from("<III", raw)
-    if magic & 0xFF000000 != _REVISION_1 and len(raw) >= 20:
-        high = struct.unpack_from("<II", raw, 12)
-        permitted, inheritable = permitted | high[0] << 32, inheritable | high[1] << 32
-    if not magic & _VFS_CAP_EFFECTIVE:
-        return None
-    sets = _capability_sets(scene)
-    if sets is None:
+    asked, sets = _effective(file), _capability_sets(scene)
+    if asked is None or sets is None:
         return None
     bounding, own_inheritable, whose = sets
-    lacking = permitted & ~((bounding & permitted) | (own_inheritable & inheritable))
+    lacking = asked.permitted & ~((bounding & asked.permitted) | (own_inheritable & asked.inheritable))
     if not lacking:
         return None
     names = words.listed(_named(lacking))
@@ -104,12 +106,46 @@ def _file_capabilities(scene: Scene, file: File) -> Diagnosis | None:
         f"{words.quoted(file.path)} has file capabilities that the caller may not gain: {names} is not in its"
         " bounding set.",
         f"no file capability {names}: not in the bounding set",
-        f"The bounding set of {whose} is {bounding:#x}; the file asks for {permitted:#x}.",
-        advice=f"If it needs that here, start it with {names} in the bounding set (a container: --cap-add).",
+        f"The bounding set of {whose} is {bounding:#x}; the file asks for {asked.permitted:#x}.",
+        advice=_ADVICE.format(names),
         lacking=caller.may_have_dropped(scene)
         if whose == "the caller"
         else f"The caller was gone when looked at {scene.later}, and its parent's sets need not be its own.",
     )
+
+
+def _perhaps_capabilities(scene: Scene, file: File) -> Diagnosis | None:
+    """The same where the caller is gone, and may have dropped from its bounding set what its parent has."""
+    asked = _effective(file)
+    if asked is None or not asked.permitted or scene.of_caller("status") is not None:
+        return None
+    names = words.listed(_named(asked.permitted))
+    return scene.diagnosis(
+        "file-capabilities-not-granted",
+        f"{words.quoted(file.path)} has file capabilities ({names}) with the effective bit: it can be"
+        " executed only by a caller that may gain all of them.",
+        f"file capability {names}: not in the bounding set?",
+        advice=_ADVICE.format(names),
+        lacking=f"The bounding set of the caller could not be read, as it was gone when looked at"
+        f" {scene.later}.",
+    )
+
+
+class _FileCapabilities(NamedTuple):
+    permitted: int
+    inheritable: int
+
+
+def _effective(file: File) -> _FileCapabilities | None:
+    """Return the file's capabilities where the effective bit asks for all of them at once."""
+    raw = file.capability
+    if raw is None or len(raw) < 12 or ignores_privileges(file):
+        return None
+    (magic, permitted, inheritable) = struct.unpack_from("<III", raw)
+    if magic & 0xFF000000 != _REVISION_1 and len(raw) >= 20:
+        high = struct.unpack_from("<II", raw, 12)
+        permitted, inheritable = permitted | high[0] << 32, inheritable | high[1] << 32
+    return _FileCapabilities(permitted, inheritable) if magic & _VFS_CAP_EFFECTIVE else None
 
 
 def _capability_sets(scene: Scene) -> tuple[int, int, str] | None:

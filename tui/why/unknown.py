@@ -227,28 +227,34 @@ def _changes(scene: Scene) -> list[str]:
 
 
 def _changed(scene: Scene) -> Diagnosis | None:
-    """Nothing is in the way now, but something has changed since the exec."""
+    """Nothing is in the way now, but something has changed since the exec, or at about its time."""
     record, binary = scene.record, scene.record.binary
     changes = _changes(scene)
     file = next(scene.files(), None)
     if not (changes or scene.changes) or file is None:
         return None
-    if changes:
-        what = f"{words.quoted(file.path)} or its interpreter has changed since"
-    else:
-        what = "something on the way to it has changed since"
+    what = f"{words.quoted(file.path)} or its interpreter" if changes else "something on the way to it"
     now = file.stat.st_mode
     modes: tuple[str, ...] = ()
     if binary is not None and binary.inode_mode != now:
         modes = (f"Its mode was {words.mode(binary.inode_mode)} and is {words.mode(now)} now.",)
+    facts = (*changes, *modes, *_other_interpreter(scene, file))
+    failed = f"The exec failed with {record.error} ({_meaning(record)}), and nothing"
+    surely = scene.way_has_changed or any(scene.has_changed(one.stat) for one in scene.files())
+    if not surely and not modes:
+        return scene.diagnosis(
+            "unexplained",
+            f"{failed} that was looked at {scene.later} explains it: {what} changed at about the time of the"
+            " exec, perhaps only after it.",
+            f"{_meaning(record)}; changed at about that time",
+            *facts,
+            lacking="What it was like at the exec cannot be seen any more.",
+        )
     return scene.diagnosis(
         "changed-since",
-        f"The exec failed with {record.error} ({_meaning(record)}), and nothing is in its way when looked at"
-        f" {scene.later}: {what}.",
+        f"{failed} is in its way when looked at {scene.later}: {what} has changed since.",
         f"changed {scene.later}",
-        *changes,
-        *modes,
-        *_other_interpreter(scene, file),
+        *facts,
         lacking="What it was like at the exec cannot be seen any more.",
     )
 
