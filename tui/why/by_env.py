@@ -9,8 +9,8 @@ from typing import Final
 from bpf.lookup import File
 from bpf.record import Diagnosis, ExecFailure
 from bpf.walk import Trail
-from tui.why import suggestions, words
-from tui.why.scene import Scene
+from tui.why import shebang, suggestions, words
+from tui.why.scene import Scene, is_found
 
 _COMM_BYTES: Final = 15
 """TASK_COMM_LEN without its NUL."""
@@ -55,6 +55,32 @@ def script_of(scene: Scene) -> Script | None:
         if line.argument:
             return Script(file, line.line, line.argument)
     return None
+
+
+def name_with_cr(scene: Scene, trail: Trail) -> Diagnosis | None:
+    """ENOENT of a name that ends in CR, where the first line of a script may have given it to env.
+
+    Unlike in ``missing`` the script may be mended: its first line is seen to end in CR, whoever ran it.
+    """
+    script, name = script_of(scene), os.path.basename(trail.asked)
+    if script is None or name not in (script.argument, script.argument.rpartition(" ")[2]):
+        return None
+    return scene.diagnosis(
+        "name-ends-in-cr",
+        f"{words.quoted(trail.path)} does not exist; it seems that env looks for {words.quoted(name)} to run"
+        f" the script {words.quoted(script.file.path)}, whose first line ends in CR (a Windows line ending).",
+        f"CR ends the #! line of {os.path.basename(script.file.path)}",
+        f"Its first line is {words.quoted(os.fsdecode(script.line))}.",
+        without_it(scene, trail),
+        advice=shebang.without_carriage_returns(scene, script.file),
+        lacking=UNPROVEN,
+    )
+
+
+def without_it(scene: Scene, trail: Trail) -> str:
+    """Return whether a path that ends in CR leads to something without it, as evidence."""
+    plain = trail.path.rstrip("\r")
+    return f"{words.quoted(plain)} {'exists' if is_found(scene.aside(plain)) else 'does not exist either'}."
 
 
 def missing(scene: Scene, trail: Trail) -> Diagnosis | None:

@@ -9,7 +9,7 @@ from bpf.lookup import Sight
 from bpf.record import Diagnosis
 from bpf.walk import MAX_LINKS, NAME_MAX, End, Trail
 from tui.why import access, as_typed, by_env, loaders, suggestions, words
-from tui.why.scene import Interpreter, Scene, is_found
+from tui.why.scene import Interpreter, Scene
 
 
 def missing(scene: Scene, sight: Sight, interpreter: Interpreter | None = None) -> Diagnosis | None:
@@ -67,22 +67,12 @@ def _ends_in_cr(scene: Scene, trail: Trail) -> Diagnosis | None:
     """A name out of a text with Windows line endings, such as the argument of ``#!/usr/bin/env``."""
     if not trail.path.endswith("\r"):
         return None
-    plain = trail.path.rstrip("\r")
-    script = by_env.script_of(scene)
-    return scene.diagnosis(
+    return by_env.name_with_cr(scene, trail) or scene.diagnosis(
         "name-ends-in-cr",
         f"{words.quoted(trail.path)} does not exist: its name ends in CR, so it comes from a text with"
         " Windows line endings.",
         "its name ends in CR",
-        *(
-            ()
-            if script is None
-            else (
-                "By the process's name and arguments that may be the first line of"
-                f" {words.quoted(script.file.path)}, which is {words.quoted(os.fsdecode(script.line))}.",
-            )
-        ),
-        f"{words.quoted(plain)} {'exists' if is_found(scene.aside(plain)) else 'does not exist either'}.",
+        by_env.without_it(scene, trail),
         advice="Give the text that names it Unix line endings, as dos2unix does.",
     )
 

@@ -25,8 +25,8 @@ _BOMS: Final = {
 
 
 _WITHOUT_CR: Final = "Give it Unix line endings, as dos2unix does."
-# No command has a backslash in it: the screen shows two for one.
-_REMOVE_CR: Final = "Remove the CRs: `sed -i 's/[[:cntrl:]]$//' {}`."
+# No command has a backslash in it: the screen shows two for one. A line that ends in a tab is left as it is.
+_REMOVE_CR: Final = "Remove the CRs: `sed -i '/[[:blank:]]$/b;s/[[:cntrl:]]$//' {}`."
 
 
 def _name_one(scene: Scene, file: File) -> str:
@@ -58,8 +58,13 @@ def carriage_return(scene: Scene, interpreter: Interpreter) -> Diagnosis | None:
         f" line ending), so the kernel looked for {words.quoted(interpreter.path)}.",
         "its #! line ends in CR",
         exists,
-        advice=advise.command(scene, file, _REMOVE_CR) or _WITHOUT_CR,
+        advice=without_carriage_returns(scene, file),
     )
+
+
+def without_carriage_returns(scene: Scene, file: File) -> str:
+    """Return how to give a script Unix line endings."""
+    return advise.command(scene, file, _REMOVE_CR) or _WITHOUT_CR
 
 
 def empty_name(scene: Scene, interpreter: Interpreter) -> Diagnosis | None:

@@ -116,8 +116,17 @@ def test_the_script_whose_first_line_gives_env_a_name_with_cr_is_named(tmp_path:
     record = failed_exec("/usr/bin/python3\r", ["python3\r", str(program)])
     diagnosis = diagnose(dataclasses.replace(record, comm="a job"))
     assert diagnosis.code == "name-ends-in-cr"
-    assert any(f'may be the first line of "{program}"' in fact for fact in diagnosis.evidence)
-    assert diagnosis.advice is not None and "`" not in diagnosis.advice
+    assert f'the script "{program}", whose first line ends in CR' in diagnosis.summary
+    assert diagnosis.brief == "CR ends the #! line of a job"
+    assert not diagnosis.certain, "nothing proves that the script was run"
+
+
+def test_a_name_with_cr_that_no_script_asks_for_is_certain_by_itself(tmp_path: Path) -> None:
+    program = script(tmp_path / "a job", "#!/usr/bin/env python3\nprint()\n")
+    record = failed_exec("/usr/bin/python3\r", ["python3\r", str(program)])
+    diagnosis = diagnose(dataclasses.replace(record, comm="a job"))
+    assert (diagnosis.code, diagnosis.certain) == ("name-ends-in-cr", True)
+    assert str(program) not in f"{diagnosis.summary} {diagnosis.evidence} {diagnosis.advice}"
 
 
 def test_a_mistyped_interpreter_is_sought_beside_itself_before_path(tmp_path: Path) -> None:
