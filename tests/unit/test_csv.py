@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bpf.record import Binary, Event, ExecFailure, Loss
+from bpf.record import Binary, Diagnosis, Event, ExecFailure, Loss, Search
 from tests.unit.records import failure, losses, records
 from tui.model.record_csv import lines
 
@@ -82,6 +82,23 @@ def test_a_loss_is_a_row_at_its_place() -> None:
     assert rows[1]["lost_reason"] == "ring buffer full"
     assert rows[1]["timestamp"] == "2026-11-24T21:50:13.000000000Z"
     assert rows[1]["path"] == ""
+
+
+def test_the_diagnosis_and_the_outcome_of_a_search_stand_behind_all_other_columns() -> None:
+    diagnosis = Diagnosis("missing-file", '"/x" does not exist.', (), None, False, "no such file")
+    search = Search(7, "x", 8, "not-found", None)
+    record = dataclasses.replace(failure(), diagnosis=diagnosis, search=search)
+    row = table(record)[0]
+    assert list(row.items())[-5:] == [
+        ("lost", ""),
+        ("lost_reason", ""),
+        ("certain", "no"),
+        ("code", "missing-file"),
+        ("search", "not-found"),
+    ]
+    sure = dataclasses.replace(record, diagnosis=dataclasses.replace(diagnosis, certain=True))
+    assert table(sure)[0]["certain"] == "yes"
+    assert list(table(failure())[0].values())[-3:] == ["", "", ""]
 
 
 def test_secrets_are_masked_unless_they_are_asked_for() -> None:

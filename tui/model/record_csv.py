@@ -74,6 +74,14 @@ _COLUMNS: Final[dict[str, Callable[[ExecFailure], Cell]]] = {
 }
 
 
+_AT_END: Final[dict[str, Callable[[ExecFailure], Cell]]] = {
+    "certain": lambda record: _yes_no(record.diagnosis.certain) if record.diagnosis else None,
+    "code": lambda record: record.diagnosis.code if record.diagnosis else None,
+    "search": lambda record: record.search.outcome if record.search else None,
+}
+"""Columns that came later: they stand behind all others, whose places readers may rely on."""
+
+
 def _cell(value: Cell) -> str:
     """A number as it is, a text escaped."""
     if value is None or isinstance(value, int):
@@ -89,12 +97,13 @@ def _inert(shown: str) -> str:
 def _record_row(record: ExecFailure) -> list[str]:
     cells = [_cell(value(record)) for value in _COLUMNS.values()]
     words = [_inert(_words(record.arguments)), _inert(_words(record.environment))]
-    return [rfc3339(record.timestamp), *cells, *words, "", ""]
+    added = [_cell(value(record)) for value in _AT_END.values()]
+    return [rfc3339(record.timestamp), *cells, *words, "", "", *added]
 
 
 def _loss_row(loss: Loss) -> list[str]:
     blank = [""] * (len(_COLUMNS) + 2)
-    return [rfc3339(loss.timestamp), *blank, str(loss.count), _cell(loss.reason)]
+    return [rfc3339(loss.timestamp), *blank, str(loss.count), _cell(loss.reason), *[""] * len(_AT_END)]
 
 
 def lines(events: Iterable[Event], *, show_secrets: bool) -> Iterator[str]:
@@ -115,7 +124,7 @@ def lines(events: Iterable[Event], *, show_secrets: bool) -> Iterator[str]:
         writer.writerow(row)
         return buffer.getvalue()
 
-    yield line(["timestamp", *_COLUMNS, "arguments", "environment", "lost", "lost_reason"])
+    yield line(["timestamp", *_COLUMNS, "arguments", "environment", "lost", "lost_reason", *_AT_END])
     for event in events:
         if isinstance(event, Loss):
             yield line(_loss_row(event))
