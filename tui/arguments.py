@@ -262,6 +262,20 @@ def _refuse(
             raise UsageError(f"--{name.replace('_', '-')} {reason}: {remedy}.")
 
 
+def _unrecognized(options: argparse.Namespace, rest: Sequence[str]) -> str:
+    """What to say of words that are no option's: many a tracer takes a command there, and starts it."""
+    told = f"unrecognized arguments: {' '.join(rest)}"
+    word = next(word for word in (*rest, "") if word != "--")
+    if not word or word.startswith("-"):
+        return f"{told}: see execwhy --help."
+    for name in ("filter", "capture"):
+        if getattr(options, name):
+            return f"{told}: give --{name} one word, in quotes."
+    if os.path.splitext(word)[1].lower() == ".jsonl":
+        return f"{told}: to show a recording, give it to --open."
+    return f"{told}: execwhy watches the whole machine: start it, then run {word} in another shell."
+
+
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The options.
 
@@ -269,7 +283,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         UsageError: They cannot be understood, or do not go together.
         SystemExit: --help or --version was given, and is answered.
     """
-    options = parser().parse_args(argv)
+    options, rest = parser().parse_known_args(argv)
+    if rest:
+        raise UsageError(_unrecognized(options, rest))
     if options.record is None:
         _refuse(options, _NEEDS_RECORD, "needs --record", "add --record FILE, or leave it out")
     else:

@@ -129,6 +129,11 @@ def test_what_needs_no_screen_imports_none(option: str) -> None:
     [
         (["--nonsense"], "unrecognized arguments: --nonsense: see execwhy --help."),
         (["nonsense"], "unrecognized arguments: nonsense"),
+        (["make"], "make: execwhy watches the whole machine: start it, then run make in another shell."),
+        (["--", "make", "-j4"], "start it, then run make in another shell."),
+        (["--record", "-", "\x1b[2J"], r"then run \x1b[2J in another shell."),
+        (["--filter", "errno==2", "comm:x"], "comm:x: give --filter one word, in quotes."),
+        (["fails.jsonl"], "fails.jsonl: to show a recording, give it to --open."),
         (["--fil", "x"], "unrecognized arguments: --fil"),
         (["--uid"], "execwhy: --uid: expected one argument: see execwhy --help."),
         (["--uid", "no-such-user"], 'there is no user "no-such-user": give a name or a number'),
