@@ -52,6 +52,32 @@ async def test_enter_takes_an_example_into_the_line_of_filter_where_it_can_be_ch
         assert "error in" not in screen.filter
 
 
+async def test_page_keys_scroll_a_help_that_does_not_fit_and_its_examples_can_be_chosen_there() -> None:
+    async with opened(a_day(7), size=(80, 14)) as screen:
+        await screen.press("question_mark")
+        assert "move; ^u ^d" in screen.text and FILTERS[-1][0] not in screen.text
+        assert "PgUp PgDn scroll, Esc closes" in screen.text
+        await screen.press("pagedown")
+        assert "7 recorded" in screen.text and FILTERS[-1][0] in screen.text
+        line = next(number for number, text in enumerate(screen.lines()) if FILTERS[-1][0] in text)
+        await screen.press("pageup")
+        assert "move; ^u ^d" in screen.text
+        await screen.press("down")
+        assert f"▌{FILTERS[1][0]:>24}" in screen.text, "what is chosen is shown"
+        await screen.press("pagedown")
+        await screen.pilot.click(offset=(40, line))
+        await screen.settle()
+        assert FILTERS[-1][0] in screen.filter
+
+
+async def test_page_keys_choose_the_last_example_and_the_first_where_all_are_shown() -> None:
+    async with opened(a_day(7), size=(80, 26)) as screen:
+        await screen.press("question_mark")
+        for key, chosen in (("pagedown", -1), ("pageup", 0)):
+            await screen.press(key)
+            assert f"▌{FILTERS[chosen][0]:>24}" in screen.text
+
+
 async def test_a_click_takes_an_example_too() -> None:
     async with opened(a_day(7)) as screen:
         await screen.press("question_mark")

@@ -91,6 +91,8 @@ class HelpText(Painted):
         super().__init__()
         self.chosen = 0
         """The example under the cursor: an index of ``FILTERS``."""
+        self.top = 0
+        """The first line that is shown, where a small terminal has no room for all."""
         self._keys = _KEYS[place]
         self._ask = counted
         self._counted = ""
@@ -114,15 +116,41 @@ class HelpText(Painted):
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         """Every line: the keys, a heading, the examples, the counters."""
+        return self._lines
+
+    @property
+    def _lines(self) -> int:
         return self.first_example + len(FILTERS) + 1
+
+    def on_resize(self) -> None:
+        """Say how to see the rest where not all is shown."""
+        self._show_from(self.top)
+        is_whole = self._lines <= self.size.height
+        self.border_subtitle = "Esc closes" if is_whole else "PgUp PgDn scroll, Esc closes"
 
     def move(self, step: int) -> None:
         """Choose another example."""
         self.chosen = min(max(0, self.chosen + step), len(FILTERS) - 1)
+        line = self.first_example + self.chosen
+        self._show_from(min(line, max(self.top, line - self.size.height + 1)))
+
+    def page(self, step: int) -> None:
+        """Show the next page (1) or the one before (-1).
+
+        Where there is none, choose the last example or the first.
+        """
+        before = self.top
+        self._show_from(self.top + step * max(1, self.size.height))
+        if self.top == before:
+            self.move(step * len(FILTERS))
+
+    def _show_from(self, line: int) -> None:
+        self.top = min(max(0, line), max(0, self._lines - self.size.height))
         self.refresh()
 
     def render_line(self, y: int) -> Strip:
         """One line."""
+        y += self.top
         width, example = self.size.width, y - self.first_example
         if y < len(self._keys):
             keys, what = self._keys[y]
@@ -149,6 +177,8 @@ class Help(Dialog[str | None]):
         Binding("escape,q,question_mark,f1,space", "leave", "Close", show=False),
         Binding("up,k", "move(-1)", "Up", show=False),
         Binding("down,j", "move(1)", "Down", show=False),
+        Binding("pageup", "page(-1)", "Page up", show=False),
+        Binding("pagedown", "page(1)", "Page down", show=False),
         Binding("enter", "take", "Take the filter over", show=False),
     ]
 
@@ -176,6 +206,10 @@ class Help(Dialog[str | None]):
         """Choose another example."""
         self._text.move(step)
 
+    def action_page(self, step: int) -> None:
+        """Show another page."""
+        self._text.page(step)
+
     def action_take(self) -> None:
         """Take the chosen example over."""
         self._leave(FILTERS[self._text.chosen][0])
@@ -187,7 +221,7 @@ class Help(Dialog[str | None]):
     def on_click(self, event: events.Click) -> None:
         """A click on an example takes it over, any other closes the help."""
         place = event.get_content_offset(self._text)
-        line = -1 if place is None else place.y - self._text.first_example
+        line = -1 if place is None else place.y + self._text.top - self._text.first_example
         self._leave(FILTERS[line][0] if 0 <= line < len(FILTERS) else None)
 
     def _leave(self, taken: str | None) -> None:
