@@ -153,9 +153,9 @@ def rate_text(rate: float) -> str:
 
 def why_text(group: Group, by: By) -> str:
     """What the most of them failed of, and whether all did; raw text."""
-    if group.why is None or group.whys < 2:
+    if group.why is None or group.whys < 2 or by.field == "why":
         return group.why or ""
-    return f"such as {group.why}" if by.field == "why" else f"{group.whys:,} causes: {group.why}, …"
+    return f"{group.whys:,} causes: {group.why}, …"
 
 
 def group_text(group: Group, by: By) -> str:
