@@ -6,6 +6,7 @@ never keeps a key waiting.
 
 from __future__ import annotations
 
+import math
 import time
 from bisect import bisect_left
 from collections import deque
@@ -21,7 +22,7 @@ from tui.why import unseen
 from tui.why.lookers.fair_queue import EventIds
 from tui.why.lookers.owner import Failure
 
-_STEP: Final = 512
+_STEP: Final = 256
 """Reports taken in between two looks at the clock: a few milliseconds at most."""
 
 _STEP_EVENTS: Final = 4096
@@ -91,6 +92,9 @@ class Arrivals:
         self._untold = 0
         self._taken = 0
         self._waiting: deque[Sequence[Report]] = deque()
+        self._looks: deque[tuple[EventIds, Look]] = deque()
+        self._diagnosed: list[EventIds] = []
+        self._ended: list[int] = []
         self._step: Sequence[Report] = ()
         self._has_more = False
         # Events that count as not looked at, and wait for a look all the same.
@@ -113,8 +117,8 @@ class Arrivals:
 
     @property
     def wait(self) -> bool:
-        """The last pull ended before it had taken in all that there was."""
-        return self._has_more
+        """The last pull ended before it had taken in all that there was, or looks wait to be put in."""
+        return self._has_more or bool(self._looks)
 
     def untaken(self) -> list[Report]:
         """What has come and is not in the history: a step that failed, what waits, and the source's last.
@@ -129,8 +133,13 @@ class Arrivals:
                 reports += came
         return reports
 
-    def pull(self, seconds: float) -> bool:
-        """Append what has come, at most about that long; True if there was something."""
+    def pull(self, seconds: float, is_urgent: Callable[[], bool] = lambda: False) -> bool:
+        """Append what has come, at most about that long; True if there was something.
+
+        Args:
+            seconds: How long.
+            is_urgent: Asked in between: something else must be done now.
+        """
         # What cannot be taken in yet waits in the source, which bounds it and counts what is lost.
         deadline = time.monotonic() + seconds
         appended = self._has_more = False
@@ -143,7 +152,7 @@ class Arrivals:
             self._append(self._searches.take(step, time.monotonic_ns(), self._untold))
             self._step = ()
             appended = True
-            if time.monotonic() >= deadline:
+            if time.monotonic() >= deadline or is_urgent():
                 self._has_more = True
                 break
         else:
@@ -158,11 +167,23 @@ class Arrivals:
         return bool(came)
 
     def take_searches(self) -> Changed:
-        """Put into the history how searches of its events have ended; the ids of the events."""
-        ended = self._searches.ended()
-        for event_id, search in ended:
-            self._history.set_search(event_id, search)
-        return Changed([sorted(event_id for event_id, _ in ended)])
+        """Put into the history how searches of its events have ended; the ids of the events.
+
+        Raises:
+            Exception: The first fault. What failed is lost, all else is in the history.
+        """
+        fault = None
+        for event_id, search in self._searches.ended():
+            try:
+                self._history.set_search(event_id, search)
+            except Exception as error:
+                fault = fault or error
+                continue
+            self._ended.append(event_id)
+        if fault is not None:
+            raise fault
+        ended, self._ended = self._ended, []
+        return Changed([sorted(ended)])
 
     def _append(self, events: Sequence[Arrival]) -> None:
         event_ids = self._history.append(events)
@@ -189,18 +210,34 @@ class Arrivals:
             wanted.append((event_id, event))
         self._lookers.prefer(wanted)
 
-    def take_diagnoses(self) -> Changed:
-        """Put what was diagnosed into the history; the ids of the events."""
+    def take_diagnoses(self, seconds: float = math.inf) -> Changed:
+        """Put what was diagnosed into the history, for about that long; the ids of the events.
+
+        Raises:
+            Exception: The first fault. What failed is lost, all else is in the history or waits.
+        """
         if self._lookers is None:
             return Changed()
-        results = self._lookers.results()
-        for event_ids, look in results:
-            self._history.set_looks(event_ids, look)
+        deadline, fault = time.monotonic() + seconds, None
+        self._looks += self._lookers.results()
+        while self._looks:
+            event_ids, look = self._looks.popleft()
+            try:
+                self._history.set_looks(event_ids, look)
+            except Exception as error:
+                fault = fault or error
+                continue
+            self._diagnosed.append(event_ids)
             second = self._second.intersection(event_ids.tolist()) if self._second else ()
             self._second.difference_update(second)
             if self._on_cause is not None and len(event_ids) > len(second):
                 self._on_cause(look.diagnosis.code, len(event_ids) - len(second))
-        return Changed([event_ids for event_ids, _ in results])
+            if time.monotonic() >= deadline:
+                break
+        if fault is not None:
+            raise fault
+        diagnosed, self._diagnosed = self._diagnosed, []
+        return Changed(diagnosed)
 
     def close(self) -> None:
         """Stop diagnosing."""

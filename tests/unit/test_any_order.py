@@ -11,12 +11,14 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from bpf.cgroups import where_of
 from bpf.record import (
     Again,
     Burst,
     Diagnosis,
     Event,
     ExecFailure,
+    Look,
     Loss,
     Outcome,
     Report,
@@ -24,6 +26,7 @@ from bpf.record import (
     SearchEnd,
     singly,
 )
+from tests.ui.scripted_source import binary
 from tests.unit.test_groups import VALUES
 from tui.model.columns import Key
 from tui.model.finding import Finding
@@ -66,6 +69,13 @@ records = st.builds(
     arguments=st.sampled_from([(), ("x", "--y"), ("z" * 300,)]),
     environment=st.sampled_from([(), ("PATH=/a:/b:/c",), ("A=1", None, "B=" + "b" * 200)]),
     diagnosis=st.sampled_from([None, None, DIAGNOSES[1], DIAGNOSES[59]]),
+)
+looks = st.builds(
+    Look,
+    st.sampled_from(DIAGNOSES),
+    binary=st.sampled_from([None, binary("/bin/x"), binary("/usr/bin/x", inode=7)]),
+    interpreter_path=st.sampled_from([None, "/bin/sh", "/lib64/ld.so"]),
+    cgroup=st.sampled_from([None, "/system.slice/b.service", "/"]),
 )
 
 
@@ -163,29 +173,37 @@ class AnyOrder(RuleBasedStateMachine):
             if number < len(self.events) and isinstance(self.events[number], ExecFailure)
         ]
 
+    def find_out(self, event_id: int, look: Look) -> None:
+        event = self.events[event_id]
+        assert isinstance(event, ExecFailure)
+        event = replace(event, diagnosis=look.diagnosis)
+        if look.binary is not None:
+            event = replace(event, binary=look.binary)
+        if look.interpreter_path is not None:
+            event = replace(event, interpreter_path=look.interpreter_path)
+        if look.cgroup is not None:
+            event = replace(event, cgroup=look.cgroup, **where_of(look.cgroup)._asdict())
+        self.events[event_id] = event
+
     @rule(
         low=places,
         high=places,
         step=st.integers(1, 9),
-        diagnosis=st.sampled_from(DIAGNOSES),
+        look=looks,
         plain=st.booleans(),
     )
-    def diagnose(self, low: float, high: float, step: int, diagnosis: Diagnosis, plain: bool) -> None:
+    def look_at(self, low: float, high: float, step: int, look: Look, plain: bool) -> None:
         ids = self.some(low, high)[::step]
         for event_id in ids:
-            event = self.events[event_id]
-            assert isinstance(event, ExecFailure)
-            self.events[event_id] = replace(event, diagnosis=diagnosis)
-        self.history.set_diagnoses(ids if plain else np.array(ids, np.int64), diagnosis)
+            self.find_out(event_id, look)
+        self.history.set_looks(ids if plain else np.array(ids, np.int64), look)
 
     @rule(place=places, causes=st.lists(st.sampled_from(DIAGNOSES), min_size=1, max_size=60, unique=True))
     def diagnose_each(self, place: float, causes: list[Diagnosis]) -> None:
         """The newest ones one by one, each with another cause."""
         for event_id, diagnosis in zip(reversed(self.some(place, 1)), causes, strict=False):
-            event = self.events[event_id]
-            assert isinstance(event, ExecFailure)
-            self.events[event_id] = replace(event, diagnosis=diagnosis)
-            self.history.set_diagnoses([event_id], diagnosis)
+            self.find_out(event_id, Look(diagnosis))
+            self.history.set_looks([event_id], Look(diagnosis))
 
     @rule(place=places, found=st.booleans(), folded=st.booleans())
     def fold(self, place: float, found: bool, folded: bool) -> None:

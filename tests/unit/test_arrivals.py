@@ -6,15 +6,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bpf.record import Again, Burst, Diagnosis, ExecFailure, Report, SearchEnd, error_name
+from bpf.record import Again, Burst, Diagnosis, ExecFailure, Look, Report, SearchEnd, error_name
 from tests.looks import InlineLookers
 from tests.ui.scripted_source import ScriptedSource, failure
 from tui.arrivals import Arrivals
 from tui.model.history import History
 from tui.why import unseen
+from tui.why.lookers.fair_queue import EventIds
 
 
 def test_what_cannot_be_taken_in_yet_waits_in_the_source() -> None:
@@ -148,6 +150,29 @@ def test_a_step_is_bounded_by_its_events_too() -> None:
     while arrivals.pull(0.0):
         pass
     assert len(history) == 40_000
+
+
+def test_a_look_that_cannot_be_put_in_costs_no_other_one() -> None:
+    source, history = ScriptedSource(), History()
+    causes: list[str] = []
+    lookers = InlineLookers(lambda record: Diagnosis(f"cause-{record.path}", "So."))
+    arrivals = Arrivals(source, history, lookers, lambda code, count: causes.append(code))
+    source.give(*map(failure, ("/a", "/b", "/c")))
+    arrivals.pull(1.0)
+    put, broken = history.set_looks, 1
+
+    def failing(event_ids: EventIds, look: Look) -> None:
+        if broken in event_ids:
+            raise RuntimeError("this one")
+        put(event_ids, look)
+
+    history.set_looks = failing  # type: ignore[method-assign, assignment]
+    with pytest.raises(RuntimeError):
+        arrivals.take_diagnoses()
+    assert [code_at(history, number) for number in range(3)] == ["cause-/a", None, "cause-/c"]
+    assert causes == ["cause-/a", "cause-/c"]
+    changed = arrivals.take_diagnoses()
+    assert [event_id in changed for event_id in range(3)] == [True, False, True]
 
 
 class _Storm(ScriptedSource):

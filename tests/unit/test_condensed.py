@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bpf.record import Again, Arrival, Burst, Diagnosis, Event, ExecFailure, Loss, Search
+from bpf.record import Again, Arrival, Burst, Diagnosis, Event, ExecFailure, Look, Loss, Search
 from tui.model.history import History
 from tui.model.query import parse
 from tui.model.view import View
@@ -125,11 +125,11 @@ def test_a_diagnosis_that_comes_late_is_given_to_what_is_kept() -> None:
     history = History(max_events=3200)
     history.append(storm(20_000, 10))
     found = Diagnosis("missing-file", "It is missing.")
-    history.set_diagnoses(range(20_000), found)
+    history.set_looks(range(20_000), Look(found))
     held = [history[event_id] for event_id in range(20_000) if event_id in history]
     assert len(held) == len(history)
     assert all(isinstance(event, ExecFailure) and event.diagnosis == found for event in held)
-    history.set_diagnoses([1], found)
+    history.set_looks([1], Look(found))
     assert complete(history, "why:missing-file").times(0) == 20_000
 
 

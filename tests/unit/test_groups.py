@@ -13,7 +13,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from bpf.record import Diagnosis, Event, ExecFailure, Loss, Search
+from bpf.record import Diagnosis, Event, ExecFailure, Look, Loss, Search
 from tui.model.block import Numbers
 from tui.model.columns import Key
 from tui.model.group_by import BY
@@ -257,7 +257,7 @@ def test_only_blocks_that_changed_are_counted_again(monkeypatch: pytest.MonkeyPa
     view.refresh()
     assert groups.advance(0)
     assert counted == [3000]
-    history.set_diagnoses([250], Diagnosis("missing-file", "It is missing.", brief="missing"))
+    history.set_looks([250], Look(Diagnosis("missing-file", "It is missing.", brief="missing")))
     assert groups.advance(0)
     assert counted == [3000, 200]
     assert only(groups).why == "missing"
@@ -295,7 +295,7 @@ def test_groups_by_cause_are_read_while_diagnoses_bring_causes_that_nobody_has_c
     history.append([ago(n % 60) for n in range(50)])
     groups = grouped(history, "why")
     for number in range(200):
-        history.set_diagnoses([number % 50], Diagnosis(f"cause-{number}", "Said later."))
+        history.set_looks([number % 50], Look(Diagnosis(f"cause-{number}", "Said later.")))
         groups.look(NOW)
         assert [(group.value, group.count) for group in groups.describe(values(groups, by_rate=True))] == [
             (None, 50)
@@ -362,7 +362,7 @@ class KeptAsRecomputed(RuleBasedStateMachine):
     @rule(at=st.floats(0, 0.999), code=st.sampled_from(["a", "c"]))
     def diagnose(self, at: float, code: str) -> None:
         if (event_id := self.some(at)) is not None:
-            self.history.set_diagnoses([event_id], Diagnosis(code, code, brief=code))
+            self.history.set_looks([event_id], Look(Diagnosis(code, code, brief=code)))
 
     @rule(at=st.floats(0, 0.999), found=st.booleans(), folded=st.booleans())
     def fold(self, at: float, found: bool, folded: bool) -> None:

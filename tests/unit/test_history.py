@@ -20,6 +20,7 @@ from bpf.record import (
     Diagnosis,
     Event,
     ExecFailure,
+    Look,
     Loss,
     Search,
     Truncated,
@@ -167,7 +168,7 @@ def test_a_diagnosis_can_come_later() -> None:
     history.append(failures(600))
     found = Diagnosis("missing-file", "It is missing.")
     for event_id in (0, 300, 599):
-        history.set_diagnoses([event_id], found)
+        history.set_looks([event_id], Look(found))
     expected = failures(600)
     for event_id in (0, 300, 599):
         assert history[event_id] == replace(expected[event_id], diagnosis=found)
@@ -178,7 +179,7 @@ def test_more_diagnoses_than_a_small_code_can_tell_apart() -> None:
     history = History(max_events=100_000)
     history.append(failures(9000))
     for event_id in range(3000):
-        history.set_diagnoses([event_id], Diagnosis("code", f"The file {event_id} is missing."))
+        history.set_looks([event_id], Look(Diagnosis("code", f"The file {event_id} is missing.")))
     for event_id in range(0, 3000, 7):
         event = history[event_id]
         assert isinstance(event, ExecFailure)
@@ -189,19 +190,19 @@ def test_more_diagnoses_than_a_small_code_can_tell_apart() -> None:
 def test_a_diagnosis_for_an_evicted_event_is_dropped_and_one_for_a_loss_is_refused() -> None:
     history = History(max_events=32)
     history.append(failures(100))
-    history.set_diagnoses([0], Diagnosis("code", "summary"))
+    history.set_looks([0], Look(Diagnosis("code", "summary")))
     history.append([Loss(1, 2, "ring buffer full")])
     with pytest.raises(ValueError, match="loss"):
-        history.set_diagnoses([100], Diagnosis("code", "summary"))
+        history.set_looks([100], Look(Diagnosis("code", "summary")))
     with pytest.raises(ValueError, match="yet"):
-        history.set_diagnoses([101], Diagnosis("code", "summary"))
+        history.set_looks([101], Look(Diagnosis("code", "summary")))
 
 
 def test_diagnoses_count_towards_the_byte_bound() -> None:
     history = History(max_bytes=1_000_000)
     history.append(failures(2000))
     for event_id in range(history.first_id, history.end_id):
-        history.set_diagnoses([event_id], Diagnosis("code", f"{event_id}" * 500))
+        history.set_looks([event_id], Look(Diagnosis("code", f"{event_id}" * 500)))
         assert history.nbytes <= 1_000_000
 
 
@@ -351,7 +352,7 @@ def test_one_diagnosis_is_set_for_many_events_over_several_blocks() -> None:
     history.append([replace(PLAIN, timestamp=number) for number in range(200)])
     diagnosis = Diagnosis("missing-file", "It is missing.")
     wanted = [*range(3, 150, 2), 199]
-    history.set_diagnoses(wanted, diagnosis)
+    history.set_looks(wanted, Look(diagnosis))
     diagnosed = [
         event_id
         for event_id in range(200)
@@ -359,14 +360,14 @@ def test_one_diagnosis_is_set_for_many_events_over_several_blocks() -> None:
     ]
     assert diagnosed == wanted
     with pytest.raises(ValueError, match="no event has the id 200 yet"):
-        history.set_diagnoses([5, 200], diagnosis)
+        history.set_looks([5, 200], Look(diagnosis))
 
 
 def test_a_diagnosis_for_many_is_dropped_for_those_that_have_been_evicted() -> None:
     history = History(max_events=64)
     history.append([replace(PLAIN, timestamp=number, path=f"/{number}") for number in range(300)])
     diagnosis = Diagnosis("missing-file", "It is missing.")
-    history.set_diagnoses(range(300), diagnosis)
+    history.set_looks(range(300), Look(diagnosis))
     for event_id in range(history.first_id, 300):
         event = history[event_id]
         assert isinstance(event, ExecFailure) and event.diagnosis == diagnosis

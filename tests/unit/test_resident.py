@@ -109,7 +109,7 @@ def test_this_process_has_memory() -> None:
 
 FEED: Final = """
 from bpf.decode import Decoder
-from bpf.record import Diagnosis
+from bpf.record import Diagnosis, Look
 from tests.unit.raw_record import element, raw_record
 from tui.model.history import History
 from tui.model.resident import resident_bytes
@@ -131,7 +131,7 @@ for start in range(0, COUNT, 200):
     for event_id, record in zip(history.append(came), came):
         words = f"{record.path} does not exist."
         found = Diagnosis("missing-file", words, (f"stat: {words}",), None, True, words)
-        history.set_diagnoses([event_id], found)
+        history.set_looks([event_id], Look(found))
     most, nbytes = max(most, resident_bytes()), max(nbytes, history.nbytes)
 print(most - before, nbytes, history.evicted)
 """

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from bpf.record import Attempt, Diagnosis, Event, ExecFailure, Loss, Outcome, Search
+from bpf.record import Attempt, Diagnosis, Event, ExecFailure, Look, Loss, Outcome, Search
 from tui.model.history import History
 from tui.model.query import parse
 from tui.model.repeats import Repeats, RunFinder
@@ -140,7 +140,7 @@ def test_a_diagnosis_that_comes_later_brings_its_row() -> None:
     finish(view)
     assert len(view) == 0
     for event_id in (3, 333, 599):
-        history.set_diagnoses([event_id], Diagnosis("missing-file", "It is missing."))
+        history.set_looks([event_id], Look(Diagnosis("missing-file", "It is missing.")))
     assert view.refresh()
     assert list(view) == [3, 333, 599]
     assert not view.refresh()
@@ -412,7 +412,7 @@ class ViewsAgree(RuleBasedStateMachine):
     def diagnose(self, place: float, missing: bool) -> None:
         if (event_id := self.some(place)) is not None:
             code = "missing-file" if missing else "permission"
-            self.history.set_diagnoses([event_id], Diagnosis(code, "Said so."))
+            self.history.set_looks([event_id], Look(Diagnosis(code, "Said so.")))
 
     @rule(
         place=st.floats(0, 1, exclude_max=True),

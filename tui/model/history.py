@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from bpf.record import Again, Arrival, Burst, Diagnosis, Event, Look, Loss, Search
+from bpf.record import Again, Arrival, Burst, Event, Look, Loss, Search
 from tui.model.block import BYTES_AN_EVENT, Block, Numbers, Pools
 from tui.model.condensed import Condenser
 from tui.model.resident import Resident
@@ -192,10 +192,6 @@ class History:
         """Whether this event is a loss; False where it is not held."""
         place = self._place_of(event_id)
         return place is not None and place[1] in place[0].losses
-
-    def set_diagnoses(self, event_ids: Sequence[int] | Numbers, diagnosis: Diagnosis) -> None:
-        """Set one diagnosis for many events; see ``set_looks``."""
-        self.set_looks(event_ids, Look(diagnosis))
 
     def set_looks(self, event_ids: Sequence[int] | Numbers, look: Look) -> None:
         """Add what one look found to all events that it is for, but for those that have been evicted.
