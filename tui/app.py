@@ -83,8 +83,7 @@ class ExecwhyApp(CopyAndWrite):
             self._frozen_at = self.history.end_id
         self.view.advance(BUDGET)
         self._table.sync()
-        self._tick()
-        self._tell_state()
+        self._answer()
 
     @on(FilterBar.Problem)
     def _filter_problem(self, message: FilterBar.Problem) -> None:
@@ -106,8 +105,7 @@ class ExecwhyApp(CopyAndWrite):
         self._search.say(problem if message.is_final or not problem else "…")
         if message.is_final and not problem:
             self._close_search()
-        self._tick()
-        self._tell_state()
+        self._answer()
 
     @on(SearchBar.Reverted)
     def _search_reverted(self) -> None:
@@ -198,8 +196,7 @@ class ExecwhyApp(CopyAndWrite):
     def action_freeze(self) -> None:
         """Stop taking in what comes, or go on."""
         self._frozen_at = self.history.end_id if self._frozen_at is None else None
-        self._tick()
-        self._tell_state()
+        self._answer()
 
     def action_groups(self) -> None:
         """Show the groups, or the events again."""

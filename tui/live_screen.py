@@ -23,6 +23,7 @@ from tui.model.printable import pieces
 from tui.model.query import parse
 from tui.model.view import View
 from tui.navigation import Navigation
+from tui.terminal import input_is_known, input_waits
 from tui.typed_ahead import TypedAhead
 from tui.under_cursor import UnderCursor
 from tui.widgets.body import Body
@@ -37,6 +38,9 @@ from tui.widgets.status_bar import State, StatusBar
 
 _TICK: Final = 1 / 10
 """Seconds between two looks at the source: an eye sees it as at once, and nothing to do costs little."""
+
+_LONGEST_TYPING: Final = 0.5
+"""Seconds that keys can put a tick off: what comes meanwhile waits in the source, which has room for it."""
 
 _FEW: Final = 100
 """Failures that the screen may be behind without saying so."""
@@ -108,6 +112,7 @@ class LiveScreen(ContainedApp):
         self._preferred: list[int] = []
         self._told_times = 0
         self._goes_on = False
+        self._ticked = self._shown = 0.0
         self._quiet_ticks = 0
         self._has_mouse = True
         self._warns_of_tmux = "TMUX" in os.environ
@@ -124,7 +129,7 @@ class LiveScreen(ContainedApp):
         self._table.sign = self._navigation.sign
         self._search = SearchBar(id="search")
         self._keys = KeyBar(id="keys")
-        self._typed = TypedAhead(self, self._is_writing, self._tick)
+        self._typed = TypedAhead(self, self._is_writing, self._on_time)
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """What theme.tcss asks for, while Textual has a theme of its own: before ours are there."""
@@ -146,7 +151,7 @@ class LiveScreen(ContainedApp):
         self._table.focus()
         self.source.start()
         self._count()
-        self.set_interval(_TICK, self._tick)
+        self.set_interval(_TICK, self._on_time)
         self.set_interval(1.0, self._count)
 
         if self._greets:
@@ -160,6 +165,7 @@ class LiveScreen(ContainedApp):
     async def on_event(self, event: events.Event) -> None:
         """Keys wait for each other; a key or a click shows that what was said has been read."""
         if isinstance(event, events.Key | events.Paste | events.MouseDown) and not event.is_forwarded:
+            input_is_known(self)
             if not isinstance(event, events.MouseDown) and self._typed.holds(event):
                 return
             self._keys.say([])
@@ -187,34 +193,55 @@ class LiveScreen(ContainedApp):
             self._told_times = self._table.cursor_times
             self._body.renew()
 
+    def _on_time(self) -> None:
+        """Look for what has come, unless a key is being answered: that goes first."""
+        if not self._is_typing() or time.monotonic() - self._ticked > _LONGEST_TYPING:
+            self._tick()
+
+    def _is_typing(self) -> bool:
+        return self._typed.is_answering or input_waits(self)
+
     def _tick(self) -> None:
         """Take in what has come, a few milliseconds at a time, and show what changed."""
         if self._exit:
             return
+        self._ticked = time.monotonic()
         try:
-            came = self._arrivals.pull(BUDGET)
+            came = self._arrivals.pull(BUDGET, self._is_typing)
         except Exception as error:
             # Without its events the program is of no use; those that it has are not lost.
             self._handle_exception(error)
             return
+        self._quiet_ticks = 0 if came else self._quiet_ticks + 1
+        more = False
+        # While one step follows the other, an eye sees no more than it does of the ticks.
+        if self._ticked - self._shown >= _TICK / 2:
+            more = self._show_changes()
+        self._continue(more or self._arrivals.wait)
+
+    def _continue(self, more: bool) -> None:
+        if more and not self._goes_on and not self._is_typing():
+            self._goes_on = True
+            self.call_later(self._go_on)
+
+    def _show_changes(self) -> bool:
+        """Show what has changed in the history, a few milliseconds at a time; True if there is more to do."""
+        self._shown = time.monotonic()
         attempt = self.faults.attempt
-        diagnosed = attempt("diagnoses", self._arrivals.take_diagnoses, Changed(), _nobody)
+        diagnosed = attempt("diagnoses", lambda: self._arrivals.take_diagnoses(BUDGET), Changed(), _nobody)
         folded = attempt("searches", self._arrivals.take_searches, Changed(), _nobody)
-        changed = attempt("view", self._update_view, False, self._table.fail)
+        if attempt("view", self._update_view, False, self._table.fail):
+            self._quiet_ticks = 0
         more = attempt("search", self._search_on, False, _nobody)
         attempt("rows", lambda: self._update_rows(diagnosed, folded), None, self._body.detail.fail)
-        self._quiet_ticks = 0 if came or changed else self._quiet_ticks + 1
         if self._quiet_ticks % _QUIET == 0:
             self._tell_state()
         more |= self._groups.display and attempt(
             "groups", lambda: self._groups.sync(BUDGET), False, self._groups.table.fail
         )
-        more |= self._arrivals.wait or not (self._table.fault or self.view.complete)
         if self.faults.said:
             attempt("keys", self._show_fault, None, self._keys.fail)
-        if more and not self._goes_on and not self._typed.waits:
-            self._goes_on = True
-            self.call_later(self._go_on)
+        return more or not (self._table.fault or self.view.complete)
 
     def _show_fault(self) -> None:
         self._keys.say(pieces(self.faults.said), "danger", stays=True)
@@ -254,7 +281,12 @@ class LiveScreen(ContainedApp):
         # What this app's own queue holds is worked off without a look at anyone else's.
         await asyncio.sleep(0)
         self._goes_on = False
-        self._tick()
+        self._on_time()
+
+    def _answer(self) -> None:
+        """Show at once what a key has changed; what has come meanwhile can wait."""
+        self._continue(self._show_changes())
+        self._tell_state()
 
     def _tell_state(self) -> None:
         self.faults.attempt("state", self._tell_all_state, None, self._status.fail)
@@ -315,8 +347,7 @@ class LiveScreen(ContainedApp):
         (self._groups.table if shown else self._table).focus()
         if not shown:
             self._table.sync()
-        self._tick()
-        self._tell_state()
+        self._answer()
 
     def _say(self, text: str) -> None:
         self._keys.say(pieces(text))

@@ -16,9 +16,11 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, Final
 
+from textual import events
 from textual.app import App
 from textual.drivers import linux_driver
 from textual.drivers.linux_driver import LinuxDriver
+from textual.message import Message
 
 from tui.contained_app import ContainedApp
 from tui.model.printable import printable
@@ -96,9 +98,17 @@ class BoundedDriver(LinuxDriver):
     def __init__(self, app: App[Any], **options: Any) -> None:  # noqa: ANN401
         super().__init__(app, **options)
         self.exit_event: _Leaving = _Leaving()
+        self.input_waits = False
+        """Something was typed or clicked of which the app does not know yet."""
 
     def _get_terminal_size(self) -> tuple[int, int]:
         return size()
+
+    def process_message(self, message: Message) -> None:
+        """Note at once that something was typed: a step of work that goes on now ends for it."""
+        if isinstance(message, events.Key | events.Paste | events.MouseDown):
+            self.input_waits = True
+        super().process_message(message)
 
     def run_input_thread(self) -> None:
         """Hand over what is typed. Textual's own notices up to 0.2 s late that it should end."""
@@ -122,6 +132,17 @@ class BoundedDriver(LinuxDriver):
                     self.process_message(event)
             for event in parser.tick():
                 self.process_message(event)
+
+
+def input_waits(app: App[Any]) -> bool:
+    """Return whether something was typed or clicked that has not come to the app yet."""
+    return isinstance(app._driver, BoundedDriver) and app._driver.input_waits
+
+
+def input_is_known(app: App[Any]) -> None:
+    """Note that what was typed has come to the app."""
+    if isinstance(app._driver, BoundedDriver):
+        app._driver.input_waits = False
 
 
 def run(app: App[Any], *, mouse: bool) -> int:

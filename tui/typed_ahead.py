@@ -29,6 +29,9 @@ _PATIENCE: Final = 10.0
 On a machine with too much to do a moment takes seconds, and a key handled too early goes to the wrong place.
 """
 
+_PAINTING: Final = 1 / 60
+"""Seconds until Textual has painted what has changed: it does so at most that often."""
+
 _BUSY_PAUSE: Final = 0.01
 """Seconds between two looks at a dialog that writes."""
 
@@ -46,7 +49,7 @@ class TypedAhead:
     Args:
         app: The app; its ``on_event`` asks ``holds``.
         is_kept_for_later: Whether what is on the screen must end before it gets this key.
-        then: Called in the app's turn once no key waits any more.
+        then: Called in the app's turn once all keys are answered.
     """
 
     def __init__(
@@ -58,11 +61,13 @@ class TypedAhead:
         self._waiting: deque[Typed] = deque()
         self._turn: Typed | None = None
         self._task: asyncio.Task[None] | None = None
+        self._painted_at = 0.0
 
     @property
-    def waits(self) -> bool:
-        """A key has to wait: what can be done later should be."""
-        return bool(self._waiting)
+    def is_answering(self) -> bool:
+        """A key waits, or what came of one is not painted yet: what can be done later should be."""
+        is_done = self._task is None or self._task.done()
+        return not is_done or time.monotonic() < self._painted_at
 
     def holds(self, event: Typed) -> bool:
         """Whether this key is not to be handled yet: it comes again when it is its turn."""
@@ -84,6 +89,9 @@ class TypedAhead:
                     return
                 self._turn = self._next()
                 self._app.post_message(self._turn)
+                if not self._waiting:
+                    await self._settled()
+                    self._painted_at = time.monotonic() + _PAINTING
         except Exception as error:
             # Else it would be seen by nobody, and no key would come any more.
             self._app._handle_exception(error)
