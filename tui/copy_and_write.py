@@ -54,6 +54,13 @@ class CopyAndWrite(LiveScreen):
 
     def action_write(self) -> None:
         """Ask where to write what the filter shows."""
+        self.push_screen(SaveDialog(self._selection(), self._selection), self._written)
+
+    def _selection(self) -> Selection:
+        """What the filter shows at this moment."""
+        if self._frozen_at is None:
+            self.view.refresh()
+            self._table.sync()
         status, now = self.source.status(), time.time_ns()
         header = Header(
             origin=status.origin,
@@ -62,23 +69,18 @@ class CopyAndWrite(LiveScreen):
             written=now,
             evicted=self.history.evicted,
         )
-        screen, event_ids = self.screen, self.view.with_tries()
-        self.push_screen(
-            SaveDialog(
-                Selection(
-                    history=self.history,
-                    event_ids=event_ids,
-                    failures=len(event_ids) - self.view.losses,
-                    rows=self.view.shown,
-                    repeats=self.view.counted - self.view.shown,
-                    missing=sentences.missing(status, self.view, self.history, self._behind(status)),
-                    header=header,
-                    show_secrets=self.show_secrets,
-                    default_name=default_name(status.origin.host, now),
-                    svg=lambda: svg_of(screen, "execwhy"),
-                )
-            ),
-            self._written,
+        screen, event_ids = self.screen_stack[0], self.view.with_tries()
+        return Selection(
+            history=self.history,
+            event_ids=event_ids,
+            failures=len(event_ids) - self.view.losses,
+            rows=self.view.shown,
+            repeats=self.view.counted - self.view.shown,
+            missing=sentences.missing(status, self.view, self.history, self._behind(status)),
+            header=header,
+            show_secrets=self.show_secrets,
+            default_name=default_name(status.origin.host, now),
+            svg=lambda: svg_of(screen, "execwhy"),
         )
 
     def _written(self, said: str | None) -> None:

@@ -6,11 +6,12 @@ import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from textual import events
 from textual.widgets import Input
 
-from bpf.record import Event
+from bpf.record import Event, ExecFailure
 from tests.ui.screens import Opened, opened
 from tests.ui.scripted_source import a_day, failure
 from tests.unit.waiting import PATIENCE
@@ -53,6 +54,30 @@ async def test_a_snapshot_tells_what_was_evicted_before(tmp_path: Path) -> None:
         assert f"{evicted} evicted from memory are not in it." in " ".join(screen.text.split())
     header = parse_line((tmp_path / "x.jsonl").read_bytes().splitlines()[0])
     assert isinstance(header, Header) and header.evicted == evicted
+
+
+async def test_what_a_small_history_holds_when_the_name_is_given_is_written(tmp_path: Path) -> None:
+    async with opened(a_day(16), history=History(max_events=16)) as screen:
+        await screen.press("w")
+        # While one types a name, the whole history turns over.
+        await screen.give(*(failure(path=f"/later/{number}") for number in range(100)))
+        await name_it(screen, tmp_path / "x.jsonl")
+        said = " ".join(screen.text.split())
+        assert "failed execs are in" in said and "had left" not in said
+        held = list(screen.app.history.blocks[-1].ids_of(np.arange(len(screen.app.history.blocks[-1]))))
+    _, *events = (parse_line(line) for line in (tmp_path / "x.jsonl").read_bytes().splitlines())
+    paths = [event.path for event in events if isinstance(event, ExecFailure)]
+    assert paths[-1] == "/later/99" and len(paths) >= len(held) > 0
+
+
+async def test_a_snapshot_of_a_frozen_view_tells_what_is_gone(tmp_path: Path) -> None:
+    async with opened([failure(path=f"/{number}") for number in range(16)], history=History(16)) as screen:
+        await screen.press("space")
+        await screen.press("w")
+        await screen.give(*(failure(path=f"/later/{number}") for number in range(100)))
+        await name_it(screen, tmp_path / "x.jsonl")
+        said = " ".join(screen.text.split())
+        assert "0 failed execs are in" in said and "16 of 16 had left the history." in said
 
 
 async def test_a_snapshot_tells_what_the_screen_has_not_taken_in_yet(tmp_path: Path) -> None:

@@ -31,6 +31,9 @@ _CHUNK: Final = 256
 _AHEAD: Final = 16
 """Chunks that may wait for the writer; bounds the memory of a large snapshot."""
 
+_AT_ONCE: Final = 2048
+"""Events that are read in one go: a small history could turn over before the writer has asked for them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Selection:
@@ -46,7 +49,7 @@ class Selection:
         header: The file's first line.
         show_secrets: Nothing is masked.
         default_name: The name that is offered.
-        svg: The screen as it was when the dialog was opened.
+        svg: The screen below the dialog.
     """
 
     history: History
@@ -62,13 +65,19 @@ class Selection:
 
 
 class SaveDialog(Dialog[str | None]):
-    """Dismissed with what to tell the operator, or None."""
+    """Dismissed with what to tell the operator, or None.
+
+    Args:
+        selection: What there is to write now.
+        renewed: Returns what there is once a name was given; in a storm, all that there was may be gone then.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "Cancel", show=False)]
 
-    def __init__(self, selection: Selection) -> None:
+    def __init__(self, selection: Selection, renewed: Callable[[], Selection]) -> None:
         super().__init__()
         self._selection = selection
+        self._renewed = renewed
         self._replace: str | None = None
         self._writing: asyncio.Task[None] | None = None
         self._chunks: _Chunks | None = None
@@ -148,7 +157,7 @@ class SaveDialog(Dialog[str | None]):
             self.dismiss(said)
 
     async def _written(self, path: str, overwrite: bool) -> str:
-        selection = self._selection
+        selection = self._selection = self._renewed()
         if _ending(path) == ".svg":
             await asyncio.to_thread(write_text, path, selection.svg(), overwrite)
             return f"This screen is in {path}."
@@ -167,8 +176,9 @@ class SaveDialog(Dialog[str | None]):
             writer.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
             raise
         count = await writer
-        gone = len(selection.event_ids) - chunks.given
-        left_out = f" {gone:,} were evicted before they could be written." if gone else ""
+        asked = len(selection.event_ids)
+        gone = asked - chunks.given
+        left_out = f" {gone:,} of {asked:,} had left the history." if gone else ""
         said = f"{_execs(count)} {'is' if count == 1 else 'are'} in {path}.{left_out}"
         return f"{said} {selection.missing}".strip()
 
@@ -176,13 +186,14 @@ class SaveDialog(Dialog[str | None]):
         """Read the history here, on the event loop, which alone may touch it."""
         ids = self._selection.event_ids
         for start in range(0, len(ids), _CHUNK):
-            while chunks.is_full and not writer.done():
+            while start >= _AT_ONCE and chunks.is_full and not writer.done():
                 await asyncio.sleep(0.01)
             if writer.done() or chunks.is_given_up:
                 return
-            self._say(f"Writing… {start:,} of {len(ids):,}   Esc stops it", "busy")
             chunks.put(list(_held(self._selection.history, ids[start : start + _CHUNK])))
-            await asyncio.sleep(0)
+            if start + _CHUNK >= _AT_ONCE:
+                self._say(f"Writing… {start:,} of {len(ids):,}   Esc stops it", "busy")
+                await asyncio.sleep(0)
         chunks.end()
 
 
