@@ -61,12 +61,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _run(argv)
     _require_utf8()
     status = _run(sys.argv[1:])
-    with contextlib.suppress(OSError, ValueError):
+    try:
         sys.stdout.flush()
         sys.stderr.flush()
-        # Taking a history of a million events apart would keep whoever quits waiting.
-        os._exit(status)
-    return status
+    except (OSError, ValueError):
+        if not status:
+            # Python says at its end what could not be written.
+            return status
+    # Taking a history of a million events apart would keep whoever quits waiting.
+    os._exit(status)
 
 
 def _run(argv: Sequence[str]) -> int:
