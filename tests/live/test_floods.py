@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import mmap
 import os
 import pwd
 import shutil
+import signal
 import stat
+import struct
 import subprocess
 import tempfile
 import time
@@ -197,3 +201,42 @@ def test_a_recording_is_there_to_be_flooded(place: Path) -> None:
         recorder.wait_for("/execwhy-after-the-flood")
         recorder.end()
         assert len(records(recorder, "/nonexistent/flood-")) > 50
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_recording_ends_soon_after_a_storm_and_counts_all_of_it(
+    number: signal.Signals, place: Path
+) -> None:
+    with recording(place / "file.jsonl") as recorder:
+        made = mmap.mmap(-1, mmap.PAGESIZE)
+        storms = [storming(made, at) for at in range(4)]
+        time.sleep(3)
+        for pid in storms:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        began = time.monotonic()
+        said = recorder.end(number)
+        took = time.monotonic() - began
+        ending = json.loads(recorder.output.read_text().splitlines()[-1])
+        written = len(records(recorder, '"return_value":'))
+    counters, left_out = ending["counters"], sum(ending["left_out"].values())
+    print(f"{number.name}: ended in {took:.1f} s; {written} written, {left_out} left out, {counters}")
+    assert recorder.process.returncode == 0, said
+    assert counters["seen"] >= sum(struct.unpack_from("<4Q", made)) > 1000
+    assert counters["seen"] == counters["recorded"] + counters["lost"]
+    assert counters["recorded"] == ending["written"] + left_out
+    assert ending["written"] == written > 0
+    assert took < MOST_SECONDS
+
+
+def storming(made: mmap.mmap, at: int) -> int:
+    """Start a process of a user of its own that fails without end, and counts how often."""
+    child = os.fork()
+    if child == 0:
+        os.setresuid(2000 + at, 2000 + at, 2000 + at)
+        environment = {f"V{name}": str(name) for name in range(100 * (at == 3))}
+        for count in itertools.count(1):
+            with suppress(OSError):
+                os.execve(f"/no/such/storm-{count if at else 0}", ["x"], environment)
+            struct.pack_into("<Q", made, at * 8, count)
+    return child
