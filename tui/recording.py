@@ -18,6 +18,7 @@ from tui.bounded import FAILED, NO_TIME, UNBOUNDED, BoundedOutput, Bounds
 from tui.model.event_lines import EventLines
 from tui.model.held_back import HoldBackQueue
 from tui.model.printable import printable
+from tui.model.resident import Resident
 from tui.model.safe_file import SnapshotError
 from tui.output import Output, ReaderGone
 from tui.why import unseen
@@ -155,7 +156,7 @@ class Recording:
         self._on_notice = on_notice
         self._lookers_problem = ""
         self._on_cause = on_cause
-        self._held_back = HoldBackQueue(unseen.ended_before)
+        self._held_back = HoldBackQueue(unseen.ended_before, Resident())
         self._decided: dict[int, _Decided] = {}
         self._written = 0  # or left out, which ends a recording of so many, too
         self._stopped = False

@@ -34,6 +34,7 @@ from tui.model import searches as limits
 from tui.model.held_back import HoldBackQueue
 from tui.model.history import History
 from tui.model.ready import Ready
+from tui.model.resident import Resident
 from tui.model.searches import Searches
 
 MS = 1_000_000
@@ -699,6 +700,19 @@ def test_whoever_has_more_than_a_fair_part_is_held_up(
     assert held.held_up == {0}
     assert not any(isinstance(event, ExecFailure) and event.uid == 7 for event in held.release(now=0))
     assert held.held_up == set(), "what was given up makes room"
+
+
+def test_what_is_held_gives_way_to_what_else_the_process_takes(kernel: Kernel) -> None:
+    resident = 0
+    held = HoldBackQueue(not_looked_at, Resident(lambda: resident, itertools.count(step=2).__next__))
+    for task in range(1, 1001):
+        kernel.fails("/opt/x", task=task, variable="X=" + "x" * 10_000)
+    held.take(of(kernel.reports), now=0)
+    held.expire(now=0)
+    assert held.held_up == set()
+    resident = 500_000_000
+    held.expire(now=0)
+    assert held.held_up == {0}
 
 
 def test_what_waits_for_nothing_any_more_is_found_without_looking_at_what_does(kernel: Kernel) -> None:

@@ -23,12 +23,13 @@ from bpf.per_record import Added, PerRecord
 from bpf.record import Again, Burst, Event, ExecFailure, Look, Loss, Report, SearchEnd, first_like, whole
 from bpf.users import user_of
 from tui.model.ready import Ready
+from tui.model.resident import Resident
 from tui.model.searches import Searches
 
 MOST_HELD: Final = 65_536
 """Events: 2 s of a storm may bring more than memory should hold. Beyond it whoever has most waits."""
 
-MAX_BYTES: Final = 24 << 20
+MAX_BYTES: Final = 16 << 20
 """What these may take, as far as their weights go."""
 
 LOOK_WAIT: Final = 2_000_000_000
@@ -84,9 +85,12 @@ class HoldBackQueue:
 
     Args:
         unlooked: What is written of a failure that was not looked at in time.
+        resident: The memory of the whole process, which what is held gives way to.
     """
 
-    def __init__(self, unlooked: Callable[[ExecFailure], Look]) -> None:
+    def __init__(self, unlooked: Callable[[ExecFailure], Look], resident: Resident | None = None) -> None:
+        self._resident = resident
+        self._max_bytes = MAX_BYTES
         self._unlooked = unlooked
         self._unlooked_alike = PerRecord(unlooked)
         self._searches = Searches(on_closed=self._close_searches)
@@ -120,7 +124,7 @@ class HoldBackQueue:
         """The users, as of ``user_of``, of whom nothing more should be taken in: their share is full."""
         if not self._is_full:
             return frozenset()
-        most_events, most_bytes = MOST_HELD // len(self._shares), MAX_BYTES // len(self._shares)
+        most_events, most_bytes = MOST_HELD // len(self._shares), self._max_bytes // len(self._shares)
         return frozenset(
             user
             for user, share in self._shares.items()
@@ -161,6 +165,8 @@ class HoldBackQueue:
 
     def expire(self, now: int) -> None:
         """Give up the looks that have not come in time."""
+        if self._resident is not None:
+            self._max_bytes = self._resident.allowed(MAX_BYTES, self._bytes)
         waiting = self._unlooked_at
         while waiting:
             held = self._held.get(waiting[0])
@@ -202,7 +208,7 @@ class HoldBackQueue:
 
     @property
     def _is_full(self) -> bool:
-        return self._bytes > MAX_BYTES or len(self._held) > MOST_HELD
+        return self._bytes > self._max_bytes or len(self._held) > MOST_HELD
 
     def _hold(self, number: int, held: _Held) -> None:
         self._held[number] = held
@@ -295,7 +301,7 @@ class HoldBackQueue:
     def _give_up_oldest(self) -> None:
         """Complete some events of whoever has most, so that a flood costs only the user who makes it."""
         share = max(self._shares.values(), key=lambda share: (share.bytes, share.count))
-        most, most_bytes = len(self._held) - MOST_HELD, self._bytes - MAX_BYTES
+        most, most_bytes = len(self._held) - MOST_HELD, self._bytes - self._max_bytes
         while share.waiting and len(self._ready) < _GIVEN_UP:
             if len(self._ready) >= most and self._ready.bytes >= most_bytes:
                 break
