@@ -102,7 +102,7 @@ class ExecwhyApp(CopyAndWrite):
     def _searched(self, message: SearchBar.Typed) -> None:
         is_time = is_moment(message.text)
         problem = "" if is_time and not message.is_final else self._navigation.look_for(message.text)
-        self._search.say(problem if message.is_final or not problem else "…")
+        self._search.say(problem, is_final=message.is_final)
         if message.is_final and not problem:
             self._close_search()
         self._answer()

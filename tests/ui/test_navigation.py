@@ -94,6 +94,37 @@ async def test_a_search_that_is_none_is_told_at_enter_and_not_before() -> None:
         assert "Expected an errno." in screen.keys
 
 
+@pytest.mark.parametrize("typed", ["s comm:bash foo:bar", "path:/a/long/path/to/some/where foo:bar"])
+async def test_what_is_wrong_before_the_end_of_a_search_is_said_beside_it_while_it_is_typed(
+    typed: str,
+) -> None:
+    async with opened(a_day(7), size=(80, 24)) as screen:
+        await screen.press("s")
+        await screen.type(typed)
+        for key in ("right", "enter"):
+            text, _, said = screen.keys.partition("  No field")
+            assert text.rstrip().endswith("foo:bar"), screen.keys
+            assert said.startswith(" has the name foo: put it in quotes") and said.endswith("…")
+            await screen.press(key)
+        assert screen.keys.startswith(" search …") is (len(typed) > 24)
+        field = screen.app.query_one("#search FilterInput", FilterInput)
+        assert field._problem == (typed.index("foo"), typed.index(":bar"))
+        await screen.press("backspace", *["backspace"] * 6)
+        assert "nknown" not in screen.keys and field._problem is None
+
+
+async def test_an_answer_to_a_time_leaves_room_to_type_and_is_cut_with_an_ellipsis() -> None:
+    async with opened(a_day(7), size=(80, 24)) as screen:
+        await screen.press("s")
+        await screen.type("@25:99")
+        await screen.press("enter")
+        assert screen.keys.startswith(" search @25:99   ")
+        assert "There is no such time: type a time such as" in screen.keys and screen.keys.endswith("…")
+        await screen.pilot.resize_terminal(120, 24)
+        await screen.settle()
+        assert screen.keys.endswith("or @2026-11-24 21:50.")
+
+
 async def test_a_search_that_is_left_for_something_else_is_over() -> None:
     async with opened(a_day(14)) as screen:
         for leave in ("filter", "row", "help"):

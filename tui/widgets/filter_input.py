@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import ClassVar, Final
 
+from rich.segment import Segment
 from rich.text import Text
 from textual.binding import Binding, BindingType
+from textual.geometry import Region
 from textual.message import Message
+from textual.strip import Strip
 from textual.widgets import Input
 
 from tui.widgets.contained import Contained
+from tui.widgets.shorten import ELLIPSIS
 
 _CONTROL_PICTURES: Final = 0x2400
 """U+2400 + n stands for the control character n; U+2421 for DEL."""
@@ -59,6 +63,18 @@ class FilterInput(Contained, Input):
             value, placeholder=placeholder, compact=True, select_on_focus=False, max_length=MAX_TYPED
         )
         self.cursor_blink = False
+
+    def on_resize(self) -> None:
+        """Keep the cursor in sight where something beside takes or leaves room."""
+        self.scroll_to_region(Region(self._cursor_offset, 0, 1, 1), force=True, animate=False)
+
+    def render_line(self, y: int) -> Strip:
+        """The text, with an ellipsis where its beginning does not fit."""
+        strip = super().render_line(y)
+        if y or not self.scroll_offset.x or not self.value:
+            return strip
+        ellipsis = Strip([Segment(ELLIPSIS, self.rich_style)])
+        return Strip.join([ellipsis, strip.crop(1, strip.cell_length)])
 
     def begin(self) -> None:
         """Take the keys; Up brings back the newest of the lines that are remembered."""

@@ -11,12 +11,23 @@ from textual.message import Message
 from textual.timer import Timer
 from textual.widgets import Input
 
+from tui.model.moment import is_moment
+from tui.model.query import QueryError, parse
 from tui.widgets.contained import Contained
 from tui.widgets.filter_bar import Line
 from tui.widgets.filter_input import FilterInput
+from tui.widgets.shorten import cells, keep_beginning
 
 _QUIET: Final = 0.08
 """Seconds without a key after which the search leads to its first match."""
+
+_PROMPT: Final = " search "
+
+_LEAST: Final = 22
+"""Cells that there is to type in, whatever is said beside it."""
+
+_AROUND: Final = 3
+"""Blanks around what is said."""
 
 _HINT: Final = "a word, EACCES, why:noexec-mount; or a time: @21:50"
 
@@ -47,11 +58,12 @@ class SearchBar(Contained, Horizontal):
         super().__init__(id=id)
         self._input = FilterInput("", placeholder=_HINT)
         self._said = Line("", "notice")
+        self._problem = ""
         self._timer: Timer | None = None
 
     def compose(self) -> ComposeResult:
         """A word that says what is typed here, the text, and what is wrong with it."""
-        yield Line(" search ", "key")
+        yield Line(_PROMPT, "key")
         yield self._input
         yield self._said
 
@@ -65,9 +77,13 @@ class SearchBar(Contained, Horizontal):
         """The operator is typing."""
         return self.display
 
+    def on_resize(self) -> None:
+        """Divide the line anew."""
+        self._show_problem()
+
     def edit(self, text: str) -> None:
         """Begin to type, after this text."""
-        self.say("")
+        self.say("", is_final=False)
         with self.prevent(Input.Changed):
             self._input.value = text
         self.display = True
@@ -80,8 +96,26 @@ class SearchBar(Contained, Horizontal):
         self._input.can_focus = False
         self.display = False
 
-    def say(self, text: str) -> None:
-        """Say at the right what came of it; printable."""
+    def say(self, problem: str, *, is_final: bool) -> None:
+        """Say what is wrong with what was typed, and mark the place.
+
+        As long as it is typed, what only lacks its end is not wrong yet.
+
+        Args:
+            problem: One sentence, printable; "" where nothing is wrong.
+            is_final: Enter was pressed.
+        """
+        place = _place(self._input.value) if problem else None
+        if place is not None and not is_final and place[1] >= len(self._input.value.rstrip()):
+            problem, place = "", None
+        self._input.mark(place)
+        self._problem = problem
+        self._show_problem()
+
+    def _show_problem(self) -> None:
+        """Show it at the right, cut so that there is room to type."""
+        room = self.size.width - cells(_PROMPT) - _LEAST - _AROUND
+        text = "".join(run for run, _ in keep_beginning(self._problem, max(0, room)))
         self._said.text = f"  {text} " if text else ""
 
     @on(Input.Changed)
@@ -116,3 +150,13 @@ class SearchBar(Contained, Horizontal):
         if self._timer is not None:
             self._timer.stop()
             self._timer = None
+
+
+def _place(text: str) -> tuple[int, int]:
+    """Return where what was typed is wrong; of a time all of it is."""
+    try:
+        if not is_moment(text):
+            parse(text)
+    except QueryError as error:
+        return error.start, max(error.end, error.start + 1)
+    return 0, len(text)
