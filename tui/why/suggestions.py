@@ -46,10 +46,12 @@ def for_missing(scene: Scene, trail: Trail) -> str | None:
     if elsewhere is not None and elsewhere != trail.path:
         mentioned = advise.mention(scene, elsewhere)
         return None if mentioned is None else f"There is a program of that name: {mentioned}."
-    near = in_directory(scene, trail)
-    if near is None and not {directory, os.path.dirname(trail.asked)}.isdisjoint(_path(scene)):
-        near = _mean(scene, _on_path(scene, name, exactly=False))
-    return near
+    if {directory, os.path.dirname(trail.asked)}.isdisjoint(_path(scene)):
+        return in_directory(scene, trail)
+    if scene.record.arguments[:1] == (name,):
+        # Most likely a try of a search: each of them is to mean the same program, the first of PATH.
+        return _mean(scene, _on_path(scene, name, exactly=False)) or in_directory(scene, trail)
+    return in_directory(scene, trail) or _mean(scene, _on_path(scene, name, exactly=False))
 
 
 def in_directory(scene: Scene, trail: Trail) -> str | None:

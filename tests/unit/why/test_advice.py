@@ -195,6 +195,20 @@ def test_a_near_name_that_another_user_has_put_there_is_not_mentioned(tmp_path: 
     assert diagnose(failed_exec(tmp_path / "deploy-al")).advice is None
 
 
+def test_each_try_of_a_search_is_said_to_mean_the_same_program(tmp_path: Path) -> None:
+    directories = [tmp_path / name for name in ("one", "two", "three")]
+    for directory in directories:
+        directory.mkdir()
+        if directory.name != "one":
+            file_of(SCRIPT, name="deploy-all")(directory)
+    path = {"PATH": ":".join(map(str, directories))}
+    for directory in directories:
+        record = failed_exec(directory / "deploy-al", ["deploy-al", "-x"], path)
+        assert diagnose(record).advice == f"Did you mean {tmp_path}/two/deploy-all?"
+    by_path = failed_exec(directories[2] / "deploy-al", [f"{directories[2]}/deploy-al"], path)
+    assert diagnose(by_path).advice == f"Did you mean {tmp_path}/three/deploy-all?"
+
+
 @pytest.mark.skipif(os.getuid() != 0, reason="only root gives files away")
 def test_a_program_in_the_path_of_an_attacker_is_not_named_to_root(tmp_path: Path) -> None:
     (tmp_path / "theirs").mkdir()
