@@ -14,6 +14,7 @@ from tui.model.view import View
 from tui.widgets.body import Body
 from tui.widgets.fact import Section
 from tui.widgets.facts import loss_sections, sections
+from tui.widgets.search_words import with_best_cause
 
 
 class UnderCursor:
@@ -38,6 +39,9 @@ class UnderCursor:
         if isinstance(event, Loss):
             count, last = self._view.lost(row) if is_shown else (event.count, event.timestamp)
             return loss_sections(replace(event, count=count), last, self._source.status().counters)
+        search = event.search
+        if search is not None:
+            event = with_best_cause(event, lambda: tries_of(self._history, event_id, search.id))
         looking = self._are_diagnosed and event.diagnosis is None
         repeats = self._view.repeats(row) if is_shown else None
         findings = self._findings(event_id, event)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from bpf.record import ExecFailure, Loss, SearchEnd
+from bpf.record import Diagnosis, ExecFailure, Loss, SearchEnd
 from bpf.source import Stage
 from tests.ui.screens import LOOKS, opened
 from tests.ui.scripted_source import START, ScriptedSource, a_day, failure
 from tui.model.history import History
 from tui.model.snapshot import UNREADABLE
+from tui.why import unseen
 
 
 @pytest.mark.parametrize(
@@ -195,6 +196,26 @@ async def test_groups_open_their_events_as_a_filter_and_escape_goes_back() -> No
         assert "2 groups of 3 failures" in screen.text
         await screen.press("escape")
         assert "TIME" in screen.lines()[2]
+
+
+async def test_a_search_whose_last_try_was_not_looked_at_has_the_cause_of_another_try() -> None:
+    def why(record: ExecFailure) -> Diagnosis:
+        if record.path == "/c/sh -e":
+            return unseen.dropped(record).diagnosis
+        blank, brief = "blank-in-env-argument", 'env looks for "sh -e" as one name'
+        return Diagnosis(blank, f'"{record.path}" does not exist.', (), None, False, brief)
+
+    async with opened(why=why) as screen:
+        path = ("PATH=/a:/b:/c",)
+        tries = [
+            failure(f"/{directory}/sh -e", task=1, tid=1, environment=path, diagnosis=None)
+            for directory in "abc"
+        ]
+        await screen.give(*tries, SearchEnd(START + 1, 1, None, 1))
+        await screen.until(lambda: "? env looks for" in screen.text)
+        assert '"/a/sh -e" does not exist. "sh -e" was not found in 3 directories.' in " ".join(
+            screen.text.split()
+        )
 
 
 async def test_a_search_is_one_row_and_h_shows_the_ones_that_found_their_program() -> None:

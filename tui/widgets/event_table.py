@@ -7,6 +7,7 @@ is on the screen while the cursor is on it.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import ClassVar, Final
@@ -23,7 +24,9 @@ from tui.model.history import History
 from tui.model.printable import printable
 from tui.model.secrets import masked
 from tui.model.snapshot import UNREADABLE
+from tui.model.tries import tries_of
 from tui.model.view import View
+from tui.widgets import search_words
 from tui.widgets.columns import GUTTER, Placed, cell, clock, placed_columns
 from tui.widgets.painted import Piece, in_role
 from tui.widgets.row_window import RowWindow
@@ -32,6 +35,8 @@ from tui.widgets.shorten import cells, keep_beginning
 _MAX_STRIPS: Final = 2_000
 """Painted lines that are kept: several screens of the largest terminal."""
 
+_PROVISIONAL: Final = 1.0
+"""Seconds after which a search without a cause is painted anew, with what its tries came to meanwhile."""
 
 _SAME_TIME: Final = 1_000_000
 """Nanoseconds between losses that are told as one moment: no time on the screen is finer."""
@@ -74,6 +79,8 @@ class EventTable(RowWindow):
         self._line: int | None = None
         self._column = ""
         self._strips: dict[tuple[int, int, str, str, str], Strip] = {}
+        self._provisional: set[int] = set()
+        self._provisional_until = 0.0
 
     # What the cursor is on
 
@@ -139,9 +146,19 @@ class EventTable(RowWindow):
         if event_ids is None:
             self._strips.clear()
         else:
+            event_ids = event_ids | self._take_provisional()
             for key in [key for key in self._strips if key[0] in event_ids]:
                 del self._strips[key]
         self.refresh()
+
+    def _take_provisional(self) -> set[int]:
+        """The searches whose cause may have come with another try meanwhile; now and then."""
+        now = time.monotonic()
+        if now < self._provisional_until:
+            return set()
+        self._provisional_until = now + _PROVISIONAL
+        taken, self._provisional = self._provisional, set()
+        return taken
 
     def follow(self, following: bool) -> None:
         """Begin or end to follow."""
@@ -280,6 +297,11 @@ class EventTable(RowWindow):
             return self.line(pieces, width, over)
         if isinstance(event, Loss):
             return self.line([mark, *self._loss(event, row, width - GUTTER)], width, over)
+        search = event.search
+        if search is not None and search_words.lacks_cause(event):
+            event_id = self.view[row]
+            self._provisional.add(event_id)
+            event = search_words.with_best_cause(event, lambda: tries_of(self.history, event_id, search.id))
         return self.line([mark, *self._cells(event, times, bool(cursor))], width, over)
 
     def _cells(self, record: ExecFailure, times: int, cursor: bool) -> list[Piece]:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Final
 
 from bpf.record import ExecFailure, Search
 
 _PASSED_OVER: Final = frozenset({errno.ENOENT, errno.ENOTDIR})
 """As of tui.model.standing: a search goes on as if nothing had been there."""
+
+_NOT_SEEN: Final = frozenset({"not-looked-at", "namespace-gone", "diagnosis-failed"})
+"""Codes of tries whose files were not looked at."""
 
 _OF_ONE_PLACE: Final = frozenset(
     {
@@ -59,6 +64,27 @@ def tells_more(record: ExecFailure) -> bool:
     if diagnosis is None or record.search is None or record.search.outcome == "found":
         return False
     return stopped(record) or diagnosis.code not in _OF_ONE_PLACE
+
+
+def with_best_cause(record: ExecFailure, tries: Callable[[], Iterable[ExecFailure]]) -> ExecFailure:
+    """Return the record whose row tells a search, with the cause that another try has where it has none.
+
+    Args:
+        record: Any record.
+        tries: Return all tries of its search; called only where its own file was not looked at.
+    """
+    if record.search is None or not lacks_cause(record):
+        return record
+    others = (replace(record, diagnosis=one.diagnosis) for one in tries() if not stopped(one))
+    return next((other for other in others if tells_more(other)), record)
+
+
+def lacks_cause(record: ExecFailure) -> bool:
+    """Whether its row tells a search that ended badly, and the try that stands for it was not looked at."""
+    search, diagnosis = record.search, record.diagnosis
+    if search is None or search.folded or search.outcome == "found" or stopped(record):
+        return False
+    return diagnosis is None or diagnosis.code in _NOT_SEEN
 
 
 def stopped(record: ExecFailure) -> bool:
