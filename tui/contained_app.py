@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+import traceback
 from abc import abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
@@ -28,9 +29,20 @@ from tui.widgets.contained import Contained, Faults
 _RESERVE: Final = 16 << 20
 """Bytes that are given up after a crash, so that there is memory to write the events with."""
 
+_OF_FRAME: Final = frozenset({"_refresh_layout", "_compositor_refresh"})
+"""Methods of Textual's screens that do nothing else than lay out and paint."""
+
+_NEXT_FRAME: Final = 1.0
+"""Seconds after which all is drawn anew where a frame failed."""
+
 _WRITING: Final = (
     f"Writing the events in memory to a file, for at most {MOST_SECONDS:.0f} seconds; Ctrl-C ends that."
 )
+
+
+def _is_of_frame(error: Exception) -> bool:
+    """Return whether this came up while a screen was laid out or painted."""
+    return any(frame.name in _OF_FRAME for frame in traceback.extract_tb(error.__traceback__))
 
 
 class _BaseScreen(Contained, Screen[None]):
@@ -93,8 +105,14 @@ class ContainedApp(Contained, App[None]):
             print(self.rescue(), file=sys.__stderr__, flush=True)
 
     def _handle_exception(self, error: Exception) -> None:
-        """Outlive a worker that fails, such as the palette's, which may end after its list is gone."""
+        """Outlive a worker that fails, such as the palette's, which may end after its list is gone.
+
+        The same goes for a frame that cannot be laid out or painted: the next one may be.
+        """
         failed = error.error if isinstance(error, WorkerFailed) else None
+        if failed is None and _is_of_frame(error):
+            failed = error
+            self._skip_frame()
         if isinstance(failed, Exception):
             try:
                 if not isinstance(failed, NoMatches):
@@ -103,6 +121,17 @@ class ContainedApp(Contained, App[None]):
             except Exception as again:
                 error = again
         super()._handle_exception(error)
+
+    def _skip_frame(self) -> None:
+        """Draw the whole screen a moment later, and not the same at once and again and again."""
+        for screen in self.screen_stack:
+            screen._layout_required = screen._scroll_required = screen._repaint_required = False
+            screen._dirty_widgets.clear()
+        self.set_timer(_NEXT_FRAME, self._draw_all)
+
+    def _draw_all(self) -> None:
+        if self.screen_stack:
+            self.screen.refresh(layout=True)
 
     def _fatal_error(self) -> None:
         """Report a crash without the locals of every frame, which Textual prints: others' arguments."""

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from textual._compositor import Compositor
 
 from bpf.record import Diagnosis
 from tests.ui.screens import Opened, opened
@@ -130,6 +131,18 @@ async def test_a_step_that_fails_costs_that_step(
         await screen.press("escape", "ctrl+l")
         await screen.give(failure("/come/back"))
         await screen.until(lambda: "this part" not in screen.text)
+
+
+@pytest.mark.parametrize("name", ["reflow", "render_update"])
+async def test_a_frame_that_cannot_be_drawn_costs_that_frame(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(a_day(7), may_fail=True) as screen:
+        with monkeypatch.context() as patched:
+            patched.setattr(Compositor, name, broken)
+            screen.app.screen.refresh(layout=True)
+            await screen.until(lambda: bool(screen.app.faults.reports))
+        await goes_on(screen)
 
 
 async def test_a_handler_that_fails_costs_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
