@@ -15,6 +15,7 @@ from bpf.record import Binary, ExecFailure
 from tests.live.exec_child import AT_EXECVE_CHECK, Array, Attempt, Pointer, Strings
 from tests.live.proc import TICK, Caller, file_type, mounted_device
 from tests.own_root import own_root
+from tui.why.moment import CLOCK_STEP
 
 LONGEST_PATH: Final = 4095
 """PATH_MAX without its NUL."""
@@ -112,6 +113,9 @@ def compare(record: ExecFailure, attempt: Attempt, expected: Expected) -> dict[s
         "groups": record.groups == caller.groups or (record.groups is None and len(caller.groups) > 32),
         "started": not caller.started
         or (record.started is not None and record.started // TICK == caller.started),
+        # Rounded up to ticks of the kernel's clock; unknown where another call's beginning took its place.
+        "duration_ms": record.duration_ms is None
+        or 0 < record.duration_ms <= (attempt.after - attempt.before + CLOCK_STEP) / 1e6,
         # Known of every caller; which number it is, is the kernel's affair.
         "task": bool(record.task),
         # The rest of it is looked at with the strings.
