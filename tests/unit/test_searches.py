@@ -492,6 +492,28 @@ def test_what_is_held_is_bounded(monkeypatch: pytest.MonkeyPatch, kernel: Kernel
     assert not any(searches.is_open(task, number) for task in (1, 2) for number in range(6))
 
 
+@pytest.mark.parametrize("bound", ["MOST_OPEN", "MOST_TRIES"])
+def test_a_user_with_many_open_searches_ends_own_ones(
+    monkeypatch: pytest.MonkeyPatch, kernel: Kernel, bound: str
+) -> None:
+    monkeypatch.setattr(limits, bound, 40)
+    kernel.tries("x", "/a", "/b", task=1)
+    others = kernel.reports[:]
+    kernel.reports.clear()
+    for task in range(2, 200):
+        kernel.tries("x", "/a", "/b", task=task)
+    flood = [replace(report, uid=1000) for report in kernel.reports if isinstance(report, ExecFailure)]
+    searches = Searches()
+    searches.take([*others, *flood], now=0)
+    assert [searches.is_open(1, number) for number in (0, 1)] == [True, True]
+    assert sum(searches.is_open(task, 2 * task - 1) for task in range(2, 200)) < 40
+    searches.take([SearchEnd(kernel.now + MS, 1, "/bin/x")], now=MS)
+    assert {search.outcome for number, search in searches.ended() if number < 2} == {"found"}
+    searches.give_up()
+    assert searches._held == 0
+    assert not searches._users
+
+
 # Files
 
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Final
 
 from bpf.record import (
@@ -33,6 +34,7 @@ from bpf.record import (
     first_like,
     singly,
 )
+from bpf.users import user_of
 from tui.model.refolding import Refolding
 from tui.model.search_path import CONTINUING, SearchPath, Try, as_try, name_of
 from tui.model.standing import MOST_ATTEMPTS, stands_before
@@ -42,12 +44,16 @@ TIMEOUT: Final = 2_000_000_000
 but for a directory on a slow network."""
 
 MOST_OPEN: Final = 16_384
-"""Searches at once: as many tasks as the kernel program follows."""
+"""Searches at once: as many tasks as the kernel program follows. Beyond that, and beyond ``MOST_TRIES``,
+the oldest ones end of the user who has most."""
 
 MOST_TRIES: Final = 65_536
 """Tries of all open searches, of 64 bytes of path each: what a process can take by trying new ones."""
 
 _PATH_OF_ONE: Final = 64
+
+_ENDED_AT_ONCE: Final = 64
+"""One in so many of ``MOST_OPEN`` is ended at a time, so that the user is looked for once for many."""
 
 
 class _Tries:
@@ -55,12 +61,14 @@ class _Tries:
 
     Attributes:
         name: What was searched for.
+        user: Whose they are, as of ``user_of``.
         last: Timestamp of the last try.
         weight: How much they are of ``MOST_TRIES``.
     """
 
-    def __init__(self, name: str, tid: int, path: SearchPath | None) -> None:
+    def __init__(self, name: str, user: int, tid: int, path: SearchPath | None) -> None:
         self.name = name
+        self.user = user
         self.last = 0
         self._tid = tid
         self._path = path
@@ -161,6 +169,21 @@ def _weight_of(path: str) -> int:
     return 1 + len(path) // _PATH_OF_ONE
 
 
+class _OpenOfUser:
+    """The open searches of one user.
+
+    Attributes:
+        tasks: Their tasks, the one that waits longest first.
+        weight: How much their tries are of ``MOST_TRIES``.
+    """
+
+    __slots__ = ("tasks", "weight")
+
+    def __init__(self) -> None:
+        self.tasks: dict[int, None] = {}
+        self.weight = 0
+
+
 class Searches:
     """Finds the searches in what a source hands over, in the order in which it comes.
 
@@ -177,6 +200,7 @@ class Searches:
         self._end = first
         self._on_closed = on_closed
         self._open: dict[int, _Tries] = {}
+        self._users: dict[int, _OpenOfUser] = {}
         # The record of the latest try, while its task has made only this one and may but make it again.
         self._only: tuple[ExecFailure, int, int, _Tries] | None = None
         self._held = 0
@@ -302,12 +326,10 @@ class Searches:
                 self._begin_anew(task, tries, tried.name)
         if tried.name and record.path is not None:
             # Taken out and put in again: the first one in order is the one that waits longest.
-            known = self._open.pop(task, None)
-            tries = known or _Tries(tried.name, failure.tid, tried.path)
-            self._held -= known.weight if known is not None else 0
+            known = self._take_out(task)
+            tries = known or _Tries(tried.name, user_of(record.uid), failure.tid, tried.path)
             tries.add(record.path, record.return_value, timestamp, self._end)
-            self._held += tries.weight
-            self._open[task] = tries
+            self._put_in(task, tries)
             if len(tries) == 1 and tried.times < 2:
                 self._only = record, task, failure.tid, tries
             self._hold_bounds()
@@ -316,10 +338,11 @@ class Searches:
         """The tries so far have found nothing; what comes next is another search, or a retry."""
         if tries.in_one_place and tries.name == name:
             # What a storm brings over and over.
-            self._held -= tries.weight
+            before = tries.weight
             self._close(tries)
             tries.forget()
-            self._held += tries.weight
+            self._held += tries.weight - before
+            self._users[tries.user].weight += tries.weight - before
         else:
             self._finish(task, "not-found")
 
@@ -344,9 +367,9 @@ class Searches:
         self._finish(task, "open" if may_be_lost else "not-found")
 
     def _finish(self, task: int, outcome: Outcome, found_path: str | None = None) -> None:
-        tries = self._open.pop(task)
+        tries = self._take_out(task)
+        assert tries is not None
         self._only = None
-        self._held -= tries.weight
         self._close(tries)
         told = tries.told(self._last_id + 1, outcome, found_path)
         if told:
@@ -357,9 +380,35 @@ class Searches:
         if self._on_closed is not None:
             self._on_closed(tries.numbers)
 
+    def _put_in(self, task: int, tries: _Tries) -> None:
+        self._open[task] = tries
+        self._held += tries.weight
+        of_user = self._users.get(tries.user)
+        if of_user is None:
+            of_user = self._users[tries.user] = _OpenOfUser()
+        of_user.tasks[task] = None
+        of_user.weight += tries.weight
+
+    def _take_out(self, task: int) -> _Tries | None:
+        tries = self._open.pop(task, None)
+        if tries is not None:
+            self._held -= tries.weight
+            of_user = self._users[tries.user]
+            of_user.weight -= tries.weight
+            del of_user.tasks[task]
+            if not of_user.tasks:
+                del self._users[tries.user]
+        return tries
+
     def _hold_bounds(self) -> None:
-        while len(self._open) > MOST_OPEN or self._held > MOST_TRIES:
-            self._finish(next(iter(self._open)), "open")
+        while len(self._open) > MOST_OPEN:
+            self._end_some_of(max(self._users.values(), key=lambda each: len(each.tasks)))
+        while self._held > MOST_TRIES:
+            self._end_some_of(max(self._users.values(), key=lambda each: each.weight))
+
+    def _end_some_of(self, of_user: _OpenOfUser) -> None:
+        for task in list(islice(of_user.tasks, max(1, MOST_OPEN // _ENDED_AT_ONCE))):
+            self._finish(task, "open")
 
     def _expire(self, reached: int) -> None:
         """End what has waited too long, by the time that the reports have reached: a storm's come late."""
