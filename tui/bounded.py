@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -29,6 +30,9 @@ _LOOK: Final = 1.0
 _UNSEEN: Final = 1 << 20
 """Bytes that are written at most before the free space is looked at again."""
 
+_RETRY: Final = 5.0
+"""Seconds between attempts to begin the next file, for which there was no room."""
+
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
@@ -36,7 +40,8 @@ class Bounds:
 
     Attributes:
         max_bytes: Bytes of one file; None for no bound but the free space.
-        open_next: Begins the next file when one is full; None has records left out then.
+        open_next: Begins the next file when one is full, or raises ``NoRoom``, which leaves records out
+            until it can; None has them left out for good.
     """
 
     max_bytes: int | None = None
@@ -90,6 +95,7 @@ class BoundedOutput:
         self._noticed: set[str] = set()
         self._unseen = 0
         self._full_until = 0.0
+        self._next_file_at = 0.0
         self._next_look = 0.0
 
     @property
@@ -108,16 +114,12 @@ class BoundedOutput:
         return self._output.is_wanted
 
     def begin(self) -> None:
-        """Write the header of a file.
+        """Write the header of the first file.
 
         Raises:
             SnapshotError: It cannot be written.
         """
-        status = self._status()
-        counters = difference(status.counters, self._base)
-        header = Header(status.origin, self._query, counters, time.time_ns(), recording=True)
-        self._put(header_line(header).encode())
-        self._is_empty = True
+        self._put(self._header(self._base))
 
     def write(self, line: bytes, timestamp: int, *, is_record: bool) -> None:
         """Write a line, or count its record as left out.
@@ -170,10 +172,12 @@ class BoundedOutput:
         Raises:
             SnapshotError: The file has been removed, or they cannot be written.
         """
+        self._end(self._status().counters)
+
+    def _end(self, now: Counters) -> None:
         self._check_name()
         self._write_losses()
         written, left_out = self._before
-        now = self._status().counters
         ending = Ending(
             time.time_ns(), difference(now, self._base), self.written - written, self.left_out - left_out
         )
@@ -198,8 +202,9 @@ class BoundedOutput:
             return SIZE_BOUND
         if not self._has_room(size):
             return NO_ROOM
-        if self._exceeds(size) and self._bounds.open_next is not None and not self._is_empty:
-            self._rotate(self._bounds.open_next)
+        open_next = self._bounds.open_next
+        if self._exceeds(size) and open_next and not self._is_empty and not self._rotate(open_next):
+            return NO_ROOM
         if self._exceeds(size):
             # A single record that is too large for a file leaves room for others.
             self._is_over = self._bounds.open_next is None
@@ -223,14 +228,52 @@ class BoundedOutput:
         self._unseen = max(size, _UNSEEN if room is None else min(_UNSEEN, room // 2))
         return True
 
-    def _rotate(self, open_next: Callable[[], Output]) -> None:
-        self.end()
-        # Opened first: where that fails, this file is still there to be closed.
-        full, self._output = self._output, open_next()
-        full.close()
+    def _rotate(self, open_next: Callable[[], Output]) -> bool:
+        """End this file and begin the next one; False where there is no room for it, and this one stays."""
+        if time.monotonic() < self._next_file_at:
+            return False
+        now = self._status().counters
+        fresh: Output | None = None
+        try:
+            # First, as whoever takes the last inode must not leave the recording without a file.
+            fresh = open_next()
+            header = self._header(now)
+            fresh.write(header)
+            self._end(now)
+        except NoRoom as error:
+            self._next_file_at = time.monotonic() + _RETRY
+            if fresh is not None:
+                with contextlib.suppress(SnapshotError):
+                    fresh.discard()
+            self.problem = self.problem or f"{self.name} is not complete: {error}"
+            self._notice_once(NO_ROOM, f"{error} What fails is left out, and counted, until there is room.")
+            return False
+        except SnapshotError:
+            if fresh is not None:
+                fresh.discard()
+            else:
+                self.end()
+            raise
+        full, self._output = self._output, fresh
+        self._close(full)
         self.files += 1
-        self._size = 0
-        self.begin()
+        self._size, self._is_empty = len(header), True
+        self._unseen = 0
+        return True
+
+    def _close(self, full: Output) -> None:
+        try:
+            full.close()
+        except NoRoom as error:
+            # Said so late by file systems that find room only when they write to the disk.
+            self.problem = self.problem or str(error)
+            self._notice_once(full.name, str(error))
+
+    def _header(self, base: Counters) -> bytes:
+        status = self._status()
+        counters = difference(status.counters, base)
+        header = Header(status.origin, self._query, counters, time.time_ns(), recording=True)
+        return header_line(header).encode()
 
     def _put(self, data: bytes) -> None:
         self._output.write(data)
@@ -242,14 +285,18 @@ class BoundedOutput:
         loss = self._unwritten.get(reason)
         since, count = (timestamp, 0) if loss is None else (loss.timestamp, loss.count)
         self._unwritten[reason] = Loss(since, count + more, reason)
-        if reason not in self._noticed and reason != FAILED:
-            self._noticed.add(reason)
-            self._on_notice(self._notice(reason))
+        if reason != FAILED:
+            self._notice_once(reason, self._notice(reason))
         if reason == NO_ROOM and not self.problem:
             self.problem = (
                 f"{self.name} is not complete, since its file system had too little free space: free some, "
                 "or choose another place."
             )
+
+    def _notice_once(self, kind: str, notice: str) -> None:
+        if kind not in self._noticed:
+            self._noticed.add(kind)
+            self._on_notice(notice)
 
     def _notice(self, reason: str) -> str:
         if reason == SIZE_BOUND:

@@ -2,17 +2,29 @@
 
 They are numbered: of ``fails.jsonl`` the first is ``fails.000001.jsonl``. A later run goes on counting, so
 that the bound holds however often the program is started. Nothing is renamed, so whoever reads one keeps it.
+
+Whoever owns their directory may put anything there, such as a mount whose server never answers. They are
+found by the directory's descriptor, and what is on another mount is not looked at.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import stat
 from typing import Final
 
-from tui.model.safe_file import Existing, LiveFile, SnapshotError, failure, owner_behind_sudo
+from tui.model.safe_file import (
+    Existing,
+    LiveFile,
+    NoRoom,
+    SnapshotError,
+    failure,
+    open_directory,
+    owner_behind_sudo,
+)
 
 _BEGINNING: Final = b'{"execwhy":'
 """How the header of a recording begins. What begins otherwise is none of ours and stays."""
@@ -27,10 +39,16 @@ class Rotation:
     Args:
         path: The name that all of them have, but for the number before its ending.
         keep: How many there may be, with the one that is being written.
+
+    Raises:
+        SnapshotError: There is no such directory.
     """
 
     def __init__(self, path: str, keep: int) -> None:
-        self._directory = os.path.dirname(path) or "."
+        try:
+            self._directory = open_directory(os.path.dirname(path) or ".")
+        except OSError as error:
+            raise failure(path, error) from error
         self._stem, self._ending = os.path.splitext(path)
         self._pattern = re.compile(
             re.escape(os.path.basename(self._stem)) + r"\.(\d{6,12})" + re.escape(self._ending), re.ASCII
@@ -43,16 +61,18 @@ class Rotation:
         """Remove the oldest files until there is one less than may be kept, and begin a new one.
 
         Raises:
+            NoRoom: There is none for a new one; try again later.
             SnapshotError: One cannot be removed, or a new one cannot be written there.
         """
         try:
             ours, taken = self._found()
             for _, name in ours[: max(0, len(ours) - self._keep + 1)]:
-                os.unlink(os.path.join(self._directory, name))
-                self.removed += 1
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(name, dir_fd=self._directory)
+                    self.removed += 1
         except OSError as error:
-            if isinstance(error, FileNotFoundError) and not os.path.isdir(self._directory):
-                raise failure(self._path, error) from error
+            if isinstance(full := failure(self._path, error, self._directory), NoRoom):
+                raise full from error
             raise SnapshotError(
                 f"an older file of {self._path} could not be removed ({os.strerror(error.errno or 0)}): "
                 "make its directory writable for this user."
@@ -62,7 +82,7 @@ class Rotation:
         for number in range(first, _LAST + 1):
             if number not in taken:
                 with contextlib.suppress(Existing):
-                    return LiveFile(f"{self._stem}.{number:06d}{self._ending}")
+                    return LiveFile(f"{self._stem}.{number:06d}{self._ending}", self._directory)
         raise SnapshotError(f"{self._path} has no number left: choose another name.")
 
     def _found(self) -> tuple[list[tuple[int, str]], set[int]]:
@@ -74,26 +94,37 @@ class Rotation:
                 if match is None:
                     continue
                 taken.add(int(match[1]))
-                if _is_recording(entry.path):
+                if self._is_recording(entry.name):
                     ours.append((int(match[1]), entry.name))
         return sorted(ours), taken
 
-
-def _is_recording(path: str) -> bool:
-    """Return whether it is a regular file of this user's that begins as a recording does."""
-    try:
-        status = os.stat(path, follow_symlinks=False)
-        if not stat.S_ISREG(status.st_mode) or status.st_uid not in _owners():
+    def _is_recording(self, name: str) -> bool:
+        """Return whether it is a regular file of this user's that begins as a recording does."""
+        try:
+            # To open it in this way asks nobody, wherever it is.
+            place = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._directory)
+        except OSError as error:
+            if error.errno in (errno.ENFILE, errno.ENOMEM):
+                raise  # else it would be taken for another's, and stay
             return False
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        return os.read(descriptor, len(_BEGINNING)) == _BEGINNING
-    except OSError:
-        return False
-    finally:
-        os.close(descriptor)
+        try:
+            if _mount_of(place) != _mount_of(self._directory):
+                return False
+            status = os.fstat(place)
+            if not stat.S_ISREG(status.st_mode) or status.st_uid not in _owners():
+                return False
+            with open(f"/proc/self/fd/{place}", "rb", buffering=0) as file:
+                return file.read(len(_BEGINNING)) == _BEGINNING
+        except OSError:
+            return False
+        finally:
+            os.close(place)
+
+
+def _mount_of(descriptor: int) -> bytes:
+    """Return the line with the id of its mount (proc_pid_fdinfo(5)), which no file system is asked for."""
+    with open(f"/proc/self/fdinfo/{descriptor}", "rb") as file:
+        return next((line for line in file if line.startswith(b"mnt_id:")), b"")
 
 
 def _owners() -> set[int]:

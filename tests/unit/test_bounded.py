@@ -243,6 +243,33 @@ def test_a_number_that_something_else_has_is_passed_over(tmp_path: Path) -> None
     assert Rotation(str(tmp_path / "r.jsonl"), 2).open_next().name.endswith("r.000002.jsonl")
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
+def test_what_is_mounted_on_a_name_is_not_looked_at(tmp_path: Path) -> None:
+    path = tmp_path / "r.000001.jsonl"
+    path.write_bytes(b'{"execwhy":1}\n')
+    subprocess.run(["mount", "--bind", path, path], check=True)
+    try:
+        for number in (2, 3):
+            file = Rotation(str(tmp_path / "r.jsonl"), 1).open_next()
+            assert file.name.endswith(f"r.00000{number}.jsonl")
+            file.write(b'{"execwhy":1}\n')
+            file.close()
+    finally:
+        subprocess.run(["umount", path], check=True)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["r.000001.jsonl", "r.000003.jsonl"]
+
+
+def test_a_file_that_goes_meanwhile_need_not_be_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "r.000001.jsonl").write_bytes(b'{"execwhy":1}\n')
+    rotation = Rotation(str(tmp_path / "r.jsonl"), 1)
+    found = rotation._found()
+    monkeypatch.setattr(rotation, "_found", lambda: found)
+    (tmp_path / "r.000001.jsonl").unlink()
+    assert rotation.open_next().name.endswith("r.000002.jsonl")
+
+
 def test_numbers_that_others_have_taken_end_no_recording(tmp_path: Path) -> None:
     (tmp_path / "r.000001.jsonl").write_bytes(b'{"execwhy":1}\n')
     for number in range(2, 1502):
@@ -272,6 +299,99 @@ def test_a_full_file_is_closed_once_where_the_next_one_cannot_be_begun() -> None
 def test_a_directory_that_is_not_there_gives_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(SnapshotError, match="its directory does not exist: make it"):
         Rotation(str(tmp_path / "no/r.jsonl"), 2).open_next()
+
+
+@pytest.mark.parametrize("at", ["open", "header", "ending"])
+def test_no_room_for_the_next_file_leaves_out_until_there_is_some(
+    at: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wait = passing(monkeypatch)
+    no_room = NoRoom("next.jsonl could not be written, since the quota is used up.")
+    is_full = True
+    first = Kept()
+    tried: list[Kept] = []
+
+    def open_next() -> Kept:
+        if is_full and at == "open":
+            raise no_room
+        tried.append(Kept(0 if is_full and at == "header" else 1 << 30, no_room))
+        if is_full and at == "ending":
+            first._error, first._room = no_room, len(first.data)
+        return tried[-1]
+
+    notices: list[str] = []
+    output = bounded_output(first, notices, max_bytes=64 << 10, open_next=open_next)
+    output.begin()
+    write(output, 40)
+    left_out = output.left_out[NO_ROOM]
+    assert left_out > 20 and output.written + left_out == 40
+    assert first.state == "open" and all(each.state == "discarded" for each in tried)
+    assert notices == [f"{no_room} What fails is left out, and counted, until there is room."]
+    wait(60)
+    write(output)
+    assert output.left_out[NO_ROOM] == left_out + 1
+    assert len(tried) == (0 if at == "open" else 2)
+    is_full, first._room = False, 1 << 30
+    write(output)
+    wait(60)
+    write(output, 2)
+    output.end()
+    assert output.left_out == {NO_ROOM: left_out + 2}
+    assert output.files == 2 and first.state == "closed" and tried[-1].state == "open"
+    assert len(notices) == 1 and "the quota is used up" in output.problem
+    *_, loss, ending = lines(first.data)
+    assert (loss["lost"], ending["left_out"]) == (left_out + 2, {NO_ROOM: left_out + 2})
+    header, *records, ending = lines(tried[-1].data)
+    assert header["recording"] and (ending["written"], ending["left_out"]) == (len(records), {}) == (2, {})
+
+
+def test_a_full_file_that_does_not_reach_the_disk_whole_ends_no_recording(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def close() -> None:
+        raise NoRoom("kept.jsonl could not be written, since the quota is used up.")
+
+    full, fresh, notices = Kept(), Kept(), list[str]()
+    monkeypatch.setattr(full, "close", close)
+    output = bounded_output(full, notices, max_bytes=64 << 10, open_next=lambda: fresh)
+    output.begin()
+    write(output, 20)
+    assert output.written == 20 and len(notices) == 1
+    assert "the quota is used up" in output.problem
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
+def test_a_file_system_without_inodes_keeps_its_file_and_goes_on_once_it_has_some(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wait = passing(monkeypatch)
+    place = tmp_path / "disk"
+    place.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m,nr_inodes=12", "none", place], check=True)
+    try:
+        notices: list[str] = []
+        rotation = Rotation(str(place / "r.jsonl"), 8)
+        output = bounded_output(
+            rotation.open_next(), notices, max_bytes=64 << 10, open_next=rotation.open_next
+        )
+        output.begin()
+        taken = [place / f"user{number}" for number in range(os.statvfs(place).f_favail)]
+        for path in taken:
+            path.touch()
+        write(output, 40)
+        assert output.files == 1 and output.left_out[NO_ROOM] == 40 - output.written > 20
+        assert len(notices) == 1 and "its file system has no inodes left" in notices[0]
+        taken[0].unlink()
+        wait(60)
+        write(output, 2)
+        output.end()
+        output.close()
+        assert output.files == 2
+        assert [lines(path.read_bytes())[-1]["written"] for path in sorted(place.glob("r.*"))] == [
+            output.written - 2, 2,
+        ]  # fmt: skip
+    finally:
+        subprocess.run(["umount", "-l", place], check=True)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")

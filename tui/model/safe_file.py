@@ -22,7 +22,16 @@ from bpf.privileges import behind_sudo
 _MODE: Final = 0o600
 """Arguments and environments of other users' processes are nobody else's business."""
 
-_FULL: Final = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
+_FULL: Final = {
+    errno.ENOSPC: "there is no room for it: free some, or choose another place",
+    errno.EDQUOT: "the quota is used up: free some, or choose another place",
+    errno.EFBIG: "there is no room for it: free some, or choose another place",
+    errno.ENFILE: "the system has as many open files as it may have: see who has them",
+    errno.ENOMEM: "there is no memory for it: see what takes it",
+}
+"""Errors that go away once others take less."""
+
+_NO_INODES: Final = "its file system has no inodes left: remove files, or choose another place"
 _CANNOT_LINK: Final = frozenset((errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK))
 """What link(2) says where the file system has no hard links (vfat, some network and FUSE ones)."""
 
@@ -34,7 +43,7 @@ _REASONS: Final = {
     errno.EROFS: "the file system is mounted read-only: choose another place",
     errno.ENAMETOOLONG: "its name is too long: choose a shorter one",
     errno.ELOOP: "its name is a symbolic link: choose another name",
-    **dict.fromkeys(_FULL, "there is no room for it: free some, or choose another place"),
+    **_FULL,
 }
 
 
@@ -64,14 +73,21 @@ class Existing(SnapshotError):
     """The file is there: ask, then write with ``overwrite=True``."""
 
 
-def failure(path: str, error: OSError) -> SnapshotError:
-    """The sentence for an error of the operating system that concerns ``path``."""
+def failure(path: str, error: OSError, directory: int | None = None) -> SnapshotError:
+    """The sentence for an error of the operating system that concerns ``path``, in this directory."""
     reason = _REASONS.get(error.errno or 0)
+    if error.errno == errno.ENOSPC and directory is not None and _lacks_inodes(directory):
+        reason = _NO_INODES
     if reason is None:
         unknown = os.strerror(error.errno or 0)
         return SnapshotError(f"{path} could not be written ({unknown}): choose another place.")
     kind = NoRoom if error.errno in _FULL else SnapshotError
     return kind(f"{path} could not be written, since {reason}.")
+
+
+def _lacks_inodes(directory: int) -> bool:
+    system = os.fstatvfs(directory)
+    return bool(system.f_files) and not system.f_favail
 
 
 def room_beside(descriptor: int) -> int | None:
@@ -99,17 +115,24 @@ def _split(path: str) -> tuple[str, str]:
     return directory or ".", name
 
 
+def open_directory(path: str) -> int:
+    """Open a directory, for what is done in it wherever its path leads later; return its descriptor."""
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
 @contextlib.contextmanager
 def _directory(path: str, directory: str) -> Iterator[int]:
     """The directory's descriptor; an OSError of what is done within becomes the sentence about ``path``."""
     try:
-        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            yield descriptor
-        finally:
-            os.close(descriptor)
+        descriptor = open_directory(directory)
     except OSError as error:
         raise failure(path, error) from error
+    try:
+        yield descriptor
+    except OSError as error:
+        raise failure(path, error, descriptor) from error
+    finally:
+        os.close(descriptor)
 
 
 def owner_behind_sudo() -> tuple[int, int] | None:
@@ -212,26 +235,48 @@ def replacing(
 class LiveFile:
     """A new file that grows while others may read it; it always ends with a complete ``write``.
 
+    Whoever owns its directory may mount a file system there whose server never answers. So nothing but its
+    own descriptors is asked about it once it is there: the path by which the kernel knows it, rather than
+    what its path leads to.
+
+    Args:
+        path: Where it shall be.
+        directory: A descriptor of that directory, which stays the caller's; None to open it by its path.
+
     Raises (on creation):
         Existing: There is something of that name: a recording never replaces anything.
         SnapshotError: It cannot be written there.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, directory: int | None = None) -> None:
         self._path = path
-        self._directory, self._name = _split(path)
-        with _directory(path, self._directory) as directory:
-            try:
-                _check_target(path, self._name, directory, overwrite=False)
-                self._descriptor = _create(self._name, directory)
-            except (FileExistsError, Existing) as error:
-                raise Existing(f"{path} exists: choose another name, or remove it.") from error
+        directory_path, self._name = _split(path)
+        try:
+            self._directory = open_directory(directory_path) if directory is None else os.dup(directory)
+        except OSError as error:
+            raise failure(path, error) from error
+        try:
+            self._descriptor = self._create(is_of_user=directory is None)
+        except BaseException:
+            os.close(self._directory)
+            raise
         self._size = 0
         # Else a file that is truncated meanwhile (logrotate's copytruncate) would begin with zeros.
         flags = fcntl.fcntl(self._descriptor, fcntl.F_GETFL)
         fcntl.fcntl(self._descriptor, fcntl.F_SETFL, flags | os.O_APPEND)
-        # Some FUSE file systems give a file another inode number by its name than by its descriptor.
-        self._has_identity = self._is_at_its_path()
+        self._place = self._known_path()
+
+    def _create(self, *, is_of_user: bool) -> int:
+        try:
+            return _create(self._name, self._directory)
+        except FileExistsError as error:
+            if is_of_user:
+                # A name that an operator has chosen is looked at, to say what is there.
+                with contextlib.suppress(Existing, OSError):
+                    _check_target(self._path, self._name, self._directory, overwrite=False)
+            raise Existing(f"{self._path} exists: choose another name, or remove it.") from error
+        except OSError as error:
+            raise failure(self._path, error, self._directory) from error
 
     @property
     def name(self) -> str:
@@ -262,15 +307,14 @@ class LiveFile:
             return REMOVED
         if status.st_size < self._size:
             return TRUNCATED
-        return RENAMED if self._has_identity and not self._is_at_its_path() else ""
+        return "" if self._known_path() == self._place else RENAMED
 
-    def _is_at_its_path(self) -> bool:
-        """Whether its path leads to it; a directory that may not be searched any more says nothing else."""
+    def _known_path(self) -> str:
+        """Return the path by which the kernel knows it (proc_pid_fd(5)); no file system is asked."""
         try:
-            there = os.stat(self._path, follow_symlinks=False)
-        except OSError as error:
-            return error.errno not in (errno.ENOENT, errno.ENOTDIR)
-        return os.path.samestat(os.fstat(self._descriptor), there)
+            return os.readlink(f"/proc/self/fd/{self._descriptor}")
+        except OSError:
+            return ""
 
     def write(self, data: bytes) -> None:
         """Append all of it, or nothing.
@@ -302,14 +346,19 @@ class LiveFile:
                 os.fsync(self._descriptor)
             finally:
                 os.close(self._descriptor)
+                os.close(self._directory)
         except OSError as error:
             raise failure(self._path, error) from error
 
     def discard(self) -> None:
         """Close the file and remove it, unless another file has its name by now."""
-        ours = os.fstat(self._descriptor)
-        os.close(self._descriptor)
-        with _directory(self._path, self._directory) as directory, contextlib.suppress(FileNotFoundError):
-            there = os.stat(self._name, dir_fd=directory, follow_symlinks=False)
-            if os.path.samestat(ours, there):
-                os.unlink(self._name, dir_fd=directory)
+        try:
+            if not self.fate():
+                os.unlink(self._name, dir_fd=self._directory)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise failure(self._path, error) from error
+        finally:
+            os.close(self._descriptor)
+            os.close(self._directory)
