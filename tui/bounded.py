@@ -14,6 +14,7 @@ from bpf.source import Counters, Status
 from tui.model.safe_file import REMOVED, TRUNCATED, NoRoom, SnapshotError
 from tui.model.snapshot import Ending, Header, ending_line, event_line, header_line
 from tui.output import Output
+from tui.shares import DAY, NOBODY, Shares
 
 SIZE_BOUND: Final = "recording's size bound"
 NO_ROOM: Final = "no room for the recording"
@@ -30,6 +31,9 @@ _LOOK: Final = 1.0
 _UNSEEN: Final = 1 << 20
 """Bytes that are written at most before the free space is looked at again."""
 
+_SHARE_LOSSES: Final = 60.0
+"""Seconds between losses that say what is beyond a user's share: else each line of others' would have one."""
+
 _RETRY: Final = 5.0
 """Seconds between attempts to begin the next file, for which there was no room."""
 
@@ -42,10 +46,21 @@ class Bounds:
         max_bytes: Bytes of one file; None for no bound but the free space.
         open_next: Begins the next file when one is full, or raises ``NoRoom``, which leaves records out
             until it can; None has them left out for good.
+        files: How many of those are kept.
     """
 
     max_bytes: int | None = None
     open_next: Callable[[], Output] | None = None
+    files: int = 1
+
+    def shares(self) -> Shares:
+        """Return what users may write of it: where files follow each other, of what is kept for a day."""
+        if self.max_bytes is None:
+            return Shares(None)
+        if self.open_next is None:
+            return Shares(self.max_bytes - _RESERVED)
+        # The file that is being written and the one before a start may have little in them.
+        return Shares(self.max_bytes * max(1, self.files - 2) // 3, DAY)
 
 
 UNBOUNDED: Final = Bounds()
@@ -96,6 +111,10 @@ class BoundedOutput:
         self._unseen = 0
         self._full_until = 0.0
         self._next_file_at = 0.0
+        self._shares = bounds.shares()
+        self._room: int | None = None
+        self._room_seen_at = 0.0
+        self._next_share_loss = 0.0
         self._next_look = 0.0
 
     @property
@@ -121,18 +140,19 @@ class BoundedOutput:
         """
         self._put(self._header(self._base))
 
-    def write(self, line: bytes, timestamp: int, *, is_record: bool) -> None:
+    def write(self, line: bytes, timestamp: int, *, is_record: bool, user: int = NOBODY) -> None:
         """Write a line, or count its record as left out.
 
         Args:
             line: The line with its newline.
             timestamp: Of the event.
             is_record: Whether it is one; of a loss that is left out the ending has the counters.
+            user: Of whose share it is, as of ``bpf.users.user_of``.
 
         Raises:
             SnapshotError: The file is gone, the device failed, or the next file cannot be begun.
         """
-        reason = self._obstacle(len(line))
+        reason = self._obstacle(len(line), user)
         if not reason:
             try:
                 self._write_losses()
@@ -143,6 +163,7 @@ class BoundedOutput:
                 self._full_until, self._unseen = time.monotonic() + _LOOK, 0
                 reason = NO_ROOM
             else:
+                self._shares.add(user, len(line))
                 self.written += is_record
                 self._is_empty = False
                 return
@@ -176,7 +197,7 @@ class BoundedOutput:
 
     def _end(self, now: Counters) -> None:
         self._check_name()
-        self._write_losses()
+        self._write_losses(is_last=True)
         written, left_out = self._before
         ending = Ending(
             time.time_ns(), difference(now, self._base), self.written - written, self.left_out - left_out
@@ -196,12 +217,15 @@ class BoundedOutput:
         """Close the file, which nothing was written to, and remove it."""
         self._output.discard()
 
-    def _obstacle(self, size: int) -> str:
+    def _obstacle(self, size: int, user: int) -> str:
         """Return why a line of that size cannot be written; "" where it can, perhaps in a new file."""
         if self._is_over:
             return SIZE_BOUND
         if not self._has_room(size):
             return NO_ROOM
+        if not self._shares.admits(user, size, self._room):
+            self._look_at_room_again()
+            return self._shares.name_of(user)
         open_next = self._bounds.open_next
         if self._exceeds(size) and open_next and not self._is_empty and not self._rotate(open_next):
             return NO_ROOM
@@ -221,12 +245,18 @@ class BoundedOutput:
         now = time.monotonic()
         if now < self._full_until:
             return False
-        room = self._output.room()
+        self._room_seen_at = now
+        room = self._room = self._output.room()
         if room is not None and room < size + _RESERVED:
             self._full_until = now + _LOOK
             return False
         self._unseen = max(size, _UNSEEN if room is None else min(_UNSEEN, room // 2))
         return True
+
+    def _look_at_room_again(self) -> None:
+        """Have the free space looked at with the next line, where that is a second ago."""
+        if time.monotonic() >= self._room_seen_at + _LOOK:
+            self._unseen = 0
 
     def _rotate(self, open_next: Callable[[], Output]) -> bool:
         """End this file and begin the next one; False where there is no room for it, and this one stays."""
@@ -279,6 +309,8 @@ class BoundedOutput:
         self._output.write(data)
         self._size += len(data)
         self._unseen -= len(data)
+        if self._room is not None:
+            self._room -= len(data)
 
     def _leave_out(self, reason: str, timestamp: int, more: int = 1) -> None:
         self.left_out[reason] += more
@@ -301,6 +333,11 @@ class BoundedOutput:
     def _notice(self, reason: str) -> str:
         if reason == SIZE_BOUND:
             return f"{self.name} is full (--max-bytes): what fails from now on is left out, and counted."
+        if self._shares.is_name(reason):
+            return (
+                f"{self.name} has no more for the {reason}, so that others have some: what else fails there "
+                "is left out, and counted."
+            )
         if reason == NO_TIME:
             return f"there was no time to write all to {self.name}: what was left is counted."
         return (
@@ -308,12 +345,20 @@ class BoundedOutput:
             "there is room."
         )
 
-    def _write_losses(self) -> None:
+    def _write_losses(self, *, is_last: bool = False) -> None:
         """Say what was left out before the next line."""
-        while self._unwritten:
-            reason, loss = next(iter(self._unwritten.items()))
+        if not self._unwritten:
+            return
+        now = time.monotonic()
+        are_shares_due = is_last or now >= self._next_share_loss
+        for reason, loss in list(self._unwritten.items()):
+            is_share = self._shares.is_name(reason)
+            if is_share and not are_shares_due:
+                continue
             self._put(event_line(loss, show_secrets=False).encode())
             del self._unwritten[reason]
+            if is_share:
+                self._next_share_loss = now + _SHARE_LOSSES
 
     def _check_name(self) -> None:
         fate = self._output.fate()

@@ -314,7 +314,7 @@ def _record(options: Namespace, query: Query, closed: frozenset[int]) -> int:
         lookers=Lookers(spawner),
         show_secrets=options.show_secrets,
         limits=Limits(options.duration, options.count),
-        bounds=Bounds(options.max_bytes, None if rotation is None else rotation.open_next),
+        bounds=Bounds(options.max_bytes, rotation.open_next if rotation else None, options.keep or 1),
         on_notice=lambda notice: _tell(f"execwhy: {printable(notice)}"),
         on_begin=lambda origin: _tell_beginning(origin, "-" if options.record == "-" else output.name),
         on_cause=measured.count_cause if measured is not None else lambda _code, _count: None,

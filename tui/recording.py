@@ -13,6 +13,7 @@ from typing import Final, Protocol
 from bpf.per_record import PerRecord
 from bpf.record import Again, Event, ExecFailure, Loss, Report, Search, SearchEnd, first_like, singly
 from bpf.source import Counters, EventSource, Origin, Stage
+from bpf.users import user_of
 from tui.arrivals import Looking
 from tui.bounded import FAILED, NO_TIME, UNBOUNDED, BoundedOutput, Bounds
 from tui.model.event_lines import EventLines
@@ -21,6 +22,7 @@ from tui.model.printable import printable
 from tui.model.resident import Resident
 from tui.model.safe_file import SnapshotError
 from tui.output import Output, ReaderGone
+from tui.shares import NOBODY
 from tui.why import unseen
 
 _WAIT: Final = 0.2
@@ -326,8 +328,10 @@ class Recording:
         """
         for at, event in enumerate(events):
             is_record = not isinstance(event, Loss)
+            user = NOBODY if isinstance(event, Loss) else user_of(first_like(event).uid)
+            line = self._lines.of(event).encode()
             try:
-                self._output.write(self._lines.of(event).encode(), event.timestamp, is_record=is_record)
+                self._output.write(line, event.timestamp, is_record=is_record, user=user)
             except (SnapshotError, ReaderGone):
                 self._output.leave_out(FAILED, events[at:])
                 raise

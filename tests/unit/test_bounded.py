@@ -289,7 +289,7 @@ def test_a_full_file_is_closed_once_where_the_next_one_cannot_be_begun() -> None
 
     kept = Kept()
     source = Script([[failure(path="/a", arguments=("x" * 4000,)) for _ in range(30)]])
-    result = recorder(source, kept, bounds=Bounds(64 << 10, fails)).run()
+    result = recorder(source, kept, bounds=Bounds(64 << 10, fails, 32)).run()
     assert result.problem == "it has no number left."
     assert kept.state == "closed"
     assert result.written and result.left_out == {"recording had failed": 30 - result.written}
