@@ -124,7 +124,7 @@ def test_a_limit_on_memory_that_kills_in_the_loader_is_named(
         told = diagnose(record)
     assert (record.error, told.code) == (error, "killed-after-point-of-no-return")
     assert f"limited by RLIMIT_{limit.upper()} to {most:,} bytes" in told.summary
-    assert told.certain, told
+    assert not told.certain, "anyone of its user may have set it since"
     gone = diagnose(record)
     assert not gone.certain
     assert any("its limits" in fact and fact.startswith("Not certain: ") for fact in gone.evidence)

@@ -357,13 +357,14 @@ ENOEXEC: Final = [
 ]
 
 OTHERS: Final = [
-    Cause("open for writing", "ETXTBSY", "open-for-writing", "open for writing", busy),
+    Cause("open for writing", "ETXTBSY", "open-for-writing", "open for writing", busy, certain=False),
     Cause(
         "argument",
         "E2BIG",
         "argument-too-long",
         "Argument 1 has",
         lambda zoo: Exec(zoo.path("dynamic"), argv=(b"argv0", _STRING)),
+        certain=False,
     ),
     Cause(
         "variable",
@@ -371,6 +372,7 @@ OTHERS: Final = [
         "variable-too-long",
         'Variable "LONG" has',
         lambda zoo: Exec(zoo.path("dynamic"), envp=(b"SHORT=1", b"LONG=" + _STRING)),
+        certain=False,
     ),
     Cause(
         "all arguments",
@@ -429,6 +431,7 @@ OTHERS: Final = [
         "bad-argument-pointer",
         "argument 1",
         lambda zoo: Exec(zoo.path("succeeds"), argv=(b"good", BAD, b"good again")),
+        certain=False,
     ),
     Cause("descriptor", "EBADF", "bad-descriptor", "987", lambda zoo: Exec(b"program", dirfd=987, flags=0)),
     Cause("flags", "EINVAL", "unknown-flags", "0x1", lambda zoo: Exec(b"/no/such/program", flags=1)),
@@ -443,6 +446,7 @@ OTHERS: Final = [
         f"uid {USER} has",
         named("succeeds"),
         lambda zoo: circumstances.exceed_process_limit(),
+        certain=False,
     ),
     Cause(
         "file capability",

@@ -14,6 +14,7 @@ from typing import Final
 
 from bpf.record import Diagnosis, ExecFailure
 from tui.why import (
+    advise,
     busy,
     calls,
     forbidden,
@@ -65,7 +66,7 @@ def diagnose(record: ExecFailure) -> Diagnosis:
             cause = _cause(scene)
             if record.kernel_invoked:
                 cause = kernel_invoked.explain(scene, cause)
-            return _checked_only(cause) if record.check_only else cause
+            return advise.in_doubt(_checked_only(cause) if record.check_only else cause)
     except Exception as error:
         return failed(record, error)
 

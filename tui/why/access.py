@@ -22,6 +22,7 @@ def unsearchable(scene: Scene, sight: Sight, interpreter: Interpreter | None = N
         if not step.is_directory:
             continue
         verdict = may_execute(scene.credentials, step.stat, step.acl)
+        scene.note_permissions(step)
         if verdict.allowed is False:
             return _not_searchable(scene, step, verdict, interpreter)
         if verdict.allowed is None:
@@ -29,7 +30,6 @@ def unsearchable(scene: Scene, sight: Sight, interpreter: Interpreter | None = N
                 f"Whether {scene.who} may enter {words.quoted(step.path)} depends on groups that"
                 " were not read."
             )
-        scene.note_permissions(step)
     return _protected_link(scene, sight.trail)
 
 
@@ -65,6 +65,7 @@ def _protected_link(scene: Scene, trail: Trail) -> Diagnosis | None:
                 f"link of {scene.owner(step.stat)} in a sticky directory",
                 "The sysctl fs.protected_symlinks is 1.",
                 advice="Let the program lie, and its link, in a directory that only their owner may write.",
+                lacking=scene.changed(step.path, step.stat),
             )
     return None
 

@@ -6,17 +6,23 @@ file only where root alone decides what that is and what is wrong with it: root'
 directories that root alone may change, our own mount namespace. In all other cases an advice says in words
 what is to be done. A path is mentioned without a command where root or the caller alone decide what it leads
 to.
+
+Where the cause is in doubt, no command is given at all, whatever it names: ``in_doubt`` is the one gate,
+which each diagnosis passes. Commands without a path, such as what installs a shell, come from tables of our
+own.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import re
 import stat
 from collections.abc import Collection, Sequence
 from typing import Final
 
 from bpf.lookup import File
-from bpf.record import ExecFailure
+from bpf.record import Diagnosis, ExecFailure
 from bpf.walk import End, Step
 from tui.model.shell_word import shell_word
 from tui.why.scene import Scene
@@ -26,6 +32,25 @@ ROOT: Final = 0
 
 _BY_OTHERS: Final = stat.S_IWGRP | stat.S_IWOTH
 """Where there is an ACL, the group's bits are its mask: they cover its users and groups."""
+
+
+_COMMAND: Final = re.compile(r"`[^`]*(?:`|\Z)")
+_SENTENCE: Final = re.compile(r"(?<=[.?!]) (?=[A-Z])")
+
+
+def in_doubt(cause: Diagnosis) -> Diagnosis:
+    """Return the diagnosis without the sentences of its advice that have a command, unless it is certain.
+
+    Who makes an error by a filter, or plants its evidence, must not choose what root types. A text in
+    backticks is a command, and there is none elsewhere.
+    """
+    if cause.certain or cause.advice is None or "`" not in cause.advice:
+        return cause
+    hidden = _COMMAND.sub(lambda found: "`" * len(found[0]), cause.advice)
+    ends = [found.start() for found in _SENTENCE.finditer(hidden)]
+    parts = [hidden[begin:end] for begin, end in zip([0, *ends], [*ends, len(hidden)], strict=True)]
+    kept = " ".join(part.strip() for part in parts if "`" not in part)
+    return dataclasses.replace(cause, advice=kept or None)
 
 
 def command(scene: Scene, file: File, text: str) -> str | None:

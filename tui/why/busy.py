@@ -24,9 +24,9 @@ def explain(scene: Scene) -> list[Diagnosis]:
                 f"{words.quoted(file.path)} was open for writing, and {scene.later} it is by {names}.",
                 f"open for writing by {holders[0].comm} (pid {holders[0].pid})",
                 f"Seen {scene.later}, in /proc/{holders[0].pid}/fdinfo/{holders[0].descriptor}.",
-                advice=f"Let process {holders[0].pid} close it first, and its children;"
-                " to replace a program that is in use, write a new file and rename it over the old one.",
-                lacking=None if scene.caller is None else caller.forged(scene),
+                advice="To replace a program in use, write a new file and rename it over the old one.",
+                lacking=caller.forged(scene)
+                or "When it was opened is not known, as a descriptor bears no time.",
             )
         ]
     if not files:

@@ -60,7 +60,7 @@ def script_of(scene: Scene) -> Script | None:
 def name_with_cr(scene: Scene, trail: Trail) -> Diagnosis | None:
     """ENOENT of a name that ends in CR, where the first line of a script may have given it to env.
 
-    Unlike in ``missing`` the script may be mended: its first line is seen to end in CR, whoever ran it.
+    Unlike in ``missing`` the script may be mended, in words: its first line is seen to end in CR.
     """
     script, name = script_of(scene), os.path.basename(trail.asked)
     if script is None or name not in (script.argument, script.argument.rpartition(" ")[2]):
@@ -72,7 +72,7 @@ def name_with_cr(scene: Scene, trail: Trail) -> Diagnosis | None:
         f"CR ends the #! line of {os.path.basename(script.file.path)}",
         f"Its first line is {words.quoted(os.fsdecode(script.line))}.",
         without_it(scene, trail),
-        advice=shebang.without_carriage_returns(scene, script.file),
+        advice=shebang.WITHOUT_CR,
         lacking=UNPROVEN,
     )
 

@@ -1,13 +1,8 @@
-"""What the caller can have done itself: made its error by a filter, or dropped a capability only since."""
+"""What the caller can have done itself: made its error by a filter, or changed since what is seen now."""
 
 from __future__ import annotations
 
-from typing import Final
-
 from tui.why.scene import Scene
-
-_ALL_IDS: Final = 2**32 - 1
-"""As many as the first user namespace has (uid_map of user_namespaces(7))."""
 
 
 def forged(scene: Scene) -> str | None:
@@ -31,6 +26,20 @@ def may_have_dropped(scene: Scene) -> str | None:
 
     That takes CAP_SETPCAP. Who has it in the first user namespace is root; in one of its own, anyone.
     """
-    ranges = scene.credentials.uid_ranges
-    own = ranges is not None and sum(count for _, count in ranges) < _ALL_IDS
+    own = scene.credentials.has_all_ids is False
     return "In its user namespace it may have dropped that only since." if own else None
+
+
+def rewritable(scene: Scene) -> str | None:
+    """Return a sentence if argv and envp may have been others when the kernel copied them.
+
+    That the memory of the path was nobody else's says nothing of theirs: they can lie in another mapping.
+    """
+    if scene.record.arguments_source == "kernel":
+        return None
+    return "The strings were read in the caller's memory, which others may have changed after the kernel did."
+
+
+def undated(scene: Scene, what: str) -> str:
+    """Return a sentence on what was seen only at the look, and may have come to be so since the exec."""
+    return f"{what} was looked at {scene.later}; what it was at the exec is not known."

@@ -45,7 +45,7 @@ def bad_address(scene: Scene) -> list[Diagnosis]:
                 "Every other string could be read.",
                 lacking="Not all of its strings were read."
                 if record.truncated.arguments or record.truncated.environment
-                else caller.forged(scene),
+                else caller.forged(scene) or caller.rewritable(scene),
             )
         ]
     which = words.listed(broken[:8]) if broken else "argv or envp itself"

@@ -20,6 +20,9 @@ CAP_DAC_READ_SEARCH: Final = 1 << 2
 CAP_SYS_ADMIN: Final = 1 << 21
 CAP_SYS_RESOURCE: Final = 1 << 24
 
+ALL_IDS: Final = 2**32 - 1
+"""As many as the first user namespace has (uid_map of user_namespaces(7))."""
+
 _EXECUTE: Final = 1
 _ACL_VERSION: Final = 2
 _USER_OBJ, _USER, _GROUP_OBJ, _GROUP, _MASK, _OTHER = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20
@@ -69,6 +72,11 @@ class Credentials:
         if not self.capabilities & capability:
             return False
         return _has(self.uid_ranges, status.st_uid) and _has(self.gid_ranges, status.st_gid)
+
+    @property
+    def has_all_ids(self) -> bool | None:
+        """Whether its user namespace is the first one, or has as many ids; None where that is not known."""
+        return None if self.uid_ranges is None else sum(count for _, count in self.uid_ranges) >= ALL_IDS
 
 
 def _has(ranges: Ranges | None, number: int) -> bool:

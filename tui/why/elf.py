@@ -158,7 +158,7 @@ def _foreign(scene: Scene, file: File, elf: Elf, machine: str) -> Diagnosis:
         f"ELF class {elf.bits} bits, {'big' if elf.big_endian else 'little'} endian, e_machine"
         f" {elf.machine}.",
         *emulation,
-        advice=f"Use a build for {machine} (of a container's image: `--platform`), or install an emulator,"
+        advice=f"Use a build for {machine} (of a container's image: --platform), or install an emulator,"
         " such as qemu-user-static.",
         lacking=lacking,
     )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from typing import Final
 
 from bpf.binfmt import BINPRM_BUF_SIZE
 from bpf.lookup import File
-from tui.why.scene import read_proc
+from tui.why.scene import Scene, read_proc
 
 DIRECTORY: Final = "/proc/sys/fs/binfmt_misc"
 MAX_HANDLERS: Final = 128
@@ -79,6 +80,22 @@ def registered() -> tuple[Handler, ...]:
     texts = ((name, read_proc(f"{DIRECTORY}/{name}")) for name in names if name not in ("register", "status"))
     handlers = (parse(name, text) for name, text in texts if text)
     return tuple(handler for handler in handlers if handler is not None)
+
+
+def unseen(scene: Scene, *, perhaps: bool) -> str | None:
+    """Return a sentence if the caller may have had handlers of its own, of its user namespace (Linux 6.7).
+
+    Args:
+        scene: The failed exec.
+        perhaps: Also where its user namespace is not known, as it is gone.
+    """
+    numbers = re.match(r"(\d+)\.(\d+)", os.uname().release)
+    if numbers is not None and (int(numbers[1]), int(numbers[2])) < (6, 7):
+        return None
+    has_all = scene.credentials.has_all_ids
+    if has_all or (has_all is None and not perhaps and not scene.record.foreign_mount_ns):
+        return None
+    return "A user namespace can have handlers of its own in binfmt_misc, which were not looked at."
 
 
 def handler_of(file: File, path: str) -> Handler | None:

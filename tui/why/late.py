@@ -9,13 +9,16 @@ from typing import Final
 
 from bpf.lookup import File
 from bpf.record import Diagnosis
-from tui.why import advise, limits, words
+from tui.why import advise, caller, limits, words
 from tui.why.scene import Scene
 
 _CODE: Final = "killed-after-point-of-no-return"
 
 _OF_MEMORY: Final = frozenset({"ENOMEM", "EFAULT"})
 """EFAULT is what a program gets whose stack may not grow (setup_arg_pages of fs/exec.c)."""
+
+_OF_CUT_OFF: Final = frozenset({"EIO", "EFAULT"})
+"""What is read beyond the end of a file (elf_read), or cleared there (padzero of fs/binfmt_elf.c)."""
 
 _STACK: Final = 128 << 10
 """By which the stack of every new program grows (stack_expand of setup_arg_pages, fs/exec.c)."""
@@ -35,7 +38,7 @@ def explain(scene: Scene) -> Diagnosis:
     died = f"; as the old program was gone by then, the process was killed by {record.killed_by}."
     evidence = [f"The kernel met {record.error} when it had already discarded the old program."]
     cut = None if file is None or file.elf is None or file.stat.st_size >= file.elf.loaded_bytes else file.elf
-    if cut is not None and file is not None:
+    if cut is not None and file is not None and record.error in _OF_CUT_OFF:
         return scene.diagnosis(
             _CODE,
             f"{name} is cut off: it has {file.stat.st_size:,} bytes, and its headers ask for"
@@ -43,6 +46,7 @@ def explain(scene: Scene) -> Diagnosis:
             f"cut off ELF file; killed by {record.killed_by}",
             *evidence,
             advice="Copy or build it again.",
+            lacking="A low limit on its stack gives this error, too." if record.error in _OF_MEMORY else None,
         )
     if record.error in _OF_MEMORY:
         return _of_memory(scene, name, died, evidence, file)
@@ -76,15 +80,15 @@ def _of_memory(scene: Scene, name: str, died: str, evidence: list[str], file: Fi
             "A segment that cannot be mapped or written fails so, too, such as one below vm.mmap_min_addr."
         )
         look = (
-            None if file is None else advise.command(scene, file, ", and at its segments: `readelf -lW {}`")
+            None if file is None else advise.command(scene, file, " Look at its segments: `readelf -lW {}`.")
         )
         return scene.diagnosis(
             _CODE,
             f"{name} did not get the memory that it needs to be loaded ({record.error}){died}",
             f"no memory to load it; killed by {record.killed_by}",
             *evidence,
-            advice="Look at the limits where it is started (`ulimit -a`; LimitAS= and LimitDATA= of a"
-            f" service){look or ''}.",
+            advice="Look at the limits where it is started (LimitAS= and LimitDATA= of a service, ulimit -a"
+            f" in a shell).{look or ''}",
             lacking="None of its limits on memory is low, and what else was lacking leaves no trace."
             if alive
             else f"The process was gone when looked at {scene.later}, and its limits with it; a low one on"
@@ -92,9 +96,11 @@ def _of_memory(scene: Scene, name: str, died: str, evidence: list[str], file: Fi
         )
     limit, most = low[0]
     needed = limit.needed(scene)
-    sure = alive and len(low) == 1 and most < needed
+    enough = alive and len(low) == 1 and most < needed
     told = words.listed([f"{one.name} to {number:,} bytes of {one.of}" for one, number in low])
-    if alive and not sure:
+    if enough:
+        lacking = caller.undated(scene, "Its limit")
+    elif alive:
         lacking = f"How much it needs was not worked out: at least {needed:,} bytes of {limit.of}."
     else:
         lacking = f"The process was gone when looked at {scene.later}: these are its parent's limits."
@@ -103,11 +109,11 @@ def _of_memory(scene: Scene, name: str, died: str, evidence: list[str], file: Fi
         f"{name} could not be loaded ({record.error}), as it is limited by {told}{died}",
         f"{' or '.join(one.name for one, _ in low)} too low to load it; killed by {record.killed_by}",
         *evidence,
-        *((f"Only to be loaded it needs at least {needed:,} bytes of {limit.of}.",) if sure else ()),
+        *((f"Only to be loaded it needs at least {needed:,} bytes of {limit.of}.",) if enough else ()),
         advice=" ".join(
-            f"Raise {one.name}: `{one.command} unlimited`, or {one.setting} of the service." for one, _ in low
+            f"Raise {one.name}: {one.setting} of the service, or {one.command} in a shell." for one, _ in low
         ),
-        lacking=None if sure else lacking,
+        lacking=lacking,
     )
 
 

@@ -32,9 +32,11 @@ def too_many_processes(scene: Scene) -> list[Diagnosis]:
             if exceeded
             else f"{name} was over its process limit{'' if limit is None else f' of {limit}'}",
             *evidence,
-            advice=f"Stop processes of {name} (`ps -L -U {record.uid}` lists them), or raise the limit:"
-            " `ulimit -u`, LimitNPROC= of a service, nproc in limits.conf.",
-            lacking=_doubt_of_count(scene, whose, exceeded=exceeded, exempt=exempt) or caller.forged(scene),
+            advice=f"Stop processes of {name}, or raise the limit: LimitNPROC= of a service, nproc in"
+            " limits.conf, ulimit -u in a shell.",
+            lacking=_doubt_of_count(scene, whose, exceeded=exceeded, exempt=exempt)
+            or caller.forged(scene)
+            or caller.undated(scene, "Its limit"),
         )
     ]
 
@@ -51,7 +53,7 @@ def too_many_files(scene: Scene) -> list[Diagnosis]:
             *((f"RLIMIT_NOFILE is {whose}: {limit}.",) if limit is not None else ()),
             "Since Linux 5.8 only a binfmt_misc handler with the flag O needs a descriptor, once the old"
             " program is gone; else it is a filter that says so.",
-            advice="Raise the limit (`ulimit -n`, LimitNOFILE= of a service) or close files.",
+            advice="Raise the limit (LimitNOFILE= of a service, ulimit -n in a shell) or close files.",
             lacking="How many files it had open was not counted.",
         )
     ]
@@ -69,7 +71,9 @@ def file_table_full(scene: Scene) -> list[Diagnosis]:
             "system-wide file limit",
             *((shown,) if shown else ()),
             advice="Raise it, such as by `sysctl fs.file-max=1000000`.",
-            lacking=caller.forged(scene) if is_full else f"The table is not full {scene.later}.",
+            lacking=caller.forged(scene) or caller.undated(scene, "How full the table is")
+            if is_full
+            else f"The table is not full {scene.later}.",
         )
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 
 from bpf.lookup import File
@@ -33,7 +34,7 @@ def not_executable(scene: Scene) -> list[Diagnosis]:
             break
         script = scripts[scripts.index(file) - 1]
         interpreted = f"It is the interpreter of the script {words.quoted(script.path)}."
-        return [_with_evidence(cause, interpreted)]
+        return [_with_handler(scene, _with_evidence(cause, interpreted))]
     return [] if cause is None else [_with_handler(scene, cause)]
 
 
@@ -112,6 +113,10 @@ def _with_handler(scene: Scene, cause: Diagnosis) -> Diagnosis:
     """A binfmt_misc handler that takes the file now contradicts every one of these causes."""
     file = scene.target.file if scene.target is not None else None
     handler = None if file is None else handlers.handler_of(file, scene.record.path or "")
+    unseen = handlers.unseen(scene, perhaps=False)
+    if unseen is not None:
+        evidence = tuple(dict.fromkeys((*cause.evidence, words.doubt(unseen))))
+        cause = dataclasses.replace(cause, evidence=evidence, certain=False)
     if handler is None or file is None or cause.code == "foreign-architecture":
         return cause
     state = "is registered" if handler.enabled else "is registered, but disabled"

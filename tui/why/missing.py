@@ -9,7 +9,7 @@ from typing import Final
 from bpf.lookup import AT_EMPTY_PATH, File, Sight
 from bpf.record import Diagnosis
 from bpf.vantage import AT_FDCWD
-from tui.why import handlers, paths, shebang, words
+from tui.why import caller, handlers, paths, shebang, words
 from tui.why.scene import Scene, is_found, read_proc
 
 _O_CLOEXEC: Final = os.O_CLOEXEC
@@ -102,6 +102,7 @@ def _handler(scene: Scene) -> Diagnosis | None:
         f" interpreter {words.quoted(handler.interpreter)} does not exist here.",
         f"missing binfmt_misc handler {handler.interpreter}",
         advice="Install it there, or have no handler for such files.",
+        lacking=handlers.unseen(scene, perhaps=True) or caller.forged(scene),
     )
 
 

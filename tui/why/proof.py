@@ -27,28 +27,41 @@ A file's permissions, ACL, capabilities, owner and content
     were the same if its ctime is older: chmod, chown, setxattr and write each set it. Content needs more on
     a tmpfs: a write through a shared mapping, which was read through before, does not set it there. The
     kernel refuses to execute what is open for writing, so such a mapping was made after the exec, by someone
-    who may write the file: that it is root's alone is taken for a proof that none was.
+    who may write the file: that it is root's alone is taken for a proof that none was. The same goes for XFS,
+    where an owner can exchange the extents of two files (XFS_IOC_SWAPEXT), which need not set it either.
 
 A directory's permissions
     count only for an EACCES: with any other error the kernel went through. A directory of root's in which
     the last change was one of entries (ctime and mtime are one) is taken as unchanged, as /tmp would never be
-    otherwise; see ``Looks.may_be_closed``.
+    otherwise; see ``Looks.may_be_closed``. This goes for those that let the caller in and for the one that
+    refuses it.
 
 Mounts
     hide what lies below, and leave no trace when they go. Our own mount namespace is watched, and that of
     process 1 (``MountWatch``). Of another one nothing is known from before, unless something failed there
     right before (``MountTable.unchanged_since``). Where an unprivileged user has made it, anything may have
-    been mounted there at the exec. Else only root with CAP_SYS_ADMIN mounts there: a cause
-    is certain unless the caller has it and is still there, it or its parent, to use it. The mounts of a
-    container (a pid namespace of its own) are taken to be its runtime's, which makes them before it starts
-    its entry point and takes them away after that has ended.
+    been mounted there at the exec. Else only who has CAP_SYS_ADMIN mounts there: a cause is not certain where
+    the caller has it and is still there, it or its parent, to use it; nor where a directory or file on the
+    way is one that others than root may write, for there a set-user-ID helper (fusermount) mounts for any
+    user, in this namespace or in one that it has mounts from. Such helpers ask for that right to write, and
+    in a sticky directory for its ownership; what /etc/fstab lets users mount elsewhere is not thought of. The
+    mounts of a container are taken to be its runtime's, which makes them before it starts its entry point
+    and takes them away after that has ended: that is a pid namespace of its own with a process to which all
+    user ids are mapped, as any user can make the other ones.
 
 The file that the kernel had open
     needs none of this: where the kernel program read its inode (``Binary.source``), and the look found the
     same, the way to it is proven, whatever has happened on it.
 
+What bears no time
+    proves nothing of the exec: a resource limit, which its owner can set at any time, and who has a file
+    open, which may have been opened since. A cause that rests on one is not certain (``caller.undated``).
+    Nor do argv and envp that were read in the caller's memory (``caller.rewritable``).
+
 Of an errno that the look itself explains (the file is missing, has no execute bit, no format) no filter could
 have made another one. Where it is the only evidence, ``caller.forged`` says whether seccomp can have made it.
+Formats that a user registers in a user namespace of their own (binfmt_misc, Linux 6.7) are not seen:
+``handlers.unseen`` says where there may be some.
 """
 
 from __future__ import annotations
@@ -65,7 +78,7 @@ from bpf.record import ExecFailure
 from bpf.vantage import Vantage
 from bpf.walk import End, Step, Trail
 from tui.why import words
-from tui.why.credentials import CAP_SYS_ADMIN
+from tui.why.credentials import ALL_IDS, CAP_SYS_ADMIN
 from tui.why.moment import Moment
 from tui.why.mount_watch import mount_watch
 from tui.why.mounts import never_executes
@@ -81,8 +94,8 @@ _KEEPING: Final = frozenset(
 _OF_KERNEL: Final = frozenset({"proc", "sysfs", "cgroup", "cgroup2"})
 """File systems whose files are the kernel's own: nobody can put another in their place."""
 
-_UNTRACED: Final = frozenset({"tmpfs", "ramfs", "rootfs", "devtmpfs"})
-"""File systems on which a write through a shared mapping need not set the ctime."""
+_UNTRACED: Final = frozenset({"tmpfs", "ramfs", "rootfs", "devtmpfs", "xfs"})
+"""File systems on which content can change without the ctime, by a shared mapping or by XFS_IOC_SWAPEXT."""
 
 _SUBVOLUME: Final = 256
 """The inode number of every btrfs subvolume's root (BTRFS_FIRST_FREE_OBJECTID)."""
@@ -202,8 +215,8 @@ class Looks:
         others = file.stat.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
         if file.stat.st_uid or others or file.acl is not None:
             yield (
-                f"{words.quoted(file.path)} lies on a {kind}, where what others than root may write can"
-                " change without a trace."
+                f"{words.quoted(file.path)} lies on a file system of type {kind}, where what others than root"
+                " may write can change without a trace."
             )
 
     def _of_mounts(self, later: str) -> Iterator[str]:
@@ -219,14 +232,31 @@ class Looks:
             return
         if record.foreign_mount_ns:
             yield "The mount namespace is an unprivileged user's, who may have changed its mounts since."
-        elif record.capabilities & CAP_SYS_ADMIN and not self._is_container() and self._is_inhabited():
+        elif self._is_container():
+            return
+        elif record.capabilities & CAP_SYS_ADMIN and self._is_inhabited():
             yield (
                 "The caller's mount namespace is its own, and as it has CAP_SYS_ADMIN, its mounts may have"
                 " changed since."
             )
+        else:
+            steps = (step for sight in self._sights for step in sight.trail.steps)
+            covered = next((step for step in steps if _may_be_covered(step)), None)
+            if covered is not None:
+                yield (
+                    "The caller's mount namespace was not watched, and what others than root may write, as"
+                    f" {words.quoted(covered.path)}, can have had something mounted on it."
+                )
 
     def _is_container(self) -> bool:
-        return self._record.pid_ns is not None and self._record.pid_ns != _own_pid_ns()
+        """Return whether root has made its pid namespace: a process there has all user ids."""
+        record = self._record
+        if record.pid_ns is None or record.pid_ns == _own_pid_ns():
+            return False
+        return any(
+            _namespace(f"/proc/{pid}/ns/pid") == record.pid_ns and _has_all_ids(pid)
+            for pid in (record.pid, record.ppid)
+        )
 
     def _is_inhabited(self) -> bool:
         """Return whether the caller or its parent is still in that mount namespace."""
@@ -240,6 +270,25 @@ class Looks:
 
 def _is_regular(sight: Sight) -> bool:
     return sight.file is not None and stat.S_ISREG(sight.file.stat.st_mode)
+
+
+def _may_be_covered(step: Step) -> bool:
+    """Return whether fusermount would mount on it for others than root."""
+    mode = step.stat.st_mode
+    if step.target is not None:
+        return False
+    if step.stat.st_uid != 0:
+        return True
+    return bool(mode & (stat.S_IWGRP | stat.S_IWOTH)) and not (step.is_directory and mode & stat.S_ISVTX)
+
+
+def _has_all_ids(pid: int) -> bool:
+    """Return whether a process is in the first user namespace, or in one to which root has given all ids."""
+    try:
+        with open(f"/proc/{pid}/uid_map") as file:
+            return sum(int(line.split()[2]) for line in file) >= ALL_IDS
+    except (OSError, ValueError, IndexError):
+        return False
 
 
 def _is_above(step: Step, former: Step) -> bool:

@@ -18,6 +18,7 @@ _REFUSING: Final = ("selinux", "apparmor", "smack", "tomoyo", "landlock", "ima",
 
 _VFS_CAP_EFFECTIVE: Final = 1
 _REVISION_1: Final = 0x01000000
+_REVISION_3: Final = 0x03000000
 
 _ADVICE: Final = "If it needs that here, start it with {} in the bounding set (a container: --cap-add)."
 
@@ -85,7 +86,9 @@ def remainder(scene: Scene) -> list[Diagnosis]:
             f" {scene.record.error} is {left} or something else that leaves no trace in the file system.",
             f"denied, not by permissions; {left}?",
             *evidence,
-            advice="Look for a denial: `dmesg | tail` and `ausearch -m AVC -ts recent`." if active else None,
+            advice="Look for a denial in the kernel's log (dmesg) and the audit log (ausearch -m AVC)."
+            if active
+            else None,
             lacking="Who refused it leaves no trace that could be looked at.",
         )
     ]
@@ -94,7 +97,7 @@ def remainder(scene: Scene) -> list[Diagnosis]:
 def _file_capabilities(scene: Scene, file: File) -> Diagnosis | None:
     """bprm_caps_from_vfs_caps() of security/commoncap.c: an effective set that cannot be had in full."""
     asked, sets = _effective(file), _capability_sets(scene)
-    if asked is None or sets is None:
+    if asked is None or sets is None or (asked.root and scene.credentials.has_all_ids):
         return None
     bounding, own_inheritable, whose = sets
     lacking = asked.permitted & ~((bounding & asked.permitted) | (own_inheritable & asked.inheritable))
@@ -108,7 +111,7 @@ def _file_capabilities(scene: Scene, file: File) -> Diagnosis | None:
         f"no file capability {names}: not in the bounding set",
         f"The bounding set of {whose} is {bounding:#x}; the file asks for {asked.permitted:#x}.",
         advice=_ADVICE.format(names),
-        lacking=caller.may_have_dropped(scene)
+        lacking=caller.may_have_dropped(scene) or caller.forged(scene) or _of_another_root(scene, asked)
         if whose == "the caller"
         else f"The caller was gone when looked at {scene.later}, and its parent's sets need not be its own.",
     )
@@ -117,7 +120,7 @@ def _file_capabilities(scene: Scene, file: File) -> Diagnosis | None:
 def _perhaps_capabilities(scene: Scene, file: File) -> Diagnosis | None:
     """The same where the caller is gone, and may have dropped from its bounding set what its parent has."""
     asked = _effective(file)
-    if asked is None or not asked.permitted or scene.of_caller("status") is not None:
+    if asked is None or asked.root or not asked.permitted or scene.of_caller("status") is not None:
         return None
     names = words.listed(_named(asked.permitted))
     return scene.diagnosis(
@@ -134,6 +137,8 @@ def _perhaps_capabilities(scene: Scene, file: File) -> Diagnosis | None:
 class _FileCapabilities(NamedTuple):
     permitted: int
     inheritable: int
+    root: int
+    """For whom they count: who is root of the caller's user namespace, or of one above; 0 is for all."""
 
 
 def _effective(file: File) -> _FileCapabilities | None:
@@ -145,7 +150,17 @@ def _effective(file: File) -> _FileCapabilities | None:
     if magic & 0xFF000000 != _REVISION_1 and len(raw) >= 20:
         high = struct.unpack_from("<II", raw, 12)
         permitted, inheritable = permitted | high[0] << 32, inheritable | high[1] << 32
-    return _FileCapabilities(permitted, inheritable) if magic & _VFS_CAP_EFFECTIVE else None
+    root = 0
+    if magic & 0xFF000000 == _REVISION_3 and len(raw) >= 24:
+        (root,) = struct.unpack_from("<I", raw, 20)
+    return _FileCapabilities(permitted, inheritable, root) if magic & _VFS_CAP_EFFECTIVE else None
+
+
+def _of_another_root(scene: Scene, asked: _FileCapabilities) -> str | None:
+    """rootid_owns_currentns() of security/commoncap.c, as far as the caller's user namespace is known."""
+    if not asked.root:
+        return None
+    return f"They count only in a user namespace whose root is uid {asked.root}, or below one."
 
 
 def _capability_sets(scene: Scene) -> tuple[int, int, str] | None:

@@ -24,7 +24,7 @@ _BOMS: Final = {
 }
 
 
-_WITHOUT_CR: Final = "Give it Unix line endings, as dos2unix does."
+WITHOUT_CR: Final = "Give it Unix line endings, as dos2unix does."
 # No command has a backslash in it: the screen shows two for one. A line that ends in a tab is left as it is.
 _REMOVE_CR: Final = "Remove the CRs: `sed -i '/[[:blank:]]$/b;s/[[:cntrl:]]$//' {}`."
 
@@ -64,7 +64,7 @@ def carriage_return(scene: Scene, interpreter: Interpreter) -> Diagnosis | None:
 
 def without_carriage_returns(scene: Scene, file: File) -> str:
     """Return how to give a script Unix line endings."""
-    return advise.command(scene, file, _REMOVE_CR) or _WITHOUT_CR
+    return advise.command(scene, file, _REMOVE_CR) or WITHOUT_CR
 
 
 def empty_name(scene: Scene, interpreter: Interpreter) -> Diagnosis | None:

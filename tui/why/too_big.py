@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bpf.record import Diagnosis, ExecFailure
-from tui.why import words
+from tui.why import caller, words
 from tui.why.limits import limit_of
 from tui.why.scene import Scene
 
@@ -22,8 +22,8 @@ MOST_FOR_STRINGS: Final = 6 << 20
 """Three quarters of _STK_LIM (8 MiB): what they get at most."""
 
 _IN_PARTS: Final = (
-    "Pass them in parts, such as by `xargs`, or through a file; or raise the stack limit before"
-    " (`ulimit -s 24576` gives the most, 6 MiB)."
+    "Pass them in parts, as xargs does, or through a file. Or raise the stack limit before:"
+    " `ulimit -s 24576` gives the most, 6 MiB."
 )
 
 _POINTER_BYTES: Final = 8
@@ -130,13 +130,12 @@ def explain(scene: Scene) -> list[Diagnosis]:
     measured = _measured(scene.record)
     if measured is not None:
         return [_string_too_long(scene, measured, f"more than {MAX_ARG_STRLEN:,}", evidence)]
-    # The caller's limit may be another than its parent's, where the caller itself is gone.
-    doubt = None if whose == "the caller's" else _doubt(scene, whose)
+    # The caller's limit may be another than its parent's, or than it was.
+    doubt = caller.undated(scene, "Its stack limit") if whose == "the caller's" else _doubt(scene, whose)
     least = "at least " if strings.missing else ""
     if strings.total > limit:
-        # No string is too long, so it is this; and beyond the most the limit decides nothing.
-        sure = not strings.missing or strings.total > MOST_FOR_STRINGS
-        lacking = None if sure else doubt
+        # Beyond the most the limit decides nothing.
+        lacking = None if strings.total > MOST_FOR_STRINGS else doubt
         return [_all_too_long(scene, f"{least}{strings.total:,}", limit, evidence, lacking)]
     cut = [text for text in strings.texts if not text.whole]
     if len(cut) == len(strings.missing) == 1 and strings.total - cut[0].size + MAX_ARG_STRLEN < limit:
@@ -237,7 +236,7 @@ def _string_too_long(
         advice="Pass it through a file or standard input."
         if argument
         else "Unset the variable, or pass its value through a file.",
-        lacking=lacking,
+        lacking=lacking or caller.rewritable(scene),
     )
 
 
@@ -250,7 +249,7 @@ def _all_too_long(
         f"too big: {total} bytes of {limit:,}",
         *evidence,
         advice=_IN_PARTS,
-        lacking=lacking,
+        lacking=lacking or caller.rewritable(scene),
     )
 
 

@@ -10,6 +10,7 @@ import os
 import re
 import shlex
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bpf.record import ExecFailure
+from bpf.record import Diagnosis, ExecFailure
+from tests.settled import SETTLED
 from tests.unit.why.failing import failed_exec
 from tui.model.printable import printable
-from tui.why import advise, diagnose
+from tui.why import advise, diagnose, loaders
 
 SCRIPT = b"#!/bin/sh\necho done\n"
 ANOTHER = 12345
@@ -256,25 +258,45 @@ def test_no_process_has_a_script_edited_by_calling_itself_by_its_name(kind: str,
     assert not diagnosis.certain
 
 
-def test_a_script_that_gives_env_a_name_with_cr_is_mended_by_what_its_own_line_shows(tmp_path: Path) -> None:
-    script = file_of(b"#!/usr/bin/env sh\r\nprintf 'a\tb\n'\t\r\n\t\r\ncat <<E\n\t\nE\n")(tmp_path)
-    record = failed_exec("/usr/bin/sh\r", ["sh\r", str(script)])
-    diagnosis = diagnose(dataclasses.replace(record, comm=script.name[:15]))
-    (command,) = commands(diagnosis.advice)
-    subprocess.run(["sh", "-c", command], check=True)
-    assert script.read_bytes().count(b"\r") == 0
-    assert subprocess.run([script], check=True, capture_output=True, text=True).stdout == "a\tb\n\t\n"
-
-
-def test_a_script_with_cr_of_someone_else_is_in_no_command(tmp_path: Path) -> None:
+def test_a_script_that_may_have_given_env_a_name_with_cr_is_in_no_command(tmp_path: Path) -> None:
     script = file_of(b"#!/usr/bin/env python3\r\n", name="job")(tmp_path)
     record = dataclasses.replace(failed_exec("/usr/bin/python3\r", ["x", str(script)]), comm="job")
-    assert commands(diagnose(record).advice)
-    by_another = dataclasses.replace(record, uid=ANOTHER)
-    assert not commands(diagnose(by_another).advice)
-    script.chmod(0o777)
-    advice = diagnose(dataclasses.replace(record, binary=None)).advice
-    assert advice == "Give it Unix line endings, as dos2unix does."
+    diagnosis = diagnose(record)
+    assert (diagnosis.code, diagnosis.certain) == ("name-ends-in-cr", False)
+    assert diagnosis.advice == "Give it Unix line endings, as dos2unix does."
+
+
+def in_doubt(advice: str | None, certain: bool = False) -> str | None:
+    return advise.in_doubt(Diagnosis("code", "Summary.", (), advice, certain, "brief")).advice
+
+
+def test_where_in_doubt_no_command_is_advised() -> None:
+    words = "Pass them in parts. Or through a file."
+    assert in_doubt(words) == words
+    assert in_doubt(None) is None
+    assert in_doubt("Run `chmod +x /a`.") is None
+    assert in_doubt("Run `chmod +x /a`.", certain=True) == "Run `chmod +x /a`."
+    assert in_doubt("Use another. Run `a '/b. C. D'`, or `b. E`! Go on.") == "Use another. Go on."
+    assert in_doubt("First. An open `mark. And what follows it.") == "First."
+
+
+@given(st.lists(st.text("aA .?!;", max_size=12) | st.text("xX .?!'\n", max_size=12).map("`{}`".format)))
+def test_no_part_of_a_command_is_left_of_what_is_advised_in_doubt(parts: list[str]) -> None:
+    left = in_doubt("".join(parts)) or ""
+    assert not set(left) & set("xX'`\n")
+
+
+def test_what_installs_a_shell_is_advised_of_what_is_certain_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loaders, "_family", lambda scene: "debian")
+    monkeypatch.setattr(loaders, "_PACKAGES", frozenset({"no-such-shell"}))
+    script = file_of(b"#!/usr/bin/no-such-shell\n", name="job")(tmp_path)
+    time.sleep(SETTLED)
+    record = failed_exec(script)
+    assert diagnose(record).advice == "Install it: `apt install no-such-shell`."
+    script.chmod(0o711)
+    assert diagnose(record).advice is None
 
 
 @pytest.mark.parametrize("path", ["rm${IFS}-rf${IFS}/home", "~/$(id)", "$HOME/x", "~", "${A}`id`"])

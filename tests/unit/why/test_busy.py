@@ -78,7 +78,8 @@ def test_who_writes_the_file_is_named(how: str, program: Path, writers: list[int
     pid = start_writer(how, program, writers)
     diagnosis = explained(program)
     assert f"(pid {pid}, fd " in diagnosis.summary
-    assert diagnosis.advice is not None and diagnosis.advice.startswith(f"Let process {pid} close it first")
+    assert not diagnosis.certain, "it may have opened it since"
+    assert diagnosis.advice is not None and str(pid) not in diagnosis.advice
 
 
 def test_a_writer_that_is_no_relative_is_found_by_another_name(program: Path, writers: list[int]) -> None:

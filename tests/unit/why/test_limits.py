@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import os
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from tui.why.too_big import MAX_ARG_STRLEN
 
 
 def too_big(**facts: object) -> tuple[str, bool, str]:
-    diagnosis = diagnose(a_failure("/bin/true", errno.E2BIG, **facts))
+    diagnosis = diagnose(a_failure("/bin/true", errno.E2BIG, **{"arguments_source": "kernel", **facts}))
     return diagnosis.code, diagnosis.certain, diagnosis.summary
 
 
@@ -25,8 +26,10 @@ def test_one_string_too_long_is_named() -> None:
     record = failed_exec("/bin/true", ["true", "x" * MAX_ARG_STRLEN, "short"])
     assert record.error == "E2BIG"
     diagnosis = diagnose(record)
-    assert (diagnosis.code, diagnosis.certain) == ("argument-too-long", True)
+    assert (diagnosis.code, diagnosis.certain) == ("argument-too-long", False)
+    assert "in the caller's memory" in diagnosis.evidence[-1]
     assert diagnosis.brief == "argument 1 is too long"
+    assert diagnose(dataclasses.replace(record, arguments_source="kernel")).certain
 
 
 def test_a_variable_too_long_is_named_without_its_value() -> None:
@@ -41,7 +44,7 @@ def test_a_string_of_which_only_the_beginning_was_read_is_named_if_it_is_the_onl
     truncated = Truncated(arguments=True, argc=2, envc=1, argument_indexes=(1,))
     caller = {"pid": os.getpid(), "tid": os.getpid()}
     facts = {"arguments": ("true", "x" * 4095), "environment": ("A=1",), "truncated": truncated, **caller}
-    assert too_big(**facts)[:2] == ("argument-too-long", True)
+    assert too_big(**facts)[:2] == ("argument-too-long", False)
 
 
 def test_two_strings_of_which_only_the_beginning_was_read_are_not_told_apart() -> None:
@@ -72,7 +75,7 @@ def limited(stack: int, whose: str) -> Callable[[object, str], tuple[int, str]]:
 
 
 def test_recording_and_screen_say_the_same_of_the_stack_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    # The one looks while the caller lives, the other when it may be gone.
+    # The one looks while the caller lives, the other when it may be gone; neither knows the limit of then.
     said = []
     for whose in ("the caller's", "its parent's"):
         monkeypatch.setattr(too_big_strings, "limit_of", limited(8 << 20, whose))
@@ -80,18 +83,20 @@ def test_recording_and_screen_say_the_same_of_the_stack_limit(monkeypatch: pytes
         facts = {"arguments": ("true", "x" * 4095), "truncated": truncated}
         said.append(diagnose(a_failure("/bin/true", errno.E2BIG, **facts)))
     alive, gone = said
-    assert (alive.code, alive.certain) == (gone.code, True) == ("argument-too-long", True)
-    assert gone.evidence[:-1] == alive.evidence
-    assert not gone.certain
+    assert (alive.code, alive.certain) == (gone.code, gone.certain) == ("argument-too-long", False)
+    assert gone.evidence[:-1] == alive.evidence[:-1]
+    assert "what it was at the exec is not known" in alive.evidence[-1]
     assert "its parent's, and it may have had another" in gone.evidence[-1]
 
 
-def test_all_strings_together_are_it_for_certain_where_all_were_read_and_none_is_too_long(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("whose", ["the caller's", "its parent's"])
+def test_all_strings_together_are_it_for_certain_only_beyond_what_any_limit_allows(
+    whose: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(too_big_strings, "limit_of", limited(8 << 20, "its parent's"))
-    facts = {"arguments": ("x" * 100_000,) * 30, "truncated": Truncated(argc=30, envc=0)}
-    assert too_big(**facts)[:2] == ("arguments-too-big", True)
+    monkeypatch.setattr(too_big_strings, "limit_of", limited(8 << 20, whose))
+    for number, certain in ((30, False), (70, True)):
+        facts = {"arguments": ("x" * 100_000,) * number, "truncated": Truncated(argc=number, envc=0)}
+        assert too_big(**facts)[:2] == ("arguments-too-big", certain)
 
 
 def test_a_stack_smaller_than_what_exec_always_allows_is_told_as_the_limit(
@@ -100,7 +105,7 @@ def test_a_stack_smaller_than_what_exec_always_allows_is_told_as_the_limit(
     monkeypatch.setattr(too_big_strings, "limit_of", limited(65_536, "the caller's"))
     facts = {"arguments": ("x" * 33_000,) * 3, "truncated": Truncated(argc=3, envc=0)}
     code, certain, summary = too_big(**facts)
-    assert (code, certain) == ("arguments-too-big", True)
+    assert (code, certain) == ("arguments-too-big", False)
     assert "the kernel takes 65,536 here" in summary
 
 
@@ -158,9 +163,11 @@ def test_the_process_limit_is_told_with_the_count() -> None:
 
 def test_a_bad_pointer_is_claimed_only_where_it_is_the_only_one() -> None:
     me = os.getpid()
-    one = diagnose(a_failure("/bin/true", errno.EFAULT, arguments=("a", None, "b"), pid=me, tid=me))
-    assert (one.code, one.certain) == ("bad-argument-pointer", not is_filtered())
-    assert "argument 1" in one.summary
+    for source, is_proven in (("kernel", True), ("user", False)):
+        facts = {"arguments": ("a", None, "b"), "arguments_source": source, "pid": me, "tid": me}
+        one = diagnose(a_failure("/bin/true", errno.EFAULT, **facts))
+        assert (one.code, one.certain) == ("bad-argument-pointer", is_proven and not is_filtered())
+        assert "argument 1" in one.summary
     two = diagnose(a_failure("/bin/true", errno.EFAULT, arguments=("a", None), environment=(None,)))
     assert (two.code, two.certain) == ("bad-argument-pointer", False)
 
@@ -285,7 +292,8 @@ def test_the_limit_on_memory_that_killed_is_named(
 
     monkeypatch.setattr(limits, "limit_of", limit_of)
     diagnosis = diagnose(a_failure("/bin/true", error, killed_by="SIGSEGV"))
-    assert diagnosis.certain
+    assert not diagnosis.certain
+    assert "what it was at the exec is not known" in diagnosis.evidence[-1]
     assert f"limited by {name} to {most:,} bytes" in diagnosis.summary
     assert diagnosis.brief.startswith(f"{name} too low")
     assert diagnosis.advice is not None and f"Raise {name}" in diagnosis.advice
