@@ -129,6 +129,12 @@ class Column(dict[Key, int]):
         """The slot of each entry in the pool."""
         return np.array(self._slots, np.uint32)
 
+    @property
+    def sizes(self) -> npt.NDArray[np.uint64]:
+        """About how many bytes each entry's value takes."""
+        sizes: npt.NDArray[np.uint64] = np.frombuffer(self.pool.sizes, np.uint64)[self.slots]
+        return sizes
+
     def seal(self, length: int) -> None:
         """Give up what only a growing column needs."""
         self.clear()

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from tui.model.block import Block, Numbers, Offsets, Pools
 from tui.model.columns import GROUPS, NUMBERS, OWN_GROUPS
+from tui.model.repeats import Runs
 
 _STEP: Final = 1_000_000_000
 """Nanoseconds of which one event is kept: a second, as in the counts of a group's last minute."""
@@ -87,7 +88,7 @@ class CondensedBlock(Block):
         self.alike[offset] += count
         self.lasts[offset] = max(int(self.lasts[offset]), last)
 
-    def take(self, block: Block, kept: Kept, alike: Numbers, lasts: Numbers, runs: list[int]) -> None:
+    def take(self, block: Block, kept: Kept, alike: Numbers, lasts: Numbers, runs: list[int] | Runs) -> None:
         """Take in some events of the block that follows; there must be room.
 
         Args:
@@ -149,6 +150,8 @@ class Condenser:
         Returns:
             Where they are now; None where too few are alike, and nothing was done.
         """
+        if isinstance(block, CondensedBlock):
+            return None
         most = min(len(block) // _WORTH, _MOST)
         if block.kinds > most:
             return None
@@ -166,7 +169,7 @@ class Condenser:
         run_of: dict[int, int] = {}
         for place, (run, *others) in enumerate(facts):
             if run not in run_of:
-                run_of[run] = self._run(into, len(into) + len(kept), block.continued.get(run), before)
+                run_of[run] = go_on(into, len(into) + len(kept), block.continued.get(run), before)
             key = (run_of[run], *others)
             teller = self._tellers.get(key)
             if teller is None:
@@ -181,15 +184,22 @@ class Condenser:
         behind.continued.update(there)
         return into
 
-    @staticmethod
-    def _run(into: CondensedBlock, offset: int, earlier: int | None, before: Block | None) -> int:
-        """The number of a run where it goes on; ``offset`` is that of its next event there."""
-        if earlier is None:
-            return offset
-        if into is before:
-            return earlier
-        into.continued[offset] = earlier
+
+def go_on(into: CondensedBlock, offset: int, earlier: int | None, before: Block | None) -> int:
+    """Return the number of a run in the block in which it goes on.
+
+    Args:
+        into: That block.
+        offset: The offset there of the run's next event.
+        earlier: The run's number in the block before; None where it had not begun there.
+        before: The block before.
+    """
+    if earlier is None:
         return offset
+    if into is before:
+        return earlier
+    into.continued[offset] = earlier
+    return offset
 
 
 def _alike(block: Block) -> tuple[Kept, Numbers, Numbers, list[tuple[int, ...]]]:

@@ -13,9 +13,11 @@ from typing import Final
 import numpy as np
 
 from bpf.record import Again, Arrival, Burst, Event, Look, Loss, Search
-from tui.model.block import BYTES_AN_EVENT, Block, Numbers, Pools
-from tui.model.condensed import Condenser
+from tui.model.block import BYTES_AN_EVENT, Block, Mask, Numbers, Pools
+from tui.model.carried import Carrier
+from tui.model.condensed import CondensedBlock, Condenser
 from tui.model.resident import Resident
+from tui.model.shares import Shares
 
 DEFAULT_MAX_EVENTS: Final = 1_000_000
 DEFAULT_MAX_BYTES: Final = 384 * 1024 * 1024
@@ -47,7 +49,8 @@ class History:
     """Keeps events within both bounds.
 
     Those go first that an older one tells, as in a storm (see ``tui.model.condensed``), but for the newest;
-    then the oldest block, whole. Ids grow by one for each event, for ever, and are never given twice.
+    then the oldest ones of the users who have most (see ``tui.model.shares``), a block's at a time. Ids grow
+    by one for each event, for ever, and are never given twice.
 
     Args:
         max_events: How many, at most.
@@ -76,6 +79,8 @@ class History:
         self._pools = Pools(max_bytes)
         self._blocks: deque[Block] = deque()
         self._condenser = Condenser(self._capacity, self._pools)
+        self._carrier = Carrier(self._capacity, self._pools)
+        self._shares = Shares()
         self.arrangement = 0
         self._settled = 0
         self._held = 0
@@ -109,8 +114,8 @@ class History:
     def nbytes(self) -> int:
         """Bytes in use, as far as Python tells."""
         growing = self._blocks[-1].nbytes if self._blocks else 0
-        condensed = self._condenser.into.nbytes if self._condenser.into else 0
-        return self._pools.nbytes + self._sealed_bytes + condensed + growing
+        others = sum(into.nbytes for into in self._still_growing())
+        return self._pools.nbytes + self._sealed_bytes + others + growing
 
     @property
     def losses(self) -> int:
@@ -210,10 +215,14 @@ class History:
             block = self._block_of(event_ids[at])
             assert block is not None
             end = bisect_left(event_ids, block.end_id, lo=at)
-            offsets = block.offsets_of(np.asarray(event_ids[at:end]))
-            if len(offsets):
-                self._amend(block, offsets, partial(block.set_look, offsets, look))
-            at = end
+            if end > at:
+                offsets = block.offsets_of(np.asarray(event_ids[at:end]))
+                if len(offsets):
+                    self._amend(block, offsets, partial(block.set_look, offsets, look))
+                at = end
+            else:
+                # It is none of the block, but of one behind it that has been evicted.
+                at = bisect_left(event_ids, self._first_id_behind(block), lo=at)
         self._hold_bounds()
 
     def set_search(self, event_id: int, search: Search) -> None:
@@ -252,7 +261,7 @@ class History:
     def _amend(self, block: Block, offsets: Sequence[int] | Numbers, change: Callable[[], None]) -> None:
         if block.losses and np.isin(list(block.losses), offsets).any():
             raise ValueError("a loss has neither a diagnosis nor a search")
-        is_sealed = block is not self._blocks[-1] and block is not self._condenser.into
+        is_sealed = block is not self._blocks[-1] and block not in self._still_growing()
         before = block.nbytes if is_sealed else 0
         change()
         if is_sealed:
@@ -262,6 +271,14 @@ class History:
         if not self.first_id <= event_id < self._end_id:
             return None
         return self._blocks[bisect_right(self._blocks, event_id, key=lambda block: block.first_id) - 1]
+
+    def _first_id_behind(self, block: Block) -> int:
+        at = bisect_right(self._blocks, block.first_id, key=lambda each: each.first_id)
+        return self._blocks[at].first_id if at < len(self._blocks) else self._end_id
+
+    def _still_growing(self) -> list[CondensedBlock]:
+        """The blocks beside the last one that others are condensed in, or carried over to."""
+        return [into for into in (self._condenser.into, self._carrier.into) if into is not None]
 
     def _growing(self) -> Block:
         """The last block, or a new one where that is full or has brought much that is new."""
@@ -275,6 +292,7 @@ class History:
         if before is not None:
             before.seal()
             self._sealed_bytes += before.nbytes
+            self._shares.count(before)
         self._blocks.append(block)
         return block
 
@@ -317,19 +335,57 @@ class History:
             self._held -= len(block) - len(into) + (length if into is growing else 0)
             self._sealed_bytes -= block.nbytes
             self.arrangement += 1
-            block.release()
-            self._pools.tidy()
+            self._shares.outdate(into)
+            self._release(block)
             return True
         return False
 
     def _evict(self) -> None:
-        oldest = self._blocks.popleft()
-        self._settled = max(0, self._settled - 1)
-        if oldest is self._condenser.into:
+        """Drop the oldest events of the users who have most, a block's; what others have there is kept."""
+        # The last two stay as they are, as in ``_condense``.
+        blocks = list(islice(self._blocks, max(0, len(self._blocks) - 2)))
+        chosen = self._shares.choose(blocks, by_bytes=len(self) <= self.max_events) if blocks else None
+        block, is_kept = chosen or (self._blocks[0], None)
+        at = self._blocks.index(block)
+        self._stop_counting(block)
+        if is_kept is None:
+            del self._blocks[at]
+            self._settled -= at < self._settled
+            self._held -= len(block)
+            self._losses -= len(block.losses)
+            if at:
+                self._blocks[at].continued.clear()
+                self.arrangement += 1
+        else:
+            self._carry_over(at, is_kept)
+        self._release(block)
+
+    def _carry_over(self, at: int, is_kept: Mask) -> None:
+        block, before = self._blocks[at], self._blocks[at - 1] if at else None
+        growing = self._carrier.into
+        into = self._carrier.carry(block, is_kept, before, self._blocks[at + 1])
+        if growing is not None and growing is not into:
+            self._sealed_bytes += growing.nbytes
+        if into is before:
+            del self._blocks[at]
+            self._settled -= at < self._settled
+        else:
+            self._blocks[at] = into
+        self._held -= len(block) - int(np.count_nonzero(is_kept))
+        self._losses -= sum(not is_kept[offset] for offset in block.losses)
+        self.arrangement += 1
+        self._shares.outdate(into)
+
+    def _stop_counting(self, block: Block) -> None:
+        """Leave a block that is about to go out of the bytes that are counted beside those of the pools."""
+        if block is self._condenser.into:
             self._condenser.end()
-        elif self._blocks:
-            self._sealed_bytes -= oldest.nbytes
-        self._held -= len(oldest)
-        self._losses -= len(oldest.losses)
-        oldest.release()
+        elif block is self._carrier.into:
+            self._carrier.end()
+        elif block is not self._blocks[-1]:
+            self._sealed_bytes -= block.nbytes
+
+    def _release(self, block: Block) -> None:
+        self._shares.forget(block)
+        block.release()
         self._pools.tidy()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -95,6 +96,7 @@ class Pool:
     Attributes:
         nbytes: Bytes of the keys, without those of ``texts``.
         slots: All entries' slots are below this.
+        sizes: By slot, about how many bytes its value takes, before it is compressed.
         generation: Changes when a slot becomes free, so that verdicts kept by slot can be forgotten.
     """
 
@@ -102,6 +104,7 @@ class Pool:
         self.is_text = is_text
         self.nbytes = 0
         self.slots = 0
+        self.sizes = array("Q")
         self.generation = 0
         self._free: list[int] = []
         self._texts = texts
@@ -120,7 +123,7 @@ class Pool:
         size = size_of(key)
         if size >= _LONG:
             return self.take_stored(hash(key) << 64 ^ hash(packed(key)), key)
-        entry = self._held[key] = Held(key, size + _HELD_BYTES, self._slot())
+        entry = self._held[key] = Held(key, size + _HELD_BYTES, self._slot(size + _HELD_BYTES))
         self.nbytes += entry.size
         return entry
 
@@ -130,7 +133,9 @@ class Pool:
         if entry is not None:
             entry.uses += 1
             return entry
-        entry = self._stored[digest] = Stored(digest, packed(key), self._slot(), self._texts)
+        data = packed(key)
+        slot = self._slot(len(data) + _STORED_BYTES)
+        entry = self._stored[digest] = Stored(digest, data, slot, self._texts)
         self.nbytes += _STORED_BYTES
         return entry
 
@@ -150,8 +155,11 @@ class Pool:
                 del self._held[entry.value]
                 self.nbytes -= entry.size
 
-    def _slot(self) -> int:
+    def _slot(self, size: int) -> int:
         if self._free:
-            return self._free.pop()
+            slot = self._free.pop()
+            self.sizes[slot] = size
+            return slot
+        self.sizes.append(size)
         self.slots += 1
         return self.slots - 1
