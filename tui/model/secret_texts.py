@@ -62,6 +62,22 @@ _PIPED: Final = re.compile(
 )
 """What is piped into a program that reads a password."""
 
+_SUBSTITUTED: Final = re.compile(
+    r"""(?P<keep1>(?i:pass|pwd|secret|token|key|cred|auth)[\w-]{0,32}[=\s]\s{0,4}<\(\s{0,4}(?:echo|printf)\s{1,4}
+      (?:-[neE]{1,3}\s{1,4}|["']?%s(?:\\n)?["']?\s{1,4}){0,2})
+    (?P<secret1>[^)\n]{1,256}+)(?=\))""",
+    re.VERBOSE,
+)
+"""What a shell's <(echo X) gives to an option that takes a file with a password."""
+
+_SENT: Final = re.compile(
+    r"""(?P<keep1>(?<![\w-])send\s{1,4}(?:--?\s{1,4})?\\?["'])
+    (?!(?:yes|no|y|n|q|quit|exit|logout|enable|ls|date|uptime|reboot|id|whoami|pwd|help)\\|[$\[])
+    (?P<secret1>[^\s"'\\]{2,256})(?=\\{1,2}[rn])""",
+    re.VERBOSE,
+)
+"""What an expect(1) script types: one word that is no common answer may be a password."""
+
 _HINT: Final = re.compile(
     r"pass|pw|secret|token|key|auth|cred|cookie|bearer|jwt|psk|dsn|sig|otp|sess"
     r"|identified|hook|mnemonic|seed|hmac|salt|pepper|(?:pat|sid|pin)(?![a-z])|pincode"
@@ -161,6 +177,10 @@ def mask_in_text(text: str, found: list[str]) -> str:
         text = mask_commands(text, found)
         if "|" in text and ("echo" in text or "printf" in text):
             text = substitute(_PIPED, text, found)
+        if "<(" in text:
+            text = substitute(_SUBSTITUTED, text, found)
+        if "send" in text:
+            text = substitute(_SENT, text, found)
     if "@" in text:
         text = substitute(IN_USERINFO, text, found)
     if "/" in text and any(part in lower for part in _ADDRESSED):

@@ -26,6 +26,7 @@ class Value(enum.Enum):
     APART = enum.auto()  # -k X, while -kX is another option
     PAIR = enum.auto()  # -u USER:X, USER%X, USER/X or USER,X; the user is worth seeing
     NAMED = enum.auto()  # --from-literal NAME=X
+    MOUNT = enum.auto()  # -o rw,user=USER%X
 
 
 _TAKEN_BY: Final = (
@@ -60,6 +61,7 @@ _TAKEN_BY: Final = (
     ("openssl", {"-k": Value.APART, "-K": Value.APART, "-hmac": Value.APART}),
     ("swaks sendemail sendEmail", {"-ap": Value.APART, "-xp": Value.APART}),
     ("kubectl oc", {"--from-literal": Value.NAMED}),
+    ("mount mount.cifs mount.smb3", {"-o": Value.MOUNT, "--options": Value.MOUNT}),
 )
 _OPTIONS: Final = {name: options for names, options in _TAKEN_BY for name in names.split()}
 
@@ -89,9 +91,16 @@ _BY_PLACE: Final[dict[str, tuple[tuple[tuple[str, ...], int, int], ...]]] = {
     "qpdf": ((("--encrypt",), 0, 2),),
     "mysqladmin": ((("password",), 0, 1),),
     "samba-tool": ((("create",), 1, 1),),
+    "net": ((("user", "add", "password"), 1, 1), (("info", "delete", "rename", "list"), 0, 0)),
 }
 """Of commands that take a password by its place: the word it stands behind, how many words are between them
-that are no options, and how many it is."""
+that are no options, and how many it is; 0 where none comes although another word said so."""
+
+_SERVICE: Final = re.compile(r"['\"]?(?://|\\\\)[^/\\\s]+[/\\]")
+"""What smbclient takes a password right behind: //HOST/SHARE."""
+
+_IN_MOUNT: Final = re.compile(r"(?:^|,)(?:user|username)=[^,%\s]{1,256}%(?P<secret>[^,]+)")
+"""mount.cifs's USER%PASSWORD (mount.cifs(8))."""
 
 _ORACLE: Final = frozenset(("sqlplus", "expdp", "impdp", "rman", "sqlldr"))
 _LOGON: Final = re.compile(r"[\w$#]{1,30}/(?P<secret>[^/\s@]{1,128})(?:@.*)?", re.DOTALL)
@@ -101,6 +110,8 @@ _SETTERS: Final = {
     "nmcli": frozenset(("connect", "modify", "mod", "add", "hotspot", "edit")),
     "rclone": frozenset(("create", "update")),
     "redis-cli": frozenset(("set", "SET")),
+    "consul": frozenset(("put",)),
+    "etcdctl": frozenset(("put", "set")),
     "wpa_cli": frozenset(("set_network", "set")),
     "hostapd_cli": frozenset(("set",)),
     "kubectl": frozenset(("set",)),
@@ -163,13 +174,16 @@ class CommandLine:
         self._words_to_secret: int | None = None
         self._secrets_to_come = 0
         self._setting: str | None = None
-        self._is_setting = self._is_storing = self._is_logon = False
+        self._is_setting = self._is_storing = self._is_logon = self._is_behind_service = False
 
     def masked(self, word: str) -> str | None:
         """Return the next word masked; None where the commands so far do not say that it is a password."""
         expected, self._expected = self._expected, None
         setting, self._setting = self._setting, None
         is_option = word.startswith("-") and len(word) > 1
+        is_behind_service, self._is_behind_service = self._is_behind_service, False
+        if is_behind_service and not is_option:
+            return self._hidden(word)
         if expected is not None and not is_option:
             return self._masked_value(word, expected)
         if setting is not None and not is_option and is_secret(setting, word, in_script=True):
@@ -191,15 +205,22 @@ class CommandLine:
             return None
         return self._masked_option(word)
 
+    def end_command(self) -> None:
+        """Expect no password by its place any more: a pipe or a semicolon comes."""
+        self._words_to_secret = None
+        self._is_behind_service = False
+
     def _masked_option(self, word: str) -> str | None:
         for option, value in self._options.items():
             if word == option:
                 self._expected = None if value is Value.ATTACHED else value
                 return None
             if word.startswith(option + "="):
-                return option + "=" + self._masked_value(word[len(option) + 1 :], value)
+                masked = self._masked_value(word[len(option) + 1 :], value)
+                return None if masked is None else f"{option}={masked}"
             if value is not Value.APART and word.startswith(option) and not word.startswith("--"):
-                return option + self._masked_value(word[len(option) :], value)
+                masked = self._masked_value(word[len(option) :], value)
+                return None if masked is None else option + masked
         return self._masked_bundle(word) if "--proxy-user" in self._options else None
 
     def _learn(self, word: str) -> None:
@@ -223,12 +244,13 @@ class CommandLine:
         if not self._seen.isdisjoint(_PASSWORD_FILES) and _HTPASSWD.fullmatch(word):
             # The file and the user come before it; with -n there is no file.
             self._words_to_secret, self._secrets_to_come = (1 if "n" in word else 2), 1
+        self._is_behind_service = "smbclient" in self._seen and bool(_SERVICE.match(word))
         self._is_storing |= name in _STORES and not self._seen.isdisjoint(_HOLDERS)
         if self._is_setting and is_secret_name(word) and not word.startswith("-") and "=" not in word:
             self._setting = word
         for behind, between, count in self._places:
             if word in behind:
-                self._words_to_secret, self._secrets_to_come = between, count
+                self._words_to_secret, self._secrets_to_come = (between if count else None), count
         for behind, between, count in _BY_PLACE.get(name, ()):
             # Once: a text may have the command's name ten thousand times.
             if (behind, between, count) not in self._places:
@@ -253,15 +275,21 @@ class CommandLine:
             self._expected = Value.PAIR
             return None
         end = bundle.end() + 1
-        return word[:end] + self._masked_value(word[end:], Value.PAIR)
+        masked = self._masked_value(word[end:], Value.PAIR)
+        return None if masked is None else word[:end] + masked
 
     def _hidden(self, secret: str) -> str:
         self._found.append(secret.strip("\"'"))
         return MASK
 
-    def _masked_value(self, word: str, value: Value) -> str:
+    def _masked_value(self, word: str, value: Value) -> str | None:
         if value in (Value.ATTACHED, Value.NEXT, Value.APART):
             return self._hidden(word)
+        if value is Value.MOUNT:
+            if (mounted := _IN_MOUNT.search(word)) is None:
+                return None
+            start, end = mounted.span("secret")
+            return word[:start] + self._hidden(word[start:end]) + word[end:]
         quote = word[:1] if word[:1] in "\"'" else ""
         inner = word.removeprefix(quote).removesuffix(quote) if quote else word
         separators = "=" if value is Value.NAMED else ":%,"
@@ -283,9 +311,14 @@ def mask_commands(text: str, found: list[str], depth: int = 0) -> str:
     if not _NAMES.search(text):
         return text
     line = CommandLine(found)
+    end = 0
 
     def mask(match: re.Match[str]) -> str:
+        nonlocal end
         word = match[0]
+        if any(mark in text[end : match.start()] for mark in ";|&"):
+            line.end_command()
+        end = match.end()
         masked = line.masked(word)
         if masked is not None:
             return masked
