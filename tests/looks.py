@@ -35,7 +35,7 @@ class InlineLookers:
     def prefer(self, failures: Iterable[tuple[int, Failure]]) -> None:
         self.preferred = [event_id for event_id, _ in failures]
 
-    def results(self) -> list[tuple[EventIds, Look]]:
+    def results(self, most: int | None = None) -> list[tuple[EventIds, Look]]:
         waiting, self._waiting = self._waiting, []
         return [self._look(event_id, failure) for event_id, failure in waiting]
 

@@ -28,6 +28,9 @@ _STEP: Final = 256
 _STEP_EVENTS: Final = 4096
 """Events in these, where some are bursts: a few milliseconds, if each has to be looked at."""
 
+_LOOKS: Final = 16
+"""Looks taken at a time: what cannot be put in yet waits where each user has a share."""
+
 
 class Looking(Protocol):
     """What has failures looked at: ``tui.why.lookers.Lookers``."""
@@ -46,8 +49,8 @@ class Looking(Protocol):
     def prefer(self, failures: Iterable[tuple[int, Failure]]) -> None:
         """Look at these first."""
 
-    def results(self) -> Sequence[tuple[EventIds, Look]]:
-        """Take the looks that have come since the last call."""
+    def results(self, most: int | None = None) -> Sequence[tuple[EventIds, Look]]:
+        """Take looks that have come, about so many, with a turn for each user; of None all."""
 
     def close(self) -> None:
         """Stop looking."""
@@ -93,6 +96,7 @@ class Arrivals:
         self._taken = 0
         self._waiting: deque[Sequence[Report]] = deque()
         self._looks: deque[tuple[EventIds, Look]] = deque()
+        self._has_more_looks = False
         self._diagnosed: list[EventIds] = []
         self._ended: list[int] = []
         self._step: Sequence[Report] = ()
@@ -118,7 +122,7 @@ class Arrivals:
     @property
     def wait(self) -> bool:
         """The last pull ended before it had taken in all that there was, or looks wait to be put in."""
-        return self._has_more or bool(self._looks)
+        return self._has_more or self._has_more_looks
 
     def untaken(self) -> list[Report]:
         """What has come and is not in the history: a step that failed, what waits, and the source's last.
@@ -219,8 +223,8 @@ class Arrivals:
         if self._lookers is None:
             return Changed()
         deadline, fault = time.monotonic() + seconds, None
-        self._looks += self._lookers.results()
-        while self._looks:
+        self._has_more_looks = False
+        while self._looks or self._take_looks(self._lookers):
             event_ids, look = self._looks.popleft()
             try:
                 self._history.set_looks(event_ids, look)
@@ -233,11 +237,16 @@ class Arrivals:
             if self._on_cause is not None and len(event_ids) > len(second):
                 self._on_cause(look.diagnosis.code, len(event_ids) - len(second))
             if time.monotonic() >= deadline:
+                self._has_more_looks = True
                 break
         if fault is not None:
             raise fault
         diagnosed, self._diagnosed = self._diagnosed, []
         return Changed(diagnosed)
+
+    def _take_looks(self, lookers: Looking) -> bool:
+        self._looks += lookers.results(_LOOKS)
+        return bool(self._looks)
 
     def close(self) -> None:
         """Stop diagnosing."""

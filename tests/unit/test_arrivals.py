@@ -175,6 +175,29 @@ def test_a_look_that_cannot_be_put_in_costs_no_other_one() -> None:
     assert [event_id in changed for event_id in range(3)] == [True, False, True]
 
 
+def test_looks_that_cannot_be_put_in_yet_wait_where_each_user_has_a_share() -> None:
+    source, history = ScriptedSource(), History()
+    lookers = InlineLookers(lambda record: Diagnosis("missing", f"{record.path} is missing."))
+    asked: list[int | None] = []
+    results = lookers.results
+
+    def some(most: int | None = None) -> list[tuple[EventIds, Look]]:
+        asked.append(most)
+        return results(most)
+
+    lookers.results = some  # type: ignore[method-assign]
+    arrivals = Arrivals(source, history, lookers)
+    source.give(failure("/a"), failure("/b"))
+    arrivals.pull(1.0)
+    arrivals.take_diagnoses(0.0)
+    assert arrivals.wait
+    assert [code_at(history, number) for number in range(2)] == ["missing", None]
+    arrivals.take_diagnoses()
+    assert not arrivals.wait
+    assert code_at(history, 1) == "missing"
+    assert all(most is not None and most <= 64 for most in asked)
+
+
 class _Storm(ScriptedSource):
     """Has more each time, until it is closed."""
 

@@ -529,7 +529,7 @@ def test_the_summary_tells_the_equation_and_names_each_loss() -> None:
 class NeverLooking(InlineLookers):
     """Lookers that find nothing in time."""
 
-    def results(self) -> list[Any]:
+    def results(self, most: int | None = None) -> list[Any]:
         return []
 
 

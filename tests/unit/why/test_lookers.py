@@ -20,6 +20,7 @@ from tests.unit.why.failing import a_failure
 from tui.why import unseen
 from tui.why.lookers import fair_queue
 from tui.why.lookers.dispatcher import Lookers
+from tui.why.lookers.done import Done
 from tui.why.lookers.owner import Owner
 from tui.why.lookers.pace import PACE, SHUN_SECONDS, Pace, Shunned
 from tui.why.lookers.wire import Frames, framed, look_to_wire, record_from_wire
@@ -244,6 +245,21 @@ def test_a_look_that_does_not_end_holds_up_nobody_else(opened: Callable[..., Loo
     lookers.submit([(100, failure(100, uid=1000))])
     assert [event_id for event_id, _ in all_of(lookers, 1)] == [100]
     hangs.set()
+
+
+def test_of_a_user_whose_looks_wait_to_be_taken_nothing_more_is_looked_at(
+    opened: Callable[..., Lookers],
+) -> None:
+    lookers = opened(lambda record: Look(Diagnosis("code", f"{record.path}.")))
+    lookers._done = Done(max_bytes=20_000)
+    lookers.submit([(number, failure(number, uid=1)) for number in range(300)])
+    wait_for(lambda: not lookers._done.has_room(1))
+    lookers.submit([(1000, failure(1000, uid=2))])
+    wait_for(lambda: 1000 in lookers._done.ids)
+    assert lookers.is_busy
+    assert len(lookers._done) < 200, "the others wait where they are bounded, and have a share"
+    came = all_of(lookers, 301)
+    assert {event_id for event_id, _ in came} == {*range(300), 1000}
 
 
 def test_a_look_that_does_not_end_is_given_up_and_its_place_left_alone(

@@ -11,10 +11,13 @@ from collections.abc import Callable, Hashable, Iterable
 from contextlib import suppress
 from typing import Final
 
+import numpy as np
+
 from bpf.record import Burst, Look, first_like
 from bpf.vantage import home_namespaces
 from tui.why import unseen
 from tui.why.lookers.cause_key import cause_key
+from tui.why.lookers.done import Done
 from tui.why.lookers.dropped import Dropped
 from tui.why.lookers.fair_queue import EventIds, FairQueue, Group
 from tui.why.lookers.owner import Failure, Owner, owner_of
@@ -56,7 +59,7 @@ class Lookers:
         self._pace = Pace()
         self._shunned = Shunned()
         self._lock = threading.Lock()
-        self._done: list[tuple[EventIds, Look]] = []
+        self._done = Done()
         # By the error, on which alone it depends what is said of them.
         self._dropped: dict[int, Dropped] = {}
         self._in_flight: dict[Hashable, Group] = {}
@@ -104,9 +107,11 @@ class Lookers:
         """
         wanted: dict[Owner, list[Hashable]] = {}
         with self._lock:
-            for event_id, failure in failures:
+            asked_for = list(failures)
+            is_done = np.isin([event_id for event_id, _ in asked_for], self._done.ids).tolist()
+            for (event_id, failure), done in zip(asked_for, is_done, strict=True):
                 key, owner = cause_key(failure), owner_of(failure)
-                if self._is_known(key, event_id):
+                if done or self._is_in_flight(key, event_id):
                     continue
                 group = self._queue.find(owner, key)
                 if group is None or group.get(event_id) is None:
@@ -115,11 +120,18 @@ class Lookers:
             self._queue.prefer(wanted)
         self._notify()
 
-    def results(self) -> list[tuple[EventIds, Look]]:
-        """Take the looks that have come since the last call: event ids, ascending, and what was found."""
+    def results(self, most: int | None = None) -> list[tuple[EventIds, Look]]:
+        """Take looks that have come, a turn for each user: event ids, ascending, and what was found.
+
+        Args:
+            most: About how many. None for all.
+        """
         with self._lock:
             dropped, self._dropped = self._dropped, {}
-            done, self._done = self._done, []
+            done = self._done.take(most)
+        if done:
+            # There may be room again for those of a user who had too many.
+            self._notify()
         # First: one that was dropped may have had its look since.
         return [(each.ids, each.look) for each in dropped.values()] + done
 
@@ -142,12 +154,10 @@ class Lookers:
             self._dropped[error] = Dropped(unseen.dropped(failure))
         self._dropped[error].add(group.ids)
 
-    def _is_known(self, key: Hashable, event_id: int) -> bool:
-        """Return whether an event is being looked at, is about to be, or its look was not taken yet."""
+    def _is_in_flight(self, key: Hashable, event_id: int) -> bool:
+        """Return whether an event is being looked at, or is about to be."""
         groups = self._in_flight.get(key), self._pace.find(key)
-        if any(group is not None and group.get(event_id) is not None for group in groups):
-            return True
-        return any(event_id in ids for ids, _ in self._done)
+        return any(group is not None and group.get(event_id) is not None for group in groups)
 
     def _notify(self) -> None:
         with self._lock, suppress(BlockingIOError):
@@ -212,7 +222,7 @@ class Lookers:
         while True:
             now = time.monotonic()
             with self._lock:
-                group = self._queue.take(may_take)
+                group = self._queue.take(lambda owner: self._done.has_room(owner[0]) and may_take(owner))
                 if group is None:
                     return None
                 due = self._pace.due(group.key)
@@ -267,7 +277,7 @@ class Lookers:
             self._land(asked.group, asked.ids, look)
             return
         with self._lock:
-            self._done.append((asked.ids[:-1], look))
+            self._done.put(asked.group.owner[0], asked.ids[:-1], look)
         seat.postponed.append(Asked(asked.group, asked.group.newest[1], asked.ids[-1:], is_oldest=False))
 
     def _end_late(self) -> None:
@@ -312,7 +322,7 @@ class Lookers:
         with self._lock:
             self._in_flight.pop(group.key, None)
             self._pace.looked(group.key)
-            self._done.append((ids, look))
+            self._done.put(group.owner[0], ids, look)
 
     def _spawn(self) -> Seat | None:
         if time.monotonic() < self._next_spawn:
