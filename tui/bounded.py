@@ -31,8 +31,8 @@ _LOOK: Final = 1.0
 _UNSEEN: Final = 1 << 20
 """Bytes that are written at most before the free space is looked at again."""
 
-_SHARE_LOSSES: Final = 60.0
-"""Seconds between losses that say what is beyond a user's share: else each line of others' would have one."""
+_LOSSES: Final = 60.0
+"""Seconds between losses that say what is left out: else each line of others' would have one."""
 
 _RETRY: Final = 5.0
 """Seconds between attempts to begin the next file, for which there was no room."""
@@ -60,7 +60,7 @@ class Bounds:
         if self.open_next is None:
             return Shares(self.max_bytes - _RESERVED)
         # The file that is being written and the one before a start may have little in them.
-        return Shares(self.max_bytes * max(1, self.files - 2) // 3, DAY)
+        return Shares((self.max_bytes - _RESERVED) * max(1, self.files - 2) // 3, DAY)
 
 
 UNBOUNDED: Final = Bounds()
@@ -114,7 +114,7 @@ class BoundedOutput:
         self._shares = bounds.shares()
         self._room: int | None = None
         self._room_seen_at = 0.0
-        self._next_share_loss = 0.0
+        self._next_losses = 0.0
         self._next_look = 0.0
 
     @property
@@ -223,9 +223,11 @@ class BoundedOutput:
             return SIZE_BOUND
         if not self._has_room(size):
             return NO_ROOM
+        if not self._shares.admits(user, size):
+            return self._shares.name_of(user)
         if not self._shares.admits(user, size, self._room):
             self._look_at_room_again()
-            return self._shares.name_of(user)
+            return NO_ROOM
         open_next = self._bounds.open_next
         if self._exceeds(size) and open_next and not self._is_empty and not self._rotate(open_next):
             return NO_ROOM
@@ -346,19 +348,16 @@ class BoundedOutput:
         )
 
     def _write_losses(self, *, is_last: bool = False) -> None:
-        """Say what was left out before the next line."""
+        """Say what was left out before the next line, once a minute."""
         if not self._unwritten:
             return
         now = time.monotonic()
-        are_shares_due = is_last or now >= self._next_share_loss
+        if now < self._next_losses and not is_last:
+            return
         for reason, loss in list(self._unwritten.items()):
-            is_share = self._shares.is_name(reason)
-            if is_share and not are_shares_due:
-                continue
             self._put(event_line(loss, show_secrets=False).encode())
             del self._unwritten[reason]
-            if is_share:
-                self._next_share_loss = now + _SHARE_LOSSES
+        self._next_losses = now + _LOSSES
 
     def _check_name(self) -> None:
         fate = self._output.fate()

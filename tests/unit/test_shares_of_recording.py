@@ -14,7 +14,7 @@ from tests.schema import kind_of
 from tests.unit.records import failure
 from tests.unit.test_bounded import LINE, bounded_output, passing
 from tests.unit.test_recording import Kept, Script, recorder
-from tui.bounded import SIZE_BOUND, Bounds
+from tui.bounded import NO_ROOM, SIZE_BOUND, Bounds
 from tui.model.snapshot import event_line
 from tui.rotation import Rotation
 from tui.shares import DAY, NOBODY, Shares
@@ -118,14 +118,20 @@ def test_a_flood_leaves_room_for_others_and_is_counted_by_user(bound: str) -> No
     output.end()
     written = paths(kept.data)
     assert written["/2"] == 5 and 20 < written["/1"] < 50
-    assert output.left_out == {"share of user 1": 205 - written["/1"]}
-    assert not output.problem
+    name = "share of user 1" if bound == "size" else NO_ROOM
+    assert output.left_out == {name: 205 - written["/1"]}
     assert len(notices) == 1
-    assert notices[0].startswith("kept.jsonl has no more for the share of user 1, so that others have some")
+    if bound == "size":
+        assert not output.problem
+        assert notices[0].startswith(
+            "kept.jsonl has no more for the share of user 1, so that others have some"
+        )
+    else:
+        assert "kept.jsonl is not complete, since its file system had too little free space" in output.problem
     assert kept.lines[-1]["left_out"] == output.left_out
     losses = [line for line in kept.lines if "lost" in line]
     assert sum(line["lost"] for line in losses) == 205 - written["/1"]
-    assert {line["reason"] for line in losses} == {"share of user 1"} and len(losses) <= 3
+    assert {line["reason"] for line in losses} == {name} and len(losses) <= 3
 
 
 def test_space_that_is_free_again_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,7 +142,7 @@ def test_space_that_is_free_again_is_seen(monkeypatch: pytest.MonkeyPatch) -> No
     output.begin()
     for number in range(100):
         output.write(LINE, number, is_record=True, user=1)
-    assert output.left_out.keys() == {"share of user 1"}
+    assert output.left_out.keys() == {NO_ROOM}
     kept.free = 1 << 30
     wait(2)
     before = output.written
