@@ -255,10 +255,13 @@ def test_no_cause_is_certain_of_what_was_put_there_since(
         make_spare(place)
         record = failed(scene, base)
         true = diagnose(record)
+        # With another error the kernel went through a directory, whatever its permissions are since.
+        went_through = place.is_dir() and swap in (chmod, chmod_and_back) and record.error != "EACCES"
         swap(place)
         diagnosis = diagnose(record)
     assert (true.code, true.certain) == (scene.code, True), true
-    assert not diagnosis.certain or diagnosis.summary == true.summary, diagnosis
+    assert not diagnosis.certain or went_through, diagnosis
+    assert not diagnosis.certain or (diagnosis.code, diagnosis.summary) == (true.code, true.summary)
 
 
 @pytest.mark.parametrize("swap", SWAPS)

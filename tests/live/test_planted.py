@@ -1,0 +1,338 @@
+"""An errno is made elsewhere, and evidence for it is planted afterwards: no cause is certain of that.
+
+The opposite of ``test_swapped``, where a cause that was true is disturbed. What makes the errno is a seccomp
+filter of the caller, who is there at the look or gone by then; or it is another guard (Landlock, AppArmor),
+of which nothing is to be seen in a caller that is there.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import pickle
+import resource
+import shutil
+import socket
+import struct
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from bpf.record import ExecFailure, Truncated
+from tests.live import circumstances
+from tests.live.circumstances import GROUP, USER
+from tests.live.exec_child import EXECVE
+from tests.live.test_swapped import _elf
+from tests.live.why_files import protected_links
+from tests.settled import SETTLED
+from tests.unit.test_man_page import codes_of_source
+from tests.unit.why.failing import a_failure
+from tui.why import diagnose
+
+PROGRAM: Final = b"#!/bin/sh\n"
+_FOREIGN_ROOT: Final = struct.pack("<6I", 0x03000001, 1 << 13, 0, 0, 0, USER)
+_FOR_ALL: Final = struct.pack("<5I", 0x02000001, 1 << 13, 0, 0, 0)
+
+Plant = Callable[[Path, int], object]
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is planted.
+
+    Attributes:
+        code: The cause that it is to make believe in; the look may find another one.
+        error: The errno that the caller gets.
+        plant: Does it, given the scene's directory and the caller's pid.
+        path: What is executed, below the scene's directory; a path of its own where it begins with "=".
+        before: Prepares the scene, long before the exec.
+        facts: What the record has besides; with None for the caller's user it is root.
+        user: Who executes it.
+        limit: What the caller sets afterwards: a resource, and how much of it.
+    """
+
+    code: str
+    error: int
+    plant: Plant
+    path: str = "d/job"
+    before: Callable[[Path], object] = lambda base: None
+    facts: tuple[tuple[str, Any], ...] = ()
+    user: int | None = USER
+    limit: tuple[int, int] | None = None
+
+    def __str__(self) -> str:
+        return f"{self.code}-{self.path}"
+
+
+def write(content: bytes, name: str = "d/job") -> Plant:
+    return lambda base, pid: (base / name).write_bytes(content.replace(b"{base}", os.fsencode(base)))
+
+
+def chmod(name: str, mode: int) -> Plant:
+    return lambda base, pid: (base / name).chmod(mode)
+
+
+def remove(name: str) -> Plant:
+    def plant(base: Path, pid: int) -> None:
+        place = base / name
+        shutil.rmtree(place) if place.is_dir() and not place.is_symlink() else place.unlink()
+
+    return plant
+
+
+def put(name: str, make: Callable[[Path], object]) -> Plant:
+    def plant(base: Path, pid: int) -> None:
+        remove(name)(base, pid)
+        make(base / name)
+
+    return plant
+
+
+def link(name: str, target: str) -> Callable[[Path], object]:
+    return lambda base: (base / name).symlink_to(target.replace("{base}", str(base)))
+
+
+def program(name: str, content: bytes = PROGRAM, mode: int = 0o755) -> Callable[[Path], object]:
+    def before(base: Path) -> None:
+        (base / name).parent.mkdir(exist_ok=True)
+        (base / name).write_bytes(content.replace(b"{base}", os.fsencode(base)))
+        (base / name).chmod(mode)
+
+    return before
+
+
+def interpreted(base: Path) -> None:
+    """A script whose interpreter is a script, behind a directory of its own."""
+    program("tools/interpreter")(base)
+    program("d/job", b"#!{base}/tools/interpreter\n")(base)
+
+
+def sticky(base: Path) -> None:
+    """A directory as /tmp is, with a link of the caller's."""
+    (base / "d").chmod(0o1777)
+    (base / "d/link").symlink_to("/bin/true")
+    os.lchown(base / "d/link", USER, GROUP)
+
+
+def binary(base: Path) -> None:
+    shutil.copy("/bin/true", base / "d/job")
+
+
+def with_capability(value: bytes) -> Plant:
+    return lambda base, pid: os.setxattr(base / "d/job", "security.capability", value)
+
+
+def binary_of_another_root(base: Path) -> None:
+    """A program with capabilities that count only where another user is root: the kernel ignores them."""
+    binary(base)
+    with_capability(_FOREIGN_ROOT)(base, 0)
+
+
+def recursive(base: Path, pid: int) -> None:
+    for number in range(8):
+        program(f"d/{number}", b"#!{base}/d/%d\n" % (number + 1))(base)
+    write(b"#!{base}/d/0\n")(base, pid)
+
+
+def many_links(base: Path, pid: int) -> None:
+    remove("d/job")(base, pid)
+    (base / "d/job").symlink_to("0")
+    for number in range(50):
+        (base / f"d/{number}").symlink_to(f"{number + 1}")
+
+
+def nothing(base: Path, pid: int) -> None:
+    """Plant nothing: it is the caller that does, or the record is what deceives."""
+
+
+_ELF: Final = _elf(b"/no/such/loader")
+_CUT: Final = _elf(b"/bin/true")[:100]
+_FOREIGN: Final = _ELF[:18] + b"\x16\0" + _ELF[20:]
+_CORE: Final = _ELF[:16] + b"\4\0" + _ELF[18:]
+_NO_HEADERS: Final = _ELF[:56] + b"\0\0" + _ELF[58:]
+_KILLED: Final = "killed-after-point-of-no-return"
+_MEMORY: Final = (("killed_by", "SIGSEGV"), ("binary", None))
+_BIG: Final = ("arguments", ("x" * 100_000,) * 2), ("truncated", Truncated(argc=2, envc=0))
+
+CASES: Final = (
+    Case("unsearchable-directory", errno.EACCES, chmod("d", 0o700)),
+    Case("unsearchable-directory", errno.EACCES, chmod("tools", 0o700), before=interpreted),
+    Case("no-execute-permission", errno.EACCES, chmod("d/job", 0o700)),
+    Case("no-execute-permission", errno.EACCES, chmod("d/job", 0o644), user=None),
+    Case("interpreter-not-executable", errno.EACCES, chmod("tools/interpreter", 0), before=interpreted),
+    Case("is-directory", errno.EACCES, put("d/job", os.mkdir)),
+    Case("special-file", errno.EACCES, put("d/job", os.mkfifo)),
+    Case("protected-link", errno.EACCES, lambda base, pid: os.lchown(base / "d/link", USER + 9, GROUP),
+         "d/link", sticky),
+    Case("missing-file", errno.ENOENT, remove("d/job")),
+    Case("missing-directory", errno.ENOENT, remove("d")),
+    Case("missing-in-working-directory", errno.ENOENT, remove("d/job"), "=job"),
+    Case("working-directory-gone", errno.ENOENT, remove("d"), "=job"),
+    Case("dangling-link", errno.ENOENT, remove("d/job"), "link", link("link", "d/job")),
+    Case("missing-interpreter", errno.ENOENT, remove("tools"), before=interpreted),
+    Case("missing-interpreter", errno.ENOENT, write(b"#!/no/such\n")),
+    Case("crlf-interpreter", errno.ENOENT, write(b"#!/bin/sh\r\n")),
+    Case("missing-elf-interpreter", errno.ENOENT, write(_ELF)),
+    Case("name-ends-in-cr", errno.ENOENT, remove("d/job\r"), "d/job\r", program("d/job\r")),
+    Case("not-expanded", errno.ENOENT, remove("d/$A"), "d/$A", program("d/$A")),
+    Case("quotes-in-path", errno.ENOENT, remove("d/'a'"), "='a'", program("d/'a'")),
+    Case("arguments-in-path", errno.ENOENT, remove("d/job -v"), "d/job -v", program("d/job -v")),
+    Case("blank-in-path", errno.ENOENT, remove("d/job "), "d/job ", program("d/job ")),
+    Case("no-shebang", errno.ENOEXEC, write(b"text\n")),
+    Case("empty-file", errno.ENOEXEC, write(b"")),
+    Case("bom-before-shebang", errno.ENOEXEC, write(b"\xef\xbb\xbf#!/bin/sh\n")),
+    Case("text-with-bom", errno.ENOEXEC, write(b"\xef\xbb\xbftext\n")),
+    Case("blank-before-shebang", errno.ENOEXEC, write(b" #!/bin/sh\n")),
+    Case("shebang-without-interpreter", errno.ENOEXEC, write(b"#!\n")),
+    Case("shebang-too-long", errno.ENOEXEC, write(b"#!/" + b"x" * 300 + b"\n")),
+    Case("not-a-program", errno.ENOEXEC, write(bytes(500))),
+    Case("macos-program", errno.ENOEXEC, write(b"\xcf\xfa\xed\xfe" + bytes(500))),
+    Case("windows-program", errno.ENOEXEC, write(b"MZ" + bytes(500))),
+    Case("truncated-elf", errno.ENOEXEC, write(_CUT)),
+    Case("foreign-architecture", errno.ENOEXEC, write(_FOREIGN)),
+    Case("not-an-executable-elf", errno.ENOEXEC, write(_CORE)),
+    Case("malformed-elf", errno.ENOEXEC, write(_NO_HEADERS)),
+    Case("bad-elf-interpreter", errno.ELIBBAD, write(_elf(b"/etc/passwd"))),
+    Case("truncated-elf", errno.EIO, write(_ELF[:-4])),
+    Case("link-loop", errno.ELOOP, put("d/job", lambda place: place.symlink_to("job"))),
+    Case("too-many-links", errno.ELOOP, many_links),
+    Case("interpreters-nested-too-deep", errno.ELOOP, recursive),
+    Case("not-a-directory", errno.ENOTDIR, put("d", lambda place: place.write_bytes(b""))),
+    Case("file-capabilities-not-granted", errno.EPERM, with_capability(_FOR_ALL), before=binary),
+    Case("seccomp-filter", errno.EPERM, nothing, before=binary_of_another_root),
+    Case("open-for-writing", errno.ETXTBSY, lambda base, pid: (base / "d/job").open("ab")),
+    Case("argument-too-long", errno.E2BIG, nothing,
+         facts=(("arguments", ("job", "x" * 200_000)), ("truncated", Truncated(argc=2, envc=0)))),
+    Case("variable-too-long", errno.E2BIG, nothing,
+         facts=(("environment", ("A=" + "x" * 200_000,)), ("truncated", Truncated(argc=0, envc=1)))),
+    Case("arguments-too-big", errno.E2BIG, nothing, limit=(resource.RLIMIT_STACK, 100_000), facts=_BIG),
+    Case("process-limit", errno.EAGAIN, nothing, limit=(resource.RLIMIT_NPROC, 0)),
+    Case("descriptor-limit", errno.EMFILE, nothing, limit=(resource.RLIMIT_NOFILE, 3)),
+    Case("system-file-limit", errno.ENFILE, nothing),
+    Case("out-of-memory", errno.ENOMEM, nothing, limit=(resource.RLIMIT_AS, 100_000)),
+    Case("bad-argument-pointer", errno.EFAULT, nothing, facts=(("arguments", ("a", None)),)),
+    Case(_KILLED, errno.ENOMEM, nothing, limit=(resource.RLIMIT_AS, 100_000), facts=_MEMORY),
+    Case(_KILLED, errno.ENOMEM, nothing, facts=_MEMORY,
+         before=program("d/job", _elf(b"/bin/true")[:64 + 56])),
+)  # fmt: skip
+
+OF_THE_RECORD: Final = frozenset(
+    {"empty-path", "path-too-long", "name-too-long", "unknown-flags", "bad-path-pointer", "link-not-followed"}
+)
+"""Causes that rest on the path and the flags, which the kernel program read: nothing can be planted."""
+
+OF_ROOT: Final = frozenset(
+    {
+        "noexec-mount",
+        "interpreter-on-noexec-mount",
+        "links-forbidden-by-mount",
+        "missing-binfmt-interpreter",
+        "missing-kernel-helper",
+    }
+)
+"""Causes that take privileges to plant (``tests.live.test_certain`` has mounts)."""
+
+
+NEVER_CERTAIN: Final = frozenset(
+    {
+        "32-bit-not-supported", "appeared-since", "blank-in-env-argument", "changed-since",
+        "close-on-exec-script", "descriptor-is-no-directory", "descriptor-of-removed-directory",
+        "diagnosis-failed", "ebadmsg", "ehostdown", "eintr", "eisdir", "ekeyrejected", "enodev", "enokey",
+        "enotconn", "enxio", "eoverflow", "estale", "etimedout", "euclean",
+        "missing-program-of-env", "namespace-gone", "no-such-system-call", "not-looked-at", "read-error",
+        "replaced-since", "several-causes", "unexplained", "unexplained-denial", "vanished-since",
+    }
+)  # fmt: skip
+"""Causes of which each diagnosis says what is lacking, and those of other errnos, which leave no trace."""
+
+
+@contextmanager
+def caller_of(case: Case, base: Path, filtered: bool) -> Iterator[ExecFailure]:
+    """A caller that stays, and the record of its exec."""
+    path = case.path.removeprefix("=") if case.path.startswith("=") else str(base / case.path)
+    ours, theirs = socket.socketpair()
+    child = os.fork()
+    if child == 0:
+        try:
+            ours.close()
+            os.chdir(base / "d")
+            if case.error == errno.EPERM:
+                circumstances.lose_net_raw()
+            if case.user is not None:
+                circumstances.become_user()
+            if filtered:
+                circumstances.deny_exec_by_seccomp(EXECVE, case.error)
+                os.execve(path, ["job"], {})
+        except OSError as error:
+            theirs.send(pickle.dumps((error.errno, time.time_ns())))
+        else:
+            theirs.send(pickle.dumps((case.error, time.time_ns())))
+        while theirs.recv(1):
+            if case.limit is not None:
+                resource.setrlimit(case.limit[0], (case.limit[1],) * 2)
+            theirs.send(b"s")
+        os._exit(0)
+    theirs.close()
+    try:
+        number, timestamp = pickle.loads(ours.recv(4096))
+        assert number == case.error, os.strerror(number)
+        ids: dict[str, Any] = {} if case.user is None else dict.fromkeys(("uid", "euid", "fsuid"), USER)
+        ids |= {} if case.user is None else {"fsgid": GROUP, "groups": (), "capabilities": 0}
+        facts = {"timestamp": timestamp, "duration_ms": 1, "pid": child, "tid": child, "ppid": os.getpid()}
+        time.sleep(0.05)
+        ours.send(b"s")
+        assert ours.recv(1)
+        yield a_failure(path, case.error, **{**facts, **ids, "cwd": str(base / "d"), **dict(case.facts)})
+    finally:
+        ours.close()
+        os.waitpid(child, 0)
+
+
+@contextmanager
+def built(case: Case) -> Iterator[Path]:
+    base = Path(tempfile.mkdtemp(prefix="execwhy-planted-"))
+    try:
+        base.chmod(0o755)
+        program("d/job")(base)
+        case.before(base)
+        yield base
+    finally:
+        shutil.rmtree(base, ignore_errors=True)
+
+
+@pytest.mark.parametrize("filtered", [True, False], ids=["filter", "another guard"])
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_planted_evidence_makes_no_cause_certain(case: Case, filtered: bool) -> None:
+    with protected_links(), built(case) as base, ExitStack() as planted:
+        time.sleep(SETTLED)
+        with caller_of(case, base, filtered) as record:
+            opened = case.plant(base, record.pid)
+            if hasattr(opened, "close"):
+                planted.callback(opened.close)
+            alive = diagnose(record)
+        gone = diagnose(record)
+    assert alive.code == case.code or not filtered, alive
+    for diagnosis in (alive, gone):
+        assert not diagnosis.certain, diagnosis
+        assert "`" not in (diagnosis.advice or "")
+
+
+def test_a_descriptor_that_may_have_been_closed_since_is_not_certain_under_a_filter() -> None:
+    case = Case("bad-descriptor", errno.EBADF, nothing, "=job", facts=(("dirfd", 77), ("flags", 0)))
+    with built(case) as base:
+        with caller_of(case, base, filtered=True) as record:
+            alive = diagnose(record)
+        gone = diagnose(record)
+    assert (alive.code, alive.certain) == (gone.code, gone.certain) == (case.code, False)
+
+
+def test_of_every_cause_it_is_tried_to_plant_its_evidence() -> None:
+    tried = {case.code for case in CASES} | {"bad-descriptor"}
+    exempt = OF_THE_RECORD | OF_ROOT | NEVER_CERTAIN
+    assert set(codes_of_source()) - tried == exempt
