@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Final, Generic, TypeVar
 
 from bpf import clock
+from bpf.cached_lookup import wait_for_lock
 from bpf.mounts import UNKNOWN, MountTable, Place, mount_id, mounts_of, own_mounts, own_root
 from bpf.record import Again, ExecFailure
 from bpf.safety import Access
@@ -26,7 +27,7 @@ from bpf.walk import End, Ground, walk
 
 AT_FDCWD: Final = -100
 MAX_PROCESSES: Final = 4096
-"""Processes asked for their mount namespace, 3 us each."""
+"""Processes asked for their mount namespace, 15 us each."""
 
 _NS_GET_USERNS: Final = 0xB701
 _NS_GET_MNTNS_ID: Final = 0x8008B705
@@ -94,8 +95,9 @@ class Vantage:
 
     def ground(self, record: ExecFailure, deadline: float = float("inf"), with_acls: bool = False) -> Ground:
         """Where a walk for that caller takes place."""
+        users = (record.uid, record.fsuid)
         return Ground(
-            self.root, self.mounts, self.base, record.pid, record.tid, deadline, with_acls, self.place
+            self.root, self.mounts, self.base, record.pid, record.tid, deadline, with_acls, self.place, users
         )
 
 
@@ -171,7 +173,7 @@ def _below(top: Vantage | None, record: ExecFailure) -> Vantage | None:
     base = "" if record.root is None or record.root == "/" else record.root
     if not base:
         return top
-    trail, inner = walk(Ground(top.root, top.mounts, place=top.place), base)
+    trail, inner = walk(Ground(top.root, top.mounts, place=top.place, users=(record.uid, record.fsuid)), base)
     if trail.end is End.MAY_BLOCK:
         # Nothing is looked at there, which each walk will say.
         return replace(top, place=Place(UNKNOWN, trail.refused, Access.NONE))
@@ -353,6 +355,9 @@ class Tables:
 
 
 def _mount_ns(process: str) -> int | None:
+    # Any user may hold the locks of these directories; see bpf.cached_lookup.
+    wait_for_lock(process)
+    wait_for_lock(f"{process}/ns")
     try:
         return os.stat(f"{process}/ns/mnt").st_ino
     except OSError:
@@ -367,6 +372,7 @@ def caller_of(record: ExecFailure | Again, *, even_dead: bool = False) -> str | 
     if record.pid <= 0:
         return None
     process = f"/proc/{record.pid}"
+    wait_for_lock(process)
     try:
         with open(f"{process}/stat", "rb", buffering=0) as file:
             fields = file.read(1024).rpartition(b")")[2].split()

@@ -6,26 +6,25 @@ component that was passed is kept: that is what names the first one that is miss
 A step never crosses onto another mount by itself (RESOLVE_NO_XDEV). Where a mount begins, the mount is
 looked up first, and the step made only onto one that may be looked into; then the mount of the new
 descriptor is what counts, before anything is asked of its file system. An O_PATH descriptor of a mount's
-root directory costs no request to a FUSE server; an fstat of it, or a step below it, would.
+root directory costs no request to a FUSE server; an fstat of it, or a step below it, would. How a step
+keeps from waiting for the lock of a directory is in ``bpf.cached_lookup``.
 """
 
 from __future__ import annotations
 
-import ctypes
 import enum
 import errno
 import functools
 import os
 import stat
-import struct
-import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from bpf.cached_lookup import COMPONENT, NotCachedError, can_stay_on_mount, open_name
 from bpf.mounts import UNKNOWN, Mount, MountTable, Place
 from bpf.own_time import own_time
 from bpf.safety import Access
+from bpf.users import user_of
 
 MAX_LINKS: Final = 40
 """MAXSYMLINKS of include/linux/namei.h."""
@@ -39,15 +38,7 @@ SECONDS: Final = 0.25
 NAME_MAX: Final = 255
 """Longest component in bytes, on nearly every file system (limits.h)."""
 
-_O_COMPONENT: Final = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _ACL: Final = "system.posix_acl_access"
-_ENCODING: Final = sys.getfilesystemencoding()
-_RESOLVE_NO_XDEV: Final = 1
-_OPENAT2: Final = ctypes.c_long(437)
-_OPEN_HOW: Final = ctypes.create_string_buffer(struct.pack("QQQ", _O_COMPONENT, 0, _RESOLVE_NO_XDEV), 24)
-_HOW: Final = ctypes.c_void_p(ctypes.addressof(_OPEN_HOW))
-_HOW_SIZE: Final = ctypes.c_size_t(len(_OPEN_HOW))
-"""Arguments of openat2(2), made once: a walk takes one call for each component."""
 
 _TO_OTHERS: Final = frozenset({"exe", "cwd", "root"})
 _DIRECTORIES_TO_OTHERS: Final = ("/fd", "/ns")
@@ -55,6 +46,8 @@ _DIRECTORIES_TO_OTHERS: Final = ("/fd", "/ns")
 
 _LISTED_BY_MEMORY: Final = "/map_files"
 """A lookup there waits for the mmap_lock of the process, which its owner can keep held."""
+
+_HELD_UP: Final = "lies in a directory where another user can hold up lookups"
 
 
 class End(enum.Enum):
@@ -173,6 +166,8 @@ class Ground:
         deadline: On the clock of ``own_time``; no walk takes longer than ``SECONDS``.
         with_acls: Read the ACL of every directory.
         place: Where ``root`` is, if that is known.
+        users: User ids of the caller, in whose directories a name may be looked up as in root's; see
+            ``bpf.cached_lookup``.
     """
 
     root: int
@@ -183,6 +178,7 @@ class Ground:
     deadline: float = float("inf")
     with_acls: bool = False
     place: Place | None = None
+    users: tuple[int, ...] = ()
 
 
 def walk(
@@ -296,7 +292,7 @@ class _Walker:
             raise _NotEnteredError(None, "lies in /proc/PID/map_files, where a lookup waits for the process")
         place = self.place
         try:
-            descriptor = -1 if self.mounts.seen_at(full) else _open_component(name, self.descriptor)
+            descriptor = -1 if self.mounts.seen_at(full) else self._open(name)
             if descriptor < 0:
                 descriptor, place = self._cross(name, self.mounts.at(full))
         except OSError as error:
@@ -319,8 +315,18 @@ class _Walker:
     def _cross(self, name: str, expected: Mount | None) -> tuple[int, Place]:
         """Step onto another mount, unless it is known to be one, or turns out to be one, not to enter."""
         self._check_mount(expected)
-        descriptor = os.open(name, _O_COMPONENT, dir_fd=self.descriptor)
+        descriptor = self._open(name, crossing=True)
         return descriptor, self._checked(descriptor)
+
+    def _open(self, name: str, *, crossing: bool = False) -> int:
+        """Open a component; -1 where a mount begins that is not to be crossed onto."""
+        file_system = "" if self.place.mount is None else self.place.mount.file_system
+        owner = self.standing.stat.st_uid
+        trusted = owner == 0 or user_of(owner) in map(user_of, self.ground.users)
+        try:
+            return open_name(name, self.descriptor, file_system, crossing=crossing, trusted=trusted)
+        except NotCachedError as error:
+            raise _NotEnteredError(None, _HELD_UP) from error
 
     def _checked(self, descriptor: int) -> Place:
         """Return where a descriptor is, if that may be looked into; else close it."""
@@ -355,7 +361,7 @@ class _Walker:
                 if status.st_dev != _proc_device():
                     # Of a container, which counts its processes otherwise. This is the same process.
                     self.steps.append(Step(self.at, status, target, None, place))
-                    reached = os.open(f"/proc/{target}", _O_COMPONENT)
+                    reached = os.open(f"/proc/{target}", COMPONENT)
                     self._stand_at(reached, f"{self.here.rstrip('/')}/{target}", place)
                     return None
             elif name in _TO_OTHERS or self.here.endswith(_DIRECTORIES_TO_OTHERS):
@@ -389,9 +395,9 @@ class _Walker:
             return
         place = self.place
         above = self.here.rpartition("/")[0] or "/"
-        parent = _open_component("..", self.descriptor)
+        parent = self._open("..")
         if parent < 0:
-            crosses = _openat2() is not None and place.mount is not None
+            crosses = can_stay_on_mount() and place.mount is not None
             below = self.mounts.get(place.mount.parent) if crosses and place.mount else None
             parent, place = self._cross("..", below)
         self._stand_at(parent, above, place)
@@ -438,36 +444,6 @@ _ENDS: Final = {
     errno.ENOTDIR: End.NOT_A_DIRECTORY,
     errno.ENAMETOOLONG: End.NAME_TOO_LONG,
 }
-
-
-def _open_component(name: str, directory: int) -> int:
-    """Open a component with O_PATH without crossing onto another mount; -1 where one begins.
-
-    Raises:
-        OSError: It is not there, or not to be reached.
-    """
-    call = _openat2()
-    if call is None:
-        # Before Linux 5.6 every step is taken as one that may cross.
-        return -1
-    descriptor: int = call(_OPENAT2, directory, name.encode(_ENCODING, "surrogateescape"), _HOW, _HOW_SIZE)
-    if descriptor >= 0:
-        return descriptor
-    number = ctypes.get_errno()
-    if number == errno.EXDEV:
-        return -1
-    raise OSError(number, os.strerror(number))
-
-
-@functools.cache
-def _openat2() -> Callable[..., int] | None:
-    """syscall(2) for openat2(2); None where the kernel does not have that, or a filter forbids it."""
-    call = ctypes.CDLL(None, use_errno=True).syscall
-    descriptor = call(_OPENAT2, -1, b"/", _HOW, _HOW_SIZE)
-    if descriptor >= 0:
-        os.close(descriptor)
-    refused = descriptor < 0 and ctypes.get_errno() in (errno.ENOSYS, errno.EPERM)
-    return None if refused else call
 
 
 def extended_attribute(descriptor: int, name: str) -> bytes | None:

@@ -57,7 +57,7 @@ class ThreadSpawner:
 
     def __init__(self, look_at: LookAt) -> None:
         self._look_at = look_at
-        self.undead = 0
+        self.undead: frozenset[int] = frozenset()
         self.spawned = 0
         self.killed: list[int] = []
         self._theirs: dict[int, socket.socket] = {}
@@ -82,6 +82,12 @@ class ThreadSpawner:
         if theirs is not None:
             with suppress(OSError):  # it has ended by itself
                 theirs.shutdown(socket.SHUT_RDWR)
+
+    def look_for_undead(self) -> None:
+        pass
+
+    def end(self) -> None:
+        pass
 
     def close(self) -> None:
         for theirs in self._theirs.values():

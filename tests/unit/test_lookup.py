@@ -15,8 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bpf import lookup
-from bpf import walk as walking
+from bpf import cached_lookup, lookup
 from bpf.binfmt import BINPRM_BUF_SIZE, ElfFault, read_elf, read_shebang
 from bpf.lookup import look_up
 from bpf.mounts import own_mounts
@@ -189,7 +188,7 @@ def test_where_the_kernel_has_no_openat2_a_walk_ends_in_the_same_way(
     beyond = [
         trail_of(Ground(root, own_mounts()), path) for path in ("/proc/self/exe", "/dev/shm/..", "/sys")
     ]
-    monkeypatch.setattr(walking, "_openat2", lambda: None)
+    monkeypatch.setattr(cached_lookup, "_openat2", lambda: None)
     assert [trail_of(ground, path) for path in paths] == with_it
     assert [
         trail_of(Ground(root, own_mounts()), path) for path in ("/proc/self/exe", "/dev/shm/..", "/sys")

@@ -35,6 +35,19 @@ def shunned(failure: ExecFailure | Again) -> Look:
     )
 
 
+def left_alone(failure: ExecFailure | Again, *, for_good: bool) -> Look:
+    """Say that a look for the same user hangs, and its process with it."""
+    how_long = "until execwhy is started again" if for_good else "for some minutes"
+    return _look(
+        failure,
+        "not looked at",
+        words.doubt(
+            "A look for the same user did not end, and the process that was at it could not be killed, so"
+            f" nothing of this user is looked at {how_long}."
+        ),
+    )
+
+
 def dropped(failure: ExecFailure | Again) -> Look:
     """Say that too many waited for a look."""
     return _look(failure, "not looked at in time", _DROPPED)

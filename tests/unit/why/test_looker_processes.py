@@ -5,10 +5,13 @@ from __future__ import annotations
 import errno
 import json
 import mmap
+import os
+import signal
 import socket
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +19,7 @@ from bpf import clock
 from bpf.record import Diagnosis, ExecFailure, Look
 from tests.unit.waiting import PATIENCE, wait_for
 from tests.unit.why.failing import a_failure
+from tui.why.lookers.dispatcher import Lookers
 from tui.why.lookers.process import Begin, LookAt, Spawner, start_parent
 from tui.why.lookers.wire import Frames, framed, look_from_wire, record_to_wire
 from tui.why.moment import Moment
@@ -108,14 +112,14 @@ def test_the_late_answer_to_a_request_that_was_given_up_is_not_taken_for_the_nex
             spawner.spawn()
         late, right = socket.socketpair(), socket.socketpair()
         for number, (theirs, _) in enumerate((late, right), 1):
-            message = json.dumps({"fork": number, "undead": number}).encode()
+            message = json.dumps({"to": number, "undead": [number]}).encode()
             socket.send_fds(parent, [message], [theirs.fileno()])
             theirs.close()
         spawned = spawner.spawn()
         assert spawned is not None
         connection, number, _ = spawned
         right[1].sendall(b"right")
-        assert (connection.recv(10), number, spawner.undead) == (b"right", 2, 2)
+        assert (connection.recv(10), number, spawner.undead) == (b"right", 2, frozenset({2}))
         requests = [json.loads(parent.recv(4096)) for _ in range(3)]
         assert requests == [{"fork": 1}, {"fork": 2}, {"kill": 1}], "the late one is of no use"
         assert late[1].recv(10) == b"", "and nobody holds its connection"
@@ -144,3 +148,77 @@ def test_a_looker_is_killed_by_the_number_of_its_request(spawner: Spawner) -> No
     assert Frames().feed(second.connection.recv(1 << 16))[0][0] == 7
     first.close()
     second.close()
+
+
+def has_none_left(spawner: Spawner) -> bool:
+    """Ask whether all that were killed have died."""
+    spawner.look_for_undead()
+    return not spawner.undead
+
+
+def too_many(*_arguments: object, **_options: object) -> None:
+    raise OSError(errno.ETOOMANYREFS, os.strerror(errno.ETOOMANYREFS))
+
+
+@pytest.mark.parametrize("name", ["socketpair", "send_fds"])
+def test_the_parent_goes_on_where_no_connection_can_be_made_or_sent(name: str) -> None:
+    """Only the parent fails, and only the first time: later ones come from it."""
+
+    def prepare_to_fail() -> Begin:
+        right: Callable[..., object] = getattr(socket, name)
+
+        def fail_once(*_arguments: object, **_options: object) -> None:
+            setattr(socket, name, right)
+            too_many()
+
+        setattr(socket, name, fail_once)
+        return begin
+
+    spawner = Spawner(start_parent(prepare_to_fail))
+    assert spawner.spawn() is None
+    spawned = spawner.spawn()
+    assert spawned is not None
+    spawned.close()
+    wait_for(lambda: has_none_left(spawner))
+    spawner.close()
+
+
+def test_the_parent_says_which_ones_were_killed_and_have_not_died() -> None:
+    def stays() -> LookAt:
+        return is_unchanged
+
+    def prepare_to_be_deaf() -> Begin:
+        # As one is that waits in the kernel: no signal comes to it.
+        os.kill = lambda _pid, _signal: None
+        return stays
+
+    spawner = Spawner(start_parent(prepare_to_be_deaf))
+    first, second = spawner.spawn(), spawner.spawn()
+    assert first is not None and second is not None
+    spawner.kill(first.number)
+    spawner.look_for_undead()
+    assert spawner.undead == {first.number}
+    first.close()  # which ends it after all
+    wait_for(lambda: has_none_left(spawner))
+    second.close()
+    spawner.close()
+
+
+def test_closing_does_not_wait_for_a_parent_that_does_not_answer() -> None:
+    ours, parent = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with parent:
+        lookers = Lookers(Spawner(ours, answer_seconds=PATIENCE))
+        assert json.loads(parent.recv(4096)) == {"fork": 1}
+        began = time.monotonic()
+        lookers.close()
+        assert time.monotonic() - began < PATIENCE / 2
+
+
+def test_a_parent_that_has_died_is_named() -> None:
+    spawner = Spawner(start_parent(prepare))
+    newest = Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="ascii").split()[-1]
+    lookers = Lookers(spawner)
+    wait_for(lambda: bool(lookers._seats))
+    os.kill(int(newest), signal.SIGKILL)
+    wait_for(lambda: "are gone" in lookers.problem)
+    lookers.close()

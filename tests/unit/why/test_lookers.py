@@ -366,6 +366,26 @@ def test_a_looker_that_dies_is_replaced_and_only_its_look_is_lost(opened: Callab
     assert codes == {number: "not-looked-at" if number == 3 else "code" for number in range(10)}
 
 
+def test_after_a_fault_causes_are_looked_for_again(
+    opened: Callable[..., Lookers], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take_in = Lookers._take_in
+
+    def fail(lookers: Lookers, seat: Any, asked: Any, look: Look) -> None:
+        if look.diagnosis.summary == "/missing/3.":
+            raise RuntimeError("what a process wrote")
+        take_in(lookers, seat, asked, look)
+
+    monkeypatch.setattr(Lookers, "_take_in", fail)
+    lookers = opened(lambda record: Look(Diagnosis("code", f"{record.path}.")))
+    lookers.submit([(3, failure(3))])
+    assert dict(all_of(lookers, 1))[3].diagnosis.code == "not-looked-at"
+    assert "RuntimeError" in lookers.problem and "what a process wrote" not in lookers.problem
+    lookers.submit([(number, failure(number)) for number in range(10, 20)])
+    assert {look.diagnosis.code for _, look in all_of(lookers, 10)} == {"code"}
+    assert not lookers.is_busy
+
+
 def test_a_late_answer_is_given_to_no_other_failure() -> None:
     class AnsweringTwice(ThreadSpawner):
         def _serve(self, theirs: socket.socket) -> None:

@@ -20,6 +20,7 @@ from tui.why.lookers.cause_key import cause_key
 from tui.why.lookers.done import Done
 from tui.why.lookers.dropped import Dropped
 from tui.why.lookers.fair_queue import EventIds, FairQueue, Group
+from tui.why.lookers.hung import Hung
 from tui.why.lookers.owner import Failure, Owner, owner_of
 from tui.why.lookers.pace import PACE, Pace, Shunned
 from tui.why.lookers.seat import MOST_BYTES_AT_ONCE, Asked, Seat, Spawning
@@ -41,7 +42,10 @@ _FEW_SEATS_LEFT: Final = 3
 """Lookers that cannot die: from then on only our own mount namespace is looked at, until they have."""
 
 _RESPAWN_SECONDS: Final = 1.0
-"""Seconds between two tries to get a looker where none could be had."""
+"""Seconds between two tries to get a looker where none could be had, or to go on after a fault."""
+
+_FAULT_PAUSE: Final = 0.1
+"""Seconds after a fault before anything else is done."""
 
 
 class Lookers:
@@ -58,6 +62,7 @@ class Lookers:
         self._queue = FairQueue(on_drop=self._drop)
         self._pace = Pace()
         self._shunned = Shunned()
+        self._hung = Hung()
         self._lock = threading.Lock()
         self._done = Done()
         # By the error, on which alone it depends what is said of them.
@@ -67,6 +72,8 @@ class Lookers:
         self._cost = _SLICE
         self._next_spawn = 0.0
         self._problem = ""
+        self._fault = ""
+        self._faults = 0
         self._closed = False
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._selector = selectors.DefaultSelector()
@@ -89,8 +96,8 @@ class Lookers:
 
     @property
     def problem(self) -> str:
-        """One sentence where no cause can be looked for any more, else ""."""
-        return self._problem
+        """One sentence where causes are missing for another reason than the look itself, else ""."""
+        return self._problem or self._fault
 
     def submit(self, failures: Iterable[tuple[int, Failure | Burst]]) -> None:
         """Have failures looked at: event id (of a burst its first one's) and failure, oldest first."""
@@ -143,6 +150,7 @@ class Lookers:
             self._closed = True
             self._queue.clear()
             os.eventfd_write(self._wake, 1)
+        self._spawner.end()
         self._thread.join()
         os.close(self._wake)
 
@@ -170,14 +178,10 @@ class Lookers:
     def _run(self) -> None:
         try:
             while not self._closed:
-                self._fill_seats()
-                for key, _ in self._selector.select(self._patience()):
-                    if isinstance(key.data, Seat):
-                        self._read(key.data)
-                    else:
-                        with suppress(BlockingIOError):
-                            os.eventfd_read(self._wake)
-                self._end_late()
+                try:
+                    self._turn()
+                except Exception as error:
+                    self._recover(error)
         except Exception as error:
             # Causes are missing from now on, which must be said; the error's own words may quote a process.
             self._problem = f"looking for causes has stopped ({type(error).__name__}): start execwhy again."
@@ -187,10 +191,44 @@ class Lookers:
             self._spawner.close()
             self._selector.close()
 
+    def _turn(self) -> None:
+        self._fill_seats()
+        for key, _ in self._selector.select(self._patience()):
+            if isinstance(key.data, Seat):
+                self._read(key.data)
+            else:
+                with suppress(BlockingIOError):
+                    os.eventfd_read(self._wake)
+        self._end_late()
+        self._see_who_hangs()
+
+    def _recover(self, error: Exception) -> None:
+        """Begin anew after a fault: what was being looked at is given up, and lookers are replaced."""
+        self._faults += 1
+        self._fault = (
+            f"a fault in looking for causes ({type(error).__name__}) has cost some of them;"
+            f" it is number {self._faults:,}."
+        )
+        for seat in self._seats:
+            self._spawner.kill(seat.number)
+            if seat.asked:
+                self._hung.killed(seat.number, seat.owner)
+            with suppress(KeyError, ValueError):
+                self._selector.unregister(seat.connection)
+            seat.close()
+        self._seats.clear()
+        for group in list(self._in_flight.values()):
+            self._land(group, group.ids, unseen.looker_failed(group.newest[1]))
+        self._next_spawn = time.monotonic() + _RESPAWN_SECONDS
+        # A fault that comes again and again is to take no processor.
+        time.sleep(_FAULT_PAUSE)
+
     def _patience(self) -> float | None:
         """Return seconds until something must be done though nothing comes."""
         moments = [seat.due for seat in self._seats if seat.asked]
         if (due := self._pace.next_due) is not None:
+            moments.append(due)
+        if (due := self._hung.next_due) is not None:
             moments.append(due)
         if len(self._seats) < SEATS:
             moments.append(self._next_spawn)
@@ -213,7 +251,9 @@ class Lookers:
     def _may_take(self, owner: Owner) -> bool:
         """Return whether an owner may have one more looker: its user has none, or is root."""
         uid, namespace = owner
-        if self._spawner.undead >= _FEW_SEATS_LEFT and namespace not in home_namespaces():
+        if self._hung.is_pending(owner):
+            return False
+        if len(self._spawner.undead) >= _FEW_SEATS_LEFT and namespace not in home_namespaces():
             return False
         return uid == 0 or all(seat.owner[0] != uid for seat in self._seats if seat.asked)
 
@@ -230,9 +270,14 @@ class Lookers:
                     self._pace.park(max(due, now + PACE / 4), group)
                     continue
                 self._in_flight[group.key] = group
-            if group not in self._shunned:
+            failure = group.newest[1]
+            if self._hung.leaves_alone(group.owner):
+                for_good = self._hung.is_for_good(group.owner)
+                self._land(group, group.ids, unseen.left_alone(failure, for_good=for_good))
+            elif group in self._shunned:
+                self._land(group, group.ids, unseen.shunned(failure))
+            else:
                 return group
-            self._land(group, group.ids, unseen.shunned(group.newest[1]))
             with self._lock:
                 # Not for nothing: a flood of what is left alone would otherwise go before everyone else.
                 self._queue.charge(group.owner, time.monotonic() - now)
@@ -289,6 +334,19 @@ class Lookers:
             self._shunned.add(late.group)
             self._land(late.group, late.ids, unseen.not_in_time(late.failure))
             self._leave(seat)
+            self._hung.killed(seat.number, late.group.owner)
+
+    def _see_who_hangs(self) -> None:
+        """Find out whose lookers do not die, once they have had the time to."""
+        due = self._hung.next_due
+        if due is None or due > time.monotonic():
+            return
+        try:
+            self._spawner.look_for_undead()
+        except OSError:
+            self._hung.ask_later()
+        else:
+            self._hung.see(self._spawner.undead)
 
     def _vacate(self, seat: Seat) -> None:
         """Give up a looker that is gone, and the look that it was at."""
@@ -330,14 +388,15 @@ class Lookers:
         self._next_spawn = 0.0
         try:
             spawned = self._spawner.spawn()
-        except OSError:
+        except OSError as error:
             spawned = None
-            self._problem = "the processes that look for causes are gone: start execwhy again."
+            self._note_no_parent(error)
         if spawned is None:
             self._next_spawn = time.monotonic() + _RESPAWN_SECONDS
             if not self._problem and self._spawner.undead:
+                hung = len(self._spawner.undead)
                 self._problem = (
-                    f"{self._spawner.undead} processes that looked at files hang there and cannot be killed:"
+                    f"{hung} processes that looked at files hang there and cannot be killed:"
                     " until these file systems answer, no cause is looked for."
                 )
             return None
@@ -350,3 +409,14 @@ class Lookers:
         self._seats.append(seat)
         self._selector.register(connection, selectors.EVENT_READ, seat)
         return seat
+
+    def _note_no_parent(self, error: OSError) -> None:
+        if self._closed:
+            return
+        if isinstance(error, TimeoutError):
+            self._problem = (
+                "the processes that look for causes do not answer: no cause is looked for until they do."
+            )
+        else:
+            # It took root to begin it, which the monitor is no longer.
+            self._problem = "the processes that look for causes are gone: start execwhy again."

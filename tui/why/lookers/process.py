@@ -109,13 +109,14 @@ def _serve_monitor(control: socket.socket, begin: Begin) -> None:
     A looker is known by the number of the request for it: a pid may be that of the next one already.
     """
     alive: dict[int, int] = {}
-    killed: set[int] = set()
+    killed: dict[int, int] = {}
     mounts = MountWatches()
     gc.freeze()
     while True:
         # A looker knows from its parent how the clock was set before it began, and when mounts changed.
         note_clock()
-        mounts.notice()
+        with suppress(OSError):  # no memory or descriptor is left for the moment
+            mounts.notice()
         readable, _, _ = select.select([control], [], [], _TICK)
         _reap(alive, killed)
         if not readable:
@@ -124,52 +125,82 @@ def _serve_monitor(control: socket.socket, begin: Begin) -> None:
         if not message:
             break
         request = json.loads(message)
-        if (pid := alive.pop(request.get("kill"), 0)) > 0:
+        if (number := request.get("kill")) in alive:
+            pid = alive.pop(number)
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-            killed.add(pid)
+            killed[pid] = number
             _reap(alive, killed)
         if (number := request.get("fork")) is not None:
             with mounts.handed_over():
                 _fork_looker(number, control, begin, alive, killed)
+        if (number := request.get("undead")) is not None:
+            _answer(control, number, killed)
     for pid in alive.values():
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 
 
 def _fork_looker(
-    number: int, control: socket.socket, begin: Begin, alive: dict[int, int], killed: set[int]
+    number: int, control: socket.socket, begin: Begin, alive: dict[int, int], killed: dict[int, int]
 ) -> None:
     """Fork a looker and hand a connection to it over, or only answer that there is none."""
-    answer = json.dumps({"fork": number, "undead": len(killed)}).encode()
     if len(killed) >= MAX_UNDEAD:
-        control.send(answer)
+        _answer(control, number, killed)
         return
-    ours, theirs = socket.socketpair()
+    try:
+        ours, theirs = socket.socketpair()
+    except OSError:
+        _answer(control, number, killed)
+        return
     with ours, theirs:
         try:
             pid = os.fork()
         except OSError:
-            control.send(answer)
+            _answer(control, number, killed)
             return
         if pid == 0:
             control.close()
             ours.close()
             _be_looker(theirs, begin)
-        alive[number] = pid
         times = clock_of(pid)
-        socket.send_fds(control, [answer], [ours.fileno(), *times])
-        for descriptor in times:
-            os.close(descriptor)
+        try:
+            _answer(control, number, killed, [ours.fileno(), *times])
+            alive[number] = pid
+        except OSError:
+            # There are too many descriptors under way (ETOOMANYREFS), or the monitor has ended.
+            os.kill(pid, signal.SIGKILL)
+            killed[pid] = number
+            _answer(control, number, killed)
+        finally:
+            for descriptor in times:
+                os.close(descriptor)
 
 
-def _reap(alive: dict[int, int], killed: set[int]) -> None:
+def _answer(
+    control: socket.socket, number: int, killed: dict[int, int], descriptors: Sequence[int] = ()
+) -> None:
+    """Answer a request of this number: the descriptors of a looker, and which ones have not died.
+
+    Raises:
+        OSError: It cannot be sent with these descriptors; without any, the monitor has ended, which the next
+            ``recv`` notices.
+    """
+    answer = json.dumps({"to": number, "undead": sorted(killed.values())}).encode()
+    if descriptors:
+        socket.send_fds(control, [answer], descriptors)
+    else:
+        with suppress(OSError):
+            control.send(answer)
+
+
+def _reap(alive: dict[int, int], killed: dict[int, int]) -> None:
     with suppress(ChildProcessError):
         while True:
             pid, _ = os.waitpid(-1, os.WNOHANG)
             if not pid:
                 return
-            killed.discard(pid)
+            killed.pop(pid, None)
             for number in [number for number, known in alive.items() if known == pid]:
                 del alive[number]
 
@@ -244,14 +275,14 @@ class Spawner:
     """The monitor's side of the parent: asks for lookers and has them killed.
 
     Attributes:
-        undead: How many lookers were killed and have not died, when last asked for one.
+        undead: The numbers of the lookers that were killed and had not died, when the parent was last asked.
     """
 
     def __init__(self, control: socket.socket, answer_seconds: float = ANSWER_SECONDS) -> None:
         self._control = control
         self._control.settimeout(answer_seconds)
         self._numbers = itertools.count(1)
-        self.undead = 0
+        self.undead: frozenset[int] = frozenset()
 
     def spawn(self) -> Spawned | None:
         """Return a new looker; None where none can be forked.
@@ -259,16 +290,27 @@ class Spawner:
         Raises:
             OSError: The parent is gone, or does not answer.
         """
+        return self._ask("fork")
+
+    def look_for_undead(self) -> None:
+        """Bring ``undead`` up to date.
+
+        Raises:
+            OSError: The parent is gone, or does not answer.
+        """
+        self._ask("undead")
+
+    def _ask(self, what: str) -> Spawned | None:
         number = next(self._numbers)
-        self._control.send(json.dumps({"fork": number}).encode())
+        self._control.send(json.dumps({what: number}).encode())
         while True:
             message, fds, _, _ = socket.recv_fds(self._control, _MAX_MESSAGE, _MOST_DESCRIPTORS)
             if not message:
                 raise ConnectionResetError("the parent of the lookers is gone")
             answer = json.loads(message)
-            spawned = Spawned.of(answer["fork"], fds)
-            if answer["fork"] == number:
-                self.undead = answer["undead"]
+            spawned = Spawned.of(answer["to"], fds)
+            if answer["to"] == number:
+                self.undead = frozenset(answer["undead"])
                 return spawned
             if spawned is not None:
                 # Too late for the request that it answers, which was given up.
@@ -280,6 +322,11 @@ class Spawner:
         with suppress(OSError):
             self._control.send(json.dumps({"kill": number}).encode())
 
+    def end(self) -> None:
+        """End the parent and its lookers; whoever waits for it, in another thread, waits no longer."""
+        with suppress(OSError):
+            self._control.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
-        """End the parent and its lookers."""
+        """End the parent and its lookers, and let go of the connection to it."""
         self._control.close()

@@ -38,10 +38,10 @@ class Spawning(Protocol):
     """Where lookers come from: ``process.Spawner``, or a test.
 
     Attributes:
-        undead: How many lookers were killed and have not died, when last asked for one.
+        undead: The numbers of the lookers that were killed and had not died, when that was last asked.
     """
 
-    undead: int
+    undead: frozenset[int]
 
     def spawn(self) -> Spawned | None:
         """Return a new looker; None where none can be had now.
@@ -53,8 +53,18 @@ class Spawning(Protocol):
     def kill(self, number: int) -> None:
         """Kill a looker."""
 
+    def look_for_undead(self) -> None:
+        """Bring ``undead`` up to date.
+
+        Raises:
+            OSError: It cannot be known.
+        """
+
+    def end(self) -> None:
+        """End all of them, and whatever waits for one in another thread."""
+
     def close(self) -> None:
-        """End all of them."""
+        """End all of them, and let go of what is held."""
 
 
 @dataclass

@@ -1,0 +1,102 @@
+"""Whose looks hang with lookers that cannot be killed: nothing of theirs is looked at for a while, or ever.
+
+No signal ends a process that waits for the lock of a directory, or for a FUSE server that has its request.
+Whoever can let one look wait so could let all of them, and few lookers can be put up with that do not die. So
+a user may take one, after minutes another one, and no more.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Final
+
+from bpf.vantage import home_namespaces
+from tui.why.lookers.owner import Owner
+
+LEFT_ALONE_SECONDS: Final = 300.0
+"""How long nothing of a user is looked at after a first look of theirs that could not be ended."""
+
+DYING_SECONDS: Final = 1.0
+"""Seconds after which a looker that was killed counts as one that does not die. Nothing of its user is looked
+at meanwhile."""
+
+_ASK_SECONDS: Final = 0.1
+"""Seconds between two questions whether one that was killed has died."""
+
+_MOST_AT_ALL: Final = 2
+"""Looks of a user that hang, after which nothing of theirs is looked at any more."""
+
+_MOST_KNOWN: Final = 4096
+
+
+@dataclass(slots=True)
+class _Past:
+    count: int = 0
+    until: float = 0.0
+
+
+class Hung:
+    """Knows whose lookers were killed, and which of them did not die. Not safe to share between threads."""
+
+    def __init__(self) -> None:
+        self._killed: dict[int, tuple[float, Owner]] = {}
+        self._next_due: float | None = None
+        self._past: dict[Owner, _Past] = {}
+
+    def killed(self, number: int, owner: Owner) -> None:
+        """Note that the looker of this number was killed in the middle of a look for this owner."""
+        self._killed[number] = time.monotonic(), _who(owner)
+        self.ask_later()
+
+    @property
+    def next_due(self) -> float | None:
+        """When to ask which of them have died, on the clock of time.monotonic(); None where all have."""
+        return self._next_due
+
+    def ask_later(self) -> None:
+        """Note that it was asked just now, or could not be."""
+        self._next_due = time.monotonic() + _ASK_SECONDS if self._killed else None
+
+    def see(self, undead: Collection[int]) -> None:
+        """Take in which of those that were killed have not died by now."""
+        now = time.monotonic()
+        for number, (since, who) in list(self._killed.items()):
+            if number not in undead:
+                del self._killed[number]
+            elif now - since >= DYING_SECONDS:
+                del self._killed[number]
+                past = self._past.pop(who, _Past())
+                past.count += 1
+                past.until = now + LEFT_ALONE_SECONDS
+                self._past[who] = past
+        self.ask_later()
+        while len(self._past) > _MOST_KNOWN:
+            del self._past[next(iter(self._past))]
+
+    def is_pending(self, owner: Owner) -> bool:
+        """Return whether one of this owner's was killed a moment ago: it will be known soon if it dies."""
+        who = _who(owner)
+        return any(who == other for _, other in self._killed.values())
+
+    def leaves_alone(self, owner: Owner) -> bool:
+        """Return whether nothing of this owner is looked at now."""
+        who = _who(owner)
+        past = self._past.get(who)
+        return past is not None and (time.monotonic() < past.until or self.is_for_good(owner))
+
+    def is_for_good(self, owner: Owner) -> bool:
+        """Return whether nothing of this owner is looked at any more, which the host's root is spared."""
+        who = _who(owner)
+        past = self._past.get(who)
+        return past is not None and past.count >= _MOST_AT_ALL and who != _ROOT
+
+
+_ROOT: Final[Owner] = (0, None)
+
+
+def _who(owner: Owner) -> Owner:
+    """Return who answers for a look: the user; of root in another mount namespace, that namespace."""
+    uid, namespace = owner
+    return (uid, None) if uid or namespace in home_namespaces() else owner
