@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import errno
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from bpf.record import Truncated
+from tests.settled import SETTLED
 from tests.unit.why.failing import a_failure, failed_exec
 from tui.why import diagnose, limits, open_files
 from tui.why import too_big as too_big_strings
@@ -326,3 +328,19 @@ def test_a_string_that_was_measured_and_not_read_has_its_number() -> None:
     code, certain, summary = too_big(arguments=("true",), truncated=truncated)
     assert (code, certain) == ("argument-too-long", True)
     assert summary.startswith("Argument 25 has more than 131,072 bytes; ")
+
+
+@pytest.mark.parametrize(
+    ("error", "is_cut_off", "certain"),
+    [(errno.EIO, True, True), (errno.EFAULT, True, False), (errno.ENOMEM, False, False)],
+)
+def test_a_file_that_is_cut_off_killed_only_with_an_error_that_fits(
+    error: int, is_cut_off: bool, certain: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "job"
+    whole = Path("/bin/true").read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    path.chmod(0o755)
+    time.sleep(SETTLED)
+    diagnosis = diagnose(a_failure(str(path), error, killed_by="SIGSEGV"))
+    assert ("is cut off" in diagnosis.summary, diagnosis.certain) == (is_cut_off, certain), diagnosis

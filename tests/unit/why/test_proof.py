@@ -17,7 +17,8 @@ import pytest
 
 from bpf import clock
 from bpf.lookup import Sight
-from bpf.record import Binary, Diagnosis
+from bpf.mounts import MountTable
+from bpf.record import Binary, Diagnosis, ExecFailure
 from tests.settled import SETTLED
 from tests.unit.why.failing import a_failure, failed_exec
 from tui.why import diagnose, moment, proof
@@ -264,3 +265,49 @@ def test_the_file_that_the_kernel_had_open_needs_no_proof_of_the_way_to_it(tmp_p
     seen = Binary(str(path), device, f"{device >> 20}:{device & 0xFFFFF}", number, ctime, mode, "kernel")
     diagnosis = diagnose(dataclasses.replace(record, binary=seen))
     assert (diagnosis.code, diagnosis.certain) == ("no-shebang", True), diagnosis
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root owns what fusermount would not mount on")
+def test_where_nobody_watches_what_a_user_could_have_mounted_on_is_not_proven(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(proof, "mount_watch", lambda mount_ns: None)
+    monkeypatch.setattr(MountTable, "unchanged_since", lambda table, moment: False)
+    path = script(tmp_path)
+
+    def failed() -> ExecFailure:
+        return dataclasses.replace(failed_exec(path), capabilities=0)
+
+    assert diagnose(failed()).certain
+    os.chown(tmp_path, 1000, 1000)
+    assert "can have had something mounted on it" in doubts(diagnose(failed()))
+    os.chown(tmp_path, 0, 0)
+    tmp_path.chmod(0o1777)
+    assert diagnose(failed()).certain, "fusermount asks for the ownership of a sticky directory"
+    tmp_path.chmod(0o777)
+    record = failed()
+    assert "can have had something mounted on it" in doubts(diagnose(record))
+    # In a container it is the runtime that mounts; but any user can make a pid namespace.
+    me = os.getpid()
+    inside = dataclasses.replace(record, pid=me, tid=me, pid_ns=os.stat("/proc/self/ns/pid").st_ino)
+    monkeypatch.setattr(proof, "_own_pid_ns", lambda: 1)
+    for has_all_ids in (True, False):
+        monkeypatch.setattr(proof, "_has_all_ids", lambda pid, answer=has_all_ids: answer)
+        assert diagnose(inside).certain is has_all_ids
+
+
+def test_handlers_of_another_user_namespace_are_not_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = script(tmp_path, "text")
+    record = failed_exec(path)
+    of_one_with = {None: True, ((0, 2**32 - 1),): True, ((1000, 1),): False}
+    for ranges, certain in of_one_with.items():
+        monkeypatch.setattr(Scene, "_ranges", lambda scene, name, answer=ranges: answer)
+        diagnosis = diagnose(record)
+        assert (diagnosis.code, diagnosis.certain) == ("no-shebang", certain), diagnosis
+    assert "handlers of its own" in doubts(diagnosis)
+    system = os.uname()
+    older = os.uname_result((*system[:2], "6.6.1", *system[3:]))
+    monkeypatch.setattr(os, "uname", lambda: older)
+    assert diagnose(record).certain
