@@ -110,6 +110,23 @@ def wait_for_lock(directory: str | int) -> None:
             os.close(descriptor)
 
 
+def wait_for_locks(path: str, count: int) -> None:
+    """Wait for the locks that a lookup of the last names of a path would take, unless all names are cached.
+
+    Args:
+        path: An absolute path without links but for the last component.
+        count: How many names count; those before are root's to hold up.
+    """
+    call = _openat2()
+    if call is not None and _knows_cached():
+        with suppress(OSError):
+            os.close(_open(call, -1, os.fsencode(path), _CACHED_ANYWHERE))
+            return
+    names = path.split("/")
+    for end in range(len(names) - count, len(names)):
+        wait_for_lock("/".join(names[:end]))
+
+
 def _open_cached(open_as: Callable[[_How], int], *, crossing: bool) -> int:
     """Open what may be cached nevertheless: where a mount begins, the kernel does not say so at once."""
     try:

@@ -196,6 +196,29 @@ def test_where_the_kernel_has_no_openat2_a_walk_ends_in_the_same_way(
     os.close(root)
 
 
+def test_what_is_not_cached_is_looked_up_in_directories_of_root_and_of_the_caller_alone(
+    tmp_path: Path, ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    right = cached_lookup._open
+
+    def nothing_is_cached(call: Callable[..., int], at: int, name: bytes, how: cached_lookup._How) -> int:
+        if how in (cached_lookup._CACHED_WITHIN, cached_lookup._CACHED_ANYWHERE):
+            raise BlockingIOError
+        return right(call, at, name, how)
+
+    monkeypatch.setattr(cached_lookup, "_open", nothing_is_cached)
+    if os.geteuid() == 0:
+        os.chown(tmp_path, 12345, 12345)
+    owner = os.stat(tmp_path).st_uid
+    others = dataclasses.replace(ground, users=(owner + 1,))
+    assert trail_of(dataclasses.replace(ground, users=(owner,)), "/file").end is End.FOUND
+    assert trail_of(others, "/missing").end is End.MISSING, "the listing says so"
+    assert trail_of(others, "/" + 256 * "x").end is End.NAME_TOO_LONG
+    refused = trail_of(others, "/file")
+    assert refused.end is End.MAY_BLOCK and "another user" in refused.refusal
+
+
 def test_a_walk_ends_at_its_deadline(tmp_path: Path, ground: Ground) -> None:
     (tmp_path / "file").touch()
     assert trail_of(dataclasses.replace(ground, deadline=0.0), "/file").end is End.OUT_OF_TIME
