@@ -137,8 +137,10 @@ def source(
         numbers |= {"COPIES": 1, "DIRECT_MAP": base, "FIVE_LEVELS": int(base >> 48 != 0xFFFF)}
     numbers["MEMORY_UNTIL_FREED"] = int(_release() >= _MEMORY_UNTIL_FREED)
     numbers["SHARED_MEMORY"] = _F_MMAPABLE if _release() >= _SHARED_MEMORY else 0
-    numbers["HAS_JIFFIES"] = int(_release() >= _JIFFIES)
-    numbers["TICK_NS"] = TICK_NS if _release() >= _JIFFIES else layout.NS_PER_MS
+    # The legacy plan is one text for all kernels: what it calls is in 5.4.
+    has_jiffies = _release() >= _JIFFIES and not features["PERF_BUFFER"]
+    numbers["HAS_JIFFIES"] = int(has_jiffies)
+    numbers["TICK_NS"] = TICK_NS if has_jiffies else layout.NS_PER_MS
     numbers["BPRM_EXECVE"] = int("free_bprm" not in arguments)
     numbers["BPRM_EXECVE_ARGUMENTS"] = arguments.get("bprm_execve", 0)
     numbers["TYPED"] = int(typed)

@@ -40,10 +40,10 @@ _TAKING_SECONDS: Final = 0.03
 _WRITING_SECONDS: Final = 0.05
 """How long what is complete is written before something new is taken in."""
 
-_LAST_LOOKS_SECONDS: Final = 1.0
+_LAST_LOOKS_SECONDS: Final = 2.5
 """How long a recording that ends goes on as before: the ring and the queue are emptied, and looks come."""
 
-_ENDING_SECONDS: Final = 1.5
+_ENDING_SECONDS: Final = 3.5
 """From when on nothing more is written of what was recorded: the rest is counted as left out."""
 
 _FEWEST_SECONDS: Final = 0.2

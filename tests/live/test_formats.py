@@ -180,7 +180,9 @@ def test_a_program_that_is_cut_off_anywhere_in_its_headers_is_said_to_be(
     headers = offset + size * count
     found = answers([program[:length] for length in range(1, headers + 200)], zoo, listener)
     for answer in found:
-        assert answer.diagnosis is not None and answer.diagnosis.certain, answer
+        assert answer.diagnosis is not None, answer
+        # Behind the headers the kernel's error can be that of a limit, too (EFAULT of clear_user).
+        assert answer.diagnosis.certain or answer.error is None, answer
         if answer.error is None:
             assert answer.diagnosis.code == "killed-after-point-of-no-return"
             assert "is cut off: it has " in answer.diagnosis.summary
