@@ -262,27 +262,18 @@ def shared_memory(text: bytes) -> int:
 def rewritten(path: bytes, afterwards: bytes) -> Pointer:
     """A path that another process rewrites while its exec waits for that process's lease on the file."""
     address = shared_memory(path)
-    ready, tell = os.pipe()
-    if not os.fork():
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGIO})
-        file = os.open(path, os.O_RDONLY)
-        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
-        os.write(tell, b"r")
-        signal.sigwait({signal.SIGIO})
-        ctypes.memmove(address, afterwards + b"\0", len(afterwards) + 1)
-        os._exit(0)  # which gives the lease up
-    os.read(ready, 1)
+    hold_up(path, lambda: ctypes.memmove(address, afterwards + b"\0", len(afterwards) + 1))
     return Pointer(address, path)
 
 
-def hold_up(path: str, meanwhile: Callable[[], None]) -> None:
+def hold_up(path: str | bytes, meanwhile: Callable[[], object]) -> None:
     """Have the next one who opens the file wait until ``meanwhile`` has run, in a process of its own."""
-    ready, tell = os.pipe()
+    ready, is_ready = os.pipe()
     if not os.fork():
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGIO})
         file = os.open(path, os.O_RDONLY)
         fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
-        os.write(tell, b"r")
+        os.write(is_ready, b"r")
         signal.sigwait({signal.SIGIO})
         meanwhile()
         os._exit(0)  # which gives the lease up
