@@ -193,8 +193,12 @@ class Run:
 
     def _expected(self, case: Case, attempt: Attempt) -> Expected:
         expected = case.expected(self._zoo, attempt)
-        in_doubt = facts(self._plan, KERNEL_RELEASE, reached(case.name, case.killed_by)).path == "user"
-        return replace(expected, path_in_doubt=expected.path_in_doubt or in_doubt)
+        in_doubt = expected.path_in_doubt or self._doubts_paths(case.name, case.killed_by)
+        return replace(expected, path_in_doubt=in_doubt)
+
+    def _doubts_paths(self, name: str, killed_by: str | None = None) -> bool:
+        """Whether this plan cannot prove here that a path is the one that the kernel had."""
+        return facts(self._plan, KERNEL_RELEASE, reached(name, killed_by)).path == "user"
 
     def _can_be_had(self, record: ExecFailure, case: Case) -> Found:
         """Whose they are: the kernel's own facts wherever these can be had."""
@@ -241,7 +245,9 @@ class Run:
     def _vfork(self) -> Found:
         with attempted_in_vfork(self._zoo / "vforks", Exec(MISSING)) as attempt:
             (record,) = self._listener.records_of(attempt.caller.pid, attempt.before)
-            return compare(record, attempt, Expected("ENOENT"))
+            return compare(
+                record, attempt, Expected("ENOENT", path_in_doubt=self._doubts_paths("missing file"))
+            )
 
     def _x32(self) -> Found:
         path, error = x32_exec()

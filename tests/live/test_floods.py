@@ -178,8 +178,12 @@ def test_a_flood_hides_nobody_else_on_the_screen(kind: str, place: Path) -> None
         deadline = time.monotonic() + SECONDS
 
         def wait(path: str) -> None:
-            terminal.wait_for_text(path.rpartition("/")[2][:12])
-            terminal.wait_for_text("missing interpreter")
+            name = path.rpartition("/")[2]
+
+            def is_explained() -> bool:
+                return any(name in row and "missing interpreter" in row for row in terminal.text.splitlines())
+
+            terminal.wait_for(is_explained, f"explained {path!r}")
 
         while len(victim.waited) < 3 or time.monotonic() < deadline:
             victim.fails(wait)
