@@ -39,6 +39,9 @@ many times as long only where the machine hardly runs. What it took is printed."
 MOST_ABOVE_REST = 100 << 10
 """KiB of resident memory of all processes of a recording, above what they have at rest."""
 
+HISTORY, MOST_ABOVE_HISTORY = 64 << 10, 100 << 10
+"""KiB that the history of a screen may take, and how much more the whole monitor may."""
+
 
 @pytest.fixture
 def place() -> Iterator[Path]:
@@ -56,8 +59,8 @@ def place() -> Iterator[Path]:
 
 
 @contextmanager
-def flooding(kind: str, place: Path) -> Iterator[subprocess.Popen[str]]:
-    command = ["/usr/bin/python3", str(place / "flood.py"), kind, str(place / "work"), str(SECONDS)]
+def flooding(kind: str, place: Path, work: Path | None = None) -> Iterator[subprocess.Popen[str]]:
+    command = ["/usr/bin/python3", str(place / "flood.py"), kind, str(work or place / "work"), str(SECONDS)]
     with subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, cwd="/", env=PLAIN,
         user=NOBODY.pw_uid, group=NOBODY.pw_gid, extra_groups=(), start_new_session=True,
@@ -125,9 +128,9 @@ def records(recorder: Recorder, text: str) -> list[dict[str, Any]]:
         return [json.loads(line) for line in file if text in line]
 
 
-def resident(recorder: Recorder) -> int:
-    """KiB of private and shared memory of the recording and of the processes that look for it."""
-    found, pids = 0, [recorder.pid]
+def resident(monitor: int) -> int:
+    """KiB of private and shared memory of the monitor and of the processes that look for it."""
+    found, pids = 0, [monitor]
     while pids:
         pid = pids.pop()
         with suppress(OSError):
@@ -143,13 +146,13 @@ def test_a_flood_delays_nobody_else_in_a_recording(kind: str, place: Path) -> No
     with recording(place / "file.jsonl") as recorder:
         victim, tail = Victim(place), Tail(recorder.output)
         victim.fails(tail.wait_for)
-        at_rest = most = resident(recorder)
+        at_rest = most = resident(recorder.pid)
         with flooding(kind, place) as flood:
             scripts = []
             deadline = time.monotonic() + SECONDS
             while flood.poll() is None and time.monotonic() < deadline:
                 scripts.append(victim.fails(tail.wait_for))
-                most = max(most, resident(recorder))
+                most = max(most, resident(recorder.pid))
         began = time.monotonic()
         recorder.end()
         took = time.monotonic() - began
@@ -194,6 +197,27 @@ def test_a_flood_hides_nobody_else_on_the_screen(kind: str, place: Path) -> None
         while (status := terminal.status()) is None:
             assert time.monotonic() < deadline
         assert status == 0
+
+
+def test_memory_is_bounded_through_every_flood(place: Path) -> None:
+    with on_terminal("--history-bytes", f"{HISTORY >> 10}M", width=160) as terminal:
+        at_rest = most = resident(terminal.pid)
+        by_kind = {}
+        for kind in KINDS:
+            work = place / kind
+            work.mkdir()
+            os.chown(work, NOBODY.pw_uid, NOBODY.pw_gid)
+            with flooding(kind, place, work) as flood:
+                by_kind[kind], deadline = 0, time.monotonic() + SECONDS
+                while flood.poll() is None and time.monotonic() < deadline:
+                    terminal.read_unseen(0.5)
+                    by_kind[kind] = max(by_kind[kind], resident(terminal.pid))
+            most = max(most, by_kind[kind])
+        print(
+            f"screen with a history of {HISTORY >> 10} MB: {at_rest >> 10} MB at rest, {most >> 10} at most:",
+            {kind: f"{found >> 10} MB" for kind, found in by_kind.items()},
+        )
+        assert most < HISTORY + MOST_ABOVE_HISTORY
 
 
 def test_a_recording_is_there_to_be_flooded(place: Path) -> None:
