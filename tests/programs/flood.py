@@ -168,7 +168,10 @@ def forged() -> None:
 
             signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGIO])
             descriptor = os.open(script, os.O_RDONLY)
-            fcntl.fcntl(descriptor, F_SETLEASE, F_WRLCK)
+            while True:  # who looks may have it open
+                with suppress(BlockingIOError):
+                    fcntl.fcntl(descriptor, F_SETLEASE, F_WRLCK)
+                    break
             os.write(theirs, b"x")
             signal.sigtimedwait([signal.SIGIO], 5)
             put("/usr/bin/innocent")
