@@ -112,6 +112,7 @@ class LiveScreen(ContainedApp):
         self._preferred: list[int] = []
         self._told_times = 0
         self._goes_on = False
+        self._repaints = False
         self._ticked = self._shown = 0.0
         self._quiet_ticks = 0
         self._has_mouse = True
@@ -222,7 +223,9 @@ class LiveScreen(ContainedApp):
     def _continue(self, more: bool) -> None:
         if more and not self._goes_on and not self._is_typing():
             self._goes_on = True
-            self.call_later(self._go_on)
+            # Painting takes several turns of the event loop, which steps in between would each delay.
+            (self.call_after_refresh if self._repaints else self.call_later)(self._go_on)
+            self._repaints = False
 
     def _show_changes(self) -> bool:
         """Show what has changed in the history, a few milliseconds at a time; True if there is more to do."""
@@ -256,6 +259,7 @@ class LiveScreen(ContainedApp):
             changed |= self.view.advance(BUDGET)
         if changed:
             self._table.sync()
+            self._repaints = True
         return changed
 
     def _search_on(self) -> bool:
@@ -268,6 +272,7 @@ class LiveScreen(ContainedApp):
         visible = self._table.visible_ids()
         if seen := {event_id for event_id in visible if event_id in diagnosed or event_id in folded}:
             self._table.redraw(seen)
+            self._repaints = True
         if (cursor := self._table.cursor_id) in diagnosed or cursor in folded:
             self._body.renew()
         if visible != self._preferred or seen:

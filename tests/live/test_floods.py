@@ -75,6 +75,19 @@ def flooding(kind: str, place: Path, work: Path | None = None) -> Iterator[subpr
                     os.killpg(group, 9)
 
 
+@contextmanager
+def first_in_turn() -> Iterator[None]:
+    """Run before all others, as a terminal on another machine does; not the children that begin meanwhile.
+
+    A terminal emulator that has to share the processors with the flood is seconds late by itself.
+    """
+    os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+
+
 class Victim:
     """Another user, some of whose scripts have an interpreter that is missing."""
 
@@ -176,7 +189,11 @@ def test_a_flood_delays_nobody_else_in_a_recording(kind: str, place: Path) -> No
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_flood_hides_nobody_else_on_the_screen(kind: str, place: Path) -> None:
-    with on_terminal("--filter", f"user={VICTIM.pw_name}", width=160) as terminal, flooding(kind, place):
+    with (
+        on_terminal("--filter", f"user={VICTIM.pw_name}", width=160) as terminal,
+        flooding(kind, place),
+        first_in_turn(),
+    ):
         victim = Victim(place)
         deadline = time.monotonic() + SECONDS
 

@@ -102,10 +102,14 @@ class Painted(Contained, Widget):
             style = base + self._laid_over(role, over)
             # Renderers of SVG drop spaces at the beginning of a text, but keep those that stand alone.
             bare = text.lstrip(" ")
-            if bare and len(bare) < len(text):
-                segments.append(Segment(text[: -len(bare)], style))
-            segments.append(Segment(bare or text, style))
+            if len(bare) < len(text):
+                _add_blanks(segments, len(text) - len(bare), style)
+            if bare:
+                segments.append(Segment(bare, style))
             used += cells(text)
+        if used < width:
+            _add_blanks(segments, width - used, base)
+            used = width
         strip = Strip(segments, used)
         return strip if used == width else strip.adjust_cell_length(width, base)
 
@@ -128,6 +132,22 @@ class Painted(Contained, Widget):
         if over.reverse:
             return over + self.role(role) if role == "cell" else over
         return self.role(role) + over + self.role("cell") if role == "cell" else self.role(role) + over
+
+
+def _add_blanks(segments: list[Segment], count: int, style: Style) -> None:
+    """Append blanks, to the segment before them where they look the same: a row then has half as many."""
+    blanks = " " * count
+    if segments:
+        text, before, _ = segments[-1]
+        if before is not None and before.bgcolor == style.bgcolor and not (_shows(before) or _shows(style)):
+            segments[-1] = Segment(text + blanks, before)
+            return
+    segments.append(Segment(blanks, style))
+
+
+def _shows(style: Style) -> bool:
+    """Return whether a blank in this style shows more than its background."""
+    return bool(style.reverse or style.underline or style.strike or style.overline or style.underline2)
 
 
 def _guarded(render_line: Render) -> Render:
