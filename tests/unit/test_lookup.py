@@ -22,7 +22,7 @@ from bpf.lookup import look_up
 from bpf.mounts import own_mounts
 from bpf.record import ExecFailure
 from bpf.vantage import Fleeting, own_mount_ns
-from bpf.walk import MAX_STEPS, End, Ground, Trail, walk
+from bpf.walk import MAX_STEPS, End, Ground, Step, Trail, walk
 from tests.own_root import own_root
 
 
@@ -191,14 +191,10 @@ def test_where_the_kernel_has_no_openat2_a_walk_ends_in_the_same_way(
         trails += [
             trail_of(Ground(root, own_mounts()), path) for path in ("/proc/self/exe", "/dev/shm/..", "/sys")
         ]
-        return [
-            (
-                replace(trail, steps=(), via=None),
-                [(step.path, step.stat.st_ino, step.target, step.place) for step in (*trail.steps, trail.via)
-                 if step],
-            )
-            for trail in trails
-        ]  # fmt: skip
+        return [(replace(trail, steps=(), via=None), *map(place_of, trail.steps)) for trail in trails]
+
+    def place_of(step: Step) -> object:
+        return step.path, step.stat.st_ino, step.target, step.place
 
     with_it = walks()
     monkeypatch.setattr(cached_lookup, "_openat2", lambda: None)
