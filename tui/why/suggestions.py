@@ -1,6 +1,7 @@
 """What to do about a missing file: the nearest name that exists.
 
-Only what was seen in a directory is suggested; but for interpreters that have the name of their package.
+Only what was seen in a directory is suggested; but for interpreters that have the name of their package. It
+lies beside the missing name or in a directory of the system, and the caller may execute it.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ import re
 import stat
 from typing import Final
 
-from bpf.lookup import File
+from bpf.lookup import File, Sight
 from bpf.own_time import own_time
 from bpf.record import ExecFailure
 from bpf.vantage import Fleeting
-from bpf.walk import Ground, Step, Trail, walk
+from bpf.walk import End, Ground, Step, Trail, walk
 from tui.why import advise, loaders
+from tui.why.credentials import may_execute
+from tui.why.mounts import forbids_exec
 from tui.why.scene import Scene
 
 MAX_ENTRIES: Final = 20_000
@@ -33,6 +36,15 @@ _PLAIN: Final = re.compile(r"[\w/.+-]+", re.ASCII)
 """Paths that mean themselves in a command of sed."""
 
 DEFAULT_PATH: Final = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
+
+SYSTEM_DIRECTORIES: Final = frozenset(DEFAULT_PATH.split(":"))
+"""Where programs of PATH are suggested from: what lies in a user's own directory is for that user."""
+
+_SHIMS: Final = "shims"
+"""The directory in which pyenv, rbenv, nodenv, asdf and mise have what fails without their set-up."""
+
+_MOST_TRIED: Final = 4
+"""Near names of which one is sought that the caller may execute."""
 
 
 def for_missing(scene: Scene, trail: Trail) -> str | None:
@@ -57,17 +69,15 @@ def for_missing(scene: Scene, trail: Trail) -> str | None:
 def in_directory(scene: Scene, trail: Trail) -> str | None:
     """The nearest name in the directory in which the walk ended."""
     directory, name = os.path.split(trail.path)
-    found = _nearest(name, _entries(scene, directory, programs=False))
-    return _mean(scene, None if found is None else os.path.join(directory, found))
+    return _mean(scene, _nearest_in(scene, directory, name, programs=not trail.left))
 
 
 def for_link(scene: Scene, trail: Trail, link: Step) -> str | None:
     """Where a dangling link may have been meant to lead: to the nearest name."""
     directory, name = os.path.split(trail.path)
-    near = None if trail.left else _nearest(name, _entries(scene, directory, programs=False))
-    if near is None:
+    found = None if trail.left else _nearest_in(scene, directory, name, programs=True)
+    if found is None:
         return in_directory(scene, trail)
-    found = os.path.join(directory, near)
     meant, change = _mean(scene, found), advise.relinking(scene, link, found)
     return meant if meant is None or change is None else f"{meant} Then `{change}`."
 
@@ -77,9 +87,7 @@ def for_interpreter(scene: Scene, trail: Trail, file: File) -> str | None:
     name = os.path.basename(trail.asked)
     found = _on_path(scene, name, exactly=True)
     if found is None and not trail.left:
-        directory = os.path.dirname(trail.path)
-        near = _nearest(name, _entries(scene, directory, programs=True))
-        found = None if near is None else os.path.join(directory, near)
+        found = _nearest_in(scene, os.path.dirname(trail.path), name, programs=True)
     found = found or _on_path(scene, name, exactly=False)
     if found is not None:
         return _named_instead(scene, found, trail.asked, file)
@@ -102,18 +110,35 @@ def _mean(scene: Scene, path: str | None) -> str | None:
 
 
 def _on_path(scene: Scene, name: str, exactly: bool) -> str | None:
-    """A program in the caller's PATH, by its name or by one near it."""
+    """A program in the system's directories of the caller's PATH, by its name or by one near it."""
     best: tuple[int, str] | None = None
     for directory in _path(scene):
-        names = _entries(scene, directory, programs=True)
+        if directory not in SYSTEM_DIRECTORIES:
+            continue
         if exactly:
-            if name in names and _is_program(scene, f"{directory}/{name}"):
-                return f"{directory}/{name}"
-        elif (found := _nearest(name, names)) is not None:
-            distance = _distance(name, found, 3)
+            path = f"{directory}/{name}"
+            if name in _entries(scene, directory, programs=True) and _may_run(scene, path):
+                return path
+        elif (found := _nearest_in(scene, directory, name, programs=True)) is not None:
+            distance = _distance(name, os.path.basename(found), 3)
             if best is None or distance < best[0]:
-                best = (distance, f"{directory}/{found}")
+                best = (distance, found)
     return None if best is None else best[1]
+
+
+def _nearest_in(scene: Scene, directory: str, name: str, programs: bool) -> str | None:
+    """The path of the nearest name in a directory: a program that the caller may execute, or a directory."""
+    deadline = own_time() + NEAREST_SECONDS
+    names = _entries(scene, directory, programs)
+    for _ in range(_MOST_TRIED):
+        near = _nearest(name, names, deadline)
+        if near is None:
+            break
+        path = os.path.join(directory, near)
+        if _may_run(scene, path) if programs else _may_search(scene, path):
+            return path
+        names = tuple(other for other in names if other != near)
+    return None
 
 
 def search_path(record: ExecFailure) -> str:
@@ -128,14 +153,28 @@ def _path(scene: Scene) -> list[str]:
     return list(dict.fromkeys(directories))[:MAX_PATH_DIRECTORIES]
 
 
-def _is_program(scene: Scene, path: str) -> bool:
+def _may_run(scene: Scene, path: str) -> bool:
+    """Whether a path leads to a program that the caller may execute, and not by way of a shim."""
     sight = scene.aside(path)
-    return (
-        sight is not None
-        and sight.file is not None
-        and stat.S_ISREG(sight.file.stat.st_mode)
-        and bool(sight.file.stat.st_mode & 0o111)
-    )
+    if sight is None or sight.file is None or not stat.S_ISREG(sight.file.stat.st_mode):
+        return False
+    if any(_SHIMS in step.path.split("/") for step in sight.trail.steps):
+        return False
+    return not forbids_exec(sight.file) and _is_open(scene, sight)
+
+
+def _may_search(scene: Scene, path: str) -> bool:
+    """Whether a path leads to a directory that the caller may search."""
+    sight = scene.aside(path)
+    if sight is None or sight.trail.end is not End.FOUND or not sight.trail.steps[-1].is_directory:
+        return False
+    return _is_open(scene, sight)
+
+
+def _is_open(scene: Scene, sight: Sight) -> bool:
+    """Whether the caller has the execute permission of a file and of every directory on the way."""
+    steps = (step for step in sight.trail.steps if step.target is None)
+    return all(may_execute(scene.credentials, step.stat, step.acl).allowed for step in steps)
 
 
 def _entries(scene: Scene, directory: str, programs: bool) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.why.failing import a_failure, failed_exec
-from tui.why import diagnose, kernel_invoked
+from tui.why import diagnose, kernel_invoked, suggestions
 
 
 def script(path: Path, line: str) -> Path:
@@ -33,7 +33,10 @@ def test_the_nearest_directory_is_suggested(tmp_path: Path) -> None:
     assert diagnosis.advice == f"Did you mean {tmp_path}/releases?"
 
 
-def test_a_program_of_the_same_name_in_path_is_suggested_first(tmp_path: Path) -> None:
+def test_a_program_of_the_same_name_in_path_is_suggested_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(suggestions, "SYSTEM_DIRECTORIES", {f"{tmp_path}/bin", f"{tmp_path}/sbin"})
     (tmp_path / "bin").mkdir()
     (tmp_path / "sbin").mkdir()
     script(tmp_path / "sbin" / "ship", "#!/bin/sh\n")
@@ -43,13 +46,17 @@ def test_a_program_of_the_same_name_in_path_is_suggested_first(tmp_path: Path) -
     assert diagnosis.advice == f"There is a program of that name: {tmp_path}/sbin/ship."
 
 
-def test_a_mistyped_program_is_found_in_path(tmp_path: Path) -> None:
+def test_a_mistyped_program_is_found_in_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(suggestions, "SYSTEM_DIRECTORIES", {str(tmp_path)})
     script(tmp_path / "deploy-all", "#!/bin/sh\n")
     diagnosis = diagnose(failed_exec("/usr/bin/deploy-alll", environment={"PATH": f"/usr/bin:{tmp_path}"}))
     assert diagnosis.advice == f"Did you mean {tmp_path}/deploy-all?"
 
 
-def test_what_was_not_looked_for_in_path_has_no_near_name_there(tmp_path: Path) -> None:
+def test_what_was_not_looked_for_in_path_has_no_near_name_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(suggestions, "SYSTEM_DIRECTORIES", {f"{tmp_path}/bin"})
     (tmp_path / "bin").mkdir()
     script(tmp_path / "bin" / "deploy-all", "#!/bin/sh\n")
     failure = failed_exec(tmp_path / "deploy-alll", environment={"PATH": f"{tmp_path}/bin"})
@@ -61,7 +68,10 @@ def test_nothing_is_suggested_that_is_far_from_what_was_asked_for(tmp_path: Path
     assert diagnose(failed_exec(tmp_path / "backup", environment={"PATH": str(tmp_path)})).advice is None
 
 
-def test_what_is_no_program_is_not_suggested_from_path(tmp_path: Path) -> None:
+def test_what_is_no_program_is_not_suggested_from_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(suggestions, "SYSTEM_DIRECTORIES", {str(tmp_path)})
     (tmp_path / "zyxwvut").write_text("no program")
     (tmp_path / "sub").mkdir()
     failure = failed_exec(tmp_path / "sub/zyxwvut", environment={"PATH": str(tmp_path)})
@@ -69,7 +79,10 @@ def test_what_is_no_program_is_not_suggested_from_path(tmp_path: Path) -> None:
     assert advice is None or "There is a program" not in advice
 
 
-def test_a_mistyped_interpreter_is_named_with_the_one_that_exists(tmp_path: Path) -> None:
+def test_a_mistyped_interpreter_is_named_with_the_one_that_exists(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(suggestions, "SYSTEM_DIRECTORIES", {str(tmp_path)})
     script(tmp_path / "pythonic", "#!/bin/sh\n")
     program = script(tmp_path / "job", f"#!{tmp_path}/bin/pyhtonic\n")
     diagnosis = diagnose(failed_exec(program, environment={"PATH": str(tmp_path)}))
@@ -146,11 +159,11 @@ def test_a_relative_path_is_told_with_the_working_directory(tmp_path: Path) -> N
 
 def test_hostile_names_stay_as_they_are_and_are_not_in_an_advice(tmp_path: Path) -> None:
     existing = tmp_path / "it's \x1b[31m;rm -rf"
-    existing.write_text("")
+    script(existing, "")
     diagnosis = diagnose(failed_exec(tmp_path / "it's \x1b[31m;rm -r"))
     assert "\x1b[31m" in diagnosis.summary
     assert diagnosis.advice is None
-    (tmp_path / "it's ;rm -rf").write_text("")
+    script(tmp_path / "it's ;rm -rf", "")
     assert diagnose(failed_exec(tmp_path / "it's ;rm -r")).advice == (
         f"Did you mean '{tmp_path}/it'\"'\"'s ;rm -rf'?"
     )
