@@ -7,7 +7,7 @@ import stat
 from bpf.lookup import Sight
 from bpf.record import Diagnosis
 from bpf.walk import Step, Trail
-from tui.why import words
+from tui.why import chain, words
 from tui.why.credentials import Verdict, may_execute
 from tui.why.scene import Interpreter, Scene, read_proc
 
@@ -35,13 +35,13 @@ def unsearchable(scene: Scene, sight: Sight, interpreter: Interpreter | None = N
 
 def _not_searchable(scene: Scene, step: Step, verdict: Verdict, interpreter: Interpreter | None) -> Diagnosis:
     bits, path = words.permissions(step.stat.st_mode), step.path
-    whose = "" if interpreter is None else f" on the way to the {interpreter.kind} {interpreter.path}"
+    whose = "" if interpreter is None else f" on the way to {chain.named(scene, interpreter, capital=False)}"
     return scene.diagnosis(
         "unsearchable-directory",
         f"{scene.who} may not enter the directory {words.quoted(path)}{whose} ({bits}, owner"
-        f" {scene.owner(step.stat)}), and so not execute what is in it.",
+        f" {scene.owner(step.stat)}), so it cannot execute anything in it.",
         f"{scene.who} may not enter {path} ({bits})",
-        f"What decides is {verdict.by}.",
+        verdict.by,
         advice=f"Let {scene.who} enter it only if that is meant, or move the program where it may go.",
     )
 

@@ -12,6 +12,9 @@ from tui.why import words
 from tui.why.scene import Scene
 
 _VARIABLE: Final = re.compile(r"\$(?:\w+|\{\w+\})")
+_BEGINNING: Final = re.compile(rf"(?:\A|(?<=[/=])){_VARIABLE.pattern}")
+"""A variable where one mostly stands: at the beginning of a component or of a value."""
+
 _QUOTES: Final = "\"'`"
 _MOST_BLANKS: Final = 8
 """Blanks of a path at which it may end and its arguments begin."""
@@ -25,8 +28,9 @@ def missing(scene: Scene, trail: Trail) -> Diagnosis | None:
 def _not_expanded(scene: Scene, trail: Trail) -> Diagnosis | None:
     asked = trail.asked
     tilde = asked.startswith("~")
-    found = None if tilde else _VARIABLE.search(asked)
-    if not tilde and found is None:
+    found = None if tilde else _BEGINNING.search(asked)
+    if (not tilde and found is None) or not asked.isprintable():
+        # Any name can have such a sign in it, and one with control characters was hardly typed.
         return None
     what = "~" if found is None else found[0]
     meant = "the home directory" if found is None else "its value"
@@ -37,6 +41,14 @@ def _not_expanded(scene: Scene, trail: Trail) -> Diagnosis | None:
         f"{what} was not expanded",
         advice=f"Write {meant} itself.",
     )
+
+
+def hint(trail: Trail) -> tuple[str, ...]:
+    """Say that a name looks as if it had a variable in it, where nothing proves that one was meant."""
+    found = _VARIABLE.search(trail.asked)
+    if found is None:
+        return ()
+    return (f"{found[0]} may be meant as a variable, which only a shell replaces by its value.",)
 
 
 def _quoted(scene: Scene, trail: Trail) -> Diagnosis | None:
@@ -77,7 +89,7 @@ def _with_arguments(scene: Scene, trail: Trail) -> Diagnosis | None:
             "arguments-in-path",
             f"{words.quoted(asked)} was taken for the name of one file; the program {words.quoted(program)}"
             f" exists, and {words.quoted(rest)} looks like its arguments.",
-            f"arguments in the path of {program}",
+            f"path includes arguments: {asked}",
             advice="Pass the program and each of its arguments as a word of its own.",
         )
     return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bpf.record import Diagnosis
-from tui.why import caller, processes, words
+from tui.why import caller, chain, processes, words
 from tui.why.scene import Scene, is_regular
 
 
@@ -21,8 +21,9 @@ def explain(scene: Scene) -> list[Diagnosis]:
         return [
             scene.diagnosis(
                 "open-for-writing",
-                f"{words.quoted(file.path)} was open for writing, and {scene.later} it is by {names}.",
-                f"open for writing by {holders[0].comm} (pid {holders[0].pid})",
+                f"{chain.subject(scene, file)} was open for writing; {scene.later} {names} still had"
+                " it open.",
+                chain.brief(scene, file, f"open for writing by {holders[0].comm} (pid {holders[0].pid})"),
                 f"Seen {scene.later}, in /proc/{holders[0].pid}/fdinfo/{holders[0].descriptor}.",
                 advice="To replace a program in use, write a new file and rename it over the old one.",
                 lacking=caller.forged(scene)
@@ -35,7 +36,7 @@ def explain(scene: Scene) -> list[Diagnosis]:
     return [
         scene.diagnosis(
             "open-for-writing",
-            f"{which} was open for writing; {scene.later}, no process was found that has it open so.",
+            f"{which} was open for writing; {scene.later}, no process was found holding it open for writing.",
             "was open for writing",
             *(f"{words.quoted(file.path)} was looked for." for file in files),
             *left_out,

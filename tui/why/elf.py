@@ -8,7 +8,7 @@ from typing import Final
 from bpf.binfmt import ET_DYN, ET_EXEC, Elf, ElfFault
 from bpf.lookup import File
 from bpf.record import Diagnosis
-from tui.why import handlers, words
+from tui.why import chain, handlers, words
 from tui.why.scene import Interpreter, Scene
 
 # e_machine, from the ELF registry of the generic ABI.
@@ -192,15 +192,15 @@ def cut_off(scene: Scene, file: File) -> Diagnosis | None:
     if elf.needed_bytes >= _NO_OFFSET:
         return scene.diagnosis(
             "malformed-elf",
-            f"{words.quoted(file.path)} is an ELF file, but its headers point to byte"
+            f"{chain.subject(scene, file)} is an ELF file, but its headers point to byte"
             f" {elf.needed_bytes:,}, where no file has any.",
-            "a malformed ELF file",
+            chain.brief(scene, file, "a malformed ELF file"),
             advice=_AGAIN,
         )
     return scene.diagnosis(
         "truncated-elf",
-        f"{words.quoted(file.path)} is cut off: it has {file.stat.st_size:,} bytes, and its headers"
+        f"{chain.subject(scene, file)} is cut off: it has {file.stat.st_size:,} bytes, and its headers"
         f" point to byte {elf.needed_bytes:,}.",
-        "a truncated ELF file",
+        chain.brief(scene, file, "a truncated ELF file"),
         advice=_AGAIN,
     )

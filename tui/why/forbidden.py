@@ -8,7 +8,7 @@ from typing import Final
 
 from bpf.lookup import File
 from bpf.record import Diagnosis
-from tui.why import access, advise, security, shebang, words
+from tui.why import access, advise, chain, security, shebang, words
 from tui.why.credentials import Verdict, may_execute
 from tui.why.mounts import forbids_exec, never_executes
 from tui.why.scene import Interpreter, Scene
@@ -94,7 +94,7 @@ def _not_regular(scene: Scene, file: File, interpreter: Interpreter | None) -> D
         code = "interpreter-not-executable"
     return scene.diagnosis(
         code,
-        f"{_subject(file, interpreter)} is {what}; only a regular file can be executed.",
+        f"{chain.subject(scene, file)} is {what}; only a regular file can be executed.",
         f"{'' if interpreter is None else f'{interpreter.kind} is '}{what}",
         *_links_of(scene, interpreter),
     )
@@ -107,18 +107,19 @@ def _noexec(scene: Scene, file: File, interpreter: Interpreter | None) -> Diagno
     if never_executes(file):
         return scene.diagnosis(
             code,
-            f"{_subject(file, interpreter)} lies on {words.quoted(point)}, a file system of type {kind},"
+            f"{chain.subject(scene, file)} lies on {words.quoted(point)}, a file system of type {kind},"
             " where the kernel executes nothing.",
-            f"nothing is executed on {point} ({kind})",
+            chain.brief(scene, file, f"nothing is executed on {point} ({kind})"),
         )
     other = _TEMPORARY if point in _SCRATCH else ""
     return scene.diagnosis(
         code,
-        f"{_subject(file, interpreter)} lies on {words.quoted(point)}, which is mounted noexec.",
-        f"noexec mount {point}",
+        f"{chain.subject(scene, file)} lies on {words.quoted(point)}, which is mounted noexec.",
+        f"noexec mount {point}" if interpreter is None else f"{interpreter.kind} on noexec mount {point}",
         f"The mount {words.quoted(point)} is of type {kind}, with the options"
         f" {','.join(sorted(mount.options)) if mount is not None else '?'}.",
-        advice=f"Move it to a file system that allows execution{other}.",
+        advice=f"Move the {'program' if interpreter is None else interpreter.kind} to a file system that"
+        f" allows execution{other}.",
     )
 
 
@@ -128,11 +129,11 @@ def _no_permission(scene: Scene, file: File, verdict: Verdict, interpreter: Inte
     barred = f"for {scene.who} ({bits})" if mode & 0o111 else f"by anyone ({bits})"
     return scene.diagnosis(
         "no-execute-permission" if interpreter is None else "interpreter-not-executable",
-        f"{scene.who} may not execute {_subject(file, interpreter, capital=False)} ({bits}, owner {owner}).",
+        f"{scene.who} may not execute {chain.subject(scene, file, capital=False)} ({bits}, owner {owner}).",
         f"not executable {barred}"
         if interpreter is None
         else f"{interpreter.kind} not executable: {file.path}",
-        f"What decides is {verdict.by}.",
+        verdict.by,
         *_links_of(scene, interpreter),
         advice=None if never_executes(file) else _permission_advice(scene, file, verdict, interpreter),
     )
@@ -154,13 +155,6 @@ def _permission_advice(scene: Scene, file: File, verdict: Verdict, interpreter: 
     return (
         by_command or "If it is meant to be a program, let its owner give it execute permission (chmod +x)."
     )
-
-
-def _subject(file: File, interpreter: Interpreter | None, *, capital: bool = True) -> str:
-    if interpreter is None:
-        return words.quoted(file.path)
-    article = "The" if capital else "the"
-    return f"{article} {interpreter.kind} {words.quoted(file.path)} of {words.quoted(interpreter.of.path)}"
 
 
 def _links_of(scene: Scene, interpreter: Interpreter | None) -> tuple[str, ...]:

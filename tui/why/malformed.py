@@ -7,7 +7,7 @@ import os
 
 from bpf.lookup import File
 from bpf.record import Diagnosis
-from tui.why import elf, formats, handlers, mounts, shebang, words
+from tui.why import chain, elf, formats, handlers, mounts, shebang, words
 from tui.why.scene import Scene, is_regular
 
 
@@ -32,9 +32,7 @@ def not_executable(scene: Scene) -> list[Diagnosis]:
         )
         if cause is None or file is scripts[0]:
             break
-        script = scripts[scripts.index(file) - 1]
-        interpreted = f"It is the interpreter of the script {words.quoted(script.path)}."
-        return [_with_handler(scene, _with_evidence(cause, interpreted))]
+        return [_with_handler(scene, _of_interpreter(scene, file, cause))]
     return [] if cause is None else [_with_handler(scene, cause)]
 
 
@@ -54,9 +52,9 @@ def unreadable(scene: Scene) -> list[Diagnosis]:
             return [
                 scene.diagnosis(
                     "read-error",
-                    f"{words.quoted(file.path)} could not be read when looked at {scene.later}"
+                    f"{chain.subject(scene, file)} could not be read when looked at {scene.later}"
                     " either; the file system or its disk reports errors.",
-                    "the file cannot be read",
+                    chain.brief(scene, file, "the file cannot be read"),
                     "The kernel's log (dmesg) has the details.",
                     lacking="What the disk reported to the kernel is only in its log.",
                 )
@@ -103,9 +101,12 @@ def _empty(scene: Scene, file: File) -> Diagnosis | None:
     )
 
 
-def _with_evidence(cause: Diagnosis, sentence: str) -> Diagnosis:
-    return Diagnosis(
-        cause.code, cause.summary, (sentence, *cause.evidence), cause.advice, cause.certain, cause.brief
+def _of_interpreter(scene: Scene, file: File, cause: Diagnosis) -> Diagnosis:
+    """The cause with the way to the file, which is not the one that was to be executed."""
+    return dataclasses.replace(
+        cause,
+        summary=f"{cause.summary} It is {chain.subject(scene, file, capital=False)}.",
+        brief=chain.brief(scene, file, cause.brief),
     )
 
 

@@ -8,7 +8,7 @@ import os
 from bpf.lookup import Sight
 from bpf.record import Diagnosis
 from bpf.walk import MAX_LINKS, NAME_MAX, End, Trail
-from tui.why import access, as_typed, by_env, loaders, suggestions, words
+from tui.why import access, as_typed, by_env, chain, loaders, suggestions, words
 from tui.why.scene import Interpreter, Scene
 
 
@@ -42,6 +42,7 @@ def missing(scene: Scene, sight: Sight, interpreter: Interpreter | None = None) 
             f"missing directory {trail.path}",
             *passed,
             *_cwd(scene, trail),
+            *as_typed.hint(trail),
             advice=suggestions.in_directory(scene, trail),
         )
     if not trail.asked.startswith("/") and not scene.by_descriptor:
@@ -51,14 +52,16 @@ def missing(scene: Scene, sight: Sight, interpreter: Interpreter | None = None) 
             f" such file.",
             f"not found in {_where(trail)}",
             *passed,
+            *as_typed.hint(trail),
             advice=suggestions.for_missing(scene, trail),
         )
     return scene.diagnosis(
         "missing-file",
-        f"{words.quoted(trail.path)} does not exist.",
+        f"{words.quoted(trail.path)} does not exist{_in_root(scene, '')}.",
         "no such file",
         *passed,
         f"The directory {words.quoted(_where(trail))} exists and has no entry of that name.",
+        *as_typed.hint(trail),
         advice=suggestions.for_missing(scene, trail),
     )
 
@@ -85,7 +88,7 @@ def _missing_interpreter(
 ) -> Diagnosis:
     file, name = interpreter.of, interpreter.path
     code = "missing-elf-interpreter" if file.elf is not None else "missing-interpreter"
-    named = f"{words.quoted(file.path)} exists, but its {interpreter.kind} {words.quoted(name)}"
+    named = f"{chain.subject(scene, file)} exists, but its {interpreter.kind} {words.quoted(name)}"
     broken = trail.via
     if broken is not None:
         summary = f"{named} leads through the link {words.quoted(broken.path)} to {words.quoted(trail.path)},"
@@ -95,7 +98,7 @@ def _missing_interpreter(
     elif not name.startswith("/"):
         summary = f"{named} is a relative path, and {words.quoted(_where(trail))} has no such file."
     else:
-        summary = f"{named} does not."
+        summary = f"{named} does not{_in_root(scene)}."
     odd = sorted({letter for letter in name if letter.isspace() and letter not in " \t\r\n"})
     return scene.diagnosis(
         code,
@@ -120,7 +123,7 @@ def not_a_directory(scene: Scene, sight: Sight, interpreter: Interpreter | None 
         return None
     step = trail.steps[-1]
     kind = words.file_type(step.stat.st_mode)
-    whose = "" if interpreter is None else f" of the {interpreter.kind} {words.quoted(interpreter.path)}"
+    whose = "" if interpreter is None else f" of {chain.named(scene, interpreter, capital=False)}"
     if scene.by_descriptor and len(trail.steps) == 1 and interpreter is None:
         return scene.diagnosis(
             "descriptor-is-no-directory",
@@ -143,7 +146,7 @@ def looping(scene: Scene, sight: Sight, interpreter: Interpreter | None = None) 
     """ELOOP on the way: links that lead to each other, or too many of them."""
     trail = sight.trail
     links = trail.links
-    whose = "" if interpreter is None else f"The {interpreter.kind} {words.quoted(interpreter.path)}: "
+    whose = "" if interpreter is None else f"{chain.named(scene, interpreter)}: "
     if trail.end is End.NOT_FOLLOWED:
         link = trail.steps[-1]
         return scene.diagnosis(
@@ -164,7 +167,7 @@ def looping(scene: Scene, sight: Sight, interpreter: Interpreter | None = None) 
             f"{whose}{words.quoted(first.path)} is a symbolic link that leads back to itself.",
             f"link loop at {first.path}",
             *(f"{words.quoted(link.path)} links to {words.quoted(link.target or '')}." for link in ring),
-            advice="Let it lead to the program.",
+            advice="Point the link at the program.",
         )
     return scene.diagnosis(
         "too-many-links",
@@ -206,6 +209,12 @@ def explain_walk(
     if error == errno.ELOOP:
         return looping(scene, sight, interpreter)
     return name_too_long(scene, sight) if error == errno.ENAMETOOLONG else None
+
+
+def _in_root(scene: Scene, verb: str = " exist") -> str:
+    """Return where the caller's root directory is, where that is not ours."""
+    base = "" if scene.vantage is None else scene.vantage.base
+    return f"{verb} in the root directory {words.quoted(base)}" if base else ""
 
 
 def _where(trail: Trail) -> str:

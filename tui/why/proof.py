@@ -113,6 +113,17 @@ class Looks:
         self._moment = moment
         self._sights: list[Sight] = []
         self._begin_open: list[Sight] = []
+        self._to_root: Sight | None = None
+
+    @property
+    def any_of_paths(self) -> bool:
+        """Whether the walk along any path was looked at, besides that to the root directory."""
+        return any(sight is not self._to_root for sight in self._sights)
+
+    def add_root(self, sight: Sight) -> None:
+        """Have all causes rest on the walk to the caller's root directory."""
+        self._to_root = sight
+        self.add(sight)
 
     def add(self, sight: Sight) -> None:
         """Have the causes that are found from now on rest on a walk as well."""

@@ -257,11 +257,17 @@ class Scene:
         return Diagnosis(
             code=code,
             summary=words.sentence(summary),
-            evidence=tuple(dict.fromkeys((*evidence, *map(words.doubt, doubts)))),
+            evidence=tuple(dict.fromkeys((*evidence, *self._root_words(), *map(words.doubt, doubts)))),
             advice=advice,
             certain=not doubts,
             brief=brief,
         )
+
+    def _root_words(self) -> tuple[str, ...]:
+        """Say where the paths begin, if that is not our root directory and any of them was looked at."""
+        if self.vantage is None or not self.vantage.base or not self._looks.any_of_paths:
+            return ()
+        return (f"The paths begin at the caller's root directory {words.quoted(self.vantage.base)}.",)
 
     def _add_root(self) -> None:
         """Rest on the way to the caller's root directory, where that is below another one."""
@@ -278,7 +284,7 @@ class Scene:
             sight = look_at(vantage, Ground(top, vantage.mounts, deadline=self._deadline), vantage.base)
         finally:
             os.close(top)
-        self._looks.add(sight)
+        self._looks.add_root(sight)
         if sight.trail.end in NOT_SEEN:
             return
         if sight.file is None or not os.path.samestat(sight.file.stat, os.fstat(vantage.root)):

@@ -8,7 +8,7 @@ from typing import Final
 from bpf.binfmt import BINPRM_BUF_SIZE, ShebangFault
 from bpf.lookup import File
 from bpf.record import Diagnosis
-from tui.why import advise, words
+from tui.why import advise, chain, words
 from tui.why.scene import MAX_INTERPRETERS, Interpreter, Scene, is_found
 
 _BY_ENDING: Final = {
@@ -43,20 +43,22 @@ def carriage_return(scene: Scene, interpreter: Interpreter) -> Diagnosis | None:
     if not name:
         return scene.diagnosis(
             "crlf-interpreter",
-            f"The first line of {words.quoted(file.path)} is #! and names no interpreter; as it ends in CR (a"
-            " Windows line ending), the kernel took that for the name.",
-            "#! names nothing but CR",
+            f"The first line of {chain.subject(scene, file, capital=False)} is #! and names no interpreter;"
+            " as it ends in CR (a Windows line ending), the kernel took that for the name.",
+            chain.brief(scene, file, "#! names nothing but CR"),
             advice=_name_one(scene, file),
         )
     plain = scene.aside(name)
     exists = (
         f"{words.quoted(name)} exists." if is_found(plain) else f"{words.quoted(name)} does not exist either."
     )
+    nested = chain.is_interpreter(scene, file)
+    which = chain.subject(scene, file) if nested else f"The script {words.quoted(file.path)}"
     return scene.diagnosis(
         "crlf-interpreter",
-        f"The script {words.quoted(file.path)} exists, but its first line ends in CR (a Windows"
+        f"{which} exists, but its first line ends in CR (a Windows"
         f" line ending), so the kernel looked for {words.quoted(interpreter.path)}.",
-        "its #! line ends in CR",
+        chain.brief(scene, file, "#! line ends in CR") if nested else "its #! line ends in CR",
         exists,
         advice=without_carriage_returns(scene, file),
     )
@@ -74,8 +76,9 @@ def empty_name(scene: Scene, interpreter: Interpreter) -> Diagnosis | None:
         return None
     return scene.diagnosis(
         "shebang-without-interpreter",
-        f"The first line of {words.quoted(file.path)} is #! and a NUL byte, and names no interpreter.",
-        "#! names no interpreter",
+        f"The first line of {chain.subject(scene, file, capital=False)} is #! and a NUL byte, and names no"
+        " interpreter.",
+        chain.brief(scene, file, "#! names no interpreter"),
         advice=_name_one(scene, file),
     )
 

@@ -23,7 +23,7 @@ from bpf.record import Diagnosis, ExecFailure
 from tests.settled import SETTLED
 from tests.unit.why.failing import failed_exec
 from tui.model.printable import printable
-from tui.why import advise, diagnose, loaders
+from tui.why import advise, diagnose, loaders, suggestions
 
 SCRIPT = b"#!/bin/sh\necho done\n"
 ANOTHER = 12345
@@ -197,8 +197,11 @@ def test_a_near_name_that_another_user_has_put_there_is_not_mentioned(tmp_path: 
     assert diagnose(failed_exec(tmp_path / "deploy-al")).advice is None
 
 
-def test_each_try_of_a_search_is_said_to_mean_the_same_program(tmp_path: Path) -> None:
+def test_each_try_of_a_search_is_said_to_mean_the_same_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     directories = [tmp_path / name for name in ("one", "two", "three")]
+    monkeypatch.setattr(suggestions, "SYSTEM_DIRECTORIES", set(map(str, directories)))
     for directory in directories:
         directory.mkdir()
         if directory.name != "one":
@@ -212,7 +215,10 @@ def test_each_try_of_a_search_is_said_to_mean_the_same_program(tmp_path: Path) -
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root gives files away")
-def test_a_program_in_the_path_of_an_attacker_is_not_named_to_root(tmp_path: Path) -> None:
+def test_a_program_in_the_path_of_an_attacker_is_not_named_to_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(suggestions, "SYSTEM_DIRECTORIES", {f"{tmp_path}/theirs"})
     (tmp_path / "theirs").mkdir()
     file_of(SCRIPT, name="deploy-all")(tmp_path / "theirs")
     os.chown(tmp_path / "theirs", ANOTHER, ANOTHER)
@@ -220,7 +226,10 @@ def test_a_program_in_the_path_of_an_attacker_is_not_named_to_root(tmp_path: Pat
     assert diagnose(record).advice is None
 
 
-def test_a_program_in_path_that_others_decide_is_named_in_no_first_line(tmp_path: Path) -> None:
+def test_a_program_in_path_that_others_decide_is_named_in_no_first_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(suggestions, "SYSTEM_DIRECTORIES", {f"{tmp_path}/theirs"})
     (tmp_path / "theirs").mkdir()
     file_of(SCRIPT, name="our-python")(tmp_path / "theirs")
     path = file_of(b"#!/opt/none/our-python\n")(tmp_path)
@@ -299,7 +308,7 @@ def test_what_installs_a_shell_is_advised_of_what_is_certain_alone(
     assert diagnose(record).advice is None
 
 
-@pytest.mark.parametrize("path", ["rm${IFS}-rf${IFS}/home", "~/$(id)", "$HOME/x", "~", "${A}`id`"])
+@pytest.mark.parametrize("path", ["${IFS}rm${IFS}-rf${IFS}/home", "~/$(id)", "$HOME/x", "~", "${A}`id`"])
 def test_a_path_that_was_not_expanded_is_in_no_command(path: str) -> None:
     diagnosis = diagnose(failed_exec(path))
     assert diagnosis.code == "not-expanded"

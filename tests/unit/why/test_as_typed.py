@@ -41,6 +41,33 @@ def test_a_path_that_is_none_without_a_shell_is_told(path: str, code: str, said:
     assert said in diagnosis.summary
 
 
+@pytest.mark.parametrize(
+    ("path", "hint"),
+    [
+        ("/tmp/\x1bP1$r\x1b\\", "$r"),
+        ("/tmp/a$HOME", "$HOME"),
+        ("/tmp/a${HOME}b", "${HOME}"),
+        ("/tmp/$r\x1b[2J", "$r"),
+    ],
+)
+def test_a_dollar_sign_in_the_middle_of_a_name_proves_no_variable(path: str, hint: str) -> None:
+    diagnosis = diagnose(failed_exec(path))
+    assert diagnosis.code == "missing-file"
+    assert diagnosis.advice is None
+    assert (
+        f"{hint} may be meant as a variable, which only a shell replaces by its value." in diagnosis.evidence
+    )
+    assert diagnosis.brief == "no such file"
+
+
+def test_a_variable_as_a_value_was_not_expanded() -> None:
+    assert diagnose(failed_exec("/opt/prefix=$VERSION/tool")).code == "not-expanded"
+
+
+def test_a_path_with_arguments_is_shown_with_them() -> None:
+    assert diagnose(failed_exec("/bin/ls -l")).brief == "path includes arguments: /bin/ls -l"
+
+
 def by_env(script: Path, name: str, *words: str) -> Diagnosis:
     """What is said where env, run by a script, looks for a program."""
     record = failed_exec(f"/usr/bin/{name}", [name, *words, str(script)])

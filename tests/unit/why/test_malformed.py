@@ -123,7 +123,8 @@ def test_a_text_as_interpreter_is_blamed_and_not_the_script(tmp_path: Path) -> N
     diagnosis = diagnose(record)
     assert diagnosis.code == "no-shebang"
     assert str(text) in diagnosis.summary
-    assert f'It is the interpreter of the script "{tmp_path}/job".' in diagnosis.evidence
+    assert f'It is the interpreter "{text}" of "{tmp_path}/job".' in diagnosis.summary
+    assert diagnosis.brief.endswith(" (interpreter text)")
 
 
 def test_a_script_that_is_its_own_interpreter_is_nested_too_deep(tmp_path: Path) -> None:
