@@ -76,6 +76,11 @@ class _Strings:
     total: int
     missing: tuple[str, ...]
 
+    @property
+    def counts(self) -> str:
+        """How many arguments and variables there are, for a sentence."""
+        return f"{_of(self.shown[0], self.argc, 'argument')} and {_of(self.shown[1], self.envc, 'variable')}"
+
     @classmethod
     def of(cls, record: ExecFailure) -> _Strings:
         texts, truncated = texts_of(record), record.truncated
@@ -126,10 +131,11 @@ def explain(scene: Scene) -> list[Diagnosis]:
     evidence = _of_strings(strings, stack, whose, limit)
     long = next((text for text in strings.texts if text.size > MAX_ARG_STRLEN), None)
     if long is not None:
-        return [_string_too_long(scene, long, f"{long.size:,}", evidence)]
+        return [_string_too_long(scene, long, f"{long.size:,}", _of_one(strings, long, evidence))]
+    more = f"more than {MAX_ARG_STRLEN:,}"
     measured = _measured(scene.record)
     if measured is not None:
-        return [_string_too_long(scene, measured, f"more than {MAX_ARG_STRLEN:,}", evidence)]
+        return [_string_too_long(scene, measured, more, _of_one(strings, measured, evidence))]
     # The caller's limit may be another than its parent's, or than it was.
     doubt = caller.undated(scene, "Its stack limit") if whose == "the caller's" else _doubt(scene, whose)
     least = "at least " if strings.missing else ""
@@ -140,8 +146,9 @@ def explain(scene: Scene) -> list[Diagnosis]:
     cut = [text for text in strings.texts if not text.whole]
     if len(cut) == len(strings.missing) == 1 and strings.total - cut[0].size + MAX_ARG_STRLEN < limit:
         # All others are whole and far from the limit together.
-        size = f"more than {MAX_ARG_STRLEN:,}"
-        return [_string_too_long(scene, cut[0], size, evidence, doubt)]
+        others = f"With the pointers and the path, all others take {strings.total - cut[0].size:,} bytes."
+        facts = [*_of_one(strings, cut[0], evidence), others, *evidence[1:2]]
+        return [_string_too_long(scene, cut[0], more, facts, doubt)]
     if strings.missing:
         left = (
             f"Of the strings, {words.listed(strings.missing)}, so whether all of them together were too long"
@@ -156,8 +163,7 @@ def explain(scene: Scene) -> list[Diagnosis]:
         scene.diagnosis(
             "arguments-too-big",
             f"The arguments and the environment are too big together, or one of them alone is:"
-            f" {_of(strings.shown[0], strings.argc, 'argument')} and"
-            f" {_of(strings.shown[1], strings.envc, 'variable')}, where the kernel takes {limit:,} bytes"
+            f" {strings.counts}, where the kernel takes {limit:,} bytes"
             f" for all of them and {MAX_ARG_STRLEN:,} for one.",
             f"too big: {_of(strings.shown[0], strings.argc, 'argument')},"
             f" {_of(strings.shown[1], strings.envc, 'variable')}",
@@ -185,8 +191,7 @@ def _measured(record: ExecFailure) -> Text | None:
 def _of_strings(strings: _Strings, stack: int | None, whose: str, limit: int) -> list[str]:
     least = "at least " if strings.missing else ""
     evidence = [
-        f"It was given {_of(strings.shown[0], strings.argc, 'argument')} and"
-        f" {_of(strings.shown[1], strings.envc, 'variable')}; with their pointers and the path they take"
+        f"It was given {strings.counts}; with their pointers and the path they take"
         f" {least}{strings.total:,} bytes.",
         f"The kernel takes {limit:,} bytes in all: {_stack_words(stack, whose)}.",
         f"For one string it takes {MAX_ARG_STRLEN:,} bytes (MAX_ARG_STRLEN), whatever the limits are.",
@@ -197,6 +202,20 @@ def _of_strings(strings: _Strings, stack: int | None, whose: str, limit: int) ->
         of = "The largest string that was read is" if strings.missing else "The largest string is"
         evidence.append(f"{of} {largest.name} with {largest.size:,} bytes{more}.")
     return evidence
+
+
+def _of_one(strings: _Strings, text: Text, evidence: list[str]) -> list[str]:
+    """Return the evidence that one string is too long.
+
+    Where not all was read, the bytes of it all, and those of the largest string, seem to say the contrary.
+    """
+    if not strings.missing:
+        return evidence
+    read = next((one for one in strings.texts if one.name == text.name and not one.whole), None)
+    beginning = (
+        [] if read is None else [f"Only the first {read.size - 1:,} bytes of {text.name} were copied."]
+    )
+    return [f"It was given {strings.counts}.", *beginning]
 
 
 def _bytes_taken(stack: int | None) -> int:

@@ -49,6 +49,23 @@ def test_a_string_of_which_only_the_beginning_was_read_is_named_if_it_is_the_onl
     assert too_big(**facts)[:2] == ("argument-too-long", False)
 
 
+@pytest.mark.parametrize("measured", [True, False])
+def test_a_string_that_is_too_long_is_not_said_to_be_short(measured: bool) -> None:
+    truncated = Truncated(
+        arguments=True, argc=2, envc=1, argument_indexes=(1,), long_argument=1 if measured else None
+    )
+    facts = {"arguments": ("true", "x" * 8190), "environment": ("A=1",), "truncated": truncated}
+    diagnosis = diagnose(a_failure("/bin/true", errno.E2BIG, **facts))
+    assert diagnosis.code == "argument-too-long"
+    assert "more than 131,072 bytes" in diagnosis.summary
+    assert diagnosis.evidence[:2] == (
+        "It was given 2 arguments and 1 variable.",
+        "Only the first 8,190 bytes of argument 1 were copied.",
+    )
+    said = " ".join(diagnosis.evidence)
+    assert "largest string" not in said and "at least" not in said
+
+
 def test_two_strings_of_which_only_the_beginning_was_read_are_not_told_apart() -> None:
     truncated = Truncated(arguments=True, argc=3, envc=0, argument_indexes=(1, 2))
     facts = {"arguments": ("true", "x" * 4095, "y" * 4095), "truncated": truncated}
@@ -202,8 +219,10 @@ def test_a_file_open_for_writing_is_told_with_its_holder(tmp_path: Path) -> None
         assert diagnosis.code == "open-for-writing"
         assert f"(pid {os.getpid()})" in diagnosis.brief
         assert f"fd {file.fileno()}" in diagnosis.summary
+        assert diagnosis.summary.endswith(" still had it open.")
     afterwards = diagnose(record)
     assert afterwards.brief == "was open for writing"
+    assert afterwards.summary.endswith("no process was found holding it open for writing.")
 
 
 def test_how_far_the_look_for_a_holder_came_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
