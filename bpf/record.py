@@ -109,7 +109,7 @@ class Diagnosis:
         summary: One sentence.
         evidence: The facts that were looked at, one sentence each.
         advice: One sentence that says what to do, or None.
-        certain: False where evidence is missing or contradicts.
+        certain: False where evidence is missing or contradictory.
         brief: The summary in as few words as a table column has room for.
     """
 

@@ -36,7 +36,7 @@ def bug_report(shown: ExecFailure, origin: Origin, version: str) -> str:
         if diagnosis.advice is not None:
             lines.append(f"- To do: {_text(diagnosis.advice)}")
         if not diagnosis.certain:
-            lines.append("- Not certain: evidence is missing or contradicts.")
+            lines.append("- Not certain: evidence is missing or contradictory.")
         lines += [f"- Cause: {_code(diagnosis.code)}", ""]
     lines += [f"- {label}: {value}" for label, value in _facts(shown)]
     lines += ["", *_command(shown), ""]

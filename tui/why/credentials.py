@@ -89,7 +89,7 @@ class Verdict:
 
     Attributes:
         allowed: None where a group that decides is not known.
-        by: The entry that decided: "the owner's bits", "the ACL entry of group 50".
+        by: The entry that decided, a sentence: "The permission bits for the owner apply."
         class_: Whose bits those are, as chmod(1) calls them: "u", "g" or "o"; "a" where all lack the
             permission, "" where an ACL decides.
     """
@@ -109,19 +109,19 @@ def may_execute(who: Credentials, status: os.stat_result, acl: bytes | None) -> 
         return verdict
     if stat.S_ISDIR(status.st_mode):
         if who.overrides(CAP_DAC_READ_SEARCH, status) or who.overrides(CAP_DAC_OVERRIDE, status):
-            return Verdict(True, "a capability that overrides directory permissions")
+            return Verdict(True, "A capability overrides the permissions of directories.")
     elif not status.st_mode & 0o111:
         # Nobody may, whoever asks; even root needs one execute bit, whosever it is (generic_permission).
-        return Verdict(False, "the lack of any execute bit", "a")
+        return Verdict(False, "No execute bit is set.", "a")
     elif who.overrides(CAP_DAC_OVERRIDE, status):
-        return Verdict(True, "the capability CAP_DAC_OVERRIDE")
+        return Verdict(True, "The capability CAP_DAC_OVERRIDE applies.")
     return verdict
 
 
 def _by_bits(who: Credentials, status: os.stat_result, acl: bytes | None) -> Verdict:
     mode = status.st_mode
     if who.fsuid == status.st_uid:
-        return Verdict(bool(mode >> 6 & _EXECUTE), "the owner's bits", "u")
+        return Verdict(bool(mode >> 6 & _EXECUTE), "The permission bits for the owner apply.", "u")
     if acl is not None and mode & 0o070:
         verdict = _by_acl(who, status, acl)
         if verdict is not None:
@@ -129,10 +129,10 @@ def _by_bits(who: Credentials, status: os.stat_result, acl: bytes | None) -> Ver
     member = who.has_group(status.st_gid)
     group, other = bool(mode >> 3 & _EXECUTE), bool(mode & _EXECUTE)
     if member is None and group != other:
-        return Verdict(None, "whether it belongs to the file's group")
+        return Verdict(None, "Whether it belongs to the file's group is not known.")
     if member:
-        return Verdict(group, "the group's bits", "g")
-    return Verdict(other, "the bits for others", "o")
+        return Verdict(group, "The permission bits for the group apply.", "g")
+    return Verdict(other, "The permission bits for others apply.", "o")
 
 
 def _by_acl(who: Credentials, status: os.stat_result, acl: bytes) -> Verdict | None:
@@ -143,27 +143,27 @@ def _by_acl(who: Credentials, status: os.stat_result, acl: bytes) -> Verdict | N
     for tag, permissions, number in entries:
         allowed = bool(permissions & _EXECUTE)
         if tag == _USER and number == who.fsuid:
-            return _masked(allowed, mask, f"the ACL entry of user {number}")
+            return _masked(allowed, mask, f"ACL entry of user {number}")
         if tag in (_GROUP_OBJ, _GROUP):
             gid = status.st_gid if tag == _GROUP_OBJ else number
             member = who.has_group(gid)
             if member and allowed:
-                return _masked(True, mask, f"the ACL entry of group {gid}")
+                return _masked(True, mask, f"ACL entry of group {gid}")
             in_group = in_group or bool(member)
             unknown = unknown or (member is None and allowed)
         elif tag == _OTHER:
             if unknown:
-                return Verdict(None, "whether it belongs to a group of the ACL")
+                return Verdict(None, "Whether it belongs to a group of the ACL is not known.")
             if in_group:
-                return Verdict(False, "the ACL entries of its groups")
-            return Verdict(allowed, "the ACL entry for others")
+                return Verdict(False, "The ACL entries of its groups apply.")
+            return Verdict(allowed, "The ACL entry for others applies.")
     return None
 
 
-def _masked(allowed: bool, mask: int, by: str) -> Verdict:
+def _masked(allowed: bool, mask: int, entry: str) -> Verdict:
     if allowed and not mask & _EXECUTE:
-        return Verdict(False, f"the ACL's mask, which takes it from {by}")
-    return Verdict(allowed, by)
+        return Verdict(False, f"The ACL's mask takes the permission away from the {entry}.")
+    return Verdict(allowed, f"The {entry} applies.")
 
 
 def _entries(acl: bytes) -> Iterator[tuple[int, int, int]]:

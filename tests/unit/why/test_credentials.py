@@ -63,7 +63,7 @@ def test_the_first_bits_that_fit_decide(mode: int, caller: Credentials, allowed:
 @pytest.mark.parametrize("caller", [who(OWNER), who(fsgid=GROUP), who(), who(groups=None)])
 def test_a_file_that_nobody_may_execute_is_decided_by_no_ones_bits(caller: Credentials) -> None:
     verdict = may_execute(caller, inode(0o644), None)
-    assert (verdict.allowed, verdict.by, verdict.class_) == (False, "the lack of any execute bit", "a")
+    assert (verdict.allowed, verdict.by, verdict.class_) == (False, "No execute bit is set.", "a")
 
 
 def test_a_file_that_nobody_may_execute_has_one_account_of_that(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_a_file_that_nobody_may_execute_has_one_account_of_that(tmp_path: Path) 
     path.chmod(0o644)
     diagnosis = diagnose(a_failure(str(path), errno.EACCES, capabilities=0))
     assert "by anyone" in diagnosis.brief
-    assert "What decides is the lack of any execute bit." in diagnosis.evidence
+    assert "No execute bit is set." in diagnosis.evidence
 
 
 @pytest.mark.parametrize(
@@ -156,6 +156,19 @@ def test_the_user_who_may_not_is_named_with_the_mode(open_to_all: Path) -> None:
     assert diagnosis.brief == "not executable for uid 54321 (rwxr--r--)"
 
 
+@pytest.mark.parametrize(
+    ("groups", "said"),
+    [
+        ((), "The permission bits for others apply."),
+        ((os.getgid(),), "The permission bits for the group apply."),
+    ],
+)
+def test_the_bits_that_apply_are_named(groups: tuple[int, ...], said: str, open_to_all: Path) -> None:
+    job = a_script(open_to_all / "job", 0o700)
+    os.chown(job, -1, os.getgid())
+    assert said in diagnose(a_stranger(job, groups)).evidence
+
+
 def test_a_group_that_was_not_read_makes_it_uncertain(open_to_all: Path) -> None:
     diagnosis = diagnose(a_stranger(a_script(open_to_all / "job", 0o710), groups=None))
     assert not diagnosis.certain
@@ -166,6 +179,7 @@ def test_an_unsearchable_directory_is_named_before_what_lies_in_it(open_to_all: 
     diagnosis = diagnose(a_stranger(open_to_all / "closed/no/such/file"))
     assert diagnosis.code == "unsearchable-directory"
     assert f'"{open_to_all}/closed"' in diagnosis.summary
+    assert diagnosis.summary.endswith(", so it cannot execute anything in it.")
 
 
 @pytest.mark.parametrize(("setting", "code"), [("1\n", "protected-link"), ("0\n", None)])
