@@ -164,6 +164,50 @@ static __always_inline struct counters *counters_here(void)
     return counters.lookup(&cpu);
 }
 
+/* ---- users ---- */
+
+/*
+ * The user whom an id stands for. A user may run as each of their subordinate ids (subuid(5)), which
+ * useradd hands out in blocks of that size, one after the other.
+ */
+static __always_inline u32 user_of(u32 uid)
+{
+    if (uid < FIRST_SUBORDINATE || uid >= AFTER_SUBORDINATE)
+        return uid;
+    return uid - (uid - FIRST_SUBORDINATE) % SUBORDINATES;
+}
+
+/*
+ * How many entries of the tables that are kept from one hook to another are a user's: each has a share, so that
+ * nobody can take others their room, by holding up many execs for instance. Users have their places by the hash
+ * of their id, and those who meet in a place have one share.
+ */
+struct holding {
+    u32 execs;
+    u32 copies;
+    u32 searches;
+    u32 padding;
+};
+
+BPF_ARRAY(holdings, struct holding, 1 << HOLDING_BITS);
+
+/* A number of so many bits: the value times 2^64 by the golden ratio, from the top. */
+static __always_inline u32 hash_of(u64 value, u32 bits)
+{
+    return (value * 0x9e3779b97f4a7c15ULL) >> (64 - bits);
+}
+
+/* The place of the current task's user. */
+static __always_inline u32 holder_here(void)
+{
+    return hash_of(user_of(bpf_get_current_uid_gid()), HOLDING_BITS);
+}
+
+static __always_inline struct holding *holding_of(u32 holder)
+{
+    return holdings.lookup(&holder);
+}
+
 /* ---- reading the kernel ------------------------------------------------------------------- */
 
 static __always_inline u64 kernel_u64(u64 address)

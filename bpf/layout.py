@@ -43,8 +43,12 @@ MAX_SEARCHERS: Final = 16384
 """Living tasks that have failed to exec and may yet succeed; beyond it their searches are not followed."""
 MAX_EXECS: Final = 4096
 """Execs that can be under way at once; more fail without the facts that their file was opened with."""
-MAX_COPIES: Final = 128
+MAX_COPIES: Final = 256
 """Execs that can be on their way from their failure to the caller at once: some microseconds each."""
+SHARE_OF_TABLE: Final = 4
+"""Of the entries of these three a user may have one in so many."""
+HOLDING_BITS: Final = 12
+"""Places for users, as a power of two: of two users, one pair in 4,096 has a share together."""
 KEPT_SIZE: Final = 480
 """Bytes of a path that are kept while its exec is under way; with what is known of it, 512."""
 KEPT_BITS: Final = 13
@@ -248,9 +252,9 @@ COUNTERS: Final = (
     Field("u64", "lost"),
     Field("u64", "told"),  # how many of the lost a record has told of
     Field("u64", "untold"),  # ends of searches that did not fit
-    Field("u64", "untracked"),  # failed execs of tasks for which the table of searchers had no room
+    Field("u64", "untracked"),  # failed execs of tasks whose search had no room in its table, or share of it
     Field("u64", "crowded"),  # of the lost, those for which no buffer was free
-    Field("u64", "unjoined"),  # execs for which the table of those under way had no room
+    Field("u64", "unjoined"),  # execs that had no room in a table of those under way, or share of it
     Field("u64", "unprobed"),  # of the lost, execs of the kernel's own whose beginning or end no probe saw
     Field("u64", "outshared"),  # of the lost, those of a user who had taken more than their share of the ring
     Field("u64", "reserved", 5),  # cache lines of its own for each CPU

@@ -4,6 +4,10 @@
  * strings. Hooks within the exec keep it under the task's address, which stays the same when a thread
  * other than the first one execs; the hook at the end of the call takes it. Nothing of it outlives the
  * call: it is dropped when the call begins, when it ends, and when the task does.
+ *
+ * An exec can be held up for as long as its user likes: a #! line may name a file of a FUSE server that does not
+ * answer. And whoever has many processes fail at once has many of them in the way from the failure to its end.
+ * So of each table a user may have a part only.
  */
 
 #if JOINED
@@ -21,7 +25,8 @@ struct opened {
     u32 owner;
     u32 group;
     u32 counts[3]; /* argc and envc as passed, and argc after #! lines */
-    u32 bits; /* OF_THE_CALLER and so on */
+    u16 bits; /* CHECKED_ALREADY and so on */
+    u16 holder; /* whose holding it is of */
 };
 
 #define CHECKED_ALREADY 1 /* argv and envp were complete: security modules have been asked */
@@ -29,6 +34,7 @@ struct opened {
 #define HAS_INTERPRETER 4
 #define HAS_COPY 8
 #define KILLED 16 /* it was past the point of no return */
+#define COUNTED 32 /* among its user's copies */
 
 BPF_HASH(execs, u64, struct opened, MAX_EXECS);
 
@@ -59,9 +65,15 @@ static __always_inline bool was_late(struct opened *opened)
     return opened && opened->bits & KILLED;
 }
 
-static __always_inline void forget(u64 task)
+static __always_inline void count_unjoined(void)
 {
-    drop_path(task);
+    struct counters *count = counters_here();
+    if (count)
+        lock_xadd(&count->unjoined, 1);
+}
+
+static __always_inline void forget_opened(u64 task)
+{
     struct opened *opened = opened_by(task);
     if (!opened)
         return;
@@ -71,7 +83,45 @@ static __always_inline void forget(u64 task)
     if (opened->bits & HAS_COPY)
         copies.delete(&task);
 #endif
-    execs.delete(&task);
+    struct holding *holding = holding_of(opened->holder);
+    u32 counted = opened->bits & COUNTED ? 1 : 0;
+    if (execs.delete(&task) || !holding)
+        return;
+    lock_xadd(&holding->execs, -1);
+    if (counted)
+        lock_xadd(&holding->copies, -1);
+}
+
+/* In place of what an earlier exec of the task has left, if the end of that was not seen. */
+static __always_inline void replace_opened(u64 task, struct opened *opened)
+{
+    forget_opened(task);
+    u32 holder = holder_here();
+    struct holding *holding = holding_of(holder);
+    opened->holder = holder;
+    if (holding && *(volatile u32 *)&holding->execs < MAX_EXECS / SHARE_OF_TABLE && !execs.update(&task, opened))
+        lock_xadd(&holding->execs, 1);
+    else
+        count_unjoined();
+}
+
+/* Whether a user may have one more interpreter and copy; counts it as theirs until the exec is forgotten. */
+static __always_inline bool may_copy(struct opened *opened)
+{
+    if (opened->bits & COUNTED)
+        return true;
+    struct holding *holding = holding_of(opened->holder);
+    if (!holding || *(volatile u32 *)&holding->copies >= MAX_COPIES / SHARE_OF_TABLE)
+        return false;
+    lock_xadd(&holding->copies, 1);
+    opened->bits |= COUNTED;
+    return true;
+}
+
+static __always_inline void forget(u64 task)
+{
+    drop_path(task);
+    forget_opened(task);
 }
 
 /* ---- within the exec ---- */
@@ -117,13 +167,6 @@ static __always_inline void keep_counts(struct opened *opened, u64 bprm)
     opened->counts[2] = opened->counts[0];
 }
 
-static __always_inline void count_unjoined(void)
-{
-    struct counters *count = counters_here();
-    if (count)
-        lock_xadd(&count->unjoined, 1);
-}
-
 /* A security module is about to be asked: the file is the one that was named, the strings are complete. */
 static __always_inline void bprm_checked(u64 bprm)
 {
@@ -133,8 +176,7 @@ static __always_inline void bprm_checked(u64 bprm)
     keep_file(&opened, kernel_u64(bprm + AT_linux_binprm_file));
     keep_counts(&opened, bprm);
     opened.bits = CHECKED_ALREADY;
-    if (execs.update(&task, &opened))
-        count_unjoined();
+    replace_opened(task, &opened);
 }
 
 #if COPIES
@@ -205,16 +247,18 @@ static __always_inline void bprm_given_up(u64 bprm, bool has_memory)
         if (interp == filename) /* else it may be the interpreter's */
             keep_file(&fresh, kernel_u64(bprm + AT_linux_binprm_file));
         keep_counts(&fresh, bprm);
-        if (execs.update(&task, &fresh)) {
-            count_unjoined();
-            return;
-        }
+        replace_opened(task, &fresh);
         opened = opened_by(task);
         if (!opened)
             return;
     }
     opened->counts[2] = kernel_u32(bprm + AT_linux_binprm_argc);
     opened->bits |= FREED | (mm ? 0 : KILLED);
+    if (!may_copy(opened)) { /* of arguments a record says by itself where they are from */
+        if (interp != filename)
+            count_unjoined();
+        return;
+    }
     if (interp != filename) {
         struct interpreter name = {};
         int n = read_kernel_string(name.name, sizeof(name.name), (void *)interp);

@@ -39,12 +39,6 @@ static __always_inline u32 ticks_now(void)
 #endif
 }
 
-/* A number of so many bits for a task: its address times 2^64 by the golden ratio, from the top. */
-static __always_inline u32 slot_of(u64 task, u32 bits)
-{
-    return (task * 0x9e3779b97f4a7c15ULL) >> (64 - bits);
-}
-
 static __always_inline bool is_only_claim(u32 *claims)
 {
     lock_xadd(claims, 1);
@@ -57,7 +51,7 @@ static __always_inline bool is_only_claim(u32 *claims)
 /* A task's place, which nobody else reads or writes until `leave_path`; NULL where somebody does just now. */
 static __always_inline struct kept_path *enter_path(u64 task)
 {
-    u32 slot = slot_of(task, KEPT_BITS);
+    u32 slot = hash_of(task, KEPT_BITS);
     struct kept_path *kept = kept_paths.lookup(&slot);
     return kept && is_only_claim(&kept->claims) ? kept : NULL;
 }
@@ -70,7 +64,7 @@ static __always_inline void leave_path(struct kept_path *kept)
 /* Without a claim: should another task take the place meanwhile, it may lose its path, and nothing else. */
 static __always_inline void drop_path(u64 task)
 {
-    u32 slot = slot_of(task, KEPT_BITS);
+    u32 slot = hash_of(task, KEPT_BITS);
     struct kept_path *kept = kept_paths.lookup(&slot);
     if (kept && *(volatile u64 *)&kept->task == task)
         *(volatile u64 *)&kept->task = 0;
@@ -79,40 +73,52 @@ static __always_inline void drop_path(u64 task)
 /*
  * Tasks whose last exec failed: their next success, or their end, ends a PATH search. How many of them are of one
  * place is counted there, where every exec that succeeds looks in any case: nearly always it is none.
+ * An entry says whose holding it is of.
  */
-BPF_HASH(searchers, u64, u8, MAX_SEARCHERS);
+BPF_HASH(searchers, u64, u32, MAX_SEARCHERS);
 
 static __always_inline void count_searchers(u64 task, s32 more)
 {
-    u32 slot = slot_of(task, KEPT_BITS);
+    u32 slot = hash_of(task, KEPT_BITS);
     struct kept_path *kept = kept_paths.lookup(&slot);
     if (kept)
         lock_xadd(&kept->searchers, more);
 }
 
-/* False where there is no room. */
+/* False where there is no room, or none for this user. */
 static __always_inline bool follow_search(u64 task)
 {
-    u8 yes = 1;
     if (searchers.lookup(&task))
         return true;
-    if (searchers.update(&task, &yes))
+    u32 holder = holder_here();
+    struct holding *holding = holding_of(holder);
+    if (!holding || *(volatile u32 *)&holding->searches >= MAX_SEARCHERS / SHARE_OF_TABLE ||
+        searchers.update(&task, &holder))
         return false;
+    lock_xadd(&holding->searches, 1);
     count_searchers(task, 1);
     return true;
 }
 
 static __always_inline bool is_searching(u64 task)
 {
-    u32 slot = slot_of(task, KEPT_BITS);
+    u32 slot = hash_of(task, KEPT_BITS);
     struct kept_path *kept = kept_paths.lookup(&slot);
     return kept && *(volatile u32 *)&kept->searchers && searchers.lookup(&task);
 }
 
 static __always_inline void leave_search(u64 task)
 {
-    if (!searchers.delete(&task))
-        count_searchers(task, -1);
+    u32 *found = searchers.lookup(&task);
+    if (!found)
+        return;
+    u32 holder = *found;
+    if (searchers.delete(&task))
+        return;
+    count_searchers(task, -1);
+    struct holding *holding = holding_of(holder);
+    if (holding)
+        lock_xadd(&holding->searches, -1);
 }
 
 /* What reads of a string return, but 1 for an empty one, as since 6.14. */
@@ -141,7 +147,7 @@ BPF_ARRAY(long_paths, struct long_path, 1 << LONG_BITS);
 
 static __always_inline struct long_path *enter_long_path(u64 task)
 {
-    u32 slot = slot_of(task, LONG_BITS);
+    u32 slot = hash_of(task, LONG_BITS);
     struct long_path *path = long_paths.lookup(&slot);
     return path && is_only_claim(&path->claims) ? path : NULL;
 }

@@ -79,12 +79,10 @@ static __always_inline u32 count_pointers(struct scratch *s, u64 array)
 /*
  * After E2BIG: goes on from where the strings were read to (`elements`, `string`), and finds the first that
  * is longer than the kernel takes for one (valid_arg_len of fs/exec.c). A pointer that cannot be read is 0.
- * What is read goes to the end of `data`, where no section is yet.
+ * What is read goes where the earlier reading of the path was, which is in the record by now.
  */
 static __always_inline u32 find_too_long(struct scratch *s, u64 array)
 {
-    if (place_in_data(s) > DATA_SIZE - CHUNK)
-        return UNKNOWN;
     u64 wide = 0 - bit_if_zero(s->call.pointer_size - 8);
     u64 is_short = 1;
     for (int turn = 0; turn < MAX_MEASURES; turn++) {
@@ -92,7 +90,7 @@ static __always_inline u32 find_too_long(struct scratch *s, u64 array)
         read_strings_memory(s, &begin, 8, array + (u64)s->elements * s->call.pointer_size);
         begin &= 0xffffffff | wide;
         u64 string = s->string | (begin & -bit_if_zero(s->string));
-        s64 n = read_string(s, &s->data[DATA_SIZE - CHUNK], string);
+        s64 n = read_string(s, s->before.bytes, string);
         n += bit_if_zero(n); /* an empty string, before 6.14; at a fault n is negative */
         u64 unread = top_bit(n);
         u64 more = bit_if_zero(n - CHUNK);

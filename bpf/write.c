@@ -177,17 +177,6 @@ static __always_inline int emit(void *ctx, struct scratch *s, u32 uid)
     return events.perf_submit(ctx, s, size_of_record(s));
 }
 #else
-/*
- * Whose share it is that an id writes. A user may run as each of their subordinate ids (subuid(5)), which
- * useradd hands out in blocks of that size, one after the other.
- */
-static __always_inline u32 user_of(u32 uid)
-{
-    if (uid < FIRST_SUBORDINATE || uid >= AFTER_SUBORDINATE)
-        return uid;
-    return uid - (uid - FIRST_SUBORDINATE) % SUBORDINATES;
-}
-
 /* Where the ring is read and written (BPF_RB_CONS_POS, BPF_RB_PROD_POS), in bytes since it was made. */
 static __always_inline u64 ring_position(u64 which)
 {
