@@ -37,6 +37,7 @@ BOOTS: Final = {
             "page tables",
             "all failures",
             "all failures, and no room to tell",
+            "searches that a user leaves open",
             "no file left in the whole system",
             "another function in exec_binprm's place",
             "kretprobes that miss",

@@ -322,7 +322,9 @@ def left_in(tables: Tables) -> Found:
     while any(tables.entries(name) for name in tables.state) and time.monotonic() < deadline:
         time.sleep(0.5)
     counts = {name: tables.entries(name) for name in sorted(tables.state)}
-    return {name: f"{count} entries are left" if count else "" for name, count in counts.items()}
+    found = {name: f"{count} entries are left" if count else "" for name, count in counts.items()}
+    execs, copies, _ = tables.held()
+    return found | {"users' shares": f"{execs} execs, {copies} copies" if execs or copies else ""}
 
 
 def x32_exec() -> tuple[str, str]:

@@ -7,23 +7,23 @@ import os
 import subprocess
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from bpf.direct_map import direct_map
-from bpf.reader import KernelSource
 from bpf.record import ExecFailure
 from bpf.source import Counters
 from tests.kernels.boots import Boot
 from tests.kernels.kinds import CASES, Found, Verdict, judged, left_in, x32_exec
+from tests.kernels.listening import live
+from tests.kernels.shares import searches_left_open
 from tests.kernels.tables import Tables, newest_table
 from tests.live.cases import Case
 from tests.live.circumstances import become_user
 from tests.live.exec_child import Exec, attempted, libc
 from tests.live.expectation import COMPARED, compare, compare_fields
-from tests.live.listener import Listener, add_up
+from tests.live.listener import add_up
 from tests.live.stand_in import misses_are_counted, stands_in
 from tests.live.zoo import Zoo
 from tui.why import diagnose
@@ -61,6 +61,7 @@ def looks(boot: Boot, zoo: Zoo) -> Iterator[Verdict]:
         "types from headers": partial(types_from_headers, zoo),
         "all failures": partial(all_failures, zoo),
         "all failures, and no room to tell": partial(all_failures_without_room, zoo),
+        "searches that a user leaves open": partial(searches_left_open, zoo),
         "no file left in the whole system": partial(no_file_left, zoo),
         "another function in exec_binprm's place": partial(stands_in, zoo),
         "kretprobes that miss": partial(misses_are_counted, zoo),
@@ -212,15 +213,3 @@ def _cases(names: tuple[str, ...]) -> Iterator[Case]:
     found = {case.name: case for case in CASES}
     for name in names:
         yield replace(found[name], unseen_by=frozenset())
-
-
-@contextmanager
-def live(**settings: Any) -> Iterator[Listener]:
-    """A source that is live."""
-    source = KernelSource(**settings)
-    listener = Listener(source)
-    try:
-        listener.start()
-        yield listener
-    finally:
-        source.close()

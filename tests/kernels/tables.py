@@ -8,6 +8,7 @@ import os
 import struct
 from typing import Final
 
+from bpf.layout import HOLDING_BITS
 from tests.live.exec_child import libc
 
 STATE: Final = frozenset(("execs", "interpreters", "copies", "kernel_calls", "told"))
@@ -16,13 +17,18 @@ STATE: Final = frozenset(("execs", "interpreters", "copies", "kernel_calls", "to
 SEARCHERS: Final = "searchers"
 """The table of living tasks whose last exec failed."""
 
+HOLDINGS: Final = "holdings"
+"""How much of these tables is whose."""
+
 _SYS_BPF: Final = 321
-_UPDATE, _GET_NEXT_KEY, _GET_NEXT_ID, _FD_BY_ID, _INFO_BY_FD = 2, 4, 12, 14, 15
+_LOOKUP, _UPDATE, _DELETE, _GET_NEXT_KEY, _GET_NEXT_ID, _FD_BY_ID, _INFO_BY_FD = 1, 2, 3, 4, 12, 14, 15
 _LARGEST_VALUE: Final = 4096
 _ATTRIBUTES_SIZE: Final = 144
 _INFO: Final = struct.Struct("<IIIIII16s")
 """The beginning of struct bpf_map_info (include/uapi/linux/bpf.h)."""
 _KEY_SIZE: Final = 8
+_HOLDING: Final = struct.Struct("<IIIxxxx")
+"""struct holding of bpf/exec_failures.c."""
 
 
 def newest_table() -> int:
@@ -64,21 +70,38 @@ class Tables:
             key.raw = following.raw
             before = ctypes.addressof(key)
 
-    def fill(self, name: str) -> None:
-        """Leave no room in one of them, by entries of tasks that do not exist."""
+    def fill(self, name: str, room: int = 0) -> None:
+        """Leave room for so many entries in one of them, by entries of tasks that do not exist."""
         key = ctypes.create_string_buffer(_KEY_SIZE)
         value = ctypes.create_string_buffer(_LARGEST_VALUE)
         attributes = (self._descriptors[name], ctypes.addressof(key), ctypes.addressof(value), 0)
         number = 0
         while True:
-            number += 1
-            key.raw = struct.pack("<Q", number)
+            key.raw = struct.pack("<Q", number + 1)
             try:
                 _bpf(_UPDATE, struct.pack("<IxxxxQQQ", *attributes))
             except OSError as error:
-                if error.errno == errno.E2BIG:
-                    return
-                raise
+                if error.errno != errno.E2BIG:
+                    raise
+                break
+            number += 1
+        assert room <= number, f"{name} has no room for {room}"
+        for one in range(number - room + 1, number + 1):
+            key.raw = struct.pack("<Q", one)
+            _bpf(_DELETE, struct.pack("<IxxxxQ", *attributes[:2]))
+
+    def held(self) -> tuple[int, int, int]:
+        """How many execs, copies and searches all users are said to have."""
+        key = ctypes.create_string_buffer(_KEY_SIZE)
+        value = ctypes.create_string_buffer(_HOLDING.size)
+        attributes = (self._descriptors[HOLDINGS], ctypes.addressof(key), ctypes.addressof(value), 0)
+        execs = copies = searches = 0
+        for number in range(1 << HOLDING_BITS):
+            key.raw = struct.pack("<Q", number)
+            _bpf(_LOOKUP, struct.pack("<IxxxxQQQ", *attributes))
+            one = _HOLDING.unpack(value.raw)
+            execs, copies, searches = execs + one[0], copies + one[1], searches + one[2]
+        return execs, copies, searches
 
     def close(self) -> None:
         """Let go of them: the kernel keeps a table for as long as somebody has it open."""

@@ -51,11 +51,11 @@ def checked(result: int) -> None:
         raise OSError(number, os.strerror(number))
 
 
-def become_user() -> None:
+def become_user(user: int = USER) -> None:
     """Give up root for a uid and a gid of no account."""
     os.setgroups([])
     os.setresgid(GROUP, GROUP, GROUP)
-    os.setresuid(USER, USER, USER)
+    os.setresuid(user, user, user)
 
 
 def mount_noexec(directory: str) -> None:

@@ -34,6 +34,7 @@ class Listener:
         self.source = source
         self.failures: list[ExecFailure] = []
         self.losses: list[Loss] = []
+        self.search_ends: list[SearchEnd] = []
         self._lost_when_settled = 0
         self.in_bursts = 0
 
@@ -131,6 +132,8 @@ class Listener:
             self.failures.append(completed(record))
         elif isinstance(event, Loss):
             self.losses.append(event)
+        else:
+            self.search_ends.append(event)
 
 
 def drained(source: EventSource) -> list[Report]:

@@ -83,6 +83,7 @@ def _build_programs(directory: str) -> None:
         ("bad-loader", "succeeds.c", [f"-Wl,--dynamic-linker={directory}/no-elf"]),
         ("vforks", "vforks.c", []),
         ("storm", "storm.c", ["-pthread"]),
+        ("crowd", "crowd.c", ["-static", "-no-pie"]),
         ("loop", "loop.c", ["-O2"]),
         ("stress", "stress.c", ["-pthread"]),
     ]
