@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import stat
 import sys
 from argparse import Namespace
@@ -20,6 +21,7 @@ from tui.arguments import USAGE_ERROR, UsageError, parse, scope_text
 from tui.crash import crash_report, report_threads
 from tui.descriptors import occupy_closed
 from tui.model.printable import printable
+from tui.priority import SESSION, Session, go_first
 
 if TYPE_CHECKING:
     from bpf.privileges import User
@@ -38,10 +40,6 @@ _WITHOUT_SCREEN: Final = "read the file with jq, as it is JSON Lines"
 
 _FIRST_LINE: Final = 0.3
 """Seconds to wait for a file's first line before the screen opens: no file needs them, and a pipe may."""
-
-
-_NICER: Final = -5
-"""What is added to the nice value: three times the processor time of another process that wants all of it."""
 
 
 class _Failure(Exception):
@@ -102,8 +100,10 @@ def _run(argv: Sequence[str]) -> int:
         print(crash_report(error), file=sys.stderr)
         return _FAILURE
     except SystemExit as error:
-        # --help and --version
+        # --help and --version, and a signal
         return error.code if isinstance(error.code, int) else 0
+    finally:
+        SESSION.step_back()
 
 
 def _require_utf8() -> None:
@@ -217,21 +217,27 @@ def _kernel_source(options: Namespace) -> tuple[KernelSource, Spawner]:
         reason = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
         unknown = f"no process can be started to attach the hooks ({reason}): make room for one."
         raise _Failure(obstacle(error) or unknown) from None
-    _go_first()
     try:
+        _end_orderly()
+        go_first()
         return source, _become_unprivileged(options)
     except BaseException:
         source.close()
         raise
 
 
-def _go_first() -> None:
-    """Run before most others where the processors are busy, as the lookers then do.
+def _end_orderly() -> None:
+    """Have signals that end the program raise SystemExit, until the screen or the recording takes them.
 
-    Otherwise whoever starts many processes that fail takes the time from what is to show others' failures.
+    The session would otherwise keep the nice value that it was given.
     """
-    with contextlib.suppress(OSError):
-        os.nice(_NICER)
+
+    def end(number: int, _frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, end)
 
 
 def _become_unprivileged(options: Namespace) -> Spawner:
@@ -244,6 +250,7 @@ def _become_unprivileged(options: Namespace) -> Spawner:
     home_namespaces()  # which takes privileges to find out
 
     def prepare() -> Begin:
+        Session().stay_first()
         if not options.keep_privileges:
             drop(user, FOR_DIAGNOSIS)
         from tui.why import look
@@ -319,7 +326,13 @@ def _record(options: Namespace, query: Query, closed: frozenset[int]) -> int:
         on_begin=lambda origin: _tell_beginning(origin, "-" if options.record == "-" else output.name),
         on_cause=measured.count_cause if measured is not None else lambda _code, _count: None,
     )
-    with ending_on_signals(recording.stop):
+
+    def stop() -> None:
+        recording.stop()
+        # A second signal ends the program at once.
+        SESSION.step_back()
+
+    with ending_on_signals(stop):
         result = recording.run()
         # Still within: a signal that comes now is too late to change how it ended.
         return _conclude(result, options.record, "" if measured is None else measured.problem)

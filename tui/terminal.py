@@ -24,6 +24,7 @@ from textual.message import Message
 
 from tui.contained_app import ContainedApp
 from tui.model.printable import printable
+from tui.priority import SESSION
 from tui.typed_ahead import escape_is_a_key
 
 _MAX_NOISE: Final = 64 * 1024
@@ -109,6 +110,16 @@ class BoundedDriver(LinuxDriver):
         if isinstance(message, events.Key | events.Paste | events.MouseDown):
             self.input_waits = True
         super().process_message(message)
+
+    def suspend_application_mode(self) -> None:
+        """Give the terminal back while the program is stopped, and the session its nice value."""
+        super().suspend_application_mode()
+        SESSION.step_back()
+
+    def resume_application_mode(self) -> None:
+        """Take both again."""
+        SESSION.go_first_again()
+        super().resume_application_mode()
 
     def run_input_thread(self) -> None:
         """Hand over what is typed. Textual's own notices up to 0.2 s late that it should end."""
@@ -215,6 +226,7 @@ def _end_at_last(app: App[Any], number: int) -> None:
         if isinstance(driver, LinuxDriver) and driver.attrs_before is not None:
             with suppress(termios.error):
                 termios.tcsetattr(driver.fileno, termios.TCSANOW, driver.attrs_before)
+        SESSION.step_back()
         os._exit(128 + number)
 
     timer = threading.Timer(_LAST_RESORT, end)

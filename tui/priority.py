@@ -1,0 +1,119 @@
+"""The nice value of this process and of its session.
+
+Where the kernel groups processes by session (``kernel.sched_autogroup_enabled``, as on desktops), the nice
+value of a process counts within its session only, and among sessions that of the session does: sched(7),
+"The autogroup feature". So both are changed, the session's only for as long as the program needs it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import time
+from contextlib import suppress
+from typing import Final
+
+_NICER: Final = -5
+"""What is added to the nice value: three times the processor time of another process that wants all of it."""
+
+_AUTOGROUP: Final = "/proc/self/autogroup"
+
+_SECONDS: Final = 1.0
+"""How long a write is tried again: unless it is root's, the kernel takes one in 0.1 s from all processes
+together (``proc_sched_autogroup_set_nice`` in kernel/sched/autogroup.c)."""
+
+_PAUSE: Final = 0.02
+
+_LINE: Final = re.compile(rb"/autogroup-\d+ nice (-?\d+)\n")
+"""What the kernel shows; nothing where the session has no group of its own."""
+
+
+class Session:
+    """The session of this process. Where its nice value cannot be changed, nothing happens."""
+
+    def __init__(self, path: str = _AUTOGROUP) -> None:
+        self._path = path
+        self._descriptor: int | None = None
+        self._former: int | None = None
+
+    def go_first(self) -> None:
+        """Have the session run before most others, until ``step_back``; takes root."""
+        with suppress(OSError):
+            self._descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
+        if self._descriptor is None:
+            return
+        former = _nice_value(self._descriptor)
+        # One that has no less already was raised by another, or left so by one that was killed.
+        if former is not None and former > _NICER:
+            _permit(min(former, _NICER))
+            if _write(self._descriptor, _NICER):
+                self._former = former
+                return
+        self._close()
+
+    def go_first_again(self) -> None:
+        """Go on after ``step_back``, as when the program was stopped; what this takes was kept."""
+        if self._descriptor is not None and self._former is not None:
+            _write(self._descriptor, _NICER)
+
+    def step_back(self) -> None:
+        """Give the session the nice value that it had before. May be called at any time, and again."""
+        if self._descriptor is not None and self._former is not None:
+            _write(self._descriptor, self._former)
+
+    def stay_first(self) -> None:
+        """Do the same as ``go_first`` for a session that ends with this process."""
+        self.go_first()
+        self._former = None
+        self._close()
+
+    def _close(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+SESSION: Final = Session()
+"""That of the monitor, which is its shell's too."""
+
+
+def go_first() -> None:
+    """Run before most others where the processors are busy, and have the session do so.
+
+    Otherwise whoever starts many processes that fail takes the time from what is to show others' failures.
+    """
+    with suppress(OSError):
+        os.nice(_NICER)
+    SESSION.go_first()
+
+
+def _nice_value(descriptor: int) -> int | None:
+    try:
+        found = _LINE.fullmatch(os.pread(descriptor, 100, 0))
+    except OSError:
+        return None
+    return None if found is None else int(found[1])
+
+
+def _permit(nice: int) -> None:
+    """Let this process write such a value once it is no longer root: RLIMIT_NICE is 20 less the value."""
+    with suppress(OSError, ValueError):
+        soft, hard = resource.getrlimit(resource.RLIMIT_NICE)
+        least = 20 - nice
+        resource.setrlimit(resource.RLIMIT_NICE, (max(soft, least), max(hard, least)))
+
+
+def _write(descriptor: int, nice: int) -> bool:
+    deadline = time.monotonic() + _SECONDS
+    while True:
+        try:
+            os.write(descriptor, b"%d" % nice)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_PAUSE)
+        except OSError:
+            return False
+        else:
+            return True
