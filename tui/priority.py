@@ -36,6 +36,7 @@ class Session:
         self._path = path
         self._descriptor: int | None = None
         self._former: int | None = None
+        self._may_return = False
 
     def go_first(self) -> None:
         """Have the session run before most others, until ``step_back``; takes root."""
@@ -46,15 +47,20 @@ class Session:
         former = _nice_value(self._descriptor)
         # One that has no less already was raised by another, or left so by one that was killed.
         if former is not None and former > _NICER:
-            _permit(min(former, _NICER))
+            self._may_return = _permit()
             if _write(self._descriptor, _NICER):
                 self._former = former
                 return
         self._close()
 
-    def go_first_again(self) -> None:
-        """Go on after ``step_back``, as when the program was stopped; what this takes was kept."""
-        if self._descriptor is not None and self._former is not None:
+    def pause(self) -> None:
+        """Step back while the program is stopped, if ``resume`` will be allowed to take that back."""
+        if self._may_return:
+            self.step_back()
+
+    def resume(self) -> None:
+        """Go first again after ``pause``."""
+        if self._descriptor is not None and self._former is not None and self._may_return:
             _write(self._descriptor, _NICER)
 
     def step_back(self) -> None:
@@ -96,12 +102,17 @@ def _nice_value(descriptor: int) -> int | None:
     return None if found is None else int(found[1])
 
 
-def _permit(nice: int) -> None:
-    """Let this process write such a value once it is no longer root: RLIMIT_NICE is 20 less the value."""
+def _permit() -> bool:
+    """Let this process write ``_NICER`` and more once it is not root: RLIMIT_NICE is 20 less the value.
+
+    Returns:
+        Whether it may; raising the limit takes CAP_SYS_RESOURCE, which containers lack.
+    """
+    least = 20 - _NICER
+    soft, hard = resource.getrlimit(resource.RLIMIT_NICE)
     with suppress(OSError, ValueError):
-        soft, hard = resource.getrlimit(resource.RLIMIT_NICE)
-        least = 20 - nice
         resource.setrlimit(resource.RLIMIT_NICE, (max(soft, least), max(hard, least)))
+    return resource.getrlimit(resource.RLIMIT_NICE)[0] >= least
 
 
 def _write(descriptor: int, nice: int) -> bool:

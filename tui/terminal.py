@@ -114,11 +114,11 @@ class BoundedDriver(LinuxDriver):
     def suspend_application_mode(self) -> None:
         """Give the terminal back while the program is stopped, and the session its nice value."""
         super().suspend_application_mode()
-        SESSION.step_back()
+        SESSION.pause()
 
     def resume_application_mode(self) -> None:
         """Take both again."""
-        SESSION.go_first_again()
+        SESSION.resume()
         super().resume_application_mode()
 
     def run_input_thread(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import signal
 import time
 from collections.abc import Iterator
@@ -79,13 +80,22 @@ def test_the_session_goes_first_until_a_signal_ends_the_program(number: signal.S
         os.kill(pid, number)
 
 
-def test_the_session_of_a_stopped_program_is_as_it_was() -> None:
+def test_the_session_of_a_stopped_program_is_as_it_was_if_it_may_be_raised_again() -> None:
     with in_a_shell() as (terminal, pid):
+        limit, _ = resource.prlimit(pid, resource.RLIMIT_NICE)
         os.kill(pid, signal.SIGTSTP)
-        wait_for_value(pid, FORMER)
+        wait_until_stopped(pid)
+        assert session_value(pid) == (FORMER if limit >= 25 else -5)
         os.kill(pid, signal.SIGCONT)
         wait_for_value(pid, -5)
         terminal.type("q")
+
+
+def wait_until_stopped(pid: int) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while "\nState:\tT" not in Path(f"/proc/{pid}/status").read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def wait_for_value(pid: int, value: int) -> None:

@@ -56,16 +56,29 @@ def test_a_session_gets_its_former_value_back(autogroup: Autogroup) -> None:
     assert autogroup.written == [], "nothing was changed yet"
     session.go_first()
     session.step_back()
-    session.go_first_again()
     session.step_back()
-    assert autogroup.written == [-5, 2, -5, 2]
+    assert autogroup.written == [-5, 2, 2]
+
+
+@pytest.mark.parametrize(("limit", "written"), [(25, [-5, 2, -5, 2]), (24, [-5, 2])])
+def test_a_stopped_program_steps_back_if_it_may_come_again(
+    autogroup: Autogroup, monkeypatch: pytest.MonkeyPatch, limit: int, written: list[int]
+) -> None:
+    monkeypatch.setattr("tui.priority.resource.getrlimit", lambda _: (limit, limit))
+    monkeypatch.setattr("tui.priority.resource.setrlimit", lambda *_: None)
+    session = Session(str(autogroup.path))
+    session.go_first()
+    session.pause()
+    session.resume()
+    session.step_back()
+    assert autogroup.written == written
 
 
 def test_a_value_that_is_low_enough_is_left_alone(autogroup: Autogroup) -> None:
     autogroup.path.write_text("/autogroup-12 nice -5\n")
     session = Session(str(autogroup.path))
     session.go_first()
-    session.go_first_again()
+    session.resume()
     session.step_back()
     assert autogroup.written == []
 
@@ -107,5 +120,5 @@ def test_without_a_group_of_its_own_nothing_is_written(autogroup: Autogroup, tex
 def test_a_kernel_without_the_file_is_no_trouble(tmp_path: Path) -> None:
     session = Session(str(tmp_path / "none"))
     session.go_first()
-    session.go_first_again()
+    session.resume()
     session.step_back()
