@@ -26,6 +26,10 @@ class InlineLookers:
         self.is_closed = False
 
     @property
+    def is_looking(self) -> bool:
+        return not self.problem
+
+    @property
     def is_busy(self) -> bool:
         return bool(self._waiting)
 

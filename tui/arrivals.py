@@ -40,6 +40,10 @@ class Looking(Protocol):
         """One sentence where no cause can be looked for any more, else ""."""
 
     @property
+    def is_looking(self) -> bool:
+        """Causes are looked for, as far as is known."""
+
+    @property
     def is_busy(self) -> bool:
         """Something waits, or is looked at."""
 
@@ -108,6 +112,11 @@ class Arrivals:
     def are_diagnosed(self) -> bool:
         """Each record gets a diagnosis sooner or later."""
         return self._lookers is not None
+
+    @property
+    def lack_causes(self) -> bool:
+        """Causes are missing from now on, at least for the moment."""
+        return self._lookers is not None and not self._lookers.is_looking
 
     @property
     def problem(self) -> str:

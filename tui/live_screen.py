@@ -307,6 +307,7 @@ class LiveScreen(ContainedApp):
                 hidden_found=self.view.hidden_found,
                 evicted=self.history.evicted,
                 behind=self._behind(status),
+                lacks_causes=self._arrivals.lack_causes,
                 rate=self._rate.now,
                 sparklines=tuple(map(self._rate.sparkline, _SPARKLINES)),
                 frozen=None if self._frozen_at is None else self.history.end_id - self._frozen_at,
@@ -330,7 +331,7 @@ class LiveScreen(ContainedApp):
         failure = status.detail if status.stage is Stage.FAILED else status.problem or self._arrivals.problem
         if failure != self._failure_told and len(self.view):
             self._failure_told = failure
-            self._keys.say(pieces(failure), "danger", stays=True)
+            self._keys.say(pieces(sentences.alone(failure) if failure else ""), "danger", stays=True)
 
     def _behind(self, status: Status) -> int:
         """How many failures wait for the screen, if that is more than a second brings."""

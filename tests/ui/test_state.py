@@ -6,6 +6,7 @@ import pytest
 
 from bpf.record import Diagnosis, ExecFailure, Loss, SearchEnd
 from bpf.source import Stage
+from tests.looks import InlineLookers
 from tests.ui.screens import LOOKS, opened
 from tests.ui.scripted_source import START, ScriptedSource, a_day, failure
 from tui.model.history import History
@@ -119,6 +120,22 @@ async def test_a_screen_that_cannot_keep_up_says_how_far_behind_it_is() -> None:
         await screen.until(lambda: "live  108,000 behind" in screen.status)
         source.waiting = 0
         await screen.until(lambda: "behind" not in screen.status)
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+async def test_the_state_says_for_as_long_as_it_lasts_that_no_cause_is_looked_for(width: int) -> None:
+    async with opened([failure()], size=(width, 24), why=lambda _: Diagnosis("code", "So.")) as screen:
+        assert "no causes" not in screen.status
+        lookers = screen.app._arrivals._lookers
+        assert isinstance(lookers, InlineLookers)
+        lookers.problem = "the processes are gone: start execwhy again."
+        await screen.until(lambda: "no causes" in screen.status)
+        assert "The processes are gone" in screen.text
+        await screen.press("j", "space")
+        assert "The processes are gone" not in screen.text
+        assert "no causes" in screen.status
+        lookers.problem = ""
+        await screen.until(lambda: "no causes" not in screen.status)
 
 
 async def test_help_is_one_screen_of_80x24_and_any_of_its_keys_closes_it() -> None:

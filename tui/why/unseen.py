@@ -65,6 +65,15 @@ def looker_failed(failure: ExecFailure | Again) -> Look:
     )
 
 
+def nobody_looks(failure: ExecFailure | Again) -> Look:
+    """Say that the processes that look are gone for good."""
+    return _look(
+        failure,
+        "not looked at",
+        words.doubt("The processes that look for causes are gone: start execwhy again."),
+    )
+
+
 def ended_before(failure: ExecFailure | Again) -> Look:
     """Say that the recording waits no longer."""
     return _look(

@@ -43,6 +43,7 @@ class State:
         hidden_found: PATH searches that found their program, and are not shown.
         evicted: Events dropped from memory.
         behind: How many recorded ones the screen has not taken in yet, where it cannot keep up.
+        lacks_causes: No cause is looked for, though it should be.
         rate: Failed execs a second.
         sparklines: The last minute, by how many bars it has; the longest that fits is shown.
         frozen: How many events came since the view was frozen; None where it is not.
@@ -55,6 +56,7 @@ class State:
     hidden_found: int = 0
     evicted: int = 0
     behind: int = 0
+    lacks_causes: bool = False
     rate: float = 0.0
     sparklines: tuple[str, ...] = ()
     frozen: int | None = None
@@ -125,16 +127,24 @@ class StatusBar(Painted):
         name: list[Piece] = [(" execwhy ", "strong"), (" " if width >= 100 else "", "plain")]
         if state.frozen is not None:
             came = f"{state.frozen:,} came meanwhile" if state.frozen else "nothing came meanwhile"
-            return [*name, ("‖ frozen", "notice"), (f"  {came}", "plain")]
+            return [*name, ("‖ frozen", "notice"), *self._lacking(), (f"  {came}", "plain")]
         sign, role = _SIGNS[state.stage]
         word = state.stage.value + ("…" if role == "notice" else "")
-        pieces: list[Piece] = [*name, (f"{sign} ", role), (word, role if role == "danger" else "plain")]
+        pieces: list[Piece] = [
+            *name,
+            (f"{sign} ", role),
+            (word, role if role == "danger" else "plain"),
+            *self._lacking(),
+        ]
         if state.behind:
             return [*pieces, (f"  {state.behind:,} behind", "notice")]
         if state.plan is not None and width >= 80 and more > 1:
             pieces.append((f"  {state.plan}", "muted"))
         host = "".join(text for text, _ in keep_beginning(state.host, 12 if width < 100 else 32))
         return [*pieces, (f"  {host}" if host and more else "", "muted")]
+
+    def _lacking(self) -> list[Piece]:
+        return [("  no causes", "danger")] if self._state.lacks_causes else []
 
     def _rights(self) -> tuple[list[list[Piece]], list[list[Piece]]]:
         """The right side in forms that need less and less room: those that tell what matters, and others."""

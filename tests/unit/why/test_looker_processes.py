@@ -221,4 +221,27 @@ def test_a_parent_that_has_died_is_named() -> None:
     wait_for(lambda: bool(lookers._seats))
     os.kill(int(newest), signal.SIGKILL)
     wait_for(lambda: "are gone" in lookers.problem)
+    assert not lookers.is_looking
+    lookers.close()
+
+
+def test_what_nobody_will_look_at_is_not_waited_for() -> None:
+    ours, parent = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    lookers = Lookers(Spawner(ours, answer_seconds=PATIENCE))
+    assert json.loads(parent.recv(4096)) == {"fork": 1}
+    lookers.submit([(1, a_failure("/before", errno.ENOENT))])
+    parent.close()
+    found: dict[int, Diagnosis] = {}
+
+    def has_answered(number: int) -> bool:
+        found.update((int(event_id), look.diagnosis) for ids, look in lookers.results() for event_id in ids)
+        return number in found
+
+    wait_for(lambda: has_answered(1))
+    lookers.submit([(2, a_failure("/after", errno.EACCES))])
+    wait_for(lambda: has_answered(2))
+    assert [found[number].code for number in (1, 2)] == ["not-looked-at"] * 2
+    assert found[2].brief == "permission denied; not looked at"
+    assert "start execwhy again" in found[2].evidence[0]
+    wait_for(lambda: not lookers.is_busy)
     lookers.close()

@@ -72,6 +72,7 @@ class Lookers:
         self._cost = _SLICE
         self._next_spawn = 0.0
         self._problem = ""
+        self._is_abandoned = False
         self._fault = ""
         self._faults = 0
         self._closed = False
@@ -93,6 +94,11 @@ class Lookers:
         """Something waits, or is looked at."""
         with self._lock:
             return bool(len(self._queue) or self._in_flight or self._pace.next_due is not None)
+
+    @property
+    def is_looking(self) -> bool:
+        """Causes are looked for, as far as is known."""
+        return not self._problem
 
     @property
     def problem(self) -> str:
@@ -230,7 +236,7 @@ class Lookers:
             moments.append(due)
         if (due := self._hung.next_due) is not None:
             moments.append(due)
-        if len(self._seats) < SEATS:
+        if len(self._seats) < SEATS and not self._is_abandoned:
             moments.append(self._next_spawn)
         return max(0.0, min(moments) - time.monotonic()) if moments else None
 
@@ -239,6 +245,9 @@ class Lookers:
         with self._lock:
             for group in self._pace.unpark():
                 self._queue.give_back(group)
+        if self._is_abandoned:
+            self._give_up_waiting()
+            return
         # Not only when there is something to do: a looker knows that no mount has changed since it began.
         while len(self._seats) < SEATS and self._spawn() is not None:
             pass
@@ -247,6 +256,13 @@ class Lookers:
             if taken is None:
                 return
             self._ask(seat, taken)
+
+    def _give_up_waiting(self) -> None:
+        """Answer all that waits: nobody will ever look at it."""
+        for seat in list(self._seats):
+            self._vacate(seat)
+        while (group := self._next(lambda _: True)) is not None:
+            self._land(group, group.ids, unseen.nobody_looks(group.newest[1]))
 
     def _may_take(self, owner: Owner) -> bool:
         """Return whether an owner may have one more looker: its user has none, or is root."""
@@ -413,10 +429,13 @@ class Lookers:
     def _note_no_parent(self, error: OSError) -> None:
         if self._closed:
             return
-        if isinstance(error, TimeoutError):
+        if isinstance(error, ConnectionError):
+            # It took root to begin it, which the monitor is no longer.
+            self._is_abandoned = True
+            self._next_spawn = 0.0
+            self._problem = "the processes that look for causes are gone: start execwhy again."
+            self._notify()
+        else:
             self._problem = (
                 "the processes that look for causes do not answer: no cause is looked for until they do."
             )
-        else:
-            # It took root to begin it, which the monitor is no longer.
-            self._problem = "the processes that look for causes are gone: start execwhy again."
