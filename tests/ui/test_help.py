@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from bpf.record import Loss
 from tests.ui.screens import opened
-from tests.ui.scripted_source import ScriptedSource, a_day
+from tests.ui.scripted_source import START, ScriptedSource, a_day
 from tui.app import ExecwhyApp
 from tui.model.history import History
 from tui.model.query import parse
 from tui.sentences import GREETING, GREETING_BESIDE_DETAIL
+from tui.widgets.facts import equation
 from tui.widgets.help import _KEYS, FILTERS
 
 TUI = Path(__file__).parents[2] / "tui"
@@ -68,6 +70,31 @@ async def test_page_keys_scroll_a_help_that_does_not_fit_and_its_examples_can_be
         await screen.pilot.click(offset=(40, line))
         await screen.settle()
         assert FILTERS[-1][0] in screen.filter
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 250])
+async def test_the_account_at_the_foot_of_the_help_is_whole_at_every_width(width: int) -> None:
+    source = ScriptedSource([*a_day(30), Loss(START, 871_171, "ring buffer full")])
+    source.suppressed, source.waiting = 1_059_890, 57_025
+    async with opened(source=source, size=(width, 40), history=History(max_events=16)) as screen:
+        await screen.press("question_mark")
+        evicted = screen.app.history.evicted
+        counters = source.status().counters
+        assert evicted and f"{counters.seen:,}" in screen.text
+        shown = [line.strip(" │") for line in screen.lines()]
+        account = f"{equation(counters)}; {evicted:,} evicted"
+        assert account in " ".join(shown)
+        assert "Esc closes" in screen.text
+
+
+async def test_an_account_that_comes_to_need_another_line_gets_it_while_help_is_open() -> None:
+    source = ScriptedSource(a_day(3))
+    async with opened(source=source, size=(80, 40)) as screen:
+        await screen.press("question_mark")
+        source.suppressed = source.waiting = 999_999_999_999_999
+        account = equation(source.status().counters)
+        await screen.until(lambda: account in " ".join(line.strip(" │") for line in screen.lines()))
+        assert "PgUp PgDn scroll" not in screen.text
 
 
 async def test_page_keys_choose_the_last_example_and_the_first_where_all_are_shown() -> None:

@@ -15,7 +15,7 @@ from bpf.source import Counters
 from tui.widgets.contained import Dialog
 from tui.widgets.facts import equation
 from tui.widgets.painted import Painted, Piece
-from tui.widgets.shorten import cells
+from tui.widgets.shorten import cells, wrapped
 
 Place = Literal["table", "detail", "groups"]
 """Where one is: which keys serve there."""
@@ -95,19 +95,22 @@ class HelpText(Painted):
         """The first line that is shown, where a small terminal has no room for all."""
         self._keys = _KEYS[place]
         self._ask = counted
-        self._counted = ""
-        self._count()
+        self._counted = self._count()
 
     def on_mount(self) -> None:
         """What is counted goes on while one reads."""
-        self.set_interval(_EVERY, self._count)
+        self.set_interval(_EVERY, self._renew)
 
-    def _count(self) -> None:
+    def _count(self) -> str:
         counters, evicted = self._ask()
-        counted = equation(counters) + (f"; {evicted:,} evicted" if evicted else "")
-        if counted != self._counted:
+        return equation(counters) + (f"; {evicted:,} evicted" if evicted else "")
+
+    def _renew(self) -> None:
+        if (counted := self._count()) != self._counted:
             self._counted = counted
-            self.refresh()
+            # It may take another line now.
+            self.refresh(layout=True)
+            self.call_after_refresh(self.on_resize)
 
     @property
     def first_example(self) -> int:
@@ -115,12 +118,21 @@ class HelpText(Painted):
         return len(self._keys) + 1
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        """Every line: the keys, a heading, the examples, the counters."""
-        return self._lines
+        """Every line: the keys, a heading, the examples, the counters in as many as they need."""
+        return self._first_count + len(self._counts(width))
+
+    @property
+    def _first_count(self) -> int:
+        return self.first_example + len(FILTERS)
 
     @property
     def _lines(self) -> int:
-        return self.first_example + len(FILTERS) + 1
+        return self._first_count + len(self._counts(self.size.width))
+
+    def _counts(self, width: int) -> list[str]:
+        """The counters, broken into lines of that width."""
+        lines = wrapped([(self._counted, False)], width)
+        return ["".join(text for text, _ in line).strip() for line in lines]
 
     def on_resize(self) -> None:
         """Say how to see the rest where not all is shown."""
@@ -166,8 +178,10 @@ class HelpText(Painted):
             if over is not None:
                 pieces[0] = (f"▌{text:>{_MARGIN - 1}}", "name")
             return self.line(pieces, width, over)
-        left = max(0, (width - cells(self._counted)) // 2)
-        return self.line([(" " * left, "plain"), (self._counted, "label")], width)
+        counts = self._counts(width)
+        count = counts[y - self._first_count] if y - self._first_count < len(counts) else ""
+        left = max(0, (width - cells(count)) // 2)
+        return self.line([(" " * left, "plain"), (count, "label")], width)
 
 
 class Help(Dialog[str | None]):
