@@ -359,6 +359,11 @@ async def test_another_filter_begins_with_other_groups() -> None:
         assert "1 group of 3 failures" in screen.choices
 
 
+async def test_a_single_failure_is_counted_in_the_singular() -> None:
+    async with opened(failing("/a", 1)) as screen:
+        assert "1 group of 1 failure" in screen.choices and "failures" not in screen.choices
+
+
 async def test_numbers_go_on_with_the_time_alone() -> None:
     async with opened(failing("/a", 20)) as screen:
         assert " 2.0 " in screen.rows[0]

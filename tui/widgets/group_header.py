@@ -120,7 +120,7 @@ class GroupHeader(Painted):
         if heading.progress < 1:
             return (f"counting {heading.progress:.0%}",)
         groups = f"{heading.groups:,} group{'' if heading.groups == 1 else 's'}"
-        return f"{groups} of {heading.failures:,} failures", groups
+        return f"{groups} of {heading.failures:,} failure{'' if heading.failures == 1 else 's'}", groups
 
     def _titles(self) -> Strip:
         pieces: list[Piece] = []
