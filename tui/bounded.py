@@ -38,6 +38,10 @@ _RETRY: Final = 5.0
 """Seconds between attempts to begin the next file, for which there was no room."""
 
 
+_UNTIL_ROOM: Final = "What fails is left out, and counted, until there is room."
+"""Ends a notice whose beginning is the recording's problem, which is then said only once."""
+
+
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """How much a recording may take.
@@ -277,8 +281,9 @@ class BoundedOutput:
             if fresh is not None:
                 with contextlib.suppress(SnapshotError):
                     fresh.discard()
-            self.problem = self.problem or f"{self.name} is not complete: {error}"
-            self._notice_once(NO_ROOM, f"{error} What fails is left out, and counted, until there is room.")
+            incomplete = f"{self.name} is not complete: {error}"
+            self.problem = self.problem or incomplete
+            self._notice_once(NO_ROOM, f"{incomplete} {_UNTIL_ROOM}")
             return False
         except SnapshotError:
             if fresh is not None:
@@ -322,10 +327,7 @@ class BoundedOutput:
         if reason != FAILED:
             self._notice_once(reason, self._notice(reason))
         if reason == NO_ROOM and not self.problem:
-            self.problem = (
-                f"{self.name} is not complete, since its file system had too little free space: free some, "
-                "or choose another place."
-            )
+            self.problem = self._without_room
 
     def _notice_once(self, kind: str, notice: str) -> None:
         if kind not in self._noticed:
@@ -342,9 +344,13 @@ class BoundedOutput:
             )
         if reason == NO_TIME:
             return f"there was no time to write all to {self.name}: what was left is counted."
+        return f"{self._without_room} {_UNTIL_ROOM}"
+
+    @property
+    def _without_room(self) -> str:
         return (
-            f"there is too little free space for {self.name}: what fails is left out, and counted, until "
-            "there is room."
+            f"{self.name} is not complete, since there is too little free space for it: free some, or choose "
+            "another place."
         )
 
     def _write_losses(self, *, is_last: bool = False) -> None:

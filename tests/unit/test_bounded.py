@@ -99,8 +99,8 @@ def test_too_little_free_space_leaves_out_until_there_is_room(monkeypatch: pytes
     assert output.written + left_out == 15
     assert ids == ["/a"] * (output.written - 3) + [left_out] + ["/a"] * 3
     assert every[-1]["left_out"] == {NO_ROOM: left_out}
-    assert len(notices) == 1 and "too little free space for kept.jsonl" in notices[0]
-    assert "free some, or choose another place" in output.problem
+    assert len(notices) == 1 and "too little free space for it: free some, or choose another" in notices[0]
+    assert output.problem and output.problem in notices[0], "the end has nothing to say again"
 
 
 def test_a_write_that_does_not_fit_is_left_out_and_the_next_is_tried_a_second_later(
@@ -134,7 +134,7 @@ def test_a_recording_that_leaves_out_everything_ends_by_its_count_and_says_so() 
     result = recorder(Script([[failure(path="/a"), failure(path="/b")]]), kept, limits=Limits(count=2)).run()
     assert (result.written, result.left_out) == (0, {NO_ROOM: 2})
     assert "0 written to f.jsonl, 2 left out (no room for the recording: 2)." in summary(result, "f.jsonl")
-    assert "had too little free space" in result.problem
+    assert "too little free space for it" in result.problem
 
 
 def test_a_removed_file_ends_the_recording_with_its_name(tmp_path: Path) -> None:
@@ -326,7 +326,9 @@ def test_no_room_for_the_next_file_leaves_out_until_there_is_some(
     left_out = output.left_out[NO_ROOM]
     assert left_out > 20 and output.written + left_out == 40
     assert first.state == "open" and all(each.state == "discarded" for each in tried)
-    assert notices == [f"{no_room} What fails is left out, and counted, until there is room."]
+    incomplete = f"kept.jsonl is not complete: {no_room}"
+    assert notices == [f"{incomplete} What fails is left out, and counted, until there is room."]
+    assert output.problem == incomplete
     wait(60)
     write(output)
     assert output.left_out[NO_ROOM] == left_out + 1
