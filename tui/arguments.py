@@ -303,6 +303,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         _refuse(options, _ONLY_LIVE, "concerns the kernel, and --open reads a file")
     if options.check:
         _refuse(options, (*_ONLY_EVENTS, *_ONLY_SCREEN), "has no effect on --check")
+    if options.capture is not None and not options.capture.strip():
+        raise UsageError("--capture is empty: give it a filter, or leave it out.")
     for name in ("record", "open", "path", "metrics"):
         value = getattr(options, name)
         if value == "" or (isinstance(value, list) and "" in value):

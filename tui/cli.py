@@ -26,7 +26,7 @@ from tui.priority import SESSION, Session, go_first
 if TYPE_CHECKING:
     from bpf.privileges import User
     from bpf.reader import KernelSource
-    from bpf.source import EventSource, Origin
+    from bpf.source import Capture, EventSource, Origin
     from tui.measured import MeasuredSource
     from tui.model.query import Query
     from tui.recording import Result
@@ -84,6 +84,7 @@ def _run(argv: Sequence[str]) -> int:
         if options.check:
             return _check(options)
         query = asked_filter(options)
+        _refuse_what_the_kernel_cannot_do(options)
         if options.record is not None:
             return _record(options, query, closed)
         return _monitor(options, query, closed)
@@ -176,6 +177,41 @@ def _require_root() -> None:
         raise _Failure(str(error)) from None
 
 
+def _refuse_what_the_kernel_cannot_do(options: Namespace) -> None:
+    """Check the options that need more than their own text, before anyone asks for root or a terminal.
+
+    Raises:
+        UsageError: Which of them is wrong, and why.
+    """
+    _capture(options)
+    if options.user is not None:
+        _user(options.user)
+    for name in ("max_args_bytes", "max_env_bytes"):
+        if (size := getattr(options, name)) is None:
+            continue
+        from bpf.reader import MAX_TEXT_BYTES
+
+        if size > MAX_TEXT_BYTES:
+            raise UsageError(f"--{name.replace('_', '-')} is too large: give at most {MAX_TEXT_BYTES}.")
+
+
+def _capture(options: Namespace) -> Capture | None:
+    """Return the filter that the kernel is to apply; None for no filter.
+
+    Raises:
+        UsageError: The kernel cannot apply it, or it is no filter.
+    """
+    if options.capture is None:
+        return None
+    from tui.model.query import QueryError
+
+    query = _parse_filter(options.capture, "--capture")
+    try:
+        return query.capture()
+    except QueryError as error:
+        raise UsageError(f"--capture: {error.message}: {options.capture}") from None
+
+
 def _kernel_source(options: Namespace) -> tuple[KernelSource, Spawner]:
     """Return the source, whose hooks another process attaches, and the parent of those that look at files.
 
@@ -184,25 +220,14 @@ def _kernel_source(options: Namespace) -> tuple[KernelSource, Spawner]:
     _require_root()
     from bpf import kernel
     from bpf.probe import ProbeError
-    from bpf.reader import DEFAULT_ARGS_BYTES, DEFAULT_ENV_BYTES, MAX_TEXT_BYTES, KernelSource
-    from tui.model.query import QueryError
+    from bpf.reader import DEFAULT_ARGS_BYTES, DEFAULT_ENV_BYTES, KernelSource
 
-    capture = None
-    if options.capture is not None:
-        query = _parse_filter(options.capture, "--capture")
-        try:
-            capture = query.capture()
-        except QueryError as error:
-            raise UsageError(f"--capture: {error.message}: {options.capture}") from None
-    for name in ("max_args_bytes", "max_env_bytes"):
-        if (getattr(options, name) or 0) > MAX_TEXT_BYTES:
-            raise UsageError(f"--{name.replace('_', '-')} is too large: give at most {MAX_TEXT_BYTES}.")
     args_bytes, env_bytes = options.max_args_bytes, options.max_env_bytes
     source = KernelSource(
         plan=options.plan,
         max_args_bytes=DEFAULT_ARGS_BYTES if args_bytes is None else args_bytes,
         max_env_bytes=DEFAULT_ENV_BYTES if env_bytes is None else env_bytes,
-        capture=capture,
+        capture=_capture(options),
         ring_bytes=options.ring_size,
         all_failures=options.all_failures,
         types=options.types,
@@ -313,6 +338,12 @@ def _record(options: Namespace, query: Query, closed: frozenset[int]) -> int:
     except SnapshotError as error:
         source.close()
         raise _Failure(str(error)) from None
+    said: list[str] = []
+
+    def notice(sentence: str) -> None:
+        said.append(sentence)
+        _tell(f"execwhy: {printable(sentence)}")
+
     recording = Recording(
         measured or source,
         output,
@@ -322,7 +353,7 @@ def _record(options: Namespace, query: Query, closed: frozenset[int]) -> int:
         show_secrets=options.show_secrets,
         limits=Limits(options.duration, options.count),
         bounds=Bounds(options.max_bytes, rotation.open_next if rotation else None, options.keep or 1),
-        on_notice=lambda notice: _tell(f"execwhy: {printable(notice)}"),
+        on_notice=notice,
         on_begin=lambda origin: _tell_beginning(origin, "-" if options.record == "-" else output.name),
         on_cause=measured.count_cause if measured is not None else lambda _code, _count: None,
     )
@@ -335,14 +366,17 @@ def _record(options: Namespace, query: Query, closed: frozenset[int]) -> int:
     with ending_on_signals(stop):
         result = recording.run()
         # Still within: a signal that comes now is too late to change how it ended.
-        return _conclude(result, options.record, "" if measured is None else measured.problem)
+        return _conclude(result, options.record, "" if measured is None else measured.problem, said)
 
 
-def _conclude(result: Result, path: str, problem: str) -> int:
-    """Say how a recording ended; the exit status."""
+def _conclude(result: Result, path: str, problem: str, said: Sequence[str] = ()) -> int:
+    """Say how a recording ended; the exit status.
+
+    A problem that a notice has said already is not repeated.
+    """
     if problem:
         result = replace(result, problem=result.problem or problem)
-    if result.problem:
+    if result.problem and not any(result.problem in notice for notice in said):
         _complain(result.problem, _FAILURE)
     if result.began:
         from tui.recording import summary

@@ -27,6 +27,7 @@ from tui import cli
 from tui.arguments import UsageError, parse
 from tui.model import snapshot
 from tui.model.query import parse as parse_query
+from tui.recording import Result
 
 PROJECT = Path(__file__).parents[2]
 PATIENCE = 120.0
@@ -166,6 +167,8 @@ def test_what_needs_no_screen_imports_none(option: str) -> None:
         ),
         (["--record", "x.csv"], "--record writes JSON Lines and not .csv"),
         (["--path="], "--path is empty"),
+        (["--capture="], "--capture is empty: give it a filter, or leave it out."),
+        (["--capture", " ", "--record", "-"], "--capture is empty"),
         (["--filter", "uid=="], "--filter: "),
         (["--filter", "(a"], "--filter: "),
         (["--uid", "0", "--filter", "(a"], "at column 1 of: (a"),
@@ -184,21 +187,41 @@ def test_a_wrong_command_line_is_answered_with_one_sentence_and_status_2(
     assert captured.err[:-1].isprintable()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="the kernel's side asks for root first")
+@pytest.mark.parametrize("mode", [["--record", "-"], []])
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
         (["--capture", "comm:cron"], "--capture: "),
+        (["--user", "4242424"], "--user: there is no user 4242424"),
+        (["--max-args-bytes", "70000"], "--max-args-bytes is too large: give at most"),
         (["--capture", "uid=="], "--capture: "),
         (["--max-args-bytes", "1G"], "--max-args-bytes is too large: give at most"),
         (["--max-env-bytes", "1G"], "--max-env-bytes is too large: give at most"),
     ],
 )
-def test_what_the_kernel_cannot_do_is_a_wrong_command_line_too(
-    options: list[str], sentence: str, capfd: pytest.CaptureFixture[str]
+def test_what_the_kernel_cannot_do_is_a_wrong_command_line_with_and_without_a_terminal(
+    mode: list[str], options: list[str], sentence: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["--record", "-", *options]) == 2
+    assert cli.main([*mode, *options]) == 2
     assert sentence in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("problem", "said", "times"),
+    [
+        ("r.jsonl was renamed.", ["r.jsonl was renamed."], 0),
+        ("r.jsonl is not complete.", ["r.jsonl is not complete. What fails is left out."], 0),
+        ("the reader stopped.", ["r.jsonl is full."], 1),
+        ("the reader stopped.", [], 1),
+    ],
+)
+def test_a_recording_that_ends_says_its_problem_unless_a_notice_has(
+    problem: str, said: list[str], times: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    result = Result(True, 3, Counters(3, 3), problem)
+    assert cli._conclude(result, "r.jsonl", "", said) == 1
+    text = capfd.readouterr().err
+    assert text.count(problem) == times and "3 written to r.jsonl" in text
 
 
 @pytest.mark.parametrize(
