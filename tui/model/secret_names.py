@@ -29,7 +29,7 @@ _SECRET: Final = re.compile(
 
 _WEAK: Final = re.compile(
     r"""^(?:AUTH|SIG|SIGNATURE|PIN|DSN|SID)$ | AUTHORIZATION$ | _PIN(?:_?CODE)?$ | ^PIN_?CODE$ | SECRET_ID$
-    | SESS(?:ION)?_?ID$ | (?:^|_)(?:HMAC|SALT|PEPPER)$""",
+    | SESS(?:ION)?_?ID$ | SONAR_LOGIN$ | PROXYAUTH$ | (?:^|_)(?:HMAC|SALT|PEPPER)$""",
     re.VERBOSE,
 )
 """Names of secrets only where their value looks like one."""
@@ -51,6 +51,17 @@ _NO_SECRET: Final = re.compile(
 )
 """What says where a secret is, or how long, or that there is none: their value is a fact worth seeing."""
 
+_COMMAND: Final = re.compile(
+    r"(?:PASS|PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN)_?(?:COMMAND|CMD|EVAL)$",
+)
+"""Names of commands that print a secret."""
+
+_TYPED: Final = re.compile(r"""(?:/[\w/-]{1,64}/)?(?:echo|printf)\s+(?!["']?\$)""")
+"""How such a command begins if the secret is in it."""
+
+_RANDOM: Final = re.compile(r"(?=.*[0-9])(?=.*[a-z])(?=.*[A-Z])[\w+=~-]{10,256}\Z")
+"""What --key takes where it is no file and no name."""
+
 _PLACE: Final = re.compile(
     r"""(?:~|\.{1,2})/ | (?:file|env|fd):
     | (?:/(?:etc|run|home|root|var|usr|tmp|opt|srv|mnt|media|proc|dev|app|data|secrets?|keys|certs|config
@@ -66,17 +77,27 @@ _EXPANSION: Final = re.compile(r"""["']?\$(?:[A-Z_][A-Z0-9_]*|\{[A-Za-z_]\w*\}|\
 _WORD: Final = re.compile(r"[A-Za-z]{1,11}|[A-Za-z]+(?:[-_/ ][A-Za-z]+)+|\d{1,3}|.{1,3}", re.DOTALL)
 
 
+_IF_TYPED: Final = 3
+_IF_RANDOM: Final = 4
+
 _LONGEST_KNOWN: Final = 256
 """Characters of a name whose answer is kept: a process may have names of 64 KiB."""
 
 
 def _strength(name: str) -> int:
-    """Return 2 where a value of this name is a secret, 1 where it may be one, 0 where it is none."""
+    """Return 2 where a value of this name is a secret, 1 where it may be one, 0 where it is none.
+
+    Return 3 where it is one if it is a command that prints it, 4 if it is random.
+    """
     return _known_strength(name) if len(name) <= _LONGEST_KNOWN else _work_out_strength(name)
 
 
 def _work_out_strength(name: str) -> int:
     normal = _NO_LETTER.sub("_", _HUMP.sub("_", name).upper()).strip("_")
+    if normal == "KEY" and name.startswith("-"):
+        return _IF_RANDOM
+    if _COMMAND.search(normal):
+        return _IF_TYPED
     if _NO_SECRET.search(normal):
         return 0
     if _WEAK.search(normal):
@@ -104,6 +125,8 @@ def is_secret(name: str, value: str, *, in_script: bool = False, is_bare: bool =
     strength = _strength(name)
     if not strength or not value or _PLACE.match(value):
         return False
+    if strength >= _IF_TYPED:
+        return bool((_TYPED if strength == _IF_TYPED else _RANDOM).match(value))
     if name.lstrip("-").upper() == "PWD" and value.startswith(("/", "\\", "C:")):
         return False
     if in_script and _EXPANSION.fullmatch(value):

@@ -58,12 +58,17 @@ IN_USERINFO: Final = re.compile(
     (?P<keep1>://[^/\s:@"'<>]*:)
     (?P<secret1>[^/\s"'<>]+(?=@)|(?!\d{1,5}[/,])[^\s@"'<>]{1,256}(?=@[\w.\[-]))
     # A name alone, which over HTTP or where it is long is a token
-  | (?P<keep2>https?://)(?P<secret2>[^/\s:@?\#"'<>]+)(?=@)
+  | (?P<keep2>(?:https?|telegram|tgram|slack|discord|pushover|pushbullet|gotify|teams|zulip|opsgenie|ifttt)://)
+    (?P<secret2>[^/\s:@?\#"'<>]+)(?=@)
   | (?P<keep3>://)(?P<secret3>[^/\s:@"'<>]{20,256})(?=@)
     # Without a scheme: of a proxy, of Go's MySQL driver, of Oracle's
   | (?<![\w./:@-])(?P<keep4>(?!(?:mailto|sips?|xmpp|acct|sha256):)[A-Za-z_][\w.-]{0,63}:)
     (?P<secret4>[^\s@:/"'<>,]{3,128})
     (?=@(?:(?:tcp|unix)\(|(?!sha\d)[\w-]{1,63}(?:\.[\w-]{1,63}){0,8}(?::\d|\.[a-z]{2,16}(?:/|\s|$)|/)))
+    # A host without a dot: only where the password is no word
+  | (?<![\w./:@-])(?P<keep6>(?!(?:mailto|sips?|xmpp|acct|npm):)(?:[\w.-]{1,64}[/\\])?[A-Za-z_][\w.-]{0,63}:)
+    (?P<secret6>(?-i:(?=[^\s@]{0,127}[0-9])(?=[^\s@]{0,127}[a-z])(?=[^\s@]{0,127}[A-Z]))[^\s@:/"'<>,]{8,128})
+    (?=@(?!sha\d)[A-Za-z0-9][\w.-]{0,253}(?![\w.:-]))
   | (?P<keep5>:thin:[^/\s@]{1,64}/)(?P<secret5>[^\s@]{1,128})(?=@)
     """,
     re.VERBOSE | re.IGNORECASE,
@@ -80,6 +85,11 @@ IN_ADDRESS: Final = re.compile(
       | open\.(?:feishu\.cn|larksuite\.com)/open-apis/bot/v2/hook/
       | hc-ping\.com/ | hooks\.chime\.aws/incomingwebhooks/ )(?P<secret1>[^\s"'<>?&]{4,1024})
   | (?P<keep2>/(?:web)?hooks?/(?:[\w.-]{1,64}/){0,3})(?P<secret2>[\w-]{16,256})(?![\w/.-])
+  | (?P<keep4>/(?:web)?hooks?/(?:[\w.-]{1,64}/){0,3})
+    (?P<secret4>(?-i:(?=[\w-]{0,15}[0-9])(?=[\w-]{0,15}[a-z])(?=[\w-]{0,15}[A-Z]))[\w-]{8,15})(?![\w/.-])
+  | (?P<keep5>api\.telegram\.org/(?:file/)?bot)(?P<secret5>[^\s"'<>?&/]{4,256})
+  | (?P<keep6>[?&](?:t|tk|k|tok)=)
+    (?P<secret6>(?-i:(?=[\w-]{0,99}[0-9])(?=[\w-]{0,99}[a-z])(?=[\w-]{0,99}[A-Z]))[\w-]{10,256})(?![^\s&"'<>\#])
   | (?P<keep3>[?&](?:key|sig|auth|code|sign|pass|pw|pwd)=)
     (?P<secret3>(?=[^\s&"'<>]*[A-Z0-9%])[^\s&"'<>\#]{6,})
     """,

@@ -10,6 +10,7 @@ import re
 from typing import Final
 
 from tui.model.secret_names import is_secret, is_secret_name
+from tui.model.secret_scripts import mask_calls, mask_input, substitute
 from tui.model.secret_shapes import IN_ADDRESS, IN_HEADER, IN_USERINFO, RUN, TOKENS
 from tui.model.secret_words import MASK, mask_commands
 
@@ -42,50 +43,14 @@ _TIGHT: Final = re.compile(
 )
 """Names that announce a secret with nothing but a colon before it: a header's, or one of YAML in one line."""
 
-_NETRC: Final = re.compile(r"(?P<keep1>\blogin\s{1,4}\S{1,128}\s{1,4}password\s{1,4})(?P<secret1>\S+)")
-
-_SQL: Final = re.compile(
-    r"""(?P<keep1>\b(?:identified\s{1,4}by|(?:set\s{1,4})?password(?:\s{1,4}for\s{1,4}\S{1,128})?\s{0,4}=?)
-    (?:\s{1,4}|(?<==))(?:password\s{1,4})?')(?P<secret1>[^']+)""",
-    re.VERBOSE | re.IGNORECASE,
-)
-
-_PIPED: Final = re.compile(
-    r"""(?P<keep1>\b(?:echo|printf)\s{1,4}(?:-[neE]{1,3}\s{1,4}|["']?%s(?:\\n)?["']?\s{1,4}){0,2})
-    (?P<secret1>"[^"\n]{1,256}"|'[^'\n]{1,256}'|[^\s"'|;&]{1,256})
-    (?=\s{0,4}\|\s{0,4}
-      (?:sudo\s{1,4}(?:-\w{1,8}\s{1,4}){0,3}?-\w{0,4}S\b | (?:sudo\s{1,4}(?:-\w{1,8}\s{1,4}){0,3})?
-        (?:chpasswd | passwd\s{1,4}--stdin | smbpasswd | kinit | cryptsetup | vncpasswd | htpasswd
-        | gh\s{1,4}secret | (?:docker|podman)\s{1,4}secret | openssl\s{1,4}passwd
-        | [^|\n]{0,200}--(?:(?:password|token|passphrase|secret)-stdin|with-token|passphrase-fd\s0))))""",
-    re.VERBOSE,
-)
-"""What is piped into a program that reads a password."""
-
-_SUBSTITUTED: Final = re.compile(
-    r"""(?P<keep1>(?i:pass|pwd|secret|token|key|cred|auth)[\w-]{0,32}[=\s]\s{0,4}<\(\s{0,4}(?:echo|printf)\s{1,4}
-      (?:-[neE]{1,3}\s{1,4}|["']?%s(?:\\n)?["']?\s{1,4}){0,2})
-    (?P<secret1>[^)\n]{1,256}+)(?=\))""",
-    re.VERBOSE,
-)
-"""What a shell's <(echo X) gives to an option that takes a file with a password."""
-
-_SENT: Final = re.compile(
-    r"""(?P<keep1>(?<![\w-])send\s{1,4}(?:--?\s{1,4})?\\?["'])
-    (?!(?:yes|no|y|n|q|quit|exit|logout|enable|ls|date|uptime|reboot|id|whoami|pwd|help)\\|[$\[])
-    (?P<secret1>[^\s"'\\]{2,256})(?=\\{1,2}[rn])""",
-    re.VERBOSE,
-)
-"""What an expect(1) script types: one word that is no common answer may be a password."""
-
 _HINT: Final = re.compile(
     r"pass|pw|secret|token|key|auth|cred|cookie|bearer|jwt|psk|dsn|sig|otp|sess"
-    r"|identified|hook|mnemonic|seed|hmac|salt|pepper|(?:pat|sid|pin)(?![a-z])|pincode"
+    r"|identified|sonar|login|hook|mnemonic|seed|hmac|salt|pepper|(?:pat|sid|pin)(?![a-z])|pincode"
 )
 """What of a lower-case text every secret name has a part of."""
 
 
-_ADDRESSED: Final = ("?", "&", "hook", "hc-ping", "pagerduty", "ifttt")
+_ADDRESSED: Final = ("?", "&", "hook", "hc-ping", "pagerduty", "ifttt", "telegram")
 """Parts of which every address of ``IN_ADDRESS`` has one."""
 
 _HEADED: Final = ("authorization", "cookie", "bearer", "pass:")
@@ -147,24 +112,6 @@ def _value_of(named: re.Match[str], text: str) -> tuple[int, int] | None:
     return start, end
 
 
-def substitute(pattern: re.Pattern[str], text: str, found: list[str]) -> str:
-    """Mask the groups "secret1", … of a pattern; keep what stands in "keep1", … before them."""
-
-    def mask(match: re.Match[str]) -> str:
-        name = match.lastgroup
-        if name is None:
-            found.append(match[0])
-            return MASK
-        secret = match[name]
-        bare = secret.strip("\"'")
-        if bare == MASK or (bare.startswith("$") and not bare[1:2].isdigit() and bare[1:].isupper()):
-            return match[0]
-        found.append(bare)
-        return match[name.replace("secret", "keep")] + MASK
-
-    return pattern.sub(mask, text)
-
-
 def mask_in_text(text: str, found: list[str]) -> str:
     """Mask all that looks like a secret in a text, and add it to ``found``.
 
@@ -175,12 +122,7 @@ def mask_in_text(text: str, found: list[str]) -> str:
     lower = text.lower()
     if len(text.split(None, 1)) > 1:
         text = mask_commands(text, found)
-        if "|" in text and ("echo" in text or "printf" in text):
-            text = substitute(_PIPED, text, found)
-        if "<(" in text:
-            text = substitute(_SUBSTITUTED, text, found)
-        if "send" in text:
-            text = substitute(_SENT, text, found)
+        text = mask_input(text, found)
     if "@" in text:
         text = substitute(IN_USERINFO, text, found)
     if "/" in text and any(part in lower for part in _ADDRESSED):
@@ -188,9 +130,5 @@ def mask_in_text(text: str, found: list[str]) -> str:
     if _HINT.search(lower):
         if any(part in lower for part in _HEADED):
             text = substitute(IN_HEADER, text, found)
-        if "'" in text:
-            text = substitute(_SQL, text, found)
-        if "login" in lower:
-            text = substitute(_NETRC, text, found)
-        text = mask_named(text, found)
+        text = mask_named(mask_calls(text, lower, found), found)
     return substitute(TOKENS, text, found) if RUN.search(text) else text
