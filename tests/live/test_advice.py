@@ -28,7 +28,7 @@ def execute(path, argv, env, name=None):
         except OSError:
             os._exit(0)
     os.wait()
-execute("rm${{IFS}}-rf${{IFS}}/home", ["x", script], {{}})
+execute("${{IFS}}rm${{IFS}}-rf${{IFS}}/home", ["x", script], {{}})
 execute(directory + "/python3", ["env", script], {{"PATH": directory}}, os.path.basename(script))
 execute(script, ["x", script], {{}})
 execute(directory + "/text", ["x", script], {{}})
