@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import resource
 import signal
 import time
 from collections.abc import Iterator
@@ -82,13 +81,19 @@ def test_the_session_goes_first_until_a_signal_ends_the_program(number: signal.S
 
 def test_the_session_of_a_stopped_program_is_as_it_was_if_it_may_be_raised_again() -> None:
     with in_a_shell() as (terminal, pid):
-        limit, _ = resource.prlimit(pid, resource.RLIMIT_NICE)
+        limit = limit_of_nice(pid)
         os.kill(pid, signal.SIGTSTP)
         wait_until_stopped(pid)
         assert session_value(pid) == (FORMER if limit >= 25 else -5)
         os.kill(pid, signal.SIGCONT)
         wait_for_value(pid, -5)
         terminal.type("q")
+
+
+def limit_of_nice(pid: int) -> int:
+    found = re.search(r"^Max nice priority\s+(\d+)", Path(f"/proc/{pid}/limits").read_text(), re.MULTILINE)
+    assert found is not None
+    return int(found[1])
 
 
 def wait_until_stopped(pid: int) -> None:
