@@ -17,6 +17,7 @@ import errno
 import functools
 import os
 import stat
+import sys
 from dataclasses import dataclass
 from typing import Final
 
@@ -31,6 +32,10 @@ MAX_LINKS: Final = 40
 
 MAX_STEPS: Final = 1000
 """Components, of the path and of its links, 10 us each. Forty links of 4,000 bytes have 80,000."""
+
+MAX_PATH_BYTES: Final = 2 << 20
+"""Memory for the paths of all components that one walk passes: each has the whole path to it, and links can
+lead far deeper than PATH_MAX."""
 
 SECONDS: Final = 0.25
 """How long one walk may take, between two steps."""
@@ -239,6 +244,7 @@ class _Walker:
         self.here = "/"
         self.at = "/"
         self.taken = 0
+        self.path_bytes = 0
         self.links = 0
         self.personal = False
         self.refused: Mount | None = None
@@ -267,7 +273,7 @@ class _Walker:
         self.pending = _components(path, None)
         while self.pending:
             self.taken += 1
-            if own_time() > self.deadline or self.taken > MAX_STEPS:
+            if own_time() > self.deadline or self.taken > MAX_STEPS or self.path_bytes > MAX_PATH_BYTES:
                 return End.OUT_OF_TIME
             name, self.via = self.pending.pop()
             if not self.steps[-1].is_directory:
@@ -285,6 +291,7 @@ class _Walker:
     def _enter(self, name: str, follow_last: bool) -> End | None:
         """Take one component; a link puts its target's components before the pending ones."""
         self.at = f"/{name}" if self.here == "/" else f"{self.here}/{name}"
+        self.path_bytes += sys.getsizeof(self.at)
         full = self.ground.base + self.at
         if full in self.automounts:
             self._check_mount(self.mounts.at(full))
@@ -395,6 +402,7 @@ class _Walker:
             return
         place = self.place
         above = self.here.rpartition("/")[0] or "/"
+        self.path_bytes += sys.getsizeof(above)
         parent = self._open("..")
         if parent < 0:
             crosses = can_stay_on_mount() and place.mount is not None

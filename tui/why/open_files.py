@@ -11,6 +11,7 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from sys import getsizeof
 from typing import Final
 
 from bpf import clock
@@ -26,6 +27,9 @@ MAX_PROCESSES: Final = 4096
 MAX_RELATIVES: Final = 64
 MAX_DESCRIPTORS: Final = 65_536
 """Over all processes; each costs about 5 us, and those of one process no more than those of eight others."""
+
+MAX_LINK_BYTES: Final = 16 << 20
+"""Memory for what their links say, 16 KB at most each; mostly they take about 150 bytes."""
 
 MAX_OF_ONE: Final = 8192
 _AT_ONCE: Final = 256
@@ -69,7 +73,7 @@ class Listing:
         self.left_out: str | None = None
         self._spent = 0.0
         self._pids = _pids()
-        self._done = self._seen = 0
+        self._done = self._seen = self._link_bytes = 0
         self._unlisted: Iterator[list[Descriptor]] | None = self._chunks(uid)
         self._by_name: dict[str, list[Descriptor]] = {}
         self._unasked: Iterator[Descriptor] | None = None
@@ -110,17 +114,19 @@ class Listing:
         began = own_time()
         while self._unlisted is not None and own_time() < deadline:
             chunk = next(self._unlisted, None)
-            if chunk is None or self._seen > MAX_DESCRIPTORS:
+            if chunk is None or self._is_full:
                 self._unlisted = None
                 break
             self._seen += len(chunk)
             for descriptor in chunk:
-                self._by_name.setdefault(descriptor.name, []).append(descriptor)
+                name = descriptor.name
+                self._link_bytes += getsizeof(descriptor.link) + getsizeof(name)
+                self._by_name.setdefault(name, []).append(descriptor)
             yield from chunk
         self._count(began)
         why = "room" if self._unlisted is None else "time"
         processes = len(self._pids)
-        if self._unlisted is None and self._seen <= MAX_DESCRIPTORS and processes <= MAX_PROCESSES:
+        if self._unlisted is None and not self._is_full and processes <= MAX_PROCESSES:
             self.left_out = None
         elif self._done < processes:
             self.left_out = (
@@ -131,6 +137,10 @@ class Listing:
                 "Of processes with many open files not all of these were looked at: there is only so much"
                 f" {why}."
             )
+
+    @property
+    def _is_full(self) -> bool:
+        return self._seen > MAX_DESCRIPTORS or self._link_bytes > MAX_LINK_BYTES
 
     def _count(self, began: float) -> None:
         now = own_time()

@@ -180,7 +180,7 @@ class Looks:
             if former.target is not None:
                 # After a link the walk stands at the root or in the link's directory again: this is no name.
                 if self._kind(former) == "proc" and _leads_by_itself(former.path):
-                    yield f"What {words.quoted(former.path)} leads to was looked at {later}."
+                    yield f"What {words.quoted_briefly(former.path)} leads to was looked at {later}."
                 continue
             if _is_above(step, former):
                 step, former = former, step
@@ -188,7 +188,7 @@ class Looks:
                 continue
             yield from self._of_entry(former, step, later)
         if trail.end in NOT_SEEN:
-            yield f"{words.quoted(trail.path)} could not be looked at."
+            yield f"{words.quoted_briefly(trail.path)} could not be looked at."
         elif trail.end is End.MISSING and steps:
             yield from self._of_absence(steps[-1], later)
 
@@ -226,8 +226,8 @@ class Looks:
         others = file.stat.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
         if file.stat.st_uid or others or file.acl is not None:
             yield (
-                f"{words.quoted(file.path)} lies on a file system of type {kind}, where what others than root"
-                " may write can change without a trace."
+                f"{words.quoted_briefly(file.path)} lies on a file system of type {kind}, where what others"
+                " than root may write can change without a trace."
             )
 
     def _of_mounts(self, later: str) -> Iterator[str]:
@@ -256,7 +256,7 @@ class Looks:
             if covered is not None:
                 yield (
                     "The caller's mount namespace was not watched, and what others than root may write, as"
-                    f" {words.quoted(covered.path)}, can have had something mounted on it."
+                    f" {words.quoted_briefly(covered.path)}, can have had something mounted on it."
                 )
 
     def _is_container(self) -> bool:
@@ -315,12 +315,13 @@ def _leads_by_itself(path: str) -> bool:
 
 def _has_changed(moment: Moment, path: str, ctime: int, later: str) -> str:
     if moment.is_changed(ctime):
-        return f"{words.quoted(path)} has changed since the exec, when looked at {later}."
-    return f"{words.quoted(path)} changed at about the time of the exec."
+        return f"{words.quoted_briefly(path)} has changed since the exec, when looked at {later}."
+    return f"{words.quoted_briefly(path)} changed at about the time of the exec."
 
 
 def _not_kept(path: str, kind: str) -> str:
-    return f"{words.quoted(path)} lies on a file system of type {kind}, which does not show what has changed."
+    shown = words.quoted_briefly(path)
+    return f"{shown} lies on a file system of type {kind}, which does not show what has changed."
 
 
 def _namespace(path: str) -> int | None:

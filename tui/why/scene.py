@@ -207,6 +207,7 @@ class Scene:
 
     def changed(self, path: str, status: os.stat_result) -> str | None:
         """A sentence unless the inode has surely not changed since the exec."""
+        shown = words.quoted_briefly(path)
         ctime, binary = status.st_ctime_ns, self.record.binary
         if self._moment.is_changed(ctime):
             kernels = binary is not None and binary.source == "kernel"
@@ -215,12 +216,12 @@ class Scene:
                 and kernels
                 and (binary.inode_number, binary.ctime) == (status.st_ino, ctime)
             ):
-                return f"The ctime of {words.quoted(path)} lies after the exec, so the clock was set since."
-            return f"{words.quoted(path)} has changed since the exec, when looked at {self.later}."
+                return f"The ctime of {shown} lies after the exec, so the clock was set since."
+            return f"{shown} has changed since the exec, when looked at {self.later}."
         if binary is not None and binary.inode_number == status.st_ino and binary.ctime != ctime:
-            return f"{words.quoted(path)} has changed since the exec (another ctime {self.later})."
+            return f"{shown} has changed since the exec (another ctime {self.later})."
         if not self._moment.is_unchanged(ctime):
-            return f"{words.quoted(path)} changed at about the time of the exec."
+            return f"{shown} changed at about the time of the exec."
         return None
 
     def note_permissions(self, step: Step) -> None:

@@ -74,6 +74,15 @@ def nobody_looks(failure: ExecFailure | Again) -> Look:
     )
 
 
+def too_long(failure: ExecFailure | Again) -> Look:
+    """Say that the names that the cause has are longer than a diagnosis may be."""
+    return _look(
+        failure,
+        "left undiagnosed",
+        words.doubt("What was found is longer than a diagnosis may be: the names on the way are too long."),
+    )
+
+
 def ended_before(failure: ExecFailure | Again) -> Look:
     """Say that the recording waits no longer."""
     return _look(

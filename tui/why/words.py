@@ -15,9 +15,32 @@ MAX_PASSWD_BYTES: Final = 1 << 20
 """Only the local files are read: a name service may ask the network and let us wait."""
 
 
+MAX_QUOTED: Final = 4096
+"""Characters of a name that a sentence quotes: PATH_MAX bytes have no more."""
+
+MAX_IN_REMARK: Final = 512
+"""Characters of a path in a sentence that is not about it, but about a directory on the way to it."""
+
+
 def quoted(name: str) -> str:
     """A name in a sentence."""
-    return f'"{name}"'
+    return f'"{shortened(name, MAX_QUOTED)}"'
+
+
+def quoted_briefly(path: str) -> str:
+    """A path in one sentence of many."""
+    return f'"{shortened(path, MAX_IN_REMARK)}"'
+
+
+def shortened(path: str, most: int) -> str:
+    """A path with "…" in place of components in its middle, unless it is short enough.
+
+    No component is cut, so that no part of a secret is left of which the whole would be masked.
+    """
+    if len(path) <= most:
+        return path
+    begin, end = path[: most // 2], path[1 - most // 2 :]
+    return f"{begin[: begin.rfind('/') + 1]}…{end[end.find('/') :] if '/' in end else ''}"
 
 
 def permissions(mode: int) -> str:
@@ -62,6 +85,11 @@ def doubt(sentence: str) -> str:
     """A sentence about what is missing for certainty, so that it can be told from the other evidence."""
     first = sentence[:1].lower() if sentence[1:2].islower() else sentence[:1]
     return f"Not certain: {first}{sentence[1:]}"
+
+
+def is_doubt(sentence: str) -> bool:
+    """Return whether it is a sentence that ``doubt`` made."""
+    return sentence.startswith("Not certain: ")
 
 
 def sentence(text: str) -> str:

@@ -105,4 +105,5 @@ class Done:
 def _weight_of(look: Look) -> int:
     diagnosis = look.diagnosis
     texts = diagnosis.summary, diagnosis.brief, diagnosis.advice, *diagnosis.evidence, look.cgroup
-    return _LOOK_BYTES + sum(sys.getsizeof(text) for text in texts if text is not None)
+    facts = look.interpreter_path, None if look.binary is None else look.binary.path
+    return _LOOK_BYTES + sum(sys.getsizeof(text) for text in (*texts, *facts) if text is not None)

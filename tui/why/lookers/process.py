@@ -24,6 +24,7 @@ from typing import Final, NamedTuple, NoReturn
 
 from bpf.own_time import slowness
 from bpf.record import ExecFailure, Look
+from tui.why.lookers.bounds import within_bounds
 from tui.why.lookers.process_clock import ProcessClock, clock_of
 from tui.why.lookers.wire import LEAVING, Frames, WireError, framed, look_to_wire, record_from_wire
 from tui.why.moment import note_clock
@@ -233,7 +234,9 @@ def serve(connection: socket.socket, look_at: LookAt, *, is_full: Callable[[], b
         try:
             payloads = frames.feed(data)
             for number, payload in payloads:
-                connection.sendall(framed(look_to_wire(look_at(record_from_wire(payload))), number))
+                record = record_from_wire(payload)
+                look = within_bounds(look_at(record), record)
+                connection.sendall(framed(look_to_wire(look), number))
         except (WireError, BrokenPipeError, ConnectionResetError):
             return
         if is_full():

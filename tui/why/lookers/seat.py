@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 from bpf.own_time import slowness
 from bpf.record import Again, Look
+from tui.why.lookers.bounds import MAX_ANSWER
 from tui.why.lookers.fair_queue import EventIds, Group
 from tui.why.lookers.owner import Failure, Owner
 from tui.why.lookers.process import Spawned
@@ -123,7 +124,7 @@ class Seat:
     has_answered: bool = False
     since: float = 0.0
     due: float = 0.0
-    _frames: Frames = field(default_factory=Frames)
+    _frames: Frames = field(default_factory=lambda: Frames(MAX_ANSWER))
 
     def begin(self, deadline: float) -> None:
         """Note that a look begins now, which may take so many seconds."""
@@ -179,7 +180,8 @@ class Seat:
     def read(self) -> tuple[list[tuple[Asked, Look]], bool, bool]:
         """Return the looks that have come, whether it ends of its own accord, and whether it is gone.
 
-        An answer to an earlier request than the present one is none to that: it is passed over.
+        An answer to an earlier request than the present one is none to that: it is passed over. A looker that
+        answers with more than it may counts as gone.
         """
         answered: list[tuple[Asked, Look]] = []
         leaves = False

@@ -13,6 +13,7 @@ from operator import attrgetter
 from typing import Any, Final
 
 from bpf.record import Ancestor, Binary, Diagnosis, ExecFailure, Look, Truncated
+from tui.why.lookers.bounds import check
 
 HEADER: Final = struct.Struct("<IQ")
 """Every frame begins with the number of bytes that follow it, and with the request's number, or 0."""
@@ -90,13 +91,15 @@ def look_from_wire(data: bytes) -> Look:
     """Decode a look.
 
     Raises:
-        WireError: ``data`` is no look.
+        WireError: ``data`` is no look, or a longer one than a looker may answer with.
     """
     try:
         diagnosis, binary, interpreter_path, cgroup = _frozen(json.loads(data))
-        return Look(
+        look = Look(
             Diagnosis(*diagnosis), None if binary is None else Binary(*binary), interpreter_path, cgroup
         )
+        check(look)
+        return look
     except (ValueError, TypeError) as error:
         raise WireError(f"a look cannot be decoded ({type(error).__name__})") from error
 
@@ -107,16 +110,21 @@ def framed(payload: bytes, number: int = 0) -> bytes:
 
 
 class Frames:
-    """Cuts what comes from a stream into numbers and payloads."""
+    """Cuts what comes from a stream into numbers and payloads.
 
-    def __init__(self) -> None:
+    Args:
+        longest: Bytes that a payload may have.
+    """
+
+    def __init__(self, longest: int = MAX_FRAME) -> None:
+        self._longest = longest
         self._received = bytearray()
 
     def feed(self, data: bytes) -> list[tuple[int, bytes]]:
         """Take in what has come and return the payloads that are complete, each with its number.
 
         Raises:
-            WireError: A frame claims to be longer than ``MAX_FRAME``.
+            WireError: A frame claims to be longer than any may be.
         """
         received = self._received
         received += data
@@ -124,7 +132,7 @@ class Frames:
         at = 0
         while len(received) - at >= HEADER.size:
             length, number = HEADER.unpack_from(received, at)
-            if length > MAX_FRAME:
+            if length > self._longest:
                 raise WireError(f"a frame of {length:,} bytes is longer than any that is sent")
             end = at + HEADER.size + length
             if len(received) < end:

@@ -1,0 +1,101 @@
+"""How long the answer of a looker may be: whoever fails chooses the names in it, and the monitor masks all.
+
+The looker keeps to it (``within_bounds``). The monitor takes no other answer (``check``); to it the looker is
+gone then.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from typing import Final
+
+from bpf.record import ExecFailure, Look
+from tui.why import unseen, words
+
+MAX_ANSWER: Final = 64 << 10
+"""Bytes of an answer: masking so many takes the monitor some 30 ms. A path of PATH_MAX bytes takes 4 KiB, or
+24 KiB where no byte of the path is text."""
+
+MAX_SENTENCES: Final = 16
+"""Sentences of evidence, and one that says how many more there were."""
+
+MAX_BRIEF: Final = 1024
+"""Characters of the summary in a table column."""
+
+MAX_FACT: Final = 4096
+"""Characters of a path that is a fact of its own. A shortened one would be another path."""
+
+_FOR_COUNT: Final = 128
+"""Bytes of the sentence that says how many more there were."""
+
+
+def within_bounds(look: Look, record: ExecFailure) -> Look:
+    """Return a look that the monitor takes; sentences for which there is no room are counted in it."""
+    binary, diagnosis = look.binary, look.diagnosis
+    if binary is not None and _is_no_fact(binary.path):
+        binary = dataclasses.replace(binary, path=None)
+    look = Look(
+        dataclasses.replace(diagnosis, evidence=(), brief=words.shortened(diagnosis.brief, MAX_BRIEF)),
+        binary,
+        None if _is_no_fact(look.interpreter_path) else look.interpreter_path,
+        None if _is_no_fact(look.cgroup) else look.cgroup,
+    )
+    room = MAX_ANSWER - _FOR_COUNT - _size(look)
+    if room < 0:
+        return unseen.too_long(record)
+    evidence = tuple(_fitting(diagnosis.evidence, room))
+    return dataclasses.replace(look, diagnosis=dataclasses.replace(look.diagnosis, evidence=evidence))
+
+
+def check(look: Look) -> None:
+    """Check what came as a look, but for the size of its frame.
+
+    Raises:
+        ValueError: It is none that ``within_bounds`` returns.
+    """
+    diagnosis, binary = look.diagnosis, look.binary
+    facts = look.interpreter_path, look.cgroup, None if binary is None else binary.path
+    texts = diagnosis.code, diagnosis.summary, diagnosis.brief, *diagnosis.evidence
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError("a text is none")
+    if not all(text is None or isinstance(text, str) for text in (diagnosis.advice, *facts)):
+        raise ValueError("a fact is no text")
+    if len(diagnosis.evidence) > MAX_SENTENCES + 1 or len(diagnosis.brief) > MAX_BRIEF:
+        raise ValueError("the diagnosis is too long")
+    if any(map(_is_no_fact, facts)):
+        raise ValueError("a path is too long")
+
+
+def _fitting(evidence: tuple[str, ...], room: int) -> Iterator[str]:
+    """Yield the sentences that there is room for, in their order, and how many more there are.
+
+    The first doubt goes before all facts, since what is not certain says why; the other doubts come last.
+    """
+    doubts = [number for number, sentence in enumerate(evidence) if words.is_doubt(sentence)]
+    facts = [number for number, sentence in enumerate(evidence) if not words.is_doubt(sentence)]
+    kept: set[int] = set()
+    for number in (*doubts[:1], *facts, *doubts[1:]):
+        if len(kept) == MAX_SENTENCES:
+            break
+        size = _size(evidence[number]) + 1
+        if size <= room:
+            room -= size
+            kept.add(number)
+    yield from (sentence for number, sentence in enumerate(evidence) if number in kept)
+    left_out = len(evidence) - len(kept)
+    if left_out:
+        of_doubt = any(number not in kept for number in doubts)
+        more = f"{left_out:,} more sentences of evidence are left out."
+        yield words.doubt(more) if of_doubt else more
+
+
+def _size(part: Look | str) -> int:
+    """Return how many bytes it takes in an answer, or some more."""
+    values = part if isinstance(part, str) else dataclasses.astuple(part)
+    return len(json.dumps(values))
+
+
+def _is_no_fact(path: str | None) -> bool:
+    return path is not None and len(path) > MAX_FACT
