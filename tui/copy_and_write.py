@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+import numpy as np
+
 from tui import clipboard, sentences
 from tui.live_screen import LiveScreen
 from tui.model.snapshot import Header, default_name
@@ -22,6 +24,9 @@ class CopyAndWrite(LiveScreen):
             self._copy(self._groups.text)
             return
         record, fact = self._under_cursor.record(self._body), self._under_cursor.fact(self._body)
+        if record is None and fact is None and self._under_cursor.is_evicted(self._body):
+            self._say(sentences.EVICTED)
+            return
         if record is None:
             self._copy(fact)
             return
@@ -54,14 +59,22 @@ class CopyAndWrite(LiveScreen):
 
     def action_write(self) -> None:
         """Ask where to write what the filter shows."""
-        self.push_screen(SaveDialog(self._selection(), self._selection), self._written)
+        dialog = SaveDialog(self._selection(), self._selection)
+
+        def written(said: str | None) -> None:
+            if said is not None:
+                self._say(said)
+            if dialog.quits:
+                self._leave()
+
+        self.push_screen(dialog, written)
 
     def _selection(self) -> Selection:
         """What the filter shows at this moment."""
         if self._frozen_at is None:
             self.view.refresh()
             self._table.sync()
-        status, now = self.source.status(), time.time_ns()
+        status, now = self._source_status(), time.time_ns()
         header = Header(
             origin=status.origin,
             query=self.view.query.text,
@@ -69,13 +82,18 @@ class CopyAndWrite(LiveScreen):
             written=now,
             evicted=self.history.evicted,
         )
-        screen, event_ids = self.screen_stack[0], self.view.with_tries()
+        screen, selected = self.screen_stack[0], np.array(self.view.with_tries(), np.int64)
+        # A frozen view still has rows of what was evicted meanwhile, which nobody can write any more.
+        event_ids = selected[self.history.holds(selected)].tolist()
+        evicted_rows, evicted = self.view.evicted()
+        rows, counted = self.view.shown - evicted_rows, self.view.counted - evicted
         return Selection(
             history=self.history,
             event_ids=event_ids,
-            failures=len(event_ids) - self.view.losses,
-            rows=self.view.shown,
-            repeats=self.view.counted - self.view.shown,
+            failures=len(event_ids) - self._losses_among(event_ids),
+            rows=rows,
+            repeats=counted - rows,
+            gone=len(selected) - len(event_ids),
             missing=sentences.missing(status, self.view, self.history, self._behind(status)),
             header=header,
             show_secrets=self.show_secrets,
@@ -83,6 +101,6 @@ class CopyAndWrite(LiveScreen):
             svg=lambda: svg_of(screen, "execwhy"),
         )
 
-    def _written(self, said: str | None) -> None:
-        if said is not None:
-            self._say(said)
+    def _losses_among(self, event_ids: list[int]) -> int:
+        wanted = set(event_ids)
+        return sum(block.id_of(at) in wanted for block in self.history.blocks for at in block.losses)

@@ -6,6 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from textual import events
@@ -49,6 +50,8 @@ BUDGET: Final = 0.008
 
 _QUIET: Final = 3
 """Ticks between two looks at the state while nothing comes: an idle screen must cost nothing."""
+
+_QUIT_KEYS: Final = ("q", "ctrl+c")
 
 _SPARKLINES: Final = (30, 20, 12, 6)
 """Bars; each divides the minute."""
@@ -115,6 +118,7 @@ class LiveScreen(ContainedApp):
         self._repaints = False
         self._ticked = self._shown = 0.0
         self._quiet_ticks = 0
+        self._has_ended = self._has_all = False
         self._has_mouse = True
         self._warns_of_tmux = "TMUX" in os.environ
         self._greets = greets
@@ -167,6 +171,8 @@ class LiveScreen(ContainedApp):
         """Keys wait for each other; a key or a click shows that what was said has been read."""
         if isinstance(event, events.Key | events.Paste | events.MouseDown) and not event.is_forwarded:
             input_is_known(self)
+            if isinstance(event, events.Key) and event.key in _QUIT_KEYS and self._quits_writing():
+                return
             if not isinstance(event, events.MouseDown) and self._typed.holds(event):
                 return
             self._keys.say([])
@@ -214,6 +220,9 @@ class LiveScreen(ContainedApp):
             self._handle_exception(error)
             return
         self._quiet_ticks = 0 if came else self._quiet_ticks + 1
+        if self._has_ended and not self._has_all and not self._arrivals.wait:
+            # It had ended before this step, which found nothing behind what it took in.
+            self._has_all, self._quiet_ticks = True, 0
         more = False
         # While one step follows the other, an eye sees no more than it does of the ticks.
         if self._ticked - self._shown >= _TICK / 2:
@@ -296,8 +305,16 @@ class LiveScreen(ContainedApp):
     def _tell_state(self) -> None:
         self.faults.attempt("state", self._tell_all_state, None, self._status.fail)
 
-    def _tell_all_state(self) -> None:
+    def _source_status(self) -> Status:
+        """The source's state, but that it reads until all that it has read is in the history."""
         status = self.source.status()
+        self._has_ended = status.stage is Stage.ENDED
+        if self._has_ended and not self._has_all:
+            return replace(status, stage=Stage.READING)
+        return status
+
+    def _tell_all_state(self) -> None:
+        status = self._source_status()
         self._status.show(
             State(
                 stage=status.stage,
@@ -339,8 +356,18 @@ class LiveScreen(ContainedApp):
         return behind if status.stage is Stage.LIVE and behind > max(_FEW, self._rate.now) else 0
 
     def _is_writing(self) -> bool:
+        return self._writing_dialog() is not None
+
+    def _writing_dialog(self) -> SaveDialog | None:
         top = self.screen_stack[-1] if self.screen_stack else None
-        return isinstance(top, SaveDialog) and top.is_writing
+        return top if isinstance(top, SaveDialog) and top.is_writing else None
+
+    def _quits_writing(self) -> bool:
+        """Leave a key that quits to the dialog that writes, which answers at once; False where none does."""
+        dialog = self._writing_dialog()
+        if dialog is not None:
+            dialog.quit_after()
+        return dialog is not None
 
     def _moment(self) -> int:
         """The time that rates and ages are told for: of a frozen view or a file, its end."""

@@ -23,6 +23,9 @@ GREETING_BESIDE_DETAIL: Final = (
 )
 """The same where the detail is open already, and Enter would close it."""
 
+EVICTED: Final = "It has been evicted from memory: nothing of it is left to copy."
+"""Of a row of a frozen view."""
+
 _BEFORE_LIVE: Final = {
     Stage.STARTING: "Starting…",
     Stage.COMPILING: "Compiling the BPF program…",
@@ -53,13 +56,16 @@ def shown(status: Status, view: View, history: History, capture: str) -> tuple[s
     if not view.complete:
         parts.append(f"filtering {view.progress:.0%}")
     told = ""
-    if view.failures > view.shown or not view.query.is_empty:
+    gone, _ = view.evicted()
+    if gone or view.failures > view.shown or not view.query.is_empty:
         repeats, tries = view.counted - view.shown, view.folded - view.hidden + view.hidden_found
         folded = [_counted(repeats, "repeat")] if repeats else []
         folded += [_counted(tries, "tr", "y", "ies")] if tries else []
         told = f", {' and '.join(folded)} folded" if folded else ""
         told += f", {view.hidden:,} of found searches hidden" if view.hidden else ""
-        parts.append(f"{view.shown:,} of {history.failures:,} shown")
+        parts.append(f"{view.shown - gone:,} of {history.failures:,} shown")
+        if gone:
+            parts.append(f"{gone:,} evicted")
     brief = "   ".join(parts)
     return brief + told, brief
 

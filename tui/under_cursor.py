@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 
 from bpf.record import Event, ExecFailure, Loss
 from bpf.source import EventSource
@@ -12,9 +13,13 @@ from tui.model.secrets import masked
 from tui.model.tries import tries_of
 from tui.model.view import View
 from tui.widgets.body import Body
-from tui.widgets.fact import Section
+from tui.widgets.fact import Fact, Section
 from tui.widgets.facts import loss_sections, sections
 from tui.widgets.search_words import with_best_cause
+
+_EVICTED: Final = [
+    Section("Gone", (Fact("evicted from memory, as what comes needs its room", role="muted"),)),
+]
 
 
 class UnderCursor:
@@ -30,10 +35,10 @@ class UnderCursor:
         self._are_diagnosed = are_diagnosed
 
     def facts(self, event_id: int) -> list[Section]:
-        """All facts of an event; none where it has been evicted."""
+        """All facts of an event; of one that has been evicted, that it was."""
         event = self._event(event_id)
         if event is None:
-            return []
+            return _EVICTED
         row = self._view.row_of(event_id)
         is_shown = row < len(self._view) and self._view[row] == event_id
         if isinstance(event, Loss):
@@ -72,6 +77,11 @@ class UnderCursor:
         """The record as it may be shown; None for a loss, and where there is none."""
         record = self._record(body)
         return None if record is None else self._shown(record)
+
+    def is_evicted(self, body: Body) -> bool:
+        """Whether the row under the cursor is of an event that is not held any more."""
+        event_id = body.table.cursor_id
+        return event_id is not None and self._event(event_id) is None
 
     def _findings(self, event_id: int, event: ExecFailure) -> dict[str, str]:
         """Of a row that tells a whole search, what each of its tries came to, by its path."""

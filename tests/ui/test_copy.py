@@ -9,6 +9,7 @@ import pytest
 from tests.ui.screens import Opened, opened
 from tests.ui.scripted_source import a_day, failure
 from tui import clipboard
+from tui.model.history import History
 from tui.widgets.copy_menu import ChoiceList
 
 
@@ -108,3 +109,13 @@ async def test_a_key_too_many_does_no_harm() -> None:
             screen.app.screen.query_one(ChoiceList).post_message(ChoiceList.Taken("j"))
         await screen.pilot.pause()
         assert json.loads(screen.app.clipboard)["path"] == "/opt/x"
+
+
+async def test_a_row_that_has_been_evicted_says_so_in_its_detail_and_when_it_is_copied() -> None:
+    async with opened([failure(path=f"/{number}") for number in range(16)], history=History(16)) as screen:
+        await screen.press("space", "up")
+        await screen.give(*(failure(path=f"/later/{number}") for number in range(100)))
+        await screen.press("up")
+        assert "evicted from memory, as what comes needs its room" in screen.text
+        await screen.press("y")
+        assert "It has been evicted from memory: nothing of it is left to copy." in screen.keys

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +12,43 @@ import pytest
 from textual import events
 from textual.widgets import Input
 
-from bpf.record import Event, ExecFailure
+from bpf.record import Event, ExecFailure, Report
+from bpf.source import Stage
 from tests.ui.screens import Opened, opened
-from tests.ui.scripted_source import a_day, failure
+from tests.ui.scripted_source import ScriptedSource, a_day, failure
 from tests.unit.waiting import PATIENCE
 from tui.model.history import History
 from tui.model.snapshot import Header, parse_line, write
 from tui.widgets import save_dialog
 from tui.widgets.save_dialog import SaveDialog
+
+
+class Unending(ScriptedSource):
+    """Has ended, and has always more to hand over until it is told not to."""
+
+    has_more = True
+
+    def drain(self) -> Sequence[Report]:
+        """One more."""
+        return [*super().drain(), *([failure()] if self.has_more else [])]
+
+
+class Gated:
+    """A writer that waits after so many events."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.opens = threading.Event()
+        monkeypatch.setattr(save_dialog, "write", self.write)
+        monkeypatch.setattr(save_dialog, "_AHEAD", 2)
+
+    def write(self, path: str, written: Iterable[Event], header: Header, **options: bool) -> int:
+        def gated() -> Iterator[Event]:
+            for number, event in enumerate(written):
+                if number == 1_000:
+                    self.opens.wait(PATIENCE)
+                yield event
+
+        return write(path, gated(), header, **options)
 
 
 async def name_it(screen: Opened, path: Path) -> None:
@@ -70,14 +100,51 @@ async def test_what_a_small_history_holds_when_the_name_is_given_is_written(tmp_
     assert paths[-1] == "/later/99" and len(paths) >= len(held) > 0
 
 
-async def test_a_snapshot_of_a_frozen_view_tells_what_is_gone(tmp_path: Path) -> None:
+async def test_a_frozen_view_whose_execs_have_all_left_the_history_writes_no_empty_file(
+    tmp_path: Path,
+) -> None:
     async with opened([failure(path=f"/{number}") for number in range(16)], history=History(16)) as screen:
         await screen.press("space")
         await screen.press("w")
+        assert "16 failed execs" in screen.text
         await screen.give(*(failure(path=f"/later/{number}") for number in range(100)))
         await name_it(screen, tmp_path / "x.jsonl")
+        said = " ".join(screen.text.replace("│", " ").split())
+        assert "All 16 have left the history, so there is nothing to write" in said
+        await screen.press("escape", "w")
+        said = " ".join(screen.text.replace("│", " ").split())
+        assert "0 failed execs. 16 of 16 have left the history" in said
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_frozen_view_offers_and_writes_what_is_still_held(tmp_path: Path) -> None:
+    events = [failure(path=f"/{number}", uid=number) for number in range(16)]
+    async with opened(events, history=History(16)) as screen:
+        await screen.press("space")
+        await screen.give(*(failure(path=f"/later/{number}", uid=99) for number in range(10)))
+        held = sum(event_id in screen.app.history for event_id in range(16))
+        assert 0 < held < 16
+        failures = screen.app.history.failures
+        assert f"{held} of {failures} shown   {16 - held} evicted" in screen.filter
+        await screen.press("w")
+        assert f"{held} failed exec" in screen.text
+        await name_it(screen, tmp_path / "x.jsonl")
         said = " ".join(screen.text.split())
-        assert "0 failed execs are in" in said and "16 of 16 had left the history." in said
+        assert f"{16 - held} of 16 had left the history." in said
+    _, *events_written = (parse_line(line) for line in (tmp_path / "x.jsonl").read_bytes().splitlines())
+    assert len(events_written) == held
+
+
+async def test_a_snapshot_of_a_file_that_is_not_taken_in_yet_says_so_first() -> None:
+    async with opened(source=Unending([failure()], stage=Stage.ENDED), history=History(2_000)) as screen:
+        await screen.until(lambda: "○ reading…" in screen.status)
+        await screen.press("w")
+        assert "More is still being read." in " ".join(screen.text.replace("│", " ").split())
+        await screen.press("escape")
+        screen.source.has_more = False  # type: ignore[attr-defined]
+        await screen.until(lambda: "■ ended" in screen.status)
+        await screen.press("w")
+        assert "write a snapshot" in screen.text and "still being read" not in screen.text
 
 
 async def test_a_snapshot_tells_what_the_screen_has_not_taken_in_yet(tmp_path: Path) -> None:
@@ -95,29 +162,63 @@ async def test_the_dialog_tells_what_else_than_rows_is_written(tmp_path: Path) -
 
 
 async def test_esc_stops_a_snapshot_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    gate = threading.Event()
+    gate = Gated(monkeypatch)
+    async with opened(a_day(5_000)) as screen:
+        await screen.press("w")
+        assert "Enter writes   Esc closes" in screen.text
+        screen.app.screen.query_one(Input).value = str(tmp_path / "x.jsonl")
+        await screen.press("enter")
+        await screen.until(lambda: "Writing… 1," in screen.text and "of 5,250   Esc stops it" in screen.text)
+        assert "Esc stops it   q quits once it is written" in screen.text
+        assert "Enter writes" not in screen.text
+        await screen.press("escape")
+        assert "Stopping…" in screen.text
+        gate.opens.set()
+        await screen.until(lambda: "Esc stopped it: no snapshot was written." in screen.keys)
+        assert screen.app.is_running
+    assert list(tmp_path.iterdir()) == []
 
-    def slowly(path: str, written: Iterable[Event], header: Header, **options: bool) -> int:
-        def gated() -> Iterator[Event]:
-            for number, event in enumerate(written):
-                if number == 1_000:
-                    gate.wait(PATIENCE)
-                yield event
 
-        return write(path, gated(), header, **options)
-
-    monkeypatch.setattr(save_dialog, "write", slowly)
-    monkeypatch.setattr(save_dialog, "_AHEAD", 2)
+@pytest.mark.parametrize("key", ["q", "ctrl+c"])
+@pytest.mark.parametrize("times", [1, 2])
+async def test_a_key_that_quits_is_answered_while_a_snapshot_is_written(
+    key: str, times: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = Gated(monkeypatch)
     async with opened(a_day(5_000)) as screen:
         await screen.press("w")
         screen.app.screen.query_one(Input).value = str(tmp_path / "x.jsonl")
         await screen.press("enter")
-        await screen.until(lambda: "Writing… 1," in screen.text and "of 5,250   Esc stops it" in screen.text)
-        await screen.press("escape")
-        assert "Stopping…" in screen.text
-        gate.set()
-        await screen.until(lambda: "Esc stopped it: no snapshot was written." in screen.keys)
-    assert list(tmp_path.iterdir()) == []
+        await screen.until(lambda: "Writing… 1," in screen.text)
+        await screen.press(key)
+        assert "quits once it is written   Esc stops it   q quits without it" in screen.text
+        if times == 2:
+            await screen.press(key)
+            assert "Stopping…" in screen.text
+        gate.opens.set()
+        deadline = time.monotonic() + PATIENCE
+        while not screen.app._exit:
+            assert time.monotonic() < deadline, "it never quits"
+            await screen.pilot.pause(0.05)
+    written = [path.name for path in tmp_path.iterdir()]
+    assert written == (["x.jsonl"] if times == 1 else []), "the second time it ends without the file"
+
+
+async def test_whoever_quits_behind_a_snapshot_that_cannot_be_written_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = Gated(monkeypatch)
+    path = tmp_path / "x.jsonl"
+    async with opened(a_day(5_000)) as screen:
+        await screen.press("w")
+        screen.app.screen.query_one(Input).value = str(path)
+        await screen.press("enter")
+        await screen.until(lambda: "Writing… 1," in screen.text)
+        await screen.press("q")
+        path.write_text("mine")
+        gate.opens.set()
+        await screen.until(lambda: "exists. Enter again replaces it" in screen.text)
+        assert screen.app.is_running and "Enter writes   Esc closes" in screen.text
 
 
 async def test_a_file_that_exists_is_replaced_only_after_a_yes(tmp_path: Path) -> None:

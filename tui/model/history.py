@@ -193,6 +193,16 @@ class History:
         block, offset = place
         return block[offset]
 
+    def holds(self, event_ids: Numbers) -> Mask:
+        """Which of these events are held; the ids ascend."""
+        held = np.zeros(len(event_ids), np.bool_)
+        for block in self._blocks:
+            start, stop = np.searchsorted(event_ids, (block.first_id, block.end_id)).tolist()
+            if start < stop:
+                within = event_ids[start:stop]
+                held[start:stop] = np.isin(within, block.ids_of(block.offsets_of(within)))
+        return held
+
     def is_loss(self, event_id: int) -> bool:
         """Whether this event is a loss; False where it is not held."""
         place = self._place_of(event_id)

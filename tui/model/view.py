@@ -16,7 +16,7 @@ from tui.model.columns import NO_NUMBER
 from tui.model.history import History
 from tui.model.query import Query
 from tui.model.repeats import Repeats
-from tui.model.selection import Part, Selection
+from tui.model.selection import Offsets, Part, Selection
 
 _AGE_STEP: Final = 250_000_000
 """Nanoseconds between two looks at what has grown too old for the filter: an eye sees no difference."""
@@ -114,6 +114,19 @@ class View:
     def shown(self) -> int:
         """How many of them have a row."""
         return sum(part.shown for part in self._parts)
+
+    def evicted(self) -> tuple[int, int]:
+        """How many of ``shown`` and of ``counted`` have been evicted since the last ``refresh``."""
+        gone = [part for part in self._parts if part.block.is_released]
+        rows, counted = (
+            [self._evicted(part, offsets(part)) for part in gone] for offsets in (_rows, _offsets)
+        )
+        return sum(rows), sum(counted)
+
+    def _evicted(self, part: Part, offsets: Offsets) -> int:
+        offsets = np.sort(offsets)
+        gone = offsets[~self._history.holds(part.block.ids_of(offsets))]
+        return len(gone) - int(np.count_nonzero(np.isin(gone, list(part.block.losses))))
 
     @property
     def counted(self) -> int:
@@ -354,6 +367,14 @@ class View:
         if self._starts is None:
             self._starts = list(accumulate((len(part.rows) for part in self._parts), initial=0))
         return self._starts
+
+
+def _rows(part: Part) -> Offsets:
+    return part.rows
+
+
+def _offsets(part: Part) -> Offsets:
+    return part.offsets
 
 
 def _first_id(block: Block) -> int:

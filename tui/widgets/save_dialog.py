@@ -35,6 +35,13 @@ _AT_ONCE: Final = 2048
 """Events that are read in one go: a small history could turn over before the writer has asked for them."""
 
 
+_WAITS: Final = "Enter writes   Esc closes"
+_WRITES: Final = "Esc stops it   q quits once it is written"
+_WRITES_AND_QUITS: Final = "quits once it is written   Esc stops it   q quits without it"
+_STOPS: Final = "Esc does not wait for it"
+"""What the frame says, by what the keys do."""
+
+
 @dataclass(frozen=True, slots=True)
 class Selection:
     """What is to be written.
@@ -45,6 +52,7 @@ class Selection:
         failures: How many of them are failed execs; the others are losses.
         rows: How many of these have a row of their own.
         repeats: How many are told by a row of one that is alike; the others are tries of the rows' searches.
+        gone: How many more the view has that have left the history, so that they cannot be written.
         missing: What has come and cannot be in it, in sentences; "" for nothing.
         header: The file's first line.
         show_secrets: Nothing is masked.
@@ -57,6 +65,7 @@ class Selection:
     failures: int
     rows: int
     repeats: int
+    gone: int
     missing: str
     header: Header
     show_secrets: bool
@@ -81,6 +90,9 @@ class SaveDialog(Dialog[str | None]):
         self._replace: str | None = None
         self._writing: asyncio.Task[None] | None = None
         self._chunks: _Chunks | None = None
+        self.quits = False
+        """The program is to end once the dialog has closed."""
+        self._pane = Vertical(id="save-pane")
         # What is told may come after Esc has taken the dialog away: it is not looked for on the screen then.
         self._said = Static(_kind(selection.default_name), markup=False, id="save-said")
 
@@ -91,9 +103,13 @@ class SaveDialog(Dialog[str | None]):
         if query:
             what += f" that {'matches' if self._selection.failures == 1 else 'match'} {printable(query)}"
         what += _parts(self._selection)
-        with Vertical(id="save-pane") as pane:
+        if gone := self._selection.gone:
+            what += f". {gone:,} of {gone + len(self._selection.event_ids):,} have left the history"
+        if self._selection.missing:
+            what += f". {self._selection.missing}"
+        with self._pane as pane:
             pane.border_title = "write a snapshot"
-            pane.border_subtitle = "Enter writes   Esc closes"
+            pane.border_subtitle = _WAITS
             yield Static(what, markup=False, id="save-what")
             yield Input(self._selection.default_name, compact=True, select_on_focus=False)
             yield self._said
@@ -127,11 +143,23 @@ class SaveDialog(Dialog[str | None]):
         elif not self.is_writing:
             self._writing = asyncio.create_task(self._write(os.path.expanduser(path), self._replace == path))
 
+    def quit_after(self) -> None:
+        """Answer a key that quits: the first ends the program once the file is written, others at once."""
+        if self.quits:
+            self._stop()
+            return
+        self.quits = True
+        self._pane.border_subtitle = _WRITES_AND_QUITS
+
     def action_cancel(self) -> None:
         """Close. A file that is half written is given up with its temporary name, and that is told.
 
         The second time it is not waited for: a disk may answer late, or never.
         """
+        self.quits = False
+        self._stop()
+
+    def _stop(self) -> None:
         if self._writing is None or self._writing.done():
             self.dismiss(None)
         elif self._chunks is None or self._chunks.is_given_up:
@@ -140,9 +168,11 @@ class SaveDialog(Dialog[str | None]):
         else:
             self._chunks.give_up()
             self._say("Stopping…", "busy")
+            self._pane.border_subtitle = _STOPS
 
     async def _write(self, path: str, overwrite: bool) -> None:
         self._say("Writing…", "busy")
+        self._pane.border_subtitle = _WRITES
         self._chunks = None
         try:
             said = await self._written(path, overwrite)
@@ -150,17 +180,29 @@ class SaveDialog(Dialog[str | None]):
             self.dismiss(str(stopped))
         except Existing:
             self._replace = path
+            self._ask_again()
             self._say(f"{path} exists. Enter again replaces it, another name keeps it.", "question")
         except (SnapshotError, OSError) as error:
+            self._ask_again()
             self._say(str(error), "problem")
         else:
             self.dismiss(said)
+
+    def _ask_again(self) -> None:
+        """Wait for another name; whoever wanted to quit behind the file does not have it."""
+        self.quits = False
+        self._pane.border_subtitle = _WAITS
 
     async def _written(self, path: str, overwrite: bool) -> str:
         selection = self._selection = self._renewed()
         if _ending(path) == ".svg":
             await asyncio.to_thread(write_text, path, selection.svg(), overwrite)
             return f"This screen is in {path}."
+        if selection.gone and not selection.event_ids:
+            raise SnapshotError(
+                f"All {selection.gone:,} have left the history, so there is nothing to write: press Esc, "
+                "then Space to see what is there now."
+            )
         chunks = self._chunks = _Chunks()
         writer = asyncio.create_task(
             asyncio.to_thread(
@@ -176,7 +218,7 @@ class SaveDialog(Dialog[str | None]):
             writer.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
             raise
         count = await writer
-        asked = len(selection.event_ids)
+        asked = len(selection.event_ids) + selection.gone
         gone = asked - chunks.given
         left_out = f" {gone:,} of {asked:,} had left the history." if gone else ""
         said = f"{_execs(count)} {'is' if count == 1 else 'are'} in {path}.{left_out}"
