@@ -56,8 +56,8 @@ _COMMAND: Final = re.compile(
 )
 """Names of commands that print a secret."""
 
-_TYPED: Final = re.compile(r"""(?:/[\w/-]{1,64}/)?(?:echo|printf)\s+(?!["']?\$)""")
-"""How such a command begins if the secret is in it."""
+_TYPED: Final = re.compile(r"""(?<![\w-])(?:echo|printf)\s{1,4}(?!["']?\$)|<<<""")
+"""What such a command has if the secret is in it."""
 
 _RANDOM: Final = re.compile(r"(?=.*[0-9])(?=.*[a-z])(?=.*[A-Z])[\w+=~-]{10,256}\Z")
 """What --key takes where it is no file and no name."""
@@ -126,7 +126,7 @@ def is_secret(name: str, value: str, *, in_script: bool = False, is_bare: bool =
     if not strength or not value or _PLACE.match(value):
         return False
     if strength >= _IF_TYPED:
-        return bool((_TYPED if strength == _IF_TYPED else _RANDOM).match(value))
+        return bool(_TYPED.search(value) if strength == _IF_TYPED else _RANDOM.match(value))
     if name.lstrip("-").upper() == "PWD" and value.startswith(("/", "\\", "C:")):
         return False
     if in_script and _EXPANSION.fullmatch(value):

@@ -15,7 +15,7 @@ _NETRC: Final = re.compile(r"(?P<keep1>\blogin\s{1,4}\S{1,128}\s{1,4}password\s{
 _SQL: Final = re.compile(
     r"""(?P<keep1>\b(?:(?:set\s{1,4})?password(?:\s{1,4}for\s{1,4}\S{1,128})?\s{0,4}=?)
       (?:\s{1,4}|(?<==))(?:password\s{1,4})?')(?P<secret1>[^']+)
-  | (?P<keep2>\bidentified\s{1,4}(?:(?:with|via)\s{1,4}\S{1,64}\s{1,4})?(?:by|as|using)\s{1,4}
+  | (?P<keep2>\bidentified\s{1,4}(?:by|(?:with|via)\s{1,4}\S{1,64}\s{1,4}(?:by|as|using))\s{1,4}
       (?:password\s{1,4})?(?:\\{0,3}"|'))(?P<secret2>(?<=")[^"\\]+|(?<=')[^']+)
   | (?P<keep3>(?:=|\b(?:using|by|as))\s{0,4}(?:old_)?password\s{0,4}\(\s{0,4}
       (?:\\{0,3}"|'))(?P<secret3>(?<=")[^"\\]+|(?<=')[^']+)""",
@@ -34,8 +34,8 @@ _SUDO: Final = r"sudo\s{1,4}(?:-\w{1,8}\s{1,4}){0,3}?"
 
 _READER: Final = rf"""{_SUDO}-\w{{0,4}}S\b | (?:sudo\s{{1,4}}(?:-\w{{1,8}}\s{{1,4}}){{0,3}})?
     (?:(?:/usr)?(?:/local)?/s?bin/)?
-    (?: (?:chpasswd | smbpasswd | kinit | cryptsetup | vncpasswd | htpasswd)\b
-      | passwd\b(?!\s{{1,4}}(?:-S|--status))
+    (?: (?:chpasswd | smbpasswd | kinit | cryptsetup | vncpasswd | htpasswd)(?![\w.-])
+      | passwd(?![\w.-])(?!\s{{1,4}}(?:-S|--status))
       | gh\s{{1,4}}secret | (?:docker|podman)\s{{1,4}}secret | openssl\s{{1,4}}passwd)"""
 """A command that reads a password from its standard input."""
 

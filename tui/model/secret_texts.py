@@ -100,6 +100,9 @@ def _value_of(named: re.Match[str], text: str) -> tuple[int, int] | None:
     if value.lastgroup == "plain":
         if text[start] in "{[" or (is_tight and text[start] == "/"):
             return None
+        if text[start:end].lower() in ("password(", "old_password("):
+            # SQL's function, whose argument has been looked at.
+            return None
         if opening and opening in "\"'" and named["assigned"] and named["assigned"][0] not in "\\\"'":
             # The whole word is quoted, so that blanks are part of the value.
             closing = text.find(opening, end)

@@ -219,7 +219,7 @@ class CommandLine:
         separators = SEPARATORS[value]
         separator = min(filter(inner.__contains__, separators), key=inner.index, default=separators[0])
         user, separator, password = inner.partition(separator)
-        return quote + user + separator + self._hidden(password) + quote if password else word
+        return quote + user + separator + self._hidden(password) + quote if password else None
 
 
 def mask_commands(text: str, found: list[str], depth: int = 0) -> str:
