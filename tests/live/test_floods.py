@@ -32,12 +32,15 @@ SECONDS = float(os.environ.get("EXECWHY_FLOOD_SECONDS", "6"))
 NOBODY = pwd.getpwnam("nobody")
 VICTIM = pwd.getpwnam("daemon")
 PROGRAMS = Path(__file__).parents[1] / "programs"
-KINDS = ("mounts", "overlay", "proc", "busy", "environments", "forged")
+KINDS = ("mounts", "overlay", "proc", "busy", "environments", "links", "forged")
 MOST_SECONDS = 20.0
 """Until another user's failure is seen, and until a recording has ended: that takes less than 1 and 3 s, and
 many times as long only where the machine hardly runs. What it took is printed."""
 MOST_ABOVE_REST = 100 << 10
 """KiB of resident memory of all processes of a recording, above what they have at rest."""
+
+MOST_OF_RECORD = 256 << 10
+"""Bytes of a record with a short path and a long diagnosis; without bounds it had 4 MB."""
 
 HISTORY, MOST_ABOVE_HISTORY = 64 << 10, 100 << 10
 """KiB that the history of a screen may take, and how much more the whole monitor may."""
@@ -182,6 +185,11 @@ def test_a_flood_delays_nobody_else_in_a_recording(kind: str, place: Path) -> No
         assert max(victim.waited) < MOST_SECONDS
         assert most - at_rest < MOST_ABOVE_REST
         assert took < MOST_SECONDS
+        if kind == "links":
+            of_flood = records(recorder, str(place / "work"))
+            last = [record["diagnosis"]["evidence"][-1] for record in of_flood]
+            assert any("more sentences" in sentence for sentence in last), "no diagnosis was too long"
+            assert max(len(json.dumps(record)) for record in of_flood) < MOST_OF_RECORD
         if kind == "forged":
             shown = records(recorder, "/usr/bin/innocent")
             assert not any(record["diagnosis"]["certain"] for record in shown)

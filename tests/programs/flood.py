@@ -147,6 +147,29 @@ def environments() -> None:
     go(one)
 
 
+def links() -> None:
+    """A way through links and hundreds of directories with long names, all of which change after the exec."""
+    directories = [os.open(PLACE, os.O_RDONLY)]
+    names = [f"{number:x}" * 240 for number in range(15)]
+    for last in ("link",) * 11 + ("program",):
+        os.symlink("/".join([*names, last]), "link", dir_fd=directories[-1])
+        for name in names:
+            os.mkdir(name, dir_fd=directories[-1])
+            directories.append(os.open(name, os.O_RDONLY, dir_fd=directories[-1]))
+    os.close(os.open("program", os.O_WRONLY | os.O_CREAT, 0o644, dir_fd=directories[-1]))
+
+    def one(number: int) -> None:
+        with suppress(FileExistsError):
+            os.symlink("link", f"{PLACE}/{number % 500}")
+        with suppress(OSError):
+            os.execve(f"{PLACE}/{number % 500}", ["x", str(number)], {})
+        for directory in directories:
+            os.fchmod(directory, 0o755)
+        time.sleep(0.01)
+
+    go(one)
+
+
 def forged() -> None:
     """A path that is rewritten while the exec is held up by a lease."""
     script = f"{PLACE}/script"
@@ -204,5 +227,6 @@ if __name__ == "__main__":
         "proc": proc,
         "busy": busy,
         "environments": environments,
+        "links": links,
         "forged": forged,
     }[KIND]()
