@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import json
 import mmap
 import os
@@ -134,6 +135,36 @@ def test_a_looker_comes_with_its_clock(spawner: Spawner) -> None:
     wait_for(lambda: spawned.clock is not None and spawned.clock.spent() > 0.1)
     spawner.kill(spawned.number)
     spawned.close()
+
+
+def test_a_look_that_takes_too_much_memory_fails_alone() -> None:
+    def look(record: ExecFailure) -> Look:
+        size = int(record.arguments[0] or "")
+        return Look(Diagnosis(f"{len(bytearray(size))}", "It had room."))
+
+    def begin_to_look() -> LookAt:
+        return look
+
+    def prepare_to_look() -> Begin:
+        return begin_to_look
+
+    lookers = Lookers(Spawner(start_parent(prepare_to_look)), deadline=PATIENCE)
+    found: dict[int, str] = {}
+
+    def are_looked_at(number: int) -> bool:
+        for ids, each in lookers.results():
+            found.update(dict.fromkeys(ids.tolist(), each.diagnosis.code))
+        return len(found) == number
+
+    sizes = 1 << 20, 200 << 20, 2 << 20
+    try:
+        for number, size in enumerate(sizes, 1):
+            failure = a_failure(f"/{number}", errno.ENOENT, arguments=(f"{size}",))
+            lookers.submit([(number, failure)])
+            wait_for(functools.partial(are_looked_at, number))
+    finally:
+        lookers.close()
+    assert found == {1: f"{1 << 20}", 2: "not-looked-at", 3: f"{2 << 20}"}
 
 
 def test_a_looker_is_killed_by_the_number_of_its_request(spawner: Spawner) -> None:

@@ -36,8 +36,12 @@ MAX_UNDEAD: Final = 6
 _TICK: Final = 1.0
 """Seconds between two looks at whether a looker has died, and at whether the clock was set."""
 
-_MAX_RESIDENT: Final = 160 << 10
+_MAX_RESIDENT: Final = 128 << 10
 """KiB of resident memory at which a looker ends after a look, to be replaced by a fresh one."""
+
+_MAX_DATA: Final = 96 << 20
+"""Bytes of memory of its own that a looker may have beyond those that it begins with: a look that takes more
+fails. Looks mostly take less than 20 MB."""
 
 _MAX_ADDRESS_SPACE: Final = 1 << 30
 _MAX_MESSAGE: Final = 4096
@@ -214,13 +218,25 @@ def _be_looker(connection: socket.socket, begin: Begin) -> NoReturn:
         libc.prctl(_PR_SET_NAME, b"execwhy-looker", 0, 0, 0)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-        _, most = resource.getrlimit(resource.RLIMIT_AS)
-        if most == resource.RLIM_INFINITY or most > _MAX_ADDRESS_SPACE:
-            resource.setrlimit(resource.RLIMIT_AS, (_MAX_ADDRESS_SPACE, _MAX_ADDRESS_SPACE))
+        _limit(resource.RLIMIT_AS, _MAX_ADDRESS_SPACE)
+        _limit(resource.RLIMIT_DATA, _data_bytes() + _MAX_DATA)
         serve(connection, begin(), is_full=_has_grown)
         status = 0
     finally:
         os._exit(status)
+
+
+def _limit(resource_number: int, most: int) -> None:
+    """Lower a limit of this process, unless it is lower."""
+    _, hard = resource.getrlimit(resource_number)
+    if hard == resource.RLIM_INFINITY or hard > most:
+        resource.setrlimit(resource_number, (most, most))
+
+
+def _data_bytes() -> int:
+    """Return how much of this process's memory RLIMIT_DATA counts, and its stack (proc_pid_statm(5))."""
+    with open("/proc/self/statm", "rb") as file:
+        return int(file.read().split()[5]) * resource.getpagesize()
 
 
 def _has_grown() -> bool:
