@@ -201,6 +201,7 @@ def decode(
         pod_uid=where.pod_uid,
         mount_ns=mount_ns or None,
         foreign_mount_ns=bool(bits & layout.FOREIGN_MOUNT_NS),
+        foreign_user_ns=bool(bits & layout.FOREIGN_USER_NS),
         pid_ns=pid_ns or None,
         task=0 if bits & layout.UNTRACKED else task,
         started=started,

@@ -136,6 +136,8 @@ PATH_BEFORE: Final = 1 << 23
 """It is what the caller's memory said before the kernel copied it; ``path_afterwards``, what it says now."""
 PATH_BY_DIRECTORY: Final = 1 << 24
 """It is the kernel's copy, and begins with "/dev/fd/" and the directory's descriptor where that counts."""
+FOREIGN_USER_NS: Final = 1 << 25
+"""The caller's user namespace is not the first one, so its capabilities do not count for every file."""
 IA32: Final = 1 << 19
 """Only within the BPF program: the arguments are in the registers of 32-bit calls."""
 

@@ -225,6 +225,8 @@ class ExecFailure:
         foreign_mount_ns: That mount namespace belongs to another user namespace than the first one, so
             whoever made it mounts there what they like.
         pid_ns: Inode number of its pid namespace.
+        foreign_user_ns: The caller was in another user namespace than the first one, so its capabilities
+            count only for files of that one; in no file.
         task: Which task it was, 0 where that is unknown; only good for comparing, and in no file.
         started: When the caller's process started: nanoseconds of the boot clock.
         duration_ms: How long the call took, in milliseconds: the ticks of the kernel's clock that it lasted,
@@ -279,6 +281,7 @@ class ExecFailure:
     mount_ns: int | None = None
     foreign_mount_ns: bool = False
     pid_ns: int | None = None
+    foreign_user_ns: bool = False
     task: int = 0
     started: int | None = None
     duration_ms: int | None = None
@@ -289,8 +292,8 @@ class ExecFailure:
 
     @property
     def path_is_proven(self) -> bool:
-        """The kernel cannot have had another path than the one that is shown, if one is shown."""
-        return self.path is None or self.path_source != "user"
+        """The kernel cannot have had another path than the one that is shown."""
+        return self.path_source != "user"
 
     @property
     def error(self) -> str:

@@ -386,6 +386,16 @@ def caller_of(record: ExecFailure | Again, *, even_dead: bool = False) -> str | 
     return process
 
 
+def start_of_thread(thread: str) -> int | None:
+    """Return when a "/proc/PID/task/TID" began, in nanoseconds of the boot clock, a tick early at most."""
+    try:
+        with open(f"{thread}/stat", "rb", buffering=0) as file:
+            fields = file.read(1024).rpartition(b")")[2].split()
+    except OSError:
+        return None
+    return int(fields[19]) * _TICK - clock.boot_offset() if len(fields) >= 20 else None
+
+
 _witnesses: Final[Fleeting[int, str]] = Fleeting(60, 256)
 _forlorn: Final[Fleeting[int, bool]] = Fleeting(1, 256)
 

@@ -255,6 +255,9 @@ static __always_inline void fill_credentials(struct scratch *s, u64 task)
     /* Linux before 6.3 has two numbers there. */
     u64 high = *(volatile u32 *)(cred + IN_CRED(cap_effective) + sizeof(u32));
     r->capabilities = high << 32 | *(volatile u32 *)(cred + IN_CRED(cap_effective));
+    /* The first user namespace is the only one without a parent. */
+    if (member(*(volatile u64 *)(cred + IN_CRED(user_ns)), AT_user_namespace_parent))
+        r->bits |= FOREIGN_USER_NS;
     u64 info = *(volatile u64 *)(cred + IN_CRED(group_info));
     s->groups = member_u32(info, AT_group_info_ngroups);
     s->group_info = info;

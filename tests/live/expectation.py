@@ -108,7 +108,7 @@ def compare(record: ExecFailure, attempt: Attempt, expected: Expected) -> dict[s
     is_right = {
         "timestamp": attempt.before - CLOCK_SLACK <= record.timestamp <= attempt.after + CLOCK_SLACK,
         "arguments_source": record.arguments_source in sources,
-        "path_source": record.path_is_proven or call.compat or expected.path_in_doubt,
+        "path_source": record.path is None or record.path_is_proven or call.compat or expected.path_in_doubt,
         "ancestors": ancestors == caller.ancestors[:MAX_ANCESTORS],
         "groups": record.groups == caller.groups or (record.groups is None and len(caller.groups) > 32),
         "started": not caller.started
@@ -162,6 +162,7 @@ def compare(record: ExecFailure, attempt: Attempt, expected: Expected) -> dict[s
         **where_of(cgroup or "/")._asdict(),
         "mount_ns": caller.mount_ns,
         "foreign_mount_ns": caller.foreign_mount_ns,
+        "foreign_user_ns": caller.foreign_user_ns,
         "pid_ns": caller.pid_ns,
         "killed_by": expected.killed_by,
         "host": None,

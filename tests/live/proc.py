@@ -38,6 +38,7 @@ class Caller:
     cgroups: bytes
     mount_ns: int
     foreign_mount_ns: bool
+    foreign_user_ns: bool
     pid_ns: int
     stdin: tuple[int, bytes] | None
     started: int
@@ -69,6 +70,7 @@ class Caller:
             cgroups=_read(f"{task}/cgroup"),
             mount_ns=os.stat(f"{task}/ns/mnt").st_ino,
             foreign_mount_ns=_owner_of(f"{task}/ns/mnt") != _FIRST_USER_NAMESPACE,
+            foreign_user_ns=os.stat(f"{task}/ns/user").st_ino != _FIRST_USER_NAMESPACE,
             pid_ns=os.stat(f"{task}/ns/pid").st_ino,
             stdin=stdin,
             started=int(numbers[19]),

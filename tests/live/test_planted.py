@@ -223,7 +223,7 @@ CASES: Final = (
 )  # fmt: skip
 
 OF_THE_RECORD: Final = frozenset(
-    {"empty-path", "path-too-long", "name-too-long", "unknown-flags", "bad-path-pointer", "link-not-followed"}
+    {"empty-path", "path-too-long", "name-too-long", "unknown-flags", "link-not-followed"}
 )
 """Causes that rest on the path and the flags, which the kernel program read: nothing can be planted."""
 
@@ -241,8 +241,9 @@ OF_ROOT: Final = frozenset(
 
 NEVER_CERTAIN: Final = frozenset(
     {
-        "32-bit-not-supported", "appeared-since", "blank-in-env-argument", "changed-since",
-        "close-on-exec-script", "descriptor-is-no-directory", "descriptor-of-removed-directory",
+        "32-bit-not-supported", "appeared-since", "bad-path-pointer", "blank-in-env-argument",
+        "changed-since", "close-on-exec-script", "descriptor-is-no-directory",
+        "descriptor-of-removed-directory",
         "diagnosis-failed", "ebadmsg", "ehostdown", "eintr", "eisdir", "ekeyrejected", "enodev", "enokey",
         "enotconn", "enxio", "eoverflow", "estale", "etimedout", "euclean",
         "missing-program-of-env", "namespace-gone", "no-such-system-call", "not-looked-at", "read-error",

@@ -49,6 +49,8 @@ def test_header_members_reach_the_record() -> None:
 
 def test_a_mount_namespace_of_another_user_namespace_is_marked() -> None:
     assert record_of(raw_record(bits=layout.FOREIGN_MOUNT_NS)).foreign_mount_ns
+    assert record_of(raw_record(bits=layout.FOREIGN_USER_NS)).foreign_user_ns
+    assert not record_of(raw_record(bits=layout.FOREIGN_MOUNT_NS)).foreign_user_ns
     assert not record_of(raw_record()).foreign_mount_ns
 
 
@@ -98,8 +100,8 @@ def test_the_path_of_a_new_image_is_the_kernels_copy() -> None:
     assert (record.path, record.path_source) == ("/a", "kernel")
 
 
-def test_no_path_is_none_that_could_be_wrong() -> None:
-    assert record_of(raw_record({"path": b""}, bits=layout.PATH_UNREAD)).path_is_proven
+def test_a_path_that_could_not_be_read_is_not_proven() -> None:
+    assert not record_of(raw_record({"path": b""}, bits=layout.PATH_UNREAD)).path_is_proven
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ FULL = ExecFailure(
     ancestors=(Ancestor(3, "p"), Ancestor(1, "init")),
     cwd="/w", root="/r", tty="pts/3", cgroup="/s", unit="u.service", container_id="4f9c",
     container_runtime="docker", pod_uid="6f1e",
-    mount_ns=12, foreign_mount_ns=True, pid_ns=13, task=2**64 - 4096, started=14,
+    mount_ns=12, foreign_mount_ns=True, foreign_user_ns=True, pid_ns=13, task=2**64 - 4096, started=14,
     duration_ms=15,
     killed_by="SIGSEGV",
     diagnosis=Diagnosis("code", "summary", ("e",), "advice", False, "brief"),

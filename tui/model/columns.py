@@ -138,7 +138,10 @@ GROUPS: Final[Mapping[str, Group]] = {
     ),
     "path_afterwards": _alone("path_afterwards"),
     "duration_ms": _alone("duration_ms"),
-    "identity": _together("uid", "euid", "gid", "egid", "fsuid", "fsgid", "groups", "capabilities"),
+    "identity": _together(
+        "uid", "euid", "gid", "egid", "fsuid", "fsgid", "groups", "capabilities",
+        "foreign_user_ns",
+    ),
     "family": Group(("ppid", "comm", "parent_comm", "ancestors"), _family_key, _family),
     "place": _together(
         "cwd", "root", "tty", "cgroup", "unit", "container_id", "container_runtime", "pod_uid",

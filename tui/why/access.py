@@ -23,6 +23,7 @@ def unsearchable(scene: Scene, sight: Sight, interpreter: Interpreter | None = N
             continue
         verdict = may_execute(scene.credentials, step.stat, step.acl)
         scene.note_permissions(step)
+        scene.note_verdict(step.path, verdict)
         if verdict.allowed is False:
             return _not_searchable(scene, step, verdict, interpreter)
         if verdict.allowed is None:

@@ -16,6 +16,12 @@ AT_EXECVE_CHECK: Final = 0x10000
 """include/uapi/linux/fcntl.h, since 6.14. bpf.decode has it too, with the whole kernel's side behind it."""
 
 
+_UNREAD: Final = (
+    "Memory that is paged out, or was never touched, cannot be read here either, and may be there."
+)
+"""What was not read when the call began, nor at its end, need not be what the kernel could not read."""
+
+
 def _can_check() -> bool:
     """The kernel knows AT_EXECVE_CHECK, so that it is not what it refused."""
     numbers = re.match(r"(\d+)\.(\d+)", os.uname().release)
@@ -31,7 +37,7 @@ def bad_address(scene: Scene) -> list[Diagnosis]:
                 "bad-path-pointer",
                 "The path's address is not in the caller's memory.",
                 "bad address of the path",
-                lacking=caller.forged(scene),
+                lacking=_UNREAD,
             )
         ]
     broken = [f"argument {n}" for n, value in enumerate(record.arguments) if value is None]
@@ -43,9 +49,7 @@ def bad_address(scene: Scene) -> list[Diagnosis]:
                 f"The address of {broken[0]} is not in the caller's memory.",
                 f"bad address of {broken[0]}",
                 "Every other string could be read.",
-                lacking="Not all of its strings were read."
-                if record.truncated.arguments or record.truncated.environment
-                else caller.forged(scene) or caller.rewritable(scene),
+                lacking=_UNREAD,
             )
         ]
     which = words.listed(broken[:8]) if broken else "argv or envp itself"
@@ -54,8 +58,7 @@ def bad_address(scene: Scene) -> list[Diagnosis]:
             "bad-argument-pointer",
             f"An address in argv or envp is not in the caller's memory; {which} could not be read.",
             "bad address in argv or envp",
-            lacking="Memory that is only paged out cannot be read afterwards either, so not all of these"
-            " addresses need be wrong.",
+            lacking=_UNREAD,
         )
     ]
 
@@ -73,7 +76,9 @@ def bad_descriptor(scene: Scene) -> list[Diagnosis]:
             "bad-descriptor",
             f"File descriptor {record.dirfd}, where execveat was to begin, is not open.",
             f"dirfd {record.dirfd} is not open",
-            lacking=f"It is open now, when looked at {scene.later}." if open_now else caller.forged(scene),
+            lacking=f"It is open now, when looked at {scene.later}."
+            if open_now
+            else caller.forged(scene) or caller.undated(scene, "What it has open"),
         )
     ]
 

@@ -10,7 +10,7 @@ import os
 import stat
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from bpf.record import ExecFailure
@@ -41,9 +41,12 @@ class Credentials:
         fsgid: The group.
         groups: The supplementary groups; None where not all are known.
         capabilities: The effective ones.
-        uid_ranges: The (first, count) of the initial namespace's user ids that the caller's user
-            namespace has; None where that is not known, which is nearly always all of them.
+        uid_ranges: The (first, count) of the initial namespace's user ids that a foreign one has at the
+            look; None where that is not known. At the exec it may have had others: a caller goes into
+            another namespace below its own as it likes, and a map that is empty can be written later.
         gid_ranges: The same of the group ids.
+        is_foreign: Its user namespace is not the first one, so that its capabilities count only for the
+            files of owners and groups that it has.
     """
 
     fsuid: int
@@ -52,11 +55,18 @@ class Credentials:
     capabilities: int
     uid_ranges: Ranges | None = None
     gid_ranges: Ranges | None = None
+    is_foreign: bool = False
 
     @classmethod
     def of(cls, record: ExecFailure) -> Credentials:
         """The caller's, as the kernel program read them."""
-        return cls(record.fsuid, record.fsgid, record.groups, record.capabilities)
+        return cls(
+            record.fsuid,
+            record.fsgid,
+            record.groups,
+            record.capabilities,
+            is_foreign=record.foreign_user_ns,
+        )
 
     def has_group(self, gid: int) -> bool | None:
         """Whether it is in a group; None where that is not known."""
@@ -71,11 +81,18 @@ class Credentials:
         """
         if not self.capabilities & capability:
             return False
+        if not self.is_foreign:
+            return True
         return _has(self.uid_ranges, status.st_uid) and _has(self.gid_ranges, status.st_gid)
 
     @property
     def has_all_ids(self) -> bool | None:
-        """Whether its user namespace is the first one, or has as many ids; None where that is not known."""
+        """Whether its user namespace is the first one, or has as many ids; None where that is not known.
+
+        Where it has them at the look it had them at the exec: what lies below a namespace has no more ids.
+        """
+        if not self.is_foreign:
+            return True
         return None if self.uid_ranges is None else sum(count for _, count in self.uid_ranges) >= ALL_IDS
 
 
@@ -92,11 +109,13 @@ class Verdict:
         by: The entry that decided, a sentence: "The permission bits for the owner apply."
         class_: Whose bits those are, as chmod(1) calls them: "u", "g" or "o"; "a" where all lack the
             permission, "" where an ACL decides.
+        by_namespace: Which ids the caller's user namespace had decides, and of that the look says nothing.
     """
 
     allowed: bool | None
     by: str
     class_: str = ""
+    by_namespace: bool = False
 
 
 def may_execute(who: Credentials, status: os.stat_result, acl: bytes | None) -> Verdict:
@@ -107,15 +126,18 @@ def may_execute(who: Credentials, status: os.stat_result, acl: bytes | None) -> 
     verdict = _by_bits(who, status, acl)
     if verdict.allowed:
         return verdict
+    overriding = CAP_DAC_OVERRIDE
     if stat.S_ISDIR(status.st_mode):
-        if who.overrides(CAP_DAC_READ_SEARCH, status) or who.overrides(CAP_DAC_OVERRIDE, status):
-            return Verdict(True, "A capability overrides the permissions of directories.")
+        overriding |= CAP_DAC_READ_SEARCH
+        by = "A capability overrides the permissions of directories."
     elif not status.st_mode & 0o111:
         # Nobody may, whoever asks; even root needs one execute bit, whosever it is (generic_permission).
         return Verdict(False, "No execute bit is set.", "a")
-    elif who.overrides(CAP_DAC_OVERRIDE, status):
-        return Verdict(True, "The capability CAP_DAC_OVERRIDE applies.")
-    return verdict
+    else:
+        by = "The capability CAP_DAC_OVERRIDE applies."
+    if who.overrides(overriding, status):
+        verdict = Verdict(True, by)
+    return replace(verdict, by_namespace=who.is_foreign and bool(who.capabilities & overriding))
 
 
 def _by_bits(who: Credentials, status: os.stat_result, acl: bytes | None) -> Verdict:

@@ -22,7 +22,7 @@ def explain(scene: Scene) -> list[Diagnosis]:
     if scene.target is None:
         return []
     causes = _found(scene)
-    if not causes and scene.credentials.capabilities and scene.credentials.uid_ranges is None:
+    if not causes and scene.credentials.capabilities and scene.credentials.has_all_ids is None:
         causes = _without_capabilities(scene)
     if causes or not all(file.sight and file.sight.file for file in scene.interpreters):
         return causes
@@ -77,6 +77,7 @@ def _of_file(scene: Scene, file: File, interpreter: Interpreter | None) -> list[
         return [_not_regular(scene, file, interpreter)]
     causes = [_noexec(scene, file, interpreter)] if forbids_exec(file) else []
     verdict = may_execute(scene.credentials, file.stat, file.acl)
+    scene.note_verdict(file.path, verdict)
     if verdict.allowed is False:
         causes.append(_no_permission(scene, file, verdict, interpreter))
     elif verdict.allowed is None:

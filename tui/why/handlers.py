@@ -82,18 +82,12 @@ def registered() -> tuple[Handler, ...]:
     return tuple(handler for handler in handlers if handler is not None)
 
 
-def unseen(scene: Scene, *, perhaps: bool) -> str | None:
-    """Return a sentence if the caller may have had handlers of its own, of its user namespace (Linux 6.7).
-
-    Args:
-        scene: The failed exec.
-        perhaps: Also where its user namespace is not known, as it is gone.
-    """
+def unseen(scene: Scene) -> str | None:
+    """Return a sentence if the caller may have had handlers of its own, of its user namespace (Linux 6.7)."""
     numbers = re.match(r"(\d+)\.(\d+)", os.uname().release)
     if numbers is not None and (int(numbers[1]), int(numbers[2])) < (6, 7):
         return None
-    has_all = scene.credentials.has_all_ids
-    if has_all or (has_all is None and not perhaps and not scene.record.foreign_mount_ns):
+    if scene.credentials.has_all_ids:
         return None
     return "A user namespace can have handlers of its own in binfmt_misc, which were not looked at."
 

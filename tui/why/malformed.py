@@ -114,7 +114,7 @@ def _with_handler(scene: Scene, cause: Diagnosis) -> Diagnosis:
     """A binfmt_misc handler that takes the file now contradicts every one of these causes."""
     file = scene.target.file if scene.target is not None else None
     handler = None if file is None else handlers.handler_of(file, scene.record.path or "")
-    unseen = handlers.unseen(scene, perhaps=False)
+    unseen = handlers.unseen(scene)
     if unseen is not None:
         evidence = tuple(dict.fromkeys((*cause.evidence, words.doubt(unseen))))
         cause = dataclasses.replace(cause, evidence=evidence, certain=False)

@@ -102,7 +102,7 @@ def _handler(scene: Scene) -> Diagnosis | None:
         f" interpreter {words.quoted(handler.interpreter)} does not exist here.",
         f"missing binfmt_misc handler {handler.interpreter}",
         advice="Install it there, or have no handler for such files.",
-        lacking=handlers.unseen(scene, perhaps=True) or caller.forged(scene),
+        lacking=handlers.unseen(scene) or caller.forged(scene),
     )
 
 

@@ -23,12 +23,28 @@ A component
 A name that is missing
     was missing at the exec if the directory has not changed since.
 
-A file's permissions, ACL, capabilities, owner and content
-    were the same if its ctime is older: chmod, chown, setxattr and write each set it. Content needs more on
-    a tmpfs: a write through a shared mapping, which was read through before, does not set it there. The
-    kernel refuses to execute what is open for writing, so such a mapping was made after the exec, by someone
-    who may write the file: that it is root's alone is taken for a proof that none was. The same goes for XFS,
-    where an owner can exchange the extents of two files (XFS_IOC_SWAPEXT), which need not set it either.
+A file's permissions, ACL, capabilities and owner
+    were the same if its ctime is older: chmod, chown and setxattr each set it.
+
+A file's content
+    was the same if its ctime is older and nobody had it mapped for writing: a page that is dirty already is
+    written through a shared mapping without a new ctime. That nobody but root may write it is taken for a
+    proof that nobody had. Else the kernel must have opened it for the exec, which it refuses while it is open
+    for writing, as what is mapped so is (deny_write_access, ETXTBSY; not in Linux 6.11 and 6.12.0 to 6.12.1);
+    a mapping that is made later sets the ctime when it makes a page dirty. After EACCES and EPERM this is
+    proven only of the inode that the kernel program read, since Landlock and fanotify refuse right before
+    (file_open), without a trace; with any other error the kernel had opened it. On a tmpfs a mapping that is
+    made later sets no ctime at a write, if it was read through before; nor need it be set on XFS, where an
+    owner can exchange the extents of two files (XFS_IOC_SWAPEXT). There only what is root's alone is proven.
+    After an EACCES content counts only of a file that names an interpreter which was looked at.
+
+    That a guard which leaves no trace may have refused first takes nothing from permissions, mount options
+    and a file's type: each suffices by itself, and the kernel asks them first (may_open, then file_open).
+
+Whether a capability overrides permissions
+    depends on the user namespace in which the caller was, which the kernel program read. If that is the first
+    one, it does. Of any other one only the ids that it has at the look are known, and where these count a
+    cause is not certain: a caller goes into another one below it as it likes.
 
 A directory's permissions
     count only for an EACCES: with any other error the kernel went through. A directory of root's in which
@@ -54,12 +70,15 @@ The file that the kernel had open
     same, the way to it is proven, whatever has happened on it.
 
 What bears no time
-    proves nothing of the exec: a resource limit, which its owner can set at any time, and who has a file
-    open, which may have been opened since. A cause that rests on one is not certain (``caller.undated``).
-    Nor do argv and envp that were read in the caller's memory (``caller.rewritable``).
+    proves nothing of the exec: a resource limit, which its owner can set at any time, who has a file open,
+    which may have been opened since, and where the links of /proc/PID lead (exe, cwd, root, fd, ns), as a
+    process can exchange what they lead to. A cause that rests on one is not certain (``caller.undated``). Nor
+    do argv and envp that were read in the caller's memory (``caller.rewritable``), nor that they, or the
+    path, could not be read there: that says nothing of what the kernel could.
 
 Of an errno that the look itself explains (the file is missing, has no execute bit, no format) no filter could
-have made another one. Where it is the only evidence, ``caller.forged`` says whether seccomp can have made it.
+have made another one. Where it is the only evidence, ``caller.forged`` says whether seccomp, or a tracer, can
+have made it.
 Formats that a user registers in a user namespace of their own (binfmt_misc, Linux 6.7) are not seen:
 ``handlers.unseen`` says where there may be some.
 """
@@ -68,6 +87,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import stat
 from collections.abc import Iterator
 from typing import Final
@@ -97,6 +117,12 @@ _OF_KERNEL: Final = frozenset({"proc", "sysfs", "cgroup", "cgroup2"})
 _UNTRACED: Final = frozenset({"tmpfs", "ramfs", "rootfs", "devtmpfs", "xfs"})
 """File systems on which content can change without the ctime, by a shared mapping or by XFS_IOC_SWAPEXT."""
 
+_DENIES_NO_WRITERS: Final = re.compile(r"6\.11(?!\d)|6\.12\.[01](?!\d)")
+"""Releases of Linux that execute what is open for writing (2a010c412853; reverted by 3b832035387f)."""
+
+_FIXED_LINKS: Final = frozenset({"self", "thread-self", "mounts", "net"})
+"""Links of /proc whose target is a name, and the same for each process for as long as it lives."""
+
 _SUBVOLUME: Final = 256
 """The inode number of every btrfs subvolume's root (BTRFS_FIRST_FREE_OBJECTID)."""
 
@@ -113,6 +139,7 @@ class Looks:
         self._moment = moment
         self._sights: list[Sight] = []
         self._begin_open: list[Sight] = []
+        self._naming: list[File] = []
         self._to_root: Sight | None = None
 
     @property
@@ -133,6 +160,10 @@ class Looks:
         """Note that a walk began at a descriptor of the caller's."""
         self._begin_open.append(sight)
 
+    def add_content(self, file: File) -> None:
+        """Note that a file's content said what was looked at next."""
+        self._naming.append(file)
+
     def files(self) -> Iterator[File]:
         """Yield the regular files that were found, but for the kernel's own: their ctime is of first use."""
         for sight in self._sights:
@@ -143,14 +174,13 @@ class Looks:
         """Say what is not proven of the ways that were walked, and of what is mounted: one sentence each."""
         denied = self._record.error in ("EACCES", "EPERM")
         proven = True
-        last = next((sight for sight in reversed(self._sights) if _is_regular(sight)), None)
         for sight in self._sights:
             if not self._is_the_kernels(sight.file):
                 proven = False
                 if any(sight is one for one in self._begin_open):
                     yield f"What file descriptor {self._record.dirfd} is was looked at {later}."
                 yield from self._of_trail(sight.trail, later)
-            if sight.file is not None and _is_regular(sight) and not (denied and sight is last):
+            if sight.file is not None and _is_regular(sight) and self._has_content(sight.file):
                 yield from self._of_content(sight.file)
         if self._sights and (denied or not proven):
             yield from self._of_mounts(later)
@@ -218,17 +248,30 @@ class Looks:
         elif not self._moment.is_unchanged(directory.stat.st_ctime_ns):
             yield _has_changed(self._moment, directory.path, directory.stat.st_ctime_ns, later)
 
+    def _has_content(self, file: File) -> bool:
+        """Return whether the causes rest on what a file holds: an EACCES does where that leads on."""
+        return self._record.error != "EACCES" or any(file is one for one in self._naming)
+
     def _of_content(self, file: File) -> Iterator[str]:
-        """Say what leaves open whether a file's bytes were the same: on some file systems its ctime does."""
-        kind = None if file.mount is None else file.mount.file_system
-        if kind not in _UNTRACED:
-            return
+        """Say what leaves open whether a file's bytes were the same, whatever its ctime is."""
         others = file.stat.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-        if file.stat.st_uid or others or file.acl is not None:
+        if not file.stat.st_uid and not others and file.acl is None:
+            return
+        kind = None if file.mount is None else file.mount.file_system
+        if kind in _UNTRACED:
             yield (
                 f"{words.quoted_briefly(file.path)} lies on a file system of type {kind}, where what others"
                 " than root may write can change without a trace."
             )
+        elif _DENIES_NO_WRITERS.match(os.uname().release) or not self._was_opened(file):
+            yield (
+                f"Whether the kernel had opened {words.quoted_briefly(file.path)}, which others than root may"
+                " write, is not known: who had it mapped for writing can have changed it without a trace."
+            )
+
+    def _was_opened(self, file: File) -> bool:
+        """Return whether the kernel had surely opened a file for the exec, which nobody had for writing."""
+        return self._record.error not in ("EACCES", "EPERM") or self._is_the_kernels(file)
 
     def _of_mounts(self, later: str) -> Iterator[str]:
         vantage, record = self._vantage, self._record
@@ -308,9 +351,8 @@ def _is_above(step: Step, former: Step) -> bool:
 
 
 def _leads_by_itself(path: str) -> bool:
-    """Return whether a link of /proc leads to what a process has and can exchange, unlike its program."""
-    directory, name = os.path.split(path)
-    return name in ("cwd", "root") or directory.endswith(("/fd", "/map_files"))
+    """Return whether a link of /proc leads to what a process has, and can exchange."""
+    return os.path.basename(path) not in _FIXED_LINKS
 
 
 def _has_changed(moment: Moment, path: str, ctime: int, later: str) -> str:

@@ -19,10 +19,10 @@ from bpf.lookup import AT_EMPTY_PATH, File, Sight, look_at, look_at_target
 from bpf.mounts import Mount
 from bpf.own_time import own_time
 from bpf.record import Diagnosis, ExecFailure
-from bpf.vantage import AT_FDCWD, caller_of, reach, start_of
+from bpf.vantage import AT_FDCWD, caller_of, reach, start_of, start_of_thread
 from bpf.walk import End, Ground, Step
 from tui.why import words
-from tui.why.credentials import Credentials, Ranges
+from tui.why.credentials import ALL_IDS, Credentials, Ranges, Verdict
 from tui.why.moment import Moment
 from tui.why.proof import NOT_SEEN, Looks
 
@@ -67,12 +67,16 @@ class Scene:
         self._looks = Looks(record, self.vantage, self._moment)
         if self.vantage is not None and self.vantage.assumed:
             self.doubts.append("The caller's mount namespace is not known; our own was looked at.")
-        if not record.path_is_proven:
+        if record.path is None:
+            self.doubts.append("The path could not be read.")
+        elif not record.path_is_proven:
             self.doubts.append("The path was read from the caller's memory, which others could change.")
         self._add_root()
-        self.credentials = dataclasses.replace(
-            Credentials.of(record), uid_ranges=self._ranges("uid_map"), gid_ranges=self._ranges("gid_map")
-        )
+        self.credentials = Credentials.of(record)
+        if record.foreign_user_ns:
+            self.credentials = dataclasses.replace(
+                self.credentials, uid_ranges=self._ranges("uid_map"), gid_ranges=self._ranges("gid_map")
+            )
 
     def __enter__(self) -> Scene:
         return self
@@ -115,9 +119,27 @@ class Scene:
         own = self.vantage is not None and self.vantage.own
         return words.user(status.st_uid) if own else f"uid {status.st_uid}"
 
+    @functools.cached_property
+    def thread(self) -> str | None:
+        """The "/proc/PID/task/TID" of the thread that called, while it lives.
+
+        Filters, tracers and capabilities are a thread's own. One that began after the exec has only its id.
+        """
+        if self.caller is None:
+            return None
+        thread = f"{self.caller}/task/{self.record.tid or self.record.pid}"
+        began = start_of_thread(thread)
+        return None if began is None or began > self.record.timestamp - clock.boot_time() else thread
+
     def of_caller(self, name: str) -> str | None:
-        """A file of the caller's /proc directory, such as "status"; None where it is gone."""
-        return read_proc(f"{self.caller}/{name}") if self.caller is not None else None
+        """A file of the calling thread's /proc directory, such as "status"; None where it is gone."""
+        return read_proc(f"{self.thread}/{name}") if self.thread is not None else None
+
+    @functools.cached_property
+    def has_all_ids_now(self) -> bool:
+        """The caller is at the look in the first user namespace, or in one that has as many ids."""
+        ranges = self._ranges("uid_map")
+        return ranges is not None and sum(count for _, count in ranges) >= ALL_IDS
 
     @functools.cached_property
     def target(self) -> Sight | None:
@@ -175,6 +197,7 @@ class Scene:
         found: list[Interpreter] = []
         file = self.target.file if self.target is not None else None
         while file is not None and file.interpreter is not None and len(found) <= MAX_INTERPRETERS:
+            self._looks.add_content(file)
             sight = self.look(file.interpreter)
             found.append(Interpreter(file, file.interpreter, sight))
             if file.elf is not None:
@@ -237,6 +260,14 @@ class Scene:
             self.way_has_changed = self.way_has_changed or self.has_changed(step.stat)
         elif self._looks.may_be_closed(step):
             self.doubts.append(sentence)
+
+    def note_verdict(self, path: str, verdict: Verdict) -> None:
+        """Have the causes from now on rest on what decided whether the caller may enter or execute it."""
+        if verdict.by_namespace:
+            self.doubts.append(
+                f"Whether a capability counts for {words.quoted_briefly(path)} depends on the user namespace,"
+                " and of that only what it is at the look is known."
+            )
 
     def diagnosis(
         self,

@@ -74,7 +74,7 @@ def remainder(scene: Scene) -> list[Diagnosis]:
     watching = processes.fanotify_holders(scene)
     if watching:
         evidence.append(f"Processes with a fanotify group, which can refuse: {words.listed(watching)}.")
-    if scene.credentials.capabilities and scene.credentials.uid_ranges is None:
+    if scene.credentials.capabilities and scene.credentials.has_all_ids is None:
         evidence.append(
             "Its capabilities count only for files of its own user namespace, which is not known."
         )
@@ -111,7 +111,9 @@ def _file_capabilities(scene: Scene, file: File) -> Diagnosis | None:
         f"no file capability {names}: not in the bounding set",
         f"The bounding set of {whose} is {bounding:#x}; the file asks for {asked.permitted:#x}.",
         advice=_ADVICE.format(names),
-        lacking=caller.may_have_dropped(scene) or caller.forged(scene) or _of_another_root(scene, asked)
+        lacking=caller.may_have_dropped(scene, lacking & asked.inheritable)
+        or caller.forged(scene)
+        or _of_another_root(scene, asked)
         if whose == "the caller"
         else f"The caller was gone when looked at {scene.later}, and its parent's sets need not be its own.",
     )

@@ -258,7 +258,7 @@ def _doubted_path(shown: ExecFailure) -> tuple[Fact, ...]:
                 starts_line=True,
             ),
         )
-    if shown.path_is_proven:
+    if shown.path is None or shown.path_is_proven:
         return ()
     return (Fact("not certain", note="read in memory that others could change", role="notice"),)
 

@@ -90,15 +90,19 @@ def test_capabilities_override_what_they_may(mode: int, kind: int, capability: i
 
 
 def test_a_capability_counts_only_where_the_owner_is_in_its_user_namespace() -> None:
-    root_of_container = Credentials(STRANGER, STRANGER, (), CAP_DAC_OVERRIDE, ((STRANGER, 10),))
-    assert may_execute(root_of_container, inode(0o700), None).allowed is False
+    ids = ((STRANGER, 10),)
+    root_of_container = Credentials(STRANGER, STRANGER, (), CAP_DAC_OVERRIDE, ids, is_foreign=True)
+    verdict = may_execute(root_of_container, inode(0o700), None)
+    assert (verdict.allowed, verdict.by_namespace) == (False, True), "at the exec it may have been another"
+    assert not may_execute(root_of_container, inode(0o755), None).by_namespace
+    assert not may_execute(root_of_container, inode(0o600), None).by_namespace
 
 
 @pytest.mark.parametrize(("gids", "allowed"), [(((GROUP, 1),), True), (((STRANGER, 10),), False)])
 def test_a_capability_counts_only_where_the_group_is_in_its_user_namespace_too(
     gids: tuple[tuple[int, int], ...], allowed: bool
 ) -> None:
-    caller = Credentials(STRANGER, STRANGER, (), CAP_DAC_OVERRIDE, ((OWNER, 1),), gids)
+    caller = Credentials(STRANGER, STRANGER, (), CAP_DAC_OVERRIDE, ((OWNER, 1),), gids, is_foreign=True)
     assert may_execute(caller, inode(0o700), None).allowed is allowed
     assert may_execute(caller, inode(0o700, DIRECTORY), None).allowed is allowed
 

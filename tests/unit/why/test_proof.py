@@ -7,6 +7,7 @@ import errno
 import mmap
 import os
 import shutil
+import subprocess
 import tempfile
 import time
 from collections import deque
@@ -21,7 +22,7 @@ from bpf.mounts import MountTable
 from bpf.record import Binary, Diagnosis, ExecFailure
 from tests.settled import SETTLED
 from tests.unit.why.failing import a_failure, failed_exec
-from tui.why import diagnose, moment, proof
+from tui.why import caller, diagnose, moment, proof
 from tui.why.lookers.cause_key import cause_key
 from tui.why.moment import CLOCK_STEP, Moment
 from tui.why.scene import Scene
@@ -301,7 +302,9 @@ def test_handlers_of_another_user_namespace_are_not_seen(
 ) -> None:
     path = script(tmp_path, "text")
     record = failed_exec(path)
-    of_one_with = {None: True, ((0, 2**32 - 1),): True, ((1000, 1),): False}
+    assert diagnose(record).certain
+    record = dataclasses.replace(record, foreign_user_ns=True)
+    of_one_with = {None: False, ((0, 2**32 - 1),): True, ((1000, 1),): False}
     for ranges, certain in of_one_with.items():
         monkeypatch.setattr(Scene, "_ranges", lambda scene, name, answer=ranges: answer)
         diagnosis = diagnose(record)
@@ -311,3 +314,67 @@ def test_handlers_of_another_user_namespace_are_not_seen(
     older = os.uname_result((*system[:2], "6.6.1", *system[3:]))
     monkeypatch.setattr(os, "uname", lambda: older)
     assert diagnose(record).certain
+
+
+def refused_interpreter(directory: Path) -> ExecFailure:
+    (directory / "interpreter").write_text("text")
+    (directory / "interpreter").chmod(0o644)
+    return failed_exec(script(directory, f"#!{directory}/interpreter"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has files that nobody else may write")
+def test_what_a_refused_script_named_is_proven_only_where_nobody_else_could_write_it(tmp_path: Path) -> None:
+    diagnosis = diagnose(refused_interpreter(tmp_path))
+    assert (diagnosis.code, diagnosis.certain) == ("interpreter-not-executable", True), diagnosis
+    os.chown(tmp_path / "job", 1000, 1000)
+    record = failed_exec(tmp_path / "job")
+    assert "had it mapped for writing" in doubts(diagnose(record))
+    # The kernel had it open, and so nobody else for writing.
+    binary = record.binary
+    assert binary is not None
+    opened = dataclasses.replace(record, binary=dataclasses.replace(binary, source="kernel"))
+    assert diagnose(opened).certain
+    # That the script itself may not be executed does not rest on what it holds.
+    (tmp_path / "job").chmod(0o644)
+    diagnosis = diagnose(failed_exec(tmp_path / "job"))
+    assert (diagnosis.code, diagnosis.certain) == ("no-execute-permission", True), diagnosis
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has files that nobody else may write")
+def test_a_kernel_that_executes_what_is_open_for_writing_proves_no_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.chown(script(tmp_path), 1000, 1000)
+    record = failed_exec(tmp_path / "job")
+    assert diagnose(record).certain
+    system = os.uname()
+    for release, certain in (("6.11.4", False), ("6.12.1-x", False), ("6.12.10", True), ("6.1.11", True)):
+        known = os.uname_result((*system[:2], release, *system[3:]))
+        monkeypatch.setattr(os, "uname", lambda known=known: known)
+        assert diagnose(record).certain is certain, release
+
+
+@pytest.mark.parametrize("name", ["exe", "cwd/job", "root/{path}"])
+def test_where_the_links_of_a_process_lead_is_not_proven(name: str, tmp_path: Path) -> None:
+    path = script(tmp_path, "text")
+    path.chmod(0o644)
+    with subprocess.Popen(["/bin/sleep", "60"], cwd=tmp_path) as other:
+        try:
+            led = f"/proc/{other.pid}/{name.format(path=str(path)[1:])}"
+            record = a_failure(led, errno.EACCES if name != "exe" else errno.ENOEXEC)
+            diagnosis = diagnose(record)
+        finally:
+            other.kill()
+    assert not diagnosis.certain
+    assert "leads to was looked at" in doubts(diagnosis)
+
+
+def test_only_an_error_of_root_can_no_tracer_have_made_that_is_gone() -> None:
+    me = os.getpid()
+    for facts, certain in (({}, True), ({"uid": 1000}, False), ({"foreign_user_ns": True}, False)):
+        roots = {"uid": 0, "euid": 0, "fsuid": 0, "pid": me, "tid": me}
+        with Scene(a_failure("/x", errno.EBADF, **(roots | facts))) as scene:
+            scene.__dict__["thread"] = "/proc/self"
+            said = caller.forged(scene) or ""
+        assert certain or "tracer" in said or "filter" in said
+        assert not certain or not said or "filter" in said

@@ -61,6 +61,7 @@ def _work_out(record: ExecFailure) -> tuple[Hashable, bool]:
         (
             record.mount_ns,
             record.foreign_mount_ns,
+            record.foreign_user_ns,
             record.pid_ns,
             record.syscall,
             record.flags,
