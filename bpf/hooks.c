@@ -8,6 +8,13 @@ static __always_inline bool has_failed(s64 return_value)
     return error > 0 && error <= 4095 && (error < 512 || error > 516);
 }
 
+/* The call has not failed: it will begin anew, or become EINTR. What was kept of it is of no other one. */
+static __always_inline void forget_interrupted(s64 return_value, u64 task)
+{
+    if (return_value <= -512 && return_value >= -516)
+        forget(task);
+}
+
 struct returned {
     u64 registers; /* struct pt_regs * */
     s64 return_value;
@@ -52,8 +59,10 @@ int on_call(struct begun *ctx)
  */
 int on_sys_exit(struct returned *ctx)
 {
-    if (!has_failed(ctx->return_value))
+    if (!has_failed(ctx->return_value)) {
+        forget_interrupted(ctx->return_value, bpf_get_current_task());
         return 0;
+    }
     u64 task = bpf_get_current_task();
     s32 bits = exec_call(ctx->registers, task);
     if (bits < 0)
@@ -141,8 +150,10 @@ static __always_inline int cannot_go_on(void)
 /* Raw tracepoint sys_exit: at the end of every system call of every task, also of those that seccomp refused. */
 int on_sys_exit(struct returned *ctx)
 {
-    if (!has_failed(ctx->return_value))
+    if (!has_failed(ctx->return_value)) {
+        forget_interrupted(ctx->return_value, bpf_get_current_task());
         return 0;
+    }
     u64 task = bpf_get_current_task();
     if (exec_call(ctx->registers, task) < 0)
         return 0;

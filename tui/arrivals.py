@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Final, Protocol
 
-from bpf.record import Again, Arrival, Burst, ExecFailure, Look, Loss, Report, count_of
+from bpf.record import Again, Arrival, Burst, Diagnosis, ExecFailure, Look, Loss, Report, count_of
 from bpf.source import EventSource
 from tui.model.history import History
 from tui.model.searches import Searches
@@ -89,7 +89,7 @@ class Arrivals:
         source: EventSource,
         history: History,
         lookers: Looking | None,
-        on_cause: Callable[[str, int], None] | None = None,
+        on_cause: Callable[[Diagnosis, int], None] | None = None,
     ) -> None:
         self._on_cause = on_cause
         self._source = source
@@ -244,7 +244,7 @@ class Arrivals:
             second = self._second.intersection(event_ids.tolist()) if self._second else ()
             self._second.difference_update(second)
             if self._on_cause is not None and len(event_ids) > len(second):
-                self._on_cause(look.diagnosis.code, len(event_ids) - len(second))
+                self._on_cause(look.diagnosis, len(event_ids) - len(second))
             if time.monotonic() >= deadline:
                 self._has_more_looks = True
                 break

@@ -355,7 +355,7 @@ def _record(options: Namespace, query: Query, closed: frozenset[int]) -> int:
         bounds=Bounds(options.max_bytes, rotation.open_next if rotation else None, options.keep or 1),
         on_notice=notice,
         on_begin=lambda origin: _tell_beginning(origin, "-" if options.record == "-" else output.name),
-        on_cause=measured.count_cause if measured is not None else lambda _code, _count: None,
+        on_cause=measured.count_cause if measured is not None else lambda _diagnosis, _count: None,
     )
 
     def stop() -> None:

@@ -12,7 +12,7 @@ from typing import Final
 from textual import events
 from textual.app import ComposeResult
 
-from bpf.record import Report
+from bpf.record import Diagnosis, Report
 from bpf.source import EventSource, Stage, Status
 from tui import sentences, themes
 from tui.arrivals import Arrivals, Changed, Looking
@@ -74,7 +74,7 @@ class LiveScreen(ContainedApp):
         lookers: Looking | None = None,
         capture: str = "",
         theme: str | None = None,
-        on_cause: Callable[[str, int], None] | None = None,
+        on_cause: Callable[[Diagnosis, int], None] | None = None,
         greets: bool = False,
     ) -> None:
         """Make the screen; nothing starts before ``run``.

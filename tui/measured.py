@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Final
 
-from bpf.record import Again, Burst, ExecFailure, Report, first_like
+from bpf.record import Again, Burst, Diagnosis, ExecFailure, Report, first_like
 from bpf.source import Capture, Status
 from tui.model import metrics
 from tui.model.safe_file import SnapshotError, replacing
@@ -55,9 +55,9 @@ class MeasuredSource:
         with replacing(self._path, overwrite=True, mode=_READABLE, durable=False) as file:
             file.write(text.encode())
 
-    def count_cause(self, code: str, count: int) -> None:
+    def count_cause(self, diagnosis: Diagnosis, count: int) -> None:
         """Count events whose cause was found elsewhere."""
-        self._causes.add(code, count)
+        self._causes.add(metrics.label_of(diagnosis), count)
 
     def start(self) -> None:
         """Start the other source."""

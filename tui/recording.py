@@ -11,7 +11,18 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Final, Protocol
 
 from bpf.per_record import PerRecord
-from bpf.record import Again, Event, ExecFailure, Loss, Report, Search, SearchEnd, first_like, singly
+from bpf.record import (
+    Again,
+    Diagnosis,
+    Event,
+    ExecFailure,
+    Loss,
+    Report,
+    Search,
+    SearchEnd,
+    first_like,
+    singly,
+)
 from bpf.source import Counters, EventSource, Origin, Stage
 from bpf.users import user_of
 from tui.arrivals import Looking
@@ -129,7 +140,7 @@ class Recording:
         bounds: How much it may take.
         on_notice: Called with a sentence about what an operator should know at once.
         on_begin: Called once the hooks are attached and the header is written, with the origin.
-        on_cause: Called with the code of each cause that is written, and with how many records have it.
+        on_cause: Called with each cause that is written, and with how many records have it.
     """
 
     def __init__(
@@ -145,7 +156,7 @@ class Recording:
         bounds: Bounds = UNBOUNDED,
         on_notice: Callable[[str], None] = lambda _notice: None,
         on_begin: Callable[[Origin], None] = lambda _origin: None,
-        on_cause: Callable[[str, int], None] = lambda _code, _count: None,
+        on_cause: Callable[[Diagnosis, int], None] = lambda _diagnosis, _count: None,
     ) -> None:
         self._source = source
         self._output = BoundedOutput(output, bounds, status=source.status, query=query, on_notice=on_notice)
@@ -340,7 +351,7 @@ class Recording:
 
     def _count_cause(self, event: Event | Again) -> None:
         if not isinstance(event, Loss) and (diagnosis := first_like(event).diagnosis) is not None:
-            self._on_cause(diagnosis.code, 1)
+            self._on_cause(diagnosis, 1)
 
     def _selected(self, events: Sequence[Event | Again]) -> list[Event | Again]:
         """The records that the filter selects, up to the count, each search whole; and every loss."""

@@ -138,7 +138,11 @@ Meanwhile = Callable[[int], None]
 
 @contextmanager
 def attempted(
-    prepare: Callable[[], Exec], *, in_thread: bool = False, meanwhile: Meanwhile | None = None
+    prepare: Callable[[], Exec],
+    *,
+    in_thread: bool = False,
+    meanwhile: Meanwhile | None = None,
+    afterwards: Callable[[], object] = lambda: None,
 ) -> Iterator[Attempt]:
     """Make one exec in a child; the child lives until the block is left, unless the exec killed it.
 
@@ -147,6 +151,7 @@ def attempted(
             the one that returns is the caller.
         in_thread: The exec is made by another thread than the child's first.
         meanwhile: Called with the caller's pid, right before the exec is made.
+        afterwards: Runs in the child once the exec has failed, before anyone looks.
     """
     ours, theirs = socket.socketpair()
     # The kernel says who sent a message, in our pid namespace, whatever namespace the sender is in.
@@ -155,7 +160,7 @@ def attempted(
     child = os.fork()
     if child == 0:
         ours.close()
-        _be_the_child(prepare, theirs, in_thread)
+        _be_the_child(prepare, theirs, in_thread, afterwards)
     theirs.close()
     status: list[int] = []
     with ours, ours.makefile("rb") as answers:
@@ -263,23 +268,25 @@ def _comm_of(pid: int) -> bytes:
 # ---- in the child ----
 
 
-def _be_the_child(prepare: Callable[[], Exec], ours: socket.socket, in_thread: bool) -> None:
+def _be_the_child(
+    prepare: Callable[[], Exec], ours: socket.socket, in_thread: bool, afterwards: Callable[[], object]
+) -> None:
     try:
         name_this_thread(b"execwhy-child")
         call = prepare()
         if in_thread:
-            thread = threading.Thread(target=_make, args=(call, ours, True))
+            thread = threading.Thread(target=_make, args=(call, ours, True, afterwards))
             thread.start()
             thread.join()
         else:
-            _make(call, ours, False)
+            _make(call, ours, False, afterwards)
     except BaseException:
         ours.sendall(b"!" + pickle.dumps(traceback.format_exc()))
     finally:
         os._exit(0)
 
 
-def _make(call: Exec, ours: socket.socket, in_thread: bool) -> None:
+def _make(call: Exec, ours: socket.socket, in_thread: bool, afterwards: Callable[[], object]) -> None:
     tid = None
     if in_thread:
         name_this_thread(b"execwhy-thread")
@@ -296,7 +303,9 @@ def _make(call: Exec, ours: socket.socket, in_thread: bool) -> None:
     else:
         dirfd, flags = ctypes.c_long(call.dirfd), ctypes.c_long(call.flags)
         libc.syscall(ctypes.c_long(EXECVEAT), dirfd, path, argv, envp, flags)
-    ours.sendall(pickle.dumps(errno.errorcode[ctypes.get_errno()]))
+    error = errno.errorcode[ctypes.get_errno()]
+    afterwards()
+    ours.sendall(pickle.dumps(error))
     ours.recv(1)
 
 

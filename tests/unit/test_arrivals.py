@@ -75,8 +75,8 @@ def test_a_burst_is_taken_in_and_diagnosed_as_each_of_its_execs(
     source, history = ScriptedSource(), History()
     causes: Counter[str] = Counter()
 
-    def count(code: str, number: int) -> None:
-        causes[code] += number
+    def count(diagnosis: Diagnosis, number: int) -> None:
+        causes[diagnosis.code] += number
 
     lookers = InlineLookers(lambda record: Diagnosis(record.error.lower(), "So."))
     arrivals = Arrivals(source, history, lookers, count)
@@ -122,7 +122,7 @@ def test_what_was_dropped_gets_a_look_where_it_is_seen_and_counts_once() -> None
         return unseen.dropped(record).diagnosis if is_late else Diagnosis("missing", "So.")
 
     lookers = InlineLookers(why)
-    arrivals = Arrivals(source, history, lookers, lambda code, count: causes.append((code, count)))
+    arrivals = Arrivals(source, history, lookers, lambda one, count: causes.append((one.code, count)))
     source.give(*map(failure, ("/a", "/b", "/c")))
     arrivals.pull(1.0)
     arrivals.take_diagnoses()
@@ -156,7 +156,7 @@ def test_a_look_that_cannot_be_put_in_costs_no_other_one() -> None:
     source, history = ScriptedSource(), History()
     causes: list[str] = []
     lookers = InlineLookers(lambda record: Diagnosis(f"cause-{record.path}", "So."))
-    arrivals = Arrivals(source, history, lookers, lambda code, count: causes.append(code))
+    arrivals = Arrivals(source, history, lookers, lambda one, count: causes.append(one.code))
     source.give(*map(failure, ("/a", "/b", "/c")))
     arrivals.pull(1.0)
     put, broken = history.set_looks, 1

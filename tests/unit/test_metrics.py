@@ -11,11 +11,11 @@ import numpy as np
 from hypothesis import given, settings
 from prometheus_client.parser import text_string_to_metric_families
 
-from bpf.record import Again, Burst, ExecFailure, Report
+from bpf.record import Again, Burst, Diagnosis, ExecFailure, Report
 from bpf.source import Capture, Counters, Origin, Stage, Status
 from tests.unit.records import failure, texts
 from tui.measured import MeasuredSource
-from tui.model.metrics import MAX_SERIES, Totals, escaped, text
+from tui.model.metrics import MAX_SERIES, Totals, escaped, label_of, text
 
 COUNTERS = Counters(seen=5, recorded=2, suppressed=1, lost=2, losses={"ring buffer full": 2})
 STATUS = Status(Stage.LIVE, "", COUNTERS, Origin("web-1", "6.1.0", 1, "tracepoint"))
@@ -115,8 +115,8 @@ def test_each_event_is_counted_also_one_that_is_like_an_earlier_one(tmp_path: Pa
     burst = Burst(again, np.array([1, 1, 1]))
     source = MeasuredSource(Source([first, again], [again], [burst]), str(path))
     assert [len(source.drain()) for _ in range(4)] == [2, 1, 1, 0]
-    source.count_cause("missing-file", 1)
-    source.count_cause("missing-directory", 2)
+    source.count_cause(Diagnosis("missing-file", "So."), 1)
+    source.count_cause(Diagnosis("missing-directory", "So."), 2)
     source.close()
     found = samples(path.read_text(encoding="utf-8"))
     assert found["execwhy_failures_total", (("error", "ENOENT"),)] == 6
@@ -132,7 +132,7 @@ def test_what_is_drained_after_the_end_is_counted_too(tmp_path: Path) -> None:
     assert samples(path.read_text())["execwhy_failures_total", (("error", "ENOENT"),)] == 3
     for failed in source.drain():
         assert isinstance(failed, ExecFailure)
-        source.count_cause("missing-file", 1)
+        source.count_cause(Diagnosis("missing-file", "So."), 1)
     assert source.drain() == []
     source.close()
     found = samples(path.read_text())
@@ -157,3 +157,12 @@ def test_a_file_that_can_no_longer_be_written_is_a_problem_that_the_screen_tells
     (tmp_path / "gone").mkdir()
     source.close()
     assert source.status() == STATUS
+
+
+def test_no_counter_says_what_the_error_has_not_said_to_its_caller() -> None:
+    certain = Diagnosis("missing-file", "So.")
+    uncertain = [Diagnosis(code, "So.", certain=False) for code in ("missing-file", "appeared-since")]
+    of_the_call = Diagnosis("process-limit", "So.", certain=False)
+    assert label_of(certain) == "missing-file"
+    assert {label_of(one) for one in uncertain} == {"uncertain"}
+    assert label_of(of_the_call) == "process-limit"

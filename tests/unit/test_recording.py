@@ -549,5 +549,5 @@ def test_a_failure_that_is_not_looked_at_in_time_is_written_and_says_so(
 def test_causes_are_counted_as_they_are_written() -> None:
     counted: list[tuple[str, int]] = []
     source = Script([failures("/a", "/b")])
-    recorder(source, Kept(), Only("/b"), on_cause=lambda code, count: counted.append((code, count))).run()
+    recorder(source, Kept(), Only("/b"), on_cause=lambda one, count: counted.append((one.code, count))).run()
     assert counted == [("missing-file", 1)]

@@ -5,6 +5,10 @@ without type and help.
 
 Only names that the program itself gives become labels, never a string of a process; how many there
 can be is bounded all the same, since each is a time series for ever.
+
+All users may read the file, and a look goes where its caller may not. So that nobody can ask by a counter
+what is in a directory that is closed to them, a cause counts by its name only if it is certain, as then the
+error has said as much to its caller, or if it is one of the call itself, for which no file is looked at.
 """
 
 from __future__ import annotations
@@ -13,12 +17,29 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from bpf.record import Diagnosis
 from bpf.source import Stage, Status
 
 MAX_SERIES: Final = 200
 """Of one family; there are some 130 errors and 90 causes. What comes later is counted as "other"."""
 
 _OTHER: Final = "other"
+
+_UNCERTAIN: Final = "uncertain"
+
+_OF_THE_CALL: Final = frozenset(
+    {
+        "bad-argument-pointer", "bad-descriptor", "bad-path-pointer", "descriptor-limit",
+        "no-such-system-call", "process-limit", "system-file-limit",
+    }
+)  # fmt: skip
+"""Causes that rest on no file, though none of them is ever certain."""
+
+
+def label_of(diagnosis: Diagnosis) -> str:
+    """Return as what a cause is counted."""
+    known = diagnosis.certain or diagnosis.code in _OF_THE_CALL
+    return diagnosis.code if known else _UNCERTAIN
 
 
 class Totals:
@@ -75,7 +96,7 @@ def text(status: Status, errors: Totals, causes: Totals, now: int) -> str:
         _family(
             "causes_total",
             "counter",
-            "Failed execs by the cause that was found.",
+            "Failed execs by the cause that was found, if it is certain.",
             [({"why": n}, c) for n, c in causes.items()],
         ),
         _family(
