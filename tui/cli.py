@@ -436,7 +436,7 @@ def _monitor(options: Namespace, query: Query, closed: frozenset[int]) -> int:
             source.close()
             raise
     from tui import terminal
-    from tui.model.resident import Resident
+    from tui.model.resident import BESIDE, ELSEWHERE, Resident
 
     terminal.forget_claimed_size()
     from tui.app import ExecwhyApp
@@ -445,11 +445,12 @@ def _monitor(options: Namespace, query: Query, closed: frozenset[int]) -> int:
 
     # A file's records were diagnosed where they were captured; here and now the facts are others.
     lookers = None if spawner is None else Lookers(spawner)
+    memory = Resident(beside=BESIDE - ELSEWHERE if lookers else BESIDE)
     app = ExecwhyApp(
         measured or source,
         query=query.text,
         history=History(
-            options.history or DEFAULT_MAX_EVENTS, options.history_bytes or DEFAULT_MAX_BYTES, Resident()
+            options.history or DEFAULT_MAX_EVENTS, options.history_bytes or DEFAULT_MAX_BYTES, memory
         ),
         show_secrets=options.show_secrets,
         lookers=lookers,

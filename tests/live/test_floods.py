@@ -42,7 +42,7 @@ MOST_ABOVE_REST = 100 << 10
 MOST_OF_RECORD = 256 << 10
 """Bytes of a record with a short path and a long diagnosis; without bounds it had 4 MB."""
 
-HISTORY, MOST_ABOVE_HISTORY = 64 << 10, 100 << 10
+HISTORY, MOST_ABOVE_HISTORY = 128 << 10, 100 << 10
 """KiB that the history of a screen may take, and how much more the whole monitor may."""
 
 

@@ -1,4 +1,4 @@
-"""The resident memory of the whole process, and what of it is left for the history.
+"""The memory of the whole monitor, and what of it is left for the history.
 
 The history counts what it takes, and holds its bound by that. What the allocator keeps, what waits to be
 taken in and what everything else takes is not in that count. It is bounded where it arises; should that ever
@@ -14,7 +14,11 @@ from collections.abc import Callable
 from typing import Final
 
 BESIDE: Final = 100_000_000
-"""Bytes of resident memory beside the history's, at most: the program, the screen, the ring, what waits."""
+"""Bytes beside the history's that all processes may have, at most: the program, the screen, what waits."""
+
+ELSEWHERE: Final = 72_000_000
+"""Of these, what is not the monitor's own: three processes that look for causes have 15 MB each, and what is
+mapped of files takes 20."""
 
 _RESERVE: Final = 8_000_000
 """Bytes that may come between two looks."""
@@ -29,9 +33,10 @@ _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 
 
 def resident_bytes() -> int:
-    """Bytes of memory that this process has (proc(5), statm)."""
+    """Return the bytes of this process's own memory, without what is mapped of files (proc(5), statm)."""
     with open("/proc/self/statm", "rb") as file:
-        return int(file.read().split()[1]) * _PAGE
+        _, resident, shared, *_ = map(int, file.read().split())
+        return (resident - shared) * _PAGE
 
 
 def trim() -> None:
@@ -48,6 +53,7 @@ class Resident:
         resident: The process's resident bytes.
         clock: Seconds.
         release: Gives free memory back.
+        beside: Bytes beside the history's that the process may have.
     """
 
     def __init__(
@@ -55,10 +61,12 @@ class Resident:
         resident: Callable[[], int] = resident_bytes,
         clock: Callable[[], float] = time.monotonic,
         release: Callable[[], None] = trim,
+        beside: int = BESIDE,
     ) -> None:
         self._resident = resident
         self._clock = clock
         self._release = release
+        self._beside = beside
         self._allowed: int | None = None
         self._next_look = 0.0
 
@@ -86,7 +94,7 @@ class Resident:
         return allowed
 
     def _too_much(self, max_bytes: int) -> int:
-        most = max_bytes + BESIDE - _RESERVE
+        most = max_bytes + self._beside - _RESERVE
         if self._resident() > most:
             self._release()
         return self._resident() - most

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from bpf.record import Burst, ExecFailure, first_like
 from tui.why.lookers.owner import Failure, Owner, owner_of
 
-MAX_BYTES: Final = 24 << 20
+MAX_BYTES: Final = 12 << 20
 """What the records that wait may take, as far as their footprints go."""
 
 _OCCURRENCE_BYTES: Final = 160
