@@ -126,7 +126,7 @@ ENOENT: Final = [
         "interpreter's interpreter",
         "ENOENT",
         "missing-interpreter",
-        '{zoo}/bad-interpreter" exists',
+        'The interpreter "{zoo}/bad-interpreter" of "{zoo}/by-script" exists',
         named("by-script"),
     ),
     Cause(
