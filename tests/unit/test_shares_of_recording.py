@@ -127,7 +127,7 @@ def test_a_flood_leaves_room_for_others_and_is_counted_by_user(bound: str) -> No
             "kept.jsonl has no more for the share of user 1, so that others have some"
         )
     else:
-        assert "kept.jsonl is not complete, since its file system had too little free space" in output.problem
+        assert "kept.jsonl is not complete, since there is too little free space for it" in output.problem
     assert kept.lines[-1]["left_out"] == output.left_out
     losses = [line for line in kept.lines if "lost" in line]
     assert sum(line["lost"] for line in losses) == 205 - written["/1"]
