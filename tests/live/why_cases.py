@@ -314,6 +314,7 @@ EACCES: Final = [
         f"uid {USER} may not",
         named("owner-only"),
         lambda zoo: circumstances.enter_user_namespace(),
+        certain=False,  # it may have been in another one, whose ids a capability would have counted for
         gone="no-execute-permission",
     ),
     Cause(
