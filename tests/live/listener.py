@@ -20,6 +20,10 @@ PLAN = os.environ.get("EXECWHY_TEST_PLAN")
 """The hook plan that all sources of the tests take; None for the best one."""
 
 
+_LOADING_SECONDS: Final = 600.0
+"""For compiling and attaching: minutes for two plans at once in an emulated guest on a busy machine."""
+
+
 class LiveSource(EventSource, Protocol):
     """What the kernel's source can do beyond ``EventSource``."""
 
@@ -55,7 +59,7 @@ class Listener:
             RuntimeError: It failed; the message is the source's own.
         """
         self.source.start()
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + _LOADING_SECONDS
         while (status := self.source.status()).stage is not Stage.LIVE:
             if status.stage is Stage.FAILED or time.monotonic() > deadline:
                 raise RuntimeError(f"{status.stage.value}: {status.detail}")
