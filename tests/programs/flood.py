@@ -148,7 +148,7 @@ def environments() -> None:
 
 
 def links() -> None:
-    """A way through links and hundreds of directories with long names, all of which change after the exec."""
+    """Exec through links and hundreds of long directory names, and change all directories after it."""
     directories = [os.open(PLACE, os.O_RDONLY)]
     names = [f"{number:x}" * 240 for number in range(15)]
     for last in ("link",) * 11 + ("program",):

@@ -24,7 +24,7 @@ from tui.widgets.save_dialog import SaveDialog
 
 
 class Unending(ScriptedSource):
-    """Has ended, and has always more to hand over until it is told not to."""
+    """A source that has ended but keeps handing over events until the test stops it."""
 
     has_more = True
 

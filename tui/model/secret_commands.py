@@ -99,7 +99,7 @@ _BY_SUBCOMMAND: Final = (
     ("az", ("secret",), {"--value": Value.NEXT}),
 )
 SUBCOMMANDS: Final[dict[str, dict[str, dict[str, Value]]]] = {}
-"""Of programs of which only a subcommand takes a password: this and its options."""
+"""Subcommands that take a password, with their options, for programs that otherwise take none."""
 for _names, _subcommands, _options in _BY_SUBCOMMAND:
     for _name in _names.split():
         SUBCOMMANDS.setdefault(_name, {}).update(dict.fromkeys(_subcommands, _options))
@@ -168,7 +168,7 @@ SETTERS: Final[Mapping[str, frozenset[str]]] = {
 """Commands that name a setting in one word and take its value in the next, and the words before it."""
 
 HOLDERS: Final = frozenset(("secret", "secrets", "vault", "config:set", "env:set"))
-"""Words of commands of which every assignment is a secret, where one that sets it comes as well."""
+"""Commands whose assignments are all secrets, if a word that sets them is present too."""
 
 STORES: Final = frozenset(("set", "put", "patch", "write", "config:set", "env:set"))
 """Words that set it."""

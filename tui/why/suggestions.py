@@ -44,7 +44,7 @@ _SHIMS: Final = "shims"
 """The directory in which pyenv, rbenv, nodenv, asdf and mise have what fails without their set-up."""
 
 _MOST_TRIED: Final = 4
-"""Near names of which one is sought that the caller may execute."""
+"""How many near names to try before giving up on one that the caller may execute."""
 
 
 def for_missing(scene: Scene, trail: Trail) -> str | None:

@@ -35,7 +35,7 @@ def quoted_briefly(path: str) -> str:
 def shortened(path: str, most: int) -> str:
     """A path with "…" in place of components in its middle, unless it is short enough.
 
-    No component is cut, so that no part of a secret is left of which the whole would be masked.
+    Whole components are dropped: part of a secret might not be recognized and masked.
     """
     if len(path) <= most:
         return path
