@@ -66,11 +66,9 @@ def looker_failed(failure: ExecFailure | Again) -> Look:
 
 
 def nobody_looks(failure: ExecFailure | Again) -> Look:
-    """Say that the processes that look are gone for good."""
+    """Say that no failure is looked at any more."""
     return _look(
-        failure,
-        "not looked at",
-        words.doubt("The processes that look for causes are gone: start execwhy again."),
+        failure, "not looked at", words.doubt("Looking for causes has stopped: start execwhy again.")
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import socket
 import threading
@@ -21,8 +22,10 @@ from tui.why import unseen
 from tui.why.lookers import fair_queue
 from tui.why.lookers.dispatcher import Lookers
 from tui.why.lookers.done import Done
-from tui.why.lookers.owner import Owner
+from tui.why.lookers.fair_queue import Group
+from tui.why.lookers.owner import Owner, owner_of
 from tui.why.lookers.pace import PACE, SHUN_SECONDS, Pace, Shunned
+from tui.why.lookers.process import Spawned
 from tui.why.lookers.wire import Frames, framed, look_to_wire, record_from_wire
 
 GENEROUS = PATIENCE
@@ -384,6 +387,60 @@ def test_after_a_fault_causes_are_looked_for_again(
     lookers.submit([(number, failure(number)) for number in range(10, 20)])
     assert {look.diagnosis.code for _, look in all_of(lookers, 10)} == {"code"}
     assert not lookers.is_busy
+
+
+@pytest.mark.parametrize("dies", [True, False], ids=["the thread fails", "its lookers' parent is gone"])
+def test_once_nobody_looks_any_more_nothing_is_waited_for(
+    slow: Slow, monkeypatch: pytest.MonkeyPatch, dies: bool
+) -> None:
+    class Orphaned(ThreadSpawner):
+        is_orphaned = False
+
+        def spawn(self) -> Spawned | None:
+            if self.is_orphaned:
+                raise RuntimeError("what a process wrote") if dies else ConnectionResetError
+            return super().spawn()
+
+    def fail(_lookers: Lookers, _error: Exception) -> None:
+        raise ValueError("what a process wrote")
+
+    monkeypatch.setattr(Lookers, "_recover", fail)
+    spawner = Orphaned(slow)
+    lookers = Lookers(spawner, deadline=GENEROUS)
+    lookers.submit([(0, failure(0))])
+    slow.may_go_on.release()
+    all_of(lookers, 1)
+    with lookers._lock:
+        lookers._pace.park(math.inf, lookers_group(1))
+    lookers.submit([(number, failure(number)) for number in range(2, 6)])
+    wait_for(lambda: len(slow.asked) == 2)
+    spawner.is_orphaned = True
+    lookers._seats[0].connection.shutdown(socket.SHUT_RDWR)
+    wait_for(lambda: not lookers.is_looking)
+    lookers.submit([(6, failure(6)), (7, burst("/later", errno.EACCES, range(3)))])
+    lookers.prefer([(10, failure(10))])
+    found = dict(all_of(lookers, 10))
+    assert sorted(found) == list(range(1, 11))
+    assert {look.diagnosis.code for look in found.values()} == {"not-looked-at"}
+    assert found[9].diagnosis.brief == "permission denied; not looked at"
+    assert found[10].diagnosis.evidence == (
+        "Not certain: looking for causes has stopped: start execwhy again.",
+    )
+    assert not any(unseen.was_dropped(look.diagnosis) for look in found.values())
+    assert lookers.problem == (
+        "looking for causes has stopped (ValueError): start execwhy again."
+        if dies
+        else "the processes that look for causes are gone: start execwhy again."
+    )
+    assert not lookers.is_busy
+    slow.may_go_on.release(10)
+    lookers.close()
+
+
+def lookers_group(number: int) -> Group:
+    group = Group(owner_of(failure(number)), number)
+    group.add(number, failure(number))
+    return group
 
 
 def test_a_late_answer_is_given_to_no_other_failure() -> None:

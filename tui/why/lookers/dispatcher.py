@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import selectors
 import socket
@@ -65,8 +66,8 @@ class Lookers:
         self._hung = Hung()
         self._lock = threading.Lock()
         self._done = Done()
-        # By the error, on which alone it depends what is said of them.
-        self._dropped: dict[int, Dropped] = {}
+        # By the error, on which alone it depends what is said of them, and by whether there is a looker left.
+        self._dropped: dict[tuple[int, bool], Dropped] = {}
         self._in_flight: dict[Hashable, Group] = {}
         self._seats: list[Seat] = []
         self._cost = _SLICE
@@ -161,12 +162,23 @@ class Lookers:
         os.close(self._wake)
 
     def _drop(self, group: Group) -> None:
-        """Note what the queue has no room for; with the lock held."""
+        """Note what the queue has no room for, or what nobody will look at; with the lock held."""
         _, failure = group.newest
-        error = first_like(failure).return_value
-        if error not in self._dropped:
-            self._dropped[error] = Dropped(unseen.dropped(failure))
-        self._dropped[error].add(group.ids)
+        key = first_like(failure).return_value, self._is_abandoned
+        if key not in self._dropped:
+            look = unseen.nobody_looks(failure) if self._is_abandoned else unseen.dropped(failure)
+            self._dropped[key] = Dropped(look)
+        self._dropped[key].add(group.ids)
+
+    def _abandon(self, problem: str) -> None:
+        """Look at nothing any more: all that waits, and all that comes later, is answered without a look."""
+        self._problem = problem
+        with self._lock:
+            self._is_abandoned = True
+            self._queue.refuse()
+            for group in (*self._in_flight.values(), *self._pace.unpark(math.inf)):
+                self._drop(group)
+            self._in_flight.clear()
 
     def _is_in_flight(self, key: Hashable, event_id: int) -> bool:
         """Return whether an event is being looked at, or is about to be."""
@@ -183,14 +195,14 @@ class Lookers:
 
     def _run(self) -> None:
         try:
-            while not self._closed:
+            while not self._closed and not self._is_abandoned:
                 try:
                     self._turn()
                 except Exception as error:
                     self._recover(error)
         except Exception as error:
-            # Causes are missing from now on, which must be said; the error's own words may quote a process.
-            self._problem = f"looking for causes has stopped ({type(error).__name__}): start execwhy again."
+            # Not the error's own words, which may quote a process.
+            self._abandon(f"looking for causes has stopped ({type(error).__name__}): start execwhy again.")
         finally:
             for seat in self._seats:
                 seat.close()
@@ -199,6 +211,8 @@ class Lookers:
 
     def _turn(self) -> None:
         self._fill_seats()
+        if self._is_abandoned:
+            return
         for key, _ in self._selector.select(self._patience()):
             if isinstance(key.data, Seat):
                 self._read(key.data)
@@ -236,18 +250,15 @@ class Lookers:
             moments.append(due)
         if (due := self._hung.next_due) is not None:
             moments.append(due)
-        if len(self._seats) < SEATS and not self._is_abandoned:
+        if len(self._seats) < SEATS:
             moments.append(self._next_spawn)
         return max(0.0, min(moments) - time.monotonic()) if moments else None
 
     def _fill_seats(self) -> None:
         """Give every looker that has nothing to do something, of a user whom no other one works for."""
         with self._lock:
-            for group in self._pace.unpark():
+            for group in self._pace.unpark(time.monotonic()):
                 self._queue.give_back(group)
-        if self._is_abandoned:
-            self._give_up_waiting()
-            return
         # Not only when there is something to do: a looker knows that no mount has changed since it began.
         while len(self._seats) < SEATS and self._spawn() is not None:
             pass
@@ -256,13 +267,6 @@ class Lookers:
             if taken is None:
                 return
             self._ask(seat, taken)
-
-    def _give_up_waiting(self) -> None:
-        """Answer all that waits: nobody will ever look at it."""
-        for seat in list(self._seats):
-            self._vacate(seat)
-        while (group := self._next(lambda _: True)) is not None:
-            self._land(group, group.ids, unseen.nobody_looks(group.newest[1]))
 
     def _may_take(self, owner: Owner) -> bool:
         """Return whether an owner may have one more looker: its user has none, or is root."""
@@ -431,10 +435,7 @@ class Lookers:
             return
         if isinstance(error, ConnectionError):
             # It took root to begin it, which the monitor is no longer.
-            self._is_abandoned = True
-            self._next_spawn = 0.0
-            self._problem = "the processes that look for causes are gone: start execwhy again."
-            self._notify()
+            self._abandon("the processes that look for causes are gone: start execwhy again.")
         else:
             self._problem = (
                 "the processes that look for causes do not answer: no cause is looked for until they do."

@@ -1,4 +1,4 @@
-"""Events that the queue had no room for, and what is said of them."""
+"""Events that get no look, and what is said of them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tui.why.lookers.fair_queue import EventIds
 
 
 class Dropped:
-    """Events that were dropped and share a look. In a storm there are tens of thousands a second.
+    """Events that get no look for the same reason. In a storm there are tens of thousands a second.
 
     Attributes:
         look: What is said of each of them.

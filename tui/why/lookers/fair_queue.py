@@ -227,6 +227,11 @@ class FairQueue:
         self._users.clear()
         self._weight = self._length = 0
 
+    def refuse(self) -> None:
+        """Drop all that waits, and from now on all that is added."""
+        self._max_bytes = 0
+        self._hold_bound()
+
     def _lane(self, owner: Owner) -> _Lane:
         uid, namespace = owner
         lanes = self._users.setdefault(uid, {})

@@ -52,9 +52,8 @@ class Pace:
             group = earlier
         self._parked[group.key] = due, group
 
-    def unpark(self) -> list[Group]:
-        """Return the groups that are due; they are held back no longer."""
-        now = time.monotonic()
+    def unpark(self, now: float) -> list[Group]:
+        """Return the groups that are due at this time; they are held back no longer."""
         due = [key for key, (moment, _) in self._parked.items() if moment <= now]
         return [self._parked.pop(key)[1] for key in due]
 
