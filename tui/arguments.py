@@ -35,7 +35,7 @@ _EPILOG: Final = """\
 examples:
   sudo execwhy                                every exec that fails, live
   sudo execwhy --uid www-data                 those of one user; --uid 0 is root
-  sudo execwhy --path /opt/app/               those of paths that begin so
+  sudo execwhy --path /opt/app/               those whose path begins with /opt/app/
   sudo execwhy --filter 'errno in (EACCES,EPERM) !comm:cron'
   sudo execwhy --capture 'uid:1000..1999'     what does not match costs little, and is counted
   sudo execwhy --record fails.jsonl --duration 60
@@ -152,12 +152,12 @@ def parser() -> argparse.ArgumentParser:
         "--filter", metavar="EXPR", default="", help="start with this filter (? in the screen)"
     )
     selection.add_argument("--uid", metavar="N|NAME", type=_uid, help="only execs of this user")
-    selection.add_argument("--path", metavar="PREFIX", help="only paths that begin so")
+    selection.add_argument("--path", metavar="PREFIX", help="only paths that begin with PREFIX")
     selection.add_argument(
         "--show-secrets", action="store_true", help="do not mask what looks like a password or token"
     )
     selection.add_argument(
-        "--metrics", metavar="FILE", help="keep the counters in this file, for node_exporter"
+        "--metrics", metavar="FILE", help="write the counters to this file, for node_exporter"
     )
     capture = whole.add_argument_group("what is captured")
     capture.add_argument(
@@ -187,7 +187,7 @@ def parser() -> argparse.ArgumentParser:
         "--user", metavar="N|NAME", type=_uid, help="run as this user, not as the one behind sudo"
     )
     rights.add_argument(
-        "--keep-privileges", action="store_true", help="go on as root with all that root may do"
+        "--keep-privileges", action="store_true", help="stay root, with all of root's privileges"
     )
     mode = whole.add_argument_group("other than the live screen").add_mutually_exclusive_group()
     mode.add_argument(
@@ -203,20 +203,20 @@ def parser() -> argparse.ArgumentParser:
     )
     mode.add_argument("--check", action="store_true", help="show what this kernel allows, and exit")
     recording = whole.add_argument_group("with --record")
-    recording.add_argument("--duration", metavar="SECONDS", type=_seconds, help="end after so many seconds")
-    recording.add_argument("--count", metavar="N", type=_positive, help="end after so many failed execs")
+    recording.add_argument("--duration", metavar="SECONDS", type=_seconds, help="end after this many seconds")
+    recording.add_argument("--count", metavar="N", type=_positive, help="end after N failed execs")
     recording.add_argument(
         "--max-bytes", metavar="SIZE", type=_recording_size,
-        help="let the file be no larger; what does not fit is left out and counted",
+        help="limit the file to this size; what does not fit is left out and counted",
     )  # fmt: skip
     recording.add_argument(
         "--keep", metavar="N", type=_positive,
-        help="with --max-bytes: begin a new, numbered file instead, and keep so many",
+        help="with --max-bytes: begin a new, numbered file instead, and keep N files",
     )  # fmt: skip
     screen = whole.add_argument_group("the screen")
-    screen.add_argument("--history", metavar="N", type=_positive, help="keep so many events (1000000)")
+    screen.add_argument("--history", metavar="N", type=_positive, help="keep N events (1000000)")
     screen.add_argument(
-        "--history-bytes", metavar="SIZE", type=_positive_size, help="keep so much, such as 200M (384M)"
+        "--history-bytes", metavar="SIZE", type=_positive_size, help="keep this much, such as 200M (384M)"
     )
     screen.add_argument(
         "--theme", choices=THEME_NAMES, help="colours (EXECWHY_THEME, else as the terminal has them)"
@@ -325,7 +325,7 @@ def scope_text(options: argparse.Namespace) -> str:
 
 
 def _prefix_term(prefix: str) -> str:
-    """The term for paths that begin so: a glob, which reads well, where the prefix has nothing special."""
+    """Return the term for paths with this prefix: a glob, which reads well, unless a character is special."""
     if re.fullmatch(r"[\w./+@%-]+", os.fsencode(prefix).decode("latin-1"), re.ASCII):
         return f"path:{prefix}**"
     from tui.model.query_lexer import quoted
