@@ -26,6 +26,8 @@ FORGOTTEN: Final = 1.0
 """Seconds after which nothing is remembered that was looked up in a mount namespace of the same number."""
 _EXECVE: Final = {"x86_64": 59, "aarch64": 221}[platform.machine()]
 _STRING: Final = b"x" * 131_072
+_FILLING: Final = tuple(b"FILLING_%d=" % number + b"y" * 4000 for number in range(4))
+"""More than is recorded of either of argv and envp."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,10 @@ class Cause:
 def _member_of_group(zoo: Zoo) -> None:
     os.setgroups([GROUP])
     os.setresuid(USER, USER, USER)
+
+
+def _deep(zoo: Zoo) -> None:
+    circumstances.go_to_deep_directory(zoo / "directory", 60)
 
 
 def _noexec(zoo: Zoo) -> None:
@@ -381,6 +387,39 @@ OTHERS: Final = [
         "arguments-too-big",
         "101 arguments and",
         lambda zoo: Exec(zoo.path("dynamic"), argv=(b"argv0", *[HUGE] * 100)),
+        certain=False,
+    ),
+    Cause(
+        "argument behind what is recorded",
+        "E2BIG",
+        "argument-too-long",
+        "Argument 5 has more than 131,072 bytes",
+        lambda zoo: Exec(zoo.path("dynamic"), argv=(b"argv0", *_FILLING, _STRING), envp=_FILLING),
+        _deep,
+        certain=False,
+    ),
+    Cause(
+        "variable behind what is recorded",
+        "E2BIG",
+        "variable-too-long",
+        "Environment element 4 has more than 131,072 bytes",
+        lambda zoo: Exec(
+            zoo.path("dynamic"), argv=(b"argv0", *_FILLING), envp=(*_FILLING, b"LONG=" + _STRING, b"SHORT=1")
+        ),
+        _deep,
+        certain=False,
+    ),
+    Cause(
+        "variable behind what is measured",
+        "E2BIG",
+        "arguments-too-big",
+        "or one of them alone is: 5 arguments and 105 variables",
+        lambda zoo: Exec(
+            zoo.path("dynamic"),
+            argv=(b"argv0", *_FILLING),
+            envp=(*_FILLING, *[b"SHORT=1"] * 100, b"LONG=" + _STRING),
+        ),
+        _deep,
         certain=False,
     ),
     Cause("link loop", "ELOOP", "link-loop", "leads back to itself", named("loop-a")),
