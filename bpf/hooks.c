@@ -8,10 +8,18 @@ static __always_inline bool has_failed(s64 return_value)
     return error > 0 && error <= 4095 && (error < 512 || error > 516);
 }
 
-/* The call has not failed: it will begin anew, or become EINTR. What was kept of it is of no other one. */
-static __always_inline void forget_interrupted(s64 return_value, u64 task)
+/*
+ * The call has not failed, so no later one may find what was kept of it: it begins anew or becomes EINTR, or it
+ * was a check (AT_EXECVE_CHECK, since 6.14) that has passed, which returns 0 without a new program. Any system call
+ * comes here; nearly always nothing is kept, and one look says so.
+ */
+static __always_inline void forget_unfailed(s64 return_value)
 {
-    if (return_value <= -512 && return_value >= -516)
+    bool is_interrupted = return_value <= -512 && return_value >= -516;
+    if (return_value && !is_interrupted)
+        return;
+    u64 task = bpf_get_current_task();
+    if (is_interrupted || kept_of(task))
         forget(task);
 }
 
@@ -60,7 +68,7 @@ int on_call(struct begun *ctx)
 int on_sys_exit(struct returned *ctx)
 {
     if (!has_failed(ctx->return_value)) {
-        forget_interrupted(ctx->return_value, bpf_get_current_task());
+        forget_unfailed(ctx->return_value);
         return 0;
     }
     u64 task = bpf_get_current_task();
@@ -151,7 +159,7 @@ static __always_inline int cannot_go_on(void)
 int on_sys_exit(struct returned *ctx)
 {
     if (!has_failed(ctx->return_value)) {
-        forget_interrupted(ctx->return_value, bpf_get_current_task());
+        forget_unfailed(ctx->return_value);
         return 0;
     }
     u64 task = bpf_get_current_task();
@@ -188,13 +196,15 @@ static __always_inline u64 second_argument(void *ctx)
 }
 
 /*
- * fexit of the functions behind execve and execveat: of a call that succeeds, no more than a comparison.
+ * fexit of the functions behind execve and execveat. A check that passes leaves nothing, as in `forget_unfailed`.
  * Where there is no room to tell sys_exit that it was recorded here, it is left to sys_exit to record it.
  */
 int on_exec_return(struct returned *ctx)
 {
-    if (!has_failed(ctx->return_value))
+    if (!has_failed(ctx->return_value)) {
+        forget(bpf_get_current_task());
         return 0;
+    }
 #if ALL_FAILURES
     u64 task = bpf_get_current_task();
     u8 yes = 1;

@@ -10,7 +10,7 @@
  *
  * The table is an array, in which a task's place follows from its address. Of two tasks that meet in a place
  * the later one has it, and the other one's path is as if it had not been kept: so nobody can take others
- * their room by holding up many execs. Nothing outlives its call: a path is dropped when the call fails, when
+ * their room by holding up many execs. Nothing outlives its call: a path is dropped when the call returns, when
  * an exec succeeds, when the task ends and, where there is a hook for it, when the next call begins.
  */
 
@@ -61,12 +61,19 @@ static __always_inline void leave_path(struct kept_path *kept)
     lock_xadd(&kept->claims, -1);
 }
 
-/* Without a claim: should another task take the place meanwhile, it may lose its path, and nothing else. */
-static __always_inline void drop_path(u64 task)
+/* What is kept of a task, without a claim; NULL for nothing. */
+static __always_inline struct kept_path *kept_of(u64 task)
 {
     u32 slot = hash_of(task, KEPT_BITS);
     struct kept_path *kept = kept_paths.lookup(&slot);
-    if (kept && *(volatile u64 *)&kept->task == task)
+    return kept && *(volatile u64 *)&kept->task == task ? kept : NULL;
+}
+
+/* Should another task take the place meanwhile, it may lose its path, and nothing else. */
+static __always_inline void drop_path(u64 task)
+{
+    struct kept_path *kept = kept_of(task);
+    if (kept)
         *(volatile u64 *)&kept->task = 0;
 }
 

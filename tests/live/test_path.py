@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from bpf.reader import KernelSource
 from bpf.record import ExecFailure
 from bpf.source import Capture
 from tests.live import circumstances
@@ -17,6 +20,8 @@ from tests.live.cases import MISSING, Case
 from tests.live.error_cases import ERRORS, FORGED
 from tests.live.exec_child import (
     AT_EXECVE_CHECK,
+    AT_FDCWD,
+    EXECVE,
     EXECVEAT,
     Exec,
     Pointer,
@@ -25,7 +30,7 @@ from tests.live.exec_child import (
     attempted_in_vfork,
     libc,
 )
-from tests.live.listener import Listener, add_up
+from tests.live.listener import PLAN, Listener, add_up
 from tests.live.zoo import Zoo
 from tui.why import diagnose
 
@@ -108,7 +113,7 @@ def test_the_parent_of_a_vfork_waits_and_changes_no_path(zoo: Zoo, listener: Lis
 
 
 def test_nothing_that_was_kept_of_one_call_is_of_the_next(zoo: Zoo, listener: Listener) -> None:
-    """A check that succeeds leaves by no hook, and what is passed to the next call is in the same place."""
+    """What is passed to the next call is in the same place."""
 
     def prepare() -> Exec:
         path = ctypes.create_string_buffer(zoo.path("succeeds"), 256)
@@ -124,6 +129,36 @@ def test_nothing_that_was_kept_of_one_call_is_of_the_next(zoo: Zoo, listener: Li
         record = listener.records_of(attempt.caller.pid, attempt.before)[-1]
     assert (record.path, record.path_afterwards) == (os.fsdecode(MISSING), None)
     assert record.path_is_proven
+
+
+def test_a_check_that_passes_proves_nothing_of_an_error_that_is_made_up_next(zoo: Zoo) -> None:
+    """Before 6.14 the kernel refuses to check: then it is the failure of that which must leave nothing."""
+
+    def prepare() -> Exec:
+        circumstances.deny_exec_by_seccomp(EXECVE, errno.ENOENT)
+        path = ctypes.create_string_buffer(zoo.path("succeeds"))
+        arguments = (ctypes.c_char_p * 2)(b"x", None)
+        flags = ctypes.c_long(AT_EXECVE_CHECK)
+        passed = not libc.syscall(
+            ctypes.c_long(EXECVEAT), ctypes.c_long(AT_FDCWD), path, arguments, None, flags
+        )
+        if passed != (circumstances.KERNEL_RELEASE >= (6, 14)):
+            raise OSError(ctypes.get_errno(), f"a check has {'passed' if passed else 'failed'}")
+        kept.append(path)
+        return Exec(Pointer(ctypes.addressof(path), path.value))
+
+    kept: list[object] = []
+    with closing(KernelSource(plan=PLAN, all_failures=True)) as source:
+        listener = Listener(source)
+        listener.start()
+        with attempted(prepare) as attempt:
+            assert attempt.error == "ENOENT"
+            record = listener.records_of(attempt.caller.pid, attempt.before)[-1]
+            diagnosis = diagnose(record)
+    assert (record.error, record.path) == ("ENOENT", zoo / "succeeds")
+    assert record.path_source == "user"
+    assert record.binary is None or record.binary.source != "kernel"
+    assert not diagnosis.certain
 
 
 def test_a_32_bit_call_has_no_path_of_an_earlier_call(zoo: Zoo, listener: Listener) -> None:
