@@ -323,12 +323,12 @@ int on_creds(void *ctx)
     return 0;
 }
 
-/* security_bprm_check: as that, but again for each interpreter of a #! line. */
+/* security_bprm_check: as that, but again for each interpreter of a #! line, also if there was no room before. */
 int on_check(void *ctx)
 {
     u64 bprm = first_argument(ctx);
     struct opened *opened = opened_by(bpf_get_current_task());
-    if (!opened || opened->bprm != bprm)
+    if ((!opened || opened->bprm != bprm) && !is_of_interpreter(bprm))
         bprm_checked(bprm);
     return 0;
 }

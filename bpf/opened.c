@@ -167,6 +167,12 @@ static __always_inline void keep_counts(struct opened *opened, u64 bprm)
     opened->counts[2] = opened->counts[0];
 }
 
+/* Whether the file is an interpreter's by now, and argc counts what its #! line or binfmt_misc has put before. */
+static __always_inline bool is_of_interpreter(u64 bprm)
+{
+    return kernel_u64(bprm + AT_linux_binprm_interp) != kernel_u64(bprm + AT_linux_binprm_filename);
+}
+
 /* A security module is about to be asked: the file is the one that was named, the strings are complete. */
 static __always_inline void bprm_checked(u64 bprm)
 {
@@ -244,9 +250,12 @@ static __always_inline void bprm_given_up(u64 bprm, bool has_memory)
     if (!opened || opened->bprm != bprm) {
         struct opened fresh = {};
         fresh.bprm = bprm;
-        if (interp == filename) /* else it may be the interpreter's */
+        if (interp == filename) {
             keep_file(&fresh, kernel_u64(bprm + AT_linux_binprm_file));
-        keep_counts(&fresh, bprm);
+            keep_counts(&fresh, bprm);
+        } else { /* the file may be the interpreter's, and argc is not what was passed */
+            fresh.counts[0] = fresh.counts[1] = UNKNOWN;
+        }
         replace_opened(task, &fresh);
         opened = opened_by(task);
         if (!opened)
