@@ -37,6 +37,7 @@ BOOTS: Final = {
             "page tables",
             "all failures",
             "all failures, and no room to tell",
+            "shares of execs and copies",
             "searches that a user leaves open",
             "no file left in the whole system",
             "another function in exec_binprm's place",
@@ -44,7 +45,7 @@ BOOTS: Final = {
         ),
     ),
     # Debian's 5.10 is built without five levels, and without full preemption.
-    "5.10": Boot("5.10", 4, once=("page tables",)),
+    "5.10": Boot("5.10", 4, once=("page tables", "no room at the first check")),
     "6.12 with full preemption": Boot(
         "6.12",
         5,

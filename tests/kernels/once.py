@@ -17,7 +17,11 @@ from bpf.source import Counters
 from tests.kernels.boots import Boot
 from tests.kernels.kinds import CASES, Found, Verdict, judged, left_in, x32_exec
 from tests.kernels.listening import live
-from tests.kernels.shares import searches_left_open
+from tests.kernels.shares import (
+    execs_and_copies,
+    no_room_at_the_first_check,
+    searches_left_open,
+)
 from tests.kernels.tables import Tables, newest_table
 from tests.live.cases import Case
 from tests.live.circumstances import become_user
@@ -61,6 +65,8 @@ def looks(boot: Boot, zoo: Zoo) -> Iterator[Verdict]:
         "types from headers": partial(types_from_headers, zoo),
         "all failures": partial(all_failures, zoo),
         "all failures, and no room to tell": partial(all_failures_without_room, zoo),
+        "shares of execs and copies": partial(execs_and_copies, zoo),
+        "no room at the first check": partial(no_room_at_the_first_check, zoo),
         "searches that a user leaves open": partial(searches_left_open, zoo),
         "no file left in the whole system": partial(no_file_left, zoo),
         "another function in exec_binprm's place": partial(stands_in, zoo),

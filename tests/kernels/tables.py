@@ -29,6 +29,8 @@ _INFO: Final = struct.Struct("<IIIIII16s")
 _KEY_SIZE: Final = 8
 _HOLDING: Final = struct.Struct("<IIIxxxx")
 """struct holding of bpf/exec_failures.c."""
+_GOLDEN_RATIO: Final = 0x9E37_79B9_7F4A_7C15
+"""2^64 divided by it."""
 
 
 def newest_table() -> int:
@@ -86,27 +88,51 @@ class Tables:
                 break
             number += 1
         assert room <= number, f"{name} has no room for {room}"
-        for one in range(number - room + 1, number + 1):
+        self.make_room(name, room)
+
+    def make_room(self, name: str, room: int) -> None:
+        """Delete so many of the entries that ``fill`` has made, once."""
+        key = ctypes.create_string_buffer(_KEY_SIZE)
+        for one in range(1, room + 1):
             key.raw = struct.pack("<Q", one)
-            _bpf(_DELETE, struct.pack("<IxxxxQ", *attributes[:2]))
+            _bpf(_DELETE, struct.pack("<IxxxxQ", self._descriptors[name], ctypes.addressof(key)))
 
     def held(self) -> tuple[int, int, int]:
         """How many execs, copies and searches all users are said to have."""
-        key = ctypes.create_string_buffer(_KEY_SIZE)
+        execs = copies = searches = 0
+        for place in range(1 << HOLDING_BITS):
+            one = self._held_at(place)
+            execs, copies, searches = execs + one[0], copies + one[1], searches + one[2]
+        return execs, copies, searches
+
+    def held_by(self, user: int) -> tuple[int, int, int]:
+        """How many one user is said to have."""
+        return self._held_at(_place_of(user))
+
+    def set_held(self, user: int, execs: int, copies: int) -> None:
+        """Have it said that a user has so many execs and copies, and no searches."""
+        key = ctypes.create_string_buffer(struct.pack("<I", _place_of(user)), 4)
+        value = ctypes.create_string_buffer(_HOLDING.pack(execs, copies, 0), _HOLDING.size)
+        attributes = (self._descriptors[HOLDINGS], ctypes.addressof(key), ctypes.addressof(value), 0)
+        _bpf(_UPDATE, struct.pack("<IxxxxQQQ", *attributes))
+
+    def _held_at(self, place: int) -> tuple[int, int, int]:
+        key = ctypes.create_string_buffer(struct.pack("<I", place), 4)
         value = ctypes.create_string_buffer(_HOLDING.size)
         attributes = (self._descriptors[HOLDINGS], ctypes.addressof(key), ctypes.addressof(value), 0)
-        execs = copies = searches = 0
-        for number in range(1 << HOLDING_BITS):
-            key.raw = struct.pack("<Q", number)
-            _bpf(_LOOKUP, struct.pack("<IxxxxQQQ", *attributes))
-            one = _HOLDING.unpack(value.raw)
-            execs, copies, searches = execs + one[0], copies + one[1], searches + one[2]
+        _bpf(_LOOKUP, struct.pack("<IxxxxQQQ", *attributes))
+        execs, copies, searches = _HOLDING.unpack(value.raw)
         return execs, copies, searches
 
     def close(self) -> None:
         """Let go of them: the kernel keeps a table for as long as somebody has it open."""
         for descriptor in self._descriptors.values():
             os.close(descriptor)
+
+
+def _place_of(user: int) -> int:
+    """A user's place in the table of holdings: ``hash_of`` of bpf/exec_failures.c."""
+    return (user * _GOLDEN_RATIO & 0xFFFF_FFFF_FFFF_FFFF) >> 64 - HOLDING_BITS
 
 
 def _name(descriptor: int) -> str:
