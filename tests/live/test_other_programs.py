@@ -44,7 +44,7 @@ class Recording:
 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recording:
-    """A script with CR LF, a file that nobody may execute, and one whose name is no UTF-8."""
+    """A script with CR LF, a file that nobody may execute, and one whose name is not valid UTF-8."""
     directory = tmp_path_factory.mktemp("other")
     programs = [os.fsencode(directory) + name for name in (b"/crlf", b"/plain", b"/\xff")]
     for program in programs[:2]:
@@ -75,7 +75,7 @@ def test_jq_reads_every_line_and_selects_by_the_published_names(recorded: Record
 
 
 def test_duckdb_makes_a_table_of_it_with_a_type_for_each_field(recorded: Recording) -> None:
-    # JSON has no place for bytes that are no UTF-8; they are lone surrogates, which DuckDB refuses.
+    # JSON has no place for bytes that are not valid UTF-8; they are lone surrogates, which DuckDB refuses.
     with pytest.raises(duckdb.Error, match="surrogate"):
         duckdb.read_json(str(recorded.path)).fetchall()
     table = f"read_json('{recorded.path}', ignore_errors=true)"

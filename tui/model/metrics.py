@@ -60,7 +60,7 @@ class Totals:
 
 
 def escaped(value: str) -> str:
-    """A label's value as it stands between quotes; bytes that are no UTF-8 become U+FFFD."""
+    """A label's value as it stands between quotes; bytes that are not valid UTF-8 become U+FFFD."""
     text = value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 

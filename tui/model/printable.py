@@ -1,7 +1,7 @@
 """The one way from a record's text to a screen or a spreadsheet.
 
 Whatever a process put into its argv, envp or comm can hold escape sequences, bidirectional
-overrides, invisible characters and bytes that are no UTF-8. Here each of them becomes a visible
+overrides, invisible characters and bytes that are not valid UTF-8. Here each of them becomes a visible
 escape. Different texts stay different: the escapes are of fixed length and the backslash is escaped
 too.
 """
@@ -65,7 +65,7 @@ def printable(text: str) -> str:
     r"""Text that is safe on a terminal, in markup-free cells and in files.
 
     Every character that is not printable or not visible, every lone surrogate and the backslash is
-    escaped: ``\n``, ``\r``, ``\t``, ``\\``, ``\x1b`` (ASCII, and a byte that was no UTF-8: ``\xff``),
+    escaped: ``\n``, ``\r``, ``\t``, ``\\``, ``\x1b`` (ASCII, and a byte that was not valid UTF-8: ``\xff``),
     ``\u202e``, ``\U000e0001``.
 
     Args:

@@ -68,8 +68,8 @@ def record_to_json(record: ExecFailure, *, show_secrets: bool) -> dict[str, obje
         show_secrets: Secret-looking values are written as they are, not masked.
 
     Returns:
-        The object; a lone surrogate in it stands for a byte that was no UTF-8. An element of argv or envp
-        that is mostly such bytes is an object with its bytes in base64.
+        The object; a lone surrogate in it stands for a byte that was not valid UTF-8. An element of argv or
+        envp that is mostly such bytes is an object with its bytes in base64.
     """
     shown = record if show_secrets else masked(record)
     result: dict[str, object] = {}

@@ -29,8 +29,8 @@ _NAMED: Final = {"\n": r"\n", "\r": r"\r", "\t": r"\t", "\\": r"\\", "'": r"\047
 def shell_word(word: str) -> str | None:
     """Return one word for any shell, shown by ``printable`` as it is; None where there is no such word.
 
-    There is none for control characters, what cannot be seen, bytes that are no UTF-8, a backslash (shown as
-    two), a backquote and an exclamation mark.
+    There is none for control characters, what cannot be seen, bytes that are not valid UTF-8, a backslash
+    (shown as two), a backquote and an exclamation mark.
 
     Args:
         word: Any string without a null character; lone surrogates stand for bytes.

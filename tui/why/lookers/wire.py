@@ -1,7 +1,7 @@
 """How records and looks travel between the monitor and its lookers: frames of JSON on a stream socket.
 
 Nothing is unpickled on either side: the lookers may read any file, and the monitor reads what processes
-wrote. Lone surrogates (bytes that are no UTF-8) survive, since they travel as ASCII escapes.
+wrote. Lone surrogates (bytes that are not valid UTF-8) survive, since they travel as ASCII escapes.
 """
 
 from __future__ import annotations
