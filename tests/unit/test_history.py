@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import tracemalloc
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bpf.record import (
@@ -309,21 +311,11 @@ KINDS = [
 SECOND = 1_000_000_000
 
 
-@st.composite
-def storms(draw: st.DrawFn) -> list[Arrival]:
+def make_storms(storms: Sequence[tuple[int, int, int]]) -> list[Arrival]:
+    """One behind the other: of which kind, how many (0: one that comes whole), nanoseconds between them."""
     arrivals: list[Arrival] = []
     moment = 0
-    for kind, pid, count, step in draw(
-        st.lists(
-            st.tuples(
-                st.integers(0, 2),
-                st.integers(1, 9),
-                st.integers(0, 70),
-                st.sampled_from([1, SECOND, 7 * SECOND]),
-            ),
-            max_size=9,
-        )
-    ):
+    for pid, (kind, count, step) in enumerate(storms, 1):
         times = moment + step * np.arange(1, max(1, count) + 1)
         moment = int(times[-1])
         last = Again(KINDS[kind], moment, pid, pid + 1, pid + 2, None)
@@ -333,11 +325,34 @@ def storms(draw: st.DrawFn) -> list[Arrival]:
     return arrivals
 
 
+def storms() -> st.SearchStrategy[list[Arrival]]:
+    steps = st.sampled_from([1, SECOND, 7 * SECOND])
+    return st.lists(st.tuples(st.integers(0, 2), st.integers(0, 70), steps), max_size=9).map(make_storms)
+
+
+def whole_in_steps(arrivals: list[Arrival]) -> Iterator[list[Event]]:
+    """Yield the events, whole, in the steps after which a history holds its bounds: they decide what goes."""
+    for is_burst, step in itertools.groupby(arrivals, lambda arrival: isinstance(arrival, Burst)):
+        together = list(step)
+        for arrived in [[arrival] for arrival in together] if is_burst else [together]:
+            yield list(map(whole, singly(arrived)))
+
+
+OLD_ENOUGH_BY_THEN = make_storms(
+    [(1, 49, 1), (1, 69, SECOND), (0, 0, 1), (0, 38, 1), (0, 40, SECOND), (0, 51, 1), (1, 69, 1), (0, 0, 1)]
+)
+"""A block of these gets old enough to be condensed within a step: where it comes whole at once, too late."""
+
+
+@example(OLD_ENOUGH_BY_THEN, 149)
 @given(storms(), st.integers(1, 2000))
 def test_what_comes_again_is_held_as_if_it_had_come_whole(arrivals: list[Arrival], most: int) -> None:
-    alone = list(map(whole, singly(arrivals)))
+    steps = list(whole_in_steps(arrivals))
+    alone = [event for step in steps for event in step]
     history, expected = History(max_events=most), History(max_events=most)
-    assert history.append(arrivals) == range(len(alone)) == expected.append(alone)
+    for step in steps:
+        expected.append(step)
+    assert history.append(arrivals) == range(len(alone)) == range(expected.end_id)
     assert history.first_id == expected.first_id
     held = [event_id for event_id in range(history.first_id, history.end_id) if event_id in history]
     assert [history[event_id] for event_id in held] == [alone[event_id] for event_id in held]
