@@ -64,6 +64,13 @@ def test_a_table_of_hardly_any_width_still_has_columns(width: int, with_host: bo
     assert ("HOST" in titles) == with_host
 
 
+@pytest.mark.parametrize("width", range(79, 130))
+def test_why_has_its_room_before_the_pid_has(width: int) -> None:
+    widths = {place.column.title: place.width for place in placed_columns(width)}
+    assert widths["WHY"] >= 32
+    assert ("PID" in widths) == (width >= 98)
+
+
 async def test_a_diagnosis_replaces_looking_when_it_comes() -> None:
     def why(record: ExecFailure) -> Diagnosis:
         return Diagnosis("gone", "The file is gone.", brief="it is gone")
@@ -173,7 +180,7 @@ async def test_the_wheel_ends_following() -> None:
 
 async def test_a_click_puts_the_cursor_on_the_cell() -> None:
     async with opened(numbered(10), size=(80, 24)) as screen:
-        await screen.pilot.click("#table", offset=(20, 4))
+        await screen.pilot.click("#table", offset=(12, 4))
         await screen.settle()
         assert screen.app._table.cursor_id == 4
         place = screen.app._table.focused_cell

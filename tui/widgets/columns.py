@@ -73,20 +73,24 @@ _TIERS: Final[tuple[tuple[int, tuple[tuple[Column, int], ...]], ...]] = (
     (172, ((TIME, 12), (PID, 7), (USER, 12), (COMM, 15), (UNIT, 20), (ERROR, 12))),
     (130, ((TIME, 12), (PID, 7), (USER, 10), (COMM, 15), (ERROR, 12))),
     (106, ((TIME, 12), (PID, 7), (USER, 8), (COMM, 10), (ERROR, 7))),
-    (90, ((TIME, 12), (PID, 7), (USER, 8), (ERROR, 7))),
-    (64, ((TIME, 8), (PID, 7), (USER, 8), (ERROR, 7))),
+    (98, ((TIME, 12), (PID, 7), (USER, 8), (ERROR, 7))),
+    (64, ((TIME, 8), (USER, 8), (ERROR, 7))),
     (46, ((TIME, 8), (ERROR, 7))),
     (0, ((ERROR, 7),)),
 )
 """From which width on which columns stand left of PATH and WHY. A comm has at most 15 bytes, and few have
 more than 10, so that PATH has more use for the others where it is short of room; a pid has at most 7 digits
-(PID_MAX_LIMIT is 4,194,304), and of the errors only ENAMETOOLONG needs more than 7."""
+(PID_MAX_LIMIT is 4,194,304), and of the errors only ENAMETOOLONG needs more than 7. Where WHY would have less
+than some 32 cells, it needs the room of PID more, which the detail has as well."""
 
 _HOST_WIDTHS: Final = ((172, 16), (106, 12), (0, 8))
 """From which width on HOST has how many cells: the beginnings of most host names tell them apart."""
 
 _WIDE: Final = 130
 """From here on WHY has the room for nearly all that is said there."""
+
+_PATH_SHARES: Final = ((130, 42), (106, 40), (98, 42), (0, 36))
+"""From which width on PATH has how many percent of what it shares with WHY: a path can do with its name."""
 
 _WIDEST_PATH: Final = 64
 """Beyond it WHY gains more from the room."""
@@ -114,7 +118,7 @@ def placed_columns(width: int, with_host: bool = False) -> tuple[Placed, ...]:
         # What stands in these columns rarely fills them, and keeps the distance by itself.
         x += cells + (1 if column in (TIME, COMM, ERROR) and width < _WIDE else gap)
     rest = max(2, width - x - gap)
-    share = 40 if 106 <= width < _WIDE else 42
+    share = next(percent for smallest, percent in _PATH_SHARES if width >= smallest)
     path = max(1, min(_WIDEST_PATH, rest * share // 100))
     places.append(Placed(PATH, x, path))
     places.append(Placed(WHY, x + path + gap, rest - path))
