@@ -19,8 +19,8 @@ V = TypeVar("V")
 _SLOT: Final = 104
 """Bytes that an answer costs in a dict (CPython: 24 an entry, index and growth on top, at most)."""
 
-_RECORD: Final = 1024
-"""Bytes of a record with what nearly all have in common, beside the texts that are measured."""
+_RECORD: Final = 1400
+"""Bytes of a record with its numbers, beside the texts that are measured."""
 
 _NESTS: Final = (tuple, list)
 

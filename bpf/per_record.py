@@ -14,7 +14,7 @@ T = TypeVar("T")
 _MOST_KNOWN: Final = 2048
 """Records: a storm brings a few over and over."""
 
-_MOST_BYTES: Final = 4 << 20
+_MOST_BYTES: Final = 2 << 20
 """Of these records with their answers: 2,048 as they mostly come, and a hundred with 400 variables each."""
 
 

@@ -17,7 +17,7 @@ from bpf import layout
 from bpf.ring import Alike
 from bpf.users import user_of
 
-MAX_BYTES: Final = 24 << 20
+MAX_BYTES: Final = 12 << 20
 """What may wait: a second of a storm that nobody can decode as fast, and no more than memory is there for."""
 
 _QUANTUM: Final = 32 << 10

@@ -21,6 +21,7 @@ from tui.arguments import USAGE_ERROR, UsageError, parse, scope_text
 from tui.crash import crash_report, report_threads
 from tui.descriptors import occupy_closed
 from tui.model.printable import printable
+from tui.model.resident import keep_heap_compact
 from tui.priority import SESSION, Session, go_first
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv is not None:
         return _run(argv)
     _require_utf8()
+    keep_heap_compact()
     status = _run(sys.argv[1:])
     try:
         sys.stdout.flush()

@@ -8,6 +8,7 @@ import traceback
 from abc import abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
+from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 from typing import Any, Final
 
 from rich.text import Text
@@ -27,7 +28,8 @@ from tui.rescue import MOST_SECONDS, rescue
 from tui.widgets.contained import Contained, Faults
 
 _RESERVE: Final = 16 << 20
-"""Bytes that are given up after a crash, so that there is memory to write the events with."""
+"""Bytes of address space that are given up after a crash, so that there is room to write the events with
+where it is limited. They are never touched, so they take no memory."""
 
 _OF_FRAME: Final = frozenset({"_refresh_layout", "_compositor_refresh"})
 """Methods of Textual's screens that do nothing else than lay out and paint."""
@@ -80,7 +82,7 @@ class ContainedApp(Contained, App[None]):
         self.show_secrets = show_secrets
         self.faults = Faults()
         """Its own, that cost one part of the screen but not the program."""
-        self._reserve = bytearray(_RESERVE)
+        self._reserve = mmap(-1, _RESERVE, MAP_PRIVATE | MAP_ANONYMOUS)
         self._late: Sequence[Report] | None = None
 
     @property
@@ -140,7 +142,7 @@ class ContainedApp(Contained, App[None]):
         self._close_messages_no_wait()
 
     def _crashed(self) -> None:
-        self._reserve = bytearray()
+        self._reserve.close()
         if self._late is None:
             self._late = ()
             with suppress(Exception):

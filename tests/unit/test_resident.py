@@ -150,3 +150,38 @@ def test_unlike_failures_leave_no_memory_behind_but_what_the_history_counts(
     assert nbytes <= 16 << 20
     assert evicted > count // 8, "it is full, and goes on"
     assert grown <= 60 * MB
+
+
+HEAPS = """
+import ctypes, sys, threading
+from tui.model.resident import keep_heap_compact
+
+if sys.argv[1:]:
+    keep_heap_compact()
+held, begun = [], threading.Barrier(4)
+
+def hold():
+    begun.wait()
+    held.append([bytes(2000) for _ in range(1000)])
+
+threads = [threading.Thread(target=hold) for _ in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+libc = ctypes.CDLL(None)
+libc.fdopen.restype = ctypes.c_void_p
+out = ctypes.c_void_p(libc.fdopen(1, b"w"))
+libc.malloc_info(0, out)
+libc.fflush(out)
+"""
+
+
+def test_all_threads_share_one_heap() -> None:
+    def heaps(*arguments: str) -> int:
+        command = [sys.executable, "-c", HEAPS, *arguments]
+        done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, timeout=600)
+        return done.stdout.count("<heap nr=")
+
+    assert heaps("compact") == 1
+    assert heaps() > 1, "the C library would have made more"

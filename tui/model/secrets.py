@@ -23,7 +23,7 @@ from tui.model.secret_texts import mask_in_text
 from tui.model.secret_words import MASK, CommandLine
 
 _CACHED_LENGTH: Final = 512
-"""Longer strings are masked anew each time, so that the caches stay below 20 MB."""
+"""Longer strings are masked anew each time, so that the caches stay below 8 MB."""
 
 _ASSIGNED: Final = re.compile(r"(?P<name>-{0,2}[\w.-]{1,256})=")
 _OPTION: Final = re.compile(r"--?[A-Za-z][\w.-]{1,255}")
@@ -62,7 +62,7 @@ def _weigh(text: str) -> int:
 
 
 _known_texts: Final = Known(_mask_text, 1 << 20, _weigh)
-_known_variables: Final = Known(_mask_variable, 4 << 20, _weigh)
+_known_variables: Final = Known(_mask_variable, 2 << 20, _weigh)
 
 
 def _text(text: str) -> Shown:
@@ -119,7 +119,7 @@ def _mask_environment(environment: tuple[str | None, ...]) -> tuple[tuple[str | 
     return tuple(masked), tuple(found)
 
 
-_known_environments: Final = Known(_mask_environment, 4 << 20, lambda environment: 2 * size_of(environment))
+_known_environments: Final = Known(_mask_environment, 2 << 20, lambda environment: 2 * size_of(environment))
 """What one process tries mostly has one environment."""
 
 

@@ -32,8 +32,8 @@ from tui.widgets.painted import Piece, in_role
 from tui.widgets.row_window import RowWindow
 from tui.widgets.shorten import cells, keep_beginning
 
-_MAX_STRIPS: Final = 2_000
-"""Painted lines that are kept: several screens of the largest terminal."""
+_MAX_STRIPS: Final = 500
+"""Painted lines that are kept: several screens, each line with 2.5 KB of Textual's own caches."""
 
 _PROVISIONAL: Final = 1.0
 """Seconds after which a search without a cause is painted anew, with what its tries came to meanwhile."""

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import errno
+import tracemalloc
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bpf import layout
+from bpf.decode import decode
+from bpf.record import ExecFailure
+from tests.unit.raw_record import element, raw_record, walked
 from tests.unit.why.failing import a_failure
+from tui.why.lookers.cause_key import cause_key
 from tui.why.lookers.fair_queue import FairQueue, Group
 from tui.why.lookers.owner import owner_of
 
@@ -86,3 +93,37 @@ def test_the_bound_holds_and_a_small_queue_is_left_alone(failures: list[tuple[in
         failure = a_failure(f"/{path}", errno.ENOENT, uid=uid)
         queue.add((owner_of(failure), path), number, failure)
         assert queue.weight <= 20_000
+
+
+NUMBERS = (
+    "timestamp", "started", "task", "pid", "tid", "capabilities", "stdin_inode", "uid", "gid", "euid", "egid",
+    "fsuid", "fsgid", "mount_ns", "pid_ns", "duration", "inode_number", "ctime", "size", "device", "owner",
+    "group",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("variables", [0, 10, 40])
+def test_the_weight_is_about_the_memory_that_failures_take(variables: int) -> None:
+    raws = []
+    for number in range(1000):
+        sections = {
+            "path": b"/opt/program-%d\0" % number,
+            "arguments": element(b"--number=%d" % number) * 3,
+            "environment": b"".join(element(b"V_%d=%d" % (at, number)) for at in range(variables)),
+            "cwd": walked(b"home", b"user", b"directory-%d" % number),
+        }
+        fields: dict[str, Any] = dict.fromkeys(NUMBERS, 1000 + number)
+        raws.append(raw_record(sections, counts=(3, variables), bits=layout.BINARY_KNOWN, **fields))
+    queue = FairQueue(max_bytes=1 << 30)
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for number, raw in enumerate(raws):
+            failure, _ = decode(raw, 0)
+            assert isinstance(failure, ExecFailure)
+            queue.add(cause_key(failure), number, failure)
+        memory = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert len(queue) == 1000
+    assert 0.75 * memory < queue.weight < 1.5 * memory

@@ -17,8 +17,11 @@ import numpy.typing as npt
 from bpf.record import Burst, ExecFailure, first_like
 from tui.why.lookers.owner import Failure, Owner, owner_of
 
-MAX_BYTES: Final = 12 << 20
+MAX_BYTES: Final = 8 << 20
 """What the records that wait may take, as far as their footprints go."""
+
+_GROUP_BYTES: Final = 1100
+"""What a group takes beside its failures: its key, and the dicts that it has and is in."""
 
 _OCCURRENCE_BYTES: Final = 160
 """What one more failure of a group takes: a tuple, and its place in a dict."""
@@ -40,7 +43,7 @@ class Group:
     def __init__(self, owner: Owner, key: Hashable) -> None:
         self.owner = owner
         self.key = key
-        self.weight = 0
+        self.weight = _GROUP_BYTES
         # By the event's id, of a burst its first one's.
         self._failures: dict[int, Failure | Burst] = {}
         self._bursts: dict[int, Burst] = {}
