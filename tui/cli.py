@@ -97,11 +97,7 @@ def _run(argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return _complain("interrupted.", _FAILURE)
     except Exception as error:
-        if (sentence := obstacle(error)) is not None:
-            return _complain(sentence, _FAILURE)
-        # Python's own words would quote what a process wrote.
-        print(crash_report(error), file=sys.stderr)
-        return _FAILURE
+        return _report(error)
     except SystemExit as error:
         # --help and --version, and a signal
         return error.code if isinstance(error.code, int) else 0
@@ -118,6 +114,14 @@ def _require_utf8() -> None:
     if sys.getfilesystemencoding() != "utf-8":
         with contextlib.suppress(OSError):
             os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
+
+
+def _report(error: Exception) -> int:
+    """Say which limit an error comes from, else where it is: Python's own words would quote a process."""
+    if (sentence := obstacle(error)) is not None:
+        return _complain(sentence, _FAILURE)
+    print(crash_report(error), file=sys.stderr)
+    return _FAILURE
 
 
 def _complain(message: str, status: int) -> int:
@@ -378,15 +382,17 @@ def _conclude(result: Result, path: str, problem: str, said: Sequence[str] = ())
     """
     if problem:
         result = replace(result, problem=result.problem or problem)
+    if result.fault is not None:
+        _report(result.fault)
     if result.problem and not any(result.problem in notice for notice in said):
         _complain(result.problem, _FAILURE)
     if result.began:
         from tui.recording import summary
 
         _tell(summary(result, path))
-    elif not result.problem:
+    elif not result.problem and result.fault is None:
         _complain("nothing was recorded, it ended before the hooks were attached: let it run longer.", 0)
-    return _FAILURE if result.problem else 0
+    return _FAILURE if result.problem or result.fault is not None else 0
 
 
 def _measured(source: KernelSource, path: str | None) -> MeasuredSource | None:

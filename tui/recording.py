@@ -7,7 +7,7 @@ import dataclasses
 import math
 import signal
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final, Protocol
 
 from bpf.per_record import PerRecord
@@ -114,6 +114,7 @@ class Result:
         files: How many files were written.
         name: What the last one is called.
         fate: "removed", "truncated" or "renamed or replaced" where that happened to it, else "".
+        fault: What went wrong in this program, if that ended the recording.
     """
 
     began: bool
@@ -124,6 +125,7 @@ class Result:
     files: int = 1
     name: str = ""
     fate: str = ""
+    fault: Exception | None = None
 
 
 class Recording:
@@ -182,10 +184,11 @@ class Recording:
 
     def run(self) -> Result:
         """Record until a limit, ``stop``, or the source's end."""
-        self._source.start()
         problem = ""
         began, fate = False, ""
+        fault: Exception | None = None
         try:
+            self._source.start()
             began = self._attached()
             if began:
                 self._record()
@@ -201,6 +204,10 @@ class Recording:
             self._count_unwritten()
             with contextlib.suppress(SnapshotError):
                 self._output.close()
+        except Exception as error:
+            # It is reported by whoever runs this, after what was recorded until now has its ending.
+            fault = error
+            self._end_after_fault(began)
         finally:
             self._source.close()
             if self._lookers is not None:
@@ -218,6 +225,7 @@ class Recording:
             output.files,
             output.name,
             fate,
+            fault,
         )
 
     def _attached(self) -> bool:
@@ -273,6 +281,27 @@ class Recording:
         self._source.abandon()
         self._leave_out_rest(FAILED)
 
+    def _end_after_fault(self, began: bool) -> None:
+        """Count what is not written, and end the output; a step that fails, too, is passed over."""
+        end = (self._output.end, self._output.close) if began else (self._output.discard,)
+        for step in (
+            self._source.finish,
+            self._source.close,
+            lambda: self._leave_out_after_fault(self._held_back.take_all()),
+            lambda: self._leave_out_after_fault(_events(singly(self._source.drain()))),
+            self._source.abandon,
+            *end,
+        ):
+            with contextlib.suppress(Exception):
+                step()
+
+    def _leave_out_after_fault(self, events: Sequence[Event | Again]) -> None:
+        """Count those that the filter selects, or all where it is the filter that fails."""
+        selected = events
+        with contextlib.suppress(Exception):
+            selected = self._selected(events)
+        self._output.leave_out(FAILED, selected)
+
     def _leave_out_rest(self, reason: str) -> None:
         """Count what is held and should have been written as left out."""
         for events in self._held_back.rest():
@@ -297,7 +326,12 @@ class Recording:
         return self._write_complete(_WRITING_SECONDS) or came
 
     def _hold_back(self, piece: Sequence[Event | Again | SearchEnd], untold: int) -> None:
-        wanted = self._held_back.take(piece, time.monotonic_ns(), untold)
+        before = len(self._held_back)
+        try:
+            wanted = self._held_back.take(piece, time.monotonic_ns(), untold)
+        except Exception:
+            self._leave_out_after_fault(_events(piece)[len(self._held_back) - before :])
+            raise
         if self._lookers is not None and wanted:
             self._lookers.submit(wanted)
 
@@ -310,7 +344,12 @@ class Recording:
         wrote = False
         while time.monotonic() < deadline and (events := self._held_back.next_turn()):
             wrote = True
-            self._write(self._selected(events))
+            try:
+                selected = self._selected(events)
+            except Exception:
+                self._output.leave_out(FAILED, events)
+                raise
+            self._write(selected)
         return wrote
 
     def _look_after_lookers(self) -> None:
@@ -337,17 +376,19 @@ class Recording:
 
         Each is one write, so that a disk that fills up keeps every record that still fitted.
         """
-        for at, event in enumerate(events):
-            is_record = not isinstance(event, Loss)
-            user = NOBODY if isinstance(event, Loss) else user_of(first_like(event).uid)
-            line = self._lines.of(event).encode()
-            try:
+        written = 0
+        try:
+            for event in events:
+                is_record = not isinstance(event, Loss)
+                user = NOBODY if isinstance(event, Loss) else user_of(first_like(event).uid)
+                line = self._lines.of(event).encode()
                 self._output.write(line, event.timestamp, is_record=is_record, user=user)
-            except (SnapshotError, ReaderGone):
-                self._output.leave_out(FAILED, events[at:])
-                raise
-            self._written += is_record
-            self._count_cause(event)
+                written += 1
+                self._written += is_record
+                self._count_cause(event)
+        except Exception:
+            self._output.leave_out(FAILED, events[written:])
+            raise
 
     def _count_cause(self, event: Event | Again) -> None:
         if not isinstance(event, Loss) and (diagnosis := first_like(event).diagnosis) is not None:
@@ -396,6 +437,10 @@ class Recording:
                 continue
             decided = self._decided.setdefault(event.search.id, _Decided(event.search.tries))
             decided.wanted = decided.wanted or self._selection.matches(event, now)
+
+
+def _events(reports: Iterable[Event | Again | SearchEnd]) -> list[Event | Again]:
+    return [report for report in reports if not isinstance(report, SearchEnd)]
 
 
 @dataclasses.dataclass(slots=True)

@@ -224,6 +224,23 @@ def test_a_recording_that_ends_says_its_problem_unless_a_notice_has(
     assert text.count(problem) == times and "3 written to r.jsonl" in text
 
 
+@pytest.mark.parametrize(("began", "rest"), [(True, "3 written to r.jsonl, 2 left out"), (False, "")])
+def test_a_recording_that_a_fault_ends_reports_where_and_its_counters(
+    began: bool, rest: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    fault: Exception | None = None
+    try:
+        raise IndexError("--password=hunter2")
+    except IndexError as error:
+        fault = error
+    result = Result(began, 3, Counters(5, 5), left_out={"recording had failed": 2}, fault=fault)
+    assert cli._conclude(result, "r.jsonl", "") == 1
+    text = capfd.readouterr().err
+    assert text.startswith("execwhy stopped: IndexError") and "test_cli.py" in text
+    assert "hunter2" not in text and "nothing was recorded" not in text
+    assert rest in text and ("5 seen = 5 recorded" in text) == began
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [

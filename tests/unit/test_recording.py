@@ -454,6 +454,72 @@ def test_what_waits_when_the_file_is_removed_is_counted_as_left_out() -> None:
     assert "1 written to kept.jsonl, which was removed meanwhile, 1 left out" in summary(result, "kept.jsonl")
 
 
+class Silent(InlineLookers):
+    """Looks at nothing, so that what has no diagnosis yet waits."""
+
+    def results(self, most: int | None = None) -> list[Any]:
+        return []
+
+
+def fails_when(condition: Callable[[], bool]) -> Callable[..., Any]:
+    def fail(*_: object) -> None:
+        if condition():
+            raise IndexError("--password=hunter2")
+
+    return fail
+
+
+def diagnosed(path: str) -> ExecFailure:
+    return failure(path=path, diagnosis=Diagnosis("known", "known before"))
+
+
+@pytest.mark.parametrize(
+    "place", ["the source", "the filter", "an event's line", "what holds back", "a counter"]
+)
+def test_a_fault_of_this_program_loses_nothing_and_ends_the_file(
+    place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output, selection = Kept(), Only()
+    batch = [diagnosed("/a"), failure(path="/waits"), tried("/usr/bin/waits", 7, failure().timestamp)]
+    source = Script(
+        [batch, [], [diagnosed("/b"), diagnosed("/c"), failure(path="/d")]], stage=Stage.LIVE,
+        at_close=[failure(path="/late")],
+    )  # fmt: skip
+    recording = Recording(source, output, selection=selection, query="", lookers=Silent(why))
+    fail = fails_when(lambda: paths(output) == ["/a"])
+    match place:
+        case "the source":
+            source._on_wait = fail
+        case "the filter":
+            monkeypatch.setattr(selection, "matches", lambda *_: fail() or True)
+        case "an event's line":
+            lines = recording._lines.of
+            monkeypatch.setattr(recording._lines, "of", lambda event: fail() or lines(event))
+        case "what holds back":
+            take = recording._held_back.take
+            monkeypatch.setattr(recording._held_back, "take", lambda *given: fail() or take(*given))
+            monkeypatch.setattr(recording._held_back, "give_up", fail)
+        case _:
+            monkeypatch.setattr(recording, "_on_cause", fail)
+    result = recording.run()
+    assert isinstance(result.fault, IndexError)
+    assert paths(output) == ["/a"]
+    assert (output.state, source.closed) == ("closed", True)
+    ending = output.lines[-1]
+    assert ending["written"] == result.written == 1
+    assert ending["left_out"] == result.left_out == {"recording had failed": result.counters.recorded - 1}
+    assert result.counters.recorded >= 3
+
+
+def test_a_fault_before_the_hooks_are_attached_leaves_no_file() -> None:
+    output = Kept()
+    source = Script([])
+    source.start = fails_when(lambda: True)  # type: ignore[method-assign]
+    result = recorder(source, output).run()
+    assert (result.began, output.state, source.closed) == (False, "discarded", True)
+    assert isinstance(result.fault, IndexError)
+
+
 def test_what_there_is_no_time_for_at_the_end_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tui.recording._LAST_LOOKS_SECONDS", 0.0)
     monkeypatch.setattr("tui.recording._ENDING_SECONDS", 0.0)

@@ -192,6 +192,12 @@ class HoldBackQueue:
         while numbers := self._ready.next_turn():
             yield [self._forget(number).event for number in numbers]
 
+    def take_all(self) -> list[Event | Again]:
+        """Give back all that is held as it is, after a fault: even where a search or a look is broken."""
+        events = [held.event for held in self._held.values()]
+        self._held.clear()
+        return events
+
     def tries_of(self, search_id: int) -> list[ExecFailure]:
         """Return the tries of a search that are held."""
         tries = [self._held[number].event for number in sorted(self._tries.get(search_id, ()))]
