@@ -7,6 +7,7 @@ import json
 import mmap
 import os
 import pwd
+import re
 import shutil
 import signal
 import stat
@@ -33,9 +34,12 @@ NOBODY = pwd.getpwnam("nobody")
 VICTIM = pwd.getpwnam("daemon")
 PROGRAMS = Path(__file__).parents[1] / "programs"
 KINDS = ("mounts", "overlay", "proc", "busy", "environments", "links", "forged")
-MOST_SECONDS = 20.0
-"""Until another user's failure is seen, and until a recording has ended: that takes less than 1 and 3 s, and
-many times as long only where the machine hardly runs. What it took is printed."""
+MOST_SECONDS, MOST_SECONDS_TO_END = (1.0, 5.0) if SECONDS >= 60 else (20.0, 20.0)
+"""Until nearly every failure of another user is seen, and until the program has ended. In the tests, which
+run beside others on a busy machine, it may take many times as long."""
+
+MOST_SECONDS_OF_ANY = 20.0
+"""Until the last of these failures is seen."""
 MOST_ABOVE_REST = 100 << 10
 """KiB of resident memory of all processes of a recording, above what they have at rest."""
 
@@ -98,6 +102,11 @@ class Victim:
         self._place = place / "victim"
         self._place.mkdir()
         self.waited: list[float] = []
+
+    @property
+    def waited_mostly(self) -> float:
+        """Seconds within which 95 % of the failures were seen."""
+        return sorted(self.waited)[(len(self.waited) * 95 - 1) // 100]
 
     def fails(self, wait: Callable[[str], object]) -> str:
         """Let a script fail, and measure how long it takes until ``wait`` returns."""
@@ -173,8 +182,9 @@ def test_a_flood_delays_nobody_else_in_a_recording(kind: str, place: Path) -> No
         recorder.end()
         took = time.monotonic() - began
         print(
-            f"{kind}: {len(scripts)} failures of another user in the file after {max(victim.waited):.2f} s"
-            f" at most; {at_rest / 1024:.0f} MB at rest, {most / 1024:.0f} at most; ended within {took:.1f} s"
+            f"{kind}: {len(scripts)} failures of another user in the file, 95 % within"
+            f" {victim.waited_mostly:.2f} s, all within {max(victim.waited):.2f} s;"
+            f" {at_rest / 1024:.0f} MB at rest, {most / 1024:.0f} at most; ended within {took:.1f} s"
         )
         for script in scripts:
             (record,) = records(recorder, script)
@@ -182,9 +192,10 @@ def test_a_flood_delays_nobody_else_in_a_recording(kind: str, place: Path) -> No
             assert record["uid"] == VICTIM.pw_uid
             assert record["diagnosis"]["certain"] or kind == "forged", record["diagnosis"]
         assert scripts
-        assert max(victim.waited) < MOST_SECONDS
+        assert victim.waited_mostly < MOST_SECONDS
+        assert max(victim.waited) < MOST_SECONDS_OF_ANY
         assert most - at_rest < MOST_ABOVE_REST
-        assert took < MOST_SECONDS
+        assert took < MOST_SECONDS_TO_END
         if kind == "links":
             of_flood = records(recorder, str(place / "work"))
             last = [record["diagnosis"]["evidence"][-1] for record in of_flood]
@@ -206,22 +217,27 @@ def test_a_flood_hides_nobody_else_on_the_screen(kind: str, place: Path) -> None
         deadline = time.monotonic() + SECONDS
 
         def wait(path: str) -> None:
-            name = path.rpartition("/")[2]
-
-            def is_explained() -> bool:
-                return any(name in row and "missing interpreter" in row for row in terminal.text.splitlines())
-
-            terminal.wait_for(is_explained, f"explained {path!r}")
+            cause = re.compile(re.escape(path.rpartition("/")[2]) + r".*?(\? )?missing interpreter")
+            terminal.wait_for(lambda: cause.search(terminal.text) is not None, f"explained {path!r}")
+            found = cause.search(terminal.text)
+            assert found is not None
+            assert kind == "forged" or not found[1], found[0]
 
         while len(victim.waited) < 3 or time.monotonic() < deadline:
             victim.fails(wait)
-        print(f"{kind}: {len(victim.waited)} on screen after {max(victim.waited):.2f} s at most")
-        assert max(victim.waited) < MOST_SECONDS
         terminal.type("q")
-        deadline = time.monotonic() + PATIENCE
+        began = time.monotonic()
         while (status := terminal.status()) is None:
-            assert time.monotonic() < deadline
+            assert time.monotonic() < began + PATIENCE
+        took = time.monotonic() - began
+        print(
+            f"{kind}: {len(victim.waited)} on screen, 95 % within {victim.waited_mostly:.2f} s,"
+            f" all within {max(victim.waited):.2f} s; q took {took:.2f} s"
+        )
         assert status == 0
+        assert victim.waited_mostly < MOST_SECONDS
+        assert max(victim.waited) < MOST_SECONDS_OF_ANY
+        assert took < MOST_SECONDS_TO_END
 
 
 def test_memory_is_bounded_through_every_flood(place: Path) -> None:
@@ -279,7 +295,7 @@ def test_a_recording_ends_soon_after_a_storm_and_counts_all_of_it(
     assert counters["seen"] == counters["recorded"] + counters["lost"]
     assert counters["recorded"] == ending["written"] + left_out
     assert ending["written"] == written > 0
-    assert took < MOST_SECONDS
+    assert took < MOST_SECONDS_TO_END
 
 
 def storming(made: mmap.mmap, at: int) -> int:
