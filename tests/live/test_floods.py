@@ -23,7 +23,7 @@ from typing import Any
 
 import pytest
 
-from tests.live.command import PLAIN, Recorder, on_terminal, recording
+from tests.live.command import COMMAND, PLAIN, Recorder, on_terminal, recording
 from tests.live.exec_child import PATIENCE
 from tests.live.listener import fail_to_exec
 
@@ -259,6 +259,34 @@ def test_memory_is_bounded_through_every_flood(place: Path) -> None:
             {kind: f"{found >> 10} MB" for kind, found in by_kind.items()},
         )
         assert most < HISTORY + MOST_ABOVE_HISTORY
+
+
+def test_memory_is_bounded_while_nobody_reads_a_recording(place: Path) -> None:
+    reading, writing = os.pipe()
+    with (
+        os.fdopen(reading, "rb") as pipe,
+        subprocess.Popen(
+            [*COMMAND, "--record", "-"], stdin=subprocess.DEVNULL, stdout=writing, stderr=subprocess.DEVNULL,
+            env=PLAIN, cwd="/",
+        ) as process,
+    ):  # fmt: skip
+        os.close(writing)
+        try:
+            assert b'"plan"' in pipe.readline()
+            at_rest = most = resident(process.pid)
+            with flooding("environments", place) as flood:
+                deadline = time.monotonic() + SECONDS
+                while flood.poll() is None and time.monotonic() < deadline:
+                    time.sleep(0.2)
+                    most = max(most, resident(process.pid))
+            assert process.poll() is None
+        finally:
+            process.kill()
+        print(f"unread: {at_rest / 1024:.0f} MB at rest, {most / 1024:.0f} at most")
+        left = pipe.read()
+    assert b"/nonexistent/flood-" in left
+    assert len(left) > 32 << 10, "the pipe was not full"
+    assert most - at_rest < MOST_ABOVE_REST
 
 
 def test_a_recording_is_there_to_be_flooded(place: Path) -> None:
