@@ -3,15 +3,18 @@
 It errs on the side of masking: a masked harmless value costs a look with ``--show-secrets``, a shown
 password cannot be taken back. An empty value stays empty, for that is often the very fact one needs.
 
-A secret that one string of a record gave away is masked in all the others as well: a diagnosis quotes an
-argument without the option before it, and a path may repeat a variable.
+A secret that one string of a record gave away, and that is no ordinary word, is masked in all the others as
+well: a diagnosis quotes an argument without the option before it, and a path may repeat a variable.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import re
+from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from itertools import accumulate, islice
 from sys import getsizeof
 from typing import Final
 
@@ -30,9 +33,6 @@ _OPTION: Final = re.compile(r"--?[A-Za-z][\w.-]{1,255}")
 
 _SHORTEST: Final = 4
 """Characters of a secret that is masked wherever it stands; shorter ones are part of other words."""
-
-_MOST_SECRETS: Final = 64
-"""Secrets of one record that are looked for in its other strings: each of these has its price."""
 
 _UNMISTAKABLE: Final = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z]).{6,}|(?=.*[^\w/. -]).{6,}|.{16,}", re.DOTALL)
 """Secrets that are no word: they are masked in the record's own strings, and not just in sentences."""
@@ -166,20 +166,38 @@ class _Secrets:
         )
         chosen = [
             secret
-            for secret in list(whole)[:_MOST_SECRETS]
+            for secret in whole
             if _UNMISTAKABLE.fullmatch(secret) or not any(text and secret in text for text in shown)
         ]
         self._clear = tuple(filter(_UNMISTAKABLE.fullmatch, chosen))
         # A sentence may quote a text as it is printed.
         self._all = tuple(dict.fromkeys([*chosen, *map(printable, chosen)]))
 
-    def are_in(self, *texts: str | None) -> bool:
-        """Whether any of the record's own strings has one: mostly none does, and this is quick."""
-        together = "\0".join(filter(None, texts))
-        return any(secret in together for secret in self._clear)
+    def in_strings(self, texts: Sequence[str | None]) -> Sequence[str | None]:
+        """All of the record's own strings: mostly none has one, and this is quick.
+
+        A record may have hundreds of secrets and of strings: each secret is looked for in all at once.
+        """
+        together = "\0".join(text or "" for text in texts)
+        starts: list[int] = []
+        found: defaultdict[int, list[str]] = defaultdict(list)
+        for secret in self._clear:
+            at = together.find(secret)
+            if at >= 0 and not starts:
+                starts = [0, *accumulate(len(text or "") + 1 for text in texts)]
+            while at >= 0:
+                after = bisect_right(starts, at)
+                found[after - 1].append(secret)
+                at = together.find(secret, starts[after])
+        if not found:
+            return texts
+        masked = list(texts)
+        for index, secrets in found.items():
+            masked[index] = _replaced(masked[index] or "", secrets)
+        return masked
 
     def in_string(self, text: str) -> str:
-        """One of the record's own strings."""
+        """One string that is the record's own."""
         return _replaced(text, self._clear)
 
     def in_sentence(self, text: str) -> str:
@@ -188,11 +206,30 @@ class _Secrets:
 
 
 def _replaced(text: str, secrets: Sequence[str]) -> str:
+    """Mask these secrets; without patterns, since a record may have a thousand and each would be compiled."""
     for secret in secrets:
         if secret in text:
-            bounds = r"(?<![A-Za-z0-9])" * secret[0].isalnum(), r"(?![A-Za-z0-9])" * secret[-1].isalnum()
-            text = re.sub(bounds[0] + re.escape(secret) + bounds[1], MASK, text)
+            text = _without(text, secret)
     return text
+
+
+def _without(text: str, secret: str) -> str:
+    """Mask a secret, except where it is a part of a longer word."""
+    pieces: list[str] = []
+    done, at = 0, text.find(secret)
+    while at >= 0:
+        end = at + len(secret)
+        if _joined(text[at - 1 : at], secret[0]) or _joined(text[end : end + 1], secret[-1]):
+            at = text.find(secret, at + 1)
+            continue
+        pieces += text[done:at], MASK
+        done, at = end, text.find(secret, end)
+    return "".join(pieces) + text[done:]
+
+
+def _joined(beside: str, edge: str) -> bool:
+    """Whether a character is of one word with the first or last one of a secret."""
+    return edge.isalnum() and beside.isascii() and beside.isalnum()
 
 
 def _diagnosis(diagnosis: Diagnosis, mask: Callable[[str], str]) -> Diagnosis:
@@ -263,19 +300,20 @@ def _masked(record: ExecFailure) -> tuple[ExecFailure, _Secrets | None]:
     diagnosis = record.diagnosis
     ancestors = tuple(Ancestor(one.pid, shown(one.comm)) for one in record.ancestors)
     cgroup, unit = _optional(record.cgroup, shown), _optional(record.unit, shown)
+    container, pod = _optional(record.container_id, shown), _optional(record.pod_uid, shown)
+    tty = _optional(record.tty, shown)
     if found:
         secrets = _Secrets(found, (path, interpreter, cwd, None if binary is None else binary.path))
-        texts = (path, afterwards, cwd, root, stdin_path, interpreter, comm, parent_comm, cgroup, unit)
-        comms = (one.comm for one in ancestors)
-        if secrets.are_in(*texts, *comms, *arguments, *environment):
-            path, afterwards, cwd, root, stdin_path, interpreter, cgroup, unit = (
-                _optional(text, secrets.in_string)
-                for text in (path, afterwards, cwd, root, stdin_path, interpreter, cgroup, unit)
-            )
-            comm, parent_comm = secrets.in_string(comm), secrets.in_string(parent_comm)
-            ancestors = tuple(Ancestor(one.pid, secrets.in_string(one.comm)) for one in ancestors)
-            arguments = tuple(_optional(text, secrets.in_string) for text in arguments)
-            environment = tuple(_optional(text, secrets.in_string) for text in environment)
+        texts = (path, afterwards, cwd, root, stdin_path, interpreter, cgroup, unit, container, pod, tty)
+        comms = (comm, parent_comm, *(one.comm for one in ancestors))
+        hidden = iter(secrets.in_strings((*texts, *comms, *arguments, *environment)))
+        path, afterwards, cwd, root, stdin_path, interpreter, cgroup, unit, container, pod, tty = islice(
+            hidden, len(texts)
+        )
+        comm, parent_comm = next(hidden) or "", next(hidden) or ""
+        ancestors = tuple(Ancestor(one.pid, next(hidden) or "") for one in ancestors)
+        arguments = tuple(islice(hidden, len(arguments)))
+        environment = tuple(hidden)
         binary = None if binary is None else _binary(binary, secrets.in_string)
         search = None if search is None else _search(search, secrets.in_string)
         diagnosis = None if diagnosis is None else _diagnosis(diagnosis, secrets.in_sentence)
@@ -297,6 +335,9 @@ def _masked(record: ExecFailure) -> tuple[ExecFailure, _Secrets | None]:
         ancestors=ancestors,
         cgroup=cgroup,
         unit=unit,
+        container_id=container,
+        pod_uid=pod,
+        tty=tty,
         diagnosis=diagnosis,
         search=search,
     )
