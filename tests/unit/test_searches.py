@@ -288,16 +288,39 @@ def test_an_empty_path_is_the_working_directory(kernel: Kernel) -> None:
         {"environment": ("A=b", "PATH=/usr/lo"), "truncated": Truncated(environment_indexes=(1,))},
     ],
 )
-@pytest.mark.parametrize(("directories", "outcome"), [(1, None), (2, "found")])
-def test_where_path_was_not_read_a_search_is_one_name_in_two_directories(
-    kernel: Kernel, unread: dict[str, Any], directories: int, outcome: str | None
+@pytest.mark.parametrize(
+    ("directories", "found", "outcome"),
+    [
+        (["/opt/x", "/opt/y"], "/bin", None),
+        (["/opt/x", "/opt/y"], "/opt/z", None),
+        (["/usr/bin"], "/bin", None),
+        (["/usr/local/bin", "/usr/bin"], "/bin", "found"),
+        (["/usr/local/bin", "/usr/bin"], "/opt/z", "open"),
+        (["/usr/local/bin", "/usr/bin"], "/usr/bin", "open"),
+    ],
+)
+def test_where_path_was_not_read_only_the_default_path_makes_a_search(
+    kernel: Kernel, unread: dict[str, Any], directories: list[str], found: str, outcome: str | None
 ) -> None:
-    kernel.tries("ls", *("/first", "/second")[:directories])
-    kernel.succeeds("/third/ls")
+    kernel.tries("ls", *directories)
+    kernel.succeeds(f"{found}/ls")
     reports = [
         replace(report, **unread) if isinstance(report, ExecFailure) else report for report in kernel.reports
     ]
-    assert searches_in(told(reports)) == [outcome] * directories
+    assert searches_in(told(reports)) == [outcome] * len(directories)
+
+
+def test_where_path_was_not_read_what_is_outside_of_the_default_path_ends_a_search(
+    kernel: Kernel,
+) -> None:
+    kernel.tries("ls", "/usr/local/bin", "/opt/x", "/usr/bin")
+    kernel.succeeds("/bin/ls")
+    unread = Truncated(environment=True)
+    reports = [
+        replace(report, environment=("A=b",), truncated=unread) if isinstance(report, ExecFailure) else report
+        for report in kernel.reports
+    ]
+    assert searches_in(told(reports)) == [None] * 3
 
 
 def test_a_descriptor_of_a_directory_is_no_part_of_path(kernel: Kernel) -> None:

@@ -3,6 +3,8 @@
 An exec is part of a search only if execvp(3) or its kin could have made it: its directory is one of PATH.
 The PATH of a record is that of envp. A caller that searches with another one than it hands on, as
 posix_spawnp(3) with an environment of its own does, is not seen as searching, so its tries stay rows.
+Where PATH was not read, for instance because much else stands before it, a caller could claim any directory:
+only those of the default path count then.
 """
 
 from __future__ import annotations
@@ -127,7 +129,7 @@ class Try(NamedTuple):
     Attributes:
         name: What is searched for; "" where it is no try.
         path: The PATH that its caller probably searched; None where that was not read.
-        times: How many entries of PATH are its directory.
+        times: How many entries of PATH, or else of the default path, are its directory.
     """
 
     name: str
@@ -139,7 +141,7 @@ _NO_TRY: Final = Try("", None, 0)
 
 
 def _as_try(record: ExecFailure) -> Try:
-    """Return what a record is as a try: by path, and in a directory of PATH where that is known."""
+    """Return what a record is as a try: by path, and in a directory of PATH or of the default path."""
     path = record.path
     name = "" if path is None else name_of(path)
     if path is None or not name or record.kernel_invoked:
@@ -147,8 +149,8 @@ def _as_try(record: ExecFailure) -> Try:
     if record.dirfd is not None and record.dirfd != _AT_FDCWD and not path.startswith("/"):
         return _NO_TRY
     searched = _search_path(record)
-    times = 0 if searched is None else searched.times(path)
-    return _NO_TRY if searched is not None and not times else Try(name, searched, times)
+    times = (searched or _DEFAULT).times(path)
+    return Try(name, searched, times) if times else _NO_TRY
 
 
 _as_try_again: Final = PerRecord(_as_try)
@@ -157,6 +159,11 @@ _as_try_again: Final = PerRecord(_as_try)
 def as_try(failure: ExecFailure | Again) -> Try:
     """Return what a failed exec is as a try of a search."""
     return _as_try_again(failure.first) if isinstance(failure, Again) else _as_try(failure)
+
+
+def in_default_path(path: str) -> bool:
+    """Return whether a path's directory is one of the default path."""
+    return _DEFAULT.times(path) > 0
 
 
 def name_of(path: str) -> str:

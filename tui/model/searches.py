@@ -36,7 +36,7 @@ from bpf.record import (
 )
 from bpf.users import user_of
 from tui.model.refolding import Refolding
-from tui.model.search_path import CONTINUING, SearchPath, Try, as_try, name_of
+from tui.model.search_path import CONTINUING, SearchPath, Try, as_try, in_default_path, name_of
 from tui.model.standing import MOST_ATTEMPTS, stands_before
 
 TIMEOUT: Final = 2_000_000_000
@@ -128,7 +128,14 @@ class _Tries:
         """Whether an exec of this path that succeeded was the next try."""
         if path in self._times and (self.in_one_place or self._path is None):
             return False
-        return self._path is None or self._path.comes_after(path, self._made[-1][1].path)
+        if self._path is None:
+            return in_default_path(path)
+        return self._path.comes_after(path, self._made[-1][1].path)
+
+    @property
+    def path_is_read(self) -> bool:
+        """Whether it is known where the next try may be."""
+        return self._path is not None
 
     @property
     def in_one_place(self) -> bool:
@@ -352,14 +359,13 @@ class Searches:
             return
         if tries.is_over(end.timestamp):
             self._time_out(end.task)
-        elif (
-            end.found_path is not None
-            and name_of(end.found_path) == tries.name
-            and tries.may_find(end.found_path)
-        ):
+        elif end.found_path is None or name_of(end.found_path) != tries.name:
+            self._finish(end.task, "not-found")
+        elif tries.may_find(end.found_path):
             self._finish(end.task, "found", end.found_path)
         else:
-            self._finish(end.task, "not-found")
+            # Where PATH was not read it may have been found, but a row is hidden only for what is known.
+            self._finish(end.task, "not-found" if tries.path_is_read else "open")
 
     def _time_out(self, task: int) -> None:
         """Its end did not come: there was none, or it was among those lost around that time."""
