@@ -26,6 +26,7 @@ import pytest
 from tests.live.command import COMMAND, PLAIN, Recorder, on_terminal, recording
 from tests.live.exec_child import PATIENCE
 from tests.live.listener import fail_to_exec
+from tui.why.lookers.bounds import MAX_ANSWER
 
 SECONDS = float(os.environ.get("EXECWHY_FLOOD_SECONDS", "6"))
 """How long each kind goes on: some seconds in the tests, a minute in make soak."""
@@ -43,8 +44,9 @@ MOST_SECONDS_OF_ANY = 20.0
 MOST_ABOVE_REST = 100 << 10
 """KiB of resident memory of all processes of a recording, above what they have at rest."""
 
-MOST_OF_RECORD = 256 << 10
-"""Bytes of a record with a short path and a long diagnosis; without bounds it had 4 MB."""
+MOST_OF_RECORD = MAX_ANSWER + (8 << 10)
+"""Bytes of a record with a short path and a long diagnosis: a looker's answer, and 8 KiB for all else, of
+which a path, an argument and the numbers take 2. Without bounds it had 4 MB."""
 
 HISTORY, MOST_ABOVE_HISTORY = 128 << 10, 100 << 10
 """KiB that the history of a screen may take, and how much more the whole monitor may."""

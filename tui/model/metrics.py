@@ -96,7 +96,7 @@ def text(status: Status, errors: Totals, causes: Totals, now: int) -> str:
         _family(
             "causes_total",
             "counter",
-            "Failed execs by the cause that was found, if it is certain.",
+            'Failed execs by cause; "uncertain" where the cause is not proven.',
             [({"why": n}, c) for n, c in causes.items()],
         ),
         _family(
