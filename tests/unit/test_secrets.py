@@ -324,9 +324,10 @@ def test_a_secret_within_a_longer_word_is_none() -> None:
 def test_a_secret_is_hidden_in_each_string_of_a_record() -> None:
     """Also in those that are a kernel's or a runtime's words: a container's id is a directory's name."""
     strings = ("container_id", "pod_uid", "tty", "cgroup", "unit", "comm", "parent_comm", "cwd", "root")
+    facts: dict[str, Any] = dict.fromkeys(strings, f"x {SECRET}")
     record = replace(
         failure(environment=(f"DB_PASSWORD={SECRET}",)),
-        **dict.fromkeys(strings, f"x {SECRET}"),
+        **facts,
         ancestors=(Ancestor(1, SECRET), Ancestor(2, "sh")),
     )
     hidden = masked(record)
