@@ -65,8 +65,8 @@ def starts() -> Iterator[Figure]:
         frames.append(monitor.seconds_to("execwhy"))
         hooks.append(monitor.seconds_to("live"))
         monitor.quit()
-    yield Figure("start to the first frame", statistics.median(frames) * 1e3, "ms", 500)
-    yield Figure("start to the hooks attached", statistics.median(hooks) * 1e3, "ms", 1200)
+    yield Figure("start to the first frame", statistics.median(frames) * 1e3, "ms", 300)
+    yield Figure("start to the hooks attached", statistics.median(hooks) * 1e3, "ms", 500)
     monitor = Monitor()
     monitor.seconds_to("live")
     _settle(monitor)
@@ -75,7 +75,7 @@ def starts() -> Iterator[Figure]:
         monitor.read()
     share = (cpu_seconds(monitor.pid) - before) / (time.monotonic() - began)
     yield Figure("idle: part of a core", share * 100, "%", 1)
-    yield Figure("idle: memory", resident(monitor.pid), "MB")
+    yield Figure("idle: memory", resident(monitor.pid), "MB", 80)
     monitor.quit()
 
 
