@@ -50,6 +50,13 @@ def failure(number: int, **facts: Any) -> ExecFailure:
     return a_failure(f"/missing/{number}", errno.ENOENT, **{"uid": 1000, **facts})
 
 
+def weight_of(one: ExecFailure) -> int:
+    """What a group takes that has one failure."""
+    group = Group(owner_of(one), "key")
+    group.add(1, one)
+    return group.weight
+
+
 @pytest.fixture
 def slow() -> Slow:
     return Slow()
@@ -105,7 +112,7 @@ def test_beyond_the_bound_the_oldest_is_dropped_and_counts_as_not_looked_at_in_t
 ) -> None:
     lookers.submit([(0, failure(0))])
     wait_for(lambda: len(slow.asked) == 1)
-    lookers._queue._max_bytes = 4 * (failure(1).footprint + fair_queue._OCCURRENCE_BYTES)
+    lookers._queue._max_bytes = 4 * weight_of(failure(1))
     lookers.submit([(number, failure(number)) for number in range(1, 10)])
     assert lookers.waiting == 4
     dropped = all_of(lookers, 5)
