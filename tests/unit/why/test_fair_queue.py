@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import tracemalloc
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -16,8 +17,8 @@ from bpf.record import ExecFailure
 from tests.unit.raw_record import element, raw_record, walked
 from tests.unit.why.failing import a_failure
 from tui.why.lookers.cause_key import cause_key
-from tui.why.lookers.fair_queue import FairQueue, Group
-from tui.why.lookers.owner import owner_of
+from tui.why.lookers.fair_queue import _MOST_USERS, MAX_BYTES, FairQueue, Group
+from tui.why.lookers.owner import Owner, owner_of
 
 
 def put(queue: FairQueue, number: int, **facts: Any) -> None:
@@ -70,6 +71,46 @@ def test_namespaces_of_one_user_share_what_the_user_has() -> None:
         order.append(group.owner)
         queue.charge(group.owner, 1.0)
     assert {order[0], order[1], order[2]} == {(1, 1), (1, 2), (2, 3)}
+
+
+def test_a_namespace_with_slow_looks_does_not_starve_the_others_of_its_user() -> None:
+    """Beside another user's looks, root's in the host had one turn in a thousand, and a container's all."""
+    queue = FairQueue()
+    seconds = {(0, 1): 0.25, (0, 2): 0.001, (666, 3): 0.25}
+    for number in range(0, 300, 3):
+        put(queue, number, uid=0, mount_ns=1)
+        put(queue, number + 1, uid=0, mount_ns=2)
+        put(queue, number + 2, uid=666, mount_ns=3)
+    looked_at: Counter[Owner] = Counter()
+    for _ in range(200):
+        group = taken(queue)
+        looked_at[group.owner] += 1
+        queue.charge(group.owner, seconds[group.owner])
+    assert looked_at[0, 2] == 100
+
+
+def test_what_namespaces_have_used_is_forgotten_only_of_users_that_do_not_wait() -> None:
+    queue = FairQueue()
+    put(queue, 0, uid=1, mount_ns=1)
+    put(queue, 1, uid=1, mount_ns=2)
+    queue.charge((1, 1), 100.0)
+    for uid in range(2, 2000):
+        queue.charge((uid, 1), 0.1)
+    assert len(queue._lane_shares) <= _MOST_USERS
+    assert taken(queue).owner == (1, 2)
+
+
+def test_a_user_of_many_namespaces_loses_its_own_failures_first() -> None:
+    """It has little waiting in each of its namespaces, and most of all in all of them."""
+    dropped: list[Group] = []
+    queue = FairQueue(on_drop=dropped.append)
+    for number in range(12_000):
+        put(queue, number, uid=666, mount_ns=number % 250)
+    assert queue.weight + dropped[0].weight > MAX_BYTES, "it fills the queue"
+    for number in range(12_000, 12_200):
+        put(queue, number, uid=1000, mount_ns=1000)
+    assert {group.owner[0] for group in dropped} == {666}
+    assert len({group.owner for group in dropped}) > 200, "each of its namespaces in turn"
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2), st.integers(0, 5)), max_size=60))

@@ -8,7 +8,7 @@ newest. Failures that share a cause (``cause_key``) are one group, and take one 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from typing import Final, Generic, TypeVar
 
 import numpy as np
@@ -133,7 +133,10 @@ class _Shares(Generic[K]):
 
 
 _MOST_REMEMBERED: Final = 4096
-"""Those whose use of time is remembered: a user can have a namespace for each failure."""
+"""Those whose use of time is remembered."""
+
+_MOST_USERS: Final = 256
+"""Users whose namespaces' use of time is remembered, beside those who have something waiting."""
 
 
 class _Lane:
@@ -142,6 +145,17 @@ class _Lane:
     def __init__(self) -> None:
         self.groups: OrderedDict[Hashable, Group] = OrderedDict()
         self.weight = 0
+
+
+class _Lanes(dict[int | None, _Lane]):
+    """What waits of one user, by mount namespace."""
+
+    weight = 0
+
+    @property
+    def heaviest(self) -> int | None:
+        """The namespace of which most waits."""
+        return max(self, key=lambda namespace: self[namespace].weight)
 
 
 class FairQueue:
@@ -157,9 +171,10 @@ class FairQueue:
     ) -> None:
         self._max_bytes = max_bytes
         self._on_drop = on_drop
-        self._users: dict[int, dict[int | None, _Lane]] = {}
+        self._users: dict[int, _Lanes] = {}
         self._user_shares: _Shares[int] = _Shares()
-        self._owner_shares: _Shares[Owner] = _Shares()
+        # Of each user one of its own: it begins where that user's namespaces are, not where others' are.
+        self._lane_shares: dict[int, _Shares[int | None]] = {}
         self._preferred: dict[Owner, list[Hashable]] = {}
         self._weight = 0
         self._length = 0
@@ -174,17 +189,17 @@ class FairQueue:
         return self._weight
 
     def add(self, key: Hashable, event_id: int, failure: Failure | Burst) -> None:
-        """Add a failure. Beyond the bound the oldest of whoever has most waiting is dropped."""
+        """Add a failure. Beyond the bound the oldest of the user who has most waiting are dropped."""
         owner = owner_of(failure.last if isinstance(failure, Burst) else failure)
         lane = self._lane(owner)
         group = lane.groups.pop(key, None)
         if group is None:
             group = Group(owner, key)
         else:
-            self._count(lane, group, -1)
+            self._count(group, -1)
         group.add(event_id, failure)
         lane.groups[key] = group
-        self._count(lane, group, 1)
+        self._count(group, 1)
         self._hold_bound()
 
     def give_back(self, group: Group) -> None:
@@ -192,15 +207,18 @@ class FairQueue:
         lane = self._lane(group.owner)
         later = lane.groups.pop(group.key, None)
         if later is not None:
-            self._count(lane, later, -1)
+            self._count(later, -1)
             group.merge(later)
         lane.groups[group.key] = group
-        self._count(lane, group, 1)
+        self._count(group, 1)
 
-    def _count(self, lane: _Lane, group: Group, sign: int) -> None:
+    def _count(self, group: Group, sign: int) -> None:
+        uid, namespace = group.owner
+        lanes = self._users[uid]
         self._length += sign
         self._weight += sign * group.weight
-        lane.weight += sign * group.weight
+        lanes.weight += sign * group.weight
+        lanes[namespace].weight += sign * group.weight
 
     def find(self, owner: Owner, key: Hashable) -> Group | None:
         """Return the group that waits under that key."""
@@ -215,15 +233,16 @@ class FairQueue:
         """Take the group that is next, of an owner of which one may be taken; None where there is none."""
         for uid in self._user_shares.in_order(self._users):
             lanes = self._users[uid]
-            for owner in self._owner_shares.in_order([(uid, namespace) for namespace in lanes]):
-                if may_take(owner):
-                    return self._take_from(owner, lanes[owner[1]])
+            for namespace in self._shares_of_lanes(uid).in_order(lanes):
+                if may_take((uid, namespace)):
+                    return self._take_from((uid, namespace), lanes[namespace])
         return None
 
     def charge(self, owner: Owner, seconds: float) -> None:
         """Count the time that a look at a failure of this owner took."""
-        self._user_shares.charge(owner[0], seconds)
-        self._owner_shares.charge(owner, seconds)
+        uid, namespace = owner
+        self._user_shares.charge(uid, seconds)
+        self._shares_of_lanes(uid).charge(namespace, seconds)
 
     def clear(self) -> None:
         """Drop all that waits."""
@@ -235,9 +254,18 @@ class FairQueue:
         self._max_bytes = 0
         self._hold_bound()
 
+    def _shares_of_lanes(self, uid: int) -> _Shares[int | None]:
+        shares = self._lane_shares.pop(uid, None) or _Shares()
+        self._lane_shares[uid] = shares
+        if len(self._lane_shares) > _MOST_USERS:
+            idle = [user for user in self._lane_shares if user != uid and user not in self._users]
+            for user in idle[: len(self._lane_shares) - _MOST_USERS]:
+                del self._lane_shares[user]
+        return shares
+
     def _lane(self, owner: Owner) -> _Lane:
         uid, namespace = owner
-        lanes = self._users.setdefault(uid, {})
+        lanes = self._users.setdefault(uid, _Lanes())
         lane = lanes.get(namespace)
         if lane is None:
             lane = lanes[namespace] = _Lane()
@@ -253,7 +281,7 @@ class FairQueue:
 
     def _remove(self, owner: Owner, lane: _Lane, key: Hashable) -> Group:
         group = lane.groups.pop(key)
-        self._count(lane, group, -1)
+        self._count(group, -1)
         if not lane.groups:
             uid, namespace = owner
             del self._users[uid][namespace]
@@ -263,10 +291,8 @@ class FairQueue:
 
     def _hold_bound(self) -> None:
         while self._weight > self._max_bytes:
-            owner, lane = max(self._lanes(), key=lambda each: each[1].weight)
-            self._on_drop(self._remove(owner, lane, next(iter(lane.groups))))
-
-    def _lanes(self) -> Iterator[tuple[Owner, _Lane]]:
-        for uid, lanes in self._users.items():
-            for namespace, lane in lanes.items():
-                yield (uid, namespace), lane
+            # Not the heaviest lane of all: a user with many namespaces would have one light lane in each.
+            uid, lanes = max(self._users.items(), key=lambda each: each[1].weight)
+            namespace = lanes.heaviest
+            lane = lanes[namespace]
+            self._on_drop(self._remove((uid, namespace), lane, next(iter(lane.groups))))
