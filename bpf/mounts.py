@@ -467,6 +467,11 @@ def _internal_mounts() -> dict[int, Access]:
     return found
 
 
+def is_memfd_mount(number: int) -> bool:
+    """Return whether it is the kernel's own mount that memfds are on (memfd_create(2))."""
+    return _internal_mounts().get(number) is Access.READ
+
+
 @functools.cache
 def own_root() -> int:
     """Return the id of the mount that our own root directory is on, which stays that for good."""

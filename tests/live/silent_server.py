@@ -21,6 +21,7 @@ from typing import Final
 SCRIPT: Final = b"#!/bin/sh\n"
 
 _MS_BIND, _MS_REC, _MS_PRIVATE, _MNT_DETACH = 0x1000, 0x4000, 0x40000, 2
+_CLONE_NEWNS: Final = 0x20000
 _LOOKUP, _FORGET, _GETATTR, _OPEN, _READ, _STATFS, _RELEASE, _GETXATTR, _INIT = (
     1,
     2,
@@ -32,10 +33,11 @@ _LOOKUP, _FORGET, _GETATTR, _OPEN, _READ, _STATFS, _RELEASE, _GETXATTR, _INIT = 
     22,
     26,
 )
-_OPENDIR, _READDIR, _RELEASEDIR, _ACCESS, _INTERRUPT, _BATCH_FORGET, _LISTXATTR = 27, 28, 29, 34, 36, 42, 23
+_OPENDIR, _READDIR, _RELEASEDIR, _ACCESS, _INTERRUPT, _BATCH_FORGET = 27, 28, 29, 34, 36, 42
 _NO_ANSWER: Final = frozenset({_FORGET, _INTERRUPT, _BATCH_FORGET})
 _FLUSH: Final = 25
-_NAME: Final = "x"
+_ROOT: Final = 1
+_NODES: Final = {b"x": 2, b"memfd:x": 3}
 
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 
@@ -54,11 +56,12 @@ def unmount(target: str) -> None:
 
 
 class Server:
-    """One directory with one script in it, which may not be executed."""
+    """One directory with scripts in it, which may not be executed."""
 
     def __init__(self, point: str, victim: int, device: str = "/dev/fuse") -> None:
         """Mount it and serve it in a thread; ``victim`` and its children are not answered."""
         self.of_victim: list[tuple[int, int]] = []
+        self.inodes = {node: node for node in (_ROOT, *_NODES.values())}
         self._victim = victim
         self.device = os.open(device, os.O_RDWR | os.O_CLOEXEC)
         data = f"fd={self.device},rootmode=40000,user_id=0,group_id=0,allow_other"
@@ -103,12 +106,13 @@ class Server:
         if operation == _INIT:
             data = struct.pack("<IIIIHHIIHHI28x", 7, 31, 65536, 0, 12, 10, 65536, 1, 0, 0, 0)
         elif operation == _LOOKUP:
-            if body.split(b"\0")[0].decode() == _NAME:
-                data = struct.pack("<QQQQII", 2, 0, 0, 0, 0, 0) + _attributes(2)
+            found = _NODES.get(body.split(b"\0")[0])
+            if found is not None:
+                data = struct.pack("<QQQQII", found, 0, 0, 0, 0, 0) + self._attributes(found)
             else:
                 error = errno.ENOENT
         elif operation == _GETATTR:
-            data = struct.pack("<QII", 0, 0, 0) + _attributes(node)
+            data = struct.pack("<QII", 0, 0, 0) + self._attributes(node)
         elif operation in (_OPEN, _OPENDIR):
             data = struct.pack("<QII", 1, 0, 0)
         elif operation == _READ:
@@ -116,7 +120,7 @@ class Server:
             data = SCRIPT[offset : offset + size]
         elif operation == _STATFS:
             data = struct.pack("<QQQQQIIII24x", 0, 0, 0, 0, 0, 4096, 255, 4096, 0)
-        elif operation in (_GETXATTR, _LISTXATTR):
+        elif operation == _GETXATTR:
             error = errno.ENODATA
         elif operation not in (_READDIR, _RELEASE, _RELEASEDIR, _FLUSH, _ACCESS):
             error = errno.ENOSYS
@@ -126,24 +130,29 @@ class Server:
             if failed.errno != errno.ENOENT:  # who asked is gone
                 raise
 
-
-def _attributes(node: int) -> bytes:
-    mode, size = (0o40755, 4096) if node == 1 else (0o100644, len(SCRIPT))
-    return struct.pack("<6Q3I7I", node, size, 8, 1, 1, 1, 0, 0, 0, mode, 1, 0, 0, 0, 4096, 0)
+    def _attributes(self, node: int) -> bytes:
+        mode, size = (0o40755, 4096) if node == _ROOT else (0o100644, len(SCRIPT))
+        return struct.pack("<6Q3I7I", self.inodes[node], size, 8, 1, 1, 1, 0, 0, 0, mode, 1, 0, 0, 0, 4096, 0)
 
 
 def _layout(place: str, victim: int) -> Server:
     """A tmpfs on ``place``, in which everything hostile lies."""
     mount("none", "/", "", _MS_REC | _MS_PRIVATE)
     mount("ground", place, "tmpfs", 0, "mode=755")
-    for name in ("fuse", "lower", "lower2", "over", "over2", "plain", "empty", "later", "kept", "gone"):
+    for name in (
+        *("fuse", "lower", "lower2", "over", "over2", "plain", "empty", "later", "kept", "gone"),
+        *("written", "upper", "work"),
+    ):
         os.mkdir(f"{place}/{name}")
     server = Server(f"{place}/fuse", victim)
     mount("o", f"{place}/over", "overlay", 0, f"lowerdir={place}/fuse:{place}/lower")
     mount("o", f"{place}/over2", "overlay", 0, f"lowerdir={place}/over:{place}/lower2")
+    layers = f"lowerdir={place}/fuse,upperdir={place}/upper,workdir={place}/work"
+    mount("o", f"{place}/written", "overlay", 0, layers)
     mount("t", f"{place}/later", "tmpfs", 0, "mode=755")
     _put(f"{place}/later/x", SCRIPT)
     _put(f"{place}/plain/x", SCRIPT)
+    _put(f"{place}/plain/memfd:x", SCRIPT)
     _put(f"{place}/plain/script", f"#!{place}/over/x\n".encode(), 0o755)
     os.mkfifo(f"{place}/plain/fifo")
     os.symlink(f"{place}/over/x", f"{place}/plain/link")
@@ -202,6 +211,39 @@ def _caller(path: str, cwd: str, root: str, detached: str) -> int:
     return pid
 
 
+def _hold(server: Server, place: str, name: str, as_root: bool) -> int:
+    """Start a process that has a file of an overlay open for writing; return its pid.
+
+    It has the number of the inode of the file of that name that lies in plain view. The overlay is the root
+    directory of its mount namespace if ``as_root``: then others see nothing but the name.
+    """
+    server.inodes[_NODES[name.encode()]] = os.stat(f"{place}/plain/{name}").st_ino
+    ours, theirs = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            if as_root:
+                _make_root(f"{place}/written")
+            os.open(f"/{name}" if as_root else f"{place}/written/{name}", os.O_WRONLY)
+            os.write(theirs, b"open")
+        except OSError as error:
+            os.write(theirs, str(error).encode())
+        signal.pause()
+        os._exit(0)
+    os.close(theirs)
+    with open(ours, "rb") as answer:
+        said = answer.raw.read(256)
+    assert said == b"open", said
+    return pid
+
+
+def _make_root(directory: str) -> None:
+    """Move to a mount namespace that begins at this mount."""
+    os.chdir(directory)
+    if _libc.unshare(_CLONE_NEWNS) or _libc.pivot_root(b".", b"."):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), directory)
+
+
 def main(place: str, victim: int) -> None:
     """Take commands."""
     os.setpgid(0, 0)
@@ -209,6 +251,7 @@ def main(place: str, victim: int) -> None:
     commands: dict[str, Callable[..., object]] = {
         "requests": lambda: list(server.of_victim),
         "caller": _caller,
+        "hold": lambda name, as_root: _hold(server, place, name, as_root),
         "swap": lambda: _swap(place),
         "fill": lambda count: _fill(place, count),
     }

@@ -58,9 +58,17 @@ class Hostile:
         cwd: str = "/",
         root: str = "",
         detached: str = "",
+        held: tuple[str, bool] | None = None,
         known: Mapping[str, object] = MappingProxyType({}),
     ) -> ExecFailure:
-        """Let an exec fail, and make the record of it that the kernel would give."""
+        """Let an exec fail, and make the record of it that the kernel would give.
+
+        With ``held``, another process has a file of that name of the server's open for writing, in its root
+        directory or not.
+        """
+        if held is not None:
+            holder = self.ask("hold", *held)
+            assert isinstance(holder, int), holder
         pid = self.ask("caller", path, cwd, root, detached)
         assert isinstance(pid, int), pid
         facts: dict[str, object] = {"cwd": cwd, "root": root or "/", **known}
@@ -172,6 +180,12 @@ def _ways(place: Path) -> dict[str, dict[str, Any]]:
         "root-directory": {"path": "/x", "root": f"{place}/over"},
         "unknown-root-directory": {"path": "/x", "root": f"{place}/over", "known": {"root": None}},
         "search": {"path": f"{place}/plain/y", "known": {"return_value": -2}},
+        "busy": {"path": f"{place}/plain/x", "held": ("x", False), "known": {"return_value": -26}},
+        "busy-memfd": {
+            "path": f"{place}/plain/memfd:x",
+            "held": ("memfd:x", True),
+            "known": {"return_value": -26},
+        },
     }
 
 

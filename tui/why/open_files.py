@@ -16,7 +16,7 @@ from typing import Final
 
 from bpf import clock
 from bpf.lookup import File
-from bpf.mounts import Mount, mounts_of
+from bpf.mounts import Mount, is_memfd_mount, mount_id, mounts_of
 from bpf.own_time import own_time
 from tui.why.scene import Scene, read_proc
 
@@ -265,12 +265,14 @@ def is_file(scene: Scene, descriptor: Descriptor, facts: dict[str, str], file: F
     known = facts.get("ino")
     if known is not None and known != str(file.stat.st_ino):
         return False
-    if descriptor.link.startswith("/memfd:"):
-        return _has_inode_of(descriptor, file)
-    mount = _mount(scene, descriptor, int(facts.get("mnt_id", "-1")))
+    number = int(facts.get("mnt_id", "-1"))
+    # What a link says does not make it a memfd: any user can have a root directory with such a file in it.
+    if is_memfd_mount(number):
+        return _has_inode_of(descriptor, number, file)
+    mount = _mount(scene, descriptor, number)
     if mount is None or mount.device_id != file.device_id:
         return False
-    return known is not None or (not mount.may_block and _has_inode_of(descriptor, file))
+    return known is not None or (not mount.may_block and _has_inode_of(descriptor, number, file))
 
 
 def _mount(scene: Scene, descriptor: Descriptor, number: int) -> Mount | None:
@@ -280,11 +282,20 @@ def _mount(scene: Scene, descriptor: Descriptor, number: int) -> Mount | None:
     return mounts_of(f"/proc/{descriptor.pid}", trusted=False).get(number)
 
 
-def _has_inode_of(descriptor: Descriptor, file: File) -> bool:
+def _has_inode_of(descriptor: Descriptor, mount_number: int, file: File) -> bool:
     try:
-        status = os.stat(f"/proc/{descriptor.pid}/fd/{descriptor.number}")
+        opened = os.open(f"/proc/{descriptor.pid}/fd/{descriptor.number}", os.O_PATH | os.O_CLOEXEC)
     except OSError:
         return False
+    try:
+        # By now the process may have something else there, of a file system that never answers.
+        if mount_id(opened) != mount_number:
+            return False
+        status = os.fstat(opened)
+    except OSError:
+        return False
+    finally:
+        os.close(opened)
     same = (status.st_dev, status.st_ino) == (file.stat.st_dev, file.stat.st_ino)
     return same and stat.S_ISREG(status.st_mode)
 
