@@ -58,6 +58,7 @@ class Hostile:
         cwd: str = "/",
         root: str = "",
         detached: str = "",
+        *,
         held: tuple[str, bool] | None = None,
         known: Mapping[str, object] = MappingProxyType({}),
     ) -> ExecFailure:

@@ -76,7 +76,7 @@ def test_namespaces_of_one_user_share_what_the_user_has() -> None:
 def test_a_namespace_with_slow_looks_does_not_starve_the_others_of_its_user() -> None:
     """Beside another user's looks, root's in the host had one turn in a thousand, and a container's all."""
     queue = FairQueue()
-    seconds = {(0, 1): 0.25, (0, 2): 0.001, (666, 3): 0.25}
+    seconds: dict[Owner, float] = {(0, 1): 0.25, (0, 2): 0.001, (666, 3): 0.25}
     for number in range(0, 300, 3):
         put(queue, number, uid=0, mount_ns=1)
         put(queue, number + 1, uid=0, mount_ns=2)

@@ -11,15 +11,16 @@ import subprocess
 import tempfile
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bpf import clock
 from bpf.lookup import Sight
 from bpf.mounts import MountTable
-from bpf.record import Binary, Diagnosis, ExecFailure
+from bpf.record import Again, Binary, Diagnosis, ExecFailure
 from tests.settled import SETTLED
 from tests.unit.why.failing import a_failure, failed_exec
 from tui.why import caller, diagnose, moment, proof
@@ -29,6 +30,7 @@ from tui.why.scene import Scene
 
 SECOND = 1_000_000_000
 HOUR = 3600 * SECOND
+MS = 1_000_000
 
 
 @pytest.fixture
@@ -77,13 +79,34 @@ def test_a_call_whose_beginning_nobody_saw_is_as_old_as_its_process(no_readings:
     assert at.is_unchanged(now - 9 * SECOND)
 
 
+def key(**facts: Any) -> Hashable:
+    return cause_key(a_failure("/nowhere", errno.ENOENT, timestamp=1, **facts))
+
+
 def test_an_exec_that_was_held_up_shares_no_look_with_others() -> None:
-    held, unknown, brief, briefer = (
-        cause_key(a_failure("/nowhere", errno.ENOENT, timestamp=1, duration_ms=ms))
-        for ms in (3000, None, 8, 4)
-    )
-    assert brief == briefer
-    assert len({held, unknown, brief}) == 3
+    tick = round(clock.TICK_NS / MS)
+    assert key(duration_ms=tick) == key(duration_ms=2 * tick)
+    assert len({key(duration_ms=duration) for duration in (3000, None, tick)}) == 3
+
+
+def test_callers_that_nobody_saw_begin_share_a_look_only_if_they_started_together() -> None:
+    assert key(started=1, pid=1) == key(started=1, pid=2)
+    assert key(started=1) != key(started=2), "a file may have changed since the first, and not the second"
+    assert key(started=1, duration_ms=1) == key(started=2, duration_ms=1)
+    first = a_failure("/nowhere", errno.ENOENT, started=1)
+    again = Again(first, 2, 1, 1, 1, started=2)
+    assert cause_key(again) == cause_key(again.whole()) != cause_key(first)
+
+
+@pytest.mark.parametrize(("tick_ms", "brief"), [(1, 4), (4, 16), (10, 40)])
+def test_how_long_a_brief_exec_is_goes_by_the_ticks(
+    tick_ms: int, brief: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moment, "CLOCK_STEP", 8 * tick_ms * MS)
+    assert key(duration_ms=1) == key(duration_ms=brief) != key(duration_ms=brief + 1)
+    ended = time.time_ns()
+    changed = ended - brief * MS
+    assert not Moment(ended, 1).is_unchanged(changed), "the longer call may have begun before that"
 
 
 def test_a_change_proves_nothing_within_some_ticks_of_the_clock(no_readings: None) -> None:

@@ -8,6 +8,7 @@ from typing import Final
 from bpf.per_record import PerRecord
 from bpf.record import Again, ExecFailure, first_like
 from bpf.vantage import AT_FDCWD, home_namespaces
+from tui.why import moment
 from tui.why.by_env import may_be_scripts
 from tui.why.suggestions import search_path
 
@@ -16,8 +17,7 @@ _BY_MOMENT: Final = frozenset({"E2BIG", "EFAULT", "EAGAIN", "EMFILE", "ENFILE", 
 
 _BY_PERMISSION: Final = frozenset({"EACCES", "EPERM"})
 
-_BRIEF: Final = 32
-"""Milliseconds: a longer call may have been held up, and files changed meanwhile."""
+_MS: Final = 1_000_000
 
 _OF_ONE_PROCESS: Final = ("/proc/", "/dev/")
 """Where names lead to what the process itself has open, such as /dev/fd/3."""
@@ -25,8 +25,12 @@ _OF_ONE_PROCESS: Final = ("/proc/", "/dev/")
 
 def cause_key(failure: ExecFailure | Again) -> Hashable:
     """Return what a cause reads of a record; failures that agree in it share one look."""
-    common, own = _circumstances(first_like(failure))
-    return (common, failure.pid, failure.timestamp) if own else common
+    first = first_like(failure)
+    common, own = _circumstances(first)
+    if own:
+        return common, failure.pid, failure.timestamp
+    # A call that nobody saw begin may have begun when its process did.
+    return (common, failure.started) if first.duration_ms is None else common
 
 
 def _work_out(record: ExecFailure) -> tuple[Hashable, bool]:
@@ -51,7 +55,7 @@ def _work_out(record: ExecFailure) -> tuple[Hashable, bool]:
         record.path,
         record.path_is_proven,
         record.truncated.path,
-        0 if 0 < (record.duration_ms or 0) <= _BRIEF else record.duration_ms,
+        0 if _is_brief(record) else record.duration_ms,
         record.interpreter_path,
         record.root,
         None if path.startswith("/") else record.cwd,
@@ -72,6 +76,15 @@ def _work_out(record: ExecFailure) -> tuple[Hashable, bool]:
         (record.ppid, record.cgroup) if inherited else None,
     )
     return common, own
+
+
+def _is_brief(record: ExecFailure) -> bool:
+    """Return whether the call took so short a time that it makes no difference how short.
+
+    No file has changed since before another such call if its ctime is older by ``CLOCK_STEP``. Half of that
+    may be the difference between the two, and the rest is left for ticks that come late.
+    """
+    return 0 < (record.duration_ms or 0) <= moment.CLOCK_STEP // 2 // _MS
 
 
 _circumstances: Final = PerRecord(_work_out)

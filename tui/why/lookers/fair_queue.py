@@ -222,7 +222,8 @@ class FairQueue:
 
     def find(self, owner: Owner, key: Hashable) -> Group | None:
         """Return the group that waits under that key."""
-        lane = self._users.get(owner[0], {}).get(owner[1])
+        lanes = self._users.get(owner[0])
+        lane = None if lanes is None else lanes.get(owner[1])
         return None if lane is None else lane.groups.get(key)
 
     def prefer(self, wanted: Mapping[Owner, Sequence[Hashable]]) -> None:
