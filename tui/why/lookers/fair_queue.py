@@ -150,7 +150,11 @@ class _Lane:
 class _Lanes(dict[int | None, _Lane]):
     """What waits of one user, by mount namespace."""
 
-    weight = 0
+    __slots__ = ("weight",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = 0
 
     @property
     def heaviest(self) -> int | None:
