@@ -1,25 +1,29 @@
 """Who a user id stands for, where users are to have equal shares.
 
-A user may run as each of 65,536 subordinate ids. They count as one, as each would have a share. Those of
-/etc/subuid are known; of those that a name service hands out (subid in nsswitch.conf(5)) each id counts as a
-user.
+A user may run as each of 65,536 subordinate ids. They count as that user, as each would have a share; where
+/etc/passwd does not have their owner's name, as one more user. Those of root count as one user that is not
+root: containers run with them, whose users are no part of root. Of ids that a name service hands out (subid
+in nsswitch.conf(5)) each counts as a user.
 """
 
 from __future__ import annotations
 
 import functools
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Final
 
 _SUBORDINATE_IDS: Final = "/etc/subuid"
+_ACCOUNTS: Final = "/etc/passwd"
 _MOST_BYTES: Final = 1 << 20
+_NO_ACCOUNTS: Final[Mapping[str, int]] = MappingProxyType({})
 _NO_ID: Final = 0xFFFFFFFF
 
 
 @functools.lru_cache(4096)
 def user_of(uid: int) -> int:
-    """Return an id for the user who may run as this one: itself, or the first of the subordinate ids."""
+    """Return an id for the user who may run as this one: itself, or whose subordinate id it is."""
     return _subordinate_ids().user_of(uid)
 
 
@@ -33,24 +37,30 @@ class SubordinateIds:
 
     Args:
         lines: Lines of /etc/subuid; those that are none are passed over.
+        accounts: User ids by name.
 
     Attributes:
         span: The first id and the end of the longest run in which each id is somebody's subordinate one.
     """
 
-    def __init__(self, lines: Iterable[str]) -> None:
+    def __init__(self, lines: Iterable[str], accounts: Mapping[str, int] = _NO_ACCOUNTS) -> None:
         first_of: dict[str, int] = {}
         ranges: list[tuple[int, int, int]] = []
         for line in lines:
             name, *numbers = line.strip().split(":")
             if len(numbers) == 2 and all(number.isdecimal() for number in numbers):
                 first, count = map(int, numbers)
-                ranges.append((first, first + count, first_of.setdefault(name, first)))
+                # The owner is named, or is a number.
+                owner = accounts.get(name, int(name) if name.isdecimal() else 0)
+                ranges.append((first, first + count, owner or first_of.setdefault(name, first)))
         self._ranges = sorted(ranges)
         self.span = self._longest_run()
 
     def user_of(self, uid: int) -> int:
-        """Return the first id of the user who may run as this one; the id itself where it is nobody's."""
+        """Return the id of the user who may run as this one; the id itself where it is nobody's.
+
+        Where that user is not known, or is root, it is the first of their subordinate ids.
+        """
         at = bisect_right(self._ranges, uid, key=lambda each: each[0]) - 1
         return self._ranges[at][2] if at >= 0 and uid < self._ranges[at][1] else uid
 
@@ -67,8 +77,21 @@ class SubordinateIds:
 
 @functools.cache
 def _subordinate_ids() -> SubordinateIds:
+    return SubordinateIds(_lines_of(_SUBORDINATE_IDS), user_ids(_lines_of(_ACCOUNTS)))
+
+
+def user_ids(lines: Iterable[str]) -> dict[str, int]:
+    """Return the user ids of the lines of an /etc/passwd, by name; lines that are none are passed over."""
+    ids: dict[str, int] = {}
+    for fields in (line.split(":") for line in lines):
+        if len(fields) > 2 and fields[2].isdecimal():
+            ids.setdefault(fields[0], int(fields[2]))
+    return ids
+
+
+def _lines_of(path: str) -> list[str]:
     try:
-        with open(_SUBORDINATE_IDS, encoding="utf-8", errors="replace") as file:
-            return SubordinateIds(file.read(_MOST_BYTES).splitlines())
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read(_MOST_BYTES).splitlines()
     except OSError:
-        return SubordinateIds(())
+        return []

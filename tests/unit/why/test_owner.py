@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bpf import layout, program
-from bpf.users import SubordinateIds
+from bpf.users import SubordinateIds, user_ids
 from bpf.vantage import own_mount_ns
 from tests.unit.why.failing import a_failure
 from tui.why.lookers.owner import NAMESPACE_GROUPS, owner_of
@@ -34,6 +34,25 @@ from tui.why.lookers.owner import NAMESPACE_GROUPS, owner_of
 def test_a_user_with_subordinate_ids_is_one_user(uid: int, user: int) -> None:
     lines = ["alice:100000:65536", "bob:165536:65536", "# nobody", "alice:300000:10", "x:y:z", "", "a:1"]
     assert SubordinateIds(lines).user_of(uid) == user
+
+
+@pytest.mark.parametrize(
+    ("uid", "user"),
+    [
+        (1000, 1000),
+        (100_005, 1000),
+        (300_007, 1000),
+        (165_540, 1001),
+        (400_001, 400_000),
+        (500_001, 500_000),
+        (600_001, 600_001),
+    ],
+    ids=["itself", "by name", "second range", "by number", "unknown name", "root's", "nobody's"],
+)
+def test_subordinate_ids_count_as_the_user_whose_they_are(uid: int, user: int) -> None:
+    accounts = user_ids(["root:x:0:0::/root:/bin/sh", "", "alice:x:1000:1000::/:", "alice:x:7", "x:y:z"])
+    lines = ["alice:100000:65536", "1001:165536:65536", "alice:300000:10", "gone:400000:10", "root:500000:9"]
+    assert SubordinateIds(lines, accounts).user_of(uid) == user
 
 
 @pytest.mark.parametrize(
