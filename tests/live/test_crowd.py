@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,7 +18,9 @@ import pytest
 
 from tests.live.command import recording
 
-TRIES = 40
+TRIES = 8
+SECONDS_APART = 1.5
+"""So that each look begins a list of open files of its own, and none goes on with the last one's."""
 MOST_PROCESSES, MOST_FILES = 20, 1000
 
 WRITER = """
@@ -77,6 +80,7 @@ def test_a_crowd_of_open_files_hides_no_writer_from_the_program(programs: list[P
                 subprocess.run([str(path)], check=False)
             assert failed.value.errno == errno.ETXTBSY
             recorder.wait_for(f'"path":"{path}"')
+            time.sleep(SECONDS_APART)
         recorder.end()
     records = [json.loads(line) for line in output.read_text().splitlines()]
     summaries = [
