@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import math
 import os
 import socket
 import threading
@@ -418,7 +417,7 @@ def test_once_nobody_looks_any_more_nothing_is_waited_for(
     slow.may_go_on.release()
     all_of(lookers, 1)
     with lookers._lock:
-        lookers._pace.park(math.inf, lookers_group(1))
+        lookers._pace.park(time.monotonic() + 1e6, lookers_group(1))
     lookers.submit([(number, failure(number)) for number in range(2, 6)])
     wait_for(lambda: len(slow.asked) == 2)
     spawner.is_orphaned = True
