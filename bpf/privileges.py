@@ -1,6 +1,6 @@
 """Giving up what is no longer needed, for good.
 
-What compiles, loads and attaches is a process of its own (``bpf.loader``), so the monitor keeps only
+What compiles, loads and attaches is a process of its own (``bpf.load.loader``), so the monitor keeps only
 what diagnosis needs to read, and is the user behind sudo, before it has shown or read anything.
 Capabilities belong to threads: everything here happens while there is one, and all others inherit it.
 """

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Final
 from unittest import mock
 
-from bpf.record import Report
+from execwhy.bpf.events.record import Report
 from screenshots.clock import LAST, Recorded
 
 SIZE: Final = (108, 30)
@@ -117,9 +117,9 @@ def _play(command: Sequence[str], lasts: float) -> list[tuple[float, str]]:
 
 def _show(path: str) -> int:
     """The screen on the events of a file that ``record`` has written."""
-    from tui import terminal
-    from tui.app import ExecwhyApp
-    from tui.model.history import History
+    from execwhy.tui.model.history.store import History
+    from execwhy.tui.screen.app import ExecwhyApp
+    from execwhy.tui.terminal import terminal
 
     reports: list[Report] = pickle.loads(Path(path).read_bytes())
     began = time.monotonic_ns()

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from bpf.clock import this_machine
-from bpf.record import ExecFailure, Report, SearchEnd
-from bpf.source import Capture, Counters, Stage, Status
+from execwhy.bpf.events.clock import this_machine
+from execwhy.bpf.events.record import ExecFailure, Report, SearchEnd
+from execwhy.bpf.events.source import Capture, Counters, Stage, Status
 
 LAST: Final = 1_795_557_020_114_000_000
 """2026-11-24 21:50:20.114 UTC."""

@@ -20,13 +20,13 @@ from unittest import mock
 from textual.keys import Keys, _character_to_key
 from textual.pilot import Pilot
 
-from bpf.record import ExecFailure, Report
+from execwhy.bpf.events.record import ExecFailure, Report
+from execwhy.tui.model.history.store import History
+from execwhy.tui.screen.app import ExecwhyApp
+from execwhy.tui.screen.screen_picture import svg_of
+from execwhy.tui.widgets.bars.rate import Rate
 from screenshots import cast, scenario
 from screenshots.clock import LAST, Recorded, moved
-from tui.app import ExecwhyApp
-from tui.model.history import History
-from tui.screen_picture import svg_of
-from tui.widgets.rate import Rate
 
 HERE: Final = Path(__file__).parent
 MOMENT: Final = 0.4

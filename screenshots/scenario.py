@@ -16,10 +16,19 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from bpf.reader import KernelSource
-from bpf.record import Burst, ExecFailure, Loss, Report, SearchEnd, first_like, singly, whole
-from bpf.source import Stage
-from tui.why import diagnose
+from execwhy.bpf.events.record import (
+    Burst,
+    ExecFailure,
+    Loss,
+    Report,
+    SearchEnd,
+    expand_bursts,
+    materialize,
+    template_of,
+)
+from execwhy.bpf.events.source import Stage
+from execwhy.bpf.read.reader import KernelSource
+from execwhy.tui.why.causes import diagnose
 
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 _CLONE_NEWNS: Final = 0x20000
@@ -197,9 +206,9 @@ def _ours(reports: Iterable[Report]) -> Iterator[ExecFailure | SearchEnd]:
             yield report
         elif isinstance(report, Loss):
             continue
-        elif first_like(report.last if isinstance(report, Burst) else report).mount_ns == here:
-            for each in singly([report]):
-                failure = whole(each)
+        elif template_of(report.last if isinstance(report, Burst) else report).mount_ns == here:
+            for each in expand_bursts([report]):
+                failure = materialize(each)
                 assert isinstance(failure, ExecFailure)
                 above = [ancestor.pid for ancestor in failure.ancestors]
                 kept = above.index(os.getpid()) if os.getpid() in above else len(above)

@@ -10,6 +10,15 @@ from typing import Final
 import pytest
 from hypothesis import HealthCheck, settings
 
+from execwhy import bpf
+
+_CHECKOUT: Final = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
+if os.path.dirname(os.path.dirname(os.path.realpath(bpf.__file__))) != _CHECKOUT:
+    # The interpreter of another checkout would test that one's modules.
+    pytest.exit(
+        f"this Python has another execwhy: use {_CHECKOUT}/.venv/bin/python (tools/setup dev)", returncode=4
+    )
+
 settings.register_profile(
     "patient", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )

@@ -9,10 +9,10 @@ from contextlib import suppress
 
 import numpy as np
 
-from bpf.record import Again, Burst, Diagnosis, ExecFailure, Look
-from tui.why.lookers.fair_queue import EventIds
-from tui.why.lookers.owner import Failure
-from tui.why.lookers.process import LookAt, Spawned, serve
+from execwhy.bpf.events.record import Burst, Diagnosis, ExecFailure, Look, Occurrence
+from execwhy.tui.why.lookers.fair_queue import EventIds
+from execwhy.tui.why.lookers.owner import Failure
+from execwhy.tui.why.lookers.process import LookAt, Spawned, serve
 
 
 class InlineLookers:
@@ -52,7 +52,7 @@ class InlineLookers:
     def _look(self, event_id: int, failure: Failure | Burst) -> tuple[EventIds, Look]:
         count = len(failure) if isinstance(failure, Burst) else 1
         last = failure.last if isinstance(failure, Burst) else failure
-        record = last.whole() if isinstance(last, Again) else last
+        record = last.materialize() if isinstance(last, Occurrence) else last
         return np.arange(event_id, event_id + count), Look(self._why(record))
 
 

@@ -13,8 +13,8 @@ import sys
 from contextlib import suppress
 from typing import Final
 
-from bpf.record import ExecFailure
-from bpf.vantage import _is_chrooted, _neighbour, own_mount_ns
+from execwhy.bpf.caller.caller_root import _is_chrooted, _neighbour, own_mount_ns
+from execwhy.bpf.events.record import ExecFailure
 
 _CLONE_NEWNS: Final = 0x20000
 _MS_BIND, _MS_REC, _MS_PRIVATE = 0x1000, 0x4000, 0x40000

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from tui.why.moment import CLOCK_STEP
-from tui.why.mount_watch import watch_mounts
+from execwhy.tui.why.scene.moment import CLOCK_STEP
+from execwhy.tui.why.scene.mount_watch import watch_mounts
 
 SETTLED: Final = 1.5 * CLOCK_STEP / 1e9 + 0.02
-"""Seconds after which a file's ctime proves that it has not changed since (tui.why.moment)."""
+"""Seconds after which a file's ctime proves that it has not changed since (execwhy.tui.why.scene.moment)."""
 
 watch_mounts()
 """As the program does: it knows of no mount from before it was asked for the first time."""

@@ -14,13 +14,23 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Final, Protocol
 
-from bpf.record import Again, Arrival, Burst, Diagnosis, ExecFailure, Look, Loss, Report, count_of
-from bpf.source import EventSource
-from tui.model.history import History
-from tui.model.searches import Searches
-from tui.why import unseen
-from tui.why.lookers.fair_queue import EventIds
-from tui.why.lookers.owner import Failure
+from execwhy.bpf.events.record import (
+    Arrival,
+    Burst,
+    Diagnosis,
+    ExecFailure,
+    Look,
+    Loss,
+    Occurrence,
+    Report,
+    count_of,
+)
+from execwhy.bpf.events.source import EventSource
+from execwhy.tui.model.history.store import History
+from execwhy.tui.model.search.searches import Searches
+from execwhy.tui.why.causes import unseen
+from execwhy.tui.why.lookers.fair_queue import EventIds
+from execwhy.tui.why.lookers.owner import Failure
 
 _STEP: Final = 256
 """Reports taken in between two looks at the clock: a few milliseconds at most."""
@@ -265,10 +275,12 @@ class Arrivals:
 
 def _undiagnosed(
     events: Iterable[Arrival], first_id: int
-) -> Iterator[tuple[int, ExecFailure | Again | Burst]]:
+) -> Iterator[tuple[int, ExecFailure | Occurrence | Burst]]:
     event_id = first_id
     for event in events:
-        if isinstance(event, Again | Burst) or (isinstance(event, ExecFailure) and event.diagnosis is None):
+        if isinstance(event, Occurrence | Burst) or (
+            isinstance(event, ExecFailure) and event.diagnosis is None
+        ):
             yield event_id, event
         event_id += count_of(event)
 

@@ -18,7 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
-from bpf.kernel import choose
+from execwhy.bpf.load.support import choose
 from tests.bench import history, probe_cost, program, screen
 from tests.bench.figures import Figure
 

@@ -9,12 +9,12 @@ from dataclasses import replace
 from random import Random
 from typing import Final
 
-from bpf.record import ExecFailure
+from execwhy.bpf.events.record import ExecFailure
+from execwhy.tui.model.history.store import History
+from execwhy.tui.model.query import parse
+from execwhy.tui.model.view.view import View
 from tests.bench.figures import Figure
 from tests.unit.records import failure
-from tui.model.history import History
-from tui.model.query import parse
-from tui.model.view import View
 
 MILLION: Final = 1_000_000
 STEP: Final = 0.005

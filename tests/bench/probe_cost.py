@@ -13,9 +13,9 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Final
 
-from bpf.kernel import choose
-from bpf.reader import KernelSource
-from bpf.source import Capture, Stage
+from execwhy.bpf.events.source import Capture, Stage
+from execwhy.bpf.load.support import choose
+from execwhy.bpf.read.reader import KernelSource
 from tests.bench.figures import Figure
 
 ROUNDS: Final = 7

@@ -33,7 +33,7 @@ class Monitor(Terminal):
     def __init__(self, *options: str) -> None:
         self.began = time.monotonic()
         environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "TERM": "xterm-256color", "HOME": "/root"}
-        super().__init__("-m", "tui.cli", *options, size=(120, 40), environment=environment)
+        super().__init__("-m", "execwhy.tui.cli.main", *options, size=(120, 40), environment=environment)
 
     def seconds_to(self, text: str) -> float:
         """Seconds from the start until this text is on the screen."""

@@ -9,14 +9,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
-from bpf.record import Again, Diagnosis, ExecFailure, Report
+from execwhy.bpf.events.record import Diagnosis, ExecFailure, Occurrence, Report
+from execwhy.tui.model.history.store import History
+from execwhy.tui.screen.app import ExecwhyApp
+from execwhy.tui.terminal.terminal import responsive
 from tests.bench.figures import Figure
 from tests.looks import InlineLookers
 from tests.ui.scripted_source import ScriptedSource
 from tests.unit.records import failure
-from tui.app import ExecwhyApp
-from tui.model.history import History
-from tui.terminal import responsive
 
 SECONDS: Final = 10.0
 RATES: Final = (1_000, 10_000, 100_000)
@@ -51,9 +51,9 @@ class Steady(ScriptedSource):
                 self._came += came
             self.brought = due
 
-    def _event(self, number: int, now: int) -> Again:
+    def _event(self, number: int, now: int) -> Occurrence:
         kind, pid = number % 20, number % 30_000
-        return Again(self._kinds[kind], now + number, pid, pid, kind + 1, 1)
+        return Occurrence(self._kinds[kind], now + number, pid, pid, kind + 1, 1)
 
     def drain(self) -> Sequence[Report]:
         """What has come since the last time."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["bpf", "tui.model"]):
+with atheris.instrument_imports(include=["execwhy.bpf", "execwhy.tui.model"]):
     from tests.fuzz.targets import TARGETS
 
 _FINDINGS = Path("fuzz-findings")

@@ -7,15 +7,15 @@ import struct
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from bpf.decode import DecodeError, Decoder, decode
-from bpf.record import Again, ExecFailure, Loss
+from execwhy.bpf.events.record import ExecFailure, Loss, Occurrence
+from execwhy.bpf.read.decode import DecodeError, Decoder, decode
+from execwhy.tui.model.files import record_csv
+from execwhy.tui.model.files.record_json import record_to_json
+from execwhy.tui.model.files.snapshot import Ending, Header, SnapshotError, event_line, parse_line
+from execwhy.tui.model.query import QueryError, parse
+from execwhy.tui.model.text.printable import printable
 from tests.unit.raw_record import UNREAD, element, raw_record, walked
 from tests.unit.records import failure
-from tui.model import record_csv
-from tui.model.printable import printable
-from tui.model.query import QueryError, parse
-from tui.model.record_json import record_to_json
-from tui.model.snapshot import Ending, Header, SnapshotError, event_line, parse_line
 
 Target = Callable[[bytes], None]
 
@@ -39,7 +39,7 @@ def decode_record(data: bytes) -> None:
         decoder = Decoder(0)
         assert decoder.decode(data)[0] == report
         again, _ = decoder.decode(data)
-        assert isinstance(again, Again) and again.whole() == report
+        assert isinstance(again, Occurrence) and again.materialize() == report
 
 
 def parse_filter(data: bytes) -> None:

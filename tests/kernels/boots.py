@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from bpf.plans import NAMES
+from execwhy.bpf.program.plans import NAMES
 
 
 @dataclass(frozen=True)

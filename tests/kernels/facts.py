@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Literal
 
-from bpf.record import PathSource
+from execwhy.bpf.events.record import PathSource
 
 Release = tuple[int, ...]
 """(6, 1)"""

@@ -11,9 +11,9 @@ import sys
 import time
 from pathlib import Path
 
-from bpf import kernel
-from bpf.plans import PLANS
-from bpf.reader import KernelSource
+from execwhy.bpf.load import support
+from execwhy.bpf.program.plans import PLANS
+from execwhy.bpf.read.reader import KernelSource
 from tests.kernels.boots import BOOTS, Boot
 from tests.kernels.kinds import Run
 from tests.kernels.once import looks
@@ -27,7 +27,7 @@ Results = dict[str, object]
 def under(plan: str, zoo: Zoo, *, witnessed: bool) -> Results:
     """What becomes of every kind under a plan; or why the plan does not work here."""
     wanted = next(each for each in PLANS if each.name == plan)
-    if obstacles := kernel.obstacles(wanted):
+    if obstacles := support.obstacles(wanted):
         return {"obstacles": obstacles, "verdicts": []}
     source = KernelSource(plan=plan)
     listener = Listener(source)

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
-from bpf.record import ExecFailure
+from execwhy.bpf.events.record import ExecFailure
 from tests.kernels.facts import facts, reached
 from tests.kernels.tables import SEARCHERS, Tables
 from tests.live.caller_cases import CALLERS

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from bpf.reader import KernelSource
+from execwhy.bpf.read.reader import KernelSource
 from tests.live.listener import Listener
 
 

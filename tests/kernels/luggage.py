@@ -17,7 +17,7 @@ from typing import Final
 
 import numpy
 
-from bpf.loader import interpreter
+from execwhy.bpf.load.loader import interpreter
 from tests.kernels.guest import PROJECT, Luggage
 
 _UNUSED: Final = (
@@ -31,7 +31,7 @@ _UNUSED: Final = (
 )
 """Parts of Python's library that nothing here imports."""
 
-_PARTS: Final = ("bpf", "tests")
+_PARTS: Final = ("bpf", "tests", ".venv/checkout")
 """Of the project."""
 
 _PACKAGES: Final = frozenset({"numpy", "numpy.libs"})

@@ -11,9 +11,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from bpf.direct_map import direct_map
-from bpf.record import ExecFailure
-from bpf.source import Counters
+from execwhy.bpf.events.record import ExecFailure
+from execwhy.bpf.events.source import Counters
+from execwhy.bpf.program.direct_map import direct_map
+from execwhy.tui.why.causes import diagnose
 from tests.kernels.boots import Boot
 from tests.kernels.kinds import CASES, Found, Verdict, judged, left_in, x32_exec
 from tests.kernels.listening import live
@@ -30,7 +31,6 @@ from tests.live.expectation import COMPARED, compare, compare_fields
 from tests.live.listener import add_up
 from tests.live.stand_in import misses_are_counted, stands_in
 from tests.live.zoo import Zoo
-from tui.why import diagnose
 
 BEYOND_FOUR_LEVELS: Final = 1 << 50
 """An address that a process can have only with five levels (Documentation/arch/x86/x86_64/5level-paging)."""

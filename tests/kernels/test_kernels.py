@@ -11,7 +11,7 @@ from typing import Any, Final
 import pytest
 
 from tests.kernels.boots import BOOTS
-from tests.kernels.guest import GuestError, Luggage, run_in
+from tests.kernels.guest import PROJECT, GuestError, Luggage, run_in
 from tests.kernels.kinds import KINDS
 from tests.kernels.luggage import pack, packages, python
 from tests.kernels.results import RESULTS, Results
@@ -45,7 +45,7 @@ class Guests:
         output = share / "results.json"
         command = [
             "env",
-            f"PYTHONPATH={packages()}",
+            f"PYTHONPATH={packages()}:{PROJECT}/.venv/checkout",
             python(),
             "-s",
             "-m",

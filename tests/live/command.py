@@ -15,7 +15,7 @@ from tests.live.exec_child import PATIENCE
 from tests.pty.terminal import Terminal
 
 PROJECT = Path(__file__).parents[2]
-COMMAND = (sys.executable, "-I", "-m", "tui.cli")
+COMMAND = (sys.executable, "-I", "-m", "execwhy.tui.cli.main")
 PLAIN = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "HOME": "/", "TERM": "xterm-256color", "TZ": "UTC"}
 
 

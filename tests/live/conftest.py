@@ -36,7 +36,7 @@ def listener(listener_of_all: Listener) -> Listener:
 @pytest.fixture(scope="session")
 def listener_of_all() -> Iterator[Listener]:
     """The one source that all tests share, but for those that need another."""
-    from bpf.reader import DEFAULT_ARGS_BYTES, DEFAULT_ENV_BYTES, KernelSource
+    from execwhy.bpf.read.reader import DEFAULT_ARGS_BYTES, DEFAULT_ENV_BYTES, KernelSource
 
     source = KernelSource(
         plan=PLAN, max_args_bytes=DEFAULT_ARGS_BYTES, max_env_bytes=DEFAULT_ENV_BYTES, capture=None

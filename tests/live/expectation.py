@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
-from bpf.cgroups import cgroup_in, where_of
-from bpf.layout import MAX_ANCESTORS
-from bpf.reader import DEFAULT_ARGS_BYTES, DEFAULT_ENV_BYTES
-from bpf.record import Binary, ExecFailure
+from execwhy.bpf.caller.cgroups import cgroup_in, where_of
+from execwhy.bpf.events.record import Binary, ExecFailure
+from execwhy.bpf.program.layout import MAX_ANCESTORS
+from execwhy.bpf.read.reader import DEFAULT_ARGS_BYTES, DEFAULT_ENV_BYTES
+from execwhy.tui.why.scene.moment import CLOCK_STEP
 from tests.live.exec_child import AT_EXECVE_CHECK, Array, Attempt, Pointer, Strings
 from tests.live.proc import TICK, Caller, file_type, mounted_device
 from tests.own_root import own_root
-from tui.why.moment import CLOCK_STEP
 
 LONGEST_PATH: Final = 4095
 """PATH_MAX without its NUL."""

@@ -18,13 +18,14 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from bpf import cached_lookup, clock
+from execwhy.bpf.caller import cached_lookup
+from execwhy.bpf.events import clock
+from execwhy.tui.why import look
+from execwhy.tui.why.lookers.dispatcher import Lookers
+from execwhy.tui.why.lookers.process import MAX_UNDEAD, Begin, Spawner, start_parent
 from tests.live.silent_server import Server, mount
+from tests.unit.tui.why.failing import a_failure
 from tests.unit.waiting import PATIENCE, wait_for
-from tests.unit.why.failing import a_failure
-from tui.why import look
-from tui.why.lookers.dispatcher import Lookers
-from tui.why.lookers.process import MAX_UNDEAD, Begin, Spawner, start_parent
 
 HOSTILE: Final = 12345
 OTHER: Final = 4321

@@ -8,10 +8,10 @@ import uuid
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from bpf import clock
-from bpf.lookup import Files
-from bpf.record import Again, Burst, ExecFailure, Loss, Report, SearchEnd, singly
-from bpf.source import Counters, EventSource, Stage
+from execwhy.bpf.caller.lookup import Files
+from execwhy.bpf.events import clock
+from execwhy.bpf.events.record import Burst, ExecFailure, Loss, Occurrence, Report, SearchEnd, expand_bursts
+from execwhy.bpf.events.source import Counters, EventSource, Stage
 from tests.live.exec_child import PATIENCE
 
 _POLL = 0.2
@@ -69,7 +69,7 @@ class Listener:
         """Take what there is."""
         reports = drained(self.source)
         self.in_bursts += sum(len(report) for report in reports if isinstance(report, Burst))
-        for event in singly(reports):
+        for event in expand_bursts(reports):
             self._keep(event)
 
     def until(self, condition: Callable[[], bool], what: str) -> None:
@@ -130,9 +130,9 @@ class Listener:
         self.catch_up()
         return [failure for failure in self.failures if argument in failure.arguments]
 
-    def _keep(self, event: ExecFailure | Again | Loss | SearchEnd) -> None:
-        if isinstance(event, ExecFailure | Again):
-            record = event.whole() if isinstance(event, Again) else event
+    def _keep(self, event: ExecFailure | Occurrence | Loss | SearchEnd) -> None:
+        if isinstance(event, ExecFailure | Occurrence):
+            record = event.materialize() if isinstance(event, Occurrence) else event
             self.failures.append(completed(record))
         elif isinstance(event, Loss):
             self.losses.append(event)

@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from typing import Final
 from unittest.mock import patch
 
-from bpf.loader import Loaded, Loader
-from bpf.plans import EXEC_BINPRM, LEGACY
-from bpf.reader import KernelSource
+from execwhy.bpf.load.loader import Loaded, Loader
+from execwhy.bpf.program.plans import EXEC_BINPRM, LEGACY
+from execwhy.bpf.read.reader import KernelSource
 from tests.live.error_cases import ERRORS
 from tests.live.exec_child import EXECVE, PATIENCE, attempted
 from tests.live.expectation import compare
@@ -148,7 +148,7 @@ def standing_in() -> Iterator[tuple[Listener, Loaded]]:
     source = KernelSource(plan=LEGACY.name, exec_binprm=STAND_IN)
     listener = Listener(source)
     try:
-        with patch("bpf.reader.Loader", Remembering):
+        with patch("execwhy.bpf.read.reader.Loader", Remembering):
             listener.start()
         yield listener, kept[0]
     finally:

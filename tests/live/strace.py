@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from bpf.record import ExecFailure
+from execwhy.bpf.events.record import ExecFailure
 from tests.live.exec_child import PATIENCE
 
 _CALL: Final = re.compile(r"(?:\d+\s+)?(execve|execveat)\((.*)\) += (?:-1 (E[A-Z0-9]+)|\?|0)")

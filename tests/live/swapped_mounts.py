@@ -16,10 +16,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from bpf.record import ExecFailure
+from execwhy.bpf.events.record import ExecFailure
+from execwhy.tui.why.causes import diagnose
+from execwhy.tui.why.scene import mount_watch
 from tests.live.circumstances import checked
-from tests.unit.why.failing import failed_exec
-from tui.why import diagnose, mount_watch
+from tests.unit.tui.why.failing import failed_exec
 
 _MS_BIND: Final = 0x1000
 _MS_REMOUNT: Final = 0x20

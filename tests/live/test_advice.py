@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from bpf.record import ExecFailure
+from execwhy.bpf.events.record import ExecFailure
+from execwhy.tui.why.causes import diagnose
 from tests.live.circumstances import USER
 from tests.live.listener import Listener
-from tui.why import diagnose
 
 ATTACK = """
 import ctypes, os, sys

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bpf.record import ExecFailure
+from execwhy.bpf.events.record import ExecFailure
 from tests.live.listener import Listener
 from tests.live.zoo import Zoo
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from bpf.record import ExecFailure
+from execwhy.bpf.events.record import ExecFailure
 from tests.live import circumstances
 from tests.live.cases import MISSING
 from tests.live.command import recording

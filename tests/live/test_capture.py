@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from bpf.source import Capture
+from execwhy.bpf.events.source import Capture
 from tests.live import circumstances
 from tests.live.exec_child import Exec, attempted
 from tests.live.listener import Listener, add_up, fail_to_exec

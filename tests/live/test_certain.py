@@ -12,7 +12,9 @@ from typing import Final
 
 import pytest
 
-from bpf.record import ExecFailure
+from execwhy.bpf.events.record import ExecFailure
+from execwhy.tui.why.causes import diagnose
+from execwhy.tui.why.scene.moment import CLOCK_STEP
 from tests.live import circumstances
 from tests.live.exec_child import EXECVE, Exec, attempted, libc
 from tests.live.listener import Listener
@@ -20,8 +22,6 @@ from tests.live.swapped_mounts import SITUATIONS
 from tests.live.why_cases import FORGOTTEN
 from tests.live.zoo import Zoo
 from tests.settled import SETTLED
-from tui.why import diagnose
-from tui.why.moment import CLOCK_STEP
 
 _CLONE_NEWNS: Final = 0x20000
 _CLONE_NEWUSER: Final = 0x10000000

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from bpf.record import ExecFailure
+from execwhy.bpf.events.record import ExecFailure
+from execwhy.tui.why.causes import diagnose
 from tests.live.circumstances import GROUP, USER, become_user
 from tests.live.exec_child import Exec, attempted
 from tests.live.listener import Listener
 from tests.live.zoo import Zoo
 from tests.settled import SETTLED
-from tui.why import diagnose
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,12 @@ from typing import Any
 
 import pytest
 
-from bpf.cgroups import cgroup_in, where_of
+from execwhy.bpf.caller.cgroups import cgroup_in, where_of
+from execwhy.tui.model.files.snapshot import record_from_json
 from tests.live.exec_child import PATIENCE
 from tests.live.listener import Listener, fail_to_exec
-from tui.model.snapshot import record_from_json
 
-EXECWHY = [sys.executable, "-m", "tui.cli"]
+EXECWHY = [sys.executable, "-m", "execwhy.tui.cli.main"]
 PROJECT = Path(__file__).parent.parent.parent
 
 

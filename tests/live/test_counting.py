@@ -13,9 +13,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from bpf.raw_queue import RawQueue
-from bpf.reader import DEFAULT_ARGS_BYTES, DEFAULT_ENV_BYTES, KernelSource
-from bpf.source import Capture
+from execwhy.bpf.events.source import Capture
+from execwhy.bpf.read.raw_queue import RawQueue
+from execwhy.bpf.read.reader import DEFAULT_ARGS_BYTES, DEFAULT_ENV_BYTES, KernelSource
 from tests.live.listener import PLAN, Listener, add_up, fail_to_exec
 from tests.live.zoo import Zoo
 
@@ -149,7 +149,7 @@ def test_what_does_not_fit_the_ring_is_counted_and_told_at_its_place_in_time(one
 def test_what_waits_is_handed_over_when_a_source_with_a_full_queue_is_closed(
     zoo: Zoo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bpf.reader.RawQueue", functools.partial(RawQueue, 20_000))
+    monkeypatch.setattr("execwhy.bpf.read.reader.RawQueue", functools.partial(RawQueue, 20_000))
     source = KernelSource(plan=PLAN, ring_bytes=64 * 1024)
     listener = Listener(source)
     listener.start()

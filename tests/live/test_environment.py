@@ -28,7 +28,8 @@ class Trap:
         code = f"import os\nopen({str(self.mark)!r}, 'a').write(__file__ + chr(10))\n"
         self.place.mkdir()
         for name in (
-            "sitecustomize", "usercustomize", "bcc", "textual", "rich", "numpy", "humanize", "tui", "bpf",
+            "sitecustomize", "usercustomize", "bcc", "textual", "rich", "numpy", "humanize", "execwhy", "tui",
+            "bpf",
             "json", "hostile_driver", "hostile_startup",
         ):  # fmt: skip
             (self.place / f"{name}.py").write_text(code)

@@ -16,14 +16,14 @@ from typing import Final
 
 import pytest
 
-from bpf.record import Diagnosis, ExecFailure
+from execwhy.bpf.events.record import Diagnosis, ExecFailure
+from execwhy.tui.why.causes import diagnose
 from tests.live import circumstances
 from tests.live.circumstances import GROUP, USER
 from tests.live.exec_child import EXECVE, Exec, attempted, libc
 from tests.live.listener import Listener
 from tests.live.zoo import Zoo
 from tests.settled import SETTLED
-from tui.why import diagnose
 
 _CLONE_NEWUSER: Final = 0x10000000
 _PR_SET_DUMPABLE: Final = 4

@@ -16,20 +16,22 @@ from pathlib import Path
 
 import pytest
 
-from bpf import decode, kernel, loader
-from bpf.decode import Decoder
-from bpf.losses import READER_STOPPED
-from bpf.reader import KernelSource
-from bpf.record import ExecFailure, Loss
-from bpf.source import Stage
+from execwhy.bpf.events.record import ExecFailure, Loss
+from execwhy.bpf.events.source import Stage
+from execwhy.bpf.load import loader
+from execwhy.bpf.load import support as kernel
+from execwhy.bpf.read import decode
+from execwhy.bpf.read.decode import Decoder
+from execwhy.bpf.read.losses import READER_STOPPED
+from execwhy.bpf.read.reader import KernelSource
+from execwhy.tui.model.files.snapshot import Ending, parse_line
+from execwhy.tui.recording.bounded import NO_ROOM
 from tests.live.command import COMMAND, PLAIN, on_terminal, recording
 from tests.live.exec_child import PATIENCE
 from tests.live.listener import Listener, add_up, fail_to_exec
 from tests.live.test_source import bpf_descriptors
 from tests.live.zoo import Zoo
 from tests.pty.terminal import Terminal
-from tui.bounded import NO_ROOM
-from tui.model.snapshot import Ending, parse_line
 
 RECORD = " ".join([*COMMAND, "--record", "-", "--duration", "1"])
 
@@ -135,7 +137,8 @@ def why_it_failed(source: KernelSource) -> str:
     ("before", "sentence"),
     [
         (
-            "open('{0}', 'w').write('int broken('); from bpf import program; program.PARTS += ('{0}',)",
+            "open('{0}', 'w').write('int broken(');"
+            "from execwhy.bpf.program import text; text.PARTS += ('{0}',)",
             r"the BPF program does not compile or its maps are refused \(.+\): try another --plan.+",
         ),
         (
@@ -366,7 +369,9 @@ def test_the_terminal_of_a_live_screen_may_go_at_any_time() -> None:
 
 
 def test_little_memory_is_told_and_leaves_nothing(tmp_path: Path) -> None:
-    run = in_shell(f"ulimit -v 60000; exec {sys.executable} -I -m tui.cli --record {tmp_path}/file")
+    run = in_shell(
+        f"ulimit -v 60000; exec {sys.executable} -I -m execwhy.tui.cli.main --record {tmp_path}/file"
+    )
     assert run.returncode != 0
     assert "locals" not in run.stderr
     assert list(tmp_path.iterdir()) == []

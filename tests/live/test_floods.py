@@ -23,10 +23,10 @@ from typing import Any
 
 import pytest
 
+from execwhy.tui.why.lookers.bounds import MAX_ANSWER
 from tests.live.command import COMMAND, PLAIN, Recorder, on_terminal, recording
 from tests.live.exec_child import PATIENCE
 from tests.live.listener import fail_to_exec
-from tui.why.lookers.bounds import MAX_ANSWER
 
 SECONDS = float(os.environ.get("EXECWHY_FLOOD_SECONDS", "6"))
 """How long each kind goes on: some seconds in the tests, a minute in make soak."""

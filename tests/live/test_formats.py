@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from bpf.record import Diagnosis
+from execwhy.bpf.events.record import Diagnosis
+from execwhy.tui.why.causes import diagnose
 from tests.live.listener import Listener
 from tests.live.zoo import Zoo
 from tests.settled import SETTLED
-from tui.why import diagnose
 
 LINES = 600
 """First lines to try, each 2 ms."""

@@ -20,13 +20,13 @@ from typing import Any, Final
 
 import pytest
 
-from bpf import mounts, vantage
-from bpf.lookup import look_at, look_up
-from bpf.record import Diagnosis, ExecFailure
-from bpf.vantage import own_mount_ns, reach
-from bpf.walk import End
+from execwhy.bpf.caller import caller_root, mounts
+from execwhy.bpf.caller.caller_root import own_mount_ns, reach
+from execwhy.bpf.caller.lookup import look_at, look_up
+from execwhy.bpf.caller.walk import End
+from execwhy.bpf.events.record import Diagnosis, ExecFailure
+from execwhy.tui.why.causes import diagnose
 from tests.own_root import own_root
-from tui.why import diagnose
 
 SERVER: Final = Path(__file__).with_name("silent_server.py")
 GENEROUS: Final = 60.0
@@ -128,7 +128,7 @@ def in_a_child(hostile: Hostile | None, look: Callable[[], Any]) -> Any:
 @pytest.fixture(autouse=True)
 def forgotten() -> None:
     """What was read for another test is not used."""
-    vantage.tables.begin_anew()
+    caller_root.tables.begin_anew()
 
 
 @pytest.fixture(scope="module", params=["user", "root"])
@@ -219,20 +219,20 @@ def test_an_overlay_in_the_place_of_a_safe_mount_is_not_entered_by_its_number(
     record = hostile.failure(f"{hostile.place}/later/x")
 
     def before_and_after() -> tuple[object, object]:
-        mounted = vantage.tables.of
+        mounted = caller_root.tables.of
         kept: list[Any] = []
 
         def keeping(*arguments: Any) -> Any:
             kept.append(mounted(*arguments) if not kept else kept[0])
             return kept[0]
 
-        monkeypatch.setattr(vantage.tables, "of", keeping)
+        monkeypatch.setattr(caller_root.tables, "of", keeping)
         with reach(record) as before:  # type: ignore[union-attr]
-            first = look_at(before, before.ground(record), record.path or "").file
+            first = look_at(before, before.context(record), record.path or "").file
         os.write(theirs, b".")
         os.read(go_on, 1)
         with reach(record) as after:  # type: ignore[union-attr]
-            second = look_at(after, after.ground(record), record.path or "").trail
+            second = look_at(after, after.context(record), record.path or "").resolution
         return first is not None, second.end
 
     done, theirs = os.pipe()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 
-from bpf.record import ExecFailure
+from execwhy.bpf.events.record import ExecFailure
 from tests.live.kernel_calls import crash, dumping_to
 from tests.live.listener import Listener
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from bpf import kernel
-from bpf.loader import interpreter
-from bpf.plans import LEGACY
+from execwhy.bpf.load import support
+from execwhy.bpf.load.loader import interpreter
+from execwhy.bpf.program.plans import LEGACY
 from tests.live.exec_child import PATIENCE
 from tests.live.stand_in import standing_in, stands_in
 from tests.live.zoo import Zoo
@@ -24,8 +24,11 @@ NEWEST_HELPER_OF_5_4 = 110
 SCRIPT = """
 import json, struct, sys
 sys.path.insert(0, sys.argv[1])
-from bpf import btf, headers, kernel, plans, probe, program, syscalls
-kernel.lift_memory_limit()
+from execwhy.bpf.load import probe, support
+from execwhy.bpf.maps import syscalls
+from execwhy.bpf.program import btf, headers, plans
+from execwhy.bpf.program import text as program
+support.lift_memory_limit()
 bcc = probe._import_bcc()
 settings = program.Settings("legacy", 8192, 8192, 4096)
 text = program.source(settings, plans.LEGACY, btf.offsets(), {})
@@ -48,7 +51,7 @@ print(json.dumps(called))
 
 def test_the_kernel_takes_every_kprobe_and_no_helper_is_newer_than_linux_5_4() -> None:
     run = subprocess.run(
-        [interpreter(), "-I", "-c", SCRIPT, str(PROJECT)],
+        [interpreter(), "-I", "-c", SCRIPT, str(PROJECT / ".venv/checkout")],
         env={"PATH": os.environ["PATH"]},
         capture_output=True,
         text=True,
@@ -66,7 +69,7 @@ def test_another_function_can_take_the_place_of_exec_binprm_or_the_plan_says_why
     zoo: Zoo,
 ) -> None:
     # The proof with kprobes is the same where they are: tests/kernels makes it on real kernels.
-    if not (obstacles := kernel.obstacles(LEGACY)):
+    if not (obstacles := support.obstacles(LEGACY)):
         wrong = {name: problem for name, problem in stands_in(zoo).items() if problem}
         assert not wrong, wrong
         return

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from bpf.reader import KernelSource
-from bpf.record import ExecFailure
-from bpf.source import Capture
+from execwhy.bpf.events.record import ExecFailure
+from execwhy.bpf.events.source import Capture
+from execwhy.bpf.read.reader import KernelSource
+from execwhy.tui.why.causes import diagnose
 from tests.live import circumstances
 from tests.live.cases import MISSING, Case
 from tests.live.error_cases import ERRORS, FORGED
@@ -32,7 +33,6 @@ from tests.live.exec_child import (
 )
 from tests.live.listener import PLAN, Listener, add_up
 from tests.live.zoo import Zoo
-from tui.why import diagnose
 
 REWRITTEN: Case = next(case for case in ERRORS if case.path_afterwards)
 

@@ -24,7 +24,8 @@ from typing import Any, Final
 
 import pytest
 
-from bpf.record import ExecFailure, Truncated
+from execwhy.bpf.events.record import ExecFailure, Truncated
+from execwhy.tui.why.causes import diagnose
 from tests.live import circumstances
 from tests.live.circumstances import GROUP, USER
 from tests.live.exec_child import EXECVE
@@ -32,8 +33,7 @@ from tests.live.test_swapped import _elf
 from tests.live.why_files import protected_links
 from tests.settled import SETTLED
 from tests.unit.test_man_page import codes_of_source
-from tests.unit.why.failing import a_failure
-from tui.why import diagnose
+from tests.unit.tui.why.failing import a_failure
 
 PROGRAM: Final = b"#!/bin/sh\n"
 _FOREIGN_ROOT: Final = struct.pack("<6I", 0x03000001, 1 << 13, 0, 0, 0, USER)

@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from bpf.reader import KernelSource
-from bpf.record import ExecFailure
+from execwhy.bpf.events.record import ExecFailure
+from execwhy.bpf.read.reader import KernelSource
+from execwhy.tui.model.files.snapshot import Header, parse_line
 from tests.live.command import COMMAND, PLAIN, PROJECT, on_terminal, recording, status_of_threads
 from tests.live.exec_child import PATIENCE
 from tests.live.listener import Listener, add_up, fail_to_exec
 from tests.live.zoo import Zoo
 from tests.pty.terminal import Terminal
-from tui.model.snapshot import Header, parse_line
 
 NOBODY = pwd.getpwnam("nobody")
 BEHIND_SUDO = {"SUDO_UID": str(NOBODY.pw_uid), "SUDO_GID": str(NOBODY.pw_gid)}

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from bpf.record import Diagnosis, ExecFailure
+from execwhy.bpf.events.record import Diagnosis, ExecFailure
+from execwhy.tui.why.causes import diagnose
+from execwhy.tui.why.causes.unknown import OTHER_MEANINGS
 from tests.live.exec_child import EXECVE, PATIENCE, Exec, attempted
 from tests.live.file_systems import (
     answering_file_system,
@@ -24,8 +26,6 @@ from tests.live.file_systems import (
 )
 from tests.live.listener import Listener
 from tests.live.stand_in import opening_waits
-from tui.why import diagnose
-from tui.why.unknown import OTHER_MEANINGS
 
 FROM_A_SERVER = sorted(errno.errorcode[number] for number in OTHER_MEANINGS.keys() - {errno.ENOTCONN})
 """Names of the errors that a FUSE server can answer with; of ENOTCONN it must be dead."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bpf.reader import KernelSource
+from execwhy.bpf.read.reader import KernelSource
 from tests.live.caller_cases import CALLERS
 from tests.live.cases import Case
 from tests.live.error_cases import ERRORS

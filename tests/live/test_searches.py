@@ -13,12 +13,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bpf.reader import KernelSource
-from bpf.record import Again, Event, ExecFailure, Loss, Search, SearchEnd, error_name, whole
+from execwhy.bpf.events.record import (
+    Event,
+    ExecFailure,
+    Loss,
+    Occurrence,
+    Search,
+    SearchEnd,
+    error_name,
+    materialize,
+)
+from execwhy.bpf.read.reader import KernelSource
+from execwhy.tui.recording.held_back import HoldBackQueue
+from execwhy.tui.why.causes.unseen import ended_before
 from tests.live.exec_child import PATIENCE
 from tests.live.listener import Listener
-from tui.model.held_back import HoldBackQueue
-from tui.why.unseen import ended_before
 
 _FAILED = re.compile(r'execve\("([^"]*)", .* = -1 (E[A-Z]+)')
 
@@ -31,7 +40,7 @@ class Folding(Listener):
         self.held_back = HoldBackQueue(ended_before)
         self.final: list[Event] = []
 
-    def _keep(self, event: ExecFailure | Again | Loss | SearchEnd) -> None:
+    def _keep(self, event: ExecFailure | Occurrence | Loss | SearchEnd) -> None:
         super()._keep(event)
         wanted = self.held_back.take([event], time.monotonic_ns())
         self.held_back.add_looks((np.array([number]), ended_before(failed)) for number, failed in wanted)
@@ -39,7 +48,7 @@ class Folding(Listener):
 
     def _release(self) -> None:
         while turn := self.held_back.next_turn():
-            self.final += map(whole, turn)
+            self.final += map(materialize, turn)
 
     def of(self, name: str) -> list[ExecFailure]:
         """The tries for a name, once it is known what became of all of them."""

@@ -6,10 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bpf.record import ExecFailure
+from execwhy.bpf.events.record import ExecFailure
+from execwhy.tui.model.files.snapshot import parse_line
+from execwhy.tui.model.text.secret_words import MASK
 from tests.live.command import recording
-from tui.model.secret_words import MASK
-from tui.model.snapshot import parse_line
 
 _CALLER = """
 import os

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from bpf.maps import RING_FULL, SHARE_FULL
+from execwhy.bpf.maps.counters import RING_FULL, SHARE_FULL
 from tests.live.command import recording
 from tests.live.zoo import Zoo
 

@@ -9,8 +9,8 @@ import time
 import uuid
 from pathlib import Path
 
-from bpf.reader import DEFAULT_ARGS_BYTES, DEFAULT_ENV_BYTES, KernelSource
-from bpf.source import Capture, Stage
+from execwhy.bpf.events.source import Capture, Stage
+from execwhy.bpf.read.reader import DEFAULT_ARGS_BYTES, DEFAULT_ENV_BYTES, KernelSource
 from tests.live.exec_child import PATIENCE
 from tests.live.listener import PLAN, Listener, fail_to_exec
 from tests.live.zoo import Zoo

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from bpf.reader import KernelSource
-from bpf.record import Again, ExecFailure, Loss, Report, SearchEnd, singly
-from bpf.source import Capture, Counters, EventSource
+from execwhy.bpf.events.record import ExecFailure, Loss, Occurrence, Report, SearchEnd, expand_bursts
+from execwhy.bpf.events.source import Capture, Counters, EventSource
+from execwhy.bpf.read.reader import KernelSource
 from tests.live.exec_child import PATIENCE
 from tests.live.listener import Listener, add_up, drained
 from tests.live.zoo import Zoo
@@ -57,11 +57,11 @@ class Seen:
 
     def take(self, reports: Sequence[Report]) -> None:
         """Check each record against itself, and count it."""
-        for report in singly(reports):
+        for report in expand_bursts(reports):
             if isinstance(report, Loss):
                 self.lost += report.count
             elif not isinstance(report, SearchEnd):
-                record = report.whole() if isinstance(report, Again) else report
+                record = report.materialize() if isinstance(report, Occurrence) else report
                 self.by_uid[record.uid] += 1
                 self._check(record)
 

@@ -22,10 +22,10 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from bpf.record import ExecFailure
+from execwhy.bpf.events.record import ExecFailure
+from execwhy.tui.why.causes import diagnose
 from tests.live.circumstances import USER
-from tests.unit.why.failing import failed_exec
-from tui.why import diagnose
+from tests.unit.tui.why.failing import failed_exec
 
 _MACHINES: Final = {"x86_64": 62, "aarch64": 183}
 

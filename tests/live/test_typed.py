@@ -6,15 +6,16 @@ from dataclasses import replace
 
 import pytest
 
-from bpf import kernel, loader
-from bpf.reader import KernelSource
+from execwhy.bpf.load import loader
+from execwhy.bpf.load import support as kernel
+from execwhy.bpf.read.reader import KernelSource
 from tests.live.error_cases import ERRORS
 from tests.live.exec_child import attempted
 from tests.live.expectation import check
 from tests.live.listener import PLAN, Listener
 from tests.live.zoo import Zoo
 
-ONLY = "from bpf import probe; probe._ways = lambda plan: ({},); probe.main()"
+ONLY = "from execwhy.bpf.load import probe; probe._ways = lambda plan: ({},); probe.main()"
 
 
 def test_this_kernel_knows_the_types() -> None:
@@ -23,7 +24,7 @@ def test_this_kernel_knows_the_types() -> None:
 
 @pytest.mark.parametrize("typed", [True, False], ids=["types are followed", "members are read"])
 def test_records_are_right_either_way(typed: bool, zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = loader._RUN.partition("from bpf import")[0] + ONLY.format(typed)
+    run = loader._RUN.partition("from execwhy.bpf")[0] + ONLY.format(typed)
     assert run != loader._RUN
     monkeypatch.setattr(loader, "_RUN", run)
     source = KernelSource(plan=PLAN)

@@ -14,8 +14,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from bpf.lookup import look_up
-from bpf.record import Diagnosis, ExecFailure
+from execwhy.bpf.caller.lookup import look_up
+from execwhy.bpf.events.record import Diagnosis, ExecFailure
+from execwhy.tui.why.causes import diagnose
+from execwhy.tui.why.scene.moment import CLOCK_STEP
 from tests.live import circumstances
 from tests.live.exec_child import PATIENCE, Attempt, Exec, attempted
 from tests.live.listener import Listener
@@ -23,8 +25,6 @@ from tests.live.why_cases import CAUSES, FORGOTTEN, Cause
 from tests.live.why_files import mount_silent_file_system, protected_links, registered_handler, write_files
 from tests.live.zoo import Zoo, built_zoo
 from tests.settled import SETTLED
-from tui.why import diagnose
-from tui.why.moment import CLOCK_STEP
 
 NO_PID = 2**22 + 1
 """Above PID_MAX_LIMIT: no process has it."""

@@ -8,12 +8,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bpf.record import ExecFailure, Loss, Report
+from execwhy.bpf.events.record import ExecFailure, Loss, Report
+from execwhy.tui.model.files.snapshot import parse_line
+from execwhy.tui.model.history.store import History
+from execwhy.tui.screen.app import ExecwhyApp
+from execwhy.tui.terminal import terminal
 from tests.ui.scripted_source import ScriptedSource, a_day, failure
-from tui import terminal
-from tui.app import ExecwhyApp
-from tui.model.history import History
-from tui.model.snapshot import parse_line
 
 HOSTILE = (
     "\x1b]0;owned\x07", "\x1b[2J", "\x1b]52;c;b3duZWQ=\x07", "\x9b31m", "\x9d0;owned\x9c", "\x00", "\x7f",

@@ -16,14 +16,14 @@ from xml.etree import ElementTree
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
-from bpf.record import Ancestor, Binary, Diagnosis, Event, ExecFailure, Loss, Search
-from bpf.source import Counters, Origin
+from execwhy.bpf.events.record import Ancestor, Binary, Diagnosis, Event, ExecFailure, Loss, Search
+from execwhy.bpf.events.source import Counters, Origin
+from execwhy.tui.model.files.snapshot import Header, event_line, header_line
 from tests.hostile import SEQUENCES, texts
 from tests.pty.stream import foreign
 from tests.pty.terminal import Terminal
 from tests.pty.test_terminal import PROGRAM, ROOT
 from tests.unit.records import failure
-from tui.model.snapshot import Header, event_line, header_line
 
 START = 1_795_557_012_031_000_000
 SIZES = ((250, 80), (80, 24), (120, 40))
@@ -184,7 +184,7 @@ def test_a_hostile_file_with_a_hostile_name_is_shown_escaped(
         damaged = f'{{"execwhy":1}}\n{{"path": {chosen[0]!a}}}\n'.encode()
         with open(path, "wb") as file:
             file.write(lines(hostile_events(chosen), chosen[0], chosen[1]) + damaged)
-        with opened(size, "-m", "tui.cli", "--open", os.fsdecode(path)) as terminal:
+        with opened(size, "-m", "execwhy.tui.cli.main", "--open", os.fsdecode(path)) as terminal:
             look_everywhere(terminal, chosen[3])
             os.kill(terminal.pid, signal.SIGTERM)
             assert terminal.status() == 128 + signal.SIGTERM

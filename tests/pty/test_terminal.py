@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from bpf.source import Counters, Origin
+from execwhy.bpf.events.source import Counters, Origin
+from execwhy.tui.model.files.snapshot import Header, event_line, header_line, parse_line
 from tests.pty.terminal import PATIENCE, Terminal
 from tests.unit.records import failure
-from tui.model.snapshot import Header, event_line, header_line, parse_line
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = str(Path(__file__).with_name("program.py"))
@@ -149,7 +149,7 @@ def test_a_size_that_the_environment_claims_is_not_drawn(tmp_path: Path) -> None
     claims = {"PYTHONPATH": str(ROOT), "TERM": "xterm-256color", "LINES": "100000", "COLUMNS": "100000"}
     terminal = Terminal(
         "-m",
-        "tui.cli",
+        "execwhy.tui.cli.main",
         "--open",
         str(tmp_path / "file"),
         size=(100, 30),

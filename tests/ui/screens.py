@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager
 
 from textual.pilot import Pilot
 
-from bpf.record import Diagnosis, Event, ExecFailure, Report
+from execwhy.bpf.events.record import Diagnosis, Event, ExecFailure, Report
+from execwhy.tui.model.history.store import History
+from execwhy.tui.screen.app import ExecwhyApp
 from tests.looks import InlineLookers
 from tests.ui.scripted_source import ScriptedSource
-from tui.app import ExecwhyApp
-from tui.model.history import History
 
 MOMENT = 0.2
 """Seconds in which an app on an idle machine has looked at its source at least once."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from bpf.record import Ancestor, Binary, Diagnosis, Event, ExecFailure, Loss, Report, Truncated
-from bpf.source import Capture, Counters, Origin, Stage, Status
-from tui.model.snapshot import UNREADABLE
+from execwhy.bpf.events.record import Ancestor, Binary, Diagnosis, Event, ExecFailure, Loss, Report, Truncated
+from execwhy.bpf.events.source import Capture, Counters, Origin, Stage, Status
+from execwhy.tui.model.files.snapshot import UNREADABLE
 
 START = 1_795_557_012_031_000_000
 """2026-11-24 21:50:12.031 UTC."""

@@ -9,8 +9,18 @@ from random import Random
 
 import numpy as np
 
-from bpf.record import Again, Burst, Diagnosis, ExecFailure, Loss, Report, SearchEnd, Truncated, count_of
-from bpf.source import Counters, Status
+from execwhy.bpf.events.record import (
+    Burst,
+    Diagnosis,
+    ExecFailure,
+    Loss,
+    Occurrence,
+    Report,
+    SearchEnd,
+    Truncated,
+    count_of,
+)
+from execwhy.bpf.events.source import Counters, Status
 from tests.hostile import SEQUENCES
 from tests.ui.scripted_source import ScriptedSource, a_day, binary, failure
 
@@ -79,14 +89,17 @@ class Storms:
         record = self._failure(f"/storm/{self._random.randrange(5)}", 2, task=9, pid=9)
         now = time.time_ns()
         times = now + np.arange(self._random.randrange(1, 3000), dtype=np.int64) * 1000
-        return [record, Burst(Again(record, int(times[-1]), 9, 9, 9, None), times)]
+        return [record, Burst(Occurrence(record, int(times[-1]), 9, 9, 9, None), times)]
 
     def _one_by_one(self) -> list[Report]:
         record = self._failure("/storm/one", 13)
         now = time.time_ns()
         return [
             record,
-            *(Again(record, now + number, 1 + number % 7, 1, 0, None) for number in range(self._some(400))),
+            *(
+                Occurrence(record, now + number, 1 + number % 7, 1, 0, None)
+                for number in range(self._some(400))
+            ),
         ]
 
     def _many_paths(self) -> list[Report]:

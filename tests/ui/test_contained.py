@@ -8,30 +8,29 @@ from pathlib import Path
 import pytest
 from textual._compositor import Compositor
 
-from bpf.record import Diagnosis
+from execwhy.bpf.events.record import Diagnosis
+from execwhy.tui.arrivals import Arrivals
+from execwhy.tui.faults import contained, rescue
+from execwhy.tui.faults.contained import Faults
+from execwhy.tui.model.history.store import History
+from execwhy.tui.model.view.finding import Finding
+from execwhy.tui.model.view.groups import Groups
+from execwhy.tui.model.view.view import View
+from execwhy.tui.widgets.bars.filter_bar import Line
+from execwhy.tui.widgets.bars.key_bar import KeyBar
+from execwhy.tui.widgets.bars.rate import Rate
+from execwhy.tui.widgets.bars.status_bar import StatusBar
+from execwhy.tui.widgets.body import Body
+from execwhy.tui.widgets.detail.detail_pane import DetailPane
+from execwhy.tui.widgets.dialogs.copy_menu import ChoiceList
+from execwhy.tui.widgets.dialogs.help import HelpText
+from execwhy.tui.widgets.events.event_table import EventTable
+from execwhy.tui.widgets.events.table_header import TableHeader
+from execwhy.tui.widgets.groups.group_header import GroupHeader
+from execwhy.tui.widgets.groups.group_table import GroupTable
+from execwhy.tui.widgets.painting.painted import Painted
 from tests.ui.screens import Opened, opened
 from tests.ui.scripted_source import ScriptedSource, a_day, failure
-from tui import rescue
-from tui.arrivals import Arrivals
-from tui.model.finding import Finding
-from tui.model.groups import Groups
-from tui.model.history import History
-from tui.model.view import View
-from tui.widgets import contained
-from tui.widgets.body import Body
-from tui.widgets.contained import Faults
-from tui.widgets.copy_menu import ChoiceList
-from tui.widgets.detail_pane import DetailPane
-from tui.widgets.event_table import EventTable
-from tui.widgets.filter_bar import Line
-from tui.widgets.group_header import GroupHeader
-from tui.widgets.group_table import GroupTable
-from tui.widgets.help import HelpText
-from tui.widgets.key_bar import KeyBar
-from tui.widgets.painted import Painted
-from tui.widgets.rate import Rate
-from tui.widgets.status_bar import StatusBar
-from tui.widgets.table_header import TableHeader
 
 SECRET = "hunter2"
 FAULT = re.compile(r"\(RuntimeError in test_contained\.py, line \d+\)")

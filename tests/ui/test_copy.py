@@ -6,11 +6,11 @@ import json
 
 import pytest
 
+from execwhy.tui.model.history.store import History
+from execwhy.tui.screen import clipboard
+from execwhy.tui.widgets.dialogs.copy_menu import ChoiceList
 from tests.ui.screens import Opened, opened
 from tests.ui.scripted_source import a_day, failure
-from tui import clipboard
-from tui.model.history import History
-from tui.widgets.copy_menu import ChoiceList
 
 
 async def copied(screen: Opened, *keys: str) -> str:

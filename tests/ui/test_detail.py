@@ -8,13 +8,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from bpf.record import Ancestor, Attempt, ExecFailure, Search, Truncated
+from execwhy.bpf.events.record import Ancestor, Attempt, ExecFailure, Search, Truncated
+from execwhy.tui.model.text.secrets import masked
+from execwhy.tui.widgets.detail.fact import Fact
+from execwhy.tui.widgets.detail.facts import sections
+from execwhy.tui.widgets.events.columns import why_text
 from tests.ui.screens import Opened, opened
 from tests.ui.scripted_source import a_day, binary, diagnosed, failure
-from tui.model.secrets import masked
-from tui.widgets.columns import why_text
-from tui.widgets.fact import Fact
-from tui.widgets.facts import sections
 
 
 async def focus(screen: Opened, wanted: Callable[[Fact], bool]) -> None:

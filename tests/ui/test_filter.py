@@ -6,11 +6,11 @@ from functools import partial
 
 import pytest
 
-from bpf.source import Capture
+from execwhy.bpf.events.source import Capture
+from execwhy.tui.widgets.bars.filter_bar import FilterBar
+from execwhy.tui.widgets.bars.filter_input import FilterInput
 from tests.ui.screens import Opened, opened
 from tests.ui.scripted_source import START, ScriptedSource, a_day, binary, failure
-from tui.widgets.filter_bar import FilterBar
-from tui.widgets.filter_input import FilterInput
 
 
 async def test_what_is_typed_selects_at_once() -> None:

@@ -11,14 +11,14 @@ from textual.app import App, ComposeResult
 from textual.message import Message
 from textual.pilot import Pilot
 
-from bpf.record import Diagnosis, Event, ExecFailure, Search
+from execwhy.bpf.events.record import Diagnosis, Event, ExecFailure, Search
+from execwhy.tui.model.history.store import History
+from execwhy.tui.model.query import add_term, parse
+from execwhy.tui.model.view.view import View
+from execwhy.tui.screen import themes
+from execwhy.tui.widgets.groups import group_table
+from execwhy.tui.widgets.groups.group_pane import GroupPane
 from tests.ui.scripted_source import START
-from tui import themes
-from tui.model.history import History
-from tui.model.query import add_term, parse
-from tui.model.view import View
-from tui.widgets import group_table
-from tui.widgets.group_pane import GroupPane
 
 SECOND = 10**9
 MISSING = Diagnosis("missing-file", "The file is missing.", brief="it is missing")
@@ -28,7 +28,7 @@ PLAIN = ExecFailure(timestamp=START, path="/bin/x", return_value=-2, diagnosis=M
 class GroupApp(App[None]):
     """Nothing but the groups of a view."""
 
-    CSS_PATH = "../../tui/theme.tcss"
+    CSS_PATH = "../../tui/screen/theme.tcss"
 
     def __init__(self, history: History, *, show_secrets: bool) -> None:
         super().__init__()

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from bpf.record import Loss
+from execwhy.bpf.events.record import Loss
+from execwhy.tui.model.history.store import History
+from execwhy.tui.model.query import parse
+from execwhy.tui.screen.app import ExecwhyApp
+from execwhy.tui.screen.sentences import GREETING, GREETING_BESIDE_DETAIL
+from execwhy.tui.widgets.detail.facts import equation
+from execwhy.tui.widgets.dialogs.help import _KEYS, FILTERS
 from tests.ui.screens import opened
 from tests.ui.scripted_source import START, ScriptedSource, a_day
-from tui.app import ExecwhyApp
-from tui.model.history import History
-from tui.model.query import parse
-from tui.sentences import GREETING, GREETING_BESIDE_DETAIL
-from tui.widgets.facts import equation
-from tui.widgets.help import _KEYS, FILTERS
 
 TUI = Path(__file__).parents[2] / "tui"
 
@@ -127,7 +127,7 @@ def test_every_example_is_a_filter() -> None:
 
 
 def test_every_letter_that_the_app_binds_is_in_the_help_of_the_table() -> None:
-    tree = ast.parse((TUI / "keys.py").read_text())
+    tree = ast.parse((TUI / "screen/keys.py").read_text())
     bound = {
         str(call.args[0].value)
         for call in ast.walk(tree)

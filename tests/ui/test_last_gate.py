@@ -8,10 +8,10 @@ from rich.cells import cell_len
 from rich.segment import Segment
 from textual.color import Color
 
+from execwhy.tui.terminal.control_char_filter import ControlCharFilter
 from tests.hostile import texts
 from tests.ui.screens import opened
 from tests.ui.scripted_source import a_day
-from tui.last_gate import LastGate
 
 BLACK = Color(0, 0, 0)
 
@@ -19,7 +19,7 @@ BLACK = Color(0, 0, 0)
 @given(st.lists(texts, max_size=4))
 def test_only_what_is_printable_passes_and_takes_as_many_cells(chosen: list[str]) -> None:
     line = [Segment(text) for text in chosen]
-    passed = LastGate().apply(line, BLACK)
+    passed = ControlCharFilter().apply(line, BLACK)
     for before, after in zip(line, passed, strict=True):
         assert after.text.isprintable()
         assert cell_len(after.text) == sum(cell_len(character) for character in before.text)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from bpf.record import Attempt, Search
+from execwhy.bpf.events.record import Attempt, Search
+from execwhy.tui.widgets.events.event_table import EventTable
 from tests.ui.screens import Opened, opened
 from tests.ui.scripted_source import START, a_day, failure
-from tui.widgets.event_table import EventTable
 
 
 async def click(screen: Opened, text: str, *, into: int = 0, line: int | None = None) -> None:

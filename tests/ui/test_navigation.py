@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from execwhy.tui.widgets.bars.filter_input import FilterInput
+from execwhy.tui.widgets.events.event_table import EventTable
 from tests.ui.screens import Opened, opened
 from tests.ui.scripted_source import START, a_day, failure
-from tui.widgets.event_table import EventTable
-from tui.widgets.filter_input import FilterInput
 
 
 def under_cursor(screen: Opened) -> str:

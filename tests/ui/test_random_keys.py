@@ -23,13 +23,13 @@ from textual import events
 from textual.geometry import Size
 from textual.keys import _character_to_key
 
+from execwhy.tui.model.history.store import History
+from execwhy.tui.model.view.view import View
+from execwhy.tui.screen.app import ExecwhyApp
+from execwhy.tui.screen.themes import THEMES
+from execwhy.tui.widgets.dialogs.save_dialog import SaveDialog
 from tests.looks import InlineLookers
 from tests.ui.storms import Storms, StormySource, late_diagnoses
-from tui.app import ExecwhyApp
-from tui.model.history import History
-from tui.model.view import View
-from tui.themes import THEMES
-from tui.widgets.save_dialog import SaveDialog
 
 SECONDS = float(os.environ.get("EXECWHY_SOAK_SECONDS", "15"))
 SEED = int(os.environ.get("EXECWHY_SEED", "0")) or time.time_ns() % 10**9

@@ -12,15 +12,15 @@ import pytest
 from textual import events
 from textual.widgets import Input
 
-from bpf.record import Event, ExecFailure, Report
-from bpf.source import Stage
+from execwhy.bpf.events.record import Event, ExecFailure, Report
+from execwhy.bpf.events.source import Stage
+from execwhy.tui.model.files.snapshot import Header, parse_line, write
+from execwhy.tui.model.history.store import History
+from execwhy.tui.widgets.dialogs import save_dialog
+from execwhy.tui.widgets.dialogs.save_dialog import SaveDialog
 from tests.ui.screens import Opened, opened
 from tests.ui.scripted_source import ScriptedSource, a_day, failure
 from tests.unit.waiting import PATIENCE
-from tui.model.history import History
-from tui.model.snapshot import Header, parse_line, write
-from tui.widgets import save_dialog
-from tui.widgets.save_dialog import SaveDialog
 
 
 class Unending(ScriptedSource):

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from bpf.record import Attempt, Diagnosis, ExecFailure, Search
+from execwhy.bpf.events.record import Attempt, Diagnosis, ExecFailure, Search
+from execwhy.tui.model.files import event_lines, record_csv
+from execwhy.tui.model.history.store import History
+from execwhy.tui.model.query import add_term, parse
+from execwhy.tui.model.query.hint import hint
 from tests.ui.screens import Opened, opened
 from tests.ui.scripted_source import failure
 from tests.ui.test_save import name_it
-from tui.model import event_lines, record_csv
-from tui.model.history import History
-from tui.model.query import add_term, parse
-from tui.model.query_hint import hint
 
 SECRET = "S3CRET-hunter2"
 COMMAND_LINE = f"/usr/bin/curl -u bob:{SECRET} example.org"

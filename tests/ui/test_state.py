@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from bpf.record import Diagnosis, ExecFailure, Loss, SearchEnd
-from bpf.source import Stage
+from execwhy.bpf.events.record import Diagnosis, ExecFailure, Loss, SearchEnd
+from execwhy.bpf.events.source import Stage
+from execwhy.tui.model.files.snapshot import UNREADABLE
+from execwhy.tui.model.history.store import History
+from execwhy.tui.why.causes import unseen
 from tests.looks import InlineLookers
 from tests.ui.screens import LOOKS, opened
 from tests.ui.scripted_source import START, ScriptedSource, a_day, failure
-from tui.model.history import History
-from tui.model.snapshot import UNREADABLE
-from tui.why import unseen
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from bpf.record import Diagnosis, Event, ExecFailure, Loss
+from execwhy.bpf.events.record import Diagnosis, Event, ExecFailure, Loss
+from execwhy.tui.model.history.store import History
+from execwhy.tui.widgets.events.columns import placed_columns, row_text
 from tests.ui.screens import Opened, opened
 from tests.ui.scripted_source import START, a_day, diagnosed, failure
-from tui.model.history import History
-from tui.widgets.columns import placed_columns, row_text
 
 
 def numbered(count: int, first: int = 0) -> list[ExecFailure]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from bpf import layout
+from execwhy.bpf.program import layout
 
 
 def element(text: bytes) -> bytes:

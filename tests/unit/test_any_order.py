@@ -11,31 +11,31 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from bpf.cgroups import where_of
-from bpf.record import (
-    Again,
+from execwhy.bpf.caller.cgroups import where_of
+from execwhy.bpf.events.record import (
     Burst,
     Diagnosis,
     Event,
     ExecFailure,
     Look,
     Loss,
+    Occurrence,
     Outcome,
     Report,
     Search,
     SearchEnd,
-    singly,
+    expand_bursts,
 )
+from execwhy.tui.model.history.columns import Key
+from execwhy.tui.model.history.store import History
+from execwhy.tui.model.query import parse
+from execwhy.tui.model.search.searches import Searches
+from execwhy.tui.model.view.finding import Finding
+from execwhy.tui.model.view.group_by import BY
+from execwhy.tui.model.view.groups import Groups
+from execwhy.tui.model.view.view import View
 from tests.ui.scripted_source import binary
-from tests.unit.test_groups import VALUES
-from tui.model.columns import Key
-from tui.model.finding import Finding
-from tui.model.group_by import BY
-from tui.model.groups import Groups
-from tui.model.history import History
-from tui.model.query import parse
-from tui.model.searches import Searches
-from tui.model.view import View
+from tests.unit.tui.model.view.test_groups import VALUES
 
 SECOND = 10**9
 NOW = 1_795_557_012 * SECOND
@@ -115,7 +115,9 @@ class AnyOrder(RuleBasedStateMachine):
 
     def take(self, reports: list[Report]) -> None:
         arrivals = self.searches.take(reports, self.now)
-        whole = [each.whole() if isinstance(each, Again) else each for each in singly(arrivals)]
+        whole = [
+            each.materialize() if isinstance(each, Occurrence) else each for each in expand_bursts(arrivals)
+        ]
         first = len(self.events)
         self.events += whole
         assert self.history.append(arrivals) == range(first, len(self.events))
@@ -142,7 +144,7 @@ class AnyOrder(RuleBasedStateMachine):
         """One failure over and over, as one burst or one by one."""
         record = replace(record, timestamp=self.now, search=None)
         times = self.now + np.arange(1, count + 1) * (SECOND // 50)
-        last = Again(record, int(times[-1]), record.pid, record.tid, record.task, record.started)
+        last = Occurrence(record, int(times[-1]), record.pid, record.tid, record.task, record.started)
         again = Burst(last, times)
         self.take([record, *again] if single else [record, again])
         self.now = int(times[-1])

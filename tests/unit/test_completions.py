@@ -14,8 +14,8 @@ from typing import Final
 
 import pytest
 
-from tui.arguments import THEME_NAMES, parser
-from tui.model.query_fields import FIELDS
+from execwhy.tui.cli.arguments import THEME_NAMES, parser
+from execwhy.tui.model.query.fields import FIELDS
 
 ROOT: Final = Path(__file__).parents[2]
 COMPLETIONS: Final = ROOT / "completions"

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bpf import layout
-from bpf.source import Stage
+from execwhy.bpf.events.source import Stage
+from execwhy.bpf.program import layout
+from execwhy.tui.model.files.replay import FileSource
+from execwhy.tui.model.files.snapshot import event_line
 from tests.fuzz.targets import TARGETS, decode_record, parse_filter, read_line
 from tests.hostile import texts
 from tests.unit.records import losses, records
-from tui.model.replay import FileSource
-from tui.model.snapshot import event_line
 
 many = settings(max_examples=300, deadline=None)
 

@@ -8,14 +8,14 @@ import io
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from bpf.record import Loss
-from bpf.source import Counters
+from execwhy.bpf.events.record import Loss
+from execwhy.bpf.events.source import Counters
+from execwhy.tui.cli import main as cli
+from execwhy.tui.faults.crash import crash_report
+from execwhy.tui.model.files import record_csv
+from execwhy.tui.model.files.snapshot import default_name
+from execwhy.tui.recording.recorder import Result, summary
 from tests.hostile import texts
-from tui import cli
-from tui.crash import crash_report
-from tui.model import record_csv
-from tui.model.snapshot import default_name
-from tui.recording import Result, summary
 
 with_capture = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 

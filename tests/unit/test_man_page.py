@@ -14,11 +14,11 @@ from typing import Final
 
 import pytest
 
-from bpf.record import Ancestor, Binary, Diagnosis, ExecFailure, Search, error_name
-from tui.arguments import parse as parse_arguments
-from tui.model.query import parse as parse_filter
-from tui.model.record_json import record_to_json
-from tui.why import unknown
+from execwhy.bpf.events.record import Ancestor, Binary, Diagnosis, ExecFailure, Search, error_name
+from execwhy.tui.cli.arguments import parse as parse_arguments
+from execwhy.tui.model.files.record_json import record_to_json
+from execwhy.tui.model.query import parse as parse_filter
+from execwhy.tui.why.causes import unknown
 
 ROOT: Final = Path(__file__).parents[2]
 PAGE: Final = (ROOT / "man/execwhy.8").read_text(encoding="utf-8")
@@ -193,7 +193,7 @@ def trees(*patterns: str) -> Iterator[tuple[Path, ast.Module]]:
 
 def bound_keys() -> Iterator[str]:
     """The keys of all bindings, as the man page writes them."""
-    for _, tree in trees("tui/keys.py", "tui/widgets/*.py"):
+    for _, tree in trees("tui/screen/keys.py", "tui/widgets/**/*.py"):
         for call in calls(tree):
             if not (isinstance(call.func, ast.Name) and call.func.id == "Binding"):
                 continue
@@ -205,8 +205,8 @@ def bound_keys() -> Iterator[str]:
 
 
 def codes_of_source() -> Iterator[str]:
-    """The codes that the modules of tui.why give to a diagnosis."""
-    for path, tree in trees("tui/why/*.py"):
+    """The codes that the modules of execwhy.tui.why.causes give to a diagnosis."""
+    for path, tree in trees("tui/why/causes/**/*.py", "tui/why/scene/*.py"):
         functions = [node for node in ast.walk(tree) if isinstance(node, Function)]
         for function in functions:
             if (path.name, function.name) == ("scene.py", "diagnosis"):

@@ -8,8 +8,8 @@ import tomllib
 from pathlib import Path
 from typing import Final
 
+from execwhy.tui.cli.arguments import parse
 from tests.schema import SCHEMA
-from tui.arguments import parse
 
 ROOT: Final = Path(__file__).parents[2]
 DEFINITIONS: Final = SCHEMA["$defs"]
@@ -40,9 +40,15 @@ def test_the_unit_gives_options_that_the_program_takes() -> None:
 def test_every_c_file_and_style_sheet_is_in_the_wheel() -> None:
     data = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
     for package, patterns in data["package-data"].items():
-        packed = {path for pattern in patterns for path in (ROOT / package).glob(pattern)}
+        packed = {
+            path
+            for pattern in patterns
+            for path in (ROOT / package.removeprefix("execwhy.").replace(".", "/")).glob(pattern)
+        }
         other = {
-            path for path in (ROOT / package).iterdir() if path.is_file() and path.suffix not in (".py", "")
+            path
+            for path in (ROOT / package.removeprefix("execwhy.").replace(".", "/")).iterdir()
+            if path.is_file() and path.suffix not in (".py", "")
         }
         assert other <= packed
     for files in data["data-files"].values():

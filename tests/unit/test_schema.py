@@ -11,12 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bpf.record import Ancestor, Binary, Diagnosis, Event, ExecFailure, Search
-from bpf.source import Counters, Origin
+from execwhy.bpf.events.record import Ancestor, Binary, Diagnosis, Event, ExecFailure, Search
+from execwhy.bpf.events.source import Counters, Origin
+from execwhy.tui.model.files.record_json import record_to_json
+from execwhy.tui.model.files.snapshot import Ending, Header, ending_line, event_line, header_line, parse_line
 from tests.schema import CLOSED, OPEN, SCHEMA, kind_of
 from tests.unit.records import failure, losses, records
-from tui.model.record_json import record_to_json
-from tui.model.snapshot import Ending, Header, ending_line, event_line, header_line, parse_line
 
 COUNTERS = Counters(seen=3, recorded=1, suppressed=1, lost=1, losses={"ring buffer full": 1})
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import functools
 from dataclasses import replace
 
-from bpf import clock
-from bpf.hierarchies import Hierarchies, are_several
-from bpf.lookup import Files
-from bpf.record import ExecFailure, Look
-from tui.why import diagnose
-from tui.why.mount_watch import watch_mounts
+from execwhy.bpf.caller.hierarchies import Hierarchies, are_several
+from execwhy.bpf.caller.lookup import Files
+from execwhy.bpf.events import clock
+from execwhy.bpf.events.record import ExecFailure, Look
+from execwhy.tui.why.causes import diagnose
+from execwhy.tui.why.scene.mount_watch import watch_mounts
 
 
 def prepare() -> None:
@@ -35,7 +35,7 @@ def look_at(record: ExecFailure) -> Look:
 
 def with_look(record: ExecFailure, look: Look) -> ExecFailure:
     """Return the record with what a look at it found."""
-    from bpf.cgroups import where_of
+    from execwhy.bpf.caller.cgroups import where_of
 
     facts = {} if look.cgroup is None else {"cgroup": look.cgroup, **where_of(look.cgroup)._asdict()}
     return replace(

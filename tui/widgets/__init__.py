@@ -1,1 +1,3 @@
 """One widget a file."""
+
+__all__ = ["body"]

@@ -11,12 +11,12 @@ from textual.app import ComposeResult
 from textual.containers import Container, Vertical
 from textual.message import Message
 
-from tui.widgets.contained import Contained
-from tui.widgets.detail_pane import DetailPane
-from tui.widgets.event_table import EventTable
-from tui.widgets.fact import Section
-from tui.widgets.filter_bar import ProblemLine
-from tui.widgets.table_header import TableHeader
+from execwhy.tui.faults.contained import Contained
+from execwhy.tui.widgets.bars.filter_bar import ProblemLine
+from execwhy.tui.widgets.detail.detail_pane import DetailPane
+from execwhy.tui.widgets.detail.fact import Section
+from execwhy.tui.widgets.events.event_table import EventTable
+from execwhy.tui.widgets.events.table_header import TableHeader
 
 Mode = Literal["beside", "below", "over"]
 

@@ -11,8 +11,9 @@ import json
 from collections.abc import Iterator
 from typing import Final
 
-from bpf.record import ExecFailure, Look
-from tui.why import unseen, words
+from execwhy.bpf.events.record import ExecFailure, Look
+from execwhy.tui.why.causes import unseen
+from execwhy.tui.why.scene import words
 
 MAX_ANSWER: Final = 64 << 10
 """Bytes of an answer: masking so many takes the monitor some 30 ms. A path of PATH_MAX bytes takes 4 KiB, or

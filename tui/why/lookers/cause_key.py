@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Final
 
-from bpf.per_record import PerRecord
-from bpf.record import Again, ExecFailure, first_like
-from bpf.vantage import AT_FDCWD, home_namespaces
-from tui.why import moment
-from tui.why.by_env import may_be_scripts
-from tui.why.suggestions import search_path
+from execwhy.bpf.caller.caller_root import AT_FDCWD, home_namespaces
+from execwhy.bpf.events.identity_memo import IdentityMemo
+from execwhy.bpf.events.record import ExecFailure, Occurrence, template_of
+from execwhy.tui.why.causes.absent.by_env import may_be_scripts
+from execwhy.tui.why.causes.absent.suggestions import search_path
+from execwhy.tui.why.scene import moment
 
 _BY_MOMENT: Final = frozenset({"E2BIG", "EFAULT", "EAGAIN", "EMFILE", "ENFILE", "ENOMEM"})
 """Errors that argv, envp, or the caller's limits decide: no cause is shared between two records."""
@@ -23,9 +23,9 @@ _OF_ONE_PROCESS: Final = ("/proc/", "/dev/")
 """Where names lead to what the process itself has open, such as /dev/fd/3."""
 
 
-def cause_key(failure: ExecFailure | Again) -> Hashable:
+def cause_key(failure: ExecFailure | Occurrence) -> Hashable:
     """Return what a cause reads of a record; failures that agree in it share one look."""
-    first = first_like(failure)
+    first = template_of(failure)
     common, own = _circumstances(first)
     if own:
         return common, failure.pid, failure.timestamp
@@ -87,4 +87,4 @@ def _is_brief(record: ExecFailure) -> bool:
     return 0 < (record.duration_ms or 0) <= moment.CLOCK_STEP // 2 // _MS
 
 
-_circumstances: Final = PerRecord(_work_out)
+_circumstances: Final = IdentityMemo(_work_out)

@@ -14,17 +14,17 @@ from typing import Final
 
 import numpy as np
 
-from bpf.record import Burst, Look, first_like
-from bpf.vantage import home_namespaces
-from tui.why import unseen
-from tui.why.lookers.cause_key import cause_key
-from tui.why.lookers.done import Done
-from tui.why.lookers.dropped import Dropped
-from tui.why.lookers.fair_queue import EventIds, FairQueue, Group
-from tui.why.lookers.hung import Hung
-from tui.why.lookers.owner import Failure, Owner, owner_of
-from tui.why.lookers.pace import PACE, Pace, Shunned
-from tui.why.lookers.seat import MOST_BYTES_AT_ONCE, Asked, Seat, Spawning
+from execwhy.bpf.caller.caller_root import home_namespaces
+from execwhy.bpf.events.record import Burst, Look, template_of
+from execwhy.tui.why.causes import unseen
+from execwhy.tui.why.lookers.cause_key import cause_key
+from execwhy.tui.why.lookers.done import Done
+from execwhy.tui.why.lookers.dropped import Dropped
+from execwhy.tui.why.lookers.fair_queue import EventIds, FairQueue, Group
+from execwhy.tui.why.lookers.hung import Hung
+from execwhy.tui.why.lookers.owner import Failure, Owner, owner_of
+from execwhy.tui.why.lookers.pace import PACE, Pace, Shunned
+from execwhy.tui.why.lookers.seat import MOST_BYTES_AT_ONCE, Asked, Seat, Spawning
 
 SEATS: Final = 2
 """Lookers at work: while one waits for something that a process holds up, the other goes on."""
@@ -164,7 +164,7 @@ class Lookers:
     def _drop(self, group: Group) -> None:
         """Note what the queue has no room for, or what nobody will look at; with the lock held."""
         _, failure = group.newest
-        key = first_like(failure).return_value, self._is_abandoned
+        key = template_of(failure).return_value, self._is_abandoned
         if key not in self._dropped:
             look = unseen.nobody_looks(failure) if self._is_abandoned else unseen.dropped(failure)
             self._dropped[key] = Dropped(look)

@@ -7,9 +7,9 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from bpf.record import Look
-from tui.model.ready import Ready
-from tui.why.lookers.fair_queue import EventIds
+from execwhy.bpf.events.record import Look
+from execwhy.tui.why.lookers.fair_queue import EventIds
+from execwhy.tui.why.lookers.ready import Ready
 
 MAX_BYTES: Final = 8 << 20
 """What they may take: users share it out, and of one whose share is full nothing more is looked at."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from bpf.record import Look
-from tui.why.lookers.fair_queue import EventIds
+from execwhy.bpf.events.record import Look
+from execwhy.tui.why.lookers.fair_queue import EventIds
 
 
 class Dropped:

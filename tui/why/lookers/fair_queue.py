@@ -14,8 +14,8 @@ from typing import Final, Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from bpf.record import Burst, ExecFailure, first_like
-from tui.why.lookers.owner import Failure, Owner, owner_of
+from execwhy.bpf.events.record import Burst, ExecFailure, template_of
+from execwhy.tui.why.lookers.owner import Failure, Owner, owner_of
 
 MAX_BYTES: Final = 8 << 20
 """What the records that wait may take, as far as their footprints go."""
@@ -57,7 +57,7 @@ class Group:
             self.weight += failure.timestamps.nbytes
         if not self._failures:
             last = failure.last if isinstance(failure, Burst) else failure
-            self.weight += first_like(last).footprint
+            self.weight += template_of(last).footprint
         elif isinstance(failure, ExecFailure):
             self.weight += failure.footprint
         self._failures[event_id] = failure

@@ -12,8 +12,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
-from bpf.vantage import home_namespaces
-from tui.why.lookers.owner import Owner
+from execwhy.bpf.caller.caller_root import home_namespaces
+from execwhy.tui.why.lookers.owner import Owner
 
 LEFT_ALONE_SECONDS: Final = 300.0
 """How long nothing of a user is looked at after a first look of theirs that could not be ended."""

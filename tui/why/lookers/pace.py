@@ -7,9 +7,9 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Final
 
-from bpf.record import first_like
-from bpf.vantage import home_namespaces
-from tui.why.lookers.fair_queue import Group
+from execwhy.bpf.caller.caller_root import home_namespaces
+from execwhy.bpf.events.record import template_of
+from execwhy.tui.why.lookers.fair_queue import Group
 
 PACE: Final = 0.1
 """Seconds between two looks at the same failure: a storm of one takes ten looks a second, each for all that
@@ -94,5 +94,5 @@ class Shunned:
 
 def _place(group: Group) -> int:
     """Return a number for a place: what it is made of may have many KiB."""
-    namespace = first_like(group.newest[1]).mount_ns
+    namespace = template_of(group.newest[1]).mount_ns
     return hash(group.key if namespace in home_namespaces() else (group.owner[0], namespace))

@@ -22,13 +22,13 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final, NamedTuple, NoReturn
 
-from bpf.own_time import slowness
-from bpf.record import ExecFailure, Look
-from tui.why.lookers.bounds import within_bounds
-from tui.why.lookers.process_clock import ProcessClock, clock_of
-from tui.why.lookers.wire import LEAVING, Frames, WireError, framed, look_to_wire, record_from_wire
-from tui.why.moment import note_clock
-from tui.why.mount_watch import MountWatches
+from execwhy.bpf.caller.own_time import slowness
+from execwhy.bpf.events.record import ExecFailure, Look
+from execwhy.tui.why.lookers.bounds import within_bounds
+from execwhy.tui.why.lookers.process_clock import ProcessClock, clock_of
+from execwhy.tui.why.lookers.wire import LEAVING, Frames, WireError, framed, look_to_wire, record_from_wire
+from execwhy.tui.why.scene.moment import note_clock
+from execwhy.tui.why.scene.mount_watch import MountWatches
 
 MAX_UNDEAD: Final = 6
 """Lookers that were killed and have not died: from then on no other is forked in their place."""

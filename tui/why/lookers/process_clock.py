@@ -7,13 +7,13 @@ import time
 from contextlib import suppress
 from typing import Final
 
-from bpf.own_time import slowness
+from execwhy.bpf.caller.own_time import slowness
 
 _MOST_BYTES: Final = 1024
 
 
 class ProcessClock:
-    """The clock ``bpf.own_time`` of another process, as far as it can be read from outside.
+    """The clock ``bpf.caller.own_time`` of another process, as far as it can be read from outside.
 
     Its files are held open, so that they never mean another process of the same pid, and that whoever was
     handed them may read them (hidepid, proc(5)).

@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from bpf.own_time import slowness
-from bpf.record import Again, Look
-from tui.why.lookers.bounds import MAX_ANSWER
-from tui.why.lookers.fair_queue import EventIds, Group
-from tui.why.lookers.owner import Failure, Owner
-from tui.why.lookers.process import Spawned
-from tui.why.lookers.process_clock import ProcessClock
-from tui.why.lookers.wire import LEAVING, Frames, WireError, framed, look_from_wire, record_to_wire
+from execwhy.bpf.caller.own_time import slowness
+from execwhy.bpf.events.record import Look, Occurrence
+from execwhy.tui.why.lookers.bounds import MAX_ANSWER
+from execwhy.tui.why.lookers.fair_queue import EventIds, Group
+from execwhy.tui.why.lookers.owner import Failure, Owner
+from execwhy.tui.why.lookers.process import Spawned
+from execwhy.tui.why.lookers.process_clock import ProcessClock
+from execwhy.tui.why.lookers.wire import LEAVING, Frames, WireError, framed, look_from_wire, record_to_wire
 
 MOST_BYTES_AT_ONCE: Final = 96 << 10
 """Bytes of records that a looker is asked for at a time: they fit into its socket's buffer, so that sending
@@ -95,7 +95,7 @@ class Asked:
     def frame(self) -> bytes:
         """The frame that asks for it."""
         failure = self.failure
-        record = failure.whole() if isinstance(failure, Again) else failure
+        record = failure.materialize() if isinstance(failure, Occurrence) else failure
         return framed(record_to_wire(record), self.number)
 
 

@@ -12,8 +12,8 @@ from dataclasses import MISSING, fields
 from operator import attrgetter
 from typing import Any, Final
 
-from bpf.record import Ancestor, Binary, Diagnosis, ExecFailure, Look, Truncated
-from tui.why.lookers.bounds import check
+from execwhy.bpf.events.record import Ancestor, Binary, Diagnosis, ExecFailure, Look, Truncated
+from execwhy.tui.why.lookers.bounds import check
 
 HEADER: Final = struct.Struct("<IQ")
 """Every frame begins with the number of bytes that follow it, and with the request's number, or 0."""

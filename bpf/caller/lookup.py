@@ -1,0 +1,291 @@
+"""The file that a failed exec named, looked up by path right after, as its caller saw it.
+
+Nothing here blocks: only file systems of disks and of memory are read (``safety``), nothing is opened
+there but regular files, and of those a few KiB are read.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import os
+import stat
+import time
+from dataclasses import dataclass, replace
+from typing import Final
+
+from execwhy.bpf.caller.binfmt import Elf, Shebang, read_elf, read_shebang
+from execwhy.bpf.caller.caller_root import AT_FDCWD, CallerRoot, Fleeting, own_mount_ns, reach, start_of
+from execwhy.bpf.caller.mounts import Mount
+from execwhy.bpf.caller.own_time import own_time
+from execwhy.bpf.caller.walk import Resolution, WalkContext, extended_attribute, walk
+from execwhy.bpf.events.identity_memo import Enricher, IdentityMemo
+from execwhy.bpf.events.record import Binary, ExecFailure, Occurrence, template_of
+
+HEAD_BYTES: Final = 4096
+"""Enough for the ``#!`` line, and in nearly every program for the ELF headers and PT_INTERP."""
+
+READ_SECONDS: Final = 0.2
+"""How long the bytes of one file are waited for; a disk with much to do takes some 10 ms."""
+
+AT_SYMLINK_NOFOLLOW: Final = 0x100
+AT_EMPTY_PATH: Final = 0x1000
+
+_NO_OFFSET: Final = 1 << 62
+"""Beyond every file (loff_t ends at 2^63)."""
+
+_SECONDS: Final = 0.25
+"""How long an answer is kept: a batch of records is through by then."""
+
+_ENTRIES: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file that was found.
+
+    Attributes:
+        path: Where, below the caller's root, every link followed.
+        stat: Its inode.
+        mount: The mount it was reached through; None where that could not be told.
+        head: Its first bytes; None where it is no regular file or could not be read.
+        shebang: Its ``#!`` line, where it has one.
+        elf: Its ELF header, where it has one.
+        acl: Its raw POSIX ACL (system.posix_acl_access), where it was asked for and there is one.
+        capability: Its raw file capabilities (security.capability), likewise.
+    """
+
+    path: str
+    stat: os.stat_result
+    mount: Mount | None
+    head: bytes | None = None
+    shebang: Shebang | None = None
+    elf: Elf | None = None
+    acl: bytes | None = None
+    capability: bytes | None = None
+
+    @property
+    def device_id(self) -> int:
+        """The kernel's s_dev, which differs from st_dev on btrfs and overlay."""
+        if self.mount is not None:
+            return self.mount.device_id
+        return os.major(self.stat.st_dev) << 20 | os.minor(self.stat.st_dev)
+
+    @property
+    def interpreter(self) -> str | None:
+        """What the kernel would open to run it: of its ``#!`` line, or PT_INTERP."""
+        if self.shebang is not None:
+            return self.shebang.interpreter
+        return None if self.elf is None else self.elf.interpreter
+
+    def binary(self) -> Binary:
+        """The facts that a record carries."""
+        status, device_id = self.stat, self.device_id
+        return Binary(
+            path=self.path,
+            device_id=device_id,
+            device=f"{device_id >> 20}:{device_id & 0xFFFFF}",
+            inode_number=status.st_ino,
+            ctime=status.st_ctime_ns,
+            inode_mode=status.st_mode,
+            source="resolved",
+            uid=status.st_uid,
+            gid=status.st_gid,
+            size=status.st_size,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedFile:
+    """What was seen of a path: the way, and the file where there is one."""
+
+    resolution: Resolution
+    file: File | None
+
+
+def look_at(
+    caller_root: CallerRoot,
+    context: WalkContext,
+    path: str,
+    start: tuple[int, str] | None = None,
+    *,
+    follow_last: bool = True,
+    thorough: bool = False,
+) -> ResolvedFile:
+    """Walk along a path and look at the file at its end; ``thorough`` reads its attributes too.
+
+    A relative path begins at ``start``, a descriptor and its path.
+    """
+    start_descriptor, start_path = start or (None, "/")
+    resolution, descriptor = walk(context, path, start_descriptor, start_path, follow_last=follow_last)
+    if descriptor < 0:
+        return ResolvedFile(resolution, None)
+    try:
+        return ResolvedFile(resolution, _file(descriptor, resolution, thorough))
+    finally:
+        os.close(descriptor)
+
+
+def look_at_target(
+    record: ExecFailure, caller_root: CallerRoot, context: WalkContext, *, thorough: bool = False
+) -> ResolvedFile | None:
+    """Look at what ``record.path`` names; None where that, or where it begins, is not known."""
+    path = record.path
+    if path is None or record.truncated.path:
+        return None
+    flags = record.flags or 0
+    if not path and not flags & AT_EMPTY_PATH:
+        return None
+    follow_last = not flags & AT_SYMLINK_NOFOLLOW
+    if path.startswith("/"):
+        return look_at(caller_root, context, path, follow_last=follow_last, thorough=thorough)
+    start = start_of(record, caller_root)
+    if start is None:
+        return None
+    try:
+        return look_at(caller_root, context, path, start, follow_last=follow_last, thorough=thorough)
+    finally:
+        os.close(start[0])
+
+
+def look_up(failure: ExecFailure | Occurrence, now: int) -> tuple[Binary | None, str | None]:
+    """The file that the path names now, and its interpreter; (None, None) where nothing is there.
+
+    Called by the reader for every record. In a storm many wait: an answer is shared by all that had
+    failed before it was sought, for the same path in the same place, since a later look would only be
+    further from the exec. One that failed afterwards is looked up again. Never raises.
+
+    Args:
+        failure: What failed.
+        now: The time on the clock of its timestamp, in nanoseconds.
+    """
+    where, is_own = _where_to_look(template_of(failure))
+    key = (where, failure.pid) if is_own else where
+    known = _answers.get(key)
+    if known is not None and failure.timestamp <= known[0]:
+        return known[1]
+    try:
+        answer, personal = _look_up(failure.materialize() if isinstance(failure, Occurrence) else failure)
+    except Exception:  # the reader's thread must outlive any file, however odd
+        return _NOTHING
+    if not personal:
+        _answers.put(key, (now, answer))
+    return answer
+
+
+_Answer = tuple[Binary | None, str | None]
+_NOTHING: Final[_Answer] = (None, None)
+_answers: Final[Fleeting[tuple[object, ...], tuple[int, _Answer]]] = Fleeting(_SECONDS, _ENTRIES)
+
+
+class Files:
+    """Puts into failures what ``look_up`` finds."""
+
+    def __init__(self) -> None:
+        self._enricher = Enricher()
+
+    def complete(self, failure: ExecFailure | Occurrence, now: int) -> ExecFailure | Occurrence:
+        """The failure with its file and interpreter; see ``look_up``."""
+        answer = look_up(failure, now)
+        first = template_of(failure)
+        binary, interpreter = answer
+        if first.binary is not None:
+            binary, interpreter = _joined(first.binary, binary, interpreter)
+        interpreter = first.interpreter_path or interpreter
+        if binary is None and interpreter is None:
+            return failure
+        return self._enricher.enrich(failure, answer, binary=binary, interpreter_path=interpreter)
+
+
+def _joined(kernel: Binary, found: Binary | None, interpreter: str | None) -> tuple[Binary, str | None]:
+    """The file that the kernel had open, with what was found at its path, if that is still the same file."""
+    identity = (kernel.device_id, kernel.inode_number, kernel.ctime)
+    if found is None or (found.device_id, found.inode_number, found.ctime) != identity:
+        return kernel, None
+    return (kernel if kernel.path is not None else replace(kernel, path=found.path)), interpreter
+
+
+def _place(record: ExecFailure) -> tuple[tuple[object, ...], bool]:
+    """What the answer depends on, and whether it depends on the process itself as well."""
+    path = record.path or ""
+    where: tuple[object, ...] = (record.mount_ns, record.root, path, record.flags, record.truncated.path)
+    if record.mount_ns != own_mount_ns():
+        # The next namespace gets the number of one that has ended, such as a restarted container's.
+        where = (*where, record.ppid, record.cgroup)
+    if path.startswith("/"):
+        return where, False
+    return (*where, record.cwd, record.dirfd), record.cwd is None or record.dirfd not in (None, AT_FDCWD)
+
+
+_where_to_look: Final = IdentityMemo(_place)
+
+
+def _look_up(record: ExecFailure) -> tuple[_Answer, bool]:
+    caller_root = reach(record)
+    if caller_root is None:
+        return _NOTHING, False
+    with caller_root:
+        resolved = look_at_target(record, caller_root, caller_root.context(record))
+    if resolved is None or resolved.file is None:
+        return _NOTHING, resolved is not None and resolved.resolution.personal
+    return (resolved.file.binary(), resolved.file.interpreter), resolved.resolution.personal
+
+
+def _file(descriptor: int, resolution: Resolution, thorough: bool) -> File:
+    step = resolution.steps[-1]
+    shebang = elf = acl = capability = head = None
+    if step.may_read and stat.S_ISREG(step.stat.st_mode):
+        head, shebang, elf = _content(descriptor)
+    if thorough and step.may_read and not stat.S_ISLNK(step.stat.st_mode):
+        acl = extended_attribute(descriptor, "system.posix_acl_access")
+        capability = extended_attribute(descriptor, "security.capability")
+    return File(resolution.path, step.stat, step.mount, head, shebang, elf, acl, capability)
+
+
+def _content(descriptor: int) -> tuple[bytes | None, Shebang | None, Elf | None]:
+    """The first bytes of a regular file, and what they mean."""
+    try:
+        # O_NONBLOCK: a lease that another process holds on the file is no reason to wait.
+        reading = os.open(f"/proc/self/fd/{descriptor}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None, None, None
+    try:
+        read = functools.partial(_read_at, reading, own_time() + READ_SECONDS)
+        head = read(HEAD_BYTES, 0)
+        return head, read_shebang(head), read_elf(head, read)
+    except OSError:
+        return None, None, None
+    finally:
+        os.close(reading)
+
+
+def _read_at(descriptor: int, deadline: float, count: int, offset: int) -> bytes:
+    """Read some bytes of a file; none of a place that no file has, as a broken header can name it.
+
+    What is not in memory is asked for and waited for here, not in the kernel: there a writer who holds the
+    file's lock, as XFS has it, could keep the reader for as long as the writer's own memory takes to arrive.
+
+    Raises:
+        OSError: The file cannot be read, or not in time.
+    """
+    if offset >= _NO_OFFSET:
+        return b""
+    buffer = memoryview(bytearray(count))
+    done, pause = 0, 0.0005
+    while done < count:
+        try:
+            read = os.preadv(descriptor, [buffer[done:]], offset + done, os.RWF_NOWAIT)
+            if read == 0:
+                break
+            done += read
+        except BlockingIOError:
+            if own_time() > deadline:
+                raise
+            os.posix_fadvise(descriptor, offset, count, os.POSIX_FADV_WILLNEED)
+            time.sleep(pause)
+            pause = min(2 * pause, 0.02)
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL):
+                raise
+            return os.pread(descriptor, count, offset)
+    return bytes(buffer[:done])

@@ -1,0 +1,3 @@
+"""What a record is, and where records come from."""
+
+__all__ = ["clock", "identity_memo", "known", "record", "source", "users"]

@@ -1,0 +1,157 @@
+"""The small maps: the counters, and the capture filter in force."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+from execwhy.bpf.events.source import Capture, Counters
+from execwhy.bpf.maps.arrays import Array
+from execwhy.bpf.maps.misses import TABLE_FULL, MissCounts
+from execwhy.bpf.program import layout
+
+RING_FULL: Final = "ring buffer full"
+SHARE_FULL: Final = "a user's share of the buffer full"
+NO_BUFFER: Final = "no buffer free to write a record in"
+PROBE_MISSED: Final = "probe of an exec of the kernel's own missed"
+"""Names of losses."""
+
+_MAX_READS: Final = 100
+"""The kernel's update takes a nanosecond, unless its task is put aside within it."""
+
+
+class CounterMap:
+    """The kernel's counters, one set for each CPU."""
+
+    def __init__(self, fd: int, cpus: int, misses: MissCounts | None = None) -> None:
+        """Look at them.
+
+        Args:
+            fd: The map's descriptor.
+            cpus: How many sets there are.
+            misses: Counts of programs that did not run.
+
+        Raises:
+            OSError: They can be neither mapped nor read.
+        """
+        self._array = Array(fd, cpus, layout.COUNTERS_STRUCT.size)
+        self._misses = misses
+        self._sets: list[tuple[int, ...]] = [(0,) * 11] * cpus
+
+    def read(self) -> Counters:
+        """All CPUs' counters added up.
+
+        The kernel writes on. A set that is caught in between is read again, and where its task was put aside
+        in between, the one that was read before stands: each adds up, whenever it was.
+        """
+        self._sets = [self._read(cpu) for cpu in range(len(self._sets))]
+        seen, recorded, suppressed, lost, _, untold, untracked, crowded, unjoined, unprobed, outshared = map(
+            sum, zip(*self._sets, strict=True)
+        )
+        losses = {
+            RING_FULL: lost - crowded - unprobed - outshared,
+            SHARE_FULL: outshared,
+            NO_BUFFER: crowded,
+            PROBE_MISSED: unprobed,
+        }
+        incomplete = {TABLE_FULL: unjoined}
+        if self._misses is not None:
+            losses |= self._misses.of_events()
+            incomplete |= self._misses.of_facts()
+        losses = {name: count for name, count in losses.items() if count > 0}
+        missed = sum(losses.values()) - lost
+        return Counters(
+            seen + missed,
+            recorded,
+            suppressed,
+            lost + missed,
+            losses,
+            untold,
+            untracked,
+            {name: count for name, count in incomplete.items() if count},
+        )
+
+    def _read(self, cpu: int) -> tuple[int, ...]:
+        for _ in range(_MAX_READS):
+            one = layout.COUNTERS_STRUCT.unpack(self._array.read(cpu))
+            if one[0] == one[1] + one[2] + one[3] and one[3] >= one[7] + one[9]:
+                return one
+        return self._sets[cpu]
+
+    def close(self) -> None:
+        """Unmap; may be called twice."""
+        self._array.close()
+
+
+def without(counters: Counters, dropped: Mapping[str, int]) -> Counters:
+    """Return the counters with what user space dropped counted as lost instead of recorded, by its name."""
+    total = sum(dropped.values())
+    if not total:
+        return counters
+    losses = dict(counters.losses)
+    for name, count in dropped.items():
+        if count:
+            losses[name] = losses.get(name, 0) + count
+    return replace(counters, recorded=counters.recorded - total, lost=counters.lost + total, losses=losses)
+
+
+class CaptureMap:
+    """The capture filter in force. A change is written beside it, and then put in its place at once."""
+
+    def __init__(self, captures_fd: int, active_fd: int) -> None:
+        """Look at them; raises OSError."""
+        self._captures = Array(captures_fd, 2, layout.CAPTURE_STRUCT.size)
+        self._active = Array(active_fd, 1, 8)
+
+    def set(self, capture: Capture | None) -> None:
+        """Put a capture filter in force; None records everything.
+
+        Raises:
+            ValueError: It does not fit the map; one sentence.
+        """
+        packed = _pack(capture or Capture())
+        other = 1 - int.from_bytes(self._active.read(layout.ACTIVE_CAPTURE), "little")
+        self._captures.write(other, packed)
+        self._active.write(layout.ACTIVE_CAPTURE, other.to_bytes(8, "little"))
+
+    def close(self) -> None:
+        """Unmap; may be called twice."""
+        self._captures.close()
+        self._active.close()
+
+
+def _pack(capture: Capture) -> bytes:
+    if len(capture.uid_ranges) > layout.MAX_UID_RANGES:
+        raise ValueError(
+            f"the kernel program takes {layout.MAX_UID_RANGES} uid ranges at most, "
+            f"not {len(capture.uid_ranges)}: give fewer or wider ones."
+        )
+    excluded = _compared(capture.excluded_paths, capture.excluded_prefixes)
+    paths = excluded + _compared(capture.paths, capture.path_prefixes)
+    if len(paths) > layout.MAX_CAPTURE_PATHS:
+        raise ValueError(
+            f"the kernel program takes {layout.MAX_CAPTURE_PATHS} paths at most, "
+            f"not {len(paths)}: give fewer."
+        )
+    longest = max((len(path.removesuffix(b"\0")) for path in paths), default=0)
+    if longest > layout.CAPTURE_PATH_SIZE - 2:
+        raise ValueError(
+            f"the kernel program compares {layout.CAPTURE_PATH_SIZE - 2} bytes of a path at most, "
+            f"not {longest}: give a shorter one."
+        )
+    lows = [low for low, _ in capture.uid_ranges]
+    highs = [high for _, high in capture.uid_ranges]
+    no_ranges = [0] * (layout.MAX_UID_RANGES - len(lows))
+    no_paths = [0] * (layout.MAX_CAPTURE_PATHS - len(paths))
+    return layout.CAPTURE_STRUCT.pack(
+        len(lows), len(paths), len(excluded), *lows, *no_ranges, *highs, *no_ranges,
+        *map(len, paths), *no_paths,
+        b"".join(path.ljust(layout.CAPTURE_PATH_SIZE, b"\0") for path in paths),
+    )  # fmt: skip
+
+
+def _compared(exact: tuple[str, ...], prefixes: tuple[str, ...]) -> list[bytes]:
+    """What the kernel compares with the beginning of a path; an exact one's includes the NUL."""
+    return [os.fsencode(path) + b"\0" for path in exact] + [os.fsencode(prefix) for prefix in prefixes]

@@ -1,0 +1,155 @@
+"""Records that wait to be decoded, as bytes, with a fair share for each user.
+
+The reader moves them here from the ring at once, so that what one user writes stands in nobody else's way:
+they are taken out user by user in turn, and beyond the bound the oldest of the user who has most are dropped.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import deque
+from collections.abc import Collection
+from typing import Final
+
+import numpy as np
+
+from execwhy.bpf.events.users import user_of
+from execwhy.bpf.program import layout
+from execwhy.bpf.read.ring import RecordRun
+
+MAX_BYTES: Final = 12 << 20
+"""What may wait: a second of a storm that nobody can decode as fast, and no more than memory is there for."""
+
+_QUANTUM: Final = 32 << 10
+"""Bytes that one user's records have before it is the next user's turn; one record at least."""
+
+_UID: Final = struct.Struct("<I")
+_UID_AT: Final = layout.offset_of("uid")
+_BITS_AT: Final = layout.offset_of("bits")
+
+_TIME_BYTES: Final = 8
+FEWEST: Final = 32
+"""Records that are taken together at least."""
+
+Raw = bytes | RecordRun
+
+
+class RawQueue:
+    """A bounded queue of records with a lane for each user. Not safe to share between threads."""
+
+    def __init__(self, max_bytes: int = MAX_BYTES) -> None:
+        self._max_bytes = max_bytes
+        # The order is that of the turns.
+        self._lanes: dict[int, deque[Raw]] = {}
+        self._lane_bytes: dict[int, int] = {}
+        self.bytes = 0
+        """Bytes that wait."""
+
+    def __len__(self) -> int:
+        """How many users have something waiting."""
+        return len(self._lanes)
+
+    def put(self, record: Raw) -> int:
+        """Add a record, and return how many failed execs were dropped to make room for it."""
+        uid, size = _uid_of(record), _size_of(record)
+        lane = self._lanes.get(uid)
+        if lane is None:
+            lane = self._lanes[uid] = deque()
+            self._lane_bytes[uid] = 0
+        lane.append(record)
+        self._lane_bytes[uid] += size
+        self.bytes += size
+        dropped = 0
+        while self.bytes > self._max_bytes and self.bytes > size:
+            dropped += self._drop()
+        return dropped
+
+    def has_any(self, held_up: Collection[int] = ()) -> bool:
+        """Return whether something waits of a user who is none of these."""
+        return any(uid not in held_up for uid in self._lanes)
+
+    def take(self, max_bytes: int, held_up: Collection[int] = ()) -> list[Raw]:
+        """Take out about so many bytes, or all: each user in turn, each one's oldest first.
+
+        Args:
+            max_bytes: About how many.
+            held_up: Users, as of ``user_of``, of whom nothing is taken.
+        """
+        taken: list[Raw] = []
+        before = self.bytes
+        turns = deque(uid for uid in self._lanes if uid not in held_up)
+        while turns and before - self.bytes < max_bytes:
+            uid = turns.popleft()
+            lane = self._lanes.pop(uid)
+            of_user = self._lane_bytes.pop(uid)
+            share = 0
+            while lane and share < min(_QUANTUM, max_bytes):
+                record = lane.popleft()
+                share += _size_of(record)
+                taken.append(record)
+            self.bytes -= share
+            if lane:
+                self._lanes[uid] = lane
+                self._lane_bytes[uid] = of_user - share
+                turns.append(uid)
+        return taken
+
+    def _drop(self) -> int:
+        uid = max(self._lane_bytes, key=self._lane_bytes.__getitem__)
+        lane = self._lanes[uid]
+        record = lane.popleft()
+        size = _size_of(record)
+        self._lane_bytes[uid] -= size
+        self.bytes -= size
+        if not lane:
+            del self._lanes[uid], self._lane_bytes[uid]
+        return failures_in(record)
+
+
+def folded(records: list[Raw]) -> list[Raw]:
+    """Return the records with runs of them that differ only in their time taken together."""
+    result: list[Raw] = []
+    at = 0
+    while at < len(records):
+        end = at + 1
+        first = records[at]
+        if isinstance(first, bytes):
+            told = first[_TIME_BYTES:]
+            while end < len(records) and _says(records[end], told):
+                end += 1
+        if end - at >= FEWEST:
+            times = np.fromiter((_time_of(record) for record in records[at:end]), np.uint64, end - at)
+            assert isinstance(first, bytes)
+            result.append(RecordRun(first, times))
+        else:
+            result += records[at:end]
+        at = end
+    return result
+
+
+def _says(record: Raw, told: bytes) -> bool:
+    return isinstance(record, bytes) and len(record) == len(told) + _TIME_BYTES and record.endswith(told)
+
+
+def _time_of(record: Raw) -> int:
+    assert isinstance(record, bytes)
+    return int.from_bytes(record[:_TIME_BYTES], "little")
+
+
+def failures_in(record: Raw) -> int:
+    """Return how many failed execs a record from the ring is; the end of a search is none."""
+    raw = record if isinstance(record, bytes) else record.raw
+    if len(raw) >= _BITS_AT + _UID.size:
+        (bits,) = _UID.unpack_from(raw, _BITS_AT)
+        if bits & (layout.FOUND | layout.TASK_ENDED):
+            return 0
+    return 1 if isinstance(record, bytes) else len(record.times)
+
+
+def _uid_of(record: Raw) -> int:
+    raw = record if isinstance(record, bytes) else record.raw
+    return user_of(_UID.unpack_from(raw, _UID_AT)[0]) if len(raw) >= _UID_AT + _UID.size else 0
+
+
+def _size_of(record: Raw) -> int:
+    return len(record) if isinstance(record, bytes) else len(record.raw) + record.times.nbytes

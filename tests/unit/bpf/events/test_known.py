@@ -1,0 +1,74 @@
+"""What is known again is bounded in bytes, not in numbers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from execwhy.bpf.events.identity_memo import Enricher, IdentityMemo
+from execwhy.bpf.events.known import Known, size_of, size_of_record
+from execwhy.bpf.events.record import ExecFailure, Occurrence
+
+LARGE = 40_000
+"""Bytes that the strings of each record take: near the most that one can have."""
+
+
+def large(number: int) -> ExecFailure:
+    variables = (f"V{number}_{index}={'x' * 50}" for index in range(LARGE // 110))
+    return ExecFailure(timestamp=number, path=f"/{number}", return_value=-2, environment=tuple(variables))
+
+
+def test_an_answer_is_worked_out_once_until_there_are_too_many() -> None:
+    asked: list[bytes] = []
+
+    def answer(argument: bytes) -> int:
+        asked.append(argument)
+        return len(argument)
+
+    known = Known(answer, 100_000, len)
+    for _ in range(3):
+        assert [known[b"x" * length] for length in (1, 2, 3)] == [1, 2, 3]
+    assert asked == [b"x", b"xx", b"xxx"]
+    for number in range(1000):
+        known[b"%09000d" % number]
+        assert sum(map(len, known)) <= 100_000
+    assert known[b"x"] == 1
+    assert len(asked) == 1004
+
+
+def test_a_size_counts_what_is_inside() -> None:
+    assert size_of(("a" * 1000, ("b" * 1000, None))) > 2000
+    assert LARGE * 0.8 < size_of_record(large(1)) < LARGE * 1.5
+    assert size_of_record(ExecFailure(timestamp=1, path=None, return_value=-2, arguments=(None,))) < 2000
+
+
+def test_what_is_known_of_large_records_does_not_hold_many_of_them() -> None:
+    known = IdentityMemo(lambda record: record.path)
+    added = Enricher()
+    fact = "fact"
+    for number in range(400):
+        record = large(number)
+        assert known(record) == known(record) == f"/{number}"
+        again = Occurrence(record, number, 1, 1, 0, None)
+        first = added.enrich(again, fact, unit="u")
+        assert isinstance(first, Occurrence)
+        again_same = added.enrich(again, fact, unit="u")
+        assert isinstance(again_same, Occurrence) and again_same.first is first.first
+        assert len(known._known) * LARGE < 6 << 20
+        assert len(added._shared) * LARGE < 6 << 20
+
+
+def test_many_small_records_are_known() -> None:
+    asked: list[int] = []
+    known = IdentityMemo(lambda record: asked.append(record.timestamp))
+    records = [ExecFailure(timestamp=number, path="/x", return_value=-2) for number in range(1000)]
+    for record in records * 3:
+        known(record)
+    assert asked == list(range(1000))
+
+
+def test_a_record_weighs_what_its_wide_characters_take() -> None:
+    narrow = ExecFailure(timestamp=0, path="/x", return_value=-2, arguments=("a" * 8000,))
+    wide = replace(
+        narrow, arguments=("a" * 7999 + "\N{PERFORMING ARTS}",), path="/" + "\N{PERFORMING ARTS}" * 1000
+    )
+    assert wide.footprint - narrow.footprint > 3 * 8000 + 4 * 1000

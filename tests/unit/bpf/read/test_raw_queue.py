@@ -1,0 +1,103 @@
+"""Records wait fairly: whoever writes most waits longest, and loses records first."""
+
+from __future__ import annotations
+
+import struct
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from execwhy.bpf.events import users
+from execwhy.bpf.program import layout
+from execwhy.bpf.read.raw_queue import Raw, RawQueue, failures_in, folded
+from execwhy.bpf.read.ring import RecordRun
+
+
+def raw(uid: int, number: int = 0, size: int = 400, bits: int = 0) -> bytes:
+    data = bytearray(max(size, layout.HEADER_STRUCT.size))
+    struct.pack_into("<Q", data, 0, number)
+    struct.pack_into("<I", data, layout.offset_of("uid"), uid)
+    struct.pack_into("<I", data, layout.offset_of("bits"), bits)
+    return bytes(data)
+
+
+def number_of(record: bytes) -> tuple[int, int]:
+    return struct.unpack_from("<I", record, layout.offset_of("uid"))[0], struct.unpack_from("<Q", record)[0]
+
+
+def test_a_flood_of_one_user_is_not_before_the_first_record_of_another() -> None:
+    queue = RawQueue()
+    for number in range(10_000):
+        queue.put(raw(666, number, 4000))
+    queue.put(raw(7, 1))
+    taken = [number_of(record) for record in queue.take(128 << 10) if isinstance(record, bytes)]
+    assert (7, 1) in taken
+
+
+def test_beyond_the_bound_only_the_user_who_has_most_loses_records() -> None:
+    queue = RawQueue(max_bytes=100_000)
+    assert queue.put(raw(7, 1)) == 0
+    dropped = sum(queue.put(raw(666, number, 4000)) for number in range(100))
+    taken = queue.take(1 << 30)
+    assert len(taken) + dropped == 101
+    numbers = [number_of(record) for record in taken if isinstance(record, bytes)]
+    assert (7, 1) in numbers
+    assert numbers[-1] == (666, 99) or (666, 99) in numbers, "the oldest went"
+
+
+def test_a_user_with_subordinate_ids_has_one_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(users, "_subordinate_ids", lambda: users.SubordinateIds(["alice:100000:65536"]))
+    queue = RawQueue()
+    for number in range(1000):
+        queue.put(raw(100_000 + number, number))
+    queue.put(raw(7, 1))
+    assert len(queue) == 2
+
+
+def test_an_end_of_a_search_is_no_failure_and_a_run_is_many() -> None:
+    assert failures_in(raw(1)) == 1
+    assert failures_in(raw(1, bits=layout.FOUND)) == failures_in(raw(1, bits=layout.TASK_ENDED)) == 0
+    assert failures_in(RecordRun(raw(1), np.arange(5, dtype=np.uint64))) == 5
+    assert failures_in(b"") == 1
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 4), st.integers(300, 9000)), max_size=60),
+    st.integers(1, 50_000),
+)
+def test_whatever_is_put_in_comes_out_in_each_users_order(puts: list[tuple[int, int]], step: int) -> None:
+    queue = RawQueue()
+    for number, (uid, size) in enumerate(puts):
+        assert queue.put(raw(uid, number, size)) == 0
+    came: list[tuple[int, int]] = []
+    while records := queue.take(step):
+        came += [number_of(record) for record in records if isinstance(record, bytes)]
+    assert sorted(came) == sorted((uid, number) for number, (uid, _) in enumerate(puts))
+    for user in range(5):
+        numbers = [number for uid, number in came if uid == user]
+        assert numbers == sorted(numbers)
+    assert (queue.bytes, len(queue)) == (0, 0)
+
+
+def test_users_who_are_held_up_wait_and_nobody_else_does() -> None:
+    queue = RawQueue()
+    for number in range(100):
+        queue.put(raw(666, number, 4000))
+    queue.put(raw(7, 1))
+    assert queue.has_any({666})
+    assert queue.take(128 << 10, {666}) == [raw(7, 1)]
+    assert not queue.has_any({666}) and queue.has_any()
+    assert queue.take(1 << 20, {666}) == []
+    assert len(queue.take(1 << 20)) == 100 and queue.bytes == 0
+
+
+def test_records_that_differ_only_in_their_time_are_taken_together() -> None:
+    run: list[Raw] = [raw(1, number) for number in range(50)]
+    others: list[Raw] = [raw(2, 7), raw(1, 3, size=900)]
+    first, *rest = folded([*others, *run, raw(1, 99, size=900)])
+    assert (first, rest[0], rest[2]) == (*others, raw(1, 99, size=900))
+    assert isinstance(rest[1], RecordRun)
+    assert rest[1].times.tolist() == list(range(50))
+    assert folded(run[:5]) == run[:5]

@@ -1,0 +1,93 @@
+"""Every theme can be read: text stands out from what is behind it, and what asks for a theme gets it."""
+
+from __future__ import annotations
+
+import pytest
+from textual.color import Color
+from textual.theme import Theme
+
+from execwhy.tui.cli.arguments import THEME_NAMES
+from execwhy.tui.screen.themes import CONTRAST, DARK, LIGHT, MONO, TERMINAL, THEMES, first_theme
+
+TEXTS = (
+    "foreground", "foreground-muted", "text-name", "text-strong", "class-missing", "class-forbidden",
+    "class-malformed", "class-limits", "error", "success", "warning",
+)  # fmt: skip
+BEHIND = ("background", "surface", "panel", "cursor-background", "cursor-blurred-background")
+MANY = {"TERM": "xterm-256color"}
+
+
+def colours(theme: Theme) -> dict[str, str]:
+    own = {name: str(getattr(theme, name)) for name in ("foreground", "background", "surface", "panel")}
+    return {
+        **own,
+        **{name: str(getattr(theme, name)) for name in ("error", "success", "warning")},
+        **theme.variables,
+    }
+
+
+def _linear(part: int) -> float:
+    return part / 255 / 12.92 if part <= 10 else ((part / 255 + 0.055) / 1.055) ** 2.4
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance, as WCAG 2.1 has it."""
+    parts = [part / 255 for part in Color.parse(colour).rgb]
+    red, green, blue = (
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one: str, other: str) -> float:
+    darker, lighter = sorted((luminance(one), luminance(other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("theme", [DARK, LIGHT, CONTRAST], ids=lambda theme: theme.name)
+def test_text_stands_out_from_everything_that_can_be_behind_it(theme: Theme, text: str) -> None:
+    known = colours(theme)
+    ratios = {behind: round(contrast(known[text], known[behind]), 2) for behind in BEHIND}
+    assert min(ratios.values()) >= (7.0 if theme is CONTRAST else 4.5), ratios
+
+
+@pytest.mark.parametrize("theme", [DARK, LIGHT, CONTRAST], ids=lambda theme: theme.name)
+def test_a_focused_cell_stands_out(theme: Theme) -> None:
+    known = colours(theme)
+    assert contrast(known["cell-foreground"], known["cell-background"]) >= 4.5
+
+
+def test_the_theme_without_colour_has_none() -> None:
+    own = {name: value for name, value in colours(MONO).items() if value.startswith(("ansi", "#"))}
+    assert set(own.values()) == {"ansi_default"}
+
+
+def test_the_theme_of_the_terminal_has_only_the_terminals_colours() -> None:
+    assert not any(value.startswith("#") for value in colours(TERMINAL).values())
+
+
+def test_the_command_line_knows_every_theme() -> None:
+    assert set(THEME_NAMES) == set(THEMES)
+
+
+@pytest.mark.parametrize(
+    ("environment", "asked", "name"),
+    [
+        (MANY, None, "dark"),
+        (MANY | {"COLORFGBG": "0;15"}, None, "light"),
+        (MANY | {"COLORFGBG": "15;0"}, None, "dark"),
+        ({"TERM": "linux"}, None, "terminal"),
+        ({"TERM": "linux", "COLORTERM": "truecolor"}, None, "dark"),
+        (MANY | {"NO_COLOR": "1"}, None, "mono"),
+        (MANY | {"NO_COLOR": ""}, None, "dark"),
+        (MANY | {"EXECWHY_THEME": "light"}, None, "light"),
+        (MANY | {"EXECWHY_THEME": "no-such"}, None, "dark"),
+        (MANY | {"EXECWHY_THEME": "light", "NO_COLOR": "1"}, None, "mono"),
+        (MANY | {"EXECWHY_THEME": "light", "NO_COLOR": "1"}, "contrast", "contrast"),
+    ],
+)
+def test_the_first_theme_is_what_was_asked_for_most_plainly(
+    environment: dict[str, str], asked: str | None, name: str
+) -> None:
+    assert first_theme(environment, asked) == name

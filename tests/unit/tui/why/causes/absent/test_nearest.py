@@ -1,0 +1,73 @@
+"""The nearest name: as many edits as the definition tells, and no more time than it is given."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from execwhy.tui.why.causes.absent import suggestions
+from execwhy.tui.why.causes.absent.suggestions import _distance, _nearest
+
+NAMES = st.text("abc", max_size=8)
+
+
+def by_definition(one: str, other: str) -> int:
+    """Insert, delete, replace, swap neighbours: the whole table of all beginnings of both."""
+    table = [[i + j for j in range(len(other) + 1)] for i in range(len(one) + 1)]
+    for i, letter in enumerate(one, 1):
+        for j, opposite in enumerate(other, 1):
+            replaced = table[i - 1][j - 1] + (letter != opposite)
+            table[i][j] = min(table[i - 1][j] + 1, table[i][j - 1] + 1, replaced)
+            if i > 1 and j > 1 and (letter, one[i - 2]) == (other[j - 2], opposite):
+                table[i][j] = min(table[i][j], table[i - 2][j - 2] + 1)
+    return table[-1][-1]
+
+
+@given(NAMES, NAMES, st.integers(0, 3))
+def test_edits_up_to_the_limit_are_counted_right_and_more_are_more(one: str, other: str, limit: int) -> None:
+    counted, right = _distance(one, other, limit), by_definition(one, other)
+    assert counted == right if right <= limit else counted > limit
+
+
+def test_no_more_names_are_compared_when_the_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("systemcel", "systemctl")
+    assert _nearest("systemclt", names, deadline=0.0) == "systemctl", "a few are compared in any case"
+    monkeypatch.setattr(suggestions, "_AT_A_TIME", 2)
+    assert _nearest("systemclt", names, deadline=0.0) == "systemcel"
+    assert _nearest("systemclt", names, deadline=float("inf")) == "systemctl"
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("gti", "git"),
+        ("grpe", "grep"),
+        ("gerp", "grep"),
+        ("pyton", "python"),
+        ("makee", "make"),
+        ("docker-compse", "docker-compose"),
+        ("python3.12", "python3.11"),
+    ],
+)
+def test_a_mistyped_name_has_its_neighbour(name: str, near: str) -> None:
+    assert _nearest(name, (near,)) == near
+
+
+@pytest.mark.parametrize(
+    ("name", "far"),
+    [
+        ("rid", "red"),
+        ("fred", "red"),
+        ("cared", "red"),
+        ("breed", "red"),
+        ("no", "nl"),
+        ("sl", "ls"),
+        ("tac", "cat"),
+        ("work", "fork"),
+        ("worker", "docker"),
+        ("redis", "red"),
+    ],
+)
+def test_a_short_name_that_has_nothing_to_do_with_it_is_not_suggested(name: str, far: str) -> None:
+    assert _nearest(name, (far,)) is None

@@ -1,0 +1,361 @@
+"""E2BIG and its kin: what was too much, and only as far as that was read."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from execwhy.bpf.events.record import Truncated
+from execwhy.tui.why.causes import diagnose, limits
+from execwhy.tui.why.causes import too_big as too_big_strings
+from execwhy.tui.why.causes.too_big import MAX_ARG_STRLEN
+from execwhy.tui.why.scene import open_files
+from tests.settled import SETTLED
+from tests.unit.tui.why.failing import a_failure, failed_exec
+
+
+def too_big(**facts: object) -> tuple[str, bool, str]:
+    diagnosis = diagnose(a_failure("/bin/true", errno.E2BIG, **{"arguments_source": "kernel", **facts}))
+    return diagnosis.code, diagnosis.certain, diagnosis.summary
+
+
+def test_one_string_too_long_is_named() -> None:
+    record = failed_exec("/bin/true", ["true", "x" * MAX_ARG_STRLEN, "short"])
+    assert record.error == "E2BIG"
+    diagnosis = diagnose(record)
+    assert (diagnosis.code, diagnosis.certain) == ("argument-too-long", False)
+    assert "in the caller's memory" in diagnosis.evidence[-1]
+    assert diagnosis.brief == "argument 1 is too long"
+    assert diagnose(dataclasses.replace(record, arguments_source="kernel")).certain
+
+
+def test_a_variable_too_long_is_named_without_its_value() -> None:
+    record = failed_exec("/bin/true", ["true"], {"SECRET": "s3cr3t" * MAX_ARG_STRLEN})
+    diagnosis = diagnose(record)
+    assert diagnosis.code == "variable-too-long"
+    assert '"SECRET"' in diagnosis.summary
+    assert "s3cr3t" not in str(diagnosis)
+
+
+def test_a_string_of_which_only_the_beginning_was_read_is_named_if_it_is_the_only_one() -> None:
+    truncated = Truncated(arguments=True, argc=2, envc=1, argument_indexes=(1,))
+    caller = {"pid": os.getpid(), "tid": os.getpid()}
+    facts = {"arguments": ("true", "x" * 4095), "environment": ("A=1",), "truncated": truncated, **caller}
+    assert too_big(**facts)[:2] == ("argument-too-long", False)
+
+
+@pytest.mark.parametrize("measured", [True, False])
+def test_a_string_that_is_too_long_is_not_said_to_be_short(measured: bool) -> None:
+    truncated = Truncated(
+        arguments=True, argc=2, envc=1, argument_indexes=(1,), long_argument=1 if measured else None
+    )
+    facts = {"arguments": ("true", "x" * 8190), "environment": ("A=1",), "truncated": truncated}
+    diagnosis = diagnose(a_failure("/bin/true", errno.E2BIG, **facts))
+    assert diagnosis.code == "argument-too-long"
+    assert "more than 131,072 bytes" in diagnosis.summary
+    assert diagnosis.evidence[:2] == (
+        "It was given 2 arguments and 1 variable.",
+        "Only the first 8,190 bytes of argument 1 were copied.",
+    )
+    said = " ".join(diagnosis.evidence)
+    assert "largest string" not in said and "at least" not in said
+
+
+def test_two_strings_of_which_only_the_beginning_was_read_are_not_told_apart() -> None:
+    truncated = Truncated(arguments=True, argc=3, envc=0, argument_indexes=(1, 2))
+    facts = {"arguments": ("true", "x" * 4095, "y" * 4095), "truncated": truncated}
+    assert too_big(**facts)[:2] == ("arguments-too-big", False)
+
+
+def test_strings_that_were_not_read_at_all_leave_it_open() -> None:
+    truncated = Truncated(arguments=True, argc=400, envc=0)
+    assert too_big(arguments=("true",) * 41, truncated=truncated)[:2] == ("arguments-too-big", False)
+
+
+def test_what_is_missing_of_the_strings_is_told() -> None:
+    truncated = Truncated(arguments=True, argc=5, envc=1, argument_indexes=(1,))
+    arguments = ("true", "x" * 4095, None)
+    facts = {"arguments": arguments, "environment": ("A=1",), "truncated": truncated}
+    diagnosis = diagnose(a_failure("/bin/true", errno.E2BIG, **facts))
+    assert not diagnosis.certain
+    assert any(
+        "1 was read only in part, 1 could not be read and 2 were not read at all" in fact
+        for fact in diagnosis.evidence
+    )
+
+
+def limited(stack: int, whose: str) -> Callable[[object, str], tuple[int, str]]:
+    return lambda scene, name: (stack, whose)
+
+
+def test_recording_and_screen_say_the_same_of_the_stack_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The one looks while the caller lives, the other when it may be gone; neither knows the limit of then.
+    said = []
+    for whose in ("the caller's", "its parent's"):
+        monkeypatch.setattr(too_big_strings, "limit_of", limited(8 << 20, whose))
+        truncated = Truncated(arguments=True, argc=2, envc=0, argument_indexes=(1,))
+        facts = {"arguments": ("true", "x" * 4095), "truncated": truncated}
+        said.append(diagnose(a_failure("/bin/true", errno.E2BIG, **facts)))
+    alive, gone = said
+    assert (alive.code, alive.certain) == (gone.code, gone.certain) == ("argument-too-long", False)
+    assert gone.evidence[:-1] == alive.evidence[:-1]
+    assert "what it was at the exec is not known" in alive.evidence[-1]
+    assert "its parent's, and it may have had another" in gone.evidence[-1]
+
+
+@pytest.mark.parametrize("whose", ["the caller's", "its parent's"])
+def test_all_strings_together_are_it_for_certain_only_beyond_what_any_limit_allows(
+    whose: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(too_big_strings, "limit_of", limited(8 << 20, whose))
+    for number, certain in ((30, False), (70, True)):
+        facts = {"arguments": ("x" * 100_000,) * number, "truncated": Truncated(argc=number, envc=0)}
+        assert too_big(**facts)[:2] == ("arguments-too-big", certain)
+
+
+def test_a_stack_smaller_than_what_exec_always_allows_is_told_as_the_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(too_big_strings, "limit_of", limited(65_536, "the caller's"))
+    facts = {"arguments": ("x" * 33_000,) * 3, "truncated": Truncated(argc=3, envc=0)}
+    code, certain, summary = too_big(**facts)
+    assert (code, certain) == ("arguments-too-big", False)
+    assert "the kernel takes 65,536 here" in summary
+
+
+def test_strings_that_are_not_too_long_leave_open_what_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(too_big_strings, "limit_of", limited(8 << 20, "the caller's"))
+    diagnosis = diagnose(
+        a_failure("/bin/true", errno.E2BIG, arguments=("true",), truncated=Truncated(argc=1, envc=0))
+    )
+    assert not diagnosis.certain
+    assert any("all strings were read" in fact for fact in diagnosis.evidence)
+
+
+def test_what_was_not_counted_is_not_told_as_a_count() -> None:
+    truncated = Truncated(arguments=True, argc=None, envc=0)
+    diagnosis = diagnose(a_failure("/bin/true", errno.E2BIG, arguments=("x",) * 512, truncated=truncated))
+    assert "more than 512 arguments and 0 variables" in diagnosis.summary
+    assert diagnosis.evidence[0].startswith("It was given more than 512 arguments and 0 variables; ")
+    assert diagnosis.evidence[3].startswith("The largest string that was read is")
+    assert diagnosis.evidence[-1].startswith("Not certain: of the strings, an unknown number was not read")
+
+
+def test_a_count_that_the_kernel_told_is_the_one_that_is_told() -> None:
+    truncated = Truncated(arguments=True, argc=60_000, envc=3)
+    diagnosis = diagnose(a_failure("/bin/true", errno.E2BIG, arguments=("x",) * 512, truncated=truncated))
+    assert "60,000 arguments and 3 variables" in diagnosis.summary
+    # Each string takes its NUL and a pointer, whatever it is.
+    assert "at least 540," in diagnosis.evidence[0]
+
+
+def test_the_limit_is_told_with_what_it_follows_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(too_big_strings, "limit_of", limited(8 << 20, "the caller's"))
+    facts = {"arguments": ("x" * 100_000,) * 30, "truncated": Truncated(argc=30, envc=0)}
+    diagnosis = diagnose(a_failure("/bin/true", errno.E2BIG, **facts))
+    said = " ".join(diagnosis.evidence)
+    for name in ("RLIMIT_STACK", "8,388,608", "ARG_MAX", "6,291,456", "131,072", "MAX_ARG_STRLEN"):
+        assert name in said
+
+
+def test_more_than_a_quarter_of_the_callers_stack_is_too_big() -> None:
+    # This process is the caller here, so that its limit can be read.
+    arguments = tuple("x" * 100_000 for _ in range(70))
+    code, certain, summary = too_big(
+        pid=os.getpid(), tid=os.getpid(), arguments=arguments, truncated=Truncated(argc=70, envc=0)
+    )
+    assert (code, certain) == ("arguments-too-big", True)
+    assert "7,00" in summary
+
+
+def test_the_process_limit_is_told_with_the_count() -> None:
+    diagnosis = diagnose(a_failure("/bin/true", errno.EAGAIN, pid=os.getpid(), tid=os.getpid()))
+    assert diagnosis.code == "process-limit"
+    assert "RLIMIT_NPROC" in diagnosis.summary
+    assert not diagnosis.certain
+
+
+def test_a_bad_pointer_is_claimed_only_where_it_is_the_only_one() -> None:
+    me = os.getpid()
+    for source in ("kernel", "user"):
+        facts = {"arguments": ("a", None, "b"), "arguments_source": source, "pid": me, "tid": me}
+        one = diagnose(a_failure("/bin/true", errno.EFAULT, **facts))
+        assert (one.code, one.certain) == ("bad-argument-pointer", False)
+        assert "argument 1" in one.summary
+    two = diagnose(a_failure("/bin/true", errno.EFAULT, arguments=("a", None), environment=(None,)))
+    assert (two.code, two.certain) == ("bad-argument-pointer", False)
+
+
+def test_what_a_filter_of_one_who_is_gone_can_have_made_is_not_certain() -> None:
+    for error, facts in (
+        (errno.EFAULT, {"arguments": ("a", None, "b")}),
+        (errno.EBADF, {"dirfd": 7, "syscall": "execveat"}),
+        (errno.ENFILE, {}),
+    ):
+        diagnosis = diagnose(a_failure("program", error, **facts))
+        assert not diagnosis.certain, diagnosis
+
+
+def test_of_strings_that_were_not_all_read_another_one_may_be_the_bad_one() -> None:
+    me, truncated = os.getpid(), Truncated(arguments=True, argc=9)
+    record = a_failure("x", errno.EFAULT, arguments=("a", None), truncated=truncated, pid=me, tid=me)
+    diagnosis = diagnose(record)
+    assert (diagnosis.code, diagnosis.certain) == ("bad-argument-pointer", False)
+
+
+def test_a_file_open_for_writing_is_told_with_its_holder(tmp_path: Path) -> None:
+    path = tmp_path / "job"
+    path.write_bytes(b"#!/bin/sh\n")
+    path.chmod(0o755)
+    with path.open("r+b") as file:
+        record = failed_exec(path)
+        assert record.error == "ETXTBSY"
+        diagnosis = diagnose(record)
+        assert diagnosis.code == "open-for-writing"
+        assert f"(pid {os.getpid()})" in diagnosis.brief
+        assert f"fd {file.fileno()}" in diagnosis.summary
+        assert diagnosis.summary.endswith(" still had it open.")
+    afterwards = diagnose(record)
+    assert afterwards.brief == "was open for writing"
+    assert afterwards.summary.endswith("no process was found holding it open for writing.")
+
+
+def test_how_far_the_look_for_a_holder_came_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "job"
+    path.write_bytes(b"#!/bin/sh\n")
+    path.chmod(0o755)
+    with path.open("r+b"):
+        record = failed_exec(path)
+    open_files._last.clear()
+    monkeypatch.setattr(open_files, "SECONDS", 60)
+    assert not any("were looked at" in fact for fact in diagnose(record).evidence)
+    for name, why in (("MAX_DESCRIPTORS", "room"), ("SECONDS", "time")):
+        open_files._last.clear()
+        monkeypatch.setattr(open_files, name, 0)
+        told = diagnose(record)
+        assert told.brief == "was open for writing"
+        assert any(
+            "processes" in fact and f"were looked at: there is only so much {why}" in fact
+            for fact in told.evidence
+        )
+
+
+def test_one_who_writes_by_another_name_of_the_file_is_found(tmp_path: Path) -> None:
+    path, other = tmp_path / "job", tmp_path / "same"
+    path.write_bytes(b"#!/bin/sh\n")
+    path.chmod(0o755)
+    os.link(path, other)
+    with other.open("r+b"):
+        diagnosis = diagnose(failed_exec(path))
+    assert f"(pid {os.getpid()})" in diagnosis.brief
+
+
+@pytest.mark.parametrize(("flags", "release"), [(0x1, "6.18.0"), (0x1, "6.1.0"), (0x10000, "6.13.9-arch")])
+def test_flags_that_the_kernel_does_not_know_are_named(
+    flags: int, release: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernel(release, monkeypatch)
+    diagnosis = diagnose(a_failure("x", errno.EINVAL, syscall="execveat", dirfd=-100, flags=flags))
+    assert diagnosis.code == "unknown-flags"
+    assert diagnosis.certain
+
+
+def test_a_flag_that_the_kernel_knows_is_not_what_it_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel("6.14.0-rc1", monkeypatch)
+    diagnosis = diagnose(a_failure("/x", errno.EINVAL, syscall="execveat", dirfd=-100, flags=0x10000))
+    assert diagnosis.code != "unknown-flags"
+
+
+def kernel(release: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the kernel be of that release."""
+    system = os.uname()
+    monkeypatch.setattr(os, "uname", lambda: os.uname_result((system[0], system[1], release, *system[3:])))
+
+
+def test_a_process_that_was_killed_is_said_to_be_killed() -> None:
+    diagnosis = diagnose(a_failure("/bin/true", errno.ELIBBAD, killed_by="SIGSEGV"))
+    assert diagnosis.code == "killed-after-point-of-no-return"
+    assert diagnosis.brief == "killed by SIGSEGV while loading (ELIBBAD)"
+    assert not diagnosis.certain
+
+
+@pytest.mark.parametrize("error", [errno.ENOMEM, errno.EFAULT])
+def test_a_kill_for_lack_of_memory_is_not_certain_where_the_limits_are_gone(error: int) -> None:
+    diagnosis = diagnose(a_failure("/bin/true", error, killed_by="SIGSEGV"))
+    assert not diagnosis.certain
+    assert any("RLIMIT_AS, RLIMIT_DATA" in fact for fact in diagnosis.evidence)
+
+
+@pytest.mark.parametrize(
+    ("title", "name", "most"),
+    [
+        ("Max address space", "RLIMIT_AS", 100_000),
+        ("Max data size", "RLIMIT_DATA", 1000),
+        ("Max stack size", "RLIMIT_STACK", 1000),
+    ],
+)
+@pytest.mark.parametrize("error", [errno.ENOMEM, errno.EFAULT])
+def test_the_limit_on_memory_that_killed_is_named(
+    title: str, name: str, most: int, error: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def limit_of(scene: object, asked: str) -> tuple[int | None, str]:
+        return (most if asked == title else None), "the caller's"
+
+    monkeypatch.setattr(limits, "limit_of", limit_of)
+    diagnosis = diagnose(a_failure("/bin/true", error, killed_by="SIGSEGV"))
+    assert not diagnosis.certain
+    assert "what it was at the exec is not known" in diagnosis.evidence[-1]
+    assert f"limited by {name} to {most:,} bytes" in diagnosis.summary
+    assert diagnosis.brief.startswith(f"{name} too low")
+    assert diagnosis.advice is not None and f"Raise {name}" in diagnosis.advice
+
+
+def test_a_limit_that_leaves_room_to_load_it_is_not_blamed_for_certain(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "limit_of", lambda scene, asked: (2 << 30, "the caller's"))
+    diagnosis = diagnose(a_failure("/bin/true", errno.ENOMEM, killed_by="SIGSEGV"))
+    assert not diagnosis.certain
+
+
+def test_a_string_that_was_measured_is_named_whatever_follows_it() -> None:
+    """A variable of 150 KB is read only in part, and nothing of what follows it."""
+    environment = ("PATH=/bin", "LONG=" + "x" * 8000)
+    truncated = Truncated(environment=True, argc=1, envc=40, environment_indexes=(1,), long_variable=1)
+    facts = {"arguments": ("true",), "environment": environment, "truncated": truncated}
+    code, certain, summary = too_big(**facts)
+    assert (code, certain) == ("variable-too-long", True)
+    assert summary.startswith('Variable "LONG" has more than 131,072 bytes; ')
+
+
+def test_a_string_that_was_measured_and_not_read_has_its_number() -> None:
+    truncated = Truncated(environment=True, argc=1, envc=40, long_variable=25)
+    code, certain, summary = too_big(arguments=("true",), environment=("A=1",), truncated=truncated)
+    assert (code, certain) == ("variable-too-long", True)
+    assert summary.startswith("Environment element 25 has more than 131,072 bytes; ")
+    truncated = Truncated(arguments=True, argc=40, envc=0, long_argument=25)
+    code, certain, summary = too_big(arguments=("true",), truncated=truncated)
+    assert (code, certain) == ("argument-too-long", True)
+    assert summary.startswith("Argument 25 has more than 131,072 bytes; ")
+
+
+@pytest.mark.parametrize(
+    ("error", "is_cut_off", "certain"),
+    [(errno.EIO, True, True), (errno.EFAULT, True, False), (errno.ENOMEM, False, False)],
+)
+def test_a_file_that_is_cut_off_killed_only_with_an_error_that_fits(
+    error: int, is_cut_off: bool, certain: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "job"
+    whole = Path("/bin/true").read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    path.chmod(0o755)
+    time.sleep(SETTLED)
+    diagnosis = diagnose(a_failure(str(path), error, killed_by="SIGSEGV"))
+    assert ("is cut off" in diagnosis.summary, diagnosis.certain) == (is_cut_off, certain), diagnosis

@@ -1,0 +1,176 @@
+"""An app that outlives the fault of a part, and that leaves what it has in a file where it cannot."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import traceback
+from abc import abstractmethod
+from collections.abc import Sequence
+from contextlib import suppress
+from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
+from typing import Any, Final
+
+from rich.text import Text
+from textual.app import App, ScreenStackError
+from textual.await_complete import AwaitComplete
+from textual.command import CommandPalette
+from textual.css.query import NoMatches
+from textual.screen import Screen
+from textual.theme import ThemeProvider
+from textual.worker import WorkerFailed
+
+from execwhy.bpf.events.record import Report
+from execwhy.bpf.events.source import EventSource
+from execwhy.tui.faults.contained import Contained, Faults
+from execwhy.tui.faults.rescue import MOST_SECONDS, rescue
+from execwhy.tui.model.history.store import History
+from execwhy.tui.model.text.fault import crash_report, fault
+
+_RESERVE: Final = 16 << 20
+"""Bytes of address space that are given up after a crash, so that there is room to write the events with
+where it is limited. They are never touched, so they take no memory."""
+
+_OF_FRAME: Final = frozenset({"_refresh_layout", "_compositor_refresh"})
+"""Methods of Textual's screens that do nothing else than lay out and paint."""
+
+_NEXT_FRAME: Final = 1.0
+"""Seconds after which all is drawn anew where a frame failed."""
+
+_WRITING: Final = (
+    f"Writing the events in memory to a file, for at most {MOST_SECONDS:.0f} seconds; Ctrl-C ends that."
+)
+
+
+def _is_of_frame(error: Exception) -> bool:
+    """Return whether this came up while a screen was laid out or painted."""
+    return any(frame.name in _OF_FRAME for frame in traceback.extract_tb(error.__traceback__))
+
+
+class _BaseScreen(Contained, Screen[None]):
+    """The screen below all dialogs."""
+
+
+class _Palette(Contained, CommandPalette):
+    """The palette; as with ``Dialog``, it is closed once."""
+
+    def dismiss(self, result: None = None) -> AwaitComplete:
+        """Close it, where it is still open."""
+        if not self.is_current:
+            return AwaitComplete()
+        return super().dismiss(result)
+
+    def _action_command_list(self, action: str) -> None:
+        # A list that has not been laid out yet, or has no room, knows no lines (textual 8.2.8).
+        with suppress(KeyError):
+            super()._action_command_list(action)
+
+
+class ContainedApp(Contained, App[None]):
+    """Catches the faults of its parts; after a crash it writes the events in memory to a file.
+
+    Args:
+        source: Where events come from.
+        history: Where they are kept.
+        show_secrets: Nothing is masked.
+    """
+
+    def __init__(self, source: EventSource, history: History, *, show_secrets: bool) -> None:
+        super().__init__()
+        self.source = source
+        self.history = history
+        self.show_secrets = show_secrets
+        self.faults = Faults()
+        """Its own, that cost one part of the screen but not the program."""
+        self._reserve = mmap(-1, _RESERVE, MAP_PRIVATE | MAP_ANONYMOUS)
+        self._late: Sequence[Report] | None = None
+
+    @property
+    def is_rescuing(self) -> bool:
+        """It has crashed, and the events in memory are being written to a file."""
+        return self._late is not None
+
+    @abstractmethod
+    def untaken(self) -> Sequence[Report]:
+        """Return what has come and is not in the history yet."""
+
+    def run(self, **arguments: Any) -> None:  # noqa: ANN401
+        """Run until it ends; after a crash, write the events and say where they are."""
+        try:
+            super().run(**arguments)
+        except Exception as error:
+            self._crashed()
+            self._return_code = 1
+            print(crash_report(error), file=sys.__stderr__)
+        if self._late is not None:
+            print(_WRITING, file=sys.__stderr__, flush=True)
+            print(self.rescue(), file=sys.__stderr__, flush=True)
+
+    def _handle_exception(self, error: Exception) -> None:
+        """Outlive a worker that fails, such as the palette's, which may end after its list is gone.
+
+        The same goes for a frame that cannot be laid out or painted: the next one may be.
+        """
+        failed = error.error if isinstance(error, WorkerFailed) else None
+        if failed is None and _is_of_frame(error):
+            failed = error
+            self._skip_frame()
+        if isinstance(failed, Exception):
+            try:
+                if not isinstance(failed, NoMatches):
+                    self.faults.caught(failed)
+                return
+            except Exception as again:
+                error = again
+        super()._handle_exception(error)
+
+    def _skip_frame(self) -> None:
+        """Draw the whole screen a moment later, and not the same at once and again and again."""
+        for screen in self.screen_stack:
+            screen._layout_required = screen._scroll_required = screen._repaint_required = False
+            screen._dirty_widgets.clear()
+        self.set_timer(_NEXT_FRAME, self._draw_all)
+
+    def _draw_all(self) -> None:
+        if self.screen_stack:
+            self.screen.refresh(layout=True)
+
+    def _fatal_error(self) -> None:
+        """Report a crash without the locals of every frame, which Textual prints: others' arguments."""
+        self._crashed()
+        self._exit_renderables.append(Text(crash_report(sys.exc_info()[1])))
+        self._close_messages_no_wait()
+
+    def _crashed(self) -> None:
+        self._reserve.close()
+        if self._late is None:
+            self._late = ()
+            with suppress(Exception):
+                self._late = self.untaken()
+
+    def rescue(self) -> str:
+        """Write the events to a file, and return what to say of it."""
+        gc.collect()
+        try:
+            rescued = rescue(self.history, self.source, show_secrets=self.show_secrets, late=self._late or ())
+        except Exception as error:
+            return f"The events in memory could not be written to a file ({fault(error)})."
+        return "There were no events in memory." if rescued is None else str(rescued)
+
+    def report_faults(self) -> None:
+        """Say in the shell, at the end, what has failed meanwhile."""
+        self._exit_renderables += map(Text, self.faults.reports.values())
+
+    def get_default_screen(self) -> Screen[None]:
+        """Return a screen that outlives its own faults."""
+        return _BaseScreen(id="_default")
+
+    def action_command_palette(self) -> None:
+        """Show the palette."""
+        with suppress(ScreenStackError):
+            if self.use_command_palette and not isinstance(self.screen, CommandPalette):
+                self.push_screen(_Palette(id="--command-palette"))
+
+    def search_themes(self) -> None:
+        """Show the themes in the palette."""
+        self.push_screen(_Palette(providers=[ThemeProvider], placeholder="Search for themes…"))

@@ -1,0 +1,54 @@
+"""Events as lines of a file. Most of a storm's records are alike, and so is most of their lines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from execwhy.bpf.events.identity_memo import IdentityMemo
+from execwhy.bpf.events.record import Event, ExecFailure, Occurrence
+from execwhy.tui.model.files.record_json import record_to_json, rfc3339
+from execwhy.tui.model.files.snapshot import event_line, json_text
+
+_OWN: Final[Mapping[str, Callable[[Occurrence], str]]] = {
+    "timestamp": lambda again: f'"{rfc3339(again.timestamp)}"',
+    "pid": lambda again: str(again.pid),
+    "tid": lambda again: str(again.tid),
+    "started": lambda again: "null" if again.started is None else str(again.started),
+}
+"""What is in a file of the facts that ``Occurrence`` has itself, as JSON."""
+
+
+class EventLines:
+    """Makes lines, each with its newline.
+
+    Args:
+        show_secrets: Secret-looking values are written as they are.
+    """
+
+    def __init__(self, *, show_secrets: bool) -> None:
+        self._show_secrets = show_secrets
+        self._pieces = IdentityMemo(self._cut)
+
+    def of(self, event: Event | Occurrence) -> str:
+        """The line of an event."""
+        if not isinstance(event, Occurrence):
+            return event_line(event, show_secrets=self._show_secrets)
+        return "".join(
+            piece if isinstance(piece, str) else piece(event) for piece in self._pieces(event.first)
+        )
+
+    def _cut(self, record: ExecFailure) -> list[str | Callable[[Occurrence], str]]:
+        """The line of those that are like this one: text, and between it what makes the text of their own."""
+        pieces: list[str | Callable[[Occurrence], str]] = []
+        text = "{"
+        for name, value in record_to_json(record, show_secrets=self._show_secrets).items():
+            text += f"{json_text(name)}:"
+            if name in _OWN:
+                pieces += [text, _OWN[name]]
+                text = ""
+            else:
+                text += json_text(value)
+            text += ","
+        pieces.append(text.removesuffix(",") + "}\n")
+        return pieces

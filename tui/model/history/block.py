@@ -1,0 +1,254 @@
+"""A run of successive events, column by column."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from execwhy.bpf.events.record import Burst, Event, ExecFailure, Look, Loss, Occurrence, Search, template_of
+from execwhy.tui.model.history.column import Column, Pools
+from execwhy.tui.model.history.columns import (
+    GROUPS,
+    NO_NUMBER,
+    NUMBERS,
+    OWN_GROUPS,
+    SEARCH,
+    look_keys,
+    place_in_cgroup,
+    record_of,
+    search_keys,
+)
+from execwhy.tui.model.history.repeats import TOLD_BY, RunFinder, Runs, told_by_facts
+
+__all__ = ["BYTES_AN_EVENT", "Block", "Column", "Mask", "Numbers", "Offsets", "Pools"]
+
+Numbers = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+Offsets = npt.NDArray[np.integer]
+
+BYTES_AN_EVENT: Final = 4 * len(GROUPS) + 8 * len(NUMBERS) + 2
+"""Bytes of the arrays of a block that still grows, for each event."""
+
+
+class Block:
+    """Up to ``capacity`` events, whose ids follow one another.
+
+    Attributes:
+        first_id: The id of its first event.
+        capacity: How many events fit.
+        numbers: The arrays of ``NUMBERS``.
+        columns: The columns of ``GROUPS``.
+        runs: The offset of the first event of the run that each belongs to (see ``repeats``).
+        continued: Which runs had begun in the block before: the offset of their first event here, and there.
+        losses: The Loss events in it, by offset. Their rows in the columns are blank.
+        version: Grows with every diagnosis that is set later.
+        search_version: The same for searches.
+        oldest: The smallest timestamp.
+        newest: The largest timestamp.
+        alike: How many evicted events each one tells beside itself; None where each tells but itself.
+        lasts: With these, the largest timestamp of all that each one tells; else None.
+        is_released: It has left the history: its values are gone.
+    """
+
+    alike: Numbers | None = None
+    lasts: Numbers | None = None
+
+    def __init__(self, first_id: int, capacity: int, pools: Pools, before: Block | None = None) -> None:
+        self.first_id = first_id
+        self.capacity = capacity
+        self.numbers: dict[str, Numbers] = {name: np.zeros(capacity, np.int64) for name in NUMBERS}
+        self.columns = {name: Column(pools.of[name], capacity) for name in GROUPS}
+        self.runs: Runs = np.zeros(capacity, np.uint16)
+        self.losses: dict[int, Loss] = {}
+        self.version = 0
+        self.search_version = 0
+        self.oldest = 2**63 - 1
+        self.newest = NO_NUMBER
+        self._run_finder: RunFinder = RunFinder(None if before is None else before._run_finder)
+        self.continued = self._run_finder.continued
+        self.is_released = False
+        self._length = 0
+
+    def __len__(self) -> int:
+        return self._length
+
+    @property
+    def end_id(self) -> int:
+        """The id after its last event's."""
+        return self.first_id + self._length
+
+    def ids_of(self, offsets: Offsets) -> Numbers:
+        """The ids of the events at these offsets."""
+        return offsets.astype(np.int64) + self.first_id
+
+    def id_of(self, offset: int) -> int:
+        """The id of the event at an offset."""
+        return self.first_id + offset
+
+    def offset_of(self, event_id: int) -> int | None:
+        """The offset of an event; None where it is not in the block."""
+        offset = event_id - self.first_id
+        return offset if 0 <= offset < self._length else None
+
+    def offsets_of(self, event_ids: Numbers) -> Numbers:
+        """The offsets of those of these events that are in the block; the ids ascend, and are of its span."""
+        return event_ids - self.first_id
+
+    def last_until(self, event_id: int) -> int:
+        """The offset of the last event up to this id; -1 where all come later."""
+        return min(event_id - self.first_id, self._length - 1)
+
+    @property
+    def kinds(self) -> int:
+        """How many of its events are unlike those before in what a run has in common."""
+        return int(np.count_nonzero(self.runs[: self._length] == np.arange(self._length)))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes beside the values in the pools."""
+        arrays = sum(numbers.nbytes for numbers in self.numbers.values())
+        return arrays + self.runs.nbytes + sum(column.nbytes for column in self.columns.values())
+
+    def append_burst(self, burst: Burst) -> None:
+        """Take all of it in; there must be room.
+
+        Raises:
+            OverflowError: As of ``append``.
+        """
+        start, stop = self._length, self._length + len(burst)
+        for name, get in NUMBERS.items():
+            self.numbers[name][start:stop] = get(burst.last)
+        self.numbers["timestamp"][start:stop] = burst.timestamps
+        first = burst.last.first
+        told_by = list(told_by_facts(first))
+        for name, group in GROUPS.items():
+            column = self.columns[name]
+            code_of = column.code_of
+            code = code_of(group.key(burst.last if name in OWN_GROUPS else first))
+            column.codes[start:stop] = code
+            if name in TOLD_BY:
+                told_by.append(column.entries[code].slot)
+        self.runs[start:stop] = self._run_finder.take_alike(tuple(told_by), burst.timestamps, start)
+        self.oldest = min(self.oldest, int(burst.timestamps[0]))
+        self.newest = max(self.newest, burst.timestamp)
+        self._length = stop
+
+    def append(self, events: Sequence[Event | Occurrence]) -> None:
+        """Take these events in; there must be room.
+
+        Raises:
+            OverflowError: A time, a pid or a search's id needs more than 64 bits; nothing was taken in.
+        """
+        start, stop = self._length, self._length + len(events)
+        records, losses = self._split(events)
+        encoded = {
+            name: np.fromiter(map(get, records), np.int64, len(records)) for name, get in NUMBERS.items()
+        }
+        for name, numbers in encoded.items():
+            self.numbers[name][start:stop] = numbers
+        self._encode(records, start)
+        for offset in losses:
+            self.runs[offset] = offset
+            self.continued.pop(offset, None)
+        self.losses.update(losses)
+        if records:
+            self.oldest = min(self.oldest, int(encoded["timestamp"].min()))
+            self.newest = max(self.newest, int(encoded["timestamp"].max()))
+        self._length = stop
+
+    def _encode(self, records: Sequence[ExecFailure | Occurrence], start: int) -> None:
+        """Fill the columns. What many have in common, as in a storm, is looked up once."""
+        alike = list(map(template_of, records))
+        identities = list(map(id, alike))
+        distinct = dict(zip(identities, alike, strict=True))
+        places = dict(zip(distinct, range(len(distinct)), strict=True))
+        place_of = np.fromiter(map(places.__getitem__, identities), np.intp, len(records))
+        told_by_slots: list[list[int]] = []
+        for name, group in GROUPS.items():
+            column = self.columns[name]
+            own = name in OWN_GROUPS
+            told_by: Collection[ExecFailure | Occurrence] = records if own else distinct.values()
+            codes = np.fromiter(map(column.code_of, map(group.key, told_by)), np.uint32, len(told_by))
+            column.codes[start : start + len(records)] = codes if own else codes[place_of]
+            if name in TOLD_BY:
+                told_by_slots.append([column.entries[code].slot for code in codes.tolist()])
+        keys = [
+            (*told_by_facts(record), *told_by)
+            for record, *told_by in zip(distinct.values(), *told_by_slots, strict=True)
+        ]
+        stop = start + len(records)
+        times = self.numbers["timestamp"][start:stop].tolist()
+        of_each = map(keys.__getitem__, place_of.tolist())
+        self.runs[start:stop] = self._run_finder.take(of_each, times, start)
+
+    def _split(
+        self, events: Sequence[Event | Occurrence]
+    ) -> tuple[Sequence[ExecFailure | Occurrence], dict[int, Loss]]:
+        records: list[ExecFailure | Occurrence] = []
+        losses: dict[int, Loss] = {}
+        for offset, event in enumerate(events, self._length):
+            if isinstance(event, Loss):
+                losses[offset] = event
+                event = ExecFailure(timestamp=event.timestamp, path=None, return_value=0)
+            records.append(event)
+        return records, losses
+
+    def seal(self) -> None:
+        """No event will be appended any more. Diagnoses and searches may still be set."""
+        self.capacity = self._length
+        self.numbers = {name: numbers[: self._length].copy() for name, numbers in self.numbers.items()}
+        self.runs = self.runs[: self._length].copy()
+        self._run_finder = RunFinder()
+        for column in self.columns.values():
+            column.seal(self._length)
+
+    def __getitem__(self, offset: int) -> Event:
+        loss = self.losses.get(offset)
+        if loss is not None:
+            return loss
+        return record_of(
+            {name: int(numbers[offset]) for name, numbers in self.numbers.items()},
+            {name: column.entries[column.codes[offset]].value for name, column in self.columns.items()},
+        )
+
+    def set_look(self, offsets: Sequence[int] | Numbers, look: Look) -> None:
+        """Add what one look found to the records that it is for; none of them is a loss."""
+        for name, key in look_keys(look).items():
+            self.columns[name].put(offsets, key)
+        if look.cgroup is not None:
+            self._set_cgroup(np.asarray(offsets), look.cgroup)
+        self.version += 1
+
+    def _set_cgroup(self, offsets: Offsets, cgroup: str) -> None:
+        column = self.columns["place"]
+        codes = column.codes[offsets]
+        for code in np.unique(codes).tolist():
+            column.put(offsets[codes == code], place_in_cgroup(column.entries[code].value, cgroup))
+
+    def set_search(self, offset: int, search: Search) -> None:
+        """Replace the search of one record."""
+        self.numbers["search_id"][offset] = search.id
+        for name, key in search_keys(search).items():
+            self.columns[name].put(offset, key)
+        self.search_version += 1
+
+    def tries_of(self, search_id: int) -> list[int]:
+        """The offsets of the tries of a search."""
+        found: list[int] = np.flatnonzero(self.numbers["search_id"][: self._length] == search_id).tolist()
+        return found
+
+    def is_folded(self, offset: int) -> bool:
+        """Whether this record is a try that another one's row tells."""
+        column = self.columns["search"]
+        key = column.entries[column.codes[offset]].value
+        return key is not None and bool(key[SEARCH.index("folded")])
+
+    def release(self) -> None:
+        """Give its values back to the pools; no event can be had of it afterwards."""
+        self.is_released = True
+        for column in self.columns.values():
+            column.pool.release(column.entries)
+            column.entries.clear()

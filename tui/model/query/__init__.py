@@ -1,0 +1,176 @@
+"""The filter language: what to import from it.
+
+``parse`` makes a ``Query`` of one line of text; a Query selects records one by one (``matches``) or a
+block of the history at once (``select``), always the same ones.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from execwhy.bpf.events.record import ExecFailure
+from execwhy.bpf.events.source import Capture
+from execwhy.tui.model.history.block import Block, Mask
+from execwhy.tui.model.history.columns import NUMBERS
+from execwhy.tui.model.query.capture import capture, divided
+from execwhy.tui.model.query.fields import FIELDS, Field, Kind
+from execwhy.tui.model.query.lexer import QueryError, quoted
+from execwhy.tui.model.query.parser import Parser
+from execwhy.tui.model.query.terms import And, InRanges, Node, Or, Term
+
+__all__ = ["FIELDS", "Field", "Kind", "Query", "QueryError", "Term", "add_term", "both", "parse"]
+
+
+class Query:
+    """A filter.
+
+    Attributes:
+        text: As it was written.
+        terms: Its conditions, each with its place in the text; a bare word has several at one place.
+    """
+
+    def __init__(self, text: str, root: Node) -> None:
+        self.text = text
+        self._root = root
+        self.terms: tuple[Term, ...] = tuple(root.terms())
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it selects everything because it says nothing."""
+        return not self.terms
+
+    @property
+    def depends_on_diagnosis(self) -> bool:
+        """Whether a diagnosis that is set later can change what it selects."""
+        return any(term.field.column == "diagnosis" for term in self.terms)
+
+    @property
+    def depends_on_moment(self) -> bool:
+        """Whether it may select one of two failures that are alike but for their time and their process."""
+        return any(term.field.column in NUMBERS for term in self.terms)
+
+    @property
+    def ages(self) -> tuple[int, ...]:
+        """The ages, in nanoseconds, at which an event may come to match or cease to."""
+        return tuple(
+            age
+            for term in self.terms
+            if term.field.kind is Kind.AGE and isinstance(term.test, InRanges)
+            for bound in term.test.bounds
+            for age in bound
+            if age is not None
+        )
+
+    @property
+    def alternatives(self) -> bool:
+        """Whether it is an ``or`` of several conditions, so that one more needs parentheses around it."""
+        return isinstance(self._root, Or) and len({term.start for term in self.terms}) > 1
+
+    @property
+    def required(self) -> tuple[Term, ...]:
+        """The conditions that every selected event meets, each alone."""
+        parts = self._root.parts if isinstance(self._root, And) else (self._root,)
+        return tuple(part for part in parts if isinstance(part, Term))
+
+    @property
+    def asked(self) -> frozenset[str]:
+        """The required conditions as they were written."""
+        return frozenset(self.text[term.start : term.end] for term in self.required)
+
+    def matches(self, record: ExecFailure, now: int) -> bool:
+        """Whether it selects this record; ``now`` is nanoseconds since 1970 UTC, for ``age``."""
+        return self._root.holds(record, now)
+
+    def select(self, block: Block, start: int, stop: int, now: int) -> Mask:
+        """Which events of a block it selects, from offset ``start`` to before ``stop``: losses always."""
+        mask = self._root.select(block, start, stop, now)
+        if block.losses:
+            lost = np.fromiter(block.losses, np.int64, len(block.losses))
+            mask[lost[(lost >= start) & (lost < stop)] - start] = True
+        return mask
+
+    def capture(self) -> Capture:
+        """The same filter for the kernel to apply.
+
+        Raises:
+            QueryError: Which condition cannot be applied there.
+        """
+        return capture(self._root)
+
+    def divided(self) -> tuple[str, tuple[str, ...]]:
+        """The part of it that the kernel can apply, as a filter, and the conditions that it cannot.
+
+        Raises:
+            QueryError: Why the kernel can apply none of it.
+        """
+        return divided(self.text, self._root)
+
+
+def parse(text: str) -> Query:
+    """Read a filter; "" selects everything.
+
+    Raises:
+        QueryError: What was expected, and where.
+    """
+    return Query(text, Parser(text).parse())
+
+
+def both(first: Query, second: Query) -> Query:
+    """The filter that selects what both of them do.
+
+    Its text says the same where it is read again, unless it is longer, or deeper, than a filter may be:
+    then its terms have the places that they have in their own texts.
+    """
+    if first.is_empty or second.is_empty:
+        return second if first.is_empty else first
+    text = f"{_part(first)} {_part(second)}"
+    try:
+        return parse(text)
+    except QueryError:
+        return Query(text, And((first._root, second._root)))
+
+
+def _part(query: Query) -> str:
+    """Its text as one that others may follow: in parentheses, unless it is comparisons alone."""
+    text = query.text.strip()
+    parts = query._root.parts if isinstance(query._root, And) else (query._root,)
+    if all(isinstance(part, Term) for part in parts):
+        return text
+    last = text.split()[-1]
+    # A value's own parentheses belong to it as far as they go, even one that is only its letter: comm=(
+    return f"({text} )" if "(" in last or last.endswith("\\") else f"({text})"
+
+
+def add_term(text: str, field: str, value: object, *, exclude: bool) -> str:
+    """The filter that also asks for ``field==value``, or excludes it: what ``+`` and ``-`` do.
+
+    Where it asked for the very opposite, this takes its place: both together would select nothing.
+
+    Args:
+        text: The filter so far.
+        field: A name of ``FIELDS``.
+        value: The field's value in a record, or one of its elements; None asks for a fact unknown.
+        exclude: Ask for ``!=``.
+
+    Raises:
+        QueryError: ``text`` is no filter, no field has that name, or it never has such a value.
+    """
+    if value is None:
+        written = "null"
+    elif isinstance(value, bool):
+        written = "true" if value else "false"
+    else:
+        written = quoted(str(value))
+    equal, unequal = f"{field}=={written}", f"{field}!={written}"
+    term, opposite = (unequal, equal) if exclude else (equal, unequal)
+    parse(term)
+    before = parse(text)
+    if before.is_empty:
+        return term
+    so_far = text.strip()
+    asked = {text[part.start : part.end]: part for part in before.required}
+    if term in asked:
+        return so_far
+    if opposite in asked:
+        return f"{text[: asked[opposite].start]}{term}{text[asked[opposite].end :]}".strip()
+    return f"{_part(before) if before.alternatives else so_far} {term}"

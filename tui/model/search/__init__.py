@@ -1,0 +1,3 @@
+"""PATH searches: which failed execs are tries of one."""
+
+__all__ = ["searches", "tries"]

@@ -1,0 +1,137 @@
+"""Secrets within a text, by the names before them: PASSWORD=x, "password": "x", --token x, Pwd=x;.
+
+A name and its separator are found first, then the value as far as its quotes go. Every pattern runs over
+hostile text, so none may take more than linear time.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from execwhy.tui.model.text.secret_names import is_secret, is_secret_name
+from execwhy.tui.model.text.secret_scripts import mask_calls, mask_input, substitute
+from execwhy.tui.model.text.secret_shapes import IN_ADDRESS, IN_HEADER, IN_USERINFO, RUN, TOKENS
+from execwhy.tui.model.text.secret_words import MASK, mask_commands
+
+_NAMED: Final = re.compile(
+    r"""(?<![\w.-])(?P<name>-{0,2}[A-Za-z_][\w.-]{0,255}(?:\[\w{0,64}\])?)
+    (?: (?P<assigned>\\{0,3}["']?\s{0,4}(?:=>|:=|==?)\s{0,4})
+      | (?P<quoted>\\{0,3}["']\s{0,4}:\s{0,4})
+      | (?P<colon>:\s{0,4})
+      | (?P<next>\s{1,4}(?=[^\s=-])|["'],\s{0,4}(?=["']))
+      | (?P<tag>>(?=[^<\s]))
+    )""",
+    re.VERBOSE,
+)
+"""A name, and what stands between it and its value."""
+
+_VALUE: Final = re.compile(
+    r"""\\{1,3}"(?P<escaped>(?:[^"\\]|\\{1,3}[^"\\])*) | "(?P<double>(?:[^"\\]|\\.)*) | '(?P<single>[^']*)
+    | (?P<plain>[^\s"'&;|<>]+)""",
+    re.VERBOSE | re.DOTALL,
+)
+
+_LIST: Final = re.compile(r"""\[\s{0,4}["'][^\]]{0,4096}""")
+"""An array of texts as a value."""
+
+_LONGEST_LOOKED_INTO: Final = 1024
+"""Characters of a value that is no secret itself, and may have names with values in it."""
+
+_TIGHT: Final = re.compile(
+    r"(?i:x-[\w-]+|\w*(?:password|passwd|passphrase|pwd|secret|api_?key|token)|\w+_key)"
+)
+"""Names that announce a secret with nothing but a colon before it: a header's, or one of YAML in one line."""
+
+_HINT: Final = re.compile(
+    r"pass|pw|secret|token|key|auth|cred|cookie|bearer|jwt|psk|dsn|sig|otp|sess"
+    r"|identified|sonar|login|hook|mnemonic|seed|hmac|salt|pepper|(?:pat|sid|pin)(?![a-z])|pincode"
+)
+"""What of a lower-case text every secret name has a part of."""
+
+
+_ADDRESSED: Final = ("?", "&", "hook", "hc-ping", "pagerduty", "ifttt", "telegram")
+"""Parts of which every address of ``IN_ADDRESS`` has one."""
+
+_HEADED: Final = ("authorization", "cookie", "bearer", "pass:")
+"""The same of ``IN_HEADER``."""
+
+
+def mask_named(text: str, found: list[str]) -> str:
+    """Mask the values of secret names, and add them to ``found``."""
+    pieces: list[str] = []
+    done = at = 0
+    while named := _NAMED.search(text, at):
+        at = named.end()
+        value = _value_of(named, text) if is_secret_name(named["name"]) else None
+        if value is None:
+            continue
+        start, end = value
+        is_bare = bool(named["quoted"]) and text[start - 1] not in "\"'["
+        if start < end and is_secret(named["name"], text[start:end], in_script=True, is_bare=is_bare):
+            found.append(text[start:end])
+            pieces += text[done:start], MASK
+            done = at = end
+        elif end - start > _LONGEST_LOOKED_INTO:
+            at = end
+    return "".join(pieces) + text[done:] if pieces else text
+
+
+def _value_of(named: re.Match[str], text: str) -> tuple[int, int] | None:
+    """Return where the value begins and ends, without its quotes; None where there is none."""
+    if named["next"] and not named["name"].startswith("-"):
+        return None
+    if named["tag"] and text[named.start() - 1 : named.start()] != "<":
+        return None
+    is_tight = named["colon"] == ":"
+    if is_tight and not _TIGHT.fullmatch(named["name"].lstrip("-")):
+        return None
+    array = _LIST.match(text, named.end())
+    if array is not None:
+        return array.start() + 1, array.end()
+    value = _VALUE.match(text, named.end())
+    if value is None or value.lastgroup is None:
+        return None
+    start, end = value.span(value.lastgroup)
+    opening = text[named.start() - 1 : named.start()]
+    if value.lastgroup in ("double", "single") and opening == value[0][0] and named["colon"]:
+        # What seems to open the value closes what the name stands in.
+        return None
+    if value.lastgroup == "plain":
+        if text[start] in "{[" or (is_tight and text[start] == "/"):
+            return None
+        if text[start:end].lower() in ("password(", "old_password("):
+            # SQL's function, whose argument has been looked at.
+            return None
+        if opening and opening in "\"'" and named["assigned"] and named["assigned"][0] not in "\\\"'":
+            # The whole word is quoted, so that blanks are part of the value.
+            closing = text.find(opening, end)
+            end = end if closing < 0 else closing
+        if named["quoted"]:
+            # JSON's numbers: what follows them is not theirs.
+            end = start + len(text[start:end].rstrip("}],"))
+        elif text[start:end].endswith("\\"):
+            end -= 1
+    return start, end
+
+
+def mask_in_text(text: str, found: list[str]) -> str:
+    """Mask all that looks like a secret in a text, and add it to ``found``.
+
+    Args:
+        text: Any string, lone surrogates included.
+        found: Takes the secrets.
+    """
+    lower = text.lower()
+    if len(text.split(None, 1)) > 1:
+        text = mask_commands(text, found)
+        text = mask_input(text, found)
+    if "@" in text:
+        text = substitute(IN_USERINFO, text, found)
+    if "/" in text and any(part in lower for part in _ADDRESSED):
+        text = substitute(IN_ADDRESS, text, found)
+    if _HINT.search(lower):
+        if any(part in lower for part in _HEADED):
+            text = substitute(IN_HEADER, text, found)
+        text = mask_named(mask_calls(text, lower, found), found)
+    return substitute(TOKENS, text, found) if RUN.search(text) else text

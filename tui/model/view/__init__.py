@@ -1,0 +1,3 @@
+"""Which rows a filter shows, repeats and groups."""
+
+__all__ = ["finding", "group_by", "groups", "moment", "view"]

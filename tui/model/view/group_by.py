@@ -1,0 +1,69 @@
+"""What failures can be grouped by, and where the history has it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from execwhy.bpf.events.record import error_name
+from execwhy.tui.model.history.columns import DIAGNOSIS, Key
+from execwhy.tui.model.query.fields import FIELDS
+from execwhy.tui.model.view.tally import Facet, Numbered
+
+
+@dataclass(frozen=True, slots=True)
+class By:
+    """What failures are grouped by.
+
+    Attributes:
+        name: What an operator calls it.
+        field: The filter's name for it.
+        unknown: What is said of failures that do not have it.
+    """
+
+    name: str
+    field: str
+    unknown: str
+
+    def asked(self, value: Key) -> object:
+        """What the filter's field is to equal for the group of this value."""
+        return error_name(-value) if self.field == "error" and isinstance(value, int) else value
+
+    def facet(self) -> Facet:
+        """Where the history has it."""
+        field = FIELDS["diagnosis.code" if self.field == "why" else self.field]
+        return Facet(field.column, field.pick, Numbered())
+
+
+BY: Final[Mapping[str, By]] = {
+    by.name: by
+    for by in (
+        By("path", "path", "unreadable path"),
+        By("error", "error", ""),
+        By("why", "why", "not diagnosed"),
+        By("user", "uid", ""),
+        By("comm", "comm", ""),
+        By("unit", "unit", "no unit"),
+        By("container", "container", "no container"),
+        By("parent", "parent_comm", ""),
+    )
+}
+"""By name, in the order in which they are offered."""
+
+
+def why_facet() -> Facet:
+    """The diagnosis in brief, as a column of the screen has it."""
+    return Facet("diagnosis", _brief, Numbered())
+
+
+def user_facet() -> Facet:
+    """The real user id."""
+    return BY["user"].facet()
+
+
+def _brief(key: tuple[Any, ...] | None) -> Key:
+    if key is None:
+        return None
+    words: str = key[DIAGNOSIS.index("brief")] or key[DIAGNOSIS.index("summary")]
+    return words

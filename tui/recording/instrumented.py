@@ -1,0 +1,123 @@
+"""``--metrics``: a source whose events are counted on their way, into a file that is renewed meanwhile."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from typing import Final
+
+from execwhy.bpf.events.record import Burst, Diagnosis, ExecFailure, Occurrence, Report, template_of
+from execwhy.bpf.events.source import Capture, Status
+from execwhy.tui.model.files import metrics
+from execwhy.tui.model.files.safe_file import SnapshotError, replacing
+from execwhy.tui.recording.recorder import WaitingSource
+
+_CLOSING_SECONDS: Final = 0.2
+"""How long what is left is counted when it is closed."""
+
+INTERVAL: Final = 10.0
+"""Seconds between two files; Prometheus asks every 15 s or more seldom."""
+
+_READABLE: Final = 0o644
+"""node_exporter is another user, and there is nothing of a process in it."""
+
+
+class InstrumentedSource:
+    """Another source, counted. It is used as that one is: from one thread.
+
+    Args:
+        source: The other source.
+        path: The file, replaced as a whole each ``INTERVAL``, and at the end.
+    """
+
+    def __init__(self, source: WaitingSource, path: str) -> None:
+        self._source = source
+        self._path = path
+        self._errors = metrics.Totals()
+        self._causes = metrics.Totals()
+        self._due = 0.0
+        self._problem = ""
+        self._rest: tuple[Report, ...] = ()
+
+    @property
+    def problem(self) -> str:
+        """One sentence where the file could not be written the last time, else ""."""
+        return self._problem
+
+    def write(self) -> None:
+        """Write the file now.
+
+        Raises:
+            SnapshotError: It cannot be written there.
+        """
+        text = metrics.text(self._source.status(), self._errors, self._causes, time.time_ns())
+        with replacing(self._path, overwrite=True, mode=_READABLE, durable=False) as file:
+            file.write(text.encode())
+
+    def count_cause(self, diagnosis: Diagnosis, count: int) -> None:
+        """Count events whose cause was found elsewhere."""
+        self._causes.add(metrics.label_of(diagnosis), count)
+
+    def start(self) -> None:
+        """Start the other source."""
+        self._source.start()
+
+    def drain(self, held_up: Collection[int] = ()) -> Sequence[Report]:
+        """What the other source has."""
+        reports = [*self._rest, *self._taken(held_up)] if self._rest else self._taken(held_up)
+        self._rest = ()
+        if time.monotonic() >= self._due:
+            self._renew()
+        return reports
+
+    def _taken(self, held_up: Collection[int] = ()) -> Sequence[Report]:
+        reports = self._source.drain(held_up)
+        for report in reports:
+            if isinstance(report, Burst):
+                self._errors.add(report.last.first.error, len(report))
+            elif isinstance(report, ExecFailure | Occurrence):
+                self._errors.add(template_of(report).error)
+        return reports
+
+    def _renew(self) -> None:
+        self._due = time.monotonic() + INTERVAL
+        try:
+            self.write()
+            self._problem = ""
+        except SnapshotError as error:
+            self._problem = str(error)
+
+    def status(self) -> Status:
+        """The other source's; a file that cannot be written is a problem of it."""
+        status = self._source.status()
+        return replace(status, problem=status.problem or self._problem) if self._problem else status
+
+    def set_capture(self, capture: Capture | None) -> None:
+        """Set the other source's."""
+        self._source.set_capture(capture)
+
+    def wait(self, seconds: float) -> None:
+        """Wait for the other source."""
+        self._source.wait(seconds)
+
+    def finish(self) -> None:
+        """Have the other source record nothing more."""
+        self._source.finish()
+
+    def abandon(self) -> None:
+        """Drop what the other source still has."""
+        self._source.abandon()
+
+    def close(self) -> None:
+        """Close the other source and count what it still has, which can be drained.
+
+        The file is written each time: a cause that is found after one closing is told by the next.
+        """
+        self._source.close()
+        deadline = time.monotonic() + _CLOSING_SECONDS
+        rest = list(self._rest)
+        while (taken := self._taken()) and time.monotonic() < deadline:
+            rest += taken
+        self._rest = (*rest, *taken)
+        self._renew()

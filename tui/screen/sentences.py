@@ -1,0 +1,207 @@
+"""What the screen says in words about its own state. All of it is printable."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from execwhy.bpf.events.source import Stage, Status
+from execwhy.tui.model.history.store import History
+from execwhy.tui.model.query.fields import FIELDS
+from execwhy.tui.model.query.hint import hint
+from execwhy.tui.model.text.printable import printable
+from execwhy.tui.model.view.view import View
+from execwhy.tui.widgets.bars.key_bar import Hint
+from execwhy.tui.widgets.body import Body
+
+GREETING: Final = "↑ goes to a row, Enter says why it failed; / filters, ? helps, q quits"
+"""For who sees the screen for the first time."""
+
+GREETING_BESIDE_DETAIL: Final = (
+    "↑ goes to a row, the detail says why it failed; / filters, t groups, ? helps, q quits"
+)
+"""The same where the detail is open already, and Enter would close it."""
+
+EVICTED: Final = "It has been evicted from memory: nothing of it is left to copy."
+"""Of a row of a frozen view."""
+
+_BEFORE_LIVE: Final = {
+    Stage.STARTING: "Starting…",
+    Stage.COMPILING: "Compiling the BPF program…",
+    Stage.ATTACHING: "Attaching to the kernel…",
+    Stage.LIVE: "No exec has failed yet: try /nonexistent in another shell",
+    Stage.READING: "Reading…",
+    Stage.WAITING: "No failed exec has come yet",
+    Stage.ENDED: "There is no failed exec in it",
+    Stage.FAILED: "No events can come any more",
+}
+
+
+def shown(status: Status, view: View, history: History, capture: str) -> tuple[str, str]:
+    """What the filter matches, the kernel filters, and a file holds of all; whole and in brief."""
+    parts = []
+    if status.stage is Stage.WAITING and history.blocks:
+        parts.append(f"last event {_moment(history.blocks[-1].newest)}")
+    is_file = status.stage in (Stage.READING, Stage.WAITING, Stage.ENDED)
+    files = "these files" if status.is_merged else "this file"
+    if is_file and history.evicted:
+        parts.append(f"{history.failures:,} of {files} in memory")
+    elif is_file and history.failures != status.counters.seen:
+        parts.append(f"{history.failures:,} in {files}")
+    if capture:
+        parts.append(
+            "in the kernel" if capture == view.query.text else f"in the kernel: {printable(capture)}"
+        )
+    if not view.complete:
+        parts.append(f"filtering {view.progress:.0%}")
+    told = ""
+    gone, _ = view.evicted()
+    if gone or view.failures > view.shown or not view.query.is_empty:
+        repeats, tries = view.counted - view.shown, view.folded - view.hidden + view.hidden_found
+        folded = [_counted(repeats, "repeat")] if repeats else []
+        folded += [_counted(tries, "tr", "y", "ies")] if tries else []
+        told = f", {' and '.join(folded)} folded" if folded else ""
+        told += f", {view.hidden:,} of found searches hidden" if view.hidden else ""
+        parts.append(f"{view.shown - gone:,} of {history.failures:,} shown")
+        if gone:
+            parts.append(f"{gone:,} evicted")
+    brief = "   ".join(parts)
+    return brief + told, brief
+
+
+def missing(status: Status, view: View, history: History, behind: int) -> str:
+    """What a snapshot that is made now cannot hold, though the filter might select it."""
+    said = []
+    if history.evicted:
+        said.append(f"{history.evicted:,} evicted from memory are not in it.")
+    if behind:
+        said.append(f"{behind:,} that the screen is behind are not in it.")
+    if status.stage is Stage.READING:
+        said.append("More is still being read.")
+    if not view.complete:
+        said.append(f"The filter has looked at {view.progress:.0%} only.")
+    return " ".join(said)
+
+
+def _moment(timestamp: int) -> str:
+    """A time in nanoseconds since 1970 UTC: the local time of day, with the date where it is not today's."""
+    local = datetime.fromtimestamp(timestamp // 1_000_000_000)
+    return f"{local:%H:%M:%S}" if local.date() == datetime.now().date() else f"{local:%Y-%m-%d %H:%M:%S}"
+
+
+def _counted(number: int, word: str, one: str = "", many: str = "s") -> str:
+    return f"{number:,} {word}{one if number == 1 else many}"
+
+
+def empty(status: Status, view: View, history: History, *, editing: bool) -> str:
+    """Why the table shows no failed exec, and what shows them again; "" where it shows one."""
+    if view.shown:
+        return ""
+    if status.stage is Stage.FAILED and status.detail:
+        return printable(status.detail)
+    if history.failures and not view.complete:
+        return f"Filtering {view.progress:.0%}…"
+    if view.failures:
+        return f"Only PATH searches that found their program: {view.hidden_found:,} hidden, h shows them"
+    if history.failures and not view.query.is_empty:
+        key = "Esc reverts" if editing else "c clears"
+        nothing = f"Nothing matches {printable(view.query.text)}; {history.failures:,} hidden, {key}"
+        said = printable(hint(view.query, history, len(history.blocks)))
+        return f"{nothing}. {said}" if said else nothing
+    if status.stage is Stage.LIVE and status.detail:
+        return f"No failed exec has come yet from {printable(status.detail)}"
+    if status.stage in (Stage.READING, Stage.WAITING, Stage.ENDED) and status.detail:
+        return f"{_BEFORE_LIVE[status.stage]}: {printable(status.problem or status.detail)}"
+    return _BEFORE_LIVE[status.stage]
+
+
+def nothing_shown(view: View, history: History) -> str:
+    """What to do where a key needs a row and the table has none."""
+    if view.failures:
+        return "Nothing is shown: h shows the searches that found their program."
+    if history.failures and not view.query.is_empty:
+        return "Nothing is shown: c clears the filter."
+    return "Nothing is shown: no exec has failed yet."
+
+
+def alone(message: str) -> str:
+    """What is wrong with a filter, as a sentence of its own; raw text."""
+    first, _, _ = message.partition(" ")
+    told = message if first in FIELDS else message[:1].upper() + message[1:]
+    return told if told.endswith((".", "?")) else f"{told}."
+
+
+def searches(shown: bool) -> str:
+    """Whether searches that ended well are shown from now on."""
+    if shown:
+        return "Searches that found their program are shown; h hides them."
+    return "Searches that found their program are hidden; h shows them."
+
+
+def repeats(folded: bool) -> str:
+    """Whether failures that are alike share a row from now on."""
+    if folded:
+        return "The same failure of the same program again within a minute has no row of its own; r unfolds."
+    return "Every failure has a row of its own; r folds repeats again."
+
+
+def copied(*, in_tmux: bool) -> str:
+    """That it was sent to the clipboard, and what may keep it from there."""
+    if in_tmux:
+        return "Copied; tmux passes it on only after tmux set -g set-clipboard on (OSC 52)."
+    return "Copied, where the terminal allows it (OSC 52)."
+
+
+def captured(text: str, left_out: Sequence[str]) -> str:
+    """What the kernel records from now on, and which conditions it cannot apply."""
+    if not text:
+        return "The kernel records everything again."
+    if left_out:
+        return (
+            f"The kernel cannot apply {' '.join(left_out)}, so it records all of {text}; what else fails is "
+            "counted as suppressed. K ends it."
+        )
+    return f"The kernel records only {text}; all else costs little and is counted as suppressed. K ends it."
+
+
+def group_keys(frozen: bool) -> tuple[Hint, ...]:
+    """The keys that serve while the groups are shown."""
+    return (
+        ("Enter", "its events", ""),
+        ("← →", "group by", ""),
+        ("s", "sort", ""),
+        ("Space", "go on" if frozen else "freeze", "freeze"),
+        ("Esc", "events", "groups"),
+        ("?", "help", "help"),
+        ("q", "quit", "quit"),
+    )
+
+
+def keys(editing: bool, body: Body, frozen: bool) -> tuple[Hint, ...]:
+    """The keys that serve now, in the order in which one needs them."""
+    if editing:
+        return (("Enter", "keep", ""), ("Esc", "revert", ""), ("↑ ↓", "earlier filters", ""))
+    if body.detail_is_all:
+        return (
+            ("Esc", "back", "close_layer"),
+            ("↑ ↓ ← →", "facts", ""),
+            ("+ -", "filter", ""),
+            ("y", "copy", "copy"),
+            ("?", "help", "help"),
+            ("q", "quit", "quit"),
+        )
+    table = body.table
+    follow = "following" if table.following else "follow"
+    if not table.following and table.rows_below:
+        follow = f"follow, {table.rows_below:,} below"
+    return (
+        ("/", "filter", "filter"),
+        ("f", follow, "follow"),
+        ("Space", "go on" if frozen else "freeze", "freeze"),
+        ("Enter", "hide detail" if body.detail_is_open else "detail", "detail"),
+        ("t", "groups", "groups"),
+        ("w", "snapshot", "write"),
+        ("?", "help", "help"),
+        ("q", "quit", "quit"),
+    )

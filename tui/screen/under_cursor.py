@@ -1,0 +1,108 @@
+"""What the cursor is on, as the keys need it: a record, a condition for the filter, a text to copy."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from execwhy.bpf.events.record import Event, ExecFailure, Loss
+from execwhy.bpf.events.source import EventSource
+from execwhy.tui.model.history.store import History
+from execwhy.tui.model.search.tries import tries_of
+from execwhy.tui.model.text.printable import printable
+from execwhy.tui.model.text.secrets import masked
+from execwhy.tui.model.view.view import View
+from execwhy.tui.widgets.body import Body
+from execwhy.tui.widgets.detail.fact import Fact, Section
+from execwhy.tui.widgets.detail.facts import loss_sections, sections
+from execwhy.tui.widgets.events.search_words import with_best_cause
+
+_EVICTED: Final = [
+    Section("Gone", (Fact("evicted from memory, as what comes needs its room", role="muted"),)),
+]
+
+
+class UnderCursor:
+    """Looks at table and detail; masks what must not be shown."""
+
+    def __init__(
+        self, history: History, source: EventSource, view: View, *, show_secrets: bool, are_diagnosed: bool
+    ) -> None:
+        self._history = history
+        self._source = source
+        self._view = view
+        self._show_secrets = show_secrets
+        self._are_diagnosed = are_diagnosed
+
+    def facts(self, event_id: int) -> list[Section]:
+        """All facts of an event; of one that has been evicted, that it was."""
+        event = self._event(event_id)
+        if event is None:
+            return _EVICTED
+        row = self._view.row_of(event_id)
+        is_shown = row < len(self._view) and self._view[row] == event_id
+        if isinstance(event, Loss):
+            count, last = self._view.lost(row) if is_shown else (event.count, event.timestamp)
+            return loss_sections(replace(event, count=count), last, self._source.status().counters)
+        search = event.search
+        if search is not None:
+            event = with_best_cause(event, lambda: tries_of(self._history, event_id, search.id))
+        looking = self._are_diagnosed and event.diagnosis is None
+        repeats = self._view.repeats(row) if is_shown else None
+        findings = self._findings(event_id, event)
+        return sections(event, self._shown(event), looking=looking, repeats=repeats, findings=findings)
+
+    def condition(self, body: Body) -> tuple[str, object] | None:
+        """The field and the value of the focused fact or cell; None where it cannot be made a filter.
+
+        A masked text cannot: the filter would show it.
+        """
+        if body.detail.has_focus:
+            fact = body.detail.focused_fact
+            return None if fact is None or fact.field is None else (fact.field, fact.value)
+        place, record = body.table.focused_cell, self._record(body)
+        if place is None or record is None or place.column.field is None:
+            return None
+        value = place.column.value(record)
+        if value != place.column.value(self._shown(record)):
+            return None
+        return place.column.field, value
+
+    def fact(self, body: Body) -> str | None:
+        """The focused fact, printable; None where the focus is on the table."""
+        fact = body.detail.focused_fact if body.detail.has_focus else None
+        return None if fact is None else printable(fact.text)
+
+    def record(self, body: Body) -> ExecFailure | None:
+        """The record as it may be shown; None for a loss, and where there is none."""
+        record = self._record(body)
+        return None if record is None else self._shown(record)
+
+    def is_evicted(self, body: Body) -> bool:
+        """Whether the row under the cursor is of an event that is not held any more."""
+        event_id = body.table.cursor_id
+        return event_id is not None and self._event(event_id) is None
+
+    def _findings(self, event_id: int, event: ExecFailure) -> dict[str, str]:
+        """Of a row that tells a whole search, what each of its tries came to, by its path."""
+        if event.search is None or not event.search.attempts:
+            return {}
+        return {
+            record.path: shown.diagnosis.brief
+            for record in tries_of(self._history, event_id, event.search.id)
+            if record.path is not None and (shown := self._shown(record)).diagnosis is not None
+        }
+
+    def _shown(self, record: ExecFailure) -> ExecFailure:
+        return record if self._show_secrets else masked(record)
+
+    def _record(self, body: Body) -> ExecFailure | None:
+        event_id = body.table.cursor_id
+        event = None if event_id is None else self._event(event_id)
+        return event if isinstance(event, ExecFailure) else None
+
+    def _event(self, event_id: int) -> Event | None:
+        try:
+            return self._history[event_id]
+        except KeyError:
+            return None

@@ -1,0 +1,156 @@
+"""ENOENT where the file itself exists: its interpreter, or the way back to a script, does not."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import Final
+
+from execwhy.bpf.caller.caller_root import AT_FDCWD
+from execwhy.bpf.caller.lookup import AT_EMPTY_PATH, File, ResolvedFile
+from execwhy.bpf.events.record import Diagnosis
+from execwhy.tui.why.causes.absent import paths
+from execwhy.tui.why.causes.format import shebang
+from execwhy.tui.why.scene import caller, handlers, words
+from execwhy.tui.why.scene.scene import Scene, is_found, read_proc
+
+_O_CLOEXEC: Final = os.O_CLOEXEC
+_DELETED: Final = " (deleted)"
+"""What the kernel writes behind the path of a directory that has no name any more (d_path)."""
+
+
+def explain(scene: Scene) -> list[Diagnosis]:
+    """The causes of an ENOENT."""
+    record, resolved = scene.record, scene.target
+    if record.path == "" and not (record.flags or 0) & AT_EMPTY_PATH:
+        return [
+            scene.diagnosis("empty-path", "The path is empty; it names no file.", "the path is empty"),
+        ]
+    if resolved is None:
+        gone = _start_is_gone(scene)
+        return [] if gone is None else [gone]
+    removed = _start_is_removed(scene, resolved)
+    if removed is not None:
+        return [removed]
+    on_the_way = paths.missing(scene, resolved)
+    if on_the_way is not None:
+        return [on_the_way]
+    causes = [cause for cause in (_interpreter(scene), _close_on_exec(scene), _handler(scene)) if cause]
+    return causes or _by_elimination(scene)
+
+
+def _interpreter(scene: Scene) -> Diagnosis | None:
+    for interpreter in scene.interpreters:
+        if interpreter.resolved is None:
+            continue
+        carriage_return = shebang.carriage_return(scene, interpreter)
+        if carriage_return is not None:
+            return carriage_return
+        cause = paths.missing(scene, interpreter.resolved, interpreter)
+        if cause is not None:
+            return cause
+    return None
+
+
+def _close_on_exec(scene: Scene) -> Diagnosis | None:
+    """A script goes to its interpreter as /dev/fd/N, which close-on-exec does not leave open."""
+    file = scene.target.file if scene.target is not None else None
+    if not scene.by_descriptor or file is None or file.shebang is None:
+        return None
+    record = scene.record
+    text = read_proc(f"{scene.caller}/task/{record.tid}/fdinfo/{record.dirfd}") if scene.caller else None
+    flags = next((line.split()[1] for line in (text or "").splitlines() if line.startswith("flags:")), None)
+    if flags is None or not int(flags, 8) & _O_CLOEXEC:
+        return None
+    return _closed(scene, "The descriptor's flags have O_CLOEXEC.", file)
+
+
+def _by_elimination(scene: Scene) -> list[Diagnosis]:
+    """The caller is gone: what else but close-on-exec makes a script missing whose interpreters exist?"""
+    file = scene.target.file if scene.target is not None else None
+    exists = all(is_found(interpreter.resolved) for interpreter in scene.interpreters)
+    if scene.caller or not scene.by_descriptor or file is None or file.shebang is None or not exists:
+        return []
+    evidence = "The script and its interpreter exist."
+    lacking = f"File descriptor {scene.record.dirfd} is gone with its owner, so its flags could not be read."
+    return [_closed(scene, evidence, *scene.files(), lacking=lacking)]
+
+
+def _closed(scene: Scene, evidence: str, *files: File, lacking: str | None = None) -> Diagnosis:
+    return scene.diagnosis(
+        "close-on-exec-script",
+        f"File descriptor {scene.record.dirfd} is a script and closes on exec, so its interpreter could not"
+        " have opened it.",
+        "script descriptor closes on exec",
+        evidence,
+        advice="Open the script without O_CLOEXEC, or execute it by its path.",
+        lacking=lacking,
+    )
+
+
+def _handler(scene: Scene) -> Diagnosis | None:
+    """A binfmt_misc registration takes the file, and its interpreter is missing."""
+    file = scene.target.file if scene.target is not None else None
+    handler = None if file is None else handlers.handler_of(file, scene.record.path or "")
+    # With the flag F the interpreter was opened when it was registered.
+    if file is None or handler is None or not handler.enabled or "F" in handler.flags:
+        return None
+    resolved = scene.look(handler.interpreter)
+    if resolved is None or resolved.file is not None:
+        return None
+    return scene.diagnosis(
+        "missing-binfmt-interpreter",
+        f"{words.quoted(file.path)} is taken by the binfmt_misc handler {words.quoted(handler.name)}, whose"
+        f" interpreter {words.quoted(handler.interpreter)} does not exist here.",
+        f"missing binfmt_misc handler {handler.interpreter}",
+        advice="Install it there, or have no handler for such files.",
+        lacking=handlers.unseen(scene) or caller.forged(scene),
+    )
+
+
+def _start_is_removed(scene: Scene, resolved: ResolvedFile) -> Diagnosis | None:
+    """The caller still stands in a directory that has no name any more: nothing can be found in it."""
+    resolution = resolved.resolution
+    start = resolution.steps[0] if resolution.steps else None
+    if resolution.asked.startswith("/") or start is None or start.stat.st_nlink or len(resolution.steps) > 1:
+        return None
+    name = start.path.removesuffix(_DELETED)
+    if scene.by_descriptor:
+        return scene.diagnosis(
+            "descriptor-of-removed-directory",
+            f"The path {words.quoted(resolution.asked)} begins at file descriptor {scene.record.dirfd}, the"
+            f" directory {words.quoted(name)}, which has been removed.",
+            f"dirfd {scene.record.dirfd} is a removed directory",
+        )
+    return _working_directory_gone(
+        scene,
+        name,
+    )
+
+
+def _working_directory_gone(scene: Scene, name: str, lacking: str | None = None) -> Diagnosis:
+    return scene.diagnosis(
+        "working-directory-gone",
+        f"The path {words.quoted(scene.record.path or '')} is relative, and the working directory"
+        f" {words.quoted(name)} does not exist any more.",
+        f"removed working directory {name}",
+        advice="Change to a directory that exists, such as by `cd /`, in the process that starts it.",
+        lacking=lacking,
+    )
+
+
+def _start_is_gone(scene: Scene) -> Diagnosis | None:
+    """A relative path, and nowhere to begin: the working directory was removed."""
+    record = scene.record
+    if record.dirfd not in (None, AT_FDCWD) or record.cwd is None or record.path is None:
+        return None
+    directory = record.cwd.removesuffix(_DELETED)
+    lacking: str | None
+    resolved = scene.look(directory)
+    if resolved is None or paths.explain_walk(scene, resolved, errno.ENOENT) is None:
+        return None
+    if record.cwd == directory:
+        lacking = f"It may have been removed only since, {scene.later}."
+    else:
+        lacking = f"There is {words.quoted(record.cwd)}." if is_found(scene.look(record.cwd)) else None
+    return _working_directory_gone(scene, directory, lacking=lacking)

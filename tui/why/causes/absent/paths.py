@@ -1,0 +1,240 @@
+"""What can go wrong on the way to a file: a component that is missing, no directory, not searchable."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from execwhy.bpf.caller.lookup import ResolvedFile
+from execwhy.bpf.caller.walk import MAX_LINKS, NAME_MAX, End, Resolution
+from execwhy.bpf.events.record import Diagnosis
+from execwhy.tui.why.causes import access, chain
+from execwhy.tui.why.causes.absent import as_typed, by_env, loaders, suggestions
+from execwhy.tui.why.scene import words
+from execwhy.tui.why.scene.scene import Interpreter, Scene
+
+
+def missing(scene: Scene, resolved: ResolvedFile, interpreter: Interpreter | None = None) -> Diagnosis | None:
+    """ENOENT on the way: the first component that is not there."""
+    resolution = resolved.resolution
+    if resolution.end is not End.MISSING:
+        return None
+    passed = _links(resolution)
+    if interpreter is not None:
+        return _missing_interpreter(scene, resolution, interpreter, passed)
+    shown = words.quoted(resolution.asked)
+    broken = resolution.via
+    if broken is not None:
+        return scene.diagnosis(
+            "dangling-link",
+            f"{words.quoted(broken.path)} is a link to {words.quoted(broken.target or '')}, but"
+            f" {words.quoted(resolution.path)} does not exist.",
+            f"dangling link to {broken.target}",
+            *passed,
+            advice=suggestions.for_link(scene, resolution, broken),
+        )
+    named_otherwise = _ends_in_cr(scene, resolution) or by_env.missing(scene, resolution)
+    named_otherwise = named_otherwise or as_typed.missing(scene, resolution)
+    if named_otherwise is not None:
+        return named_otherwise
+    if resolution.left:
+        return scene.diagnosis(
+            "missing-directory",
+            f"{shown} was not found: its directory {words.quoted(resolution.path)} does not exist.",
+            f"missing directory {resolution.path}",
+            *passed,
+            *_cwd(scene, resolution),
+            *as_typed.hint(resolution),
+            advice=suggestions.in_directory(scene, resolution),
+        )
+    if not resolution.asked.startswith("/") and not scene.by_descriptor:
+        return scene.diagnosis(
+            "missing-in-working-directory",
+            f"The path {shown} is relative, and the working directory"
+            f" {words.quoted(_where(resolution))} has no"
+            f" such file.",
+            f"not found in {_where(resolution)}",
+            *passed,
+            *as_typed.hint(resolution),
+            advice=suggestions.for_missing(scene, resolution),
+        )
+    return scene.diagnosis(
+        "missing-file",
+        f"{words.quoted(resolution.path)} does not exist{_in_root(scene, '')}.",
+        "no such file",
+        *passed,
+        f"The directory {words.quoted(_where(resolution))} exists and has no entry of that name.",
+        *as_typed.hint(resolution),
+        advice=suggestions.for_missing(scene, resolution),
+    )
+
+
+def _ends_in_cr(scene: Scene, resolution: Resolution) -> Diagnosis | None:
+    """A name out of a text with Windows line endings, such as the argument of ``#!/usr/bin/env``."""
+    if not resolution.path.endswith("\r"):
+        return None
+    return by_env.name_with_cr(scene, resolution) or scene.diagnosis(
+        "name-ends-in-cr",
+        f"{words.quoted(resolution.path)} does not exist: its name ends in CR, so it comes from a text with"
+        " Windows line endings.",
+        "its name ends in CR",
+        by_env.without_it(scene, resolution),
+        advice="Give the text that names it Unix line endings, as dos2unix does.",
+    )
+
+
+def _missing_interpreter(
+    scene: Scene,
+    resolution: Resolution,
+    interpreter: Interpreter,
+    passed: tuple[str, ...],
+) -> Diagnosis:
+    file, name = interpreter.of, interpreter.path
+    code = "missing-elf-interpreter" if file.elf is not None else "missing-interpreter"
+    named = f"{chain.subject(scene, file)} exists, but its {interpreter.kind} {words.quoted(name)}"
+    broken = resolution.via
+    if broken is not None:
+        summary = (
+            f"{named} leads through the link {words.quoted(broken.path)} to {words.quoted(resolution.path)},"
+        )
+        summary += " which does not exist."
+    elif resolution.left:
+        summary = f"{named} does not: there is no directory {words.quoted(resolution.path)}."
+    elif not name.startswith("/"):
+        summary = f"{named} is a relative path, and {words.quoted(_where(resolution))} has no such file."
+    else:
+        summary = f"{named} does not{_in_root(scene)}."
+    odd = sorted({letter for letter in name if letter.isspace() and letter not in " \t\r\n"})
+    return scene.diagnosis(
+        code,
+        summary,
+        f"missing {interpreter.kind} {name}",
+        *(
+            f"The name holds U+{ord(letter):04X}, a blank that does not end it for the kernel."
+            for letter in odd
+        ),
+        *passed,
+        *loaders.told(file, name),
+        advice=suggestions.for_interpreter(scene, resolution, file)
+        if file.elf is None
+        else loaders.advice(scene, file, name),
+    )
+
+
+def not_a_directory(
+    scene: Scene, resolved: ResolvedFile, interpreter: Interpreter | None = None
+) -> Diagnosis | None:
+    """ENOTDIR on the way: a component that is a file."""
+    resolution = resolved.resolution
+    if resolution.end is not End.NOT_A_DIRECTORY or not resolution.steps:
+        return None
+    step = resolution.steps[-1]
+    kind = words.file_type(step.stat.st_mode)
+    whose = "" if interpreter is None else f" of {chain.named(scene, interpreter, capital=False)}"
+    if scene.by_descriptor and len(resolution.steps) == 1 and interpreter is None:
+        return scene.diagnosis(
+            "descriptor-is-no-directory",
+            f"File descriptor {scene.record.dirfd} is {kind}, {words.quoted(step.path)}, and no directory in"
+            f" which {words.quoted(resolution.asked)} could be looked up.",
+            f"dirfd is {kind}",
+        )
+    slash = resolution.asked.endswith("/") and not resolution.left and resolution.via is None
+    return scene.diagnosis(
+        "not-a-directory",
+        f"{words.quoted(step.path)}{whose} is {kind}, but the path "
+        + ("ends in a slash, which asks for a directory." if slash else "goes on as if it were a directory."),
+        f"not a directory: {step.path}",
+        *_links(resolution),
+        advice="Leave out the slash." if slash else None,
+    )
+
+
+def looping(scene: Scene, resolved: ResolvedFile, interpreter: Interpreter | None = None) -> Diagnosis | None:
+    """ELOOP on the way: links that lead to each other, or too many of them."""
+    resolution = resolved.resolution
+    links = resolution.links
+    whose = "" if interpreter is None else f"{chain.named(scene, interpreter)}: "
+    if resolution.end is End.NOT_FOLLOWED:
+        link = resolution.steps[-1]
+        return scene.diagnosis(
+            "link-not-followed",
+            f"{words.quoted(link.path)} is a symbolic link (to {words.quoted(link.target or '')}),"
+            " and execveat was asked not to follow one (AT_SYMLINK_NOFOLLOW).",
+            "a link, with AT_SYMLINK_NOFOLLOW",
+        )
+    if resolution.end is not End.TOO_MANY_LINKS or not links:
+        return None
+    seen = [link.path for link in links]
+    first = next((link for link in links if seen.count(link.path) > 1), None)
+    if first is not None:
+        begin = seen.index(first.path)
+        ring = links[begin : seen.index(first.path, begin + 1)]
+        return scene.diagnosis(
+            "link-loop",
+            f"{whose}{words.quoted(first.path)} is a symbolic link that leads back to itself.",
+            f"link loop at {first.path}",
+            *(f"{words.quoted(link.path)} links to {words.quoted(link.target or '')}." for link in ring),
+            advice="Point the link at the program.",
+        )
+    return scene.diagnosis(
+        "too-many-links",
+        f"{whose}{words.quoted(resolution.asked)} leads through more than {MAX_LINKS} symbolic links.",
+        f"more than {MAX_LINKS} links",
+        f"The last one looked at is {words.quoted(links[-1].path)}.",
+    )
+
+
+def name_too_long(scene: Scene, resolved: ResolvedFile) -> Diagnosis | None:
+    """ENAMETOOLONG on the way: one component that no file system takes."""
+    resolution = resolved.resolution
+    if resolution.end is not End.NAME_TOO_LONG:
+        return None
+    name = resolution.path.rpartition("/")[2]
+    length = len(os.fsencode(name))
+    return scene.diagnosis(
+        "name-too-long",
+        f"A name in the path is too long: {words.quoted(name[:20] + '...')} has {length} bytes; the file"
+        f" system takes {NAME_MAX}."
+        if length > NAME_MAX
+        else f"A name in the path is too long for its file system: {words.quoted(name[:20] + '...')} has"
+        f" {length} bytes.",
+        f"name too long: {length} bytes",
+        f"It is looked up in {words.quoted(_where(resolution))}.",
+    )
+
+
+def explain_walk(
+    scene: Scene, resolved: ResolvedFile, error: int, interpreter: Interpreter | None = None
+) -> Diagnosis | None:
+    """What a walk tells about one error, for the file itself or for an interpreter."""
+    if error == errno.ENOENT:
+        return missing(scene, resolved, interpreter)
+    if error == errno.EACCES:
+        return access.unsearchable(scene, resolved, interpreter)
+    if error == errno.ENOTDIR:
+        return not_a_directory(scene, resolved, interpreter)
+    if error == errno.ELOOP:
+        return looping(scene, resolved, interpreter)
+    return name_too_long(scene, resolved) if error == errno.ENAMETOOLONG else None
+
+
+def _in_root(scene: Scene, verb: str = " exist") -> str:
+    """Return where the caller's root directory is, where that is not ours."""
+    base = "" if scene.caller_root is None else scene.caller_root.base
+    return f"{verb} in the root directory {words.quoted(base)}" if base else ""
+
+
+def _where(resolution: Resolution) -> str:
+    return os.path.dirname(resolution.path) or "/"
+
+
+def _links(resolution: Resolution) -> tuple[str, ...]:
+    return tuple(
+        f"{words.quoted(s.path)} links to {words.quoted(s.target or '')}." for s in resolution.links[:5]
+    )
+
+
+def _cwd(scene: Scene, resolution: Resolution) -> tuple[str, ...]:
+    if resolution.asked.startswith("/") or scene.by_descriptor or scene.record.cwd is None:
+        return ()
+    return (f"The path is relative to the working directory {words.quoted(scene.record.cwd)}.",)

@@ -1,0 +1,297 @@
+"""What to do about a missing file: the nearest name that exists.
+
+Only what was seen in a directory is suggested; but for interpreters that have the name of their package. It
+lies beside the missing name or in a directory of the system, and the caller may execute it.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import stat
+from typing import Final
+
+from execwhy.bpf.caller.caller_root import Fleeting
+from execwhy.bpf.caller.lookup import File, ResolvedFile
+from execwhy.bpf.caller.own_time import own_time
+from execwhy.bpf.caller.walk import End, Resolution, Step, WalkContext, walk
+from execwhy.bpf.events.record import ExecFailure
+from execwhy.tui.why.causes.absent import loaders
+from execwhy.tui.why.scene import advise
+from execwhy.tui.why.scene.credentials import may_execute
+from execwhy.tui.why.scene.mounts import forbids_exec
+from execwhy.tui.why.scene.scene import Scene
+
+MAX_ENTRIES: Final = 20_000
+"""Directory entries that are compared; /usr/bin has some thousand."""
+
+NEAREST_SECONDS: Final = 0.05
+"""How long the names of one directory are compared: some thousand that are much alike."""
+
+_AT_A_TIME: Final = 256
+"""Names that are compared between two looks at the clock, 5 ms at most: so many always are."""
+
+MAX_PATH_DIRECTORIES: Final = 16
+_PLAIN: Final = re.compile(r"[\w/.+-]+", re.ASCII)
+"""Paths that mean themselves in a command of sed."""
+
+DEFAULT_PATH: Final = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
+
+SYSTEM_DIRECTORIES: Final = frozenset(DEFAULT_PATH.split(":"))
+"""Where programs of PATH are suggested from: what lies in a user's own directory is for that user."""
+
+_SHIMS: Final = "shims"
+"""The directory in which pyenv, rbenv, nodenv, asdf and mise have what fails without their set-up."""
+
+_MOST_TRIED: Final = 4
+"""How many near names to try before giving up on one that the caller may execute."""
+
+
+def for_missing(scene: Scene, resolution: Resolution) -> str | None:
+    """A program of the same name in PATH, or the nearest name in the directory, or in PATH.
+
+    In PATH a near name is sought only for one that was itself looked for in PATH: elsewhere directory and
+    name would both have to be wrong.
+    """
+    directory, name = os.path.split(resolution.path)
+    elsewhere = _on_path(scene, name, exactly=True)
+    if elsewhere is not None and elsewhere != resolution.path:
+        mentioned = advise.mention(scene, elsewhere)
+        return None if mentioned is None else f"There is a program of that name: {mentioned}."
+    if {directory, os.path.dirname(resolution.asked)}.isdisjoint(_path(scene)):
+        return in_directory(scene, resolution)
+    if scene.record.arguments[:1] == (name,):
+        # Most likely a try of a search: each of them is to mean the same program, the first of PATH.
+        return _mean(scene, _on_path(scene, name, exactly=False)) or in_directory(scene, resolution)
+    return in_directory(scene, resolution) or _mean(scene, _on_path(scene, name, exactly=False))
+
+
+def in_directory(scene: Scene, resolution: Resolution) -> str | None:
+    """The nearest name in the directory in which the walk ended."""
+    directory, name = os.path.split(resolution.path)
+    return _mean(scene, _nearest_in(scene, directory, name, programs=not resolution.left))
+
+
+def for_link(scene: Scene, resolution: Resolution, link: Step) -> str | None:
+    """Where a dangling link may have been meant to lead: to the nearest name."""
+    directory, name = os.path.split(resolution.path)
+    found = None if resolution.left else _nearest_in(scene, directory, name, programs=True)
+    if found is None:
+        return in_directory(scene, resolution)
+    meant, change = _mean(scene, found), advise.relinking(scene, link, found)
+    return meant if meant is None or change is None else f"{meant} Then `{change}`."
+
+
+def for_interpreter(scene: Scene, resolution: Resolution, file: File) -> str | None:
+    """What to name in the ``#!`` line instead."""
+    name = os.path.basename(resolution.asked)
+    found = _on_path(scene, name, exactly=True)
+    if found is None and not resolution.left:
+        found = _nearest_in(scene, os.path.dirname(resolution.path), name, programs=True)
+    found = found or _on_path(scene, name, exactly=False)
+    if found is not None:
+        return _named_instead(scene, found, resolution.asked, file)
+    return loaders.installing(scene, resolution.asked)
+
+
+def _named_instead(scene: Scene, found: str, asked: str, file: File) -> str | None:
+    if _PLAIN.fullmatch(found) and _PLAIN.fullmatch(asked) and advise.mention(scene, found, roots_own=True):
+        change = f"If {found} is meant, name that: `sed -i '1s|{asked}|{found}|' {{}}`."
+        by_command = advise.command(scene, file, change)
+        if by_command is not None:
+            return by_command
+    mentioned = advise.mention(scene, found)
+    return None if mentioned is None else f"If {mentioned} is meant, name that in the first line."
+
+
+def _mean(scene: Scene, path: str | None) -> str | None:
+    mentioned = None if path is None else advise.mention(scene, path)
+    return None if mentioned is None else f"Did you mean {mentioned}?"
+
+
+def _on_path(scene: Scene, name: str, exactly: bool) -> str | None:
+    """A program in the system's directories of the caller's PATH, by its name or by one near it."""
+    best: tuple[int, str] | None = None
+    for directory in _path(scene):
+        if directory not in SYSTEM_DIRECTORIES:
+            continue
+        if exactly:
+            path = f"{directory}/{name}"
+            if name in _entries(scene, directory, programs=True) and _may_run(scene, path):
+                return path
+        elif (found := _nearest_in(scene, directory, name, programs=True)) is not None:
+            distance = _distance(name, os.path.basename(found), 3)
+            if best is None or distance < best[0]:
+                best = (distance, found)
+    return None if best is None else best[1]
+
+
+def _nearest_in(scene: Scene, directory: str, name: str, programs: bool) -> str | None:
+    """The path of the nearest name in a directory: a program that the caller may execute, or a directory."""
+    deadline = own_time() + NEAREST_SECONDS
+    names = _entries(scene, directory, programs)
+    for _ in range(_MOST_TRIED):
+        near = _nearest(name, names, deadline)
+        if near is None:
+            break
+        path = os.path.join(directory, near)
+        if _may_run(scene, path) if programs else _may_search(scene, path):
+            return path
+        names = tuple(other for other in names if other != near)
+    return None
+
+
+def search_path(record: ExecFailure) -> str:
+    """Return the PATH of the environment that a record has, or the default one."""
+    variables = (variable for variable in record.environment if variable is not None)
+    return next((v[5:] for v in variables if v.startswith("PATH=")), DEFAULT_PATH)
+
+
+def _path(scene: Scene) -> list[str]:
+    value = search_path(scene.record)
+    directories = (part.rstrip("/") for part in value.split(":") if part.startswith("/"))
+    return list(dict.fromkeys(directories))[:MAX_PATH_DIRECTORIES]
+
+
+def _may_run(scene: Scene, path: str) -> bool:
+    """Whether a path leads to a program that the caller may execute, and not by way of a shim."""
+    resolved = scene.aside(path)
+    if resolved is None or resolved.file is None or not stat.S_ISREG(resolved.file.stat.st_mode):
+        return False
+    if any(_SHIMS in step.path.split("/") for step in resolved.resolution.steps):
+        return False
+    return not forbids_exec(resolved.file) and _is_open(scene, resolved)
+
+
+def _may_search(scene: Scene, path: str) -> bool:
+    """Whether a path leads to a directory that the caller may search."""
+    resolved = scene.aside(path)
+    if (
+        resolved is None
+        or resolved.resolution.end is not End.FOUND
+        or not resolved.resolution.steps[-1].is_directory
+    ):
+        return False
+    return _is_open(scene, resolved)
+
+
+def _is_open(scene: Scene, resolved: ResolvedFile) -> bool:
+    """Whether the caller has the execute permission of a file and of every directory on the way."""
+    steps = (step for step in resolved.resolution.steps if step.target is None)
+    return all(may_execute(scene.credentials, step.stat, step.acl).allowed for step in steps)
+
+
+def _entries(scene: Scene, directory: str, programs: bool) -> tuple[str, ...]:
+    """The names in a directory of the caller's; of many, as many as are looked at."""
+    if scene.caller_root is None or scene.out_of_time:
+        return ()
+    context: WalkContext = scene.caller_root.context(scene.record)
+    resolution, descriptor = walk(context, directory)
+    if descriptor < 0:
+        return ()
+    try:
+        if not resolution.may_read:
+            return ()
+        status = os.fstat(descriptor)
+        if not stat.S_ISDIR(status.st_mode):
+            return ()
+        reading = os.open(f"/proc/self/fd/{descriptor}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return ()
+    finally:
+        os.close(descriptor)
+    try:
+        return _names(reading, status, programs)
+    except OSError:
+        return ()
+    finally:
+        os.close(reading)
+
+
+_Key = tuple[int, int, int, bool]
+_listings: Final[Fleeting[_Key, tuple[str, ...]]] = Fleeting(60, 64)
+
+
+def _names(directory: int, status: os.stat_result, programs: bool) -> tuple[str, ...]:
+    key = (status.st_dev, status.st_ino, status.st_mtime_ns, programs)
+    known = _listings.get(key)
+    if known is not None:
+        return known
+    names: list[str] = []
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if len(names) >= MAX_ENTRIES:
+                break
+            if not programs or not entry.is_dir(follow_symlinks=False):
+                names.append(entry.name)
+    return _listings.put(key, tuple(sorted(names)))
+
+
+def _nearest(name: str, names: tuple[str, ...], deadline: float | None = None) -> str | None:
+    """The first name with the least edits, if they are few for its length.
+
+    Only so many are compared as there is time for, ``deadline`` being on the clock of ``own_time``.
+    """
+    limit = _edits_allowed(name, name)
+    deadline = own_time() + NEAREST_SECONDS if deadline is None else deadline
+    wanted = _letters(name)
+    best, chosen, compared = limit + 1, None, 0
+    for candidate in names:
+        if abs(len(candidate) - len(name)) >= best or candidate == name:
+            continue
+        if (wanted ^ _letters(candidate)).bit_count() > 2 * (best - 1):
+            continue
+        compared += 1
+        if best == 1 or (compared % _AT_A_TIME == 0 and own_time() > deadline):
+            break
+        distance = _distance(name, candidate, best - 1)
+        if distance < best and distance <= _edits_allowed(name, candidate):
+            best, chosen = distance, candidate
+    return chosen
+
+
+def _edits_allowed(name: str, candidate: str) -> int:
+    """How many edits may lie between two names that mean the same: one for four letters, two at most.
+
+    A short name is near to many that have nothing to do with it. Of four letters the first must be right,
+    of three all, if in another order.
+    """
+    shorter = min(len(name), len(candidate))
+    if shorter < 5 and (shorter < 4 or name[:1] != candidate[:1]):
+        return int(shorter >= 3 and sorted(name) == sorted(candidate))
+    return min(2, shorter // 4)
+
+
+@functools.lru_cache(maxsize=16384)
+def _letters(name: str) -> int:
+    """The letters that occur, a bit each: two names that differ in many are far apart."""
+    bits = 0
+    for letter in name:
+        bits |= 1 << (ord(letter) & 127)
+    return bits
+
+
+def _distance(one: str, other: str, limit: int) -> int:
+    """Edits from one to the other: insert, delete, replace, swap neighbours; inexact above ``limit``."""
+    while one and other and one[-1] == other[-1]:
+        one, other = one[:-1], other[:-1]
+    while one and other and one[0] == other[0]:
+        one, other = one[1:], other[1:]
+    far = limit + 1
+    before: list[int] = []
+    row = list(range(len(other) + 1))
+    for i, letter in enumerate(one, 1):
+        # What is more than ``limit`` off the diagonal is out of reach.
+        first, last = max(1, i - limit), min(len(other), i + limit)
+        older, before, row = before, row, [far] * (len(other) + 1)
+        row[0] = i
+        for j in range(first, last + 1):
+            opposite = other[j - 1]
+            cost = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (letter != opposite))
+            if older and j > 1 and letter == other[j - 2] and one[i - 2] == opposite:
+                cost = min(cost, older[j - 2] + 1)
+            row[j] = cost
+        if min(row) > limit:
+            return far
+    return row[-1]

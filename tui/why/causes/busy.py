@@ -1,0 +1,48 @@
+"""ETXTBSY: someone writes the program that is to be executed."""
+
+from __future__ import annotations
+
+from execwhy.bpf.events.record import Diagnosis
+from execwhy.tui.why.causes import chain
+from execwhy.tui.why.scene import caller, processes, words
+from execwhy.tui.why.scene.scene import Scene, is_regular
+
+
+def explain(scene: Scene) -> list[Diagnosis]:
+    """Who has the file, or its interpreter, open for writing."""
+    files = [file for file in scene.files() if is_regular(file)]
+    left_out: list[str] = []
+    for file in files:
+        found = processes.writers(scene, file)
+        holders = found.holders
+        if not holders:
+            left_out += () if found.left_out is None else (found.left_out,)
+            continue
+        names = words.listed([f"{one.comm} (pid {one.pid}, fd {one.descriptor})" for one in holders[:5]])
+        return [
+            scene.diagnosis(
+                "open-for-writing",
+                f"{chain.subject(scene, file)} was open for writing; {scene.later} {names} still had"
+                " it open.",
+                chain.brief(scene, file, f"open for writing by {holders[0].comm} (pid {holders[0].pid})"),
+                f"Seen {scene.later}, in /proc/{holders[0].pid}/fdinfo/{holders[0].descriptor}.",
+                advice="To replace a program in use, write a new file and rename it over the old one.",
+                lacking=caller.forged(scene)
+                or "When it was opened is not known, as a descriptor bears no time.",
+            )
+        ]
+    if not files:
+        return []
+    which = words.quoted(files[0].path) if len(files) == 1 else "The file or its interpreter"
+    return [
+        scene.diagnosis(
+            "open-for-writing",
+            f"{which} was open for writing; {scene.later}, no process was found holding it open for writing.",
+            "was open for writing",
+            *(f"{words.quoted(file.path)} was looked for." for file in files),
+            *left_out,
+            advice="Often a child that was forked while the file was written held it for a moment;"
+            " try again.",
+            lacking=caller.forged(scene) or "Nobody was seen to have it open.",
+        )
+    ]

@@ -1,0 +1,141 @@
+"""EFAULT, EBADF, EINVAL, ENOSYS, ENAMETOOLONG: the system call itself was wrong, whatever the file."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Final
+
+from execwhy.bpf.caller.lookup import AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW
+from execwhy.bpf.events.record import Diagnosis
+from execwhy.tui.why.scene import caller, words
+from execwhy.tui.why.scene.scene import Scene
+
+PATH_MAX: Final = 4096
+AT_EXECVE_CHECK: Final = 0x10000
+"""include/uapi/linux/fcntl.h, since 6.14. ``bpf.read.decode`` has it too."""
+
+
+_UNREAD: Final = (
+    "Memory that is paged out, or was never touched, cannot be read here either, and may be there."
+)
+"""What was not read when the call began, nor at its end, need not be what the kernel could not read."""
+
+
+def _can_check() -> bool:
+    """The kernel knows AT_EXECVE_CHECK, so that it is not what it refused."""
+    numbers = re.match(r"(\d+)\.(\d+)", os.uname().release)
+    return numbers is not None and (int(numbers[1]), int(numbers[2])) >= (6, 14)
+
+
+def bad_address(scene: Scene) -> list[Diagnosis]:
+    """EFAULT: which pointer the kernel could not follow."""
+    record = scene.record
+    if record.path is None:
+        return [
+            scene.diagnosis(
+                "bad-path-pointer",
+                "The path's address is not in the caller's memory.",
+                "bad address of the path",
+                lacking=_UNREAD,
+            )
+        ]
+    broken = [f"argument {n}" for n, value in enumerate(record.arguments) if value is None]
+    broken += [f"environment element {n}" for n, value in enumerate(record.environment) if value is None]
+    if len(broken) == 1:
+        return [
+            scene.diagnosis(
+                "bad-argument-pointer",
+                f"The address of {broken[0]} is not in the caller's memory.",
+                f"bad address of {broken[0]}",
+                "Every other string could be read.",
+                lacking=_UNREAD,
+            )
+        ]
+    which = words.listed(broken[:8]) if broken else "argv or envp itself"
+    return [
+        scene.diagnosis(
+            "bad-argument-pointer",
+            f"An address in argv or envp is not in the caller's memory; {which} could not be read.",
+            "bad address in argv or envp",
+            lacking=_UNREAD,
+        )
+    ]
+
+
+def bad_descriptor(scene: Scene) -> list[Diagnosis]:
+    """EBADF: execveat's dirfd is not open."""
+    record = scene.record
+    if not scene.by_descriptor:
+        return []
+    open_now = scene.caller is not None and os.path.lexists(
+        f"{scene.caller}/task/{record.tid}/fd/{record.dirfd}"
+    )
+    return [
+        scene.diagnosis(
+            "bad-descriptor",
+            f"File descriptor {record.dirfd}, where execveat was to begin, is not open.",
+            f"dirfd {record.dirfd} is not open",
+            lacking=f"It is open now, when looked at {scene.later}."
+            if open_now
+            else caller.forged(scene) or caller.undated(scene, "What it has open"),
+        )
+    ]
+
+
+def invalid(scene: Scene) -> list[Diagnosis]:
+    """EINVAL: flags that this kernel does not know."""
+    flags = scene.record.flags or 0
+    unknown = flags & ~(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | (AT_EXECVE_CHECK if _can_check() else 0))
+    if not unknown:
+        return []
+    if unknown == AT_EXECVE_CHECK:
+        return [
+            scene.diagnosis(
+                "unknown-flags",
+                "The caller only wanted to check whether it may execute the file (AT_EXECVE_CHECK),"
+                " which this kernel does not know yet (Linux 6.14).",
+                "AT_EXECVE_CHECK is not known here",
+                f"The flags are {flags:#x}.",
+            )
+        ]
+    return [
+        scene.diagnosis(
+            "unknown-flags",
+            f"execveat has no such flags: {unknown & ~AT_EXECVE_CHECK:#x}.",
+            f"unknown flags {unknown & ~AT_EXECVE_CHECK:#x}",
+            f"The flags are {flags:#x}; known are AT_EMPTY_PATH (0x1000), AT_SYMLINK_NOFOLLOW (0x100) and"
+            " AT_EXECVE_CHECK (0x10000).",
+        )
+    ]
+
+
+def no_such_call(scene: Scene) -> list[Diagnosis]:
+    """ENOSYS: the kernel offers no such call to this kind of program, or a filter says so."""
+    kind = "32-bit programs" if scene.record.compat else "this program"
+    return [
+        scene.diagnosis(
+            "no-such-system-call",
+            f"Either the kernel does not offer {scene.record.syscall or 'this system call'} to {kind}, or a"
+            " seccomp filter pretends so.",
+            "system call not available",
+            "32-bit (IA32) and x32 calls can be left out of the kernel or switched off at boot.",
+            lacking="Which of the two it was leaves no trace.",
+        )
+    ]
+
+
+def path_too_long(scene: Scene) -> list[Diagnosis]:
+    """ENAMETOOLONG: the whole path."""
+    record = scene.record
+    length = len(os.fsencode(record.path or ""))
+    if not record.truncated.path and length < PATH_MAX:
+        return []
+    return [
+        scene.diagnosis(
+            "path-too-long",
+            f"The path is too long: the kernel takes {PATH_MAX - 1:,} bytes at most.",
+            f"path too long: over {PATH_MAX - 1:,} bytes",
+            advice="Change to a directory on the way and use a shorter, relative path.",
+        )
+    ]

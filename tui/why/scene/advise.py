@@ -1,0 +1,157 @@
+"""What an advice may name: nothing at which someone could aim the one who follows it.
+
+Whoever has an exec fail chooses its path, its arguments and its environment, the process's name, the names in
+directories of his own and what his files hold; who follows the advice mostly is root. So a command names a
+file only where root alone decides what that is and what is wrong with it: root's own exec, root's file,
+directories that root alone may change, our own mount namespace. In all other cases an advice says in words
+what is to be done. A path is mentioned without a command where root or the caller alone decide what it leads
+to.
+
+Where the cause is in doubt, no command is given at all, whatever it names: ``in_doubt`` is the one gate,
+which each diagnosis passes. Commands without a path, such as what installs a shell, come from tables of our
+own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import stat
+from collections.abc import Collection, Sequence
+from typing import Final
+
+from execwhy.bpf.caller.lookup import File
+from execwhy.bpf.caller.walk import End, Step
+from execwhy.bpf.events.record import Diagnosis, ExecFailure
+from execwhy.tui.model.text.shell_word import shell_word
+from execwhy.tui.why.scene.scene import Scene
+
+ROOT: Final = 0
+"""The user who follows the advice, and whose files only he changes."""
+
+_BY_OTHERS: Final = stat.S_IWGRP | stat.S_IWOTH
+"""Where there is an ACL, the group's bits are its mask: they cover its users and groups."""
+
+
+_COMMAND: Final = re.compile(r"`[^`]*(?:`|\Z)")
+_SENTENCE: Final = re.compile(r"(?<=[.?!]) (?=[A-Z])")
+
+
+def in_doubt(cause: Diagnosis) -> Diagnosis:
+    """Return the diagnosis without the sentences of its advice that have a command, unless it is certain.
+
+    Who makes an error by a filter, or plants its evidence, must not choose what root types. A text in
+    backticks is a command, and there is none elsewhere.
+    """
+    if cause.certain or cause.advice is None or "`" not in cause.advice:
+        return cause
+    hidden = _COMMAND.sub(lambda found: "`" * len(found[0]), cause.advice)
+    ends = [found.start() for found in _SENTENCE.finditer(hidden)]
+    parts = [hidden[begin:end] for begin, end in zip([0, *ends], [*ends, len(hidden)], strict=True)]
+    kept = " ".join(part.strip() for part in parts if "`" not in part)
+    return dataclasses.replace(cause, advice=kept or None)
+
+
+def command(scene: Scene, file: File, text: str) -> str | None:
+    """Return an advice with a command on a file; None where no command may name it.
+
+    Args:
+        scene: The failed exec.
+        file: The file, which was seen.
+        text: The advice; the path's word takes the place of ``{}`` in it.
+    """
+    is_roots = _is_roots_exec(scene) and _only_root_writes(scene, file.path, file.stat)
+    word = shell_word(file.path) if is_roots and not file.stat.st_mode & _BY_OTHERS else None
+    return None if word is None else text.format(word)
+
+
+def relinking(scene: Scene, link: Step, target: str) -> str | None:
+    """Return the command that lets a link lead to another path; None where none may be named."""
+    if not _is_roots_exec(scene) or not _only_root_writes(scene, link.path, link.stat):
+        return None
+    if not _is_decided_by(scene, target, {0, ROOT}):
+        return None
+    words = [shell_word(path) for path in (target, link.path)]
+    return None if None in words else f"ln -sfn {words[0]} {words[1]}"
+
+
+def mention(scene: Scene, path: str, *, roots_own: bool = False) -> str | None:
+    """Return a path to mention, as a shell takes it; None where others may have chosen what is there.
+
+    Args:
+        scene: The failed exec.
+        path: A path that leads to something.
+        roots_own: The caller does not decide either: it is to be named by a file of root's.
+    """
+    trusted = {0, ROOT} if roots_own else {0, ROOT} | _caller(scene.record)
+    return shell_word(path) if path.startswith("/") and _is_decided_by(scene, path, trusted) else None
+
+
+def place(scene: Scene) -> str:
+    """Return what an advice adds that is not for the operator's own files."""
+    if scene.caller_root is None or not scene.caller_root.own:
+        return " in the caller's mount namespace"
+    return " below the caller's root directory" if scene.caller_root.base else ""
+
+
+def _caller(record: ExecFailure) -> set[int]:
+    """Return the caller's user, unless the exec has a user's powers at another's request (set-user-ID)."""
+    users = {record.uid, record.euid, record.fsuid}
+    return users if len(users) == 1 else set()
+
+
+def _is_roots_exec(scene: Scene) -> bool:
+    """Return whether it is root's own exec, of what has the same paths for the operator."""
+    caller_root = scene.caller_root
+    if caller_root is None or not caller_root.own or caller_root.assumed or caller_root.base:
+        return False
+    return _caller(scene.record) == {ROOT}
+
+
+def _only_root_writes(scene: Scene, path: str, status: os.stat_result) -> bool:
+    """Return whether root alone may change which file or link has this path, which has no link."""
+    if not path.startswith("/") or status.st_uid not in (0, ROOT):
+        return False
+    resolved = scene.aside(os.path.dirname(path))
+    if (
+        resolved is None
+        or resolved.resolution.end is not End.FOUND
+        or resolved.resolution.links
+        or resolved.resolution.personal
+    ):
+        return False
+    return _are_closed(resolved.resolution.steps, status, {0, ROOT})
+
+
+def _is_decided_by(scene: Scene, path: str, users: Collection[int]) -> bool:
+    """Return whether these users alone decide what a path leads to, over all of its directories and links."""
+    resolved = scene.aside(path)
+    if resolved is None or resolved.resolution.end is not End.FOUND or resolved.resolution.personal:
+        return False
+    *way, last = resolved.resolution.steps
+    return _are_closed(way, last.stat, users)
+
+
+def _are_closed(way: Sequence[Step], last: os.stat_result, users: Collection[int]) -> bool:
+    """Return whether every step belongs to these users, and no other may put something else in its place.
+
+    In a sticky directory for all, such as /tmp, others cannot replace a directory; but they can put there
+    what looks like a user's file (a hard link), so no file right in it counts.
+    """
+    beneath = [*(step.stat for step in way[1:]), last]
+    return last.st_uid in users and all(
+        step.stat.st_uid in users
+        and (
+            not step.is_directory
+            or not _is_open(step.stat)
+            or bool(step.stat.st_mode & stat.S_ISVTX and stat.S_ISDIR(below.st_mode))
+        )
+        for step, below in zip(way, beneath, strict=True)
+    )
+
+
+def _is_open(status: os.stat_result) -> bool:
+    """Return whether others than its owner may write a directory; a user's own group is the user."""
+    private = status.st_uid == status.st_gid and status.st_uid != 0
+    return bool(status.st_mode & (stat.S_IWOTH if private else _BY_OTHERS))

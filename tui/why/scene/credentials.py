@@ -1,0 +1,196 @@
+"""May that caller do it? The kernel's decision about a file's permission bits, made again.
+
+inode_permission() of fs/namei.c: owner, then the ACL, then the group, then the others; then the
+capabilities that override them.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+from execwhy.bpf.events.record import ExecFailure
+
+CAP_DAC_OVERRIDE: Final = 1 << 1
+CAP_DAC_READ_SEARCH: Final = 1 << 2
+CAP_SYS_ADMIN: Final = 1 << 21
+CAP_SYS_RESOURCE: Final = 1 << 24
+
+ALL_IDS: Final = 2**32 - 1
+"""As many as the first user namespace has (uid_map of user_namespaces(7))."""
+
+_EXECUTE: Final = 1
+_ACL_VERSION: Final = 2
+_USER_OBJ, _USER, _GROUP_OBJ, _GROUP, _MASK, _OTHER = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20
+_MAX_ENTRIES: Final = 1024
+
+
+Ranges = tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Whom the kernel checks file permissions for.
+
+    Attributes:
+        fsuid: The user.
+        fsgid: The group.
+        groups: The supplementary groups; None where not all are known.
+        capabilities: The effective ones.
+        uid_ranges: The (first, count) of the initial namespace's user ids that a foreign one has at the
+            look; None where that is not known. At the exec it may have had others: a caller goes into
+            another namespace below its own as it likes, and a map that is empty can be written later.
+        gid_ranges: The same of the group ids.
+        is_foreign: Its user namespace is not the first one, so that its capabilities count only for the
+            files of owners and groups that it has.
+    """
+
+    fsuid: int
+    fsgid: int
+    groups: tuple[int, ...] | None
+    capabilities: int
+    uid_ranges: Ranges | None = None
+    gid_ranges: Ranges | None = None
+    is_foreign: bool = False
+
+    @classmethod
+    def of(cls, record: ExecFailure) -> Credentials:
+        """The caller's, as the kernel program read them."""
+        return cls(
+            record.fsuid,
+            record.fsgid,
+            record.groups,
+            record.capabilities,
+            is_foreign=record.foreign_user_ns,
+        )
+
+    def has_group(self, gid: int) -> bool | None:
+        """Whether it is in a group; None where that is not known."""
+        if gid == self.fsgid or gid in (self.groups or ()):
+            return True
+        return None if self.groups is None else False
+
+    def overrides(self, capability: int, status: os.stat_result) -> bool:
+        """Whether a capability counts for a file: its user namespace must have the owner and the group.
+
+        capable_wrt_inode_uidgid() of kernel/capability.c.
+        """
+        if not self.capabilities & capability:
+            return False
+        if not self.is_foreign:
+            return True
+        return _has(self.uid_ranges, status.st_uid) and _has(self.gid_ranges, status.st_gid)
+
+    @property
+    def has_all_ids(self) -> bool | None:
+        """Whether its user namespace is the first one, or has as many ids; None where that is not known.
+
+        Where it has them at the look it had them at the exec: what lies below a namespace has no more ids.
+        """
+        if not self.is_foreign:
+            return True
+        return None if self.uid_ranges is None else sum(count for _, count in self.uid_ranges) >= ALL_IDS
+
+
+def _has(ranges: Ranges | None, number: int) -> bool:
+    return ranges is None or any(first <= number < first + count for first, count in ranges)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the permission bits say.
+
+    Attributes:
+        allowed: None where a group that decides is not known.
+        by: The entry that decided, a sentence: "The permission bits for the owner apply."
+        class_: Whose bits those are, as chmod(1) calls them: "u", "g" or "o"; "a" where all lack the
+            permission, "" where an ACL decides.
+        by_namespace: Which ids the caller's user namespace had decides, and of that the look says nothing.
+    """
+
+    allowed: bool | None
+    by: str
+    class_: str = ""
+    by_namespace: bool = False
+
+
+def may_execute(who: Credentials, status: os.stat_result, acl: bytes | None) -> Verdict:
+    """Whether ``who`` may execute a file, or search a directory.
+
+    ``acl`` is the raw system.posix_acl_access, or None where there is none.
+    """
+    verdict = _by_bits(who, status, acl)
+    if verdict.allowed:
+        return verdict
+    overriding = CAP_DAC_OVERRIDE
+    if stat.S_ISDIR(status.st_mode):
+        overriding |= CAP_DAC_READ_SEARCH
+        by = "A capability overrides the permissions of directories."
+    elif not status.st_mode & 0o111:
+        # Nobody may, whoever asks; even root needs one execute bit, whosever it is (generic_permission).
+        return Verdict(False, "No execute bit is set.", "a")
+    else:
+        by = "The capability CAP_DAC_OVERRIDE applies."
+    if who.overrides(overriding, status):
+        verdict = Verdict(True, by)
+    return replace(verdict, by_namespace=who.is_foreign and bool(who.capabilities & overriding))
+
+
+def _by_bits(who: Credentials, status: os.stat_result, acl: bytes | None) -> Verdict:
+    mode = status.st_mode
+    if who.fsuid == status.st_uid:
+        return Verdict(bool(mode >> 6 & _EXECUTE), "The permission bits for the owner apply.", "u")
+    if acl is not None and mode & 0o070:
+        verdict = _by_acl(who, status, acl)
+        if verdict is not None:
+            return verdict
+    member = who.has_group(status.st_gid)
+    group, other = bool(mode >> 3 & _EXECUTE), bool(mode & _EXECUTE)
+    if member is None and group != other:
+        return Verdict(None, "Whether it belongs to the file's group is not known.")
+    if member:
+        return Verdict(group, "The permission bits for the group apply.", "g")
+    return Verdict(other, "The permission bits for others apply.", "o")
+
+
+def _by_acl(who: Credentials, status: os.stat_result, acl: bytes) -> Verdict | None:
+    """posix_acl_permission() of fs/posix_acl.c, for one who is not the owner."""
+    entries = list(_entries(acl))
+    mask = next((permissions for tag, permissions, _ in entries if tag == _MASK), 0o7)
+    in_group = unknown = False
+    for tag, permissions, number in entries:
+        allowed = bool(permissions & _EXECUTE)
+        if tag == _USER and number == who.fsuid:
+            return _masked(allowed, mask, f"ACL entry of user {number}")
+        if tag in (_GROUP_OBJ, _GROUP):
+            gid = status.st_gid if tag == _GROUP_OBJ else number
+            member = who.has_group(gid)
+            if member and allowed:
+                return _masked(True, mask, f"ACL entry of group {gid}")
+            in_group = in_group or bool(member)
+            unknown = unknown or (member is None and allowed)
+        elif tag == _OTHER:
+            if unknown:
+                return Verdict(None, "Whether it belongs to a group of the ACL is not known.")
+            if in_group:
+                return Verdict(False, "The ACL entries of its groups apply.")
+            return Verdict(allowed, "The ACL entry for others applies.")
+    return None
+
+
+def _masked(allowed: bool, mask: int, entry: str) -> Verdict:
+    if allowed and not mask & _EXECUTE:
+        return Verdict(False, f"The ACL's mask takes the permission away from the {entry}.")
+    return Verdict(allowed, f"The {entry} applies.")
+
+
+def _entries(acl: bytes) -> Iterator[tuple[int, int, int]]:
+    """The (tag, permissions, id) of each entry (include/uapi/linux/posix_acl_xattr.h)."""
+    if len(acl) < 4 or struct.unpack_from("<I", acl)[0] != _ACL_VERSION:
+        return
+    for at in range(4, min(len(acl) - 7, 4 + 8 * _MAX_ENTRIES), 8):
+        yield struct.unpack_from("<HHI", acl, at)

@@ -1,0 +1,98 @@
+"""binfmt_misc: the interpreters registered for foreign files (admin-guide/binfmt-misc of the kernel)."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from execwhy.bpf.caller.binfmt import BINPRM_BUF_SIZE
+from execwhy.bpf.caller.lookup import File
+from execwhy.tui.why.scene.scene import Scene, read_proc
+
+DIRECTORY: Final = "/proc/sys/fs/binfmt_misc"
+MAX_HANDLERS: Final = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """A registration.
+
+    Attributes:
+        name: Its name.
+        enabled: It is in force.
+        interpreter: The program that is started instead.
+        flags: Such as "POCF".
+        offset: Where the magic bytes are.
+        magic: The bytes; b"" for a handler by extension.
+        mask: Which bits of them count.
+        extension: The ending of the name, without its dot; "" for a handler by magic.
+    """
+
+    name: str
+    enabled: bool
+    interpreter: str
+    flags: str = ""
+    offset: int = 0
+    magic: bytes = b""
+    mask: bytes = b""
+    extension: str = ""
+
+    def takes(self, head: bytes, path: str) -> bool:
+        """Whether it is for a file with these first bytes and that path."""
+        if self.extension:
+            return os.path.basename(path).rpartition(".")[2] == self.extension
+        part = head[:BINPRM_BUF_SIZE][self.offset : self.offset + len(self.magic)]
+        mask = self.mask or b"\xff" * len(self.magic)
+        return len(part) == len(self.magic) and all(
+            (have ^ want) & bits == 0 for have, want, bits in zip(part, self.magic, mask, strict=False)
+        )
+
+
+def parse(name: str, text: str) -> Handler | None:
+    """A registration as its file shows it."""
+    lines = text.splitlines()
+    values = {key: value for key, _, value in (line.partition(" ") for line in lines[1:])}
+    if not lines or "interpreter" not in values:
+        return None
+    try:
+        return Handler(
+            name,
+            lines[0] == "enabled",
+            values["interpreter"],
+            values.get("flags:", ""),
+            int(values.get("offset", "0")),
+            bytes.fromhex(values.get("magic", "")),
+            bytes.fromhex(values.get("mask", "")),
+            values.get("extension", "").lstrip("."),
+        )
+    except ValueError:
+        return None
+
+
+def registered() -> tuple[Handler, ...]:
+    """All registrations; () where there are none or binfmt_misc is not mounted."""
+    try:
+        names = sorted(os.listdir(DIRECTORY))[:MAX_HANDLERS]
+    except OSError:
+        return ()
+    texts = ((name, read_proc(f"{DIRECTORY}/{name}")) for name in names if name not in ("register", "status"))
+    handlers = (parse(name, text) for name, text in texts if text)
+    return tuple(handler for handler in handlers if handler is not None)
+
+
+def unseen(scene: Scene) -> str | None:
+    """Return a sentence if the caller may have had handlers of its own, of its user namespace (Linux 6.7)."""
+    numbers = re.match(r"(\d+)\.(\d+)", os.uname().release)
+    if numbers is not None and (int(numbers[1]), int(numbers[2])) < (6, 7):
+        return None
+    if scene.credentials.has_all_ids:
+        return None
+    return "A user namespace can have handlers of its own in binfmt_misc, which were not looked at."
+
+
+def handler_of(file: File, path: str) -> Handler | None:
+    """The registration that takes a file, an enabled one first."""
+    taking = [handler for handler in registered() if handler.takes(file.head or b"", path)]
+    return next((handler for handler in taking if handler.enabled), taking[0] if taking else None)

@@ -1,0 +1,55 @@
+"""What a mount forbids, and which one a device number means."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from execwhy.bpf.caller.caller_root import CallerRoot
+from execwhy.bpf.caller.lookup import File
+from execwhy.bpf.caller.mounts import Mount
+from execwhy.tui.why.scene import words
+
+_NEVER: Final = frozenset({"proc", "sysfs", "cgroup", "cgroup2"})
+"""File systems that the kernel marks SB_I_NOEXEC, whatever the mount's options say."""
+
+
+def never_executes(file: File) -> bool:
+    """Its file system has no programs, whatever the options of the mount say."""
+    return file.mount is not None and file.mount.file_system in _NEVER
+
+
+def forbids_exec(file: File) -> bool:
+    """path_noexec() of fs/exec.c."""
+    return never_executes(file) or (file.mount is not None and "noexec" in file.mount.options)
+
+
+def ignores_privileges(file: File) -> bool:
+    """The mount is nosuid: set-user-id bits and file capabilities count for nothing."""
+    return file.mount is not None and "nosuid" in file.mount.options
+
+
+def device(number: str, caller_root: CallerRoot | None, path: str | None) -> str:
+    """A device number in a sentence, with the file system that it means where the caller has one of it.
+
+    Args:
+        number: "major:minor", as in mountinfo.
+        caller_root: Where the caller's mounts are known from.
+        path: A file on it: of several mounts of one device the one on the way there is named.
+    """
+    mounts = [] if caller_root is None else caller_root.mounts.on_device(number)
+    if not mounts:
+        return f"device {number}"
+    full = None if caller_root is None or path is None else caller_root.base + path
+    nearest = max(mounts, key=lambda mount: (_leads_to(mount, full), -len(mount.point)))
+    return f"device {number} ({nearest.file_system} on {words.quoted(nearest.point)})"
+
+
+def on_the_way(caller_root: CallerRoot, path: str) -> Mount | None:
+    """The mount that a path of the caller's, every link followed, lies on; None where none is known."""
+    return caller_root.mounts.on_the_way(caller_root.base + path)
+
+
+def _leads_to(mount: Mount, path: str | None) -> int:
+    """How much of a path a mount point is; 0 where it is not on the way."""
+    point = mount.point.rstrip("/")
+    return len(mount.point) if path is not None and f"{path}/".startswith(f"{point}/") else 0

@@ -1,0 +1,314 @@
+"""Who has a file open: the descriptors of all processes, by the names that /proc shows for them.
+
+A name is a link of /proc/PID/fd, read without a look at the file; only what has the file's name, or else
+its inode number, is looked at further (/proc/PID/fdinfo). The caller, its parents, children and siblings are
+asked first, each time anew. A list of all processes serves many failures, so that a flood costs little.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from sys import getsizeof
+from typing import Final
+
+from execwhy.bpf.caller.lookup import File
+from execwhy.bpf.caller.mounts import Mount, is_memfd_mount, mount_id, mounts_of
+from execwhy.bpf.caller.own_time import own_time
+from execwhy.bpf.events import clock
+from execwhy.tui.why.scene.scene import Scene, read_proc
+
+SECONDS: Final = 0.2
+"""For one look at most: all that is asked of it must be done within a quarter of a second."""
+
+MAX_PROCESSES: Final = 4096
+MAX_RELATIVES: Final = 64
+MAX_DESCRIPTORS: Final = 65_536
+"""Over all processes; each costs about 5 us, and those of one process no more than those of eight others."""
+
+MAX_LINK_BYTES: Final = 16 << 20
+"""Memory for what their links say, 16 KB at most each; mostly they take about 150 bytes."""
+
+MAX_OF_ONE: Final = 8192
+_AT_ONCE: Final = 256
+"""Descriptors of a process that are listed before those of the next: a few with many hide no other."""
+
+_SHARE: Final = 4
+"""A new list is begun when three times as long has passed as the last one took: a quarter of the time."""
+
+_LASTS: Final = 1_000_000_000
+"""Nanoseconds for which a list is kept for what failed before it was begun."""
+
+_DELETED: Final = " (deleted)"
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptor:
+    """An open descriptor: whose, its number, and what its link says."""
+
+    pid: int
+    number: int
+    link: str
+
+    @property
+    def name(self) -> str:
+        """The last component of the path, of what has none its whole link."""
+        return self.link.removesuffix(_DELETED).rpartition("/")[2]
+
+
+class Listing:
+    """The descriptors of all processes, listed and asked only as far as there was time, and never twice.
+
+    Attributes:
+        began: When it was begun, in nanoseconds on the records' clock.
+        free_at: When another may be begun, on the clock of ``own_time``.
+        left_out: A sentence about what was not looked at by the last question; None where that is nothing.
+    """
+
+    def __init__(self, uid: int) -> None:
+        self.began = clock.now()
+        self.free_at = 0.0
+        self.left_out: str | None = None
+        self._spent = 0.0
+        self._pids = _pids()
+        self._done = self._seen = self._link_bytes = 0
+        self._unlisted: Iterator[list[Descriptor]] | None = self._chunks(uid)
+        self._by_name: dict[str, list[Descriptor]] = {}
+        self._unasked: Iterator[Descriptor] | None = None
+        self._by_inode: dict[int, list[Descriptor]] = {}
+
+    def named(self, name: str, deadline: float) -> Iterator[Descriptor]:
+        """Yield the descriptors of files of a name: first of the same user, then of the newest processes."""
+        yield from tuple(self._by_name.get(name, ()))
+        for descriptor in self._listed(deadline):
+            if descriptor.name == name:
+                yield descriptor
+
+    def with_inode(self, number: int, deadline: float) -> Iterator[Descriptor]:
+        """Yield the descriptors of files with an inode number that are open for writing, by any name."""
+        if self._unlisted is not None:
+            return
+        if self._unasked is None:
+            every = [one for some in self._by_name.values() for one in some if _may_be_file(one.link)]
+            self._unasked = iter(every)
+        yield from tuple(self._by_inode.get(number, ()))
+        began = own_time()
+        while (now := own_time()) < deadline and (one := next(self._unasked, None)) is not None:
+            facts = facts_of(one)
+            if writes(facts) and "ino" in facts:
+                inode = int(facts["ino"])
+                self._by_inode.setdefault(inode, []).append(one)
+                if inode == number:
+                    yield one
+        self._count(began)
+        if now >= deadline:
+            self.left_out = (
+                "Not all open files were asked for their inodes, by which one is found that has another name:"
+                " there is only so much time."
+            )
+
+    def _listed(self, deadline: float) -> Iterator[Descriptor]:
+        """Go on with the list."""
+        began = own_time()
+        while self._unlisted is not None and own_time() < deadline:
+            chunk = next(self._unlisted, None)
+            if chunk is None or self._is_full:
+                self._unlisted = None
+                break
+            self._seen += len(chunk)
+            for descriptor in chunk:
+                name = descriptor.name
+                self._link_bytes += getsizeof(descriptor.link) + getsizeof(name)
+                self._by_name.setdefault(name, []).append(descriptor)
+            yield from chunk
+        self._count(began)
+        why = "room" if self._unlisted is None else "time"
+        processes = len(self._pids)
+        if self._unlisted is None and not self._is_full and processes <= MAX_PROCESSES:
+            self.left_out = None
+        elif self._done < processes:
+            self.left_out = (
+                f"Of {processes:,} processes {self._done:,} were looked at: there is only so much {why}."
+            )
+        else:
+            self.left_out = (
+                "Of processes with many open files not all of these were looked at: there is only so much"
+                f" {why}."
+            )
+
+    @property
+    def _is_full(self) -> bool:
+        return self._seen > MAX_DESCRIPTORS or self._link_bytes > MAX_LINK_BYTES
+
+    def _count(self, began: float) -> None:
+        now = own_time()
+        self._spent += now - began
+        self.free_at = now + (_SHARE - 1) * self._spent
+
+    def _chunks(self, uid: int) -> Iterator[list[Descriptor]]:
+        many: list[tuple[int, list[int]]] = []
+        for pid in sorted(self._pids[:MAX_PROCESSES], key=lambda pid: _owner(pid) != uid):
+            numbers = numbers_of(pid)
+            yield descriptors_of(pid, numbers[:_AT_ONCE])
+            self._done += 1
+            if len(numbers) > _AT_ONCE:
+                many.append((pid, numbers))
+        for at in range(_AT_ONCE, MAX_OF_ONE, _AT_ONCE):
+            for pid, numbers in many:
+                yield descriptors_of(pid, numbers[at : at + _AT_ONCE])
+
+
+_last: Final[list[Listing]] = []
+"""The one that was begun last, if any."""
+
+
+def listing(scene: Scene) -> Listing:
+    """Begin a list of all open descriptors, or take the last one where it serves as well.
+
+    It does for all that failed before it was begun: whoever had a file open then, and has it open still, is
+    in it. For others it has to do until there may be another.
+    """
+    known, failed = _last[-1] if _last else None, scene.record.timestamp
+    if known is not None:
+        serves = failed <= known.began and clock.now() - known.began < _LASTS
+        if serves or own_time() < known.free_at:
+            return known
+    _last[:] = [Listing(scene.record.uid)]
+    return _last[-1]
+
+
+def began_before(listed: Listing, scene: Scene) -> str | None:
+    """Return a sentence where a list does not have what was opened right before the exec; else None."""
+    if listed.began >= scene.record.timestamp:
+        return None
+    return "But for its relatives, what other processes have open was listed a moment before the exec."
+
+
+def of_relatives(scene: Scene, deadline: float) -> Iterator[list[Descriptor]]:
+    """Return the descriptors of the caller, of its kin only the highest ones, as they are now.
+
+    Its kin are its children, its parent and that one's other children, then its ancestors.
+    """
+    record = scene.record
+    numbers = numbers_of(record.pid)
+    for at in range(0, len(numbers), _AT_ONCE):
+        yield descriptors_of(record.pid, numbers[at : at + _AT_ONCE])
+    kin = [*_children(record.pid), record.ppid, *_children(record.ppid)]
+    kin += [ancestor.pid for ancestor in record.ancestors]
+    others = [pid for pid in dict.fromkeys(kin) if pid not in (0, record.pid)]
+    deadline = min(deadline, own_time() + SECONDS / 4)
+    for pid in others[:MAX_RELATIVES]:
+        if own_time() > deadline:
+            return
+        yield descriptors_of(pid, numbers_of(pid)[:_AT_ONCE])
+
+
+def _children(pid: int) -> list[int]:
+    """Return the children of a process's first thread, the newest first."""
+    text = read_proc(f"/proc/{pid}/task/{pid}/children") or ""
+    return [int(word) for word in reversed(text.split()[:-1] if len(text) >= 16_384 else text.split())]
+
+
+def numbers_of(pid: int) -> list[int]:
+    """Return the numbers of a process's open descriptors, the highest first; [] where it is gone."""
+    numbers: list[int] = []
+    try:
+        with os.scandir(f"/proc/{pid}/fd") as entries:
+            for entry in entries:
+                numbers.append(int(entry.name))
+                if len(numbers) >= MAX_OF_ONE:
+                    break
+    except OSError:
+        pass
+    return sorted(numbers, reverse=True)
+
+
+def descriptors_of(pid: int, numbers: Iterable[int]) -> list[Descriptor]:
+    """Return those of a process's descriptors that are still open."""
+    found: list[Descriptor] = []
+    try:
+        directory = os.open(f"/proc/{pid}/fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return found
+    try:
+        for number in numbers:
+            try:
+                found.append(Descriptor(pid, number, os.readlink(str(number), dir_fd=directory)))
+            except OSError:
+                continue
+    finally:
+        os.close(directory)
+    return found
+
+
+def _may_be_file(link: str) -> bool:
+    return link.startswith("/") and (not link.startswith("/dev/") or link.startswith("/dev/shm/"))
+
+
+def facts_of(descriptor: Descriptor) -> dict[str, str]:
+    """Return what /proc/PID/fdinfo says of a descriptor, without asking the file; {} where it is closed."""
+    text = read_proc(f"/proc/{descriptor.pid}/fdinfo/{descriptor.number}") or ""
+    lines = (line.partition(":") for line in text.splitlines())
+    return {name: value.strip() for name, found, value in lines if found}
+
+
+def writes(facts: dict[str, str]) -> bool:
+    """Return whether it is open for writing."""
+    return int(facts.get("flags", "0"), 8) & os.O_ACCMODE != os.O_RDONLY
+
+
+def is_file(scene: Scene, descriptor: Descriptor, facts: dict[str, str], file: File) -> bool:
+    """Return whether a descriptor is of a file, without asking a file system that may keep us waiting."""
+    # Since Linux 5.14 the inode's number is there; before, another name of the same inode is not found.
+    known = facts.get("ino")
+    if known is not None and known != str(file.stat.st_ino):
+        return False
+    number = int(facts.get("mnt_id", "-1"))
+    # What a link says does not make it a memfd: any user can have a root directory with such a file in it.
+    if is_memfd_mount(number):
+        return _has_inode_of(descriptor, number, file)
+    mount = _mount(scene, descriptor, number)
+    if mount is None or mount.device_id != file.device_id:
+        return False
+    return known is not None or (not mount.may_block and _has_inode_of(descriptor, number, file))
+
+
+def _mount(scene: Scene, descriptor: Descriptor, number: int) -> Mount | None:
+    known = scene.mount_of(number)
+    if known is not None or number < 0:
+        return known
+    return mounts_of(f"/proc/{descriptor.pid}", trusted=False).get(number)
+
+
+def _has_inode_of(descriptor: Descriptor, mount_number: int, file: File) -> bool:
+    try:
+        opened = os.open(f"/proc/{descriptor.pid}/fd/{descriptor.number}", os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        # By now the process may have something else there, of a file system that never answers.
+        if mount_id(opened) != mount_number:
+            return False
+        status = os.fstat(opened)
+    except OSError:
+        return False
+    finally:
+        os.close(opened)
+    same = (status.st_dev, status.st_ino) == (file.stat.st_dev, file.stat.st_ino)
+    return same and stat.S_ISREG(status.st_mode)
+
+
+def _owner(pid: int) -> int:
+    try:
+        return os.stat(f"/proc/{pid}").st_uid
+    except OSError:
+        return -1
+
+
+def _pids() -> list[int]:
+    try:
+        return sorted((int(name) for name in os.listdir("/proc") if name.isdigit()), reverse=True)
+    except OSError:
+        return []

@@ -1,0 +1,105 @@
+"""What other processes have to do with it: bounded looks through /proc."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from execwhy.bpf.caller.lookup import File
+from execwhy.bpf.caller.own_time import own_time
+from execwhy.tui.why.scene import open_files
+from execwhy.tui.why.scene.scene import Scene, read_proc
+
+MAX_PROCESSES: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A process that has a file open: its pid, comm and descriptor."""
+
+    pid: int
+    comm: str
+    descriptor: int
+
+
+@dataclass(frozen=True, slots=True)
+class Writers:
+    """Who has a file open for writing.
+
+    Attributes:
+        holders: Those that were found.
+        left_out: A sentence about whom the look did not reach, or None.
+    """
+
+    holders: tuple[Holder, ...]
+    left_out: str | None
+
+
+def writers(scene: Scene, file: File) -> Writers:
+    """Return who has a file open for writing now, by any of its names, as far as there is time to look.
+
+    Relatives of the caller first; then all who have a file of that name open; then, by their inodes, those
+    who have it open by another name.
+    """
+    deadline = own_time() + open_files.SECONDS
+    name = os.path.basename(file.path)
+    found: dict[tuple[int, int], Holder] = {}
+
+    def look(descriptors: Iterable[open_files.Descriptor]) -> None:
+        for one in descriptors:
+            if (one.pid, one.number) in found or not one.link.startswith("/"):
+                continue
+            facts = open_files.facts_of(one)
+            if open_files.writes(facts) and open_files.is_file(scene, one, facts, file):
+                found[one.pid, one.number] = Holder(one.pid, comm(one.pid), one.number)
+
+    for descriptors in open_files.of_relatives(scene, deadline):
+        look(one for one in descriptors if one.name == name)
+        if found:
+            return Writers(tuple(found.values()), None)
+    listing = open_files.listing(scene)
+    look(listing.named(name, deadline))
+    if not found:
+        look(listing.with_inode(file.stat.st_ino, deadline))
+    left_out = listing.left_out or open_files.began_before(listing, scene)
+    return Writers(tuple(found.values()), left_out)
+
+
+def fanotify_holders(scene: Scene) -> tuple[str, ...]:
+    """Who has a fanotify group, which may decide about every exec: "fapolicyd (pid 7)"."""
+    found = open_files.listing(scene).named("anon_inode:[fanotify]", own_time() + open_files.SECONDS)
+    pids = dict.fromkeys(one.pid for one in found)
+    return tuple(f"{comm(pid)} (pid {pid})" for pid in pids)
+
+
+def threads_of(scene: Scene, uid: int) -> int | None:
+    """How many threads a user has, as RLIMIT_NPROC counts; None where they are too many to count."""
+    count = 0
+    pids = _pids()
+    if len(pids) > MAX_PROCESSES:
+        return None
+    for pid in pids:
+        if scene.out_of_time:
+            return None
+        values = dict(line.split(":\t", 1) for line in _status_lines(pid) if ":\t" in line)
+        if values.get("Uid", "").split("\t")[0] == str(uid):
+            count += int(values.get("Threads", "0"))
+    return count
+
+
+def comm(pid: int) -> str:
+    """A process's command name; "?" where it is gone."""
+    return (read_proc(f"/proc/{pid}/comm") or "?\n").rstrip("\n")
+
+
+def _status_lines(pid: int) -> list[str]:
+    return (read_proc(f"/proc/{pid}/status") or "").splitlines()
+
+
+def _pids() -> list[int]:
+    try:
+        return sorted((int(name) for name in os.listdir("/proc") if name.isdigit()), reverse=True)
+    except OSError:
+        return []

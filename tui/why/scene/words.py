@@ -1,0 +1,132 @@
+"""The words of the sentences: quoted names, modes, spans of time, users.
+
+The names stay as they are, whatever they hold; only ``tui.model.text.printable`` makes them fit to show.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import stat
+from collections.abc import Sequence
+from typing import Final
+
+MAX_PASSWD_BYTES: Final = 1 << 20
+"""Only the local files are read: a name service may ask the network and let us wait."""
+
+
+MAX_QUOTED: Final = 4096
+"""Characters of a name that a sentence quotes: PATH_MAX bytes have no more."""
+
+MAX_IN_REMARK: Final = 512
+"""Characters of a path in a sentence that is not about it, but about a directory on the way to it."""
+
+
+def quoted(name: str) -> str:
+    """A name in a sentence."""
+    return f'"{shortened(name, MAX_QUOTED)}"'
+
+
+def quoted_briefly(path: str) -> str:
+    """A path in one sentence of many."""
+    return f'"{shortened(path, MAX_IN_REMARK)}"'
+
+
+def shortened(path: str, most: int) -> str:
+    """A path with "…" in place of components in its middle, unless it is short enough.
+
+    Whole components are dropped: part of a secret might not be recognized and masked.
+    """
+    if len(path) <= most:
+        return path
+    begin, end = path[: most // 2], path[1 - most // 2 :]
+    return f"{begin[: begin.rfind('/') + 1]}…{end[end.find('/') :] if '/' in end else ''}"
+
+
+def permissions(mode: int) -> str:
+    """The permissions as ls shows them, without the file type: "rw-r--r--"."""
+    return stat.filemode(mode)[1:]
+
+
+def mode(number: int) -> str:
+    """A mode with its file type, as ls shows it: "-rw-r--r--"."""
+    return stat.filemode(number)
+
+
+_TYPES: Final = {
+    stat.S_IFREG: "a regular file",
+    stat.S_IFDIR: "a directory",
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a character device",
+    stat.S_IFBLK: "a block device",
+    stat.S_IFLNK: "a symbolic link",
+}
+
+
+def file_type(mode: int) -> str:
+    """What kind of file it is, with its article."""
+    return _TYPES.get(stat.S_IFMT(mode), "a file of no known type")
+
+
+def span(nanoseconds: int) -> str:
+    """A span of time in one unit: "40 ms", "3 s", "2 h"."""
+    milliseconds = max(0, nanoseconds) / 1e6
+    if milliseconds < 1000:
+        return f"{milliseconds:.1f} ms" if milliseconds < 10 else f"{milliseconds:.0f} ms"
+    seconds = milliseconds / 1000
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def doubt(sentence: str) -> str:
+    """A sentence about what is missing for certainty, so that it can be told from the other evidence."""
+    first = sentence[:1].lower() if sentence[1:2].islower() else sentence[:1]
+    return f"Not certain: {first}{sentence[1:]}"
+
+
+def is_doubt(sentence: str) -> bool:
+    """Return whether it is a sentence that ``doubt`` made."""
+    return sentence.startswith("Not certain: ")
+
+
+def sentence(text: str) -> str:
+    """A sentence that may begin with a user, as ``user`` names him; an account's name stays as it is."""
+    if text.startswith("uid "):
+        return f"The {text}"
+    return f"The {text[4:]}" if text.startswith("the ") else text
+
+
+def listed(items: Sequence[str]) -> str:
+    """Items in a sentence: "a, b and c"."""
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}" if items else ""
+
+
+def user(uid: int) -> str:
+    """The name of a user of this host, or "uid 1000"."""
+    name = _names("/etc/passwd", _stamp("/etc/passwd")).get(uid) or f"uid {uid}"
+    # "nobody may not execute it" would say the contrary.
+    return f"the user {name}" if name == "nobody" else name
+
+
+def _stamp(path: str) -> int:
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return 0
+
+
+@functools.lru_cache(maxsize=4)
+def _names(path: str, _stamp: int) -> dict[int, str]:
+    try:
+        with open(path, "rb") as file:
+            lines = file.read(MAX_PASSWD_BYTES).split(b"\n")
+    except OSError:
+        return {}
+    names: dict[int, str] = {}
+    for fields in (line.split(b":") for line in lines):
+        if len(fields) > 2 and fields[2].isdigit():
+            names.setdefault(int(fields[2]), os.fsdecode(fields[0]))
+    return names

@@ -1,0 +1,43 @@
+"""How many execs failed in each second of the last minute."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from execwhy.tui.widgets.painting.sparkline import sparkline
+
+SECONDS: Final = 60
+"""What the sparkline spans."""
+
+_RECENT: Final = 3
+"""Seconds that the rate is the mean of: it neither flickers nor lags."""
+
+
+class Rate:
+    """Counts by second, from a counter that only grows."""
+
+    def __init__(self) -> None:
+        self._counts: deque[int] = deque([0] * SECONDS, maxlen=SECONDS)
+        self._last: int | None = None
+        self._reads = False
+
+    def tick(self, total: int, *, reads: bool = False) -> None:
+        """Take in the counter; to be called once a second.
+
+        Args:
+            total: Its value.
+            reads: What is there already is being read, which is no rate of anything that fails.
+        """
+        came = 0 if self._last is None or reads or self._reads else max(0, total - self._last)
+        self._counts.append(came)
+        self._last, self._reads = total, reads
+
+    @property
+    def now(self) -> float:
+        """Failed execs a second, over the last seconds."""
+        return sum(list(self._counts)[-_RECENT:]) / _RECENT
+
+    def sparkline(self, bars: int) -> str:
+        """The last minute in ``bars`` characters."""
+        return sparkline(self._counts, bars)

@@ -1,0 +1,3 @@
+"""The facts of one event."""
+
+__all__ = ["detail_pane", "fact", "facts"]

@@ -1,0 +1,3 @@
+"""Help, copying and saving."""
+
+__all__ = ["copy_menu", "help", "save_dialog"]

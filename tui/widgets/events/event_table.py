@@ -1,0 +1,336 @@
+"""The table of events: a window onto a view, painted line by line.
+
+Textual's DataTable costs time for every row it holds; here only the lines on the screen cost any.
+The cursor belongs to an event, not to a row: whatever comes or is evicted, the event stays where it
+is on the screen while the cursor is on it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import ClassVar, Final
+
+from rich.style import Style
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.message import Message
+from textual.reactive import reactive
+from textual.strip import Strip
+
+from execwhy.bpf.events.record import ExecFailure, Loss
+from execwhy.tui.model.files.snapshot import UNREADABLE
+from execwhy.tui.model.history.store import History
+from execwhy.tui.model.search.tries import tries_of
+from execwhy.tui.model.text.printable import printable
+from execwhy.tui.model.text.secrets import masked
+from execwhy.tui.model.view.view import View
+from execwhy.tui.widgets.events import search_words
+from execwhy.tui.widgets.events.columns import GUTTER, Placed, cell, clock, placed_columns
+from execwhy.tui.widgets.painting.painted import Piece, in_role
+from execwhy.tui.widgets.painting.row_window import RowWindow
+from execwhy.tui.widgets.painting.shorten import cells, keep_beginning
+
+_MAX_STRIPS: Final = 500
+"""Painted lines that are kept: several screens, each line with 2.5 KB of Textual's own caches."""
+
+_PROVISIONAL: Final = 1.0
+"""Seconds after which a search without a cause is painted anew, with what its tries came to meanwhile."""
+
+_SAME_TIME: Final = 1_000_000
+"""Nanoseconds between losses that are told as one moment: no time on the screen is finer."""
+
+
+class EventTable(RowWindow):
+    """Shows the events of a view; the newest at the end."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("left", "cell(-1)", "Cell left", show=False),
+        Binding("right", "cell(1)", "Cell right", show=False),
+    ]
+
+    following: reactive[bool] = reactive(True)
+    """The newest event stays on the screen, with the cursor on it."""
+
+    with_host: reactive[bool] = reactive(False)
+    """Each event tells its host."""
+
+    class CursorMoved(Message):
+        """The cursor is on another event, or on none."""
+
+    class FollowingChanged(Message):
+        """Following began or ended."""
+
+    class CellFocused(Message):
+        """Another column is focused."""
+
+    def __init__(self, history: History, view: View, *, show_secrets: bool, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.history = history
+        self.view = view
+        self.is_diagnosed = False
+        """Records without a diagnosis will get one."""
+        self.sign: Callable[[int], str] = lambda event_id: ""
+        """What stands left of an event's row: one character, or none."""
+        self._show_secrets = show_secrets
+        self._wanted: int | None = None
+        self._shown: int | None = None
+        self._line: int | None = None
+        self._column = ""
+        self._strips: dict[tuple[int, int, str, str, str], Strip] = {}
+        self._provisional: set[int] = set()
+        self._provisional_until = 0.0
+
+    # What the cursor is on
+
+    @property
+    def row_count(self) -> int:
+        """How many rows there are."""
+        return len(self.view)
+
+    @property
+    def cursor_row(self) -> int:
+        """The row of the cursor; 0 where it is on none."""
+        if self._wanted is None or not len(self.view):
+            return 0
+        return min(max(0, self.view.row_of(self._wanted)), len(self.view) - 1)
+
+    @property
+    def cursor_id(self) -> int | None:
+        """The event under the cursor."""
+        return self._shown
+
+    @property
+    def cursor_times(self) -> int:
+        """How many failed execs the row under the cursor tells; 0 where there is none."""
+        return self.view.times(self.cursor_row) if len(self.view) else 0
+
+    @property
+    def focused_cell(self) -> Placed | None:
+        """The column whose cell is focused; None where it has no room now."""
+        return next((place for place in self._places if place.column.title == self._column), None)
+
+    @property
+    def rows_below(self) -> int:
+        """Rows below the last line on the screen."""
+        return max(0, len(self.view) - self._top - self.size.height)
+
+    def visible_ids(self) -> list[int]:
+        """The events on the screen, from the top."""
+        top = self._top
+        return [self.view[row] for row in range(top, min(len(self.view), top + self.size.height))]
+
+    @property
+    def _places(self) -> tuple[Placed, ...]:
+        return placed_columns(self._width, self.with_host)
+
+    # What comes from outside
+
+    def sync(self) -> None:
+        """The view has changed: keep the end in sight, or the cursor where it is on the screen."""
+        rows = len(self.view)
+        if self.following:
+            self._resize()
+            self._wanted = self.view[rows - 1] if rows else None
+            self._scroll(rows)
+        else:
+            top, line = self._top, self._line
+            self._resize()
+            self._scroll(top if line is None else self.cursor_row - line)
+        self._settle()
+        self.refresh()
+
+    def redraw(self, event_ids: set[int] | None = None) -> None:
+        """Paint some events anew, or everything."""
+        if event_ids is None:
+            self._strips.clear()
+        else:
+            event_ids = event_ids | self._take_provisional()
+            for key in [key for key in self._strips if key[0] in event_ids]:
+                del self._strips[key]
+        self.refresh()
+
+    def _take_provisional(self) -> set[int]:
+        """The searches whose cause may have come with another try meanwhile; now and then."""
+        now = time.monotonic()
+        if now < self._provisional_until:
+            return set()
+        self._provisional_until = now + _PROVISIONAL
+        taken, self._provisional = self._provisional, set()
+        return taken
+
+    def follow(self, following: bool) -> None:
+        """Begin or end to follow."""
+        if following != self.following:
+            self.following = following
+            if following:
+                self.sync()
+            self.post_message(self.FollowingChanged())
+
+    # Placing
+
+    def _settle(self) -> None:
+        """Remember where the cursor is now, and tell when it is on another event."""
+        rows = len(self.view)
+        shown = self.view[self.cursor_row] if rows else None
+        if self.view.complete and shown is not None:
+            self._wanted = shown
+        line = self.cursor_row - self._top
+        self._line = line if rows and 0 <= line < self.size.height else None
+        if shown != self._shown:
+            self._shown = shown
+            self.post_message(self.CursorMoved())
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        """The wheel and the scrollbar end following as the keys do."""
+        super().watch_scroll_y(old_value, new_value)
+        if self._is_scrolled(old_value, new_value):
+            if new_value < old_value:
+                self.follow(False)
+            self._settle()
+
+    def watch_with_host(self) -> None:
+        """Other columns."""
+        self._strips.clear()
+
+    def on_resize(self) -> None:
+        """Other columns, other lines."""
+        self._strips.clear()
+        self.sync()
+        self.post_message(self.CellFocused())
+
+    def notify_style_update(self) -> None:
+        """Another theme."""
+        super().notify_style_update()
+        self._strips.clear()
+
+    def watch_has_focus(self, has_focus: bool) -> None:
+        """The cursor is drawn stronger or weaker."""
+        super().watch_has_focus(has_focus)
+        self.refresh_line(self.cursor_row)
+
+    # Keys and mouse
+
+    def move_to(self, row: int) -> None:
+        """Put the cursor on a row and the row on the screen."""
+        rows = len(self.view)
+        if not rows:
+            return
+        row = min(max(0, row), rows - 1)
+        if row < self.cursor_row or row < rows - 1:
+            self.follow(False)
+        before = self.cursor_row
+        self._wanted = self.view[row]
+        if not self._reveal(row):
+            self.refresh_line(before)
+            self.refresh_line(row)
+        self._settle()
+
+    def action_move(self, rows: int) -> None:
+        """Move the cursor by rows."""
+        self.move_to(self.cursor_row + rows)
+
+    def action_page(self, pages: float) -> None:
+        """Move the cursor and the window by a part of what is on the screen; up, that ends following."""
+        if pages < 0:
+            self.follow(False)
+        super().action_page(pages)
+
+    def action_last(self) -> None:
+        """Go to the newest event and follow."""
+        self.follow(True)
+
+    def action_cell(self, step: int) -> None:
+        """Focus the cell left or right of the focused one; from none to the first or the last."""
+        titles = [place.column.title for place in self._places]
+        if self._column in titles:
+            index = min(max(0, titles.index(self._column) + step), len(titles) - 1)
+        else:
+            index = 0 if step > 0 else len(titles) - 1
+        self.focus_cell(titles[index])
+
+    def focus_cell(self, title: str) -> None:
+        """Focus the cell of the column with this heading."""
+        self._column = title
+        self.refresh_line(self.cursor_row)
+        self.post_message(self.CellFocused())
+
+    def on_click(self, event: events.Click) -> None:
+        """The cursor goes to the row, the focus to the cell."""
+        row = self._top + event.y
+        if row < len(self.view):
+            self.move_to(row)
+            for place in self._places:
+                if place.x <= event.x < place.x + place.width:
+                    self.focus_cell(place.column.title)
+
+    # Painting
+
+    def render_line(self, y: int) -> Strip:
+        """One line of the window."""
+        row = self._top + y
+        width = self._width
+        if row >= len(self.view):
+            return self._line_below(row)
+        event_id = self.view[row]
+        cursor = ""
+        if row == self.cursor_row:
+            cursor = "cursor" if self.has_focus else "cursor-blurred"
+        sign = self.sign(event_id)
+        times = self.view.times(row)
+        key = (event_id, times, cursor, self._column if cursor else "", sign)
+        strip = self._strips.get(key)
+        if strip is None:
+            if len(self._strips) >= _MAX_STRIPS:
+                self._strips.clear()
+            strip = self._strips[key] = self._event_line(row, times, cursor, sign, width)
+        return strip
+
+    def _event_line(self, row: int, times: int, cursor: str, sign: str, width: int) -> Strip:
+        over: Style | None = self.role(cursor) if cursor else None
+        mark: Piece = (sign or ("▌" if cursor else " "), "sign" if sign else "mark")
+        try:
+            event = self.history[self.view[row]]
+        except KeyError:
+            pieces = [mark, ("— evicted from memory —", "muted")]
+            return self.line(pieces, width, over)
+        if isinstance(event, Loss):
+            return self.line([mark, *self._loss(event, row, width - GUTTER)], width, over)
+        search = event.search
+        if search is not None and search_words.lacks_cause(event):
+            event_id = self.view[row]
+            self._provisional.add(event_id)
+            event = search_words.with_best_cause(event, lambda: tries_of(self.history, event_id, search.id))
+        return self.line([mark, *self._cells(event, times, bool(cursor))], width, over)
+
+    def _cells(self, record: ExecFailure, times: int, cursor: bool) -> list[Piece]:
+        # argv and envp are not in the table, and masking them would cost more than all the rest.
+        row = replace(record, arguments=(), environment=())
+        shown = row if self._show_secrets else masked(row)
+        pieces: list[Piece] = []
+        used = GUTTER
+        for place in self._places:
+            pieces.append((" " * (place.x - used), "plain"))
+            texts = cell(shown, place, self.is_diagnosed and record.diagnosis is None, times)
+            if cursor and place.column.title == self._column:
+                texts = [(text, "cell") for text, _ in texts]
+            pieces += texts
+            used = place.x + place.width
+        return pieces
+
+    def _loss(self, loss: Loss, row: int, width: int) -> list[Piece]:
+        first = self._places[0]
+        time = clock(loss.timestamp, first.width) if first.width >= 8 else ""
+        where = "here" if loss.host is None else f"on {printable(loss.host[:64])}"
+        count, last = self.view.lost(row)
+        until = f" until {clock(last, 12)}" if last - loss.timestamp >= _SAME_TIME else ""
+        if loss.reason == UNREADABLE:
+            said, reason = f"— {count:,} unreadable line{'s' * (count > 1)} left out {where}{until}", []
+        else:
+            said = f"— {count:,} events lost {where}{until}: "
+            room = max(1, width - len(time) - len(said) - 4)
+            reason = in_role(keep_beginning(loss.reason, room), "danger")
+        length = cells(said) + sum(cells(text) for text, _ in reason) + 2
+        left = max(2, (width - length) // 2 - len(time))
+        return [(time, "muted"), (" " * left, "plain"), (said, "danger"), *reason, (" —", "danger")]

@@ -1,0 +1,3 @@
+"""The table of groups."""
+
+__all__ = ["group_pane"]

@@ -1,0 +1,3 @@
+"""How every widget draws."""
+
+__all__ = ["accounts", "error_class", "painted", "row_window", "shorten", "sparkline"]
