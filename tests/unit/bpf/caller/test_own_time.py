@@ -58,7 +58,7 @@ def test_a_slow_machine_has_more_time_for_the_same_work(monkeypatch: pytest.Monk
     monkeypatch.setattr(module, "slowness", lambda: 4.0)
     monkeypatch.setattr(module, "_SCHEDSTAT", "/nonexistent")
     module._forget()
-    before, began = own_time(), time.monotonic()
+    began, before = time.monotonic(), own_time()
     time.sleep(0.2)
     assert 0.2 / 4 - 0.01 < own_time() - before <= (time.monotonic() - began) / 4
 
