@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import platform
 import resource
 import struct
 from collections.abc import Callable
@@ -25,11 +24,9 @@ from execwhy.bpf.maps.syscalls import (
     create_map,
     load_program,
 )
+from execwhy.bpf.program.arch.machines import MachineError, architecture
 from execwhy.bpf.program.btf import BtfError, offsets
 from execwhy.bpf.program.plans import PLANS, Need, Plan
-
-SUPPORTED_MACHINE: Final = "x86_64"
-"""The registers and system call numbers in x86_64.c are this machine's."""
 
 # r0 = 0; exit
 _RETURN_ZERO: Final = struct.pack("<BBhiBBhi", 0xB7, 0, 0, 0, 0x95, 0, 0, 0)
@@ -42,7 +39,6 @@ _CURRENT_TASK_BTF: Final = 158
 """The helper bpf_get_current_task_btf (include/uapi/linux/bpf.h)."""
 _FIND_VMA: Final = 180
 """bpf_find_vma, likewise."""
-_PROBED_FUNCTION: Final = "__x64_sys_execve"
 
 
 class KernelError(Exception):
@@ -113,17 +109,18 @@ def _try_ring_buffer() -> str | None:
 
 
 def _try_kprobes() -> str | None:
+    function = architecture().exec_function
     try:
         program = load_program(PROG_TYPE_KPROBE, _RETURN_ZERO)
         try:
-            os.close(attach_kprobe(program, _PROBED_FUNCTION, at_return=False))
+            os.close(attach_kprobe(program, function, at_return=False))
         finally:
             os.close(program)
     except OSError as error:
         if error.filename is not None and os.path.isdir(EVENT_SOURCES):
             return "this kernel was built without kprobes (CONFIG_KPROBES and CONFIG_KPROBE_EVENTS)."
         return (
-            f"the kernel refuses a kprobe on {_PROBED_FUNCTION} ({_refusal(error)}); "
+            f"the kernel refuses a kprobe on {function} ({_refusal(error)}); "
             "it needs CONFIG_KPROBES and CONFIG_KPROBE_EVENTS, and no lockdown."
         )
     return None
@@ -132,10 +129,11 @@ def _try_kprobes() -> str | None:
 def _try_trampolines() -> str | None:
     from execwhy.bpf.program.btf import Btf
 
+    function = architecture().exec_function
     try:
         with Btf() as btf:
-            function = btf.function_id(_PROBED_FUNCTION)
-        program = load_program(PROG_TYPE_TRACING, _RETURN_ZERO, TRACE_FEXIT, function)
+            number = btf.function_id(function)
+        program = load_program(PROG_TYPE_TRACING, _RETURN_ZERO, TRACE_FEXIT, number)
         try:
             os.close(attach_trampoline(program))
         finally:
@@ -144,7 +142,7 @@ def _try_trampolines() -> str | None:
         return str(error)
     except OSError as error:
         return (
-            f"the kernel refuses an fexit program on {_PROBED_FUNCTION} ({_refusal(error)}); "
+            f"the kernel refuses an fexit program on {function} ({_refusal(error)}); "
             "it needs 5.8 or later with CONFIG_FUNCTION_TRACER and no lockdown."
         )
     return None
@@ -225,11 +223,10 @@ def check_machine() -> None:
     Raises:
         KernelError: It cannot.
     """
-    if platform.system() != "Linux" or platform.machine() != SUPPORTED_MACHINE:
-        raise KernelError(
-            f"this machine is {platform.system()} {platform.machine()}: execwhy captures on Linux x86_64 "
-            "only (`execwhy --open FILE` works everywhere)."
-        )
+    try:
+        architecture()
+    except MachineError as error:
+        raise KernelError(str(error)) from None
     require_root()
 
 

@@ -15,9 +15,7 @@ import struct
 from contextlib import suppress
 from typing import Final
 
-_SYS_BPF: Final = 321
-_SYS_PERF_EVENT_OPEN: Final = 298
-"""arch/x86/entry/syscalls/syscall_64.tbl."""
+from execwhy.bpf.program.arch.machines import architecture
 
 _MAP_CREATE: Final = 0
 _MAP_LOOKUP: Final = 1
@@ -87,7 +85,7 @@ def _call(number: int, *arguments: object) -> int:
 
 def _bpf(command: int, attributes: bytes) -> int:
     buffer = ct.create_string_buffer(attributes.ljust(_ATTRIBUTES_SIZE, b"\0"), _ATTRIBUTES_SIZE)
-    return _call(_SYS_BPF, command, buffer, _ATTRIBUTES_SIZE)
+    return _call(architecture().bpf, command, buffer, _ATTRIBUTES_SIZE)
 
 
 def create_map(kind: int, key_size: int, value_size: int, entries: int) -> int:
@@ -239,7 +237,7 @@ def _tracepoint_number(name: str) -> int:
 
 def _attach_event(program: int, attributes: bytes) -> int:
     buffer = ct.create_string_buffer(attributes, _PERF_ATTR_SIZE)
-    event = _call(_SYS_PERF_EVENT_OPEN, buffer, -1, 0, -1, ct.c_ulong(_PERF_FLAG_FD_CLOEXEC))
+    event = _call(architecture().perf_event_open, buffer, -1, 0, -1, ct.c_ulong(_PERF_FLAG_FD_CLOEXEC))
     try:
         fcntl.ioctl(event, _PERF_EVENT_IOC_ENABLE, 0)
         with suppress(OSError):
@@ -260,7 +258,7 @@ def open_buffer(cpu: int) -> int:
         _PERF_SAMPLE_RAW, 0, 0, 1, 0, 0, 0,
     )  # fmt: skip
     buffer = ct.create_string_buffer(attributes, _PERF_ATTR_SIZE)
-    event = _call(_SYS_PERF_EVENT_OPEN, buffer, -1, cpu, -1, ct.c_ulong(_PERF_FLAG_FD_CLOEXEC))
+    event = _call(architecture().perf_event_open, buffer, -1, cpu, -1, ct.c_ulong(_PERF_FLAG_FD_CLOEXEC))
     fcntl.ioctl(event, _PERF_EVENT_IOC_ENABLE, 0)
     return event
 

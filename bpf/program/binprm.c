@@ -48,7 +48,7 @@ BPF_HASH(interpreters, u64, struct interpreter, MAX_COPIES);
 struct copy {
     u64 total;
     u64 used;
-    u8 bytes[COPY_SIZE + 4096];
+    u8 bytes[COPY_SIZE + PAGE_SIZE];
 };
 
 BPF_HASH(copies, u64, struct copy, MAX_COPIES);
@@ -200,16 +200,16 @@ static __always_inline void keep_copy(struct opened *opened, u64 bprm, u64 mm, u
     u64 pgd = mm ? kernel_u64(mm + AT_mm_struct_pgd) : 0;
     copy->total = end - from;
 #pragma clang loop unroll(disable)
-    for (u32 i = 0; i < COPY_SIZE / 4096 + 2; i++) {
+    for (u32 i = 0; i < COPY_SIZE / PAGE_SIZE + 2; i++) {
         u64 used = copy->used;
         asm volatile("" : "+r"(used));
         if (from >= end || used >= COPY_SIZE)
             break;
-        u64 size = 4096 - (from & 4095);
+        u64 size = PAGE_SIZE - (from & (PAGE_SIZE - 1));
         if (size > end - from)
             size = end - from;
         asm volatile("" : "+r"(size));
-        if (size > 4096)
+        if (size > PAGE_SIZE)
             break;
         int missing;
         if (mm) {

@@ -13,16 +13,9 @@ from contextlib import suppress
 from functools import cache
 from typing import Final
 
-MEMBERS: Final = (
-    "pt_regs.di",
-    "pt_regs.si",
-    "pt_regs.dx",
-    "pt_regs.r10",
-    "pt_regs.r8",
-    "pt_regs.bx",
-    "pt_regs.cx",
-    "pt_regs.orig_ax",
-    "task_struct.thread_info.status",
+from execwhy.bpf.program.arch.machines import architecture
+
+_MEMBERS: Final = (
     "task_struct.mm",
     "task_struct.tgid",
     "task_struct.real_parent",
@@ -98,13 +91,12 @@ MEMBERS: Final = (
     "super_block.s_magic",
     "inode.i_writecount",
     "mm_struct.pgd",
-    "pt_regs.ax",
     "css_set.dfl_cgrp",
     "cgroup.kn",
     "kernfs_node.name",
     "kernfs_node.parent|__parent",
 )
-"""Members that the BPF program reads, as struct.member; "a|b" is the member's name by kernel version."""
+"""Members that the BPF program reads everywhere, as struct.member; "a|b" is the name by kernel version."""
 
 BY_VERSION: Final = {
     "AT_inode_ctime_sec": ("inode.i_ctime_sec", "inode.i_ctime|__i_ctime.tv_sec"),
@@ -115,8 +107,7 @@ BY_VERSION: Final = {
 SIZES: Final = ("upid",)
 """Structures whose size it needs."""
 
-SPANS: Final = {
-    "registers": ("pt_regs", ("r10", "bx", "r8", "cx", "dx", "si", "di", "orig_ax"), 8),
+_SPANS: Final = {
     "task": (
         "task_struct",
         (
@@ -313,6 +304,12 @@ def defines(values: Mapping[str, int]) -> str:
     )
 
 
+def members() -> tuple[str, ...]:
+    """Return the members that the BPF program reads on this machine; raise MachineError if it is unknown."""
+    here = architecture()
+    return (*here.registers.members, *here.members, *_MEMBERS)
+
+
 def macro_name(member: str) -> str:
     """The C name of a member's offset: "kernfs_node.parent|__parent" -> "AT_kernfs_node_parent"."""
     return "AT_" + member.split("|", maxsplit=1)[0].replace(".", "_")
@@ -339,9 +336,10 @@ def offsets() -> dict[str, int]:
 
     Raises:
         BtfError: They cannot be had.
+        MachineError: There is no descriptor of this machine's architecture.
     """
     with Btf() as btf:
-        found = {macro_name(member): btf.offset(member) for member in MEMBERS}
+        found = {macro_name(member): btf.offset(member) for member in members()}
         found |= {name: btf.first_offset(members) for name, members in BY_VERSION.items()}
         found |= {f"SIZE_{struct}": btf.size(struct) for struct in SIZES}
     return found | spans(found)
@@ -349,9 +347,11 @@ def offsets() -> dict[str, int]:
 
 def spans(found: Mapping[str, int]) -> dict[str, int]:
     """Start and length of what is read in one piece, from the members' offsets."""
+    registers = architecture().registers
+    wanted = {"registers": (registers.structure, registers.of_calls, 8), **_SPANS}
     made = {}
-    for name, (struct, members, tail) in SPANS.items():
-        places = [found[macro_name(f"{struct}.{member}")] for member in members]
+    for name, (struct, inside, tail) in wanted.items():
+        places = [found[macro_name(f"{struct}.{member}")] for member in inside]
         made[f"START_{name}"] = min(places)
         made[f"SPAN_{name}"] = max(places) + tail - min(places)
     return made

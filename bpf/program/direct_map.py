@@ -1,4 +1,4 @@
-"""Where the kernel has all physical memory in its own address space (x86_64: page_offset_base)."""
+"""Find where the kernel maps all physical memory in its own address space."""
 
 from __future__ import annotations
 
@@ -7,25 +7,26 @@ import struct
 from functools import cache
 from typing import Final
 
+from execwhy.bpf.program.arch.machines import architecture
+
 _KCORE: Final = "/proc/kcore"
 _ELF_HEADER: Final = struct.Struct("<16sHHIQQQIHHHHHH")
 _PROGRAM_HEADER: Final = struct.Struct("<IIQQQQQQ")
 _PT_LOAD: Final = 1
 _NOWHERE: Final = 0xFFFF_FFFF_FFFF_FFFF
-"""The physical address of what is none of it (fs/proc/kcore.c)."""
-_KERNEL_TEXT: Final = 0xFFFF_FFFF_8000_0000
-"""From there on are the kernel itself and its modules (__START_KERNEL_map, asm/page_64_types.h)."""
-_ALIGNMENT: Final = 1 << 30
-"""KASLR moves it by whole PUDs (arch/x86/mm/kaslr.c)."""
+"""The physical address of a segment that is not physical memory (fs/proc/kcore.c)."""
 
 
 @cache
 def direct_map() -> int | None:
-    """The address at which physical address 0 is; None where this kernel does not tell it.
+    """Return the kernel's address of physical address 0; None where it is of no use here or not revealed.
 
-    /proc/kcore describes each piece of memory by both of its addresses. It is not there under lockdown, nor
+    /proc/kcore describes each piece of memory by both of its addresses. It is missing under lockdown and
     without CONFIG_PROC_KCORE.
     """
+    facts = architecture().direct_map
+    if facts is None:
+        return None
     try:
         with open(_KCORE, "rb", buffering=0) as file:
             header = _ELF_HEADER.unpack(os.pread(file.fileno(), _ELF_HEADER.size, 0))
@@ -36,7 +37,15 @@ def direct_map() -> int | None:
     found = set()
     for index in range(count):
         kind, _, _, virtual, physical, *_ = _PROGRAM_HEADER.unpack_from(table, index * size)
-        if kind == _PT_LOAD and physical != _NOWHERE and virtual < _KERNEL_TEXT:
+        if kind == _PT_LOAD and physical != _NOWHERE and virtual < facts.end:
             found.add(virtual - physical)
-    found = {base for base in found if base > 0 and base % _ALIGNMENT == 0}
+    found = {base for base in found if base > 0 and base % facts.alignment == 0}
     return found.pop() if len(found) == 1 else None
+
+
+def numbers() -> dict[str, int]:
+    """Return what the BPF program needs to find the kernel's copy of argv and envp; empty if it cannot."""
+    facts, base = architecture().direct_map, direct_map()
+    if facts is None or base is None:
+        return {}
+    return {"COPIES": 1, "DIRECT_MAP": base, "PAGE_TABLE_LEVELS": facts.levels(base)}

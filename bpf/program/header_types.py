@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from execwhy.bpf.program.btf import BY_VERSION, MEMBERS, SIZES, macro_name, spans
+from execwhy.bpf.program.btf import BY_VERSION, SIZES, macro_name, members, spans
 from execwhy.bpf.program.headers import kernel_version
 
 _INCLUDES: Final = (
@@ -79,7 +79,7 @@ def header_offsets(compiled: Callable[[str], bytes]) -> dict[str, int]:
     """
     release = os.uname().release
     version = kernel_version(release)[:2]
-    wanted = {macro_name(member): _offset(member, version) for member in MEMBERS}
+    wanted = {macro_name(member): _offset(member, version) for member in members()}
     for name, (flat, nested) in BY_VERSION.items():
         wanted[name] = _offset(flat if version >= _FLAT_CTIME else nested, version)
     wanted |= {f"SIZE_{name}": f"sizeof(struct {name})" for name in SIZES}

@@ -242,12 +242,12 @@ int on_bprm_execve(void *ctx)
 #else
 static __always_inline u64 first_argument(void *ctx)
 {
-    return kernel_u64((u64)ctx + AT_pt_regs_di);
+    return function_argument_1(ctx);
 }
 
 static __always_inline u64 second_argument(void *ctx)
 {
-    return kernel_u64((u64)ctx + AT_pt_regs_si);
+    return function_argument_2(ctx);
 }
 
 /* kprobe at the beginning of kernel_execve: the registers at its end no longer have the arguments. */
@@ -257,7 +257,7 @@ int on_kernel_execve(void *ctx)
     struct kernel_call call = {
         .filename = first_argument(ctx),
         .argv = second_argument(ctx),
-        .envp = kernel_u64((u64)ctx + AT_pt_regs_dx),
+        .envp = function_argument_3(ctx),
     };
     kernel_calls.update(&task, &call); /* without room the end of it is like one whose beginning was missed */
     return 0;
@@ -277,7 +277,7 @@ static __always_inline void count_unprobed(void)
 int on_kernel_execve_return(void *ctx)
 {
     u64 task = bpf_get_current_task();
-    s64 return_value = (s32)kernel_u64((u64)ctx + AT_pt_regs_ax);
+    s64 return_value = (s32)function_result(ctx);
     struct kernel_call *call = kernel_calls.lookup(&task);
     if (!call) { /* do_execve's other callers have memory of their own */
         if (has_failed(return_value) && !kernel_u64(task + AT_task_struct_mm))
@@ -345,7 +345,7 @@ int on_free_bprm(void *ctx)
 int on_exec_binprm_return(void *ctx)
 {
     struct opened *opened = opened_by(bpf_get_current_task());
-    if (opened && has_failed((s32)kernel_u64((u64)ctx + AT_pt_regs_ax)))
+    if (opened && has_failed((s32)function_result(ctx)))
         bprm_given_up(opened->bprm, true);
     return 0;
 }
@@ -359,7 +359,7 @@ int on_do_execve(void *ctx)
     struct kernel_call call = {
         .filename = kernel_u64(first_argument(ctx)),
         .argv = second_argument(ctx),
-        .envp = kernel_u64((u64)ctx + AT_pt_regs_dx),
+        .envp = function_argument_3(ctx),
     };
     kernel_calls.update(&task, &call);
     return 0;

@@ -138,8 +138,8 @@ PATH_BY_DIRECTORY: Final = 1 << 24
 """It is the kernel's copy, and begins with "/dev/fd/" and the directory's descriptor where that counts."""
 FOREIGN_USER_NS: Final = 1 << 25
 """The caller's user namespace is not the first one, so its capabilities do not count for every file."""
-IA32: Final = 1 << 19
-"""Only within the BPF program: the arguments are in the registers of 32-bit calls."""
+OF_ARCHITECTURE: Final = 1 << 19
+"""Used only inside the BPF program, by the architecture's own part."""
 
 # How a path walk ended
 AT_ROOT: Final = 0

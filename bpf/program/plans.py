@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from execwhy.bpf.program.arch.machines import entry_points
+
 HookKind = Literal["raw_tracepoint", "tracepoint", "fentry", "fexit", "kprobe", "kretprobe"]
 Need = Literal["BTF", "raw tracepoints", "ring buffer", "kprobes", "trampolines"]
 
@@ -53,15 +55,8 @@ class Plan:
     features: frozenset[str] = frozenset()
 
 
-_64_BIT: Final = ("__x64_sys_execve", "__x64_sys_execveat")
-_32_BIT: Final = ("__ia32_compat_sys_execve", "__ia32_compat_sys_execveat")
-_X32: Final = (
-    "__x64_compat_sys_execve",
-    "__x64_compat_sys_execveat",
-    "__x32_compat_sys_execve",
-    "__x32_compat_sys_execveat",
-)
-"""x32 callers; the names are those of 5.11 and later, and of before."""
+_ENTRY_POINTS: Final = entry_points()
+_EXEC_FUNCTIONS: Final = tuple(name for entry in _ENTRY_POINTS for name in entry.functions)
 
 _THE_FILE: Final = "binary, argc and envc, as the kernel had them before any #! line"
 _THE_REST: Final = "interpreter_path, the kernel's own copy of argv and envp, killed_by"
@@ -80,7 +75,7 @@ _SEARCHES: Final = (
 )
 
 
-def _exec_returns(target: str, whose: str, *, optional: bool = True) -> Hook:
+def _exec_returns(target: str, whose: str, *, optional: bool) -> Hook:
     return Hook(
         "fexit",
         target,
@@ -96,9 +91,11 @@ FENTRY: Final = Plan(
     "fentry",
     ("BTF", "trampolines", "raw tracepoints", "ring buffer"),
     (
-        *(_exec_returns(target, "64-bit callers", optional=False) for target in _64_BIT),
-        *(_exec_returns(target, "32-bit callers") for target in _32_BIT),
-        *(_exec_returns(target, "x32 callers") for target in _X32),
+        *(
+            _exec_returns(target, entry.callers, optional=entry.optional)
+            for entry in _ENTRY_POINTS
+            for target in entry.functions
+        ),
         Hook(
             "fexit",
             "kernel_execve",
@@ -119,10 +116,7 @@ FENTRY: Final = Plan(
             optional=True,
             instead_of="free_bprm",
         ),
-        *(
-            Hook("fentry", target, _NOTHING_STALE, "on_call", optional=True)
-            for target in (*_64_BIT, *_32_BIT, *_X32)
-        ),
+        *(Hook("fentry", target, _NOTHING_STALE, "on_call", optional=True) for target in _EXEC_FUNCTIONS),
         *_SEARCHES,
     ),
     all_failures=(
@@ -156,7 +150,7 @@ _OF_THE_KERNEL: Final = (
     ),
 )
 _RESETS: Final = tuple(
-    Hook("kprobe", target, _NOTHING_STALE, "on_call", optional=True) for target in (*_64_BIT, *_32_BIT, *_X32)
+    Hook("kprobe", target, _NOTHING_STALE, "on_call", optional=True) for target in _EXEC_FUNCTIONS
 )
 _SYS_EXIT: Final = Hook(
     "raw_tracepoint", "sys_exit", _THE_CALL, "on_sys_exit", tail_call="on_failure", is_event=True

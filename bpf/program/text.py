@@ -10,14 +10,14 @@ from typing import Final
 from execwhy.bpf.events.clock import TICK_NS
 from execwhy.bpf.events.source import Capture
 from execwhy.bpf.events.users import subordinate_span
-from execwhy.bpf.program import btf, layout
-from execwhy.bpf.program.direct_map import direct_map
+from execwhy.bpf.program import btf, direct_map, layout
+from execwhy.bpf.program.arch.machines import architecture
 from execwhy.bpf.program.headers import kernel_version
 from execwhy.bpf.program.plans import Plan
 
 PARTS: Final = (
     "exec_failures.c",
-    "x86_64.c",
+    "arch/{machine}.c",
     "strings.c",
     "caller.c",
     "path.c",
@@ -25,7 +25,7 @@ PARTS: Final = (
     "write.c",
     "hooks.c",
 )
-"""In the order in which they use each other."""
+"""In the order in which they use each other; ``machine`` is the descriptor's name."""
 
 FEATURES: Final = ("JOINED", "FEXIT", "PERF_BUFFER", "COPIES", "ALL_FAILURES")
 
@@ -49,13 +49,6 @@ EVENTS_MAP: Final = 0x65766E74
 """Stands in the code for the descriptor of the map of events: bcc 0.26 cannot ask how full it is."""
 
 _NUMBERS: Final = {
-    "NR_execve": 59,
-    "NR_execveat": 322,
-    "NR_x32_execve": 0x40000000 + 520,
-    "NR_x32_execveat": 0x40000000 + 545,
-    "NR_ia32_execve": 11,
-    "NR_ia32_execveat": 358,
-    "TS_COMPAT": 2,
     "SIGKILL": 9,
     "SIGSEGV": 11,
     "E2BIG": 7,
@@ -68,9 +61,8 @@ _NUMBERS: Final = {
     "ON_MEMORY": ON_MEMORY,
     "EVENTS_MAP": EVENTS_MAP,
 }
-"""System call numbers (arch/x86/entry/syscalls), TS_COMPAT (arch/x86/include/asm/thread_info.h), signals,
-errors; bytes of argv and envp that no exec exceeds (bprm_stack_limits of fs/exec.c: 6 MiB); VM_SHARED
-(include/linux/mm.h), FUSE_SUPER_MAGIC (fs/fuse/inode.c)."""
+"""Signals and errors; bytes of argv and envp that no exec exceeds (bprm_stack_limits of fs/exec.c: 6 MiB);
+VM_SHARED (include/linux/mm.h), FUSE_SUPER_MAGIC (fs/fuse/inode.c)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,13 +120,16 @@ def source(
         arguments: How many arguments a kernel function has, by its name.
         typed: The verifier knows the type of the current task (``bpf.load.support.knows_types``).
         finds_memory: A program may ask what an address is mapped to (``bpf.load.support.finds_memory``).
+
+    Raises:
+        MachineError: There is no descriptor of this machine's architecture.
     """
     features = {name: int(name in plan.features) for name in FEATURES}
     features["ALL_FAILURES"] = int(settings.all_failures and bool(plan.all_failures))
-    numbers = {**_NUMBERS, **features, **types}
-    base = direct_map() if "JOINED" in plan.features else None
-    if base is not None:
-        numbers |= {"COPIES": 1, "DIRECT_MAP": base, "FIVE_LEVELS": int(base >> 48 != 0xFFFF)}
+    here = architecture()
+    numbers = {**_NUMBERS, **here.numbers, **features, **types}
+    if "JOINED" in plan.features:
+        numbers |= direct_map.numbers()
     numbers["MEMORY_UNTIL_FREED"] = int(_release() >= _MEMORY_UNTIL_FREED)
     numbers["SHARED_MEMORY"] = _F_MMAPABLE if _release() >= _SHARED_MEMORY else 0
     # The legacy plan is one text for all kernels: what it calls is in 5.4.
@@ -151,7 +146,11 @@ def source(
     numbers["FIRST_SUBORDINATE"], numbers["AFTER_SUBORDINATE"] = subordinate_span()
     most = MAX_PERF_RECORD if features["PERF_BUFFER"] else None
     declarations = layout.c_declarations(settings.max_args_bytes, settings.max_env_bytes, most)
-    return declarations + btf.defines(numbers) + "".join(map(_part, PARTS))
+    return (
+        declarations
+        + btf.defines(numbers)
+        + "".join(_part(name.format(machine=here.machine)) for name in PARTS)
+    )
 
 
 def _release() -> tuple[int, int]:

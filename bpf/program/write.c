@@ -25,18 +25,18 @@ static __always_inline void append_new_image_path(struct scratch *s, u64 task)
     if (!(kernel_u64(task + AT_task_struct_pending_signal) & fatal) || !strings ||
         kernel_u64(mm + AT_mm_struct_arg_end))
         return;
-    u64 page = strings & ~4095ULL;
+    u64 page = strings & ~(u64)(PAGE_SIZE - 1);
     for (int i = 0; i < MAX_STACK_PAGES; i++) {
         u8 byte;
-        if (read_user(&byte, 1, (void *)(page + 4096)))
+        if (read_user(&byte, 1, (void *)(page + PAGE_SIZE)))
             break;
-        page += 4096;
+        page += PAGE_SIZE;
     }
     u64 at = place_in_data(s);
-    if (at > DATA_SIZE - CHUNK || read_user(&s->data[at], 4096, (void *)page))
+    if (at > DATA_SIZE - CHUNK || read_user(&s->data[at], CHUNK, (void *)(page + PAGE_SIZE - CHUNK)))
         return;
     s->record.bits |= NEW_IMAGE;
-    s->record.used = at + 4096;
+    s->record.used = at + CHUNK;
 }
 
 /* What is where the path was is the new program's, if the exec failed late. */

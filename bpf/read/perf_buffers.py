@@ -1,7 +1,8 @@
 """Reads perf event buffers, one for each CPU: what kernels before 5.8 have instead of a ring buffer.
 
 The layout is the kernel's (include/uapi/linux/perf_event.h): a page with the positions of both sides,
-and the data. Positions are single aligned 8-byte loads and stores, which x86_64 keeps in order.
+and the data. Positions are single aligned 8-byte loads and stores, without barriers: the processor has to
+keep them in order (``Architecture.keeps_order``).
 Records of different CPUs come in no order: they are held for a moment and sorted by their time.
 """
 

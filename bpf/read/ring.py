@@ -4,8 +4,8 @@ The layout is the kernel's (kernel/bpf/ringbuf.c): a page with the consumer's po
 the producer's, and the data twice in a row, so that no record is split. Only the first of the two is
 mapped, since the kernel maps all pages at once (remap_vmalloc_range) and each counts as resident
 memory; a record that goes on at the beginning is joined here. Each record follows an 8-byte header
-whose first word is its length and two flags. Positions are single aligned 8-byte loads and stores,
-which x86_64 keeps in order.
+whose first word is its length and two flags. Positions are single aligned 8-byte loads and stores, without
+barriers: the processor has to keep them in order (``Architecture.keeps_order``).
 
 A core that does nothing but fail writes one record over and over, with another time in its first word.
 Those are taken together, by comparing all of them at once.

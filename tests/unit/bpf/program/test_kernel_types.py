@@ -14,9 +14,7 @@ from execwhy.bpf.program import btf, headers, layout
 
 def test_offsets_are_those_of_the_running_kernel() -> None:
     found = btf.offsets()
-    # Fixed by the kernel's interface to user space: PTRACE_GETREGS's struct, and struct path's order.
-    assert found["AT_pt_regs_orig_ax"] == 120
-    assert found["AT_pt_regs_di"] == 112
+    # Fixed by the order of struct path's members, and by struct upid's size.
     assert (found["AT_path_mnt"], found["AT_path_dentry"]) == (0, 8)
     assert found["SIZE_upid"] == 16
 

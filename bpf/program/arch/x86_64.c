@@ -1,7 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
-/* What only x86_64 has: its registers, its system calls' numbers, its page tables. */
+/* x86_64: its registers, system call numbers and page tables. x86_64.py has the numbers. */
 
-/* Which call it is, by the registers that the caller entered the kernel with: bits of a record; -1 if none. */
+#define IA32 OF_ARCHITECTURE /* the arguments are in the registers of 32-bit calls */
+
+/* A kernel function's arguments, at its kprobe. */
+static __always_inline u64 function_argument_1(void *ctx)
+{
+    return kernel_u64((u64)ctx + AT_pt_regs_di);
+}
+
+static __always_inline u64 function_argument_2(void *ctx)
+{
+    return kernel_u64((u64)ctx + AT_pt_regs_si);
+}
+
+static __always_inline u64 function_argument_3(void *ctx)
+{
+    return kernel_u64((u64)ctx + AT_pt_regs_dx);
+}
+
+/* Its result, at its kretprobe. */
+static __always_inline u64 function_result(void *ctx)
+{
+    return kernel_u64((u64)ctx + AT_pt_regs_ax);
+}
+
+/* Return the record bits of the exec call that a caller entered the kernel with; -1 if it is another call. */
 static __always_inline s32 exec_call(u64 regs, u64 task)
 {
     u32 number = kernel_u64(regs + AT_pt_regs_orig_ax);
@@ -20,7 +44,7 @@ static __always_inline s32 exec_call(u64 regs, u64 task)
     return COMPAT | IA32 | (number == NR_ia32_execveat ? EXECVEAT : 0);
 }
 
-/* Takes the call's arguments from those registers. */
+/* Take the call's arguments from those registers. */
 static __always_inline void fill_call(struct scratch *s, u64 regs, u32 bits)
 {
     read_kernel(s->registers, sizeof(s->registers), (void *)(regs + START_registers));
@@ -49,14 +73,14 @@ static __always_inline void fill_call(struct scratch *s, u64 regs, u32 bits)
 }
 
 /*
- * path, argv and envp are the caller's memory or, of an exec that the kernel starts, its own. A condition at
- * each of these reads is more than the verifier will follow. On this machine one helper reads both, by the
- * address alone; so a caller's pointer must not be one of the kernel's, of which the top bit is set.
+ * path, argv and envp lie in the caller's memory or, if the kernel itself starts the exec, in the kernel's. The
+ * verifier does not follow a condition at each of these reads. Here one helper reads both kinds of memory, by the
+ * address alone. So a caller must not pass a kernel address: one whose top bit is set.
  */
 static __always_inline u64 allowed_address(struct scratch *s, u64 from)
 {
     u64 of_kernel = (u64)((s64)from >> 63);
-    asm volatile("" : "+r"(of_kernel)); /* else the compiler makes a condition of it */
+    asm volatile("" : "+r"(of_kernel)); /* else the compiler turns it into a condition */
     return from & (~of_kernel | s->call.by_kernel);
 }
 
@@ -80,10 +104,10 @@ static __always_inline s64 read_string(struct scratch *s, void *to, u64 from)
 
 #if COPIES
 #define PRESENT 1ULL
-#define LEAF 0x80ULL /* the entry maps a large page, and is no further table */
+#define LEAF 0x80ULL /* the entry maps a large page, not another table */
 #define ADDRESS_BITS 0x000ffffffffff000ULL
 
-/* One level of a page table: the table or page that it leads to at `address`; 0 where there is none. */
+/* Follow one level of a page table: return the table or page that `address` leads to; 0 if there is none. */
 static __always_inline u64 next_table(u64 table, u64 address, u32 shift, u64 *entry)
 {
     *entry = kernel_u64(table + ((address >> shift) & 511) * 8);
@@ -91,14 +115,14 @@ static __always_inline u64 next_table(u64 table, u64 address, u32 shift, u64 *en
 }
 
 /*
- * Where the kernel itself has the memory of `address`, by the page tables of a struct mm_struct that no
- * task runs in yet: while an exec prepares it, nobody but the kernel can write there. 0 where it is not
- * present. A large page is none of an exec's new stack.
+ * Return the kernel's own address of the memory at `address`, by the page tables of a struct mm_struct that no
+ * task runs in yet: while an exec prepares it, only the kernel can write there. Return 0 if the page is not
+ * present. The new stack of an exec has no large pages.
  */
 static __always_inline u64 kernel_address(u64 pgd, u64 address)
 {
     u64 entry, table = pgd;
-    if (FIVE_LEVELS && !(table = next_table(table, address, 48, &entry)))
+    if (PAGE_TABLE_LEVELS == 5 && !(table = next_table(table, address, 48, &entry)))
         return 0;
     if (!(table = next_table(table, address, 39, &entry)))
         return 0;
