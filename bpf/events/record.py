@@ -100,6 +100,10 @@ class Ancestor:
     comm: str
 
 
+DOUBT: Final = "Not certain: "
+"""How a sentence of evidence begins that says why the cause is not certain."""
+
+
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
     """Why the exec failed (see ``tui.why.causes``).
@@ -119,6 +123,11 @@ class Diagnosis:
     advice: str | None = None
     certain: bool = True
     brief: str = ""
+
+    @property
+    def names_its_doubt(self) -> bool:
+        """One of the evidence says why the cause is not certain."""
+        return any(sentence.startswith(DOUBT) for sentence in self.evidence)
 
 
 @dataclass(frozen=True, slots=True)

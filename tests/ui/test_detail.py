@@ -73,6 +73,16 @@ async def test_all_facts_are_there() -> None:
             assert fact in screen.text, fact
 
 
+async def test_a_cause_that_is_not_certain_is_said_to_be_so_once() -> None:
+    record = diagnosed(failure("/x", 13), "no-x", "no x", "It has no execute bit.", None)
+    assert record.diagnosis is not None
+    for evidence in ((), ("Its mode is 0644.", "Not certain: its directory has changed.")):
+        diagnosis = replace(record.diagnosis, certain=False, evidence=evidence)
+        async with opened([replace(record, diagnosis=diagnosis)], size=(120, 40)) as screen:
+            assert screen.text.lower().count("not certain") == 1
+            assert not evidence or evidence[-1] in screen.text
+
+
 async def test_secrets_are_dots() -> None:
     async with opened([failure(arguments=("mysql", "--password=hunter2"))], size=(250, 80)) as screen:
         assert "DB_PASSWORD=••••••" in screen.text

@@ -35,8 +35,8 @@ def bug_report(shown: ExecFailure, origin: Origin, version: str) -> str:
         lines += [f"- {_text(evidence)}" for evidence in diagnosis.evidence]
         if diagnosis.advice is not None:
             lines.append(f"- To do: {_text(diagnosis.advice)}")
-        if not diagnosis.certain:
-            lines.append("- Not certain: evidence is missing or contradictory.")
+        if not diagnosis.certain and not diagnosis.names_its_doubt:
+            lines.append("- Not certain.")
         lines += [f"- Cause: {_code(diagnosis.code)}", ""]
     lines += [f"- {label}: {value}" for label, value in _facts(shown)]
     lines += ["", *_command(shown), ""]

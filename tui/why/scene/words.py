@@ -11,6 +11,8 @@ import stat
 from collections.abc import Sequence
 from typing import Final
 
+from execwhy.bpf.events.record import DOUBT
+
 MAX_PASSWD_BYTES: Final = 1 << 20
 """Only the local files are read: a name service may ask the network and let us wait."""
 
@@ -84,12 +86,12 @@ def span(nanoseconds: int) -> str:
 def doubt(sentence: str) -> str:
     """A sentence about what is missing for certainty, so that it can be told from the other evidence."""
     first = sentence[:1].lower() if sentence[1:2].islower() else sentence[:1]
-    return f"Not certain: {first}{sentence[1:]}"
+    return f"{DOUBT}{first}{sentence[1:]}"
 
 
 def is_doubt(sentence: str) -> bool:
     """Return whether it is a sentence that ``doubt`` made."""
-    return sentence.startswith("Not certain: ")
+    return sentence.startswith(DOUBT)
 
 
 def sentence(text: str) -> str:

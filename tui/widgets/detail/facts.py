@@ -200,8 +200,8 @@ def _why(shown: ExecFailure, looking: bool) -> tuple[Fact, ...]:
         else:
             facts[0] = replace(facts[0], role="plain", starts_line=True, label="Last try:")
             facts.insert(0, of_all)
-    if not diagnosis.certain:
-        facts.append(Fact("not certain:", role="notice", note="evidence is missing or contradictory"))
+    if not diagnosis.certain and not diagnosis.names_its_doubt:
+        facts.append(Fact("not certain", role="notice"))
     facts += [Fact(evidence, role="muted", starts_line=True) for evidence in diagnosis.evidence]
     if diagnosis.advice is not None:
         facts.append(Fact(diagnosis.advice, label="→", role="advice", starts_line=True))
