@@ -440,3 +440,15 @@ async def test_a_group_whose_members_failed_of_different_causes_says_how_many() 
 async def test_a_group_whose_members_all_failed_of_one_cause_says_that_one_alone() -> None:
     async with opened([PLAIN, replace(PLAIN, diagnosis=None)]) as screen:
         assert "it is missing" in screen.rows[0] and "causes" not in screen.rows[0]
+
+
+async def test_a_group_without_a_certain_cause_has_the_mark_of_such_a_row() -> None:
+    doubtful = replace(MISSING, certain=False)
+    another = replace(doubtful, code="another", brief="it is another")
+    async with opened([replace(PLAIN, diagnosis=doubtful)]) as screen:
+        await screen.look()
+        assert screen.rows[0].endswith("? it is missing")
+        await screen.give(replace(PLAIN, diagnosis=another), replace(PLAIN, diagnosis=doubtful))
+        assert screen.rows[0].endswith("? 2 causes: it is missing, …")
+        await screen.give(PLAIN)
+        assert screen.rows[0].endswith("  2 causes: it is missing, …")

@@ -57,6 +57,12 @@ def why_facet() -> Facet:
     return Facet("diagnosis", _brief, Numbered())
 
 
+def certain_facet() -> Facet:
+    """Whether the diagnosis is certain; None where there is none."""
+    at = DIAGNOSIS.index("certain")
+    return Facet("diagnosis", lambda key: None if key is None else key[at], Numbered())
+
+
 def user_facet() -> Facet:
     """The real user id."""
     return BY["user"].facet()

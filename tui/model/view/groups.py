@@ -18,7 +18,7 @@ from execwhy.bpf.events.record import ExecFailure
 from execwhy.tui.model.history.block import Block
 from execwhy.tui.model.history.columns import Key
 from execwhy.tui.model.history.store import History
-from execwhy.tui.model.view.group_by import By, user_facet, why_facet
+from execwhy.tui.model.view.group_by import By, certain_facet, user_facet, why_facet
 from execwhy.tui.model.view.tally import NOTHING, Counted, Indexes, Tally
 from execwhy.tui.model.view.view import View
 
@@ -53,6 +53,7 @@ class Group:
         example: The id of the newest event; None where there is none.
         why: The most frequent diagnosis in brief; None where none has been made. Raw text.
         whys: How many different ones.
+        is_uncertain: There are some, and none of them is certain.
         search: The name that the newest one was searched for on PATH; None where it is no search. Raw text.
     """
 
@@ -67,6 +68,7 @@ class Group:
     example: int | None = None
     why: str | None = None
     whys: int = 0
+    is_uncertain: bool = False
     search: str | None = None
 
 
@@ -118,7 +120,9 @@ class Groups:
         for part in reversed(shown):
             tally = self._tallies.get(part.block)
             if tally is None:
-                tally = self._tallies[part.block] = Tally(part.block, self._group, self._why, self._user)
+                tally = self._tallies[part.block] = Tally(
+                    part.block, self._group, self._why, self._certain, self._user
+                )
             if tally.is_of(part.offsets):
                 continue
             if changed and time.monotonic() >= deadline:
@@ -173,6 +177,7 @@ class Groups:
         totals, firsts, lasts, newest = _extremes(rows, counted, len(values))
         whys = _most_frequent(rows, counted.whys, counted.counts, self._why.numbered.values, len(values))
         unknown = _with(rows, counted.whys, self._why.numbered.number_of(None), len(values))
+        certain = _with(rows, counted.certain, self._certain.numbered.number_of(True), len(values))
         users = _most_frequent(rows, counted.users, counted.counts, self._user.numbered.values, len(values))
         minutes = self._minutes(row_of, len(values))
         return [
@@ -188,6 +193,7 @@ class Groups:
                 example=newest[row],
                 why=next((why for why in whys[row][0] if why is not None), None),
                 whys=whys[row][1] - unknown[row],
+                is_uncertain=whys[row][1] > unknown[row] and not certain[row],
                 search=self._search(newest[row]),
             )
             if totals[row]
@@ -204,7 +210,8 @@ class Groups:
         return None if search is None or search.folded else search.name
 
     def _begin(self) -> None:
-        self._group, self._why, self._user = self._by.facet(), why_facet(), user_facet()
+        self._group, self._user = self._by.facet(), user_facet()
+        self._why, self._certain = why_facet(), certain_facet()
         self._tallies: dict[Block, Tally] = {}
         self._counts: Indexes = np.zeros(0, np.int64)
         self._recent = None

@@ -109,11 +109,12 @@ class _Translation:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """Counts of a block's selected failures, a row for each combination of group, cause and user.
+    """Counts of a block's selected failures, a row for each combination of the first four.
 
     Attributes:
         groups: The group's number, ascending.
         whys: The number of the diagnosis' words.
+        certain: The number of whether it is certain.
         users: The number of the user.
         counts: How many failures.
         firsts: The earliest timestamp.
@@ -123,6 +124,7 @@ class Counted:
 
     groups: Indexes
     whys: Indexes
+    certain: Indexes
     users: Indexes
     counts: Indexes
     firsts: Indexes
@@ -159,11 +161,11 @@ class Tally:
         counted: The counts as of the last ``count``.
     """
 
-    def __init__(self, block: Block, group: Facet, why: Facet, user: Facet) -> None:
+    def __init__(self, block: Block, group: Facet, why: Facet, certain: Facet, user: Facet) -> None:
         self.block = block
         self.counted = NOTHING
         self._translations = tuple(
-            _Translation(block.columns[facet.column], facet) for facet in (group, why, user)
+            _Translation(block.columns[facet.column], facet) for facet in (group, why, certain, user)
         )
         self._selected: Offsets | None = None
         # Of each counted failure its offset, and the index of its group's number in _groups.
@@ -209,12 +211,13 @@ class Tally:
         times = self.block.numbers["timestamp"]
         lasts = times if self._each is None or self.block.lasts is None else self.block.lasts
         each = np.ones(len(failures), np.int64) if self._each is None else self._each
-        groups, whys, users = (
+        groups, whys, certain, users = (
             translation.numbers[translation.ranks(examples)] for translation in self._translations
         )
         return Counted(
             groups,
             whys,
+            certain,
             users,
             np.add.reduceat(each[order], starts),
             np.minimum.reduceat(times[failures[order]], starts),

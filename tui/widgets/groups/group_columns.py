@@ -152,10 +152,16 @@ def rate_text(rate: float) -> str:
 
 
 def why_text(group: Group, by: By) -> str:
-    """What the most of them failed of, and whether all did; raw text."""
-    if group.why is None or group.whys < 2 or by.field == "why":
-        return group.why or ""
-    return f"{group.whys:,} causes: {group.why}, …"
+    """What the most of them failed of, and whether all did; raw text.
+
+    As in a row, a question mark is in front of what is not certain.
+    """
+    if group.why is None:
+        return ""
+    mark = "? " if group.is_uncertain else ""
+    if group.whys < 2 or by.field == "why":
+        return f"{mark}{group.why}"
+    return f"{mark}{group.whys:,} causes: {group.why}, …"
 
 
 def group_text(group: Group, by: By) -> str:

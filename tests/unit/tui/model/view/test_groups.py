@@ -152,6 +152,18 @@ def test_a_group_tells_its_users_and_its_most_frequent_cause() -> None:
     assert only(grouped(history)).why == "It has no brief words."
 
 
+def test_a_group_without_any_certain_cause_is_known_as_such_until_it_has_one() -> None:
+    history = History()
+    doubtful = Diagnosis("missing-file", "It may be missing.", brief="missing", certain=False)
+    history.append([PLAIN])
+    assert not only(grouped(history)).is_uncertain, "there is no cause at all"
+    history.append([replace(PLAIN, diagnosis=doubtful)] * 3)
+    assert only(grouped(history)).is_uncertain
+    history.append([replace(PLAIN, diagnosis=replace(doubtful, certain=True))])
+    group = only(grouped(history))
+    assert (group.is_uncertain, group.why, group.whys) == (False, "missing", 1)
+
+
 def test_a_search_is_one_failure_and_a_found_one_is_none() -> None:
     folded = Search(1, "x", 3, "not-found", folded=True)
     history = History()
@@ -448,6 +460,8 @@ class KeptAsRecomputed(RuleBasedStateMachine):
         assert [users[uid] for uid in group.uids] == sorted(users.values(), reverse=True)[:MOST_USERS]
         assert (group.why is None, group.whys) == (not whys, len(whys))
         assert group.why is None or whys[group.why] == max(whys.values())
+        sure = any(event.diagnosis and event.diagnosis.certain for _, event, _, _ in members)
+        assert group.is_uncertain is (bool(whys) and not sure)
 
     def teardown(self) -> None:
         if hasattr(self, "view"):
