@@ -35,6 +35,14 @@ async def test_help_shows_the_keys_of_where_one_is(keys: tuple[str, ...], expect
         assert expected in screen.text
 
 
+@pytest.mark.parametrize("keys", [(), ("t",)])
+async def test_help_says_what_the_mark_of_a_doubtful_cause_means(keys: tuple[str, ...]) -> None:
+    async with opened(a_day(7)) as screen:
+        await screen.press(*keys, "question_mark")
+        (line,) = [line for line in screen.lines() if "? under WHY" in line]
+        assert "certain" in line
+
+
 @pytest.mark.parametrize("keys", [(), ("enter",), ("t",)])
 async def test_help_is_one_screen_of_a_small_terminal(keys: tuple[str, ...]) -> None:
     async with opened(a_day(7), size=(80, 24)) as screen:

@@ -30,12 +30,12 @@ _TABLE: Final[tuple[Row, ...]] = (
     ("f  End", "follow the newest; moving up ends it"),
     ("Space", "freeze the view; capture goes on"),
     ("← →  + -", "focus a cell; filter for it, exclude it"),
-    ("s  n N  @", "search, its matches; a time: @21:50"),
-    ("m  M", "mark; go from mark to mark"),
+    ("s  n N  @  m  M", "search, its matches; @21:50; mark, go to marks"),
     ("t", "groups: by path, error, cause, user, unit, …"),
     ("h  r", "show PATH searches that ended well; repeats"),
     ("y  w", "copy it, in four forms; write a file"),
     ("K", "apply uid, path in the kernel; again: end it"),
+    ("? under WHY", "the cause is not certain: the detail says why"),
     ("F2  ^p  ^z  ^l  q", "mouse, palette, suspend, redraw, quit"),
 )
 
@@ -62,6 +62,7 @@ _GROUPS: Final[tuple[Row, ...]] = (
     ("Space", "freeze the view; capture goes on"),
     ("y  w", "copy the group; write a file"),
     ("Esc  t", "back to the events"),
+    ("? under WHY", "none of the group's causes is certain"),
     ("F2  ^p  ^z  ^l  q", "mouse, palette, suspend, redraw, quit"),
 )
 
