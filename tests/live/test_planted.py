@@ -214,7 +214,6 @@ CASES: Final = (
     Case("arguments-too-big", errno.E2BIG, nothing, limit=(resource.RLIMIT_STACK, 100_000), facts=_BIG),
     Case("process-limit", errno.EAGAIN, nothing, limit=(resource.RLIMIT_NPROC, 0)),
     Case("descriptor-limit", errno.EMFILE, nothing, limit=(resource.RLIMIT_NOFILE, 3)),
-    Case("system-file-limit", errno.ENFILE, nothing),
     Case("out-of-memory", errno.ENOMEM, nothing, limit=(resource.RLIMIT_AS, 100_000)),
     Case("bad-argument-pointer", errno.EFAULT, nothing, facts=(("arguments", ("a", None)),)),
     Case(_KILLED, errno.ENOMEM, nothing, limit=(resource.RLIMIT_AS, 100_000), facts=_MEMORY),
@@ -247,7 +246,8 @@ NEVER_CERTAIN: Final = frozenset(
         "diagnosis-failed", "ebadmsg", "ehostdown", "eintr", "eisdir", "ekeyrejected", "enodev", "enokey",
         "enotconn", "enxio", "eoverflow", "estale", "etimedout", "euclean",
         "missing-program-of-env", "namespace-gone", "no-such-system-call", "not-looked-at", "read-error",
-        "replaced-since", "several-causes", "unexplained", "unexplained-denial", "vanished-since",
+        "replaced-since", "several-causes", "system-file-limit", "unexplained", "unexplained-denial",
+        "vanished-since",
     }
 )  # fmt: skip
 """Causes of which each diagnosis says what is lacking, and those of other errnos, which leave no trace."""

@@ -413,7 +413,7 @@ OTHERS: Final = [
         "variable behind what is measured",
         "E2BIG",
         "arguments-too-big",
-        "or one of them alone is: 5 arguments and 105 variables",
+        "or one of them alone may be: 5 arguments and 105 variables",
         lambda zoo: Exec(
             zoo.path("dynamic"),
             argv=(b"argv0", *_FILLING),

@@ -22,8 +22,7 @@ def explain(scene: Scene) -> list[Diagnosis]:
         return [
             scene.diagnosis(
                 "open-for-writing",
-                f"{chain.subject(scene, file)} was open for writing; {scene.later} {names} still had"
-                " it open.",
+                f"{chain.subject(scene, file)} is open for writing: {scene.later} {names} had it open.",
                 chain.brief(scene, file, f"open for writing by {holders[0].comm} (pid {holders[0].pid})"),
                 f"Seen {scene.later}, in /proc/{holders[0].pid}/fdinfo/{holders[0].descriptor}.",
                 advice="To replace a program in use, write a new file and rename it over the old one.",
@@ -37,8 +36,9 @@ def explain(scene: Scene) -> list[Diagnosis]:
     return [
         scene.diagnosis(
             "open-for-writing",
-            f"{which} was open for writing; {scene.later}, no process was found holding it open for writing.",
-            "was open for writing",
+            f"{which} may have been open for writing; {scene.later}, no process was found holding it open for"
+            " writing.",
+            "perhaps open for writing",
             *(f"{words.quoted(file.path)} was looked for." for file in files),
             *left_out,
             advice="Often a child that was forked while the file was written held it for a moment;"

@@ -8,6 +8,7 @@ from typing import Final
 
 from execwhy.bpf.caller.lookup import AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW
 from execwhy.bpf.events.record import Diagnosis
+from execwhy.tui.why.causes import unknown
 from execwhy.tui.why.scene import caller, words
 from execwhy.tui.why.scene.scene import Scene
 
@@ -20,6 +21,9 @@ _UNREAD: Final = (
     "Memory that is paged out, or was never touched, cannot be read here either, and may be there."
 )
 """What was not read when the call began, nor at its end, need not be what the kernel could not read."""
+
+
+_READ: Final = "What could be read may not have been in the caller's memory when the kernel read it."
 
 
 def _can_check() -> bool:
@@ -52,11 +56,16 @@ def bad_address(scene: Scene) -> list[Diagnosis]:
                 lacking=_UNREAD,
             )
         ]
-    which = words.listed(broken[:8]) if broken else "argv or envp itself"
+    truncated = record.truncated
+    if not (broken or truncated.arguments or truncated.environment):
+        return [unknown.contradicted(scene, "the path, argv and envp could be read", lacking=_READ)]
+    which = words.listed(broken[:8]) if broken else "argv or envp"
+    how = "could not be read" if broken else "could not be read to the end"
     return [
         scene.diagnosis(
             "bad-argument-pointer",
-            f"An address in argv or envp is not in the caller's memory; {which} could not be read.",
+            f"An address in argv or envp {'is not' if broken else 'may not be'} in the caller's memory;"
+            f" {which} {how}.",
             "bad address in argv or envp",
             lacking=_UNREAD,
         )
@@ -71,14 +80,16 @@ def bad_descriptor(scene: Scene) -> list[Diagnosis]:
     open_now = scene.caller is not None and os.path.lexists(
         f"{scene.caller}/task/{record.tid}/fd/{record.dirfd}"
     )
+    which = f"file descriptor {record.dirfd}, where execveat was to begin,"
+    if open_now:
+        return [unknown.contradicted(scene, f"{which} is open")]
+    is_seen = scene.caller is not None
     return [
         scene.diagnosis(
             "bad-descriptor",
-            f"File descriptor {record.dirfd}, where execveat was to begin, is not open.",
+            f"F{which[1:]} {'is not' if is_seen else 'may not have been'} open.",
             f"dirfd {record.dirfd} is not open",
-            lacking=f"It is open now, when looked at {scene.later}."
-            if open_now
-            else caller.forged(scene) or caller.undated(scene, "What it has open"),
+            lacking=caller.forged(scene) or caller.undated(scene, "What it has open"),
         )
     ]
 

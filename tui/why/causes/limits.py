@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
+import os
+from typing import Final
+
 from execwhy.bpf.events.record import Diagnosis
+from execwhy.tui.why.causes import unknown
 from execwhy.tui.why.scene import caller, processes, words
 from execwhy.tui.why.scene.credentials import CAP_SYS_ADMIN, CAP_SYS_RESOURCE
 from execwhy.tui.why.scene.scene import Scene, read_proc
+
+FAR_BELOW: Final = 2
+"""What is below one part in so many of its limit at the look was not at it at the exec, some milliseconds
+before; what is nearer may have been."""
+
+_CALLERS: Final = "the caller's"
+_PARENTS: Final = "its parent's"
+_UNKNOWN: Final = "not known"
+
+_ITS_LIMIT: Final = {_CALLERS: "its limit", _PARENTS: "its parent's limit"}
+
+_AT_ONCE: Final = 1024
+"""Descriptors that are counted between two looks at the clock."""
 
 
 def too_many_processes(scene: Scene) -> list[Diagnosis]:
@@ -18,24 +35,36 @@ def too_many_processes(scene: Scene) -> list[Diagnosis]:
         if scene.caller_root is not None and scene.caller_root.own
         else f"uid {record.uid}"
     )
-    now = "an unknown number of threads" if count is None else f"{count} thread{'s' * (count != 1)}"
+    now = "an unknown number of threads" if count is None else f"{count:,} thread{'s' * (count != 1)}"
     evidence = [
         f"Counted {scene.later}, over all processes with that real uid; the caller may be gone by then."
     ]
     if limit is not None:
-        evidence.append(f"RLIMIT_NPROC is {whose}: {limit}.")
+        evidence.append(f"RLIMIT_NPROC is {whose}: {limit:,}.")
+    if limit is not None:
+        shown = f"{_ITS_LIMIT[whose]} (RLIMIT_NPROC) is {limit:,}"
+    elif whose == _UNKNOWN:
+        shown = "its limit (RLIMIT_NPROC) is not known any more"
+    else:
+        shown = f"{_ITS_LIMIT[whose]} (RLIMIT_NPROC) is unlimited"
+    # A user namespace has limits of its own, from when it was made.
+    if whose == _CALLERS and not record.foreign_user_ns and _is_far_below(count, limit):
+        return [unknown.contradicted(scene, f"{name} has {now}, and {shown}", *evidence)]
     exempt = bool(record.capabilities & (CAP_SYS_ADMIN | CAP_SYS_RESOURCE))
-    shown = "not known any more" if limit is None else str(limit)
     exceeded = limit is not None and count is not None and count >= limit
+    refuses = "exec refuses a process that changed its user id while over the limit."
     return [
         scene.diagnosis(
             "process-limit",
-            f"{name} has {now}, and its limit (RLIMIT_NPROC) is {shown}: exec refuses a process that"
-            " changed its user id while over the limit.",
-            f"{name}: {count} of {shown} processes"
+            f"{name} has {now}, and {shown}: {refuses}"
             if exceeded
-            else f"{name} was over its process limit{'' if limit is None else f' of {limit}'}",
+            else f"{name} may have been over its process limit: {scene.later} it has {now}, and {shown};"
+            f" {refuses}",
+            f"{name}: {count} of {limit} processes"
+            if exceeded
+            else f"perhaps over the process limit of {name}",
             *evidence,
+            *(() if exceeded else _forged(scene)),
             advice=f"Stop processes of {name}, or raise the limit: LimitNPROC= of a service, nproc in"
             " limits.conf, ulimit -u in a shell.",
             lacking=_doubt_of_count(scene, whose, exceeded=exceeded, exempt=exempt)
@@ -48,38 +77,82 @@ def too_many_processes(scene: Scene) -> list[Diagnosis]:
 def too_many_files(scene: Scene) -> list[Diagnosis]:
     """EMFILE."""
     limit, whose = limit_of(scene, "Max open files")
-    shown = "" if limit is None else f" ({whose} limit is {limit})"
+    count = _open_files(scene)
+    has = "" if count is None else f"the caller has {count:,} open file{'s' * (count != 1)}"
+    evidence = (
+        *((f"RLIMIT_NOFILE is {whose}: {limit:,}.",) if limit is not None else ()),
+        "Since Linux 5.8 only a binfmt_misc handler with the flag O needs a descriptor, once the old"
+        " program is gone; else it is a filter that says so.",
+    )
+    if whose == _CALLERS and limit is not None and _is_far_below(count, limit):
+        return [unknown.contradicted(scene, f"{has}, and its limit (RLIMIT_NOFILE) is {limit:,}", *evidence)]
+    shown = "" if limit is None else f" ({_ITS_LIMIT[whose]} is {limit:,})"
+    counted = f"; {scene.later} it has {count:,}" if count is not None else ""
     return [
         scene.diagnosis(
             "descriptor-limit",
-            f"The caller has as many open files as it may have{shown}, and this exec needed one more.",
+            f"The caller may have had as many open files as it may have{shown}, with this exec in need of"
+            f" one more{counted}.",
             "too many open files",
-            *((f"RLIMIT_NOFILE is {whose}: {limit}.",) if limit is not None else ()),
-            "Since Linux 5.8 only a binfmt_misc handler with the flag O needs a descriptor, once the old"
-            " program is gone; else it is a filter that says so.",
+            *evidence,
+            *_forged(scene),
             advice="Raise the limit (LimitNOFILE= of a service, ulimit -n in a shell) or close files.",
-            lacking="How many files it had open was not counted.",
+            lacking="How many files it had open was not counted."
+            if count is None
+            else caller.undated(scene, "How many files it has open"),
         )
     ]
 
 
+def _open_files(scene: Scene) -> int | None:
+    """Return how many descriptors the calling thread has; None where it is gone or has too many to count."""
+    if scene.thread is None:
+        return None
+    count = 0
+    try:
+        with os.scandir(f"{scene.thread}/fd") as entries:
+            for _ in entries:
+                count += 1
+                if not count % _AT_ONCE and scene.out_of_time:
+                    return None
+    except OSError:
+        return None
+    return count
+
+
 def file_table_full(scene: Scene) -> list[Diagnosis]:
     """ENFILE."""
-    numbers = (read_proc("/proc/sys/fs/file-nr") or "").split()
-    shown = f"{numbers[0]} of {numbers[2]} files are open {scene.later}." if len(numbers) == 3 else ""
-    is_full = len(numbers) == 3 and int(numbers[0]) >= int(numbers[2])
+    numbers = [int(number) for number in (read_proc("/proc/sys/fs/file-nr") or "").split()]
+    is_known = len(numbers) == 3
+    shown = f"{numbers[0]:,} of {numbers[2]:,} files are open" if is_known else ""
+    is_full = is_known and numbers[0] >= numbers[2]
+    if is_known and _is_far_below(numbers[0], numbers[2]):
+        return [unknown.contradicted(scene, f"{shown} in the whole system (fs.file-max)")]
     return [
         scene.diagnosis(
             "system-file-limit",
-            "The whole system has as many open files as it may have (fs.file-max).",
+            "The whole system has as many open files as it may have (fs.file-max)."
+            if is_full
+            else "The whole system may have had as many open files as it may have (fs.file-max).",
             "system-wide file limit",
-            *((shown,) if shown else ()),
+            *((f"{shown} {scene.later}.",) if shown else ()),
             advice="Raise it, such as by `sysctl fs.file-max=1000000`.",
             lacking=caller.forged(scene) or caller.undated(scene, "How full the table is")
             if is_full
             else f"The table is not full {scene.later}.",
         )
     ]
+
+
+def _forged(scene: Scene) -> tuple[str, ...]:
+    """Return the doubt that the error was made by another, beside what else is lacking."""
+    forged = caller.forged(scene)
+    return () if forged is None else (words.doubt(forged),)
+
+
+def _is_far_below(count: int | None, limit: int | None) -> bool:
+    """Return whether a count is so far below its limit that it was not at it; None: unknown, unlimited."""
+    return count is not None and (limit is None or count * FAR_BELOW < limit)
 
 
 def no_memory(scene: Scene) -> list[Diagnosis]:
@@ -108,9 +181,11 @@ def no_memory(scene: Scene) -> list[Diagnosis]:
     return [
         scene.diagnosis(
             "out-of-memory",
-            "The kernel had no memory for the new program, or a limit on memory forbade it.",
+            "The kernel may have had no memory for the new program, or a limit on memory may have forbidden"
+            " it.",
             "no memory",
             *evidence,
+            *_forged(scene),
             lacking="Which memory ran out leaves no trace.",
         )
     ]
@@ -119,9 +194,9 @@ def no_memory(scene: Scene) -> list[Diagnosis]:
 def _doubt_of_count(scene: Scene, whose: str, *, exceeded: bool, exempt: bool) -> str | None:
     if exempt:
         return "It has capabilities that exempt it from the limit, so this may be another shortage."
-    if whose == "not known":
+    if whose == _UNKNOWN:
         return f"Caller and parent were gone when looked at {scene.later}, so the limit is not known."
-    if whose != "the caller's":
+    if whose != _CALLERS:
         return f"The caller was gone when looked at {scene.later}: the limit is its parent's."
     return None if exceeded else f"When counted {scene.later}, there were no more than the limit."
 
@@ -129,11 +204,11 @@ def _doubt_of_count(scene: Scene, whose: str, *, exceeded: bool, exempt: bool) -
 def limit_of(scene: Scene, name: str) -> tuple[int | None, str]:
     """The soft limit of the caller, or of its parent; None where it is unlimited or not known."""
     for text, whose in (
-        (scene.limits, "the caller's"),
-        (read_proc(f"/proc/{scene.record.ppid}/limits"), "its parent's"),
+        (scene.limits, _CALLERS),
+        (read_proc(f"/proc/{scene.record.ppid}/limits"), _PARENTS),
     ):
         for line in (text or "").splitlines():
             if line.startswith(name):
                 value = line[len(name) :].split()[0]
                 return (int(value) if value.isdigit() else None), whose
-    return None, "not known"
+    return None, _UNKNOWN

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from execwhy.bpf.events.record import Diagnosis, ExecFailure
+from execwhy.bpf.program.layout import MAX_ELEMENTS
+from execwhy.tui.why.causes import unknown
 from execwhy.tui.why.causes.limits import limit_of
 from execwhy.tui.why.scene import caller, words
 from execwhy.tui.why.scene.scene import Scene
@@ -67,6 +69,7 @@ class _Strings:
         shown: Both, for a sentence.
         total: Bytes that they take with the path and their pointers, as far as they were read.
         missing: What was not read of them, in words; empty where they are complete.
+        is_counted: Both numbers are known.
     """
 
     texts: tuple[Text, ...]
@@ -75,11 +78,17 @@ class _Strings:
     shown: tuple[str, str]
     total: int
     missing: tuple[str, ...]
+    is_counted: bool
 
     @property
     def counts(self) -> str:
         """How many arguments and variables there are, for a sentence."""
         return f"{_of(self.shown[0], self.argc, 'argument')} and {_of(self.shown[1], self.envc, 'variable')}"
+
+    @property
+    def can_all_be_read(self) -> bool:
+        """Greater limits have all of them read: there are few enough."""
+        return self.is_counted and max(self.argc, self.envc) < MAX_ELEMENTS
 
     @classmethod
     def of(cls, record: ExecFailure) -> _Strings:
@@ -109,6 +118,7 @@ class _Strings:
             _counted(argc, truncated.argc, envc, truncated.envc),
             sum(text.size for text in texts) + max(0, left) + path + _POINTER_BYTES * (argc + envc),
             tuple(missing),
+            not uncounted,
         )
 
 
@@ -118,8 +128,8 @@ def _were(number: int) -> str:
 
 def _counted(argc: int, known_argc: int | None, envc: int, known_envc: int | None) -> tuple[str, str]:
     return (
-        f"{argc:,}" if known_argc is not None else f"more than {argc:,}",
-        f"{envc:,}" if known_envc is not None else f"more than {envc:,}",
+        f"{argc:,}" if known_argc is not None else f"at least {argc:,}",
+        f"{envc:,}" if known_envc is not None else f"at least {envc:,}",
     )
 
 
@@ -148,12 +158,16 @@ def explain(scene: Scene) -> list[Diagnosis]:
         # All others are whole and far from the limit together.
         others = f"With the pointers and the path, all others take {strings.total - cut[0].size:,} bytes."
         facts = [*_of_one(strings, cut[0], evidence), others, *evidence[1:2]]
-        return [_string_too_long(scene, cut[0], more, facts, doubt)]
+        return [_string_too_long(scene, cut[0], more, facts, doubt, has="may have")]
     if strings.missing:
         left = (
             f"Of the strings, {words.listed(strings.missing)}, so whether all of them together were too long"
-            " or one alone is not known; --max-args-bytes and --max-env-bytes have more of them read."
+            " or one alone is not known"
         )
+        more = "; --max-args-bytes and --max-env-bytes have more of them read"
+        left = f"{left}{more if strings.can_all_be_read else ''}."
+    elif whose == "the caller's" or strings.total <= ARG_MAX:
+        return [_short_enough(scene, strings, limit, evidence, doubt)]
     else:
         left = (
             "All strings were read, and neither one of them nor all are too long for these limits; what also"
@@ -162,7 +176,7 @@ def explain(scene: Scene) -> list[Diagnosis]:
     return [
         scene.diagnosis(
             "arguments-too-big",
-            f"The arguments and the environment are too big together, or one of them alone is:"
+            f"The arguments and the environment may be too big together, or one of them alone may be:"
             f" {strings.counts}, where the kernel takes {limit:,} bytes"
             f" for all of them and {MAX_ARG_STRLEN:,} for one.",
             f"too big: {_of(strings.shown[0], strings.argc, 'argument')},"
@@ -173,6 +187,19 @@ def explain(scene: Scene) -> list[Diagnosis]:
             lacking=left,
         )
     ]
+
+
+def _short_enough(
+    scene: Scene, strings: _Strings, limit: int, evidence: list[str], doubt: str | None
+) -> Diagnosis:
+    """Return what is said where all strings were read, and each and all of them are within the limits."""
+    return unknown.contradicted(
+        scene,
+        f"{strings.counts} take {strings.total:,} bytes, and the kernel takes {limit:,}",
+        *evidence,
+        "What also gives this error is a shortage of memory, or of address space (RLIMIT_AS).",
+        lacking=doubt or caller.rewritable(scene),
+    )
 
 
 def _measured(record: ExecFailure) -> Text | None:
@@ -243,12 +270,18 @@ def _of(shown: str, number: int, what: str) -> str:
 
 
 def _string_too_long(
-    scene: Scene, text: Text, size: str, evidence: list[str], lacking: str | None = None
+    scene: Scene,
+    text: Text,
+    size: str,
+    evidence: list[str],
+    lacking: str | None = None,
+    *,
+    has: str = "has",
 ) -> Diagnosis:
     argument = text.name.startswith("argument")
     return scene.diagnosis(
         "argument-too-long" if argument else "variable-too-long",
-        f"{text.name[0].upper()}{text.name[1:]} has {size} bytes; the kernel takes"
+        f"{text.name[0].upper()}{text.name[1:]} {has} {size} bytes; the kernel takes"
         f" {MAX_ARG_STRLEN:,} bytes for one string.",
         f"{text.name} is too long",
         *evidence,

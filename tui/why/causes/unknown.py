@@ -10,7 +10,7 @@ from typing import Final
 from execwhy.bpf.caller.lookup import File
 from execwhy.bpf.caller.walk import End, Resolution
 from execwhy.bpf.events.record import Binary, Diagnosis, ExecFailure
-from execwhy.tui.why.scene import mounts, words
+from execwhy.tui.why.scene import caller, mounts, words
 from execwhy.tui.why.scene.scene import Scene
 
 OTHER_MEANINGS: Final[Mapping[int, str]] = {
@@ -112,6 +112,7 @@ def namespace_gone(scene: Scene) -> Diagnosis:
             if record.interpreter_path
             else ()
         ),
+        advice="Keep the namespace open to see more: run the program in it by sh -c, and sleep 1 after it.",
         lacking="None of the caller's files could be looked at.",
     )
 
@@ -191,13 +192,35 @@ def unexplained(scene: Scene) -> Diagnosis:
     )
 
 
+def contradicted(scene: Scene, measured: str, *evidence: str, lacking: str | None = None) -> Diagnosis:
+    """Return what is said where a limit that the error is about was not reached.
+
+    Args:
+        scene: The failed exec.
+        measured: What was measured and the limit, the end of a sentence.
+        evidence: What else is known.
+        lacking: Why the limit may have been reached at the exec all the same.
+    """
+    record = scene.record
+    forged = caller.forged(scene)
+    return scene.diagnosis(
+        "unexplained",
+        f"The exec failed with {record.error} ({_meaning(record)}), which the facts {scene.later} do not"
+        f" explain: {measured}.",
+        f"{_meaning(record)}; not explained",
+        *evidence,
+        *(() if forged is None or lacking is None else (words.doubt(forged),)),
+        lacking=lacking or forged or caller.undated(scene, "All this"),
+    )
+
+
 def _by_its_meaning(scene: Scene, *evidence: str) -> Diagnosis:
     """An error that can hardly mean more than one thing."""
     record = scene.record
     meaning = OTHER_MEANINGS[-record.return_value]
     return scene.diagnosis(
         record.error.lower(),
-        f"The exec failed with {record.error}: {meaning}.",
+        f"The exec failed with {record.error}, by which the kernel means that {meaning}.",
         meaning,
         *evidence,
         lacking="This is what the error means; nothing that could be looked at shows it.",

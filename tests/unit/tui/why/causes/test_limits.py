@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from execwhy.bpf.events.record import Truncated
+from execwhy.bpf.events.record import Diagnosis, Truncated
 from execwhy.tui.why.causes import diagnose, limits
 from execwhy.tui.why.causes import too_big as too_big_strings
 from execwhy.tui.why.causes.too_big import MAX_ARG_STRLEN
-from execwhy.tui.why.scene import open_files
+from execwhy.tui.why.scene import open_files, processes
 from tests.settled import SETTLED
 from tests.unit.tui.why.failing import a_failure, failed_exec
 
@@ -129,22 +129,45 @@ def test_a_stack_smaller_than_what_exec_always_allows_is_told_as_the_limit(
     assert "the kernel takes 65,536 here" in summary
 
 
-def test_strings_that_are_not_too_long_leave_open_what_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(too_big_strings, "limit_of", limited(8 << 20, "the caller's"))
-    diagnosis = diagnose(
-        a_failure("/bin/true", errno.E2BIG, arguments=("true",), truncated=Truncated(argc=1, envc=0))
-    )
-    assert not diagnosis.certain
+@pytest.mark.parametrize("whose", ["the caller's", "its parent's", "not known"])
+def test_strings_that_are_not_too_long_do_not_explain_the_error(
+    whose: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(too_big_strings, "limit_of", limited(8 << 20, whose))
+    facts = {"arguments": ("true",), "truncated": Truncated(argc=1, envc=0)}
+    diagnosis = diagnose(a_failure("/bin/true", errno.E2BIG, **facts))
+    assert (diagnosis.code, diagnosis.certain) == ("unexplained", False)
+    assert "do not explain: 1 argument and 0 variables take 23 bytes" in diagnosis.summary
+    assert "too big" not in diagnosis.summary and diagnosis.advice is None
+    assert any("seccomp filter" in fact for fact in diagnosis.evidence), "the caller is gone"
+
+
+def test_strings_within_the_limit_of_a_parent_may_exceed_the_one_of_a_caller_who_is_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(too_big_strings, "limit_of", limited(8 << 20, "its parent's"))
+    facts = {"arguments": ("x" * 100_000,) * 3, "truncated": Truncated(argc=3, envc=0)}
+    diagnosis = diagnose(a_failure("/bin/true", errno.E2BIG, **facts))
+    assert diagnosis.code == "arguments-too-big"
+    assert "may be too big together" in diagnosis.summary
     assert any("all strings were read" in fact for fact in diagnosis.evidence)
 
 
 def test_what_was_not_counted_is_not_told_as_a_count() -> None:
     truncated = Truncated(arguments=True, argc=None, envc=0)
     diagnosis = diagnose(a_failure("/bin/true", errno.E2BIG, arguments=("x",) * 512, truncated=truncated))
-    assert "more than 512 arguments and 0 variables" in diagnosis.summary
-    assert diagnosis.evidence[0].startswith("It was given more than 512 arguments and 0 variables; ")
+    assert "at least 512 arguments and 0 variables" in diagnosis.summary
+    assert diagnosis.evidence[0].startswith("It was given at least 512 arguments and 0 variables; ")
     assert diagnosis.evidence[3].startswith("The largest string that was read is")
     assert diagnosis.evidence[-1].startswith("Not certain: of the strings, an unknown number was not read")
+    assert "--max-args-bytes" not in " ".join(diagnosis.evidence), "there are too many to read"
+
+
+def test_options_that_have_more_read_are_named_where_they_help() -> None:
+    for argc, helps in ((40, True), (60_000, False)):
+        truncated = Truncated(arguments=True, argc=argc, envc=0)
+        diagnosis = diagnose(a_failure("/bin/true", errno.E2BIG, arguments=("x",) * 30, truncated=truncated))
+        assert ("--max-args-bytes" in " ".join(diagnosis.evidence)) is helps
 
 
 def test_a_count_that_the_kernel_told_is_the_one_that_is_told() -> None:
@@ -174,11 +197,105 @@ def test_more_than_a_quarter_of_the_callers_stack_is_too_big() -> None:
     assert "7,00" in summary
 
 
-def test_the_process_limit_is_told_with_the_count() -> None:
-    diagnosis = diagnose(a_failure("/bin/true", errno.EAGAIN, pid=os.getpid(), tid=os.getpid()))
+def of_this_process(error: int, monkeypatch: pytest.MonkeyPatch, most: int | None, whose: str) -> Diagnosis:
+    """Diagnose an error of this process, which is still there, under a limit."""
+    monkeypatch.setattr(limits, "limit_of", lambda scene, name: (most, whose))
+    return diagnose(a_failure("/bin/true", error, pid=os.getpid(), tid=os.getpid(), uid=os.getuid()))
+
+
+@pytest.mark.parametrize(
+    ("most", "whose", "code", "said"),
+    [
+        (0, "the caller's", "process-limit", "its limit (RLIMIT_NPROC) is 0: exec refuses"),
+        (1 << 30, "the caller's", "unexplained", "do not explain:"),
+        (None, "the caller's", "unexplained", "its limit (RLIMIT_NPROC) is unlimited"),
+        (1 << 30, "its parent's", "process-limit", "may have been over its process limit"),
+        (None, "not known", "process-limit", "may have been over its process limit"),
+    ],
+)
+def test_the_process_limit_is_the_cause_only_where_the_count_does_not_contradict(
+    most: int | None, whose: str, code: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    diagnosis = of_this_process(errno.EAGAIN, monkeypatch, most, whose)
+    assert (diagnosis.code, diagnosis.certain) == (code, False)
+    assert said in diagnosis.summary and "RLIMIT_NPROC" in diagnosis.summary
+
+
+def test_a_count_just_below_the_limit_leaves_it_possible(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "threads_of", lambda scene, uid: 95)
+    diagnosis = of_this_process(errno.EAGAIN, monkeypatch, 100, "the caller's")
     assert diagnosis.code == "process-limit"
-    assert "RLIMIT_NPROC" in diagnosis.summary
-    assert not diagnosis.certain
+    assert "it has 95 threads, and its limit (RLIMIT_NPROC) is 100" in diagnosis.summary
+
+
+@pytest.mark.parametrize(
+    ("most", "code", "said"),
+    [
+        (3, "descriptor-limit", "may have had as many open files as it may have (its limit is 3)"),
+        (1 << 20, "unexplained", "its limit (RLIMIT_NOFILE) is 1,048,576"),
+    ],
+)
+def test_the_descriptor_limit_is_the_cause_only_where_the_count_does_not_contradict(
+    most: int, code: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    diagnosis = of_this_process(errno.EMFILE, monkeypatch, most, "the caller's")
+    assert (diagnosis.code, diagnosis.certain) == (code, False)
+    assert said in diagnosis.summary
+
+
+def test_open_files_of_one_who_is_gone_are_not_counted() -> None:
+    diagnosis = diagnose(a_failure("/bin/true", errno.EMFILE))
+    assert diagnosis.code == "descriptor-limit"
+    assert diagnosis.summary.startswith("The caller may have had")
+    assert diagnosis.evidence[-2].startswith("Not certain: whether a seccomp filter made this error")
+    assert diagnosis.evidence[-1] == "Not certain: how many files it had open was not counted."
+
+
+@pytest.mark.parametrize(
+    ("numbers", "code"),
+    [("100 0 100", "system-file-limit"), ("99 0 100", "system-file-limit"), ("9 0 100", "unexplained")],
+)
+def test_the_file_table_is_the_cause_only_where_it_is_nearly_full(
+    numbers: str, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "read_proc", lambda path: numbers if path.endswith("file-nr") else None)
+    diagnosis = diagnose(a_failure("/bin/true", errno.ENFILE))
+    assert (diagnosis.code, diagnosis.certain) == (code, False)
+    assert ("may have had" in diagnosis.summary) is (numbers == "99 0 100")
+
+
+def test_a_filter_that_made_the_error_is_named_where_the_facts_do_not_explain_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for seccomp, sentence in (
+        ("2", "Not certain: the caller runs under a seccomp filter, which can make this error."),
+        ("0", "Not certain: all this was looked at"),
+    ):
+        status = f"Seccomp:\t{seccomp}\nTracerPid:\t0\n"
+        monkeypatch.setattr(
+            "execwhy.tui.why.scene.scene.Scene.of_caller", lambda scene, name, said=status: said
+        )
+        diagnosis = of_this_process(errno.EMFILE, monkeypatch, 1 << 20, "the caller's")
+        assert diagnosis.evidence[-1].startswith(sentence)
+
+
+def test_pointers_that_can_all_be_followed_do_not_explain_a_bad_address() -> None:
+    diagnosis = diagnose(a_failure("/bin/true", errno.EFAULT, arguments=("a",), environment=("A=1",)))
+    assert (diagnosis.code, diagnosis.certain) == ("unexplained", False)
+    assert "argv and envp could be read" in diagnosis.summary
+    truncated = Truncated(arguments=True)
+    diagnosis = diagnose(a_failure("/bin/true", errno.EFAULT, arguments=("a",), truncated=truncated))
+    assert diagnosis.code == "bad-argument-pointer"
+    assert "may not be in the caller's memory" in diagnosis.summary
+
+
+def test_a_descriptor_that_is_open_does_not_explain_a_bad_one() -> None:
+    with open(os.devnull) as file:
+        number = file.fileno()
+        facts = {"dirfd": number, "syscall": "execveat", "pid": os.getpid(), "tid": os.getpid()}
+        diagnosis = diagnose(a_failure("program", errno.EBADF, **facts))
+    assert (diagnosis.code, diagnosis.certain) == ("unexplained", False)
+    assert f"file descriptor {number}, where execveat was to begin, is open" in diagnosis.summary
 
 
 def test_a_bad_pointer_is_claimed_only_where_it_is_the_only_one() -> None:
@@ -220,9 +337,11 @@ def test_a_file_open_for_writing_is_told_with_its_holder(tmp_path: Path) -> None
         assert diagnosis.code == "open-for-writing"
         assert f"(pid {os.getpid()})" in diagnosis.brief
         assert f"fd {file.fileno()}" in diagnosis.summary
-        assert diagnosis.summary.endswith(" still had it open.")
+        assert diagnosis.summary.endswith(" had it open.")
+        assert "is open for writing: " in diagnosis.summary
     afterwards = diagnose(record)
-    assert afterwards.brief == "was open for writing"
+    assert afterwards.brief == "perhaps open for writing"
+    assert "may have been open for writing" in afterwards.summary
     assert afterwards.summary.endswith("no process was found holding it open for writing.")
 
 
@@ -239,7 +358,7 @@ def test_how_far_the_look_for_a_holder_came_is_told(tmp_path: Path, monkeypatch:
         open_files._last.clear()
         monkeypatch.setattr(open_files, name, 0)
         told = diagnose(record)
-        assert told.brief == "was open for writing"
+        assert told.brief == "perhaps open for writing"
         assert any(
             "processes" in fact and f"were looked at: there is only so much {why}" in fact
             for fact in told.evidence
