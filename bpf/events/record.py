@@ -12,12 +12,43 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, overload
 
+from execwhy.bpf.events.fields import (
+    I32,
+    U16,
+    U32,
+    U63,
+    U64,
+    Errno,
+    Kind,
+    Moment,
+    Secret,
+    Storage,
+    described,
+    fact,
+)
 from execwhy.bpf.events.known import size_of_record
+from execwhy.bpf.events.parts import (
+    DOUBT,
+    Ancestor,
+    Attempt,
+    Binary,
+    Diagnosis,
+    Look,
+    Outcome,
+    Search,
+    Truncated,
+)
 
 if TYPE_CHECKING:
     # The process that loads the program reads this module, too, perhaps with a Python that has no numpy.
     import numpy as np
     import numpy.typing as npt
+
+__all__ = [
+    "DOUBT", "KERNEL_ONLY_ERRORS", "Ancestor", "ArgumentsSource", "Arrival", "Attempt", "Binary", "Burst", "Diagnosis",
+    "Event", "ExecFailure", "Look", "Loss", "Occurrence", "Outcome", "PathSource", "Report", "Search",
+    "SearchEnd", "Truncated", "count_of", "error_name", "expand_bursts", "materialize", "template_of",
+]  # fmt: skip
 
 KERNEL_ONLY_ERRORS: Final = {524: "ENOTSUPP"}
 """Errors of the kernel's include/linux/errno.h that have no name in user space, but for 512 to 516: with
@@ -25,7 +56,6 @@ those the kernel makes the call again, so that it has not failed yet."""
 
 ArgumentsSource = Literal["kernel", "user", "unreadable"]
 PathSource = Literal["kernel", "unchanged", "user"]
-Outcome = Literal["found", "not-found", "open"]
 
 
 def error_name(return_value: int) -> str:
@@ -34,270 +64,159 @@ def error_name(return_value: int) -> str:
     return errno.errorcode.get(number) or KERNEL_ONLY_ERRORS.get(number) or f"E{number}"
 
 
-@dataclass(frozen=True, slots=True)
-class Binary:
-    """The file that was to be executed.
-
-    Attributes:
-        path: Absolute path after following every link, in the caller's root directory.
-        device_id: The kernel's s_dev: major << 20 | minor (uint32).
-        device: "major:minor", as in /proc/PID/mountinfo.
-        inode_number: The inode number (uint64).
-        ctime: Last change of the inode, nanoseconds since 1970 UTC.
-        inode_mode: The full i_mode, file type and permissions.
-        source: "kernel" where it was read from the file that the kernel had open, "resolved" where
-            it was looked up by path right after the exec failed.
-        uid: Owner, where known.
-        gid: Owning group, where known.
-        size: Bytes, where known.
-    """
-
-    path: str | None
-    device_id: int
-    device: str
-    inode_number: int
-    ctime: int
-    inode_mode: int
-    source: Literal["kernel", "resolved"]
-    uid: int | None = None
-    gid: int | None = None
-    size: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Truncated:
-    """What of argv, envp and path was left out, and how much there was.
-
-    Attributes:
-        arguments: Some of argv is missing: elements at its end, or the end of an element.
-        environment: The same of envp.
-        path: The path was longer than what was read (4,095 bytes).
-        argc: How many elements argv had; None where its end was not reached.
-        envc: How many elements envp had; None where its end was not reached.
-        argument_indexes: Elements of ``arguments`` of which only the beginning was read.
-        environment_indexes: The same of ``environment``.
-        long_argument: After E2BIG: the first argument that was measured, beyond what was read of it, and is
-            longer than the kernel takes for one string. None where there is none, or it was not reached.
-        long_variable: The same of ``environment``.
-    """
-
-    arguments: bool = False
-    environment: bool = False
-    path: bool = False
-    argc: int | None = None
-    envc: int | None = None
-    argument_indexes: tuple[int, ...] = ()
-    environment_indexes: tuple[int, ...] = ()
-    long_argument: int | None = None
-    long_variable: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Ancestor:
-    """A process above the caller: its pid as on the host, and its comm."""
-
-    pid: int
-    comm: str
-
-
-DOUBT: Final = "Not certain: "
-"""How a sentence of evidence begins that says why the cause is not certain."""
-
-
-@dataclass(frozen=True, slots=True)
-class Diagnosis:
-    """Why the exec failed (see ``tui.why.causes``).
-
-    Attributes:
-        code: Stable, kebab-case: "missing-interpreter".
-        summary: One sentence.
-        evidence: The facts that were looked at, one sentence each.
-        advice: One sentence that says what to do, or None.
-        certain: False where evidence is missing or contradictory.
-        brief: The summary in as few words as a table column has room for.
-    """
-
-    code: str
-    summary: str
-    evidence: tuple[str, ...] = ()
-    advice: str | None = None
-    certain: bool = True
-    brief: str = ""
-
-    @property
-    def names_its_doubt(self) -> bool:
-        """One of the evidence says why the cause is not certain."""
-        return any(sentence.startswith(DOUBT) for sentence in self.evidence)
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """What one look at a failed exec found, by a process of its own, after the record was written.
-
-    Attributes:
-        diagnosis: Why the exec failed.
-        binary: The file; None where there is none, or where the record's own says more.
-        interpreter_path: Its interpreter, likewise.
-        cgroup: The cgroup that says most of where the caller runs, on a host with v1 hierarchies; None where
-            that is the record's own.
-    """
-
-    diagnosis: Diagnosis
-    binary: Binary | None = None
-    interpreter_path: str | None = None
-    cgroup: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One try of a PATH search: the path as the caller gave it, and the negative errno."""
-
-    path: str
-    return_value: int
-
-
-@dataclass(frozen=True, slots=True)
-class Search:
-    """The PATH search that an exec belongs to.
-
-    Attributes:
-        id: The same for all its tries, and for no other search of this recording.
-        name: What was searched for: the last component of every try's path.
-        tries: How many execs failed.
-        outcome: "found", "not-found", or "open" while it is not known.
-        found_path: Where it was found, as the caller gave it.
-        attempts: All tries, oldest first; only on the try whose row stands for the whole search.
-        folded: This try is told by another one's row. Neither this nor ``attempts`` is in a file.
-    """
-
-    id: int
-    name: str
-    tries: int
-    outcome: Outcome
-    found_path: str | None = None
-    attempts: tuple[Attempt, ...] = ()
-    folded: bool = False
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecFailure:
-    """One exec that failed.
+    """One exec that failed. Ids and pids are those of the host."""
 
-    Attributes:
-        timestamp: When the exec returned: nanoseconds since 1970 UTC, from the kernel's boot clock.
-        path: The path as the caller gave it; None where the caller's memory could not be read.
-        path_source: "kernel" where it is the kernel's own copy; "unchanged" where it was read in the caller's
-            memory before the kernel copied it and is the same there afterwards, and nobody else had that
-            memory; "user" where it was read there and may have been another when the kernel copied it.
-        path_afterwards: What the caller's memory said when the exec had failed, where that is not ``path``,
-            which it said before the kernel copied it: the kernel had either of them. Else None.
-        binary: The file itself, where there was one.
-        interpreter_path: The interpreter that the kernel was using; where the exec failed before it had
-            come to one, the one that the file names in its ``#!`` line or PT_INTERP.
-        stdin_type: inode mode of fd 0 & S_IFMT; 0 when closed.
-        stdin_path: Path of fd 0; "pipe:[123]" and "socket:[123]" where it has none.
-        kernel_invoked: The kernel itself started this exec (usermodehelper).
-        arguments: argv. An element that could not be read is None.
-        environment: envp, "NAME=value" each. An element that could not be read is None.
-        truncated: What is missing of them.
-        arguments_source: Whose copy of argv and envp was read.
-        return_value: The negative errno.
-        syscall: "execve", "execveat", or None when kernel_invoked.
-        compat: A 32-bit system call.
-        dirfd: Of execveat, else None. AT_FDCWD is -100.
-        flags: Of execveat, else None (AT_EMPTY_PATH 0x1000, AT_SYMLINK_NOFOLLOW 0x100, ...).
-        check_only: AT_EXECVE_CHECK: nothing would have been executed.
-        pid: The caller's process (tgid), as on the host.
-        tid: The caller's thread, as on the host.
-        ppid: The parent process, as on the host.
-        uid: Real user id, in the initial user namespace, as every id here.
-        euid: Effective user id.
-        gid: Real group id.
-        egid: Effective group id.
-        fsuid: The user id that the kernel checks file permissions with.
-        fsgid: The group id that the kernel checks file permissions with.
-        groups: Supplementary groups; None where there were more than could be read.
-        capabilities: Effective capabilities, a bit each (1 << CAP_DAC_OVERRIDE, ...).
-        comm: The caller's command name.
-        parent_comm: Its parent's.
-        ancestors: Parent first; ends at pid 1 or after as many as were read.
-        cwd: The caller's working directory, below its root directory.
-        root: The caller's root directory where it has changed it (chroot), else None.
-        tty: Its controlling terminal, such as "pts/3", or None.
-        cgroup: Path of its cgroup (v2), such as "/system.slice/cron.service".
-        unit: systemd unit of that cgroup.
-        container_id: Container id of that cgroup.
-        container_runtime: What made that container: "docker", "containerd", "cri-o", "podman" or "lxc";
-            None where the cgroup does not tell.
-        pod_uid: Uid of the Kubernetes pod of that cgroup.
-        mount_ns: Inode number of its mount namespace.
-        foreign_mount_ns: That mount namespace belongs to another user namespace than the first one, so
-            whoever made it mounts there what they like.
-        pid_ns: Inode number of its pid namespace.
-        foreign_user_ns: The caller was in another user namespace than the first one, so its capabilities
-            count only for files of that one; in no file.
-        task: Which task it was, 0 where that is unknown; only good for comparing, and in no file.
-        started: When the caller's process started: nanoseconds of the boot clock.
-        duration_ms: How long the call took, in milliseconds: the ticks of the kernel's clock that it lasted,
-            rounded up. None where no hook saw it begin.
-        killed_by: The signal ("SIGSEGV") when the failure came after the point of no return.
-        diagnosis: Why it failed.
-        search: The PATH search that it belongs to.
-        host: Where it failed, where records of several hosts are together; else the file's header tells it.
-    """
-
-    timestamp: int
-    path: str | None
-    return_value: int
-    path_source: PathSource = "user"
-    path_afterwards: str | None = None
-    binary: Binary | None = None
-    interpreter_path: str | None = None
-    stdin_type: int = 0
-    stdin_path: str | None = None
-    kernel_invoked: bool = False
-    arguments: tuple[str | None, ...] = ()
-    environment: tuple[str | None, ...] = ()
-    truncated: Truncated = field(default_factory=Truncated)
-    arguments_source: ArgumentsSource = "user"
-    syscall: str | None = "execve"
-    compat: bool = False
-    dirfd: int | None = None
-    flags: int | None = None
-    check_only: bool = False
-    pid: int = 0
-    tid: int = 0
-    ppid: int = 0
-    uid: int = 0
-    euid: int = 0
-    gid: int = 0
-    egid: int = 0
-    fsuid: int = 0
-    fsgid: int = 0
-    groups: tuple[int, ...] | None = None
-    capabilities: int = 0
-    comm: str = ""
-    parent_comm: str = ""
-    ancestors: tuple[Ancestor, ...] = ()
-    cwd: str | None = None
-    root: str | None = None
-    tty: str | None = None
-    cgroup: str | None = None
-    unit: str | None = None
-    container_id: str | None = None
-    container_runtime: str | None = None
-    pod_uid: str | None = None
-    mount_ns: int | None = None
-    foreign_mount_ns: bool = False
-    pid_ns: int | None = None
-    foreign_user_ns: bool = False
-    task: int = 0
-    started: int | None = None
-    duration_ms: int | None = None
-    killed_by: str | None = None
-    diagnosis: Diagnosis | None = None
-    search: Search | None = None
-    host: str | None = None
+    # fmt: off
+    timestamp: Moment = field(metadata=fact(
+        "When the exec returned: RFC 3339, UTC, nanoseconds, from the kernel's boot clock.",
+        Kind.TIME, storage=Storage.NUMBER, csv=0))
+    path: str | None = field(metadata=fact(
+        "The path as the caller gave it; null if the caller's memory could not be read.",
+        Kind.PATH, secret=Secret.BY_SHAPE, csv=1))
+    path_source: PathSource = field(default="user", metadata=fact(
+        "\"kernel\": the kernel's own copy. \"unchanged\": read from the caller's memory before the kernel "
+        'copied it and the same afterwards, and nothing else shared that memory. "user": read from the '
+        "caller's memory, and may have differed when the kernel copied it; also in recordings of earlier "
+        "versions.",
+        Kind.TEXT, column="call", csv=33))
+    path_afterwards: str | None = field(default=None, metadata=fact(
+        "The path in the caller's memory after the exec failed, if it differs from path, which was read "
+        "before the kernel copied it. The kernel used one of the two. Else null.",
+        Kind.PATH, secret=Secret.BY_SHAPE, csv=34))
+    binary: Binary | None = field(default=None, metadata=fact("The file itself; null where there was none."))
+    interpreter_path: str | None = field(default=None, metadata=fact(
+        "The interpreter that the kernel had reached; if it had reached none, the one that the #! line or"
+        " PT_INTERP names. Also set for execs that the kernel starts itself.",
+        Kind.PATH, short=("interp",), secret=Secret.BY_SHAPE, csv=25))
+    stdin_type: U16 = field(default=0, metadata=fact(
+        "File type of descriptor 0, as S_IFMT has it; 0 when closed.",
+        Kind.OCTAL, column="stdin", csv=31))
+    stdin_path: str | None = field(default=None, metadata=fact(
+        'Path of descriptor 0; "pipe:[123]" or "socket:[123]" where it has none.',
+        Kind.PATH, short=("stdin",), column="stdin", secret=Secret.BY_SHAPE, csv=32))
+    kernel_invoked: bool = field(default=False, metadata=fact(
+        "The kernel itself started this exec (usermodehelper). Always false with the tracepoint plan.",
+        Kind.FLAG, column="call", csv=22))
+    arguments: tuple[str | None, ...] = field(default=(), metadata=fact(
+        "argv; an element that could not be read is null.",
+        Kind.TEXT, short=("arg",), storage=Storage.TEXTS, secret=Secret.BY_CONTEXT, csv=40))
+    environment: tuple[str | None, ...] = field(default=(), metadata=fact(
+        'envp, "NAME=value" each; an element that could not be read is null.',
+        Kind.TEXT, short=("env",), storage=Storage.TEXTS, secret=Secret.BY_CONTEXT, csv=41))
+    truncated: Truncated = field(default_factory=Truncated, metadata=fact(
+        "What was left out of the arguments, the environment and the path."))
+    arguments_source: ArgumentsSource = field(default="user", metadata=fact(
+        "Whose copy of argv and envp was read: \"kernel\", \"user\" (the caller's memory) or \"unreadable\".",
+        Kind.TEXT, column="call"))
+    return_value: Errno = field(metadata=fact("The negative errno: -2.", Kind.NUMBER, column="call", csv=3))
+    syscall: str | None = field(default="execve", metadata=fact(
+        '"execve" or "execveat"; null where the kernel itself started it.',
+        Kind.TEXT, column="call", csv=21))
+    compat: bool = field(default=False, metadata=fact("A 32-bit system call.", Kind.FLAG, column="call"))
+    dirfd: I32 | None = field(default=None, metadata=fact(
+        "Of execveat, else null; AT_FDCWD is -100.",
+        Kind.NUMBER, column="call"))
+    flags: U32 | None = field(default=None, metadata=fact(
+        "Of execveat, else null: AT_EMPTY_PATH 0x1000, AT_SYMLINK_NOFOLLOW 0x100, and others.",
+        Kind.NUMBER, column="call"))
+    check_only: bool = field(default=False, metadata=fact(
+        "AT_EXECVE_CHECK: nothing would have been executed.",
+        Kind.FLAG, column="call"))
+    pid: U32 = field(default=0, metadata=fact(
+        "The caller's process (tgid).",
+        Kind.NUMBER, storage=Storage.NUMBER, csv=6))
+    tid: U32 = field(default=0, metadata=fact(
+        "The caller's thread.",
+        Kind.NUMBER, storage=Storage.NUMBER, csv=7))
+    ppid: U32 = field(default=0, metadata=fact("Its parent process.", Kind.NUMBER, column="family", csv=8))
+    uid: U32 = field(default=0, metadata=fact("Real user id.", Kind.NUMBER, column="identity", csv=9))
+    euid: U32 = field(default=0, metadata=fact("Effective user id.", Kind.NUMBER, column="identity", csv=10))
+    gid: U32 = field(default=0, metadata=fact("Real group id.", Kind.NUMBER, column="identity", csv=11))
+    egid: U32 = field(default=0, metadata=fact("Effective group id.", Kind.NUMBER, column="identity"))
+    fsuid: U32 = field(default=0, metadata=fact(
+        "The user id that counts for file permissions.",
+        Kind.NUMBER, column="identity"))
+    fsgid: U32 = field(default=0, metadata=fact(
+        "The group id that counts for file permissions.",
+        Kind.NUMBER, column="identity"))
+    groups: tuple[U32, ...] | None = field(default=None, metadata=fact(
+        "Supplementary groups; null where there were more than could be read.",
+        Kind.NUMBER, column="identity"))
+    capabilities: U64 = field(default=0, metadata=fact(
+        "Effective capabilities, a bit each (1 << CAP_DAC_OVERRIDE, and so on).",
+        Kind.NUMBER, column="identity"))
+    comm: str = field(default="", metadata=fact(
+        "The caller's command name.",
+        Kind.TEXT, column="family", secret=Secret.BY_SHAPE, csv=12))
+    parent_comm: str = field(default="", metadata=fact(
+        "Its parent's.",
+        Kind.TEXT, column="family", secret=Secret.BY_SHAPE, csv=13))
+    ancestors: tuple[Ancestor, ...] = field(default=(), metadata=fact(
+        "The processes above it, parent first, each with pid and comm: up to init, or 32 of them.",
+        column="family", secret=Secret.BY_SHAPE))
+    cwd: str | None = field(default=None, metadata=fact(
+        "Its working directory, below its root directory.",
+        Kind.PATH, column="place", secret=Secret.BY_SHAPE, csv=14))
+    root: str | None = field(default=None, metadata=fact(
+        "Its root directory if it has changed it (chroot), else null.",
+        Kind.PATH, column="place", secret=Secret.BY_SHAPE))
+    tty: str | None = field(default=None, metadata=fact(
+        'Its terminal, such as "pts/3".',
+        Kind.TEXT, column="place", secret=Secret.BY_SHAPE, csv=15))
+    cgroup: str | None = field(default=None, metadata=fact(
+        'Path of its cgroup (v2), such as "/system.slice/cron.service".',
+        Kind.PATH, column="place", secret=Secret.BY_SHAPE, csv=20))
+    unit: str | None = field(default=None, metadata=fact(
+        "The systemd unit of that cgroup.",
+        Kind.TEXT, column="place", secret=Secret.BY_SHAPE, csv=16))
+    container_id: str | None = field(default=None, metadata=fact(
+        "The container of that cgroup: its id, or its name if it is an LXC container.",
+        Kind.TEXT, short=("container",), column="place", secret=Secret.BY_SHAPE, csv=17))
+    container_runtime: str | None = field(default=None, metadata=fact(
+        'The runtime that made it, if the path shows that: "docker", "containerd", "cri-o", "podman" or '
+        '"lxc".',
+        Kind.TEXT, short=("runtime",), column="place", csv=18))
+    pod_uid: str | None = field(default=None, metadata=fact(
+        "The uid of the Kubernetes pod of that cgroup.",
+        Kind.TEXT, short=("pod",), column="place", secret=Secret.BY_SHAPE, csv=19))
+    mount_ns: U64 | None = field(default=None, metadata=fact(
+        "Inode number of its mount namespace.",
+        Kind.NUMBER, column="place"))
+    foreign_mount_ns: bool = field(default=False, metadata=fact(
+        "That mount namespace does not belong to the initial user namespace: its creator can mount "
+        "anything there.",
+        Kind.FLAG, column="place"))
+    pid_ns: U64 | None = field(default=None, metadata=fact(
+        "Inode number of its pid namespace.",
+        Kind.NUMBER, column="place"))
+    foreign_user_ns: bool = field(default=False, metadata=fact(
+        "The caller was not in the initial user namespace: its capabilities count only for files of its "
+        "own.",
+        column="identity", in_file=False))
+    task: int = field(default=0, metadata=fact(
+        "Which task it was, 0 where that is unknown; only good for comparing.",
+        in_file=False))
+    started: U63 | None = field(default=None, metadata=fact(
+        "When its process started: nanoseconds of the boot clock.",
+        Kind.NUMBER, storage=Storage.NUMBER))
+    duration_ms: U32 | None = field(default=None, metadata=fact(
+        "How long the call took, from its beginning to its return, in milliseconds, rounded up by up to "
+        "two ticks of the kernel's clock. If a file changed within that time, the cause is uncertain, "
+        "because the kernel may have looked up the file before or after the change. Null if no hook sees "
+        "the call begin: for 32-bit calls with the tracepoint plan, and for execs that the kernel starts "
+        "itself.",
+        Kind.NUMBER, csv=23))
+    killed_by: str | None = field(default=None, metadata=fact(
+        'The signal, such as "SIGSEGV", if the exec failed after the point of no return.',
+        Kind.TEXT, column="call", csv=24))
+    diagnosis: Diagnosis | None = field(default=None, metadata=fact("Why it failed."))
+    search: Search | None = field(default=None, metadata=fact("The PATH search that this exec belongs to."))
+    host: str | None = field(default=None, metadata=fact(
+        "The host where it failed; only in a snapshot of several files opened together.",
+        Kind.TEXT, column="place", csv=39, only_if_known=True))
+    # fmt: on
 
     @property
     def path_is_proven(self) -> bool:
@@ -305,6 +224,7 @@ class ExecFailure:
         return self.path_source != "user"
 
     @property
+    @described(fact('Its name: "ENOENT".', after="return_value", csv=2))
     def error(self) -> str:
         """The errno's name: "ENOENT"."""
         return error_name(self.return_value)

@@ -11,7 +11,7 @@ from typing import Final
 
 from execwhy.bpf.events.record import ExecFailure
 from execwhy.bpf.events.source import Origin
-from execwhy.tui.model.files.record_json import rfc3339
+from execwhy.tui.model.files.json_values import rfc3339
 from execwhy.tui.model.files.shell_command import shell_command
 from execwhy.tui.model.text.printable import printable
 

@@ -7,7 +7,8 @@ from typing import Final
 
 from execwhy.bpf.events.identity_memo import IdentityMemo
 from execwhy.bpf.events.record import Event, ExecFailure, Occurrence
-from execwhy.tui.model.files.record_json import record_to_json, rfc3339
+from execwhy.tui.model.files.json_values import rfc3339
+from execwhy.tui.model.files.record_json import record_to_json
 from execwhy.tui.model.files.snapshot import event_line, json_text
 
 _OWN: Final[Mapping[str, Callable[[Occurrence], str]]] = {

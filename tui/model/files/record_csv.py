@@ -9,10 +9,12 @@ import csv
 import io
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Final
+from operator import attrgetter, itemgetter
+from typing import Any, Final
 
+from execwhy.bpf.events.fields import Kind, RecordField, fields_of
 from execwhy.bpf.events.record import Event, ExecFailure, Loss
-from execwhy.tui.model.files.record_json import rfc3339
+from execwhy.tui.model.files.json_values import rfc3339
 from execwhy.tui.model.text.printable import printable
 from execwhy.tui.model.text.secrets import masked
 
@@ -31,59 +33,61 @@ def _yes_no(value: bool) -> str:
     return "yes" if value else "no"
 
 
-_COLUMNS: Final[dict[str, Callable[[ExecFailure], Cell]]] = {
-    "path": lambda record: record.path,
-    "error": lambda record: record.error,
-    "return_value": lambda record: record.return_value,
-    "why": lambda record: record.diagnosis.summary if record.diagnosis else None,
-    "advice": lambda record: record.diagnosis.advice if record.diagnosis else None,
-    "pid": lambda record: record.pid,
-    "tid": lambda record: record.tid,
-    "ppid": lambda record: record.ppid,
-    "uid": lambda record: record.uid,
-    "euid": lambda record: record.euid,
-    "gid": lambda record: record.gid,
-    "comm": lambda record: record.comm,
-    "parent_comm": lambda record: record.parent_comm,
-    "cwd": lambda record: record.cwd,
-    "tty": lambda record: record.tty,
-    "unit": lambda record: record.unit,
-    "container_id": lambda record: record.container_id,
-    "container_runtime": lambda record: record.container_runtime,
-    "pod_uid": lambda record: record.pod_uid,
-    "cgroup": lambda record: record.cgroup,
-    "syscall": lambda record: record.syscall,
-    "kernel_invoked": lambda record: _yes_no(record.kernel_invoked),
-    "duration_ms": lambda record: record.duration_ms,
-    "killed_by": lambda record: record.killed_by,
-    "interpreter_path": lambda record: record.interpreter_path,
-    "binary_path": lambda record: record.binary.path if record.binary else None,
-    "device": lambda record: record.binary.device if record.binary else None,
-    "inode_number": lambda record: record.binary.inode_number if record.binary else None,
-    "inode_mode": lambda record: f"0o{record.binary.inode_mode:06o}" if record.binary else None,
-    "ctime": lambda record: rfc3339(record.binary.ctime) if record.binary else None,
-    "stdin_type": lambda record: f"0o{record.stdin_type:06o}",
-    "stdin_path": lambda record: record.stdin_path,
-    "path_source": lambda record: record.path_source,
-    "path_afterwards": lambda record: record.path_afterwards,
-    "argc": lambda record: record.truncated.argc,
-    "arguments_truncated": lambda record: _yes_no(record.truncated.arguments),
-    "envc": lambda record: record.truncated.envc,
-    "environment_truncated": lambda record: _yes_no(record.truncated.environment),
-    "host": lambda record: record.host,
-}
+def _octal(value: int) -> str:
+    return f"0o{value:06o}"
 
 
-_AT_END: Final[dict[str, Callable[[ExecFailure], Cell]]] = {
-    "certain": lambda record: _yes_no(record.diagnosis.certain) if record.diagnosis else None,
-    "code": lambda record: record.diagnosis.code if record.diagnosis else None,
-    "search": lambda record: record.search.outcome if record.search else None,
-}
-"""Columns that came later: they stand behind all others, whose places readers may rely on."""
+def _value(field: RecordField) -> Callable[[Any], Cell] | None:
+    """Return how a value of a field is spelled; None: as it is."""
+    if field.fact.kind is Kind.TIME:
+        return rfc3339
+    if field.fact.kind is Kind.OCTAL:
+        return _octal
+    return _yes_no if field.fact.kind is Kind.FLAG else None
+
+
+def _cell_of(path: str, field: RecordField) -> Callable[[ExecFailure], str]:
+    """Return what makes the cell of a field of a record, or of a part that the record may lack."""
+    whole, _, part = path.rpartition(".")
+    of_record, of_part, spell = attrgetter(whole or part), attrgetter(part), _value(field)
+    if field.many:
+        return lambda record: _inert(_words(of_record(record)))
+
+    def cell(record: ExecFailure) -> str:
+        value = of_record(record)
+        if whole and value is not None:
+            value = of_part(value)
+        return _cell(value if spell is None or value is None else spell(value))
+
+    return cell
+
+
+def _columns() -> Iterator[tuple[int, str, Callable[[ExecFailure], str]]]:
+    """Yield position, name and cell of each column of records."""
+    for name, field in fields_of(ExecFailure).items():
+        if field.fact.csv >= 0:
+            yield field.fact.csv, field.fact.csv_name, _cell_of(name, field)
+        if field.part is not None and not field.many:
+            for inner, part in fields_of(field.part).items():
+                if part.fact.csv >= 0:
+                    yield part.fact.csv, part.fact.csv_name, _cell_of(f"{name}.{inner}", part)
+
+
+def _blank(_: object) -> str:
+    return ""
+
+
+_LOST: Final = 42
+"""Position of the column ``lost`` of losses; the next one is ``lost_reason``. The columns after them came
+later: readers may rely on positions."""
+
+_COLUMNS: Final = sorted(
+    [*_columns(), (_LOST, "lost", _blank), (_LOST + 1, "lost_reason", _blank)], key=itemgetter(0)
+)
 
 
 def _cell(value: Cell) -> str:
-    """A number as it is, a text escaped."""
+    """Return a number as it is, a text escaped."""
     if value is None or isinstance(value, int):
         return "" if value is None else str(value)
     return _inert(printable(value))
@@ -95,15 +99,14 @@ def _inert(shown: str) -> str:
 
 
 def _record_row(record: ExecFailure) -> list[str]:
-    cells = [_cell(value(record)) for value in _COLUMNS.values()]
-    words = [_inert(_words(record.arguments)), _inert(_words(record.environment))]
-    added = [_cell(value(record)) for value in _AT_END.values()]
-    return [rfc3339(record.timestamp), *cells, *words, "", "", *added]
+    return [cell(record) for _, _, cell in _COLUMNS]
 
 
 def _loss_row(loss: Loss) -> list[str]:
-    blank = [""] * (len(_COLUMNS) + 2)
-    return [rfc3339(loss.timestamp), *blank, str(loss.count), _cell(loss.reason), *[""] * len(_AT_END)]
+    row = [""] * len(_COLUMNS)
+    row[0] = rfc3339(loss.timestamp)
+    row[_LOST : _LOST + 2] = str(loss.count), _cell(loss.reason)
+    return row
 
 
 def lines(events: Iterable[Event], *, show_secrets: bool) -> Iterator[str]:
@@ -124,7 +127,7 @@ def lines(events: Iterable[Event], *, show_secrets: bool) -> Iterator[str]:
         writer.writerow(row)
         return buffer.getvalue()
 
-    yield line(["timestamp", *_COLUMNS, "arguments", "environment", "lost", "lost_reason", *_AT_END])
+    yield line([name for _, name, _ in _COLUMNS])
     for event in events:
         if isinstance(event, Loss):
             yield line(_loss_row(event))

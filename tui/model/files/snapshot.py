@@ -18,17 +18,16 @@ from typing import Final, NoReturn
 from execwhy.bpf.events.record import Event, ExecFailure, Loss
 from execwhy.bpf.events.source import Counters, Origin
 from execwhy.tui.model.files import record_csv
-from execwhy.tui.model.files.record_json import (
+from execwhy.tui.model.files.json_values import (
     RecordError,
     boolean,
     integer,
     optional,
-    record_from_json,
-    record_to_json,
     rfc3339,
     text,
     timestamp,
 )
+from execwhy.tui.model.files.record_json import record_from_json, record_to_json
 from execwhy.tui.model.files.safe_file import Existing, SnapshotError, replacing
 from execwhy.tui.model.text.printable import printable
 

@@ -7,21 +7,21 @@ hash fast and which the garbage collector stops tracking.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Final
 
 from execwhy.bpf.caller.cgroups import where_of
+from execwhy.bpf.events.fields import RecordField, Storage, fields_of
 from execwhy.bpf.events.record import (
-    Ancestor,
     Attempt,
     Binary,
     Diagnosis,
     ExecFailure,
     Look,
     Occurrence,
-    Outcome,
     Search,
     Truncated,
 )
@@ -31,9 +31,19 @@ Key = Hashable
 NO_NUMBER: Final = -(2**63)
 """Stands for None in a column of numbers; no time, no pid and no id is that small."""
 
+_STORED: Final = tuple(field for field in fields_of(ExecFailure).values() if not field.derived)
 
-def _started(record: ExecFailure | Occurrence) -> int:
-    return NO_NUMBER if record.started is None else record.started
+
+def _number(name: str, *, optional: bool) -> Callable[[ExecFailure | Occurrence], int]:
+    value = attrgetter(name)
+    if not optional:
+        return value
+
+    def number(record: ExecFailure | Occurrence) -> int:
+        held = value(record)
+        return NO_NUMBER if held is None else int(held)
+
+    return number
 
 
 def _search_id(record: ExecFailure | Occurrence) -> int:
@@ -41,12 +51,10 @@ def _search_id(record: ExecFailure | Occurrence) -> int:
 
 
 NUMBERS: Final[Mapping[str, Callable[[ExecFailure | Occurrence], int]]] = {
-    "timestamp": attrgetter("timestamp"),
-    "pid": attrgetter("pid"),
-    "tid": attrgetter("tid"),
-    "started": _started,
-    "search_id": _search_id,
-}
+    field.name: _number(field.name, optional=field.optional)
+    for field in _STORED
+    if field.fact.storage is Storage.NUMBER
+} | {"search_id": _search_id}
 """Near-unique integers: kept as they are (int64), since a dictionary of them would only be larger."""
 
 
@@ -65,105 +73,105 @@ class Group:
     unpack: Callable[[Any], tuple[Any, ...]]
 
 
-def _alone(field: str) -> Group:
-    return Group((field,), attrgetter(field), lambda key: (key,))
+def names_in(part: type[Any], column: str = "") -> tuple[str, ...]:
+    """Return the fields of a record's part, in the order of the key of its column.
+
+    Args:
+        part: The part's class.
+        column: Only those that this column holds.
+    """
+    return tuple(name for name, field in fields_of(part).items() if field.fact.column == (column or name))
 
 
-def _together(*fields: str) -> Group:
-    return Group(fields, attrgetter(*fields), tuple)
+BINARY: Final = names_in(Binary)
+TRUNCATED: Final = names_in(Truncated)
+DIAGNOSIS: Final = names_in(Diagnosis)
+SEARCH: Final = names_in(Search, "search")
+"""What repeats of a search. Its id and its attempts have columns of their own."""
 
 
-def _optional(field: str, kind: Callable[..., Any], *parts: str) -> Group:
-    whole, key_of = attrgetter(field), attrgetter(*parts)
+def _part(field: RecordField, kind: type[Any]) -> Group:
+    """Return the column of a part: its key holds the values of the part's fields."""
+    names = names_in(kind)
+
+    def unpack(key: Any) -> tuple[Any, ...]:  # noqa: ANN401
+        return (None if key is None else kind(*key),)
+
+    if not field.optional:
+        return Group((field.name,), attrgetter(*(f"{field.name}.{name}" for name in names)), unpack)
+    whole, key_of = attrgetter(field.name), attrgetter(*names)
 
     def key(record: ExecFailure) -> Key:
         value = whole(record)
         return None if value is None else key_of(value)
 
-    return Group((field,), key, lambda key: (None if key is None else kind(*key),))
+    return Group((field.name,), key, unpack)
 
 
-_ancestor: Final = attrgetter("pid", "comm")
-_attempt: Final = attrgetter("path", "return_value")
+def _with_parts(plain: Sequence[RecordField], several: RecordField, kind: type[Any]) -> Group:
+    """Return the column of a field with several parts each, behind the fields that share it."""
+    names = (*(field.name for field in plain), several.name)
+    values, of_part = attrgetter(*names), attrgetter(*names_in(kind))
+    if not plain:
+        return Group(
+            names, lambda record: tuple(map(of_part, values(record))), lambda key: (_parts(kind, key),)
+        )
+
+    def key(record: ExecFailure) -> Key:
+        *shared, parts = values(record)
+        return *shared, tuple(map(of_part, parts))
+
+    return Group(names, key, lambda key: (*key[:-1], _parts(kind, key[-1])))
+
+
+def _parts(kind: type[Any], keys: tuple[tuple[Any, ...], ...]) -> tuple[Any, ...]:
+    return tuple(kind(*key) for key in keys)
+
+
+def _together(fields: Sequence[RecordField]) -> Group:
+    """Return the column of fields that change together; only the last one may have parts."""
+    *plain, last = fields
+    if last.part is not None:
+        return _with_parts(plain, last, last.part) if last.many else _part(last, last.part)
+    names = tuple(field.name for field in fields)
+    return Group(names, attrgetter(*names), tuple if plain else lambda key: (key,))
+
+
+_attempt: Final = attrgetter(*names_in(Attempt))
+_of_search: Final = attrgetter(*SEARCH)
 
 
 def _search_key(search: Search | None) -> Key:
-    return None if search is None else _told(search)
+    return None if search is None else _of_search(search)
 
 
 def _attempts_key(search: Search | None) -> Key:
     return () if search is None else tuple(map(_attempt, search.attempts))
 
 
-def _search(
-    search_id: int,
-    told: tuple[str, int, Outcome, str | None, bool],
-    attempts: tuple[tuple[str, int], ...],
-) -> Search:
-    name, tries, outcome, found_path, folded = told
-    paths = tuple(Attempt(path, return_value) for path, return_value in attempts)
-    return Search(search_id, name, tries, outcome, found_path, paths, folded)
+def _search(search_id: int, key: tuple[Any, ...], attempts: tuple[tuple[Any, ...], ...]) -> Search:
+    return Search(id=search_id, attempts=_parts(Attempt, attempts), **dict(zip(SEARCH, key, strict=True)))
 
 
-def _family_key(record: ExecFailure) -> Key:
-    return record.ppid, record.comm, record.parent_comm, tuple(map(_ancestor, record.ancestors))
+def _groups() -> Iterator[tuple[str, Group]]:
+    sharing_one: defaultdict[str, list[RecordField]] = defaultdict(list)
+    for field in _STORED:
+        if field.fact.storage is not Storage.NUMBER and field.part is not Search:
+            sharing_one[field.fact.column].append(field)
+    for column, sharing in sharing_one.items():
+        yield column, _together(sharing)
+    yield "search", Group(("search",), lambda record: _search_key(record.search), lambda key: (key,))
+    yield "attempts", Group(("attempts",), lambda record: _attempts_key(record.search), lambda key: (key,))
 
 
-def _family(key: tuple[int, str, str, tuple[tuple[int, str], ...]]) -> tuple[Any, ...]:
-    return *key[:3], tuple(Ancestor(*ancestor) for ancestor in key[3])
+GROUPS: Final[Mapping[str, Group]] = dict(_groups())
 
-
-BINARY: Final = (
-    "path", "device_id", "device", "inode_number", "ctime", "inode_mode", "source", "uid", "gid", "size",
-)  # fmt: skip
-TRUNCATED: Final = (
-    "arguments", "environment", "path", "argc", "envc", "argument_indexes", "environment_indexes",
-    "long_argument", "long_variable",
-)  # fmt: skip
-DIAGNOSIS: Final = ("code", "summary", "evidence", "advice", "certain", "brief")
-SEARCH: Final = ("name", "tries", "outcome", "found_path", "folded")
-"""What repeats of a search, in the order of its column's key. Its id and its attempts are kept apart:
-the id is near-unique, and one list of attempts is told by many searches."""
-
-_told: Final = attrgetter(*SEARCH)
-
-GROUPS: Final[Mapping[str, Group]] = {
-    "path": _alone("path"),
-    "binary": _optional("binary", Binary, *BINARY),
-    "interpreter_path": _alone("interpreter_path"),
-    "stdin": _together("stdin_type", "stdin_path"),
-    "call": _together(
-        "return_value", "syscall", "compat", "dirfd", "flags", "check_only",
-        "kernel_invoked", "killed_by", "path_source", "arguments_source",
-    ),
-    "path_afterwards": _alone("path_afterwards"),
-    "duration_ms": _alone("duration_ms"),
-    "identity": _together(
-        "uid", "euid", "gid", "egid", "fsuid", "fsgid", "groups", "capabilities",
-        "foreign_user_ns",
-    ),
-    "family": Group(("ppid", "comm", "parent_comm", "ancestors"), _family_key, _family),
-    "place": _together(
-        "cwd", "root", "tty", "cgroup", "unit", "container_id", "container_runtime", "pod_uid",
-        "mount_ns", "foreign_mount_ns", "pid_ns", "host",
-    ),
-    "task": _alone("task"),
-    "arguments": _alone("arguments"),
-    "environment": _alone("environment"),
-    "truncated": Group(
-        ("truncated",),
-        attrgetter(*(f"truncated.{part}" for part in TRUNCATED)),
-        lambda key: (Truncated(*key),),
-    ),
-    "diagnosis": _optional("diagnosis", Diagnosis, *DIAGNOSIS),
-    "search": Group(("search",), lambda record: _search_key(record.search), lambda key: (key,)),
-    "attempts": Group(("attempts",), lambda record: _attempts_key(record.search), lambda key: (key,)),
-}  # fmt: skip
-
-OWN_GROUPS: Final = frozenset({"task"})
+OWN_GROUPS: Final = frozenset(
+    name for name, group in GROUPS.items() if set(group.fields) <= set(Occurrence._fields)
+)
 """Columns of facts that ``Occurrence`` has itself, beside the numbers."""
 
-TEXTS: Final = frozenset({"arguments", "environment"})
+TEXTS: Final = frozenset(field.fact.column for field in _STORED if field.fact.storage is Storage.TEXTS)
 """Columns whose keys are tuples of many strings: they are kept as bytes, however short."""
 
 _diagnosis_key: Final = attrgetter(*DIAGNOSIS)

@@ -3,39 +3,18 @@
 from __future__ import annotations
 
 import difflib
-import enum
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, Final
 
-from execwhy.bpf.events.record import ExecFailure
-from execwhy.tui.model.history.columns import (
-    BINARY,
-    DIAGNOSIS,
-    GROUPS,
-    NO_NUMBER,
-    NUMBERS,
-    SEARCH,
-    TRUNCATED,
-    Key,
-)
+from execwhy.bpf.events.fields import Kind, RecordField, Secret, Storage, fields_of
+from execwhy.bpf.events.record import Ancestor, Attempt, Binary, Diagnosis, ExecFailure, Search
+from execwhy.tui.model.history.columns import GROUPS, NO_NUMBER, NUMBERS, Key, names_in
+
+__all__ = ["FIELDS", "FOLDED", "TEXT_KINDS", "Field", "Kind", "nearest"]
 
 Picked = str | int | tuple[str | None, ...] | tuple[int, ...] | None
-
-
-class Kind(enum.Enum):
-    """How a field is compared; the value is what the operator reads in a message."""
-
-    TEXT = "text"
-    PATH = "a path"
-    NUMBER = "a number"
-    OCTAL = "a file mode"
-    FLAG = "true or false"
-    ERROR = "an errno"
-    USER = "a user"
-    AGE = "an age"
-    TIME = "a time"
 
 
 TEXT_KINDS: Final = frozenset({Kind.TEXT, Kind.PATH})
@@ -52,6 +31,7 @@ class Field:
         column: The column of the history that has it.
         pick: The value, from that column's key; unused for a column of numbers.
         many: It has several values; a term holds where it holds for one of them.
+        secret: Whether it may hold a secret.
         tries: The same fact of each try of a search: a term holds where it holds for one of these, too.
     """
 
@@ -61,6 +41,7 @@ class Field:
     column: str
     pick: Callable[[Any], Any]
     many: bool = False
+    secret: Secret = Secret.NEVER
     tries: Field | None = None
 
     def of(self, record: ExecFailure) -> Picked:
@@ -76,170 +57,108 @@ def _same(key: Key) -> Key:
     return key
 
 
-def _inside(index: int) -> Callable[[Any], Any]:
+def _from(column: str, name: str) -> Callable[[Any], Any]:
+    """Return what picks a field of the record from the key of a column that several fields share."""
+    return itemgetter(GROUPS[column].fields.index(name))
+
+
+def _inside(part: type[Any], column: str, name: str) -> Callable[[Any], Any]:
+    """Return what picks a field of a part from the key of its column; None where there is no such part."""
+    index = names_in(part, column).index(name)
     return lambda key: None if key is None else key[index]
 
 
+_mode: Final = _inside(Binary, "", "inode_mode")
+_return_value: Final = _from("call", "return_value")
+_ancestors: Final = _from("family", "ancestors")
+_of_cause: Final = itemgetter(*map(names_in(Diagnosis).index, ("code", "summary", "brief")))
+_comm: Final = itemgetter(names_in(Ancestor).index("comm"))
+_tried: Final = itemgetter(names_in(Attempt).index("path"))
+
+
 def _permissions(key: tuple[Any, ...] | None) -> int | None:
-    return None if key is None else int(key[BINARY.index("inode_mode")]) & 0o7777
+    return None if key is None else int(_mode(key)) & 0o7777
 
 
 def _error(key: tuple[Any, ...]) -> int:
-    return -int(key[0])
+    return -int(_return_value(key))
 
 
 def _why(key: tuple[Any, ...] | None) -> tuple[str, ...] | None:
-    return None if key is None else (key[0], key[1], key[5])
+    return None if key is None else _of_cause(key)
+
+
+def _comms(key: tuple[Any, ...]) -> tuple[str, ...]:
+    return tuple(map(_comm, _ancestors(key)))
 
 
 def _tried_paths(key: tuple[tuple[str, int], ...]) -> tuple[str, ...]:
-    return tuple(path for path, _ in key)
+    return tuple(map(_tried, key))
 
 
 _TRIES: Final = {"path": Field("path", Kind.PATH, "", "attempts", _tried_paths, many=True)}
 """What a search's one row tells of its other tries as well."""
 
-_WHOLE: Final = {
-    "path": (Kind.PATH, "path as the caller gave it; of a search, any try's"),
-    "path_source": (Kind.TEXT, "kernel, unchanged or user"),
-    "path_afterwards": (Kind.PATH, "what the caller's memory had in its place afterwards"),
-    "interpreter_path": (Kind.PATH, "interpreter of the file"),
-    "arguments": (Kind.TEXT, "any argument"),
-    "environment": (Kind.TEXT, "any variable, NAME=value"),
-    "stdin_type": (Kind.OCTAL, "file type of descriptor 0, as S_IFMT has it"),
-    "stdin_path": (Kind.PATH, "path of descriptor 0"),
-    "return_value": (Kind.NUMBER, "negative errno"),
-    "syscall": (Kind.TEXT, "execve or execveat"),
-    "compat": (Kind.FLAG, "32-bit system call"),
-    "dirfd": (Kind.NUMBER, "directory descriptor of execveat"),
-    "flags": (Kind.NUMBER, "flags of execveat"),
-    "check_only": (Kind.FLAG, "only a check: AT_EXECVE_CHECK"),
-    "kernel_invoked": (Kind.FLAG, "started by the kernel itself"),
-    "killed_by": (Kind.TEXT, "signal, after the point of no return"),
-    "arguments_source": (Kind.TEXT, "kernel, user or unreadable"),
-    "pid": (Kind.NUMBER, "process"),
-    "tid": (Kind.NUMBER, "thread"),
-    "ppid": (Kind.NUMBER, "parent process"),
-    "uid": (Kind.NUMBER, "real user id"),
-    "euid": (Kind.NUMBER, "effective user id"),
-    "gid": (Kind.NUMBER, "real group id"),
-    "egid": (Kind.NUMBER, "effective group id"),
-    "fsuid": (Kind.NUMBER, "user id for file permissions"),
-    "fsgid": (Kind.NUMBER, "group id for file permissions"),
-    "groups": (Kind.NUMBER, "any supplementary group id"),
-    "capabilities": (Kind.NUMBER, "effective capabilities, a bit each"),
-    "comm": (Kind.TEXT, "command name of the caller"),
-    "parent_comm": (Kind.TEXT, "command name of its parent"),
-    "cwd": (Kind.PATH, "working directory"),
-    "root": (Kind.PATH, "root directory, where changed"),
-    "tty": (Kind.TEXT, "terminal"),
-    "cgroup": (Kind.PATH, "cgroup path"),
-    "unit": (Kind.TEXT, "systemd unit"),
-    "container_id": (Kind.TEXT, "container"),
-    "container_runtime": (Kind.TEXT, "docker, containerd, cri-o, podman or lxc"),
-    "pod_uid": (Kind.TEXT, "Kubernetes pod"),
-    "mount_ns": (Kind.NUMBER, "inode number of the mount namespace"),
-    "foreign_mount_ns": (Kind.FLAG, "the mount namespace is of another user namespace"),
-    "pid_ns": (Kind.NUMBER, "inode number of the pid namespace"),
-    "started": (Kind.NUMBER, "when the process started, ns of the boot clock"),
-    "duration_ms": (Kind.NUMBER, "how long the call took, ms, rounded up"),
-    "timestamp": (Kind.TIME, "when the exec returned, UTC"),
-    "host": (Kind.TEXT, "where, with several files opened"),
-}
-"""Fields of the record itself."""
-
-_MANY: Final = frozenset({"arguments", "environment", "groups"})
-
-_INSIDE: Final = {
-    "binary.path": (Kind.PATH, "the file, every link followed"),
-    "binary.device_id": (Kind.NUMBER, "its device, as the kernel's s_dev"),
-    "binary.device": (Kind.TEXT, "its device, major:minor"),
-    "binary.inode_number": (Kind.NUMBER, "its inode number"),
-    "binary.ctime": (Kind.TIME, "last change of its inode, UTC"),
-    "binary.inode_mode": (Kind.OCTAL, "its type and permissions"),
-    "binary.source": (Kind.TEXT, "kernel or resolved"),
-    "binary.uid": (Kind.NUMBER, "its owner"),
-    "binary.gid": (Kind.NUMBER, "its group"),
-    "binary.size": (Kind.NUMBER, "its size in bytes"),
-    "truncated.arguments": (Kind.FLAG, "some of the arguments is missing"),
-    "truncated.environment": (Kind.FLAG, "some of the environment is missing"),
-    "truncated.path": (Kind.FLAG, "the path's end is missing"),
-    "truncated.argc": (Kind.NUMBER, "how many arguments there were"),
-    "truncated.envc": (Kind.NUMBER, "how many variables there were"),
-    "diagnosis.code": (Kind.TEXT, "the cause's name"),
-    "diagnosis.summary": (Kind.TEXT, "the cause in a sentence"),
-    "diagnosis.evidence": (Kind.TEXT, "any fact that was looked at"),
-    "diagnosis.advice": (Kind.TEXT, "what to do"),
-    "diagnosis.certain": (Kind.FLAG, "the evidence is complete"),
-    "diagnosis.brief": (Kind.TEXT, "the cause in few words"),
-    "search.name": (Kind.TEXT, "the name searched for"),
-    "search.tries": (Kind.NUMBER, "how many execs of it failed"),
-    "search.outcome": (Kind.TEXT, "found, not-found or open"),
-    "search.found_path": (Kind.PATH, "where it was found"),
-}
-"""Fields of the record's parts."""
-
-_PARTS: Final = {"binary": BINARY, "truncated": TRUNCATED, "diagnosis": DIAGNOSIS, "search": SEARCH}
-
 _DERIVED: Final = (
-    Field("error", Kind.ERROR, "errno: name or number", "call", _error),
-    Field("search.id", Kind.NUMBER, "the PATH search", "search_id", _same),
-    Field("user", Kind.USER, "real user: name or uid", "identity", itemgetter(0)),
-    Field("why", Kind.TEXT, "the cause: its name or its words", "diagnosis", _why, many=True),
-    Field("age", Kind.AGE, "how long ago: 30s, 5m, 2h, 1d", "timestamp", _same),
-    Field("mode", Kind.OCTAL, "permissions of the file", "binary", _permissions),
-    Field(
-        "ancestors",
-        Kind.TEXT,
-        "command name of any process above",
-        "family",
-        lambda key: tuple(comm for _, comm in key[3]),
-        many=True,
-    ),
+    Field("error", Kind.ERROR, "The errno: its name or number.", "call", _error),
+    Field("user", Kind.USER, "The real user: a name or a uid.", "identity", _from("identity", "uid")),
+    Field("why", Kind.TEXT, "The cause: its code or its words.", "diagnosis", _why, many=True),
+    Field("age", Kind.AGE, "How long ago: 30s, 5m, 2h, 1d.", "timestamp", _same),
+    Field("mode", Kind.OCTAL, "Permissions of the file.", "binary", _permissions),
+    Field("ancestors", Kind.TEXT, "Command name of any process above.", "family", _comms, many=True),
 )
+"""Names for what a filter looks at in another way than the record has it."""
 
-_SHORT: Final = {
-    "errno": "error",
-    "container": "container_id",
-    "runtime": "container_runtime",
-    "pod": "pod_uid",
-    "interp": "interpreter_path",
-    "arg": "arguments",
-    "env": "environment",
-    "inode": "binary.inode_number",
-    "device": "binary.device",
-    "stdin": "stdin_path",
-}
+_MORE_NAMES: Final = {"errno": "error"}
 
 
-def _columns() -> Iterator[tuple[str, str, Callable[[Any], Any]]]:
-    """The column of each field of the record, and how its key has it."""
-    for number in NUMBERS:
-        yield number, number, _same
-    for name, group in GROUPS.items():
-        for index, field in enumerate(group.fields):
-            yield field, name, _same if len(group.fields) == 1 else itemgetter(index)
+def _whole(field: RecordField) -> Field | None:
+    """Return the name of a field of the record itself; None where no filter compares it."""
+    known = field.fact
+    pick: Callable[[Any], Any]
+    if known.kind is None:
+        return None
+    if known.storage is Storage.NUMBER:
+        column, pick = field.name, _same
+    else:
+        column = known.column
+        pick = _from(column, field.name) if len(GROUPS[column].fields) > 1 else _same
+    tries = _TRIES.get(field.name)
+    return Field(field.name, known.kind, known.help, column, pick, field.many, known.secret, tries)
 
 
-def _fields() -> Iterator[Field]:
-    columns = {name: (column, pick) for name, column, pick in _columns()}
-    for name, (kind, text) in _WHOLE.items():
-        column, pick = columns[name]
-        yield Field(name, kind, text, column, pick, many=name in _MANY, tries=_TRIES.get(name))
-    for name, (kind, text) in _INSIDE.items():
-        whole, _, part = name.partition(".")
-        many = name == "diagnosis.evidence"
-        yield Field(name, kind, text, whole, _inside(_PARTS[whole].index(part)), many=many)
-    yield from _DERIVED
+def _part(whole: str, part: type[Any], field: RecordField) -> Field | None:
+    """Return the name of a field of a record's part; None where no filter compares it."""
+    known = field.fact
+    pick: Callable[[Any], Any]
+    if known.kind is None:
+        return None
+    if known.storage is Storage.NUMBER:
+        column, pick = known.column, _same
+    else:
+        column, pick = whole, _inside(part, known.column if part is Search else "", field.name)
+    return Field(f"{whole}.{field.name}", known.kind, known.help, column, pick, field.many, known.secret)
 
 
 def _named() -> dict[str, Field]:
-    fields = {field.name: field for field in _fields()}
-    return fields | {short: fields[name] for short, name in _SHORT.items()}
+    found: dict[str, Field] = {}
+    short: dict[str, Field] = {}
+    for field in fields_of(ExecFailure).values():
+        declared = [(field, _whole(field))]
+        if field.part is not None and not field.many:
+            declared += [
+                (inner, _part(field.name, field.part, inner)) for inner in fields_of(field.part).values()
+            ]
+        for of_table, name in declared:
+            if name is not None:
+                found[name.name] = name
+                short |= dict.fromkeys(of_table.fact.short, name)
+    found |= {field.name: field for field in _DERIVED}
+    return found | short | {other: found[name] for other, name in _MORE_NAMES.items()}
 
 
-FOLDED: Final = Field("search.folded", Kind.FLAG, "", "search", _inside(SEARCH.index("folded")))
-"""Told by another row. No name of the language, since what is folded is never shown."""
+FOLDED: Final = Field("search.folded", Kind.FLAG, "", "search", _inside(Search, "search", "folded"))
+"""Another row stands for it. No name of the language, since what is folded is never shown."""
 
 FIELDS: Final[Mapping[str, Field]] = _named()
 """Every name of the language, short ones included."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final
 
+from execwhy.bpf.events.fields import Secret
 from execwhy.tui.model.history.columns import NUMBERS
 from execwhy.tui.model.history.store import History
 from execwhy.tui.model.query import Query
@@ -28,16 +29,9 @@ _NAMED: Final = 3
 """Values that are named where none is near."""
 
 _MAY_BE_SECRET: Final = frozenset(
-    {
-        "arguments",
-        "environment",
-        "diagnosis.summary",
-        "diagnosis.evidence",
-        "diagnosis.advice",
-        "diagnosis.brief",
-    }
+    field.name for field in FIELDS.values() if field.secret is Secret.BY_CONTEXT
 )
-"""No value of these is named: some are secrets only because of the argument before them, or quote such."""
+"""No value of these is named: one may be a secret because of the argument before it, or quote a secret."""
 
 _VALUE: Final = re.compile(r"[^\s:=!~<>]+$")
 """What a condition asks for, behind its operator."""

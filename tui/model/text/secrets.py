@@ -15,11 +15,13 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate, islice
+from operator import attrgetter
 from sys import getsizeof
-from typing import Final
+from typing import Any, Final, TypeVar
 
+from execwhy.bpf.events.fields import RecordField, Secret, fields_of
 from execwhy.bpf.events.known import Known, size_of
-from execwhy.bpf.events.record import Ancestor, Binary, Diagnosis, ExecFailure, Search
+from execwhy.bpf.events.record import Ancestor, Attempt, Binary, Diagnosis, ExecFailure, Search
 from execwhy.tui.model.text.printable import printable
 from execwhy.tui.model.text.secret_names import is_secret, is_secret_name
 from execwhy.tui.model.text.secret_texts import mask_in_text
@@ -38,6 +40,9 @@ _UNMISTAKABLE: Final = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z]).{6,}|(?=.*[^\w/. -
 """Secrets that are no word: they are masked in the record's own strings, and not just in sentences."""
 
 _TUPLE_BYTES: Final = 120
+
+Mask = Callable[[str], str]
+Part = TypeVar("Part", Binary, Diagnosis, Search, Attempt)
 
 Shown = tuple[str, tuple[str, ...]]
 """A text with its secrets masked, and what these were."""
@@ -232,14 +237,9 @@ def _joined(beside: str, edge: str) -> bool:
     return edge.isalnum() and beside.isascii() and beside.isalnum()
 
 
-def _diagnosis(diagnosis: Diagnosis, mask: Callable[[str], str]) -> Diagnosis:
-    return dataclasses.replace(
-        diagnosis,
-        summary=mask(diagnosis.summary),
-        evidence=tuple(map(mask, diagnosis.evidence)),
-        advice=None if diagnosis.advice is None else _advice(diagnosis.advice, mask),
-        brief=mask(diagnosis.brief),
-    )
+def _diagnosis(diagnosis: Diagnosis, mask: Mask) -> Diagnosis:
+    advice = None if diagnosis.advice is None else _advice(diagnosis.advice, mask)
+    return dataclasses.replace(_of_part(diagnosis, mask), advice=advice)
 
 
 def _advice(advice: str, mask: Callable[[str], str]) -> str | None:
@@ -252,15 +252,42 @@ def _optional(text: str | None, mask: Callable[[str], str]) -> str | None:
     return None if text is None else mask(text)
 
 
-def _binary(binary: Binary, mask: Callable[[str], str]) -> Binary:
-    return dataclasses.replace(binary, path=_optional(binary.path, mask))
+def _hider(field: RecordField) -> Callable[[Any, Mask], Any]:
+    """Return what masks the value of a field of a part, with what masks a text."""
+    if field.part is not None:
+        return lambda parts, mask: tuple(_of_part(part, mask) for part in parts)
+    if field.many:
+        return lambda texts, mask: tuple(map(mask, texts))
+    return _optional
 
 
-def _search(search: Search, mask: Callable[[str], str]) -> Search:
-    attempts = tuple(dataclasses.replace(attempt, path=mask(attempt.path)) for attempt in search.attempts)
-    return dataclasses.replace(
-        search, name=mask(search.name), found_path=_optional(search.found_path, mask), attempts=attempts
+_HIDERS: Final = {
+    part: tuple(
+        (name, _hider(field))
+        for name, field in fields_of(part).items()
+        if field.fact.secret is not Secret.NEVER
     )
+    for part in (Binary, Diagnosis, Search, Attempt)
+}
+
+
+def _of_part(part: Part, mask: Mask) -> Part:
+    """Return a part of a record with its texts masked that may hold a secret."""
+    hidden = {name: hide(getattr(part, name), mask) for name, hide in _HIDERS[type(part)]}
+    return dataclasses.replace(part, **hidden)
+
+
+_TEXTS: Final = tuple(
+    name
+    for name, field in fields_of(ExecFailure).items()
+    if field.fact.secret is not Secret.NEVER and field.type is str
+)
+"""The fields that are one text, and may hold a secret."""
+
+_texts_of: Final = attrgetter(*_TEXTS)
+
+_BY_ITSELF: Final = tuple(map(_TEXTS.index, ("path", "interpreter_path", "cwd")))
+"""Those that are shown in full: an ordinary word in one of them, or in the path of the file, is no secret."""
 
 
 def masked(record: ExecFailure) -> ExecFailure:
@@ -287,57 +314,36 @@ def _masked(record: ExecFailure) -> tuple[ExecFailure, _Secrets | None]:
         found.extend(secrets)
         return masked_text
 
-    path, afterwards = _optional(record.path, shown), _optional(record.path_afterwards, shown)
-    cwd = _optional(record.cwd, shown)
-    root = _optional(record.root, shown)
-    stdin_path = _optional(record.stdin_path, shown)
-    interpreter = _optional(record.interpreter_path, shown)
-    comm, parent_comm = shown(record.comm), shown(record.parent_comm)
-    binary = None if record.binary is None else _binary(record.binary, shown)
+    texts: Sequence[str | None] = [None if text is None else shown(text) for text in _texts_of(record)]
+    binary = None if record.binary is None else _of_part(record.binary, shown)
     arguments = _arguments(record.arguments, found)
     environment = _environment(record.environment, found)
-    search = None if record.search is None else _search(record.search, shown)
+    search = None if record.search is None else _of_part(record.search, shown)
     diagnosis = record.diagnosis
-    ancestors = tuple(Ancestor(one.pid, shown(one.comm)) for one in record.ancestors)
-    cgroup, unit = _optional(record.cgroup, shown), _optional(record.unit, shown)
-    container, pod = _optional(record.container_id, shown), _optional(record.pod_uid, shown)
-    tty = _optional(record.tty, shown)
+    comms: Sequence[str | None] = [shown(one.comm) for one in record.ancestors]
     if found:
-        secrets = _Secrets(found, (path, interpreter, cwd, None if binary is None else binary.path))
-        texts = (path, afterwards, cwd, root, stdin_path, interpreter, cgroup, unit, container, pod, tty)
-        comms = (comm, parent_comm, *(one.comm for one in ancestors))
+        by_itself = [texts[index] for index in _BY_ITSELF]
+        secrets = _Secrets(found, (*by_itself, None if binary is None else binary.path))
         hidden = iter(secrets.in_strings((*texts, *comms, *arguments, *environment)))
-        path, afterwards, cwd, root, stdin_path, interpreter, cgroup, unit, container, pod, tty = islice(
-            hidden, len(texts)
-        )
-        comm, parent_comm = next(hidden) or "", next(hidden) or ""
-        ancestors = tuple(Ancestor(one.pid, next(hidden) or "") for one in ancestors)
+        texts, comms = list(islice(hidden, len(texts))), list(islice(hidden, len(comms)))
         arguments = tuple(islice(hidden, len(arguments)))
         environment = tuple(hidden)
-        binary = None if binary is None else _binary(binary, secrets.in_string)
-        search = None if search is None else _search(search, secrets.in_string)
+        binary = None if binary is None else _of_part(binary, secrets.in_string)
+        search = None if search is None else _of_part(search, secrets.in_string)
         diagnosis = None if diagnosis is None else _diagnosis(diagnosis, secrets.in_sentence)
     elif diagnosis is not None:
         diagnosis = _diagnosis(diagnosis, mask_text)
+    ancestors = tuple(
+        Ancestor(one.pid, comm or "") for one, comm in zip(record.ancestors, comms, strict=True)
+    )
+    of_texts: dict[str, Any] = dict(zip(_TEXTS, texts, strict=True))
     shown_record = dataclasses.replace(
         record,
-        path=path,
-        path_afterwards=afterwards,
+        **of_texts,
         binary=binary,
-        interpreter_path=interpreter,
-        cwd=cwd,
-        root=root,
-        stdin_path=stdin_path,
         arguments=arguments,
         environment=environment,
-        comm=comm,
-        parent_comm=parent_comm,
         ancestors=ancestors,
-        cgroup=cgroup,
-        unit=unit,
-        container_id=container,
-        pod_uid=pod,
-        tty=tty,
         diagnosis=diagnosis,
         search=search,
     )

@@ -13,13 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from execwhy.bpf.events.record import ExecFailure, error_name
-from execwhy.tui.model.files.record_json import (
-    RecordError,
-    record_from_json,
-    record_to_json,
-    rfc3339,
-    timestamp,
-)
+from execwhy.tui.model.files.json_values import RecordError, rfc3339, timestamp
+from execwhy.tui.model.files.record_json import record_from_json, record_to_json
 from tests.unit.records import failure, records, times
 
 
