@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 __all__ = [
-    "DOUBT", "KERNEL_ONLY_ERRORS", "Ancestor", "ArgumentsSource", "Arrival", "Attempt", "Binary", "Burst", "Diagnosis",
-    "Event", "ExecFailure", "Look", "Loss", "Occurrence", "Outcome", "PathSource", "Report", "Search",
+    "DOUBT", "KERNEL_ONLY_ERRORS", "Ancestor", "ArgumentsSource", "Arrival", "Attempt", "Binary", "Burst",
+    "Diagnosis", "Event", "ExecFailure", "Look", "Loss", "Occurrence", "Outcome", "PathSource", "Report", "Search",
     "SearchEnd", "Truncated", "count_of", "error_name", "expand_bursts", "materialize", "template_of",
 ]  # fmt: skip
 
