@@ -46,8 +46,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DOUBT", "KERNEL_ONLY_ERRORS", "Ancestor", "ArgumentsSource", "Arrival", "Attempt", "Binary", "Burst",
-    "Diagnosis", "Event", "ExecFailure", "Look", "Loss", "Occurrence", "Outcome", "PathSource", "Report", "Search",
-    "SearchEnd", "Truncated", "count_of", "error_name", "expand_bursts", "materialize", "template_of",
+    "Diagnosis", "Event", "ExecFailure", "Look", "Loss", "Occurrence", "Outcome", "PathSource", "Report",
+    "Search", "SearchEnd", "Truncated", "count_of", "error_name", "expand_bursts", "materialize",
+    "template_of",
 ]  # fmt: skip
 
 KERNEL_ONLY_ERRORS: Final = {524: "ENOTSUPP"}
