@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from textual._compositor import Compositor
+from textual.command import CommandPalette
 
 from execwhy.bpf.events.record import Diagnosis
 from execwhy.tui.arrivals import Arrivals
@@ -210,3 +211,13 @@ async def test_where_the_history_fails_its_events_are_written_with_those_that_wa
     assert str(file) in said and "The 9 events" in said
     lines = file.read_text().splitlines()
     assert len(lines) == 10 and '"/in/the/step"' in lines[-1] and SECRET not in file.read_text()
+
+
+@pytest.mark.parametrize("columns", [1, 2, 4, 6, 10])
+async def test_the_palette_opens_in_a_window_of_a_few_columns(columns: int) -> None:
+    async with opened(a_day(7), size=(columns, 39)) as screen:
+        await screen.press("ctrl+p")
+        await screen.until(lambda: isinstance(screen.app.screen, CommandPalette))
+        await screen.press("down", "e", "down")
+        assert isinstance(screen.app.screen, CommandPalette)
+        assert not screen.app.faults.reports
