@@ -1,3 +1,3 @@
 """What a record is, and where records come from."""
 
-__all__ = ["clock", "fields", "identity_memo", "known", "record", "source", "users"]
+__all__ = ["accounts", "clock", "fields", "identity_memo", "known", "record", "source", "users"]

@@ -14,8 +14,9 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
 
+from execwhy.bpf.events.accounts import USERS, read_ids
+
 _SUBORDINATE_IDS: Final = "/etc/subuid"
-_ACCOUNTS: Final = "/etc/passwd"
 _MOST_BYTES: Final = 1 << 20
 _NO_ACCOUNTS: Final[Mapping[str, int]] = MappingProxyType({})
 _NO_ID: Final = 0xFFFFFFFF
@@ -77,21 +78,12 @@ class SubordinateIds:
 
 @functools.cache
 def _subordinate_ids() -> SubordinateIds:
-    return SubordinateIds(_lines_of(_SUBORDINATE_IDS), user_ids(_lines_of(_ACCOUNTS)))
-
-
-def user_ids(lines: Iterable[str]) -> dict[str, int]:
-    """Return the user ids of the lines of an /etc/passwd, by name; lines that are none are passed over."""
-    ids: dict[str, int] = {}
-    for fields in (line.split(":") for line in lines):
-        if len(fields) > 2 and fields[2].isdecimal():
-            ids.setdefault(fields[0], int(fields[2]))
-    return ids
+    return SubordinateIds(_lines_of(_SUBORDINATE_IDS), read_ids(USERS))
 
 
 def _lines_of(path: str) -> list[str]:
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
             return file.read(_MOST_BYTES).splitlines()
     except OSError:
         return []

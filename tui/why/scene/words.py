@@ -11,11 +11,8 @@ import stat
 from collections.abc import Sequence
 from typing import Final
 
+from execwhy.bpf.events.accounts import USERS, read_names
 from execwhy.bpf.events.record import DOUBT
-
-MAX_PASSWD_BYTES: Final = 1 << 20
-"""Only the local files are read: a name service may ask the network and let us wait."""
-
 
 MAX_QUOTED: Final = 4096
 """Characters of a name that a sentence quotes: PATH_MAX bytes have no more."""
@@ -108,7 +105,7 @@ def listed(items: Sequence[str]) -> str:
 
 def user(uid: int) -> str:
     """The name of a user of this host, or "uid 1000"."""
-    name = _names("/etc/passwd", _stamp("/etc/passwd")).get(uid) or f"uid {uid}"
+    name = _names(USERS, _stamp(USERS)).get(uid) or f"uid {uid}"
     # "nobody may not execute it" would say the contrary.
     return f"the user {name}" if name == "nobody" else name
 
@@ -122,13 +119,4 @@ def _stamp(path: str) -> int:
 
 @functools.lru_cache(maxsize=4)
 def _names(path: str, _stamp: int) -> dict[int, str]:
-    try:
-        with open(path, "rb") as file:
-            lines = file.read(MAX_PASSWD_BYTES).split(b"\n")
-    except OSError:
-        return {}
-    names: dict[int, str] = {}
-    for fields in (line.split(b":") for line in lines):
-        if len(fields) > 2 and fields[2].isdigit():
-            names.setdefault(int(fields[2]), os.fsdecode(fields[0]))
-    return names
+    return read_names(path)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from execwhy.bpf.caller.caller_root import own_mount_ns
-from execwhy.bpf.events.users import SubordinateIds, user_ids
+from execwhy.bpf.events.users import SubordinateIds
 from execwhy.bpf.program import layout
 from execwhy.bpf.program import text as program
 from execwhy.tui.why.lookers.owner import NAMESPACE_GROUPS, owner_of
@@ -51,7 +51,7 @@ def test_a_user_with_subordinate_ids_is_one_user(uid: int, user: int) -> None:
     ids=["itself", "by name", "second range", "by number", "unknown name", "root's", "nobody's"],
 )
 def test_subordinate_ids_count_as_the_user_whose_they_are(uid: int, user: int) -> None:
-    accounts = user_ids(["root:x:0:0::/root:/bin/sh", "", "alice:x:1000:1000::/:", "alice:x:7", "x:y:z"])
+    accounts = {"root": 0, "alice": 1000}
     lines = ["alice:100000:65536", "1001:165536:65536", "alice:300000:10", "gone:400000:10", "root:500000:9"]
     assert SubordinateIds(lines, accounts).user_of(uid) == user
 
