@@ -12,11 +12,11 @@ import functools
 import os
 import sys
 import threading
-import time
-from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Final, Generic, TypeVar
+from typing import Final
+
+from cachetools import TTLCache
 
 from execwhy.bpf.caller.cached_lookup import wait_for_locks
 from execwhy.bpf.caller.mounts import UNKNOWN, MountTable, Place, mount_id, mounts_of, own_mounts, own_root
@@ -36,33 +36,6 @@ _REFUSED_SECONDS: Final = 2.0
 _TABLES: Final = 64
 
 _TICK: Final = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
-
-K = TypeVar("K", bound=Hashable)
-V = TypeVar("V")
-
-
-class Fleeting(Generic[K, V]):
-    """A bounded cache whose values are good for a moment. Safe to share between threads."""
-
-    def __init__(self, seconds: float, entries: int) -> None:
-        self._seconds = seconds
-        self._entries = entries
-        self._values: dict[K, tuple[float, V]] = {}
-        self._lock = threading.Lock()
-
-    def get(self, key: K) -> V | None:
-        """The value, or None where there is none or it is too old."""
-        held = self._values.get(key)
-        return None if held is None or held[0] < time.monotonic() else held[1]
-
-    def put(self, key: K, value: V) -> V:
-        """Keep a value; the oldest makes room for it."""
-        with self._lock:
-            self._values.pop(key, None)
-            while len(self._values) >= self._entries:
-                del self._values[next(iter(self._values))]
-            self._values[key] = (time.monotonic() + self._seconds, value)
-        return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,7 +284,7 @@ class Tables:
     _lock: threading.Lock
     _tables: dict[tuple[int, int, str], MountTable]
     _timer: threading.Timer | None
-    _refused: Fleeting[int, tuple[int, MountTable]]
+    _refused: TTLCache[int, tuple[int, MountTable]]
 
     def __init__(self) -> None:
         self.begin_anew()
@@ -334,7 +307,8 @@ class Tables:
         if table.refused:
             # What is kept has no descriptor, which would keep the namespace in being.
             empty = MountTable(trusted=False, refused=table.refused)
-            return self._refused.put(namespace, (facts.id, empty))[1]
+            self._refused[namespace] = facts.id, empty
+            return empty
         with self._lock:
             if len(self._tables) < _TABLES:
                 self._tables[key] = table
@@ -355,7 +329,7 @@ class Tables:
         self._lock = threading.Lock()
         self._tables = {}
         self._timer = None
-        self._refused = Fleeting(_REFUSED_SECONDS, _TABLES)
+        self._refused = TTLCache(_TABLES, _REFUSED_SECONDS)
 
 
 def _mount_ns(process: str) -> int | None:
@@ -400,8 +374,8 @@ def start_of_thread(thread: str) -> int | None:
     return int(fields[19]) * _TICK - clock.boot_offset() if len(fields) >= 20 else None
 
 
-_witnesses: Final[Fleeting[int, str]] = Fleeting(60, 256)
-_forlorn: Final[Fleeting[int, bool]] = Fleeting(1, 256)
+_witnesses: Final[TTLCache[int, str]] = TTLCache(maxsize=256, ttl=60)
+_forlorn: Final[TTLCache[int, bool]] = TTLCache(maxsize=256, ttl=1)
 
 
 def _neighbour(record: ExecFailure) -> str | None:
@@ -409,18 +383,20 @@ def _neighbour(record: ExecFailure) -> str | None:
     namespace = record.mount_ns
     if namespace is None or _forlorn.get(namespace):
         return None
-    relatives = (f"/proc/{pid}" for pid in (record.ppid, *(a.pid for a in record.ancestors)) if pid > 0)
+    relatives = [f"/proc/{pid}" for pid in (record.ppid, *(a.pid for a in record.ancestors)) if pid > 0]
     witness = _witnesses.get(namespace)
-    for process in (*((witness,) if witness else ()), *relatives):
+    for process in [witness, *relatives] if witness else relatives:
         if _mount_ns(process) == namespace and _stands_at_its_root(process):
-            return _witnesses.put(namespace, process)
+            _witnesses[namespace] = process
+            return process
     with os.scandir("/proc") as entries:
         pids = sorted((int(entry.name) for entry in entries if entry.name.isdigit()), reverse=True)
     for pid in pids[:MAX_PROCESSES]:
         process = f"/proc/{pid}"
         if _mount_ns(process) == namespace and _stands_at_its_root(process):
-            return _witnesses.put(namespace, process)
-    _forlorn.put(namespace, True)
+            _witnesses[namespace] = process
+            return process
+    _forlorn[namespace] = True
     return None
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from execwhy.bpf.caller.caller_root import Fleeting, caller_of
+from cachetools import TTLCache
+
+from execwhy.bpf.caller.caller_root import caller_of
 from execwhy.bpf.caller.cgroups import cgroup_in, where_of
 from execwhy.bpf.events.identity_memo import Enricher
 from execwhy.bpf.events.record import ExecFailure, Occurrence, template_of
@@ -31,7 +33,7 @@ class Hierarchies:
     """Puts into failures the cgroup that tells most of where their caller runs."""
 
     def __init__(self) -> None:
-        self._known: Fleeting[tuple[int, int | None], str] = Fleeting(_SECONDS, _ENTRIES)
+        self._known: TTLCache[tuple[int, int | None], str] = TTLCache(_ENTRIES, _SECONDS)
         self._enricher = Enricher()
 
     def complete(self, failure: ExecFailure | Occurrence, now: int) -> ExecFailure | Occurrence:
@@ -50,7 +52,7 @@ class Hierarchies:
                 return failure
             caller = caller_of(failure)
             cgroup = ("" if caller is None else cgroup_in(_text(f"{caller}/cgroup"))) or ""
-            self._known.put((failure.pid, failure.started), cgroup)
+            self._known[failure.pid, failure.started] = cgroup
         if cgroup in ("", "/", first.cgroup):
             return failure
         return self._enricher.enrich(failure, cgroup, cgroup=cgroup, **where_of(cgroup)._asdict())

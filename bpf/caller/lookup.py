@@ -14,8 +14,10 @@ import time
 from dataclasses import dataclass, replace
 from typing import Final
 
+from cachetools import TTLCache
+
 from execwhy.bpf.caller.binfmt import Elf, Shebang, read_elf, read_shebang
-from execwhy.bpf.caller.caller_root import AT_FDCWD, CallerRoot, Fleeting, own_mount_ns, reach, start_of
+from execwhy.bpf.caller.caller_root import AT_FDCWD, CallerRoot, own_mount_ns, reach, start_of
 from execwhy.bpf.caller.mounts import Mount
 from execwhy.bpf.caller.own_time import own_time
 from execwhy.bpf.caller.walk import Resolution, WalkContext, extended_attribute, walk
@@ -169,13 +171,13 @@ def look_up(failure: ExecFailure | Occurrence, now: int) -> tuple[Binary | None,
     except Exception:  # the reader's thread must outlive any file, however odd
         return _NOTHING
     if not personal:
-        _answers.put(key, (now, answer))
+        _answers[key] = now, answer
     return answer
 
 
 _Answer = tuple[Binary | None, str | None]
 _NOTHING: Final[_Answer] = (None, None)
-_answers: Final[Fleeting[tuple[object, ...], tuple[int, _Answer]]] = Fleeting(_SECONDS, _ENTRIES)
+_answers: Final[TTLCache[tuple[object, ...], tuple[int, _Answer]]] = TTLCache(_ENTRIES, _SECONDS)
 
 
 class Files:

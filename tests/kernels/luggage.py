@@ -34,7 +34,7 @@ _UNUSED: Final = (
 _PARTS: Final = ("bpf", "tests", ".venv/checkout")
 """Of the project."""
 
-_PACKAGES: Final = frozenset({"numpy", "numpy.libs"})
+_PACKAGES: Final = frozenset({"cachetools", "numpy", "numpy.libs"})
 """Of the venv."""
 
 _PROGRAMS: Final = ("sh", "strace", "tar", "mount", "cat")

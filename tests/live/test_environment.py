@@ -29,7 +29,7 @@ class Trap:
         self.place.mkdir()
         for name in (
             "sitecustomize", "usercustomize", "bcc", "textual", "rich", "numpy", "humanize", "execwhy", "tui",
-            "bpf",
+            "bpf", "cachetools",
             "json", "hostile_driver", "hostile_startup",
         ):  # fmt: skip
             (self.place / f"{name}.py").write_text(code)

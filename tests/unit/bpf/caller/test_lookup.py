@@ -13,12 +13,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cachetools import TTLCache
 from hypothesis import given
 from hypothesis import strategies as st
 
 from execwhy.bpf.caller import cached_lookup, lookup
 from execwhy.bpf.caller.binfmt import BINPRM_BUF_SIZE, ElfFault, read_elf, read_shebang
-from execwhy.bpf.caller.caller_root import Fleeting, own_mount_ns
+from execwhy.bpf.caller.caller_root import own_mount_ns
 from execwhy.bpf.caller.lookup import look_up
 from execwhy.bpf.caller.mounts import own_mounts
 from execwhy.bpf.caller.walk import MAX_STEPS, End, Resolution, Step, WalkContext, walk
@@ -55,7 +56,7 @@ def failure(path: str, **facts: object) -> ExecFailure:
 @pytest.fixture(autouse=True)
 def forgotten() -> None:
     """Answers of other tests are not shared."""
-    lookup._answers._values.clear()
+    lookup._answers.clear()
 
 
 # ---- the walk ----
@@ -402,11 +403,12 @@ def test_a_clock_that_was_set_back_keeps_an_answer_for_a_moment_only(tmp_path: P
     assert look_up(long_ago, time.time_ns()) != first
 
 
-def test_no_cache_grows_without_bound() -> None:
-    cache: Fleeting[int, int] = Fleeting(60, 3)
+def test_no_cache_grows_without_bound(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    cache: TTLCache[tuple[object, ...], tuple[int, lookup._Answer]] = TTLCache(3, 60)
+    monkeypatch.setattr(lookup, "_answers", cache)
     for number in range(10):
-        cache.put(number, number)
-    assert [cache.get(number) for number in range(6, 10)] == [None, 7, 8, 9]
+        look_up(failure(f"{tmp_path}/{number}"), time.time_ns())
+    assert len(cache) == 3
 
 
 def test_descriptors_do_not_leak(tmp_path: Path) -> None:

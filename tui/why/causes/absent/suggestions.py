@@ -12,7 +12,8 @@ import re
 import stat
 from typing import Final
 
-from execwhy.bpf.caller.caller_root import Fleeting
+from cachetools import TTLCache
+
 from execwhy.bpf.caller.lookup import File, ResolvedFile
 from execwhy.bpf.caller.own_time import own_time
 from execwhy.bpf.caller.walk import End, Resolution, Step, WalkContext, walk
@@ -210,7 +211,7 @@ def _entries(scene: Scene, directory: str, programs: bool) -> tuple[str, ...]:
 
 
 _Key = tuple[int, int, int, bool]
-_listings: Final[Fleeting[_Key, tuple[str, ...]]] = Fleeting(60, 64)
+_listings: Final[TTLCache[_Key, tuple[str, ...]]] = TTLCache(maxsize=64, ttl=60)
 
 
 def _names(directory: int, status: os.stat_result, programs: bool) -> tuple[str, ...]:
@@ -225,7 +226,8 @@ def _names(directory: int, status: os.stat_result, programs: bool) -> tuple[str,
                 break
             if not programs or not entry.is_dir(follow_symlinks=False):
                 names.append(entry.name)
-    return _listings.put(key, tuple(sorted(names)))
+    _listings[key] = known = tuple(sorted(names))
+    return known
 
 
 def _nearest(name: str, names: tuple[str, ...], deadline: float | None = None) -> str | None:
