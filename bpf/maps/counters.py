@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from execwhy.bpf.events.source import Capture, Counters
 from execwhy.bpf.maps.arrays import Array
@@ -38,7 +38,8 @@ class CounterMap:
         """
         self._array = Array(fd, cpus, layout.COUNTERS_STRUCT.size)
         self._misses = misses
-        self._sets: list[tuple[int, ...]] = [(0,) * 11] * cpus
+        nothing = layout.Counts._make([0] * len(layout.Counts._fields))
+        self._sets: list[Any] = [nothing] * cpus
 
     def read(self) -> Counters:
         """All CPUs' counters added up.
@@ -47,36 +48,35 @@ class CounterMap:
         in between, the one that was read before stands: each adds up, whenever it was.
         """
         self._sets = [self._read(cpu) for cpu in range(len(self._sets))]
-        seen, recorded, suppressed, lost, _, untold, untracked, crowded, unjoined, unprobed, outshared = map(
-            sum, zip(*self._sets, strict=True)
-        )
+        total = layout.Counts._make(map(sum, zip(*self._sets, strict=True)))
         losses = {
-            RING_FULL: lost - crowded - unprobed - outshared,
-            SHARE_FULL: outshared,
-            NO_BUFFER: crowded,
-            PROBE_MISSED: unprobed,
+            RING_FULL: total.lost - total.crowded - total.unprobed - total.outshared,
+            SHARE_FULL: total.outshared,
+            NO_BUFFER: total.crowded,
+            PROBE_MISSED: total.unprobed,
         }
-        incomplete = {TABLE_FULL: unjoined}
+        incomplete = {TABLE_FULL: total.unjoined}
         if self._misses is not None:
             losses |= self._misses.of_events()
             incomplete |= self._misses.of_facts()
         losses = {name: count for name, count in losses.items() if count > 0}
-        missed = sum(losses.values()) - lost
+        missed = sum(losses.values()) - total.lost
         return Counters(
-            seen + missed,
-            recorded,
-            suppressed,
-            lost + missed,
+            total.seen + missed,
+            total.recorded,
+            total.suppressed,
+            total.lost + missed,
             losses,
-            untold,
-            untracked,
+            total.untold,
+            total.untracked,
             {name: count for name, count in incomplete.items() if count},
         )
 
-    def _read(self, cpu: int) -> tuple[int, ...]:
+    def _read(self, cpu: int) -> Any:  # noqa: ANN401
         for _ in range(_MAX_READS):
-            one = layout.COUNTERS_STRUCT.unpack(self._array.read(cpu))
-            if one[0] == one[1] + one[2] + one[3] and one[3] >= one[7] + one[9]:
+            one = layout.Counts._make(layout.COUNTERS_STRUCT.unpack(self._array.read(cpu)))
+            adds_up = one.seen == one.recorded + one.suppressed + one.lost
+            if adds_up and one.lost >= one.crowded + one.unprobed:
                 return one
         return self._sets[cpu]
 

@@ -8,8 +8,10 @@ every machine that a plan exists for.
 from __future__ import annotations
 
 import struct
+from collections import namedtuple
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 COMM_SIZE: Final = 16
 """TASK_COMM_LEN of include/linux/sched.h."""
@@ -158,11 +160,19 @@ BITS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A member of the header: its C type, its name, and how many there are (1: not an array)."""
+    """A member of a C structure.
+
+    Attributes:
+        ctype: Its C type.
+        name: Its name.
+        count: How many elements it has; 1: it is not an array.
+        elements: What Python calls each element of an array.
+    """
 
     ctype: str
     name: str
     count: int = 1
+    elements: tuple[str, ...] = ()
 
 
 _FORMATS: Final = {"u64": "Q", "s64": "q", "u32": "I", "s32": "i", "u16": "H", "u8": "B"}
@@ -172,7 +182,9 @@ def _format(fields: tuple[Field, ...]) -> str:
     return "<" + "".join(
         f"{f.count}s"
         if f.ctype == "char"
-        else (f"{f.count}x" if f.name == "reserved" else f"{f.count}{_FORMATS[f.ctype]}")
+        else f"{f.count * struct.calcsize(f'<{_FORMATS[f.ctype]}')}x"
+        if f.name == "reserved"
+        else f"{f.count}{_FORMATS[f.ctype]}"
         for f in fields
     )
 
@@ -202,7 +214,8 @@ HEADER: Final = _padded(
     Field("u32", "mode"),
     Field("u32", "owner"),
     Field("u32", "group"),
-    Field("u32", "bprm_counts", 3),  # argc and envc as passed; argc after #! lines; UNKNOWN where not had
+    # As passed, and argc after #! lines; UNKNOWN where not had.
+    Field("u32", "bprm_counts", 3, ("argc_of_bprm", "envc_of_bprm", "argc_copied")),
     Field("u32", "copied_total"),  # bytes of the kernel's copy of argv and envp, of which ``copied`` begins
     Field("u32", "uid"),  # these eight in the order of struct cred, which is read in one piece
     Field("u32", "gid"),
@@ -217,13 +230,15 @@ HEADER: Final = _padded(
     Field("u32", "duration"),  # milliseconds from the tick in which the call began, rounded up; 0: not known
     Field("s32", "dirfd"),
     Field("u32", "flags"),
-    Field("u32", "counts", 2),  # argc, envc
-    Field("u32", "too_long", 2),  # the first argument, and variable, that was measured as such; else UNKNOWN
+    Field("u32", "counts", 2, ("argc", "envc")),
+    # The first argument, and variable, that was measured as such; else UNKNOWN.
+    Field("u32", "too_long", 2, ("long_argument", "long_variable")),
     Field("u32", "bits"),
     Field("u32", "used"),  # bytes behind the header
-    Field("u32", "lengths", len(SECTIONS)),
+    Field("u32", "lengths", len(SECTIONS), tuple(f"{name}_length" for name in SECTIONS)),
     Field("u16", "stdin_mode"),
-    Field("u8", "ends", 5),  # of the walks: cwd, root, stdin, cgroup, binary
+    # How the walks ended.
+    Field("u8", "ends", 5, ("cwd_end", "root_end", "stdin_end", "cgroup_end", "binary_end")),
     Field("char", "comm", COMM_SIZE),
     Field("char", "tty", TTY_SIZE),
 )
@@ -239,8 +254,17 @@ def offset_of(name: str) -> int:
 
 
 HEADER_STRUCT: Final = struct.Struct(_format(HEADER))
-LENGTHS_AT: Final = sum(1 if field.ctype == "char" else field.count for field in _before("lengths"))
-"""How many values come before the sections' lengths in what ``HEADER_STRUCT`` unpacks."""
+
+
+def _values(fields: tuple[Field, ...]) -> tuple[str, ...]:
+    """Return the names of the values that the struct of these fields unpacks."""
+    return tuple(
+        name for field in fields if field.name != "reserved" for name in field.elements or (field.name,)
+    )
+
+
+VALUES: Final = _values(HEADER)
+"""Names of what ``HEADER_STRUCT`` unpacks."""
 OWN_STRUCT: Final = struct.Struct(_format(_before("return_value")))
 """What the records of a storm differ in; two that are alike in all bytes after it tell the same."""
 USED_AT: Final = struct.calcsize(_format(_before("used")))
@@ -261,7 +285,10 @@ COUNTERS: Final = (
     Field("u64", "outshared"),  # of the lost, those of a user who had taken more than their share of the ring
     Field("u64", "reserved", 5),  # cache lines of its own for each CPU
 )
-COUNTERS_STRUCT: Final = struct.Struct("<11Q40x")
+COUNTERS_STRUCT: Final = struct.Struct(_format(COUNTERS))
+_named_tuple: Final[Callable[[str, Iterable[str]], Any]] = namedtuple
+Counts: Final = _named_tuple("Counts", _values(COUNTERS))
+"""What ``COUNTERS_STRUCT`` unpacks, by name."""
 CAPTURE: Final = (
     Field("u32", "uid_ranges"),
     Field("u32", "paths"),

@@ -112,19 +112,16 @@ def decode(
     """
     if len(raw) < layout.HEADER_STRUCT.size:
         raise DecodeError(f"a record of {len(raw)} bytes is shorter than its header.")
-    fields = layout.HEADER_STRUCT.unpack_from(raw)
+    # A test compares these names with ``layout.VALUES``. Attributes of a named tuple take a tenth longer.
     (
         timestamp, started, task, pid, tid, lost_before, return_value,
-        capabilities, stdin_inode, pending,
-        inode, ctime, size, device, mode, owner, group, argc_of_bprm, envc_of_bprm, argc_copied, copied_total,
+        capabilities, stdin_inode, pending_signals,
+        inode_number, ctime, size, device, mode, owner, group,
+        argc_of_bprm, envc_of_bprm, argc_copied, copied_total,
         uid, gid, _suid, _sgid, euid, egid, fsuid, fsgid,
         mount_ns, pid_ns, duration, dirfd, flags, argc, envc, long_argument, long_variable, bits, used,
-    ) = fields[: layout.LENGTHS_AT]  # fmt: skip
-    lengths_end = layout.LENGTHS_AT + len(layout.SECTIONS)
-    lengths = fields[layout.LENGTHS_AT : lengths_end]
-    (
-        stdin_mode, cwd_end, root_end, stdin_end, cgroup_end, binary_end, comm, tty,
-    ) = fields[lengths_end:]  # fmt: skip
+        *lengths, stdin_mode, cwd_end, root_end, stdin_end, cgroup_end, binary_end, comm, tty,
+    ) = layout.HEADER_STRUCT.unpack_from(raw)  # fmt: skip
     if sum(lengths) != used or layout.HEADER_STRUCT.size + used > len(raw):
         raise DecodeError(f"a record of {len(raw)} bytes has sections of {sum(lengths)} bytes.")
     sections = []
@@ -133,11 +130,11 @@ def decode(
         sections.append(raw[at : at + length])
         at += length
     (
-        cgroup, ancestor_bytes, cwd, root, stdin, groups, path_afterwards, path, binary, interpreter,
+        cgroup, ancestors, cwd, root, stdin, groups, path_afterwards, path, binary, interpreter,
         arguments, environment, copied,
     ) = sections  # fmt: skip
-    if len(ancestor_bytes) % layout.ANCESTOR_STRUCT.size or len(groups) % _GROUP.size:
-        raise DecodeError(f"a record has {len(ancestor_bytes)} bytes of ancestors, {len(groups)} of groups.")
+    if len(ancestors) % layout.ANCESTOR_STRUCT.size or len(groups) % _GROUP.size:
+        raise DecodeError(f"a record has {len(ancestors)} bytes of ancestors, {len(groups)} of groups.")
 
     if bits & (layout.FOUND | layout.TASK_ENDED):
         found = _text(path[:-1]) if bits & layout.FOUND else None
@@ -155,8 +152,8 @@ def decode(
         bits=bits,
         limits=limits,
     )
-    ancestors = _ancestors(ancestor_bytes)
-    parent = ancestors[0] if ancestors else Ancestor(0, "")
+    family = _ancestors(ancestors)
+    parent = family[0] if family else Ancestor(0, "")
     cgroup_path = _path(cgroup, cgroup_end) if cgroup_end != layout.NO_FILE else None
     where = _where(cgroup_path)
     record = ExecFailure(
@@ -190,7 +187,7 @@ def decode(
         capabilities=capabilities,
         comm=_text(comm.split(b"\0", 1)[0]),
         parent_comm=parent.comm,
-        ancestors=ancestors,
+        ancestors=family,
         cwd=_cwd(cwd, cwd_end, bits),
         root=_path(root, root_end) if root else None,
         tty=_tty(tty.split(b"\0", 1)[0]),
@@ -208,10 +205,10 @@ def decode(
         duration_ms=duration or None,
         binary=(
             Binary(
-                path=_binary_path(binary, binary_end, mode, inode),
+                path=_binary_path(binary, binary_end, mode, inode_number),
                 device_id=device,
                 device=f"{device >> 20}:{device & 0xFFFFF}",
-                inode_number=inode,
+                inode_number=inode_number,
                 ctime=ctime,
                 inode_mode=mode,
                 source="kernel",
@@ -223,7 +220,7 @@ def decode(
             else None
         ),
         interpreter_path=_text(interpreter[:-1]) if interpreter else None,
-        killed_by=_killed_by(pending, return_value, bits),
+        killed_by=_killed_by(pending_signals, return_value, bits),
     )
     return record, lost_before
 

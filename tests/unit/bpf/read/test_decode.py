@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import ast
 import errno
+import inspect
 import stat
 import struct
 from typing import Any
@@ -20,6 +22,7 @@ from execwhy.bpf.events.record import (
     materialize,
 )
 from execwhy.bpf.program import layout
+from execwhy.bpf.read import decode as decode_module
 from execwhy.bpf.read.decode import DecodeError, Decoder, decode
 from execwhy.bpf.read.ring import RecordRun
 from tests.unit.raw_record import UNREAD, element, raw_record, walked
@@ -29,6 +32,23 @@ def record_of(raw: bytes) -> ExecFailure:
     record = decode(raw, 0)[0]
     assert isinstance(record, ExecFailure)
     return record
+
+
+def names_unpacked() -> list[list[str]]:
+    """Return the names of each tuple that ``decode`` unpacks, without a leading underscore."""
+    tree = ast.parse(inspect.getsource(decode_module.decode))
+    targets = [node.targets[0] for node in ast.walk(tree) if isinstance(node, ast.Assign)]
+    return [
+        [ast.unparse(name).lstrip("_") for name in target.elts]
+        for target in targets
+        if isinstance(target, ast.Tuple)
+    ]
+
+
+def test_the_values_of_the_header_and_the_sections_are_unpacked_in_the_order_of_the_layout() -> None:
+    lengths = [f"{name}_length" for name in layout.SECTIONS]
+    values = ["*lengths" if name == lengths[0] else name for name in layout.VALUES if name not in lengths[1:]]
+    assert names_unpacked() == [values, list(layout.SECTIONS)]
 
 
 def test_header_members_reach_the_record() -> None:
