@@ -136,7 +136,7 @@ def test_a_machine_without_a_descriptor_is_refused_in_one_sentence(
     known = os.uname()
     monkeypatch.setattr(os, "uname", lambda: os.uname_result((system, *known[1:4], machine)))
     sentence = (
-        f"this machine is {system} {machine}: execwhy captures on Linux x86_64 only "
+        f"this machine is {system} {machine}: execwhy captures on Linux {' and '.join(ARCHITECTURES)} only "
         "(`execwhy --open FILE` works everywhere)."
     )
     with pytest.raises(MachineError) as raised:
