@@ -262,6 +262,20 @@ def _refuse(
             raise UsageError(f"--{name.replace('_', '-')} {reason}: {remedy}.")
 
 
+def _refuse_few_bytes(max_bytes: int, files: int) -> None:
+    """Refuse files that are too few or too small to keep some records of each user."""
+    from execwhy.tui.recording.bounded import least_bytes
+
+    if files < 2:
+        raise UsageError(f"--keep {files} would remove all records whenever a file is full: give 2 or more.")
+    least = least_bytes(files)
+    if max_bytes < least:
+        raise UsageError(
+            f"--keep {files} needs --max-bytes {-(-least >> 10)}K at least, so that each user has room for "
+            "some records: choose a larger size, or keep more files."
+        )
+
+
 def _unrecognized(options: argparse.Namespace, rest: Sequence[str]) -> str:
     """What to say of words that are no option's: many a tracer takes a command there, and starts it."""
     told = f"unrecognized arguments: {' '.join(rest)}"
@@ -292,6 +306,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         _refuse(options, _ONLY_SCREEN, "concerns the screen, and --record has none")
         if options.max_bytes is None:
             _refuse(options, ("keep",), "needs --max-bytes", "add --max-bytes SIZE, or leave it out")
+        elif options.keep is not None:
+            _refuse_few_bytes(options.max_bytes, options.keep)
         ending = os.path.splitext(options.record)[1].lower()
         if ending in _OTHER_FORMATS:
             raise UsageError(

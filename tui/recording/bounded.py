@@ -25,6 +25,18 @@ FAILED: Final = "recording had failed"
 _RESERVED: Final = 8 << 10
 """Bytes for the losses and the ending of a file, which are written whatever was left out."""
 
+_FLOOR: Final = 32 << 10
+"""Bytes that each user has whatever others do, unless the files are very small: ten records of usual size."""
+
+_FLOOR_PARTS: Final = (256, 32)
+"""The part of a capacity that a floor is at least, and of all bytes at most where it is below ``_FLOOR``."""
+
+_FLOODS: Final = 10
+"""Users who have written all that they may, beside whom each other user still has the floor."""
+
+LEAST_FLOOR: Final = 30 << 10
+"""Bytes of the floor that the files of a recording are to have room for, if they are kept for a day."""
+
 _LOOK: Final = 1.0
 """Seconds between looks at a file's name, and at a file system that had no room."""
 
@@ -32,7 +44,10 @@ _UNSEEN: Final = 1 << 20
 """Bytes that are written at most before the free space is looked at again."""
 
 _LOSSES: Final = 60.0
-"""Seconds between losses that say what is left out: else each line of others' would have one."""
+"""Seconds at least between losses that say what is left out: else each line of others' would have one."""
+
+_LOSSES_PART: Final = 8
+"""The part of the shares' capacity that losses take in a day at most."""
 
 _RETRY: Final = 5.0
 """Seconds between attempts to begin the next file, for which there was no room."""
@@ -61,10 +76,26 @@ class Bounds:
         """Return what users may write of it: where files follow each other, of what is kept for a day."""
         if self.max_bytes is None:
             return Shares(None)
+        size = self.max_bytes - _RESERVED
         if self.open_next is None:
-            return Shares(self.max_bytes - _RESERVED)
-        # The file that is being written and the one before a start may have little in them.
-        return Shares((self.max_bytes - _RESERVED) * max(1, self.files - 2) // 3, DAY)
+            floor = _floor(size, size)
+            return Shares(size - _FLOODS * floor, floor=floor)
+        # The file that is being written may have little in it, and so may the one before a start.
+        kept = size * (self.files - 1)
+        capacity = size * max(1, self.files - 2) // 3
+        floor = _floor(capacity, kept)
+        return Shares(max(0, min(capacity, kept // 2 - _FLOODS * floor)), DAY, floor=floor)
+
+
+def least_bytes(files: int) -> int:
+    """Return how large so many files must be, so that each user has ``LEAST_FLOOR`` in them; at least two."""
+    return -(-LEAST_FLOOR * _FLOOR_PARTS[1] // (files - 1)) + _RESERVED
+
+
+def _floor(capacity: int, kept: int) -> int:
+    """Return how many bytes of what is kept each user is to have whatever others do."""
+    of_capacity, of_kept = _FLOOR_PARTS
+    return max(capacity // of_capacity, min(_FLOOR, kept // of_kept))
 
 
 UNBOUNDED: Final = Bounds()
@@ -125,6 +156,11 @@ class BoundedOutput:
     def name(self) -> str:
         """What the file that is being written is called."""
         return self._output.name
+
+    @property
+    def kept(self) -> int:
+        """How many of its files are kept."""
+        return min(self.files, self._bounds.files)
 
     @property
     def fate(self) -> str:
@@ -360,10 +396,11 @@ class BoundedOutput:
         now = time.monotonic()
         if now < self._next_losses and not is_last:
             return
+        size = self._size
         for reason, loss in list(self._unwritten.items()):
             self._put(event_line(loss, show_secrets=False).encode())
             del self._unwritten[reason]
-        self._next_losses = now + _LOSSES
+        self._next_losses = now + max(_LOSSES, self._shares.seconds_for(_LOSSES_PART * (self._size - size)))
 
     def _check_name(self) -> None:
         fate = self._output.fate()

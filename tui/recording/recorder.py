@@ -112,6 +112,7 @@ class Result:
         problem: One sentence where it did not end as it was meant to, else "".
         left_out: Records that should have been written and were not, by the name of what was in the way.
         files: How many files were written.
+        kept: How many of these have not been removed for newer ones.
         name: What the last one is called.
         fate: "removed", "truncated" or "renamed or replaced" where that happened to it, else "".
         fault: What went wrong in this program, if that ended the recording.
@@ -123,6 +124,7 @@ class Result:
     problem: str = ""
     left_out: Mapping[str, int] = dataclasses.field(default_factory=dict)
     files: int = 1
+    kept: int = 1
     name: str = ""
     fate: str = ""
     fault: Exception | None = None
@@ -223,6 +225,7 @@ class Recording:
             problem or output.problem or self._lookers_problem,
             dict(output.left_out),
             output.files,
+            output.kept,
             output.name,
             fate,
             fault,
@@ -485,9 +488,10 @@ def summary(result: Result, path: str) -> str:
     counters = result.counters
     causes = ", ".join(f"{printable(name)}: {number:,}" for name, number in counters.losses.items() if number)
     lost = f"{counters.lost:,} lost" + (f" ({causes})" if causes else "")
-    target = "standard output" if path == "-" else printable(path)
+    target = "standard output" if path == "-" else printable(result.name or path)
     if result.files > 1:
-        target = f"{result.files} files, the last {printable(result.name)}"
+        kept = f", of which the newest {result.kept:,} are kept" if result.kept < result.files else ""
+        target = f"{result.files:,} files{kept}, the last {printable(result.name)}"
     if result.fate:
         target += f", which was {result.fate} meanwhile"
     if result.left_out:

@@ -2,12 +2,13 @@
 
 What a user wrote is its account. It may write as long as its account is at most three times what is left of
 the capacity: alone it gets three quarters, and each user who begins to write later gets three quarters of
-what is left then. Whoever has less than a 256th part may always write.
+what is left then. Whoever has less than the floor may always write, beyond the capacity as well.
 
 Where the oldest files go, accounts shrink: by a factor of e in a day. All of them together are at most the
-capacity C and a 256th of it for each user, so that at most C is written in a day besides the C that is in the
-accounts; and as they begin at 0 with the program, which may be started again once a day, 3 C at most. What
-fits into the files that are kept is thus a day's records, whatever one user does.
+capacity C and a floor F for each user. With ten of them at most C + 10 F is written in a day besides the
+C + 10 F that is in the accounts. As these begin at 0 with the program, which may be started again once a day,
+one user and others who write little can write 3 C at most. What fits into the files that are kept is thus a
+day's records (``bounded.Bounds.shares``).
 """
 
 from __future__ import annotations
@@ -24,9 +25,6 @@ DAY: Final = 86_400.0
 
 _TIMES: Final = 3
 """How many times what is left an account may be."""
-
-_FLOOR_PART: Final = 256
-"""The part of the capacity that each user has whatever others do."""
 
 _STEP: Final = 60.0
 """Seconds between which accounts do not shrink."""
@@ -46,12 +44,16 @@ class Shares:
     Args:
         capacity: Bytes for all; None where only the free space is a bound.
         seconds: In which accounts shrink by a factor of e; None where they do not.
+        floor: Bytes that each user may write whatever others do.
+
+    Attributes:
+        floor: The same.
     """
 
-    def __init__(self, capacity: int | None, seconds: float | None = None) -> None:
+    def __init__(self, capacity: int | None, seconds: float | None = None, *, floor: int = 0) -> None:
         self._capacity = capacity
         self._seconds = seconds
-        self._floor = 0 if capacity is None else capacity // _FLOOR_PART
+        self.floor = floor
         self._accounts: dict[int, float] = {}
         self._total = 0.0
         self._shrunk_at = time.monotonic()
@@ -69,7 +71,7 @@ class Shares:
             return True
         self._shrink()
         account = self._accounts.get(user, 0.0) + size
-        if account <= self._floor:
+        if account <= self.floor:
             return True
         left = math.inf if self._capacity is None else self._capacity - self._total - size
         if room is not None:
@@ -81,6 +83,10 @@ class Shares:
         if user != NOBODY:
             self._accounts[user] = self._accounts.get(user, 0.0) + size
             self._total += size
+
+    def seconds_for(self, size: int) -> float:
+        """Return in how many seconds so many bytes are written by who writes the capacity in a day."""
+        return DAY * size / self._capacity if self._capacity else 0.0
 
     def name_of(self, user: int) -> str:
         """Return by which name records are counted that are left out of a user's share."""

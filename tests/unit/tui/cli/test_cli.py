@@ -162,6 +162,12 @@ def test_what_needs_no_screen_imports_none(option: str) -> None:
         (["--history", "0"], "no whole number above 0"),
         (["--history-bytes", "0"], "give more than 0 bytes"),
         (["--history-bytes", "12X"], '"12X" is no size: give one such as 65536, 64K, 512M or 2G'),
+        (
+            ["--record", "f", "--max-bytes", "64K", "--keep", "3"],
+            "execwhy: --keep 3 needs --max-bytes 488K at least, so that each user has room for some records: "
+            "choose a larger size, or keep more files.",
+        ),
+        (["--record", "f", "--max-bytes", "1G", "--keep", "1"], "whenever a file is full: give 2 or more."),
         (["--count", "3"], "--count needs --record: add --record FILE, or leave it out."),
         (["--duration", "3"], "--duration needs --record: add --record FILE, or leave it out."),
         (["--record", "-", "--open", "x"], "--open: leave it out beside --record."),

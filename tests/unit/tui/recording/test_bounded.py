@@ -15,7 +15,7 @@ from execwhy.bpf.events.source import Counters, Origin, Stage, Status
 from execwhy.tui.model.files.safe_file import LiveFile, NoRoom, SnapshotError
 from execwhy.tui.model.files.snapshot import Ending, event_line, parse_line
 from execwhy.tui.recording.bounded import NO_ROOM, SIZE_BOUND, BoundedOutput, Bounds, difference
-from execwhy.tui.recording.recorder import Limits, summary
+from execwhy.tui.recording.recorder import Limits, Result, summary
 from execwhy.tui.recording.rotation import Rotation
 from tests.schema import kind_of
 from tests.unit.records import failure
@@ -133,8 +133,25 @@ def test_a_recording_that_leaves_out_everything_ends_by_its_count_and_says_so() 
     kept.free = 0
     result = recorder(Script([[failure(path="/a"), failure(path="/b")]]), kept, limits=Limits(count=2)).run()
     assert (result.written, result.left_out) == (0, {NO_ROOM: 2})
-    assert "0 written to f.jsonl, 2 left out (no room for the recording: 2)." in summary(result, "f.jsonl")
+    assert "0 written to kept.jsonl, 2 left out (no room for the recording: 2)." in summary(result, "f.jsonl")
     assert "too little free space for it" in result.problem
+
+
+@pytest.mark.parametrize(
+    ("records", "files"),
+    [(1, ""), (20, "2 files, the last "), (50, "5 files, of which the newest 3 are kept, the last ")],
+)
+def test_the_summary_names_files_that_exist(records: int, files: str, tmp_path: Path) -> None:
+    rotation = Rotation(str(tmp_path / "r.jsonl"), 3)
+    output = bounded_output(rotation.open_next(), max_bytes=64 << 10, open_next=rotation.open_next, files=3)
+    output.begin()
+    write(output, records)
+    output.end()
+    result = Result(
+        True, output.written, STATUS.counters, files=output.files, kept=output.kept, name=output.name
+    )
+    assert summary(result, "r.jsonl").endswith(f"; {records} written to {files}{output.name}.")
+    assert Path(output.name).exists() and output.kept == len(list(tmp_path.iterdir()))
 
 
 def test_a_removed_file_ends_the_recording_with_its_name(tmp_path: Path) -> None:

@@ -11,12 +11,19 @@ import pytest
 
 from execwhy.bpf.events.record import Event
 from execwhy.tui.model.files.snapshot import event_line
-from execwhy.tui.recording.bounded import NO_ROOM, SIZE_BOUND, Bounds
+from execwhy.tui.recording.bounded import (
+    LEAST_FLOOR,
+    NO_ROOM,
+    SIZE_BOUND,
+    BoundedOutput,
+    Bounds,
+    least_bytes,
+)
 from execwhy.tui.recording.rotation import Rotation
 from execwhy.tui.recording.shares import DAY, NOBODY, Shares
 from tests.schema import kind_of
 from tests.unit.records import failure
-from tests.unit.tui.recording.test_bounded import LINE, bounded_output, passing
+from tests.unit.tui.recording.test_bounded import LINE, STATUS, bounded_output, passing
 from tests.unit.tui.recording.test_recording import Kept, Script, recorder
 
 KB, MB = 1 << 10, 1 << 20
@@ -42,7 +49,7 @@ def test_each_user_in_turn_has_three_quarters_of_what_is_left() -> None:
 
 
 def test_a_user_who_wrote_little_is_never_left_out() -> None:
-    shares = Shares(MB)
+    shares = Shares(MB, floor=MB // 256)
     for flooder in range(20):
         fill(shares, flooder, 100)
     assert fill(shares, 1000, 100) >= MB // 256 - 100
@@ -84,6 +91,85 @@ def test_no_flood_rotates_the_records_of_a_day_away(flooders: int, monkeypatch: 
             by_hour.append(KB + sum(fill(shares, user, 500) for user in range(flooders)))
     most = max(sum(by_hour[hour : hour + 24]) for hour in range(len(by_hour)))
     assert 5 * MB < most <= 30 * MB
+
+
+KEPT = [(512 * KB, 3), (MB, 2), (MB, 3), (3 * MB, 2), (160 * KB, 8), (8 * MB, 3)]
+
+
+@pytest.mark.parametrize("flooders", [1, 3, 10])
+@pytest.mark.parametrize(("max_bytes", "files"), [*KEPT, (512 * KB, 1), (MB, 1), (8 * MB, 1)])
+def test_a_quiet_user_has_room_under_any_flood(
+    max_bytes: int, files: int, flooders: int, tmp_path: Path
+) -> None:
+    """Ten records of usual size; five in one small file, which no other follows."""
+    rotation = Rotation(str(tmp_path / "r.jsonl"), files)
+    bounds = Bounds(max_bytes, rotation.open_next if files > 1 else None, files)
+    output = BoundedOutput(rotation.open_next(), bounds, status=lambda: STATUS, query="")
+    output.begin()
+    for user in range(1, flooders + 1):
+        line = event_line(flood(user, 1)[0], show_secrets=False).encode()[: 2700 - len(str(user))]
+        for _ in range(max_bytes * files // len(line) + 10):
+            output.write(line, 0, is_record=True, user=user)
+    assert output.left_out.total() > flooders
+    quiet = b'{"quiet":"' + b"x" * (3 * KB - 13) + b'"}\n'
+    before = output.written
+    for number in range(10):
+        output.write(quiet, number, is_record=True, user=1000)
+    output.end()
+    room = 10 if files > 1 or max_bytes >= MB else 5
+    assert output.written - before >= room
+    data = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert data.count(b'{"quiet"') == output.written - before
+    assert all(path.stat().st_size <= max_bytes for path in tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("max_bytes", "files"), KEPT[:5])
+def test_ten_floods_rotate_no_record_of_the_day_away(
+    max_bytes: int, files: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wait = passing(monkeypatch)
+    rotation = Rotation(str(tmp_path / "r.jsonl"), files)
+    bounds = Bounds(max_bytes, rotation.open_next, files)
+    output = BoundedOutput(rotation.open_next(), bounds, status=lambda: STATUS, query="")
+    output.begin()
+    line = b'{"flood":"' + b"x" * 2700 + b'"}\n'
+    output.write(b'{"quiet":1}\n', 0, is_record=True, user=1000)
+    for _minutes in range(24 * 12):
+        for user in range(1, 11):
+            for _record in range(100):
+                output.write(line, 0, is_record=True, user=user)
+        wait(300)
+    output.end()
+    newest = b"".join(path.read_bytes() for path in sorted(tmp_path.iterdir()))
+    assert b'{"quiet"' in newest and b'{"flood"' in newest
+    assert output.left_out.total() > 100_000
+
+
+def test_least_bytes_give_each_user_room_for_ten_records() -> None:
+    for files in (2, 3, 4, 8, 32, 1000):
+        least = least_bytes(files)
+        assert Bounds(least, Kept, files).shares().floor >= LEAST_FLOOR
+        assert Bounds(least - KB, Kept, files).shares().floor < LEAST_FLOOR
+
+
+def test_large_files_give_a_user_who_came_late_a_256th_part() -> None:
+    assert Bounds(64 * MB, Kept, 8).shares().floor == (64 * MB - 8 * KB) * 2 // 256
+    assert Bounds(64 * MB).shares().floor == (64 * MB - 8 * KB) // 256
+
+
+def test_losses_between_the_records_take_a_part_of_a_small_recording(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wait, kept = passing(monkeypatch), Kept()
+    output = bounded_output(kept, max_bytes=MB, open_next=Kept, files=3)
+    output.begin()
+    for minute in range(24 * 60):
+        for user in range(1, 11):
+            output.leave_out(output._shares.name_of(user), [failure()])
+        output.write(b"{}\n", minute, is_record=True)
+        wait(60)
+    losses = [line for line in kept.data.splitlines() if b'"lost"' in line]
+    assert 0 < sum(map(len, losses)) < MB // 3 // 8 + 4 * KB
 
 
 class Disk(Kept):
