@@ -76,6 +76,7 @@ async def test_a_bug_report_has_the_cause_its_evidence_and_the_versions() -> Non
         for words in ("Cause: `carriage-return`", "Kernel: `6.1.0-38-amd64`", "plan tracepoint"):
             assert words in report
         assert "\r" not in report and "\n```sh\n(" in report
+        assert "- As: uid 0 (root), euid 0 (root), gid 0 (root)\n" in report
 
 
 async def test_a_hostile_path_cannot_leave_its_place_in_a_bug_report() -> None:

@@ -68,5 +68,5 @@ async def test_a_click_on_what_is_hidden_shows_it() -> None:
     async with opened(a_day(7)) as screen:
         search = Search(1, "ls", 1, "found", "/usr/bin/ls", (Attempt("/opt/ls", -2),))
         await screen.give(failure("/opt/ls", search=search))
-        await click(screen, "1 found searches hidden", line=0)
+        await click(screen, "1 try of found searches hidden", line=0)
         assert "found at /usr/bin/ls after 1 try" in screen.text

@@ -20,7 +20,7 @@ from tests.ui.scripted_source import START, ScriptedSource, a_day, failure
         (Stage.STARTING, "starting", "Starting…"),
         (Stage.COMPILING, "compiling", "Compiling the BPF program…"),
         (Stage.ATTACHING, "attaching", "Attaching to the kernel…"),
-        (Stage.LIVE, "live", "No exec has failed yet: try /nonexistent in another shell"),
+        (Stage.LIVE, "live", "No exec has failed yet: try /no/such/program in another shell"),
         (Stage.ENDED, "ended", "There is no failed exec in it"),
     ],
 )
@@ -250,8 +250,8 @@ async def test_a_search_is_one_row_and_h_shows_the_ones_that_found_their_program
         )
         assert "not found in 3 directories" in screen.line_with("not found in 3")
         assert "found at /usr/bin/ls" not in screen.text
-        assert "1 found searches hidden" in screen.status
-        assert "1 of 5 shown, 2 tries folded, 2 of found searches hidden" in screen.filter
+        assert "2 tries of found searches hidden" in screen.status
+        assert "1 of 5 shown, 2 tries folded, 2 tries of found searches hidden" in screen.filter
         await screen.press("h")
         assert "ls" in screen.line_with("  found at /usr/bin/ls after 2 tries")
 

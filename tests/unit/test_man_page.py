@@ -18,6 +18,7 @@ from execwhy.bpf.events.record import Ancestor, Binary, Diagnosis, ExecFailure, 
 from execwhy.tui.cli.arguments import parse as parse_arguments
 from execwhy.tui.model.files.record_json import record_to_json
 from execwhy.tui.model.query import parse as parse_filter
+from execwhy.tui.model.query.codes import CODES
 from execwhy.tui.why.causes import unknown
 
 ROOT: Final = Path(__file__).parents[2]
@@ -77,7 +78,7 @@ def bold_tags(name: str) -> list[str]:
 
 
 def test_every_code_that_a_diagnosis_can_have_is_in_the_man_page_and_no_other() -> None:
-    assert set(bold_tags("CAUSES")) == set(codes_of_source())
+    assert set(bold_tags("CAUSES")) == set(codes_of_source()) == set(CODES)
 
 
 def test_a_code_is_told_once_for_an_error() -> None:

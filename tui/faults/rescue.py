@@ -25,6 +25,7 @@ from execwhy.tui.model.files.safe_file import owner_behind_sudo
 from execwhy.tui.model.files.snapshot import Header, event_line, header_line
 from execwhy.tui.model.history.block import Block
 from execwhy.tui.model.history.store import History
+from execwhy.tui.model.text.counted import counted
 
 MAX_BYTES: Final = 256 << 20
 """Of the file."""
@@ -58,9 +59,10 @@ class Rescued:
         if self.broken:
             rest.append(f"{self.broken:,} could not be read")
         if self.left_out:
-            rest.append(f"{self.left_out:,} older ones are left out")
+            rest.append(f"{counted(self.left_out, 'older one is', 'older ones are')} left out")
         also = f" ({', '.join(rest)})" if rest else ""
-        return f"The {self.events:,} events in memory are in {self.path}{also}: execwhy --open {self.path}"
+        events = counted(self.events, "event in memory is", "events in memory are")
+        return f"The {events} in {self.path}{also}: execwhy --open {self.path}"
 
 
 def rescue(

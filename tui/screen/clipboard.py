@@ -7,11 +7,12 @@ from typing import Final
 
 from execwhy.bpf.events.record import ExecFailure
 from execwhy.bpf.events.source import Origin
-from execwhy.tui.model.files.bug_report import bug_report
+from execwhy.tui.model.files.bug_report import Names, bug_report
 from execwhy.tui.model.files.shell_command import shell_command
 from execwhy.tui.model.files.snapshot import event_line
 from execwhy.tui.widgets.dialogs.copy_menu import Choice
 from execwhy.tui.widgets.events.columns import row_text
+from execwhy.tui.widgets.painting.accounts import group_name, user_name
 
 MOST_BYTES: Final = 74_994
 """What terminals take by OSC 52: a sequence of 100,000 bytes, of which base64 makes a third."""
@@ -47,7 +48,7 @@ def copy_of(key: str, shown: ExecFailure, origin: Origin, *, show_secrets: bool)
             raise NothingToCopy("A shell cannot name what was to be executed: copy it as JSON.")
         return command
     if key == "b":
-        return bug_report(shown, origin, _version())
+        return bug_report(shown, origin, _version(), Names(user_name, group_name))
     return row_text(shown)
 
 

@@ -321,7 +321,7 @@ class LiveScreen(ContainedApp):
                 host=status.origin.host,
                 plan=status.origin.plan,
                 counters=status.counters,
-                hidden_found=self.view.hidden_found,
+                hidden=self.view.hidden,
                 evicted=self.history.evicted,
                 behind=self._behind(status),
                 lacks_causes=self._arrivals.lack_causes,

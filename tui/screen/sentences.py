@@ -10,6 +10,7 @@ from execwhy.bpf.events.source import Stage, Status
 from execwhy.tui.model.history.store import History
 from execwhy.tui.model.query.fields import FIELDS
 from execwhy.tui.model.query.hint import hint
+from execwhy.tui.model.text.counted import counted
 from execwhy.tui.model.text.printable import printable
 from execwhy.tui.model.view.view import View
 from execwhy.tui.widgets.bars.key_bar import Hint
@@ -30,7 +31,7 @@ _BEFORE_LIVE: Final = {
     Stage.STARTING: "Starting…",
     Stage.COMPILING: "Compiling the BPF program…",
     Stage.ATTACHING: "Attaching to the kernel…",
-    Stage.LIVE: "No exec has failed yet: try /nonexistent in another shell",
+    Stage.LIVE: "No exec has failed yet: try /no/such/program in another shell",
     Stage.READING: "Reading…",
     Stage.WAITING: "No failed exec has come yet",
     Stage.ENDED: "There is no failed exec in it",
@@ -59,10 +60,10 @@ def shown(status: Status, view: View, history: History, capture: str) -> tuple[s
     gone, _ = view.evicted()
     if gone or view.failures > view.shown or not view.query.is_empty:
         repeats, tries = view.counted - view.shown, view.folded - view.hidden + view.hidden_found
-        folded = [_counted(repeats, "repeat")] if repeats else []
-        folded += [_counted(tries, "tr", "y", "ies")] if tries else []
+        folded = [counted(repeats, "repeat")] if repeats else []
+        folded += [counted(tries, "try", "tries")] if tries else []
         told = f", {' and '.join(folded)} folded" if folded else ""
-        told += f", {view.hidden:,} of found searches hidden" if view.hidden else ""
+        told += f", {counted(view.hidden, 'try', 'tries')} of found searches hidden" if view.hidden else ""
         parts.append(f"{view.shown - gone:,} of {history.failures:,} shown")
         if gone:
             parts.append(f"{gone:,} evicted")
@@ -74,9 +75,10 @@ def missing(status: Status, view: View, history: History, behind: int) -> str:
     """What a snapshot that is made now cannot hold, though the filter might select it."""
     said = []
     if history.evicted:
-        said.append(f"{history.evicted:,} evicted from memory are not in it.")
+        verb = "is" if history.evicted == 1 else "are"
+        said.append(f"{history.evicted:,} evicted from memory {verb} not in it.")
     if behind:
-        said.append(f"{behind:,} that the screen is behind are not in it.")
+        said.append(f"{behind:,} that the screen is behind {'is' if behind == 1 else 'are'} not in it.")
     if status.stage is Stage.READING:
         said.append("More is still being read.")
     if not view.complete:
@@ -90,10 +92,6 @@ def _moment(timestamp: int) -> str:
     return f"{local:%H:%M:%S}" if local.date() == datetime.now().date() else f"{local:%Y-%m-%d %H:%M:%S}"
 
 
-def _counted(number: int, word: str, one: str = "", many: str = "s") -> str:
-    return f"{number:,} {word}{one if number == 1 else many}"
-
-
 def empty(status: Status, view: View, history: History, *, editing: bool) -> str:
     """Why the table shows no failed exec, and what shows them again; "" where it shows one."""
     if view.shown:
@@ -103,7 +101,8 @@ def empty(status: Status, view: View, history: History, *, editing: bool) -> str
     if history.failures and not view.complete:
         return f"Filtering {view.progress:.0%}…"
     if view.failures:
-        return f"Only PATH searches that found their program: {view.hidden_found:,} hidden, h shows them"
+        tries = counted(view.hidden, "try", "tries")
+        return f"Only {tries} of PATH searches that found their program: h shows them"
     if history.failures and not view.query.is_empty:
         key = "Esc reverts" if editing else "c clears"
         nothing = f"Nothing matches {printable(view.query.text)}; {history.failures:,} hidden, {key}"

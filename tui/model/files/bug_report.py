@@ -6,49 +6,62 @@ Values of the environment stay out of it, but for PATH: a ticket is read by many
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Final
 
 from execwhy.bpf.events.record import ExecFailure
 from execwhy.bpf.events.source import Origin
 from execwhy.tui.model.files.json_values import rfc3339
 from execwhy.tui.model.files.shell_command import shell_command
+from execwhy.tui.model.text.counted import counted
 from execwhy.tui.model.text.printable import printable
 
 _FENCE: Final = "```"
 
 
-def bug_report(shown: ExecFailure, origin: Origin, version: str) -> str:
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What users and groups are called; None where an id has no name here."""
+
+    user: Callable[[int], str | None] = lambda _uid: None
+    group: Callable[[int], str | None] = lambda _gid: None
+
+
+def bug_report(shown: ExecFailure, origin: Origin, version: str, names: Names | None = None) -> str:
     """The report, printable line by line.
 
     Args:
         shown: The record, its secrets masked already unless they are to be shown.
         origin: Where and how it was captured.
         version: Of this program.
+        names: Of users and groups where it was captured; None where they are not known.
     """
+    names = names or Names()
     diagnosis = shown.diagnosis
     brief = "no diagnosis" if diagnosis is None else diagnosis.brief or diagnosis.summary
     what = shown.killed_by or shown.error
     lines = [f"### {_text(what)}: {_text(shown.path or 'an unreadable path')}: {_text(brief)}", ""]
     if diagnosis is not None:
-        lines += [_text(diagnosis.summary), ""]
-        lines += [f"- {_text(evidence)}" for evidence in diagnosis.evidence]
+        lines += [_sentence(diagnosis.summary), ""]
+        lines += [f"- {_sentence(evidence)}" for evidence in diagnosis.evidence]
         if diagnosis.advice is not None:
-            lines.append(f"- To do: {_text(diagnosis.advice)}")
+            lines.append(f"- To do: {_sentence(diagnosis.advice)}")
         if not diagnosis.certain and not diagnosis.names_its_doubt:
             lines.append("- Not certain.")
         lines += [f"- Cause: {_code(diagnosis.code)}", ""]
-    lines += [f"- {label}: {value}" for label, value in _facts(shown)]
+    lines += [f"- {label}: {value}" for label, value in _facts(shown, names)]
     lines += ["", *_command(shown), ""]
     lines += [f"- {label}: {value}" for label, value in _versions(shown, origin, version)]
     return "\n".join(lines) + "\n"
 
 
-def _facts(shown: ExecFailure) -> Iterator[tuple[str, str]]:
+def _facts(shown: ExecFailure, names: Names) -> Iterator[tuple[str, str]]:
     yield "When", rfc3339(shown.timestamp)
     by = [f"{shown.comm} {shown.pid}", *(f"{one.comm} {one.pid}" for one in shown.ancestors)]
     yield "By", _code(" ← ".join(by))
-    yield "As", f"uid {shown.uid}, euid {shown.euid}, gid {shown.gid}"
+    uid, euid = (_named(number, names.user(number)) for number in (shown.uid, shown.euid))
+    yield "As", f"uid {uid}, euid {euid}, gid {_named(shown.gid, names.group(shown.gid))}"
     for label, value in (
         ("In", shown.cwd), ("Unit", shown.unit), ("Container", shown.container_id), ("Root", shown.root),
         ("Interpreter", shown.interpreter_path),
@@ -58,7 +71,7 @@ def _facts(shown: ExecFailure) -> Iterator[tuple[str, str]]:
     binary = shown.binary
     if binary is not None:
         mode = stat.filemode(binary.inode_mode)
-        owner = "" if binary.uid is None else f", owned by {binary.uid}:{binary.gid}"
+        owner = "" if binary.uid is None else f", owned by {_owner(binary.uid, binary.gid, names)}"
         yield (
             "File",
             f"{_code(binary.path or '?')}, {mode}{owner}, inode {binary.inode_number} on {binary.device}",
@@ -66,7 +79,7 @@ def _facts(shown: ExecFailure) -> Iterator[tuple[str, str]]:
     search = shown.search
     if search is not None:
         end = f"found {_code(search.found_path or '')}" if search.outcome == "found" else search.outcome
-        yield "PATH search", f"{_code(search.name)}, {search.tries:,} tries, {end}"
+        yield "PATH search", f"{_code(search.name)}, {counted(search.tries, 'try', 'tries')}, {end}"
     for variable in shown.environment:
         if variable is not None and variable.startswith("PATH="):
             yield "PATH", _code(variable.removeprefix("PATH="))
@@ -87,6 +100,30 @@ def _versions(shown: ExecFailure, origin: Origin, version: str) -> Iterator[tupl
     yield "execwhy", f"{version}, plan {_text(origin.plan or 'unknown')}"
     yield "Kernel", _code(origin.kernel or "unknown")
     yield "Host", _code(shown.host or origin.host or "unknown")
+
+
+def _named(number: int, name: str | None) -> str:
+    return str(number) if name is None else f"{number} ({_text(name)})"
+
+
+def _owner(uid: int, gid: int | None, names: Names) -> str:
+    return f"{_named(uid, names.user(uid))}:{'?' if gid is None else _named(gid, names.group(gid))}"
+
+
+def _sentence(text: str) -> str:
+    """Text whose commands, between two backquotes, are code; all else is as of ``_text``."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:
+        # The last backquote has no other: it is a character.
+        parts[-2:] = ["`".join(parts[-2:])]
+    written = ""
+    for index, part in enumerate(parts):
+        if index % 2 == 0:
+            # Next to each other, the backquotes of two would be those of one.
+            written += _text(part) or (" " if 0 < index < len(parts) - 1 else "")
+        else:
+            written += _code(part) if part.strip() else _text(f"`{part}`")
+    return written
 
 
 def _text(text: str) -> str:

@@ -13,6 +13,7 @@ from execwhy.bpf.events.source import Capture
 from execwhy.tui.model.history.block import Block, Mask
 from execwhy.tui.model.history.columns import NUMBERS
 from execwhy.tui.model.query.capture import capture, divided
+from execwhy.tui.model.query.codes import FIELDS_OF_CODES, slip
 from execwhy.tui.model.query.fields import FIELDS, Field, Kind
 from execwhy.tui.model.query.lexer import QueryError, quoted
 from execwhy.tui.model.query.parser import Parser
@@ -160,7 +161,9 @@ def add_term(text: str, field: str, value: object, *, exclude: bool) -> str:
     elif isinstance(value, bool):
         written = "true" if value else "false"
     else:
-        written = quoted(str(value))
+        # A code of another version's file stands in quotes, as it is none of this one's.
+        always = field in FIELDS_OF_CODES and slip(str(value), str(value).__eq__) is not None
+        written = quoted(str(value), always=always)
     equal, unequal = f"{field}=={written}", f"{field}!={written}"
     term, opposite = (unequal, equal) if exclude else (equal, unequal)
     parse(term)

@@ -158,9 +158,9 @@ class Scanner:
         return chr(number + 0xDC00 if letter == "x" and number >= 0x80 else number)
 
 
-def quoted(text: str) -> str:
+def quoted(text: str, *, always: bool = False) -> str:
     """The text as the language reads it back: one line, safe on a terminal, in quotes where it needs them."""
-    if _BARE_VALUE.fullmatch(text) and text.lower() != "null":
+    if not always and _BARE_VALUE.fullmatch(text) and text.lower() != "null":
         return text
     return '"' + "".join(map(_escaped, text)) + '"'
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from execwhy.tui.model.query import text as query_text
+from execwhy.tui.model.query.codes import FIELDS_OF_CODES, slip
 from execwhy.tui.model.query.fields import FIELDS, TEXT_KINDS, Field, Kind, nearest
 from execwhy.tui.model.query.lexer import QueryError, Scanner, Token
 from execwhy.tui.model.query.terms import And, InRanges, IsNull, Node, Not, Or, Term
@@ -207,10 +208,19 @@ def _term(field: Field, operator: Token, values: Sequence[Token], start: int, en
                 operator.end,
             )
         tests = [_text_test(field, plain, value) for value in values]
+        if field.name in FIELDS_OF_CODES and plain != "~":
+            _refuse_slips(values, tests)
         exact, prefixes = _exact(plain, values)
         return Term(field, query_text.any_of(tests), negate, start, end, exact, prefixes)
     bounds = tuple(found for value in values for found in _bounds(field, plain, operator, value))
     return Term(field, InRanges(bounds), negate, start, end)
+
+
+def _refuse_slips(values: Sequence[Token], tests: Sequence[TextTest]) -> None:
+    for value, test in zip(values, tests, strict=True):
+        expected = None if value.quoted else slip(value.text, test.holds)
+        if expected is not None:
+            raise QueryError(f"expected {expected}", value.start, value.end)
 
 
 def _text_test(field: Field, plain: str, value: Token) -> TextTest:

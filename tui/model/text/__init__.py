@@ -1,3 +1,3 @@
 """Text from processes: printable, without secrets, quoted for a shell."""
 
-__all__ = ["fault", "printable", "secret_words", "secrets", "shell_word"]
+__all__ = ["counted", "fault", "printable", "secret_words", "secrets", "shell_word"]

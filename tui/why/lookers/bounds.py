@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from execwhy.bpf.events.record import ExecFailure, Look
+from execwhy.tui.model.text.counted import counted
 from execwhy.tui.why.causes import unseen
 from execwhy.tui.why.scene import words
 
@@ -88,7 +89,9 @@ def _fitting(evidence: tuple[str, ...], room: int) -> Iterator[str]:
     left_out = len(evidence) - len(kept)
     if left_out:
         of_doubt = any(number not in kept for number in doubts)
-        more = f"{left_out:,} more sentences of evidence are left out."
+        more = (
+            f"{counted(left_out, 'more sentence of evidence is', 'more sentences of evidence are')} left out."
+        )
         yield words.doubt(more) if of_doubt else more
 
 

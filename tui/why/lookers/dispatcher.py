@@ -16,6 +16,7 @@ import numpy as np
 
 from execwhy.bpf.caller.caller_root import home_namespaces
 from execwhy.bpf.events.record import Burst, Look, template_of
+from execwhy.tui.model.text.counted import counted
 from execwhy.tui.why.causes import unseen
 from execwhy.tui.why.lookers.cause_key import cause_key
 from execwhy.tui.why.lookers.done import Done
@@ -415,8 +416,9 @@ class Lookers:
             self._next_spawn = time.monotonic() + _RESPAWN_SECONDS
             if not self._problem and self._spawner.undead:
                 hung = len(self._spawner.undead)
+                one, many = "process that looked at files hangs", "processes that looked at files hang"
                 self._problem = (
-                    f"{hung} processes that looked at files hang there and cannot be killed:"
+                    f"{counted(hung, one, many)} there and cannot be killed:"
                     " until these file systems answer, no cause is looked for."
                 )
             return None

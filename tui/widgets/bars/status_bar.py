@@ -11,6 +11,7 @@ from textual.message import Message
 from textual.strip import Strip
 
 from execwhy.bpf.events.source import Counters, Stage
+from execwhy.tui.model.text.counted import counted
 from execwhy.tui.widgets.bars.rate import SECONDS
 from execwhy.tui.widgets.detail.facts import equation
 from execwhy.tui.widgets.painting.painted import Painted, Piece
@@ -28,9 +29,6 @@ _SIGNS: Final = {
 }
 
 
-HIDDEN: Final = "found searches hidden"
-
-
 @dataclass(frozen=True, slots=True)
 class State:
     """What the line tells.
@@ -40,7 +38,7 @@ class State:
         host: Where the events come from; raw text.
         plan: The hook plan, where there is one.
         counters: What became of all events.
-        hidden_found: PATH searches that found their program, and are not shown.
+        hidden: Tries of PATH searches that found their program, which are not shown.
         evicted: Events dropped from memory.
         behind: How many recorded ones the screen has not taken in yet, where it cannot keep up.
         lacks_causes: No cause is looked for, though it should be.
@@ -53,7 +51,7 @@ class State:
     host: str = ""
     plan: str | None = None
     counters: Counters = field(default_factory=Counters)
-    hidden_found: int = 0
+    hidden: int = 0
     evicted: int = 0
     behind: int = 0
     lacks_causes: bool = False
@@ -168,9 +166,10 @@ class StatusBar(Painted):
         if state.stage is Stage.LIVE:
             rates = [_rate(state.rate, sparkline) for sparkline in state.sparklines]
         forms = [equal, brief]
-        if state.hidden_found:
-            hidden: Piece = (f"  {state.hidden_found:,} {HIDDEN}", "muted")
-            short: Piece = (f"  {state.hidden_found:,} hidden", "muted")
+        if state.hidden:
+            tries = counted(state.hidden, "try", "tries")
+            hidden: Piece = (f"  {tries} of found searches hidden", "muted")
+            short: Piece = (f"  {tries} hidden", "muted")
             forms = [[*equal, hidden], [*brief, hidden], [*brief, short], brief]
         essential = [*failed, *_lost(counters, "  ")] if counters.lost else failed
         least = [brief, essential]

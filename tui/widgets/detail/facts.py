@@ -18,6 +18,7 @@ from execwhy.bpf.events.record import Binary, ExecFailure, Loss, Search, error_n
 from execwhy.bpf.events.source import Counters
 from execwhy.tui.model.files.snapshot import UNREADABLE
 from execwhy.tui.model.history.repeats import Repeats
+from execwhy.tui.model.text.counted import counted
 from execwhy.tui.widgets.detail.fact import Fact, Section
 from execwhy.tui.widgets.detail.process_facts import process, where
 from execwhy.tui.widgets.events import search_words
@@ -170,7 +171,7 @@ def _search(record: Search, search: Search, findings: Mapping[str, str]) -> tupl
             facts.append(Fact(findings[captured.path], role="muted"))
     more = search.tries - len(search.attempts)
     if search.attempts and more > 0:
-        facts.append(Fact(f"{more:,} more tries", starts_line=True, role="muted"))
+        facts.append(Fact(counted(more, "more try", "more tries"), starts_line=True, role="muted"))
     return tuple(facts)
 
 
@@ -238,10 +239,14 @@ def _binary(record: ExecFailure, shown: ExecFailure) -> tuple[Fact, ...]:
     ]
     if binary.size is not None:
         exact = f"({binary.size:,} bytes)" if binary.size >= 1000 else ""
-        facts.append(Fact(humanize.naturalsize(binary.size), label="size", note=exact))
+        facts.append(Fact(_size(binary.size), label="size", note=exact))
     facts.append(_changed(binary, shown.timestamp))
     source = "as the kernel had it open" if binary.source == "kernel" else "looked up right after"
     return (*facts, Fact(source, role="muted"))
+
+
+def _size(size: int) -> str:
+    return counted(size, "byte") if size < 1000 else humanize.naturalsize(size)
 
 
 def _doubted_path(shown: ExecFailure) -> tuple[Fact, ...]:

@@ -20,6 +20,7 @@ from execwhy.bpf.events.record import Event
 from execwhy.tui.faults.contained import Dialog
 from execwhy.tui.model.files.snapshot import Existing, Header, SnapshotError, write, write_text
 from execwhy.tui.model.history.store import History
+from execwhy.tui.model.text.counted import counted
 from execwhy.tui.model.text.printable import printable
 
 _JSON_LINES: Final = frozenset({".jsonl", ".ndjson", ".json"})
@@ -270,7 +271,7 @@ def _parts(selection: Selection) -> str:
     counts = ((selection.rows, "row", "s"), (selection.repeats, "repeat", "s"))
     parts = [f"{count:,} {word}{many if count > 1 else ''}" for count, word, many in counts if count]
     if tries:
-        parts.append(f"{tries:,} more {'try' if tries == 1 else 'tries'} of their searches")
+        parts.append(f"{counted(tries, 'more try', 'more tries')} of their searches")
     return f": {', '.join(parts)}" if selection.failures > selection.rows else ""
 
 

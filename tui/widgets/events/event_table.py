@@ -23,6 +23,7 @@ from execwhy.bpf.events.record import ExecFailure, Loss
 from execwhy.tui.model.files.snapshot import UNREADABLE
 from execwhy.tui.model.history.store import History
 from execwhy.tui.model.search.tries import tries_of
+from execwhy.tui.model.text.counted import counted
 from execwhy.tui.model.text.printable import printable
 from execwhy.tui.model.text.secrets import masked
 from execwhy.tui.model.view.view import View
@@ -326,9 +327,9 @@ class EventTable(RowWindow):
         count, last = self.view.lost(row)
         until = f" until {clock(last, 12)}" if last - loss.timestamp >= _SAME_TIME else ""
         if loss.reason == UNREADABLE:
-            said, reason = f"— {count:,} unreadable line{'s' * (count > 1)} left out {where}{until}", []
+            said, reason = f"— {counted(count, 'unreadable line')} left out {where}{until}", []
         else:
-            said = f"— {count:,} events lost {where}{until}: "
+            said = f"— {counted(count, 'event')} lost {where}{until}: "
             room = max(1, width - len(time) - len(said) - 4)
             reason = in_role(keep_beginning(loss.reason, room), "danger")
         length = cells(said) + sum(cells(text) for text, _ in reason) + 2

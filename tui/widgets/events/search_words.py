@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from execwhy.bpf.events.record import ExecFailure, Search
+from execwhy.tui.model.text.counted import counted
 
 _PASSED_OVER: Final = frozenset({errno.ENOENT, errno.ENOTDIR})
 """As of execwhy.tui.model.search.representative: a search goes on as if nothing had been there."""
@@ -39,7 +40,7 @@ def outcome(record: ExecFailure) -> str:
     """How a PATH search ended: "not found in 8 directories"."""
     search = record.search
     assert search is not None
-    tries = "1 try" if search.tries == 1 else f"{search.tries:,} tries"
+    tries = counted(search.tries, "try", "tries")
     if search.outcome == "found":
         return f"found at {search.found_path} after {tries}"
     if search.outcome == "open":
@@ -47,7 +48,7 @@ def outcome(record: ExecFailure) -> str:
     if len(search.attempts) < search.tries:
         return f"not found in {tries}"
     places = _places(record)
-    return f"not found in {places:,} {'directory' if places == 1 else 'directories'}"
+    return f"not found in {counted(places, 'directory', 'directories')}"
 
 
 def end(search: Search) -> str:

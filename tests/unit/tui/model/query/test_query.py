@@ -212,6 +212,10 @@ def test_quotes_make_a_wildcard_and_a_word_plain_text() -> None:
         ("comm<3", 4, 5, "comm is text"),
         ("uid~3", 3, 4, "uid is a number"),
         ("error=ENOEN", 6, 11, "did you mean ENOENT?"),
+        ("why=no-such-cause", 4, 17, "expected a cause, such as missing-file, or other words in quotes"),
+        ("why:mising-file", 4, 15, "in quotes; did you mean missing-file?"),
+        ("not why!=mising-file", 9, 20, "did you mean missing-file?"),
+        ("diagnosis.code in (missing-file,mising-file)", 32, 43, "did you mean missing-file?"),
         ("path~[", 5, 6, "not a regular expression"),
         ("path~(a+)+$", 5, 11, "for ever"),
         ("path~(a)\\1", 5, 10, "for ever"),
@@ -327,6 +331,24 @@ def test_a_term_added_for_a_cell_finds_the_very_value(
 def test_a_number_added_for_a_cell_finds_the_very_number(value: int) -> None:
     assert selects(add_term("", "ppid", value, exclude=False), replace(RECORD, ppid=value))
     assert not selects(add_term("", "ppid", value, exclude=True), replace(RECORD, ppid=value))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "why:missing", "why:interpreter-o", "why:*interp*", "why:/opt/no-such-cause", "why~no-such-cause",
+        'why:"no-such-cause"', 'why=="of-a-newer-version"', "why==nonsense", "diagnosis.brief:no-such-cause",
+    ],
+)  # fmt: skip
+def test_a_part_of_a_cause_and_words_in_quotes_are_no_slip(text: str) -> None:
+    assert not parse(text).is_empty
+
+
+def test_a_term_added_for_a_code_of_another_version_is_in_quotes() -> None:
+    added = add_term("", "why", "of-a-newer-version", exclude=False)
+    assert added == 'why=="of-a-newer-version"'
+    assert add_term(added, "why", "of-a-newer-version", exclude=True) == 'why!="of-a-newer-version"'
+    assert add_term("", "why", "missing-file", exclude=False) == "why==missing-file"
 
 
 def test_a_term_is_added_once_and_binds_tighter_than_or() -> None:
