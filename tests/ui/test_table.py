@@ -71,6 +71,13 @@ def test_why_has_its_room_before_the_pid_has(width: int) -> None:
     assert ("PID" in widths) == (width >= 98)
 
 
+@pytest.mark.parametrize("width", range(138, 300))
+def test_why_has_room_for_most_that_is_said_on_a_wide_screen(width: int) -> None:
+    widths = {place.column.title: place.width for place in placed_columns(width)}
+    assert widths["WHY"] >= 48
+    assert widths["PATH"] >= 28
+
+
 async def test_a_diagnosis_replaces_looking_when_it_comes() -> None:
     def why(record: ExecFailure) -> Diagnosis:
         return Diagnosis("gone", "The file is gone.", brief="it is gone")

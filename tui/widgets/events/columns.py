@@ -70,8 +70,8 @@ class Placed:
 
 _TIERS: Final[tuple[tuple[int, tuple[tuple[Column, int], ...]], ...]] = (
     (200, ((TIME, 12), (PID, 7), (USER, 12), (COMM, 15), (PARENT, 15), (UNIT, 20), (ERROR, 12))),
-    (172, ((TIME, 12), (PID, 7), (USER, 12), (COMM, 15), (UNIT, 20), (ERROR, 12))),
-    (130, ((TIME, 12), (PID, 7), (USER, 10), (COMM, 15), (ERROR, 12))),
+    (172, ((TIME, 12), (PID, 7), (USER, 12), (COMM, 15), (UNIT, 20), (ERROR, 7))),
+    (130, ((TIME, 12), (PID, 7), (USER, 10), (COMM, 15), (ERROR, 7))),
     (106, ((TIME, 12), (PID, 7), (USER, 8), (COMM, 10), (ERROR, 7))),
     (98, ((TIME, 12), (PID, 7), (USER, 8), (ERROR, 7))),
     (64, ((TIME, 8), (USER, 8), (ERROR, 7))),
@@ -86,10 +86,10 @@ than some 32 cells, it needs the room of PID more, which the detail has as well.
 _HOST_WIDTHS: Final = ((172, 16), (106, 12), (0, 8))
 """From which width on HOST has how many cells: the beginnings of most host names tell them apart."""
 
-_WIDE: Final = 130
-"""From here on WHY has the room for nearly all that is said there."""
+_WIDE: Final = 200
+"""From here on WHY has the room for nearly all that is said there, and the others for some distance."""
 
-_PATH_SHARES: Final = ((130, 42), (106, 40), (98, 42), (0, 36))
+_PATH_SHARES: Final = ((130, 38), (106, 40), (98, 42), (0, 36))
 """From which width on PATH has how many percent of what it shares with WHY: a path can do with its name."""
 
 _WIDEST_PATH: Final = 64
