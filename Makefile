@@ -1,6 +1,6 @@
 # `make` alone lists the targets.
 .PHONY: help setup run test format check live test-kernels stress soak fuzz bench bench-check screenshots lock \
-    install uninstall wheel deb completions release
+    install uninstall wheel deb completions fields release
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' Makefile
@@ -28,6 +28,10 @@ release: ## VERSION=x.y.z: check, set the version, build, commit and tag; upload
 completions: ## write completions/ anew after a change of the options
 	tools/setup dev
 	.venv/bin/python tools/completions.py
+
+fields: ## write the schema and FIELDS of the manual anew after a change of the table of fields
+	tools/setup dev
+	.venv/bin/python tools/fields.py
 
 run: ## open the monitor
 	./execwhy
