@@ -71,7 +71,7 @@ def failed_exec(
 
 
 def _facts_of(user: int) -> dict[str, Any]:
-    return {"uid": user, "fsuid": user, "fsgid": user, "groups": (), "capabilities": 0}
+    return {"uid": user, "euid": user, "fsuid": user, "fsgid": user, "groups": (), "capabilities": 0}
 
 
 def a_failure(path: str | None, error: int, **facts: Any) -> ExecFailure:

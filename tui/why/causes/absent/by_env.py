@@ -115,6 +115,7 @@ def missing(scene: Scene, resolution: Resolution) -> Diagnosis | None:
         f" the script {shown}, whose first line asks for it.",
         f"seems wanted by script {os.path.basename(script.file.path)}",
         f"Its first line is {words.quoted(line)}.",
-        advice=suggestions.for_missing(scene, resolution),
+        # Who calls env decides its name and arguments, and the script may be root's.
+        advice=suggestions.for_missing(scene, resolution, roots_own=True),
         lacking=UNPROVEN,
     )

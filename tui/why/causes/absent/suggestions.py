@@ -10,6 +10,7 @@ import functools
 import os
 import re
 import stat
+from functools import partial
 from typing import Final
 
 from cachetools import TTLCache
@@ -49,29 +50,37 @@ _MOST_TRIED: Final = 4
 """How many near names to try before giving up on one that the caller may execute."""
 
 
-def for_missing(scene: Scene, resolution: Resolution) -> str | None:
-    """A program of the same name in PATH, or the nearest name in the directory, or in PATH.
+def for_missing(scene: Scene, resolution: Resolution, *, roots_own: bool = False) -> str | None:
+    """Suggest a program of the same name in PATH, or the nearest name in the directory, or in PATH.
 
     In PATH a near name is sought only for one that was itself looked for in PATH: elsewhere directory and
     name would both have to be wrong.
+
+    Args:
+        scene: The failed exec.
+        resolution: How its path was resolved.
+        roots_own: Suggest only what root alone decides, as the name may be for a file of root's.
     """
     directory, name = os.path.split(resolution.path)
     elsewhere = _on_path(scene, name, exactly=True)
     if elsewhere is not None and elsewhere != resolution.path:
-        mentioned = advise.mention(scene, elsewhere)
+        mentioned = advise.mention(scene, elsewhere, roots_own=roots_own)
         return None if mentioned is None else f"There is a program of that name: {mentioned}."
+    beside = partial(in_directory, scene, resolution, roots_own=roots_own)
     if {directory, os.path.dirname(resolution.asked)}.isdisjoint(_path(scene)):
-        return in_directory(scene, resolution)
+        return beside()
+    on_path = partial(_on_path, scene, name, exactly=False)
     if scene.record.arguments[:1] == (name,):
         # Most likely a try of a search: each of them is to mean the same program, the first of PATH.
-        return _mean(scene, _on_path(scene, name, exactly=False)) or in_directory(scene, resolution)
-    return in_directory(scene, resolution) or _mean(scene, _on_path(scene, name, exactly=False))
+        return _mean(scene, on_path(), roots_own=roots_own) or beside()
+    return beside() or _mean(scene, on_path(), roots_own=roots_own)
 
 
-def in_directory(scene: Scene, resolution: Resolution) -> str | None:
-    """The nearest name in the directory in which the walk ended."""
+def in_directory(scene: Scene, resolution: Resolution, *, roots_own: bool = False) -> str | None:
+    """Suggest the nearest name in the directory in which the walk ended."""
     directory, name = os.path.split(resolution.path)
-    return _mean(scene, _nearest_in(scene, directory, name, programs=not resolution.left))
+    near = _nearest_in(scene, directory, name, programs=not resolution.left)
+    return _mean(scene, near, roots_own=roots_own)
 
 
 def for_link(scene: Scene, resolution: Resolution, link: Step) -> str | None:
@@ -106,8 +115,8 @@ def _named_instead(scene: Scene, found: str, asked: str, file: File) -> str | No
     return None if mentioned is None else f"If {mentioned} is meant, name that in the first line."
 
 
-def _mean(scene: Scene, path: str | None) -> str | None:
-    mentioned = None if path is None else advise.mention(scene, path)
+def _mean(scene: Scene, path: str | None, *, roots_own: bool = False) -> str | None:
+    mentioned = None if path is None else advise.mention(scene, path, roots_own=roots_own)
     return None if mentioned is None else f"Did you mean {mentioned}?"
 
 

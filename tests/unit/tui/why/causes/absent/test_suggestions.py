@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 
@@ -86,3 +87,18 @@ def test_a_program_that_the_caller_may_not_execute_is_not_suggested(
     record = failed_exec(script, environment=environment, user=NOBODY_IN_PARTICULAR)
     advice = diagnose(record).advice
     assert advice == (f"If {near} is meant, name that in the first line." if advised else None)
+
+
+@as_root
+def test_what_a_script_asks_env_for_is_not_suggested_from_the_callers_own_directory(place: Path) -> None:
+    theirs = program(place / "theirs/oython3.6").parent
+    for path in (theirs, theirs / "oython3.6"):
+        os.chown(path, NOBODY_IN_PARTICULAR, NOBODY_IN_PARTICULAR)
+    script = program(place / "job", "#!/usr/bin/env oython3.4\n")
+    environment = {"PATH": str(theirs)}
+    missing = f"{theirs}/oython3.4"
+    by_env = failed_exec(missing, ["oython3.4", str(script)], environment, user=NOBODY_IN_PARTICULAR)
+    diagnosis = diagnose(dataclasses.replace(by_env, comm="job"))
+    assert (diagnosis.code, diagnosis.advice) == ("missing-program-of-env", None)
+    by_name = failed_exec(missing, ["oython3.4"], environment, user=NOBODY_IN_PARTICULAR)
+    assert diagnose(by_name).advice == f"Did you mean {theirs}/oython3.6?"
