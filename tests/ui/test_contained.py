@@ -6,8 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
+from rich.style import Style
+from textual import events
 from textual._compositor import Compositor
-from textual.command import CommandPalette
+from textual.command import CommandList, CommandPalette
 
 from execwhy.bpf.events.record import Diagnosis
 from execwhy.tui.arrivals import Arrivals
@@ -219,5 +221,21 @@ async def test_the_palette_opens_in_a_window_of_a_few_columns(columns: int) -> N
         await screen.press("ctrl+p")
         await screen.until(lambda: isinstance(screen.app.screen, CommandPalette))
         await screen.press("down", "e", "down")
+        assert isinstance(screen.app.screen, CommandPalette)
+        assert not screen.app.faults.reports
+
+
+async def test_a_click_on_a_command_that_is_gone_does_nothing() -> None:
+    async with opened(a_day(7)) as screen:
+        await screen.press("ctrl+p")
+        await screen.until(lambda: isinstance(screen.app.screen, CommandPalette))
+        commands = screen.app.screen.query_one(CommandList)
+        await screen.until(lambda: commands.option_count > 0)
+        style = Style(meta={"option": commands.option_count})
+        x, y = commands.region.offset
+        commands.post_message(
+            events.Click(commands, 1, 1, 0, 0, 1, False, False, False, x + 1, y + 1, style=style)
+        )
+        await screen.press("down")
         assert isinstance(screen.app.screen, CommandPalette)
         assert not screen.app.faults.reports

@@ -12,9 +12,10 @@ from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 from typing import Any, Final
 
 from rich.text import Text
-from textual.app import App, ScreenStackError
+from textual import events
+from textual.app import App, ComposeResult, ScreenStackError
 from textual.await_complete import AwaitComplete
-from textual.command import CommandPalette
+from textual.command import CommandList, CommandPalette
 from textual.css.query import NoMatches
 from textual.screen import Screen
 from textual.theme import ThemeProvider
@@ -51,8 +52,24 @@ class _BaseScreen(Contained, Screen[None]):
     """The screen below all dialogs."""
 
 
+class _CommandList(Contained, CommandList):
+    """The palette's list, whose options may have been replaced between a click and its turn."""
+
+    async def _on_click(self, event: events.Click) -> None:
+        option = event.style.meta.get("option")
+        if option is not None and option >= self.option_count:
+            event.prevent_default()
+
+
 class _Palette(Contained, CommandPalette):
     """The palette; as with ``Dialog``, it is closed once."""
+
+    def compose(self) -> ComposeResult:
+        """Compose the palette, with a list that outlives its faults."""
+        for part in super().compose():
+            if type(part) is CommandList:
+                part.__class__ = _CommandList
+            yield part
 
     def dismiss(self, result: None = None) -> AwaitComplete:
         """Close it, where it is still open."""
