@@ -39,9 +39,10 @@ _LONGEST_LOOKED_INTO: Final = 1024
 """Characters of a value that is no secret itself, and may have names with values in it."""
 
 _TIGHT: Final = re.compile(
-    r"(?i:x-[\w-]+|\w*(?:password|passwd|passphrase|pwd|secret|api_?key|token)|\w+_key)"
+    r"(?:[A-Za-z]{0,4}H(?=[A-Z]))?(?i:x-[\w-]+|private-token|\w*(?:password|passwd|passphrase|pwd|secret|api_?key|token)|\w+_key)"
 )
-"""Names that announce a secret with nothing but a colon before it: a header's, or one of YAML in one line."""
+"""Names that announce a secret with nothing but a colon before it: a header's, also right behind curl's -H,
+or one of YAML in one line."""
 
 _HINT: Final = re.compile(
     r"pass|pw|secret|token|key|auth|cred|cookie|bearer|jwt|psk|dsn|sig|otp|sess"
