@@ -18,7 +18,7 @@ from execwhy.tui.why.scene.moment import CLOCK_STEP
 from tests.live import circumstances
 from tests.live.exec_child import EXECVE, Exec, attempted, libc
 from tests.live.listener import Listener
-from tests.live.swapped_mounts import SITUATIONS
+from tests.live.swapped_mounts import SITUATIONS, TRUE
 from tests.live.why_cases import FORGOTTEN
 from tests.live.zoo import Zoo
 from tests.settled import SETTLED
@@ -141,12 +141,7 @@ def test_a_mount_of_our_own_namespace_or_the_hosts_is_known_to_be_what_it_was(si
         [*command, "tests.live.swapped_mounts", situation], check=True, capture_output=True, text=True
     )
     code, certain = done.stdout.split()
-    true = {
-        "untouched": "no-execute-permission",
-        "taken_away_before": "no-shebang",
-        "of_the_first_namespace": "no-shebang",
-    }
-    if situation in true:
-        assert (code, certain) == (true[situation], "True")
+    if situation in TRUE:
+        assert (code, certain) == (TRUE[situation], "True")
     else:
         assert certain == "False"

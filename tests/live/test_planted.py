@@ -29,6 +29,7 @@ from execwhy.tui.why.causes import diagnose
 from tests.live import circumstances
 from tests.live.circumstances import GROUP, USER
 from tests.live.exec_child import EXECVE
+from tests.live.never_certain import NEVER_CERTAIN
 from tests.live.test_swapped import _elf
 from tests.live.why_files import protected_links
 from tests.settled import SETTLED
@@ -235,22 +236,7 @@ OF_ROOT: Final = frozenset(
         "missing-kernel-helper",
     }
 )
-"""Causes that take privileges to plant (``tests.live.test_certain`` has mounts)."""
-
-
-NEVER_CERTAIN: Final = frozenset(
-    {
-        "32-bit-not-supported", "appeared-since", "bad-path-pointer", "blank-in-env-argument",
-        "changed-since", "close-on-exec-script", "descriptor-is-no-directory",
-        "descriptor-of-removed-directory",
-        "diagnosis-failed", "ebadmsg", "ehostdown", "eintr", "eisdir", "ekeyrejected", "enodev", "enokey",
-        "enotconn", "enxio", "eoverflow", "estale", "etimedout", "euclean",
-        "missing-program-of-env", "namespace-gone", "no-such-system-call", "not-looked-at", "read-error",
-        "replaced-since", "several-causes", "system-file-limit", "unexplained", "unexplained-denial",
-        "vanished-since",
-    }
-)  # fmt: skip
-"""Causes of which each diagnosis says what is lacking, and those of other errnos, which leave no trace."""
+"""Causes that take privileges to plant (``tests.live.swapped_mounts`` exchanges what they rest on)."""
 
 
 @contextmanager

@@ -7,13 +7,14 @@ nothing is changed, the cause must be certain.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import platform
 import shutil
 import struct
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -23,8 +24,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from execwhy.bpf.events.record import ExecFailure
-from execwhy.tui.why.causes import diagnose
+from execwhy.tui.why.causes import diagnose, kernel_invoked
 from tests.live.circumstances import USER
+from tests.live.never_certain import NEVER_CERTAIN
+from tests.live.swapped_mounts import TRUE
+from tests.unit.test_man_page import codes_of_source
 from tests.unit.tui.why.failing import failed_exec
 
 _MACHINES: Final = {"x86_64": 62, "aarch64": 183}
@@ -43,6 +47,7 @@ class Scene:
         rests_on: What can be exchanged, below the scene's directory.
         cwd: The working directory, likewise, where the path is relative.
         user: Who executes it.
+        of_kernel: The kernel itself starts it, as a setting says.
     """
 
     code: str
@@ -53,6 +58,7 @@ class Scene:
     rests_on: tuple[str, ...] = ("first", "second", "outer", "outer/inner")
     cwd: str | None = None
     user: int | None = None
+    of_kernel: bool = False
 
 
 def _elf(interpreter: bytes) -> bytes:
@@ -75,6 +81,7 @@ SCENES: Final = {
     "link below the working directory": Scene(
         "missing-in-working-directory", "first/none", rests_on=("outer", "first", "second"), cwd="."
     ),
+    "missing kernel helper": Scene("missing-kernel-helper", "first/inner/none", of_kernel=True),
     "dangling link": Scene("dangling-link", "tools/dangling", rests_on=("tools", "tools/dangling")),
     "loop of links": Scene("link-loop", "tools/loop", rests_on=("tools", "tools/loop", "tools/pool")),
     "missing interpreter": Scene(
@@ -139,7 +146,8 @@ def built(scene: Scene) -> Iterator[Path]:
             (base / "tools/interpreter").write_bytes(scene.interpreter)
             (base / "tools/interpreter").chmod(0o644)
         (base / "closed").chmod(0o700)
-        yield base
+        with helper_setting(f"|{base}/{scene.path} %P") if scene.of_kernel else nullcontext():
+            yield base
     finally:
         shutil.rmtree(base, ignore_errors=True)
 
@@ -147,7 +155,16 @@ def built(scene: Scene) -> Iterator[Path]:
 def failed(scene: Scene, base: Path) -> ExecFailure:
     """Have the exec fail, once its files are old enough to prove something."""
     path = scene.path if scene.cwd is not None else base / scene.path
-    return failed_exec(path, cwd=base / (scene.cwd or "."), user=scene.user)
+    record = failed_exec(path, cwd=base / (scene.cwd or "."), user=scene.user)
+    return dataclasses.replace(record, kernel_invoked=True, syscall=None) if scene.of_kernel else record
+
+
+@contextmanager
+def helper_setting(value: str) -> Iterator[None]:
+    """Have a setting name a helper: the kernel's own is the whole machine's, and is read but not written."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kernel_invoked, "read_proc", {"/proc/sys/kernel/core_pattern": value}.get)
+        yield
 
 
 def put_another(place: Path) -> None:
@@ -296,3 +313,79 @@ def test_others_that_write_beside_it_take_nothing_from_a_cause_whose_file_was_th
         (base / "noise").write_text("")
         diagnosis = diagnose(record)
     assert (diagnosis.code, diagnosis.certain) == (scene.code, True), diagnosis
+
+
+def test_a_helper_whose_setting_has_changed_since_is_a_missing_file_and_no_more() -> None:
+    scene = SCENES["missing kernel helper"]
+    with built(scene) as base:
+        record = failed(scene, base)
+        with helper_setting("core"):
+            diagnosis = diagnose(record)
+    assert diagnosis.code == "missing-file"
+    assert any("no setting that was looked at names it" in fact for fact in diagnosis.evidence)
+
+
+OF_THE_RECORD: Final = frozenset(
+    {
+        "argument-too-long",
+        "arguments-too-big",
+        "bad-argument-pointer",
+        "empty-path",
+        "link-not-followed",
+        "name-too-long",
+        "path-too-long",
+        "unknown-flags",
+        "variable-too-long",
+    }
+)
+"""Causes that rest on strings and flags that the kernel program read: nothing can be exchanged."""
+
+OF_THE_CALLER: Final = frozenset(
+    {
+        "bad-descriptor",
+        "descriptor-limit",
+        "file-capabilities-not-granted",
+        "killed-after-point-of-no-return",
+        "open-for-writing",
+        "out-of-memory",
+        "process-limit",
+        "seccomp-filter",
+        "working-directory-gone",
+    }
+)
+"""Causes that rest on what the caller and its like are, have or may: ``test_planted`` exchanges that."""
+
+LIKE_ANOTHER: Final = {
+    "arguments-in-path": "missing-file",
+    "bad-elf-interpreter": "interpreter-not-executable",
+    "blank-before-shebang": "no-shebang",
+    "blank-in-path": "missing-file",
+    "bom-before-shebang": "no-shebang",
+    "crlf-interpreter": "missing-interpreter",
+    "foreign-architecture": "no-shebang",
+    "interpreters-nested-too-deep": "missing-interpreter",
+    "macos-program": "no-shebang",
+    "malformed-elf": "no-shebang",
+    "name-ends-in-cr": "missing-file",
+    "not-a-program": "no-shebang",
+    "not-an-executable-elf": "no-shebang",
+    "not-expanded": "missing-file",
+    "protected-link": "link-loop",
+    "quotes-in-path": "missing-file",
+    "shebang-too-long": "no-shebang",
+    "shebang-without-interpreter": "no-shebang",
+    "special-file": "is-directory",
+    "text-with-bom": "no-shebang",
+    "too-many-links": "link-loop",
+    "truncated-elf": "no-shebang",
+    "windows-program": "no-shebang",
+}
+"""Causes that rest on the same things as another one, which is tried here: a name, a content, a type."""
+
+
+def test_of_every_cause_it_is_tried_to_exchange_what_it_rests_on() -> None:
+    tried = {scene.code for scene in SCENES.values()} | set(TRUE.values())
+    exempt = {*OF_THE_RECORD, *OF_THE_CALLER, *LIKE_ANOTHER, *NEVER_CERTAIN}
+    assert set(LIKE_ANOTHER.values()) <= tried
+    assert not tried & exempt
+    assert set(codes_of_source()) - tried == exempt

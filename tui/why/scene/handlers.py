@@ -9,6 +9,7 @@ from typing import Final
 
 from execwhy.bpf.caller.binfmt import BINPRM_BUF_SIZE
 from execwhy.bpf.caller.lookup import File
+from execwhy.tui.why.scene import words
 from execwhy.tui.why.scene.scene import Scene, read_proc
 
 DIRECTORY: Final = "/proc/sys/fs/binfmt_misc"
@@ -83,6 +84,36 @@ def registered() -> tuple[Handler, ...]:
 
 
 def unseen(scene: Scene) -> str | None:
+    """Return a sentence if there may have been handlers at the exec that are not seen at the look."""
+    return _of_a_user_namespace(scene) or _removed(scene)
+
+
+def undated(scene: Scene, handler: Handler, file: File, path: str) -> str | None:
+    """Return a sentence unless this was the handler that took the file at the exec.
+
+    A registration has the ctime of when it was made. One that is switched on or off need not get another, so
+    that of two for the same files neither is sure to be the one.
+    """
+    if sum(other.takes(file.head or b"", path) for other in registered()) > 1:
+        return "Several handlers of binfmt_misc take such files; which of them was in force is not known."
+    place = f"{DIRECTORY}/{handler.name}"
+    try:
+        return scene.changed(place, os.stat(place))
+    except OSError:
+        return f"The handler {words.quoted_briefly(handler.name)} is gone by now."
+
+
+def _removed(scene: Scene) -> str | None:
+    """Return a sentence if a handler may have been removed since the exec, by their directory's ctime."""
+    try:
+        # Without binfmt_misc there is a directory of /proc instead, whose ctime is that of its first use.
+        os.stat(f"{DIRECTORY}/register")
+        return scene.changed(DIRECTORY, os.stat(DIRECTORY))
+    except OSError:
+        return None
+
+
+def _of_a_user_namespace(scene: Scene) -> str | None:
     """Return a sentence if the caller may have had handlers of its own, of its user namespace (Linux 6.7)."""
     numbers = re.match(r"(\d+)\.(\d+)", os.uname().release)
     if numbers is not None and (int(numbers[1]), int(numbers[2])) < (6, 7):

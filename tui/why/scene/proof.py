@@ -80,7 +80,8 @@ Of an errno that the look itself explains (the file is missing, has no execute b
 have made another one. Where it is the only evidence, ``caller.forged`` says whether seccomp, or a tracer, can
 have made it.
 Formats that a user registers in a user namespace of their own (binfmt_misc, Linux 6.7) are not seen:
-``handlers.unseen`` says where there may be some.
+``handlers.unseen`` says where there may be some, and whether a handler that everybody has was removed since;
+``handlers.undated`` whether one is as old as the exec.
 """
 
 from __future__ import annotations

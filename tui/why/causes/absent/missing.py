@@ -90,8 +90,8 @@ def _closed(scene: Scene, evidence: str, *files: File, lacking: str | None = Non
 
 def _handler(scene: Scene) -> Diagnosis | None:
     """A binfmt_misc registration takes the file, and its interpreter is missing."""
-    file = scene.target.file if scene.target is not None else None
-    handler = None if file is None else handlers.handler_of(file, scene.record.path or "")
+    file, path = scene.target.file if scene.target is not None else None, scene.record.path or ""
+    handler = None if file is None else handlers.handler_of(file, path)
     # With the flag F the interpreter was opened when it was registered.
     if file is None or handler is None or not handler.enabled or "F" in handler.flags:
         return None
@@ -104,7 +104,9 @@ def _handler(scene: Scene) -> Diagnosis | None:
         f" interpreter {words.quoted(handler.interpreter)} does not exist here.",
         f"missing binfmt_misc handler {handler.interpreter}",
         advice="Install it there, or have no handler for such files.",
-        lacking=handlers.unseen(scene) or caller.forged(scene),
+        lacking=handlers.unseen(scene)
+        or handlers.undated(scene, handler, file, path)
+        or caller.forged(scene),
     )
 
 
