@@ -34,7 +34,7 @@ _TAKEN_BY: Final = (
     ),
     (
         "sshpass mongo mongosh mongodump mongorestore mongoexport mongoimport mycli cqlsh hdbsql rdesktop "
-        "rabbitmqadmin racadm veracrypt doveadm ncftpput ncftpget useradd usermod groupadd "
+        "rabbitmqadmin racadm veracrypt doveadm ncftp ncftpput ncftpget useradd usermod groupadd "
         "beeline hive cypher-shell elasticsearch-users elasticsearch-reset-password youtube-dl yt-dlp "
         "steghide hydra medusa crackmapexec netexec nxc evil-winrm",
         {"-p": Value.NEXT},
@@ -47,28 +47,31 @@ _TAKEN_BY: Final = (
     ("pdftotext pdftoppm pdfinfo", {"-upw": Value.APART, "-opw": Value.APART}),
     ("ab", {"-A": Value.PAIR, "-P": Value.PAIR}),
     ("kadmin kadmin.local", {"-w": Value.NEXT, "-pw": Value.APART}),
-    ("mosquitto_pub mosquitto_sub mosquitto_rr ipmitool sqlcmd bcp knife zip unzip", {"-P": Value.NEXT}),
+    ("mosquitto_pub mosquitto_sub mosquitto_rr ipmitool sqlcmd tsql bcp knife zip unzip", {"-P": Value.NEXT}),
     ("7z 7za 7zr 7zz", {"-p": Value.ATTACHED}),
     ("rar unrar", {"-p": Value.ATTACHED, "-hp": Value.ATTACHED}),
     ("xfreerdp xfreerdp3 wlfreerdp freerdp", {"/p:": Value.ATTACHED}),
     ("snmpwalk snmpget snmpset snmptrap snmpbulkwalk", dict.fromkeys(("-c", "-A", "-X"), Value.NEXT)),
-    ("smbclient rpcclient smbget wmic winexe net", {"-U": Value.PAIR}),
+    ("smbclient rpcclient smbget wmic winexe net", {"-U": Value.PAIR, "--user": Value.PAIR}),
     (
         "curl",
         dict.fromkeys(("-u", "-U", "-E", "--user", "--proxy-user", "--cert"), Value.PAIR)
         | {"-b": Value.NAMED},
     ),
+    ("hey", {"-a": Value.PAIR}),
+    ("bteq", {".logon": Value.COMMA}),
+    ("signtool osslsigncode", {"/p": Value.APART}),
     ("http https xh", {"-a": Value.PAIR, "--auth": Value.PAIR}),
     ("etcdctl", {"--user": Value.PAIR, "add": Value.PAIR}),
     ("zkCli zkCli.sh zookeeper-shell", {"digest": Value.PAIR}),
     ("dig delv kdig nsupdate knsupdate", {"-y": Value.PAIR}),
     # "open" is a command of lftp's own.
     ("lftp open", {"-u": Value.COMMA}),
-    ("openssl", {"-k": Value.APART, "-K": Value.APART, "-hmac": Value.APART}),
+    ("openssl", {"-k": Value.APART, "-K": Value.APART, "-hmac": Value.APART, "-macopt": Value.PAIR}),
     ("swaks sendemail sendEmail", {"-ap": Value.APART, "-xp": Value.APART}),
     ("kubectl oc", {"--from-literal": Value.NAMED}),
     ("mount mount.cifs mount.smb3", {"-o": Value.MOUNT, "--options": Value.MOUNT}),
-    ("doctl vercel codecov", {"-t": Value.NEXT}),
+    ("doctl vercel codecov drone influx", {"-t": Value.NEXT}),
     ("pppd", {"password": Value.NEXT}),
     ("strongswan", {"psk": Value.NEXT}),
 )
@@ -95,6 +98,9 @@ _BY_SUBCOMMAND: Final = (
     ),
     ("twine", ("upload", "register"), {"-p": Value.NEXT}),
     ("dotnet nuget", ("push",), {"-k": Value.NEXT}),
+    ("glab", ("login",), {"-t": Value.NEXT}),
+    ("gitlab-runner", ("register",), {"-r": Value.NEXT}),
+    ("aws", ("put-parameter",), {"--value": Value.NEXT}),
     ("gh", ("secret",), {"-b": Value.NEXT, "--body": Value.NEXT}),
     ("az", ("secret",), {"--value": Value.NEXT}),
 )
@@ -119,6 +125,7 @@ PLACES: Final[Mapping[str, tuple[tuple[tuple[str, ...], int, int], ...]]] = {
     "mkpasswd": (((), 0, 2),),
     "ngrok": ((("authtoken",), 0, 1), (("add-authtoken",), 0, 1)),
     "pdftk": ((("input_pw", "owner_pw", "user_pw"), 0, 1),),
+    "isql": (((), 2, 1),),
     "iwconfig": ((("key",), 0, 1),),
     "openssl": ((("passwd",), 0, 2),),
     "smbpasswd": ((("-a",), 1, 1),),
@@ -158,6 +165,7 @@ SETTERS: Final[Mapping[str, frozenset[str]]] = {
     "hostapd_cli": frozenset(("set",)),
     "kubectl": frozenset(("set",)),
     "wrangler": frozenset(("put",)),
+    **dict.fromkeys(("wg", "awg", "zerotier-cli"), frozenset(("set",))),
     # Asterisk's command for its channel driver.
     "sip": frozenset(("set",)),
     **dict.fromkeys(

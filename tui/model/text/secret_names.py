@@ -16,10 +16,11 @@ _NO_LETTER: Final = re.compile(r"[^A-Z0-9]+")
 _SECRET: Final = re.compile(
     r"""SECRET | PASSWORD | PASSWD | PASSPHRASE | PASSCODE | CREDENTIAL | BEARER | COOKIE
     | TOKEN(?!IZ)
-    | (?:API|ACCESS|PRIVATE|ACCOUNT|AUTH|MASTER|SHARED|SIGNING|ENCRYPTION|LICENSE)_?KEY | PRE_?SHARED_?KEY
+    | (?:API|ACCESS|PRIVATE|ACCOUNT|AUTH|MASTER|SHARED|SIGNING|ENCRYPTION|LICENSE|WRITE|INGEST)_?KEY
+    | PRE_?SHARED_?KEY
     | _KEY(?:_?V?\d{1,4}|_BASE|_DATA|_MATERIAL|_B(?:ASE_?)?64|_HEX|_PEM)?$
     | (?<!COM)(?<!ASK)(?<!BY)(?<!SUR)(?<!TRES)PASS_?\d{0,2}$
-    | (?:^|_)[A-Z0-9]{0,16}PWD$ | (?:^|_|ROOT|ADMIN|USER|DB)PW$ | ^PW_?\d$
+    | (?:^|_)[A-Z0-9]{0,16}PWD$ | (?:^|_|ROOT|ADMIN|USER|DB|BIND|LDAP|SMTP|VNC)PW$ | ^PW_?\d$
     | PSK$ | JWT$ | (?:^|_)(?:CREDS?|OTP|TOTP|PAT)$ | _AUTH$ | _SIGNATURE(?:_256)?$
     | MNEMONIC | SEED_?PHRASE | _SIG$ | _DSN$ | PASSPHRASE
     | ^REQUIREPASS$ | ^MASTERAUTH$ | (?:^|_)WEBHOOK(?:_UR[IL])?$
@@ -33,6 +34,14 @@ _WEAK: Final = re.compile(
     re.VERBOSE,
 )
 """Names of secrets only where their value looks like one."""
+
+_OF_TOKENS: Final = re.compile(r"(?:^|_)(?:SAS|SK|API|SIGNING|LICEN[CS]E)$")
+"""Names of secrets only where their value is a token: most are an address or a word."""
+
+_OF_PAIRS: Final = re.compile(
+    r"^ETCDCTL_USER$ | ^BUNDLE_(?!BUILD_|MIRROR_|LOCAL_)\w{1,64}_(?:COM|ORG|NET|IO|DEV|CLOUD)$", re.VERBOSE
+)
+"""Names of USER:PASSWORD."""
 
 _NO_SECRET: Final = re.compile(
     r"""^(?:NO|WITHOUT|DISABLE|ASK|PROMPT|LIST|EXPORT|DELETE|IMPORT|GEN|GENERATE|SHOW|PRINT|REQUIRE|ALLOW|ENABLE
@@ -62,6 +71,15 @@ _TYPED: Final = re.compile(r"""(?<![\w-])(?:echo|printf)\s{1,4}(?!["']?\$)|<<<""
 _RANDOM: Final = re.compile(r"(?=.*[0-9])(?=.*[a-z])(?=.*[A-Z])[\w+=~-]{10,256}\Z")
 """What --key takes where it is no file and no name."""
 
+_TOKEN: Final = re.compile(
+    r"""(?=[^0-9]*[0-9])(?:(?=[^a-z]*[a-z])(?=[^A-Z]*[A-Z])[\w+/=~-]{16,512}
+      | [a-z0-9]{24,512} | [A-Z0-9]{20,512} | (?=[^a-f]*[a-f])[0-9a-f-]{24,512})\Z""",
+    re.VERBOSE,
+)
+"""What services give out: no word has its digits and letters mixed for so long."""
+
+_PAIR: Final = re.compile(r"[^:/]{1,128}:(?!//).")
+
 _PLACE: Final = re.compile(
     r"""(?:~|\.{1,2})/ | (?:file|env|fd):
     | (?:/(?:etc|run|home|root|var|usr|tmp|opt|srv|mnt|media|proc|dev|app|data|secrets?|keys|certs|config
@@ -79,6 +97,16 @@ _WORD: Final = re.compile(r"[A-Za-z]{1,11}|[A-Za-z]+(?:[-_/ ][A-Za-z]+)+|\d{1,3}
 
 _IF_TYPED: Final = 3
 _IF_RANDOM: Final = 4
+_IF_TOKEN: Final = 5
+_IF_PAIR: Final = 6
+
+_CONDITIONS: Final = {
+    _IF_TYPED: _TYPED.search,
+    _IF_RANDOM: _RANDOM.match,
+    _IF_TOKEN: _TOKEN.match,
+    _IF_PAIR: _PAIR.match,
+}
+"""What the value of a name is asked for."""
 
 _LONGEST_KNOWN: Final = 256
 """Characters of a name whose answer is kept: a process may have names of 64 KiB."""
@@ -87,7 +115,7 @@ _LONGEST_KNOWN: Final = 256
 def _strength(name: str) -> int:
     """Return 2 where a value of this name is a secret, 1 where it may be one, 0 where it is none.
 
-    Return 3 where it is one if it is a command that prints it, 4 if it is random.
+    Return one of ``_CONDITIONS`` where it is one if the value has that shape.
     """
     return _known_strength(name) if len(name) <= _LONGEST_KNOWN else _work_out_strength(name)
 
@@ -102,6 +130,10 @@ def _work_out_strength(name: str) -> int:
         return 0
     if _WEAK.search(normal):
         return 1
+    if _OF_TOKENS.search(normal):
+        return _IF_TOKEN
+    if _OF_PAIRS.search(normal):
+        return _IF_PAIR
     return 2 if _SECRET.search(normal) else 0
 
 
@@ -125,8 +157,8 @@ def is_secret(name: str, value: str, *, in_script: bool = False, is_bare: bool =
     strength = _strength(name)
     if not strength or not value or _PLACE.match(value):
         return False
-    if strength >= _IF_TYPED:
-        return bool(_TYPED.search(value) if strength == _IF_TYPED else _RANDOM.match(value))
+    if strength in _CONDITIONS:
+        return bool(_CONDITIONS[strength](value))
     if name.lstrip("-").upper() == "PWD" and value.startswith(("/", "\\", "C:")):
         return False
     if in_script and _EXPANSION.fullmatch(value):

@@ -30,13 +30,24 @@ _CALLED: Final = re.compile(
 )
 """The second argument of a call such as ``db.auth('user', 'X')`` or ``get(url, auth=('user', 'X'))``."""
 
+_CONNECTING: Final = re.compile(
+    r"""(?P<keep1>(?:\bnew\s{1,4}\\?(?:pdo|mysqli) | \bdbi\s{0,4}->\s{0,4}connect(?:_cached)? | getconnection
+        | \b(?:mysqli?|maxdb|odbc|ibase|sybase|mssql|db2)_p?connect | \b(?:pymysql|mysqldb|pymssql)\.connect)
+      \s{0,4}\(\s{0,4}(?:(?:'[^'\n]{0,256}+'|\\?"[^"\\\n]{0,256}+\\?"|\$?[A-Za-z_]\w{0,63}+)\s{0,4},\s{0,4}){2}
+      (?:\\?"|'))(?P<secret1>(?<=")[^"\\\n]{1,256}|(?<=')[^'\n]{1,256})
+  | (?P<keep2>convertto-securestring\s{1,4}(?:-string\s{1,4})?(?:\\?"|'))
+      (?P<secret2>(?<=")[^"\\\n]{1,256}|(?<=')[^'\n]{1,256})""",
+    re.VERBOSE | re.IGNORECASE,
+)
+"""The third argument of a call that connects to a database; what PowerShell makes a password of."""
+
 _SUDO: Final = r"sudo\s{1,4}(?:-\w{1,8}\s{1,4}){0,3}?"
 
 _READER: Final = rf"""{_SUDO}-\w{{0,4}}S\b | (?:sudo\s{{1,4}}(?:-\w{{1,8}}\s{{1,4}}){{0,3}})?
     (?:(?:/usr)?(?:/local)?/s?bin/)?
     (?: (?:chpasswd | smbpasswd | kinit | cryptsetup | vncpasswd | htpasswd)(?![\w.-])
       | passwd(?![\w.-])(?!\s{{1,4}}(?:-S|--status))
-      | gh\s{{1,4}}secret | (?:docker|podman)\s{{1,4}}secret | openssl\s{{1,4}}passwd)"""
+      | wg\s{{1,4}}pubkey | gh\s{{1,4}}secret | (?:docker|podman)\s{{1,4}}secret | openssl\s{{1,4}}passwd)"""
 """A command that reads a password from its standard input."""
 
 _READING: Final = r"--(?:(?:password|token|passphrase|secret)-stdin|with-token|passphrase-fd[\s=]0)\b"
@@ -112,6 +123,8 @@ def mask_calls(text: str, lower: str, found: list[str]) -> str:
         text = substitute(_SQL, text, found)
     if "(" in text and ("auth" in lower or "login" in lower):
         text = substitute(_CALLED, text, found)
+    if "connect" in lower or "pdo" in lower or "mysqli" in lower or "securestring" in lower:
+        text = substitute(_CONNECTING, text, found)
     return substitute(_NETRC, text, found) if "login" in lower else text
 
 

@@ -9,14 +9,17 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from execwhy.tui.model.text.secret_markup import mask_markup
 from execwhy.tui.model.text.secret_names import is_secret, is_secret_name
 from execwhy.tui.model.text.secret_scripts import mask_calls, mask_input, substitute
 from execwhy.tui.model.text.secret_shapes import IN_ADDRESS, IN_HEADER, IN_USERINFO, RUN, TOKENS
 from execwhy.tui.model.text.secret_words import MASK, mask_commands
 
 _NAMED: Final = re.compile(
-    r"""(?<![\w.-])(?P<name>-{0,2}[A-Za-z_][\w.-]{0,255}(?:\[\w{0,64}\])?)
+    r"""(?:(?<![\w.-])|(?<=%[0-9A-Fa-f]{2})|(?<=%25[0-9A-Fa-f]{2}))(?P<name>-{0,2}[A-Za-z_][\w.-]{0,255}(?:\[\w{0,64}\])?)
     (?: (?P<assigned>\\{0,3}["']?\s{0,4}(?:=>|:=|==?)\s{0,4})
+      | (?P<indexed>\\{0,3}["']\]\s{0,4}=\s{0,4}(?=\\{0,3}["']))
+      | (?P<encoded>%(?:25){0,3}3[Dd]|%22%3[Aa](?:%20|\+)?%22)
       | (?P<quoted>\\{0,3}["']\s{0,4}:\s{0,4})
       | (?P<colon>:\s{0,4})
       | (?P<next>\s{1,4}(?=[^\s=-])|["'],\s{0,4}(?=["']))
@@ -32,6 +35,12 @@ _VALUE: Final = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 
+_BRACED: Final = re.compile(r"""\{(?!\{)((?:[^{}"'\n]|\}\}){1,256}+)\}""")
+"""A value in braces, as ODBC has it where there is a semicolon in it."""
+
+_ENCODED_END: Final = re.compile(r"%(?:25){0,3}(?:26|23|22|7[Dd])")
+"""What ends a value in a text that is percent-encoded as a whole: & # " and }."""
+
 _LIST: Final = re.compile(r"""\[\s{0,4}["'][^\]]{0,4096}""")
 """An array of texts as a value."""
 
@@ -46,7 +55,8 @@ or one of YAML in one line."""
 
 _HINT: Final = re.compile(
     r"pass|pw|secret|token|key|auth|cred|cookie|bearer|jwt|psk|dsn|sig|otp|sess"
-    r"|identified|sonar|login|hook|mnemonic|seed|hmac|salt|pepper|(?:pat|sid|pin)(?![a-z])|pincode"
+    r"|api|sas(?![a-z])|_sk|-sk|licen[cs]e|etcdctl|bundle_|pdo|mysqli|connect|securestring"
+    r"|identified|sonar|login|hook|mnemonic|seed|hmac|salt|pepper|pat(?![a-z])|sid(?![a-z])|pin(?![a-z])|pincode"
 )
 """What of a lower-case text every secret name has a part of."""
 
@@ -69,6 +79,8 @@ def mask_named(text: str, found: list[str]) -> str:
             continue
         start, end = value
         is_bare = bool(named["quoted"]) and text[start - 1] not in "\"'["
+        # What has its own name in braces is a template, but for an entry of a connection string.
+        is_bare |= text[start - 1] == "{" and text[named.start() - 1 : named.start()] != ";"
         if start < end and is_secret(named["name"], text[start:end], in_script=True, is_bare=is_bare):
             found.append(text[start:end])
             pieces += text[done:start], MASK
@@ -90,24 +102,30 @@ def _value_of(named: re.Match[str], text: str) -> tuple[int, int] | None:
     array = _LIST.match(text, named.end())
     if array is not None:
         return array.start() + 1, array.end()
+    if text[named.end() : named.end() + 1] in ("{", "["):
+        braced = _BRACED.match(text, named.end()) if named["assigned"] == "=" else None
+        return None if braced is None else braced.span(1)
     value = _VALUE.match(text, named.end())
     if value is None or value.lastgroup is None:
         return None
     start, end = value.span(value.lastgroup)
+    if named["encoded"]:
+        closing = _ENCODED_END.search(text, start, end)
+        return start, end if closing is None else closing.start()
     opening = text[named.start() - 1 : named.start()]
     if value.lastgroup in ("double", "single") and opening == value[0][0] and named["colon"]:
         # What seems to open the value closes what the name stands in.
         return None
     if value.lastgroup == "plain":
-        if text[start] in "{[" or (is_tight and text[start] == "/"):
+        if is_tight and text[start] == "/":
             return None
         if text[start:end].lower() in ("password(", "old_password("):
             # SQL's function, whose argument has been looked at.
             return None
         if opening and opening in "\"'" and named["assigned"] and named["assigned"][0] not in "\\\"'":
             # The whole word is quoted, so that blanks are part of the value.
-            closing = text.find(opening, end)
-            end = end if closing < 0 else closing
+            behind = text.find(opening, end)
+            end = end if behind < 0 else behind
         if named["quoted"]:
             # JSON's numbers: what follows them is not theirs.
             end = start + len(text[start:end].rstrip("}],"))
@@ -134,5 +152,7 @@ def mask_in_text(text: str, found: list[str]) -> str:
     if _HINT.search(lower):
         if any(part in lower for part in _HEADED):
             text = substitute(IN_HEADER, text, found)
+        if "value" in lower or "<key>" in lower or "<entry" in lower:
+            text = mask_markup(text, found)
         text = mask_named(mask_calls(text, lower, found), found)
     return substitute(TOKENS, text, found) if RUN.search(text) else text

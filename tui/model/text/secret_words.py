@@ -116,6 +116,10 @@ class CommandLine:
         self._expected = self._options.get(word)
         return None
 
+    def begin_substitution(self) -> None:
+        """Expect no value as the next word: it is a command, whose output is the value."""
+        self._expected = self._setting = None
+
     def end_command(self) -> None:
         """Expect no password by its place or of a subcommand any more: a pipe or a semicolon comes."""
         for option in self._of_subcommand:
@@ -240,8 +244,11 @@ def mask_commands(text: str, found: list[str], depth: int = 0) -> str:
     def mask(match: re.Match[str]) -> str:
         nonlocal end
         word = match[0]
-        if any(mark in text[end : match.start()] for mark in ";|&\n"):
+        between = text[end : match.start()]
+        if any(mark in between for mark in ";|&\n"):
             line.end_command()
+        if "(" in between:
+            line.begin_substitution()
         end = match.end()
         masked = line.masked(word)
         if masked is not None:
