@@ -114,6 +114,7 @@ async def opened(
     query: str = "",
     show_secrets: bool = False,
     why: Callable[[ExecFailure], Diagnosis] | None = None,
+    theme: str | None = None,
     may_fail: bool = False,
 ) -> AsyncIterator[Opened]:
     """Open the app; the events are on the screen when the block begins. No part fails unless it may."""
@@ -125,6 +126,7 @@ async def opened(
         query=query,
         show_secrets=show_secrets,
         lookers=None if why is None else InlineLookers(why),
+        theme=theme,
     )
     async with app.run_test(size=size) as pilot:
         screen = Opened(app, source, pilot)
