@@ -182,6 +182,18 @@ def descriptor_of_deleted_directory(top: str) -> int:
     return descriptor
 
 
+def descriptor_of_removed_script(top: str) -> int:
+    """Open a script without an interpreter, and remove it."""
+    script = f"{top}/removed-{uuid.uuid4()}"
+    with open(script, "w") as file:
+        file.write("#!/no/such/interpreter\n")
+    os.chmod(script, 0o755)
+    descriptor = os.open(script, os.O_RDONLY)
+    os.set_inheritable(descriptor, True)
+    os.unlink(script)
+    return descriptor
+
+
 def take_controlling_terminal() -> None:
     """Begin a session on a new pseudo-terminal, with it as stdin."""
     os.setsid()

@@ -170,6 +170,17 @@ ENOENT: Final = [
         certain=False,
         gone="not-looked-at",
     ),
+    Cause(
+        "removed script behind a descriptor",
+        "ENOENT",
+        "missing-interpreter",
+        'its interpreter "/no/such/interpreter" does not',
+        lambda zoo: Exec(
+            b"", dirfd=circumstances.descriptor_of_removed_script(zoo.directory), flags=AT_EMPTY_PATH
+        ),
+        certain=False,
+        gone="not-looked-at",
+    ),
     Cause("empty path", "ENOENT", "empty-path", "empty", lambda zoo: Exec(b"")),
     Cause(
         "home directory as ~",

@@ -111,10 +111,12 @@ def _handler(scene: Scene) -> Diagnosis | None:
 
 
 def _start_is_removed(scene: Scene, resolved: ResolvedFile) -> Diagnosis | None:
-    """The caller still stands in a directory that has no name any more: nothing can be found in it."""
+    """The path begins in a directory that has no name any more: nothing can be found in it."""
     resolution = resolved.resolution
     start = resolution.steps[0] if resolution.steps else None
-    if resolution.asked.startswith("/") or start is None or start.stat.st_nlink or len(resolution.steps) > 1:
+    if resolution.asked.startswith("/") or start is None or len(resolution.steps) > 1:
+        return None
+    if not start.is_directory or start.stat.st_nlink:
         return None
     name = start.path.removesuffix(_DELETED)
     if scene.by_descriptor:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
+from execwhy.bpf.caller.lookup import AT_EMPTY_PATH
 from execwhy.tui.why.causes import diagnose, kernel_invoked
 from execwhy.tui.why.causes.absent import suggestions
 from tests.unit.tui.why.failing import a_failure, failed_exec
@@ -213,3 +215,17 @@ def test_a_kernel_helper_of_no_known_setting_keeps_its_cause() -> None:
     diagnosis = diagnose(a_failure("/no/such/helper", 2, kernel_invoked=True, syscall=None))
     assert diagnosis.code == "missing-directory"
     assert "The kernel itself started it" in diagnosis.evidence[0]
+
+
+def test_a_removed_script_is_not_taken_for_a_removed_directory(tmp_path: Path) -> None:
+    path = script(tmp_path / "job", "#!/no/such/interpreter\n")
+    descriptor = os.open(path, os.O_RDONLY)
+    os.set_inheritable(descriptor, True)
+    path.unlink()
+    me = os.getpid()
+    try:
+        record = a_failure("", errno.ENOENT, dirfd=descriptor, flags=AT_EMPTY_PATH, pid=me, tid=me)
+        diagnosis = diagnose(record)
+    finally:
+        os.close(descriptor)
+    assert diagnosis.code == "missing-interpreter", diagnosis
