@@ -130,6 +130,7 @@ class Elf:
         fault: What is wrong with it.
         needed_bytes: How long the file must be for what ``fault`` names.
         loaded_bytes: How long it must be for all that is to be loaded of it (PT_LOAD).
+        read_to: Where in the file the last byte is that all this was read from, counted from 1.
     """
 
     bits: int
@@ -140,6 +141,7 @@ class Elf:
     fault: ElfFault | None = None
     needed_bytes: int = 0
     loaded_bytes: int = 0
+    read_to: int = 0
 
 
 def read_elf(head: bytes, read: Read) -> Elf | None:
@@ -151,15 +153,15 @@ def read_elf(head: bytes, read: Read) -> Elf | None:
     bits, size, entry = (64, 64, 56) if wide else (32, 52, 32)
     if len(head) < size:
         kind, machine = struct.unpack(f"{order}HH", head[16:20]) if len(head) >= 20 else (0, 0)
-        return Elf(bits, big, kind, machine, None, ElfFault.SHORT_HEADER, size)
+        return Elf(bits, big, kind, machine, None, ElfFault.SHORT_HEADER, size, read_to=len(head))
     kind, machine = struct.unpack_from(f"{order}HH", head, 16)
     (offset,) = struct.unpack_from(f"{order}{'Q' if wide else 'I'}", head, 32 if wide else 28)
     entry_size, count = struct.unpack_from(f"{order}HH", head, 54 if wide else 42)
 
-    loaded = 0
+    loaded, read_to = 0, size
 
     def elf(interpreter: str | None = None, fault: ElfFault | None = None, needed_bytes: int = 0) -> Elf:
-        return Elf(bits, big, kind, machine, interpreter, fault, needed_bytes, loaded)
+        return Elf(bits, big, kind, machine, interpreter, fault, needed_bytes, loaded, read_to)
 
     if count == 0:
         return elf(fault=ElfFault.NO_PROGRAM_HEADERS)
@@ -173,6 +175,7 @@ def read_elf(head: bytes, read: Read) -> Elf | None:
         table = read(wanted, offset)
     if len(table) < wanted or not (end <= len(head) or read(1, end - 1)):
         return elf(fault=ElfFault.CUT_OFF, needed_bytes=end)
+    read_to = max(read_to, offset + wanted)
     entries = [(struct.unpack_from(f"{order}I", table, at)[0], at) for at in range(0, wanted, entry)]
     loaded = max((sum(_extent(table, at, order, wide)) for what, at in entries if what == PT_LOAD), default=0)
     at = next((at for what, at in entries if what == PT_INTERP), None)
@@ -186,6 +189,7 @@ def read_elf(head: bytes, read: Read) -> Elf | None:
         name = read(length, begin)
     if len(name) < length:
         return elf(fault=ElfFault.INTERPRETER_CUT_OFF, needed_bytes=begin + length)
+    read_to = max(read_to, begin + length)
     if name[-1] != 0:
         return elf(fault=ElfFault.INTERPRETER_OPEN)
     return elf(os.fsdecode(name.split(b"\0")[0]))

@@ -26,6 +26,11 @@ A name that is missing
 A file's permissions, ACL, capabilities and owner
     were the same if its ctime is older: chmod, chown and setxattr each set it.
 
+    The kernel sets the ctime before the change takes effect, and who makes the change can draw that out.
+    What others than root may change of these (names, permissions) must therefore be older by some seconds
+    (``SLOW_SECONDS``), unless it is what the kernel program read. Content needs no such margin: as long as a
+    write or truncation lasts, the kernel executes the file not (ETXTBSY), or refuses the write.
+
 A file's content
     was the same if its ctime is older and nobody had it mapped for writing: a page that is dirty already is
     written through a shared mapping without a new ctime. That nobody but root may write it is taken for a
@@ -34,8 +39,9 @@ A file's content
     a mapping that is made later sets the ctime when it makes a page dirty. After EACCES and EPERM this is
     proven only of the inode that the kernel program read, since Landlock and fanotify refuse right before
     (file_open), without a trace; with any other error the kernel had opened it. On a tmpfs a mapping that is
-    made later sets no ctime at a write, if it was read through before; nor need it be set on XFS, where an
-    owner can exchange the extents of two files (XFS_IOC_SWAPEXT). There only what is root's alone is proven.
+    made later sets no ctime at a write, if it was read through before; nor need it be set on XFS and F2FS,
+    where an owner can move blocks between two files. There only what is root's alone is proven. On ext4 a
+    move leaves a block of zeros behind, so that what was read must show that it is none; see ``content``.
     After an EACCES content counts only of a file that names an interpreter which was looked at.
 
     That a guard which leaves no trace may have refused first takes nothing from permissions, mount options
@@ -88,7 +94,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import re
 import stat
 from collections.abc import Iterator
 from typing import Final
@@ -98,9 +103,9 @@ from execwhy.bpf.caller.lookup import File, ResolvedFile
 from execwhy.bpf.caller.walk import End, Resolution, Step
 from execwhy.bpf.events import clock
 from execwhy.bpf.events.record import ExecFailure
-from execwhy.tui.why.scene import words
+from execwhy.tui.why.scene import content, words
 from execwhy.tui.why.scene.credentials import ALL_IDS, CAP_SYS_ADMIN
-from execwhy.tui.why.scene.moment import Moment
+from execwhy.tui.why.scene.moment import SLOW_SECONDS, Moment
 from execwhy.tui.why.scene.mount_watch import mount_watch
 from execwhy.tui.why.scene.mounts import never_executes
 
@@ -114,12 +119,6 @@ _KEEPING: Final = frozenset(
 
 _OF_KERNEL: Final = frozenset({"proc", "sysfs", "cgroup", "cgroup2"})
 """File systems whose files are the kernel's own: nobody can put another in their place."""
-
-_UNTRACED: Final = frozenset({"tmpfs", "ramfs", "rootfs", "devtmpfs", "xfs"})
-"""File systems on which content can change without the ctime, by a shared mapping or by XFS_IOC_SWAPEXT."""
-
-_DENIES_NO_WRITERS: Final = re.compile(r"6\.11(?!\d)|6\.12\.[01](?!\d)")
-"""Releases of Linux that execute what is open for writing (2a010c412853; reverted by 3b832035387f)."""
 
 _FIXED_LINKS: Final = frozenset({"self", "thread-self", "mounts", "net"})
 """Links of /proc whose target is a name, and the same for each process for as long as it lives."""
@@ -181,8 +180,12 @@ class Looks:
                 if any(resolved is one for one in self._begin_open):
                     yield f"What file descriptor {self._record.dirfd} is was looked at {later}."
                 yield from self._of_trail(resolved.resolution, later)
-            if resolved.file is not None and _is_regular(resolved) and self._has_content(resolved.file):
-                yield from self._of_content(resolved.file)
+            if resolved.file is None or not _is_regular(resolved):
+                continue
+            if denied:
+                yield from self._of_permissions(resolved.file)
+            if self._has_content(resolved.file):
+                yield from content.doubts(resolved.file, was_opened=self._was_opened(resolved.file))
         if self._resolved and (denied or not proven):
             yield from self._of_mounts(later)
 
@@ -192,17 +195,18 @@ class Looks:
         Entries that come and go set ctime and mtime, a chmod the ctime alone. Who may change its permissions
         can hide that by making an entry. That is not held against root, whose /tmp changes all the time.
         """
-        return step.stat.st_uid != 0 and not self._moment.is_unchanged(step.stat.st_ctime_ns)
+        return step.stat.st_uid != 0 and not self._moment.is_long_unchanged(step.stat.st_ctime_ns)
 
     def _is_the_kernels(self, file: File | None) -> bool:
         """Return whether it is the inode that the kernel had open."""
         binary = self._record.binary
         if file is None or binary is None or binary.source != "kernel":
             return False
-        return (binary.inode_number, binary.device_id, binary.ctime) == (
+        return (binary.inode_number, binary.device_id, binary.ctime, binary.inode_mode) == (
             file.stat.st_ino,
             file.device_id,
             file.stat.st_ctime_ns,
+            file.stat.st_mode,
         )
 
     def _of_trail(self, resolution: Resolution, later: str) -> Iterator[str]:
@@ -232,43 +236,47 @@ class Looks:
             yield _not_kept(step.path, kind)
             return
         holder, own = directory.stat, step.stat
-        if self._moment.is_unchanged(holder.st_ctime_ns) and self._kind(directory) not in _OF_KERNEL:
+        is_old = self._moment.is_long_unchanged if _may_rename(holder, own) else self._moment.is_unchanged
+        if is_old(holder.st_ctime_ns) and self._kind(directory) not in _OF_KERNEL:
             return
         if step.mount_id != directory.mount_id:
             # The root of a mount: whoever may rename what it lies on is refused as long as it is there.
-            if holder.st_uid == 0 and not holder.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            if not _may_write(holder):
                 return
-        elif self._moment.is_unchanged(own.st_ctime_ns) and own.st_ino != _SUBVOLUME:
+        elif own.st_ino != _SUBVOLUME:
+            if not is_old(own.st_ctime_ns):
+                yield _has_changed(self._moment, step.path, own.st_ctime_ns, later)
             return
-        yield _has_changed(self._moment, step.path, own.st_ctime_ns, later)
+        yield _has_changed(self._moment, directory.path, holder.st_ctime_ns, later)
 
     def _of_absence(self, directory: Step, later: str) -> Iterator[str]:
         kind = self._kind(directory)
         if kind is not None and kind not in _KEEPING:
             yield _not_kept(directory.path, kind)
-        elif not self._moment.is_unchanged(directory.stat.st_ctime_ns):
-            yield _has_changed(self._moment, directory.path, directory.stat.st_ctime_ns, later)
+            return
+        status = directory.stat
+        is_old = self._moment.is_long_unchanged if _may_write(status) else self._moment.is_unchanged
+        if not is_old(status.st_ctime_ns):
+            yield _has_changed(self._moment, directory.path, status.st_ctime_ns, later)
+
+    def _of_permissions(self, file: File) -> Iterator[str]:
+        """Say what leaves open whether a file's owner had changed its permissions by the exec.
+
+        Those of a file that the kernel had opened let the caller in, which is all that counts of them where
+        the cause lies further on.
+        """
+        ctime = file.stat.st_ctime_ns
+        if file.stat.st_uid == 0 or (self._names_another(file) and self._is_the_kernels(file)):
+            return
+        if self._moment.is_unchanged(ctime) and not self._moment.is_long_unchanged(ctime):
+            yield changed_shortly_before(file.path)
 
     def _has_content(self, file: File) -> bool:
         """Return whether the causes rest on what a file holds: an EACCES does where that leads on."""
-        return self._record.error != "EACCES" or any(file is one for one in self._naming)
+        return self._record.error != "EACCES" or self._names_another(file)
 
-    def _of_content(self, file: File) -> Iterator[str]:
-        """Say what leaves open whether a file's bytes were the same, whatever its ctime is."""
-        others = file.stat.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-        if not file.stat.st_uid and not others and file.acl is None:
-            return
-        kind = None if file.mount is None else file.mount.file_system
-        if kind in _UNTRACED:
-            yield (
-                f"{words.quoted_briefly(file.path)} lies on a file system of type {kind}, where what others"
-                " than root may write can change without a trace."
-            )
-        elif _DENIES_NO_WRITERS.match(os.uname().release) or not self._was_opened(file):
-            yield (
-                f"Whether the kernel had opened {words.quoted_briefly(file.path)}, which others than root may"
-                " write, is not known: who had it mapped for writing can have changed it without a trace."
-            )
+    def _names_another(self, file: File) -> bool:
+        return any(file is one for one in self._naming)
 
     def _was_opened(self, file: File) -> bool:
         """Return whether the kernel had surely opened a file for the exec, which nobody had for writing."""
@@ -327,6 +335,22 @@ def _is_regular(resolved: ResolvedFile) -> bool:
     return resolved.file is not None and stat.S_ISREG(resolved.file.stat.st_mode)
 
 
+def _may_write(directory: os.stat_result) -> bool:
+    """Return whether others than root may make and remove names in a directory. An ACL shows as the group."""
+    return directory.st_uid != 0 or bool(directory.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
+
+
+def _may_rename(directory: os.stat_result, entry: os.stat_result) -> bool:
+    """Return whether others than root may have brought an entry, or what was there before it.
+
+    In a sticky directory nobody else takes away what is root's. But a file of root's can be moved there from
+    a directory of one's own, and only a directory cannot: its ".." would have to be written (vfs_rename).
+    """
+    if directory.st_uid == 0 and directory.st_mode & stat.S_ISVTX and stat.S_ISDIR(entry.st_mode):
+        return _may_write(directory) and _may_write(entry)
+    return _may_write(directory)
+
+
 def _may_be_covered(step: Step) -> bool:
     """Return whether fusermount would mount on it for others than root."""
     mode = step.stat.st_mode
@@ -359,7 +383,17 @@ def _leads_by_itself(path: str) -> bool:
 def _has_changed(moment: Moment, path: str, ctime: int, later: str) -> str:
     if moment.is_changed(ctime):
         return f"{words.quoted_briefly(path)} has changed since the exec, when looked at {later}."
-    return f"{words.quoted_briefly(path)} changed at about the time of the exec."
+    if not moment.is_unchanged(ctime):
+        return f"{words.quoted_briefly(path)} changed at about the time of the exec."
+    return changed_shortly_before(path)
+
+
+def changed_shortly_before(path: str) -> str:
+    """Say that a change by others than root may not have been in effect yet, though its time was set."""
+    return (
+        f"{words.quoted_briefly(path)} changed less than {SLOW_SECONDS} seconds before the exec, and others"
+        " than root can make a change take effect that much later than its ctime."
+    )
 
 
 def _not_kept(path: str, kind: str) -> str:

@@ -24,7 +24,7 @@ from execwhy.bpf.events.record import Diagnosis, ExecFailure
 from execwhy.tui.why.scene import words
 from execwhy.tui.why.scene.credentials import ALL_IDS, Credentials, Ranges, Verdict
 from execwhy.tui.why.scene.moment import Moment
-from execwhy.tui.why.scene.proof import NOT_SEEN, Looks
+from execwhy.tui.why.scene.proof import NOT_SEEN, Looks, changed_shortly_before
 
 SECONDS: Final = 0.25
 """How long one diagnosis may look around."""
@@ -259,6 +259,8 @@ class Scene:
         """
         sentence = self.changed(step.path, step.stat)
         if sentence is None:
+            if self._looks.may_be_closed(step):
+                self.doubts.append(changed_shortly_before(step.path))
             return
         if step.stat.st_ctime_ns != step.stat.st_mtime_ns:
             self.changes.append(sentence)

@@ -47,6 +47,12 @@ def no_readings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(moment, "_readings", deque())
 
 
+@pytest.fixture
+def prompt_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have every change take effect at its ctime, so that files of others than root need not age first."""
+    monkeypatch.setattr(moment, "SLOW_SECONDS", 0)
+
+
 def script(directory: Path, line: str = "#!/no/such/interpreter") -> Path:
     path = directory / "job"
     path.write_text(f"{line}\n")
@@ -202,7 +208,7 @@ def test_a_write_through_a_mapping_on_a_tmpfs_leaves_no_trace(in_memory: Path) -
     assert "without a trace" in doubts(diagnosis)
 
 
-def test_permissions_on_a_tmpfs_are_proven_all_the_same(in_memory: Path) -> None:
+def test_permissions_on_a_tmpfs_are_proven_all_the_same(in_memory: Path, prompt_changes: None) -> None:
     path = script(in_memory)
     path.chmod(0o644)
     if os.geteuid() == 0:
@@ -294,7 +300,7 @@ def test_the_file_that_the_kernel_had_open_needs_no_proof_of_the_way_to_it(tmp_p
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root owns what fusermount would not mount on")
 def test_where_nobody_watches_what_a_user_could_have_mounted_on_is_not_proven(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prompt_changes: None
 ) -> None:
     monkeypatch.setattr(proof, "mount_watch", lambda mount_ns: None)
     monkeypatch.setattr(MountTable, "unchanged_since", lambda table, moment: False)
@@ -347,7 +353,9 @@ def refused_interpreter(directory: Path) -> ExecFailure:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has files that nobody else may write")
-def test_what_a_refused_script_named_is_proven_only_where_nobody_else_could_write_it(tmp_path: Path) -> None:
+def test_what_a_refused_script_named_is_proven_only_where_nobody_else_could_write_it(
+    tmp_path: Path, prompt_changes: None
+) -> None:
     diagnosis = diagnose(refused_interpreter(tmp_path))
     assert (diagnosis.code, diagnosis.certain) == ("interpreter-not-executable", True), diagnosis
     os.chown(tmp_path / "job", 1000, 1000)
