@@ -17,6 +17,7 @@ from execwhy.tui.model.query.lexer import QueryError, Scanner, Token
 from execwhy.tui.model.query.terms import And, InRanges, IsNull, Node, Not, Or, Term
 from execwhy.tui.model.query.text import PatternProblem, TextTest
 from execwhy.tui.model.query.values import ERRORS, Bound, ValueProblem, bound, error_numbers, number, uids
+from execwhy.tui.model.text.printable import original
 
 LONGEST_QUERY: Final = 4096
 """Characters: a filter is one line that a person reads."""
@@ -225,13 +226,14 @@ def _refuse_slips(values: Sequence[Token], tests: Sequence[TextTest]) -> None:
 
 def _text_test(field: Field, plain: str, value: Token) -> TextTest:
     try:
-        if plain == "==":
-            return query_text.equal(value.text)
         if plain == "~":
             return query_text.regex(value.text)
+        if plain == "==":
+            return query_text.any_of([query_text.equal(text) for text in _meant(value)])
         if not value.quoted and query_text.is_glob(value.text):
-            return query_text.glob(value.text, path=field.kind is Kind.PATH)
-        return query_text.substring(value.text)
+            is_path = field.kind is Kind.PATH
+            return query_text.any_of([query_text.glob(text, path=is_path) for text in _meant(value)])
+        return query_text.any_of([query_text.substring(text) for text in _meant(value)])
     except PatternProblem as problem:
         raise QueryError(str(problem), value.start, value.end) from None
 
@@ -239,10 +241,20 @@ def _text_test(field: Field, plain: str, value: Token) -> TextTest:
 def _exact(plain: str, values: Sequence[Token]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The whole texts and the beginnings that are asked for, where that is all."""
     if plain == "==":
-        return tuple(value.text for value in values), ()
-    beginning = values[0].text.removesuffix("**")
-    is_prefix = plain == ":" and not values[0].quoted and beginning != values[0].text
-    return ((), (beginning,)) if is_prefix and beginning and not query_text.is_glob(beginning) else ((), ())
+        return tuple(text for value in values for text in _meant(value)), ()
+    beginnings = tuple(text.removesuffix("**") for text in _meant(values[0]))
+    is_prefix = plain == ":" and not values[0].quoted and beginnings[0] != values[0].text
+    is_plain = all(beginning and not query_text.is_glob(beginning) for beginning in beginnings)
+    return ((), beginnings) if is_prefix and is_plain else ((), ())
+
+
+def _meant(value: Token) -> tuple[str, ...]:
+    """Return the texts that a value stands for: as it is, and what the screen shows in this way.
+
+    In quotes the escapes have been read already.
+    """
+    shown = value.text if value.quoted else original(value.text)
+    return (value.text,) if shown == value.text else (value.text, shown)
 
 
 def _bounds(field: Field, plain: str, operator: Token, value: Token) -> list[Bound]:

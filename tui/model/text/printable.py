@@ -8,6 +8,7 @@ too.
 
 from __future__ import annotations
 
+import re
 from itertools import groupby
 from typing import Final
 
@@ -77,6 +78,32 @@ def printable(text: str) -> str:
     if text.isascii() and text.isprintable() and "\\" not in text:
         return text
     return text.translate(_TABLE)
+
+
+_SHOWN: Final = re.compile(r"\\(?:[nrt\\]|x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8})")
+_MEANT: Final = {shown: character for character, shown in _SHORT.items()}
+
+
+def original(text: str) -> str:
+    r"""Return the text of which this is the printable form, or a part: ``a\r`` is an "a" and a CR.
+
+    What ``printable`` does not write stays as it is, such as ``\x41``.
+
+    Args:
+        text: As it is read from the screen.
+    """
+    return _SHOWN.sub(_character, text) if "\\" in text else text
+
+
+def _character(escape: re.Match[str]) -> str:
+    if escape[0] in _MEANT:
+        return _MEANT[escape[0]]
+    code = int(escape[0][2:], 16)
+    if escape[0][1] == "x" and code >= 0x80:
+        code += 0xDC00
+    if code > 0x10FFFF or _TABLE[code] != escape[0][:2] + escape[0][2:].lower():
+        return escape[0]
+    return chr(code)
 
 
 def pieces(text: str) -> list[tuple[str, bool]]:

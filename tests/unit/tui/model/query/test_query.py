@@ -17,6 +17,7 @@ from execwhy.bpf.events.source import Capture
 from execwhy.tui.model.query import FIELDS, Query, QueryError, add_term, both, parse
 from execwhy.tui.model.query import text as query_text
 from execwhy.tui.model.query.text import is_glob
+from execwhy.tui.model.text.printable import printable
 
 SECOND = 10**9
 NOW = 1_790_000_000 * SECOND
@@ -611,3 +612,59 @@ def test_a_glob_matches_what_its_definition_says(pattern: str, path: str) -> Non
 def test_the_user_running_the_tests_is_found_by_name() -> None:
     me = pwd.getpwuid(os.getuid())
     assert selects(f"user={me.pw_name}", replace(RECORD, uid=me.pw_uid))
+
+
+ESCAPED = replace(RECORD, path="/bin/sh\r", comm="a\x1b[31mb", arguments=("x\u202ey", "caf\udce9", r"C:\new"))
+"""Shown as /bin/sh\\r, a\\x1b[31mb, x\\u202ey, caf\\xe9 and C:\\\\new."""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        r"\r",
+        r"/bin/sh\r",
+        r"path=/bin/sh\r",
+        r"path:/bin/*\r",
+        r"path in (/bin/ls,/bin/sh\r)",
+        r"\x1b[31m",
+        r"\x1B",
+        r"comm:\x1b[31mb",
+        r"X\u202eY",
+        r"arg=caf\xe9",
+        r"arg:C:\\new",
+        r"arg:C:\new",
+        r"arg:\n",
+    ],
+)
+def test_a_word_matches_what_the_screen_shows(text: str) -> None:
+    assert selects(text, ESCAPED), text
+    assert not selects(text), text
+    assert not selects(f"not ({text})", ESCAPED)
+
+
+def test_escapes_in_quotes_are_read_once() -> None:
+    assert selects(r'"\r"', ESCAPED)
+    assert not selects(r'"\\r"', ESCAPED)
+
+
+@pytest.mark.parametrize(
+    ("text", "capture"),
+    [
+        (r"path=/a\r", Capture(paths=(r"/a\r", "/a\r"))),
+        (r"path:/a\r/**", Capture(path_prefixes=(r"/a\r/", "/a\r/"))),
+    ],
+)
+def test_the_kernel_is_asked_for_what_the_screen_shows_too(text: str, capture: Capture) -> None:
+    assert parse(text).capture() == capture
+
+
+@given(
+    st.text(
+        st.characters(exclude_categories=[], exclude_characters="\"'*?[]()!=<>~:, ").filter(
+            lambda c: not c.isspace()
+        ),
+        min_size=1,
+    )
+)
+def test_an_argument_is_found_by_what_the_screen_shows_of_it(argument: str) -> None:
+    assert selects(f"arg:{printable(argument)}", replace(RECORD, arguments=(argument,)))

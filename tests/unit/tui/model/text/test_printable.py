@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from execwhy.tui.model.text.printable import pieces, printable
+from execwhy.tui.model.text.printable import original, pieces, printable
 
 anything = st.text(st.characters(exclude_categories=[]))
 """Every code point, lone surrogates included."""
@@ -82,3 +82,14 @@ def test_the_pieces_tell_escapes_from_text() -> None:
     assert pieces("/bin/sh\r\n x") == [("/bin/sh", False), (r"\r\n", True), (" x", False)]
     assert pieces("") == []
     assert pieces("plain") == [("plain", False)]
+
+
+@given(anything)
+@example("a\\nb\\\\r\r\x1b\udcff\u202e\U000e0041")
+def test_what_is_shown_leads_back_to_its_text(text: str) -> None:
+    assert original(printable(text)) == text
+
+
+@pytest.mark.parametrize("text", ["", "plain", r"\x41", r"C:\dir", r"\U00110000", r"\u0041", r"\x1", "end\\"])
+def test_what_no_screen_shows_stays_as_it_is(text: str) -> None:
+    assert original(text) == text
