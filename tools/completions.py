@@ -15,7 +15,7 @@ from typing import Final
 ROOT: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 
-from execwhy.tui.cli.arguments import parser  # noqa: E402
+from execwhy.tui.cli.options import parser  # noqa: E402
 from execwhy.tui.model.query.fields import FIELDS  # noqa: E402
 
 _NOTE: Final = "# Made by tools/completions.py: run `make completions` after a change of the options.\n"

@@ -10,8 +10,9 @@ from typing import Final
 from execwhy.bpf.events.record import ExecFailure, Loss, Occurrence
 from execwhy.bpf.read.decode import DecodeError, Decoder, decode
 from execwhy.tui.model.files import record_csv
+from execwhy.tui.model.files.json_lines import Ending, Header, event_line, parse_line
 from execwhy.tui.model.files.record_json import record_to_json
-from execwhy.tui.model.files.snapshot import Ending, Header, SnapshotError, event_line, parse_line
+from execwhy.tui.model.files.safe_file import SnapshotError
 from execwhy.tui.model.query import QueryError, parse
 from execwhy.tui.model.text.printable import printable
 from tests.unit.raw_record import UNREAD, element, raw_record, walked

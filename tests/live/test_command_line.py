@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from execwhy.bpf.caller.cgroups import cgroup_in, where_of
-from execwhy.tui.model.files.snapshot import record_from_json
+from execwhy.tui.model.files.record_json import record_from_json
 from tests.live.exec_child import PATIENCE
 from tests.live.listener import Listener, fail_to_exec
 

@@ -16,7 +16,7 @@ import pytest
 
 from execwhy.bpf.events.record import ExecFailure
 from execwhy.bpf.read.reader import KernelSource
-from execwhy.tui.model.files.snapshot import Header, parse_line
+from execwhy.tui.model.files.json_lines import Header, parse_line
 from tests.live.command import COMMAND, PLAIN, PROJECT, on_terminal, recording, status_of_threads
 from tests.live.exec_child import PATIENCE
 from tests.live.listener import Listener, add_up, fail_to_exec

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from execwhy.bpf.events.record import ExecFailure
-from execwhy.tui.model.files.snapshot import parse_line
+from execwhy.tui.model.files.json_lines import parse_line
 from execwhy.tui.model.text.secret_words import MASK
 from tests.live.command import recording
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from execwhy.bpf.events.record import ExecFailure, Loss, Report
-from execwhy.tui.model.files.snapshot import parse_line
+from execwhy.tui.model.files.json_lines import parse_line
 from execwhy.tui.model.history.store import History
 from execwhy.tui.screen.app import ExecwhyApp
 from execwhy.tui.terminal import terminal

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from execwhy.bpf.events.record import Ancestor, Binary, Diagnosis, Event, ExecFailure, Loss, Search
 from execwhy.bpf.events.source import Counters, Origin
-from execwhy.tui.model.files.snapshot import Header, event_line, header_line
+from execwhy.tui.model.files.json_lines import Header, event_line, header_line
 from tests.hostile import SEQUENCES, texts
 from tests.pty.stream import foreign
 from tests.pty.terminal import Terminal

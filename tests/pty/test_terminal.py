@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from execwhy.bpf.events.source import Counters, Origin
-from execwhy.tui.model.files.snapshot import Header, event_line, header_line, parse_line
+from execwhy.tui.model.files.json_lines import Header, event_line, header_line, parse_line
 from tests.pty.terminal import PATIENCE, Terminal
 from tests.unit.records import failure
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from execwhy.bpf.events.record import Ancestor, Binary, Diagnosis, Event, ExecFailure, Loss, Report, Truncated
 from execwhy.bpf.events.source import Capture, Counters, Origin, Stage, Status
-from execwhy.tui.model.files.snapshot import UNREADABLE
+from execwhy.tui.model.files.json_lines import UNREADABLE
 
 START = 1_795_557_012_031_000_000
 """2026-11-24 21:50:12.031 UTC."""

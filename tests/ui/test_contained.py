@@ -13,7 +13,7 @@ from textual.command import CommandList, CommandPalette
 
 from execwhy.bpf.events.record import Diagnosis
 from execwhy.tui.arrivals import Arrivals
-from execwhy.tui.faults import contained, rescue
+from execwhy.tui.faults import contained, crash_file
 from execwhy.tui.faults.contained import Faults
 from execwhy.tui.model.history.store import History
 from execwhy.tui.model.view.finding import Finding
@@ -199,8 +199,8 @@ def _no_memory() -> None:
 async def test_where_the_history_fails_its_events_are_written_with_those_that_wait(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rescue, "_own_directories", lambda: [])
-    monkeypatch.setattr(rescue, "_LAST_RESORT", str(tmp_path))
+    monkeypatch.setattr(crash_file, "_own_directories", lambda: [])
+    monkeypatch.setattr(crash_file, "_LAST_RESORT", str(tmp_path))
     source = ScriptedSource()
     with pytest.raises(RuntimeError):
         async with opened(a_day(7), source=source, may_fail=True) as screen:

@@ -14,7 +14,8 @@ from textual.widgets import Input
 
 from execwhy.bpf.events.record import Event, ExecFailure, Report
 from execwhy.bpf.events.source import Stage
-from execwhy.tui.model.files.snapshot import Header, parse_line, write
+from execwhy.tui.model.files.json_lines import Header, parse_line
+from execwhy.tui.model.files.snapshot import write
 from execwhy.tui.model.history.store import History
 from execwhy.tui.widgets.dialogs import save_dialog
 from execwhy.tui.widgets.dialogs.save_dialog import SaveDialog

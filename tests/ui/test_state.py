@@ -6,7 +6,7 @@ import pytest
 
 from execwhy.bpf.events.record import Diagnosis, ExecFailure, Loss, SearchEnd
 from execwhy.bpf.events.source import Stage
-from execwhy.tui.model.files.snapshot import UNREADABLE
+from execwhy.tui.model.files.json_lines import UNREADABLE
 from execwhy.tui.model.history.store import History
 from execwhy.tui.why.causes import unseen
 from tests.looks import InlineLookers

@@ -14,7 +14,7 @@ from typing import Final
 
 import pytest
 
-from execwhy.tui.cli.arguments import THEME_NAMES, parser
+from execwhy.tui.cli.options import THEME_NAMES, parser
 from execwhy.tui.model.query.fields import FIELDS
 
 ROOT: Final = Path(__file__).parents[2]

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from execwhy.bpf.events.source import Stage
 from execwhy.bpf.program import layout
-from execwhy.tui.model.files.replay import FileSource
-from execwhy.tui.model.files.snapshot import event_line
+from execwhy.tui.model.files.json_lines import event_line
+from execwhy.tui.model.files.replay.file_source import FileSource
 from tests.fuzz.targets import TARGETS, decode_record, parse_filter, read_line
 from tests.hostile import texts
 from tests.unit.records import losses, records

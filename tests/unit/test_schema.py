@@ -13,8 +13,15 @@ from hypothesis import strategies as st
 
 from execwhy.bpf.events.record import Ancestor, Binary, Diagnosis, Event, ExecFailure, Search
 from execwhy.bpf.events.source import Counters, Origin
+from execwhy.tui.model.files.json_lines import (
+    Ending,
+    Header,
+    ending_line,
+    event_line,
+    header_line,
+    parse_line,
+)
 from execwhy.tui.model.files.record_json import record_to_json
-from execwhy.tui.model.files.snapshot import Ending, Header, ending_line, event_line, header_line, parse_line
 from tests.schema import CLOSED, OPEN, SCHEMA, kind_of
 from tests.unit.records import failure, losses, records
 

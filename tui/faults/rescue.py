@@ -1,16 +1,13 @@
-"""What a crash leaves: the events in memory, in a file that ``--open`` reads.
+"""After a crash: the events in memory, written to a file that ``--open`` reads.
 
-Nothing is taken for granted here: the history itself may be what has failed, and memory may be short.
-Events are read one by one, the newest first, and those that cannot be read are counted.
+The history itself may be what failed, and memory may be short. So events are read one by one, the newest
+first, and those that cannot be read are counted.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import pwd
-import secrets
-import stat
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,32 +18,31 @@ import numpy as np
 
 from execwhy.bpf.events.record import Event, Occurrence, Report, SearchEnd, expand_bursts
 from execwhy.bpf.events.source import Counters, EventSource, Origin
-from execwhy.tui.model.files.safe_file import owner_behind_sudo
-from execwhy.tui.model.files.snapshot import Header, event_line, header_line
+from execwhy.tui.faults.crash_file import new_file
+from execwhy.tui.model.files.json_lines import Header, event_line, header_line
 from execwhy.tui.model.history.block import Block
 from execwhy.tui.model.history.store import History
 from execwhy.tui.model.text.counted import counted
 
 MAX_BYTES: Final = 256 << 20
-"""Of the file."""
+"""Bytes in the file at most."""
 
 MOST_SECONDS: Final = 60.0
-"""That it takes at most: somebody waits for the prompt."""
+"""Seconds to write for at most: somebody is waiting for the prompt."""
 
 _CHUNK: Final = 1 << 20
 _MOVED: Final = 4 << 20
-_LAST_RESORT: Final = "/var/tmp"
 
 
 @dataclass(frozen=True, slots=True)
 class Rescued:
-    """What has been written.
+    """What was written.
 
     Attributes:
-        path: Where.
-        events: How many events.
-        broken: How many could not be read.
-        left_out: How many older ones did not fit any more.
+        path: The file.
+        events: Events in it.
+        broken: Events that could not be read.
+        left_out: Older events that did not fit.
     """
 
     path: str
@@ -73,32 +69,32 @@ def rescue(
     late: Sequence[Report] = (),
     max_bytes: int = MAX_BYTES,
 ) -> Rescued | None:
-    """Write what a history holds.
+    """Write the events of a history to a file.
 
     Args:
-        history: Where the events are; it may be broken.
+        history: The events; it may be broken.
         source: Where they come from, for the header.
-        show_secrets: Secret-looking values are written as they are.
-        late: What has not come to the history yet.
-        max_bytes: Size of the file.
+        show_secrets: Whether to write values that look like secrets unmasked.
+        late: Events that have not reached the history yet.
+        max_bytes: Size of the file at most.
 
     Returns:
-        What was written; None where there is nothing.
+        What was written; None if there was nothing to write.
 
     Raises:
-        OSError: There is no place for it.
+        OSError: No file can be created.
     """
     lines = _Lines(history, late, show_secrets=show_secrets)
     first = next(iter(lines), None)
     if first is None and not lines.broken:
         return None
-    path, descriptor = _new_file()
+    path, descriptor = new_file()
     try:
         header = _header(history, source).encode()
-        # From the end: the newest come first, and how much room all take nobody knows before.
+        # Written from the end: the newest events come first, and their total size is not known in advance.
         file = _Backwards(descriptor, max_bytes, header)
         deadline = time.monotonic() + MOST_SECONDS
-        # Who does not want to wait keeps what is written by then.
+        # Ctrl-C ends the wait and keeps what has been written.
         with contextlib.suppress(KeyboardInterrupt):
             for line in () if first is None else chain([first], lines):
                 if not file.put(line) or time.monotonic() > deadline:
@@ -114,10 +110,10 @@ def rescue(
 
 
 class _Lines:
-    """The lines of all events, the newest first.
+    """Yields the lines of all events, the newest first.
 
     Attributes:
-        broken: How many could not be made so far.
+        broken: Events so far whose line could not be made.
     """
 
     def __init__(self, history: History, late: Sequence[Report], *, show_secrets: bool) -> None:
@@ -164,15 +160,15 @@ class _Lines:
 
 
 class _Backwards:
-    """A file that is written from its end towards its beginning.
+    """Writes a file from its end towards its beginning.
 
     Args:
         descriptor: The file.
-        end: Where it ends for now.
-        header: Its first line.
+        end: The offset at which the last line is to end.
+        header: The first line of the file.
 
     Attributes:
-        lines: How many lines are in it, but for the first one.
+        lines: Lines in the file, without the header.
     """
 
     def __init__(self, descriptor: int, end: int, header: bytes) -> None:
@@ -186,7 +182,7 @@ class _Backwards:
         self._bytes = 0
 
     def put(self, line: bytes) -> bool:
-        """Put a line before all others; False where it does not fit."""
+        """Put a line before all others; return False if it does not fit."""
         if len(line) > self._room:
             return False
         self._room -= len(line)
@@ -201,7 +197,7 @@ class _Backwards:
         try:
             _write_at(self._descriptor, data, self._at - len(data))
         except OSError:
-            # The disk is full: what is there already is kept.
+            # The disk is full: keep what has been written.
             self._room = 0
             return False
         self._at -= len(data)
@@ -209,10 +205,10 @@ class _Backwards:
         return True
 
     def finish(self) -> None:
-        """Move all to the beginning, behind the header."""
+        """Move the lines to the beginning, right after the header."""
         self._flush()
         to = self._begin
-        # Where the disk fills up meanwhile, a part is better than nothing; readers pass over a cut off line.
+        # If the disk fills up meanwhile, a part is better than nothing; readers skip a line that is cut off.
         with contextlib.suppress(OSError):
             while self._at < self._end:
                 data = os.pread(self._descriptor, min(_MOVED, self._end - self._at), self._at)
@@ -247,65 +243,3 @@ def _header(history: History, source: EventSource) -> str:
     with contextlib.suppress(Exception):
         evicted = history.evicted
     return header_line(Header(origin, "", counters, time.time_ns(), evicted=evicted))
-
-
-def _new_file() -> tuple[str, int]:
-    """Make a new, empty file in a directory that no other user can write to; else in /var/tmp.
-
-    Raises:
-        OSError: There is none either.
-    """
-    name = f"execwhy-crash-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}.jsonl"
-    for path in (*_own_directories(), _LAST_RESORT):
-        try:
-            directory = _last_resort() if path == _LAST_RESORT else _own_directory(path)
-        except OSError:
-            continue
-        try:
-            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            descriptor = os.open(name, flags, 0o600, dir_fd=directory)
-            os.fchmod(descriptor, 0o600)
-            if path == _LAST_RESORT and (owner := owner_behind_sudo()) is not None:
-                os.fchown(descriptor, *owner)
-            return f"{path}/{name}", descriptor
-        except OSError:
-            continue
-        finally:
-            os.close(directory)
-    raise OSError("there is no directory to write to")
-
-
-def _own_directories() -> Iterator[str]:
-    state = os.environ.get("XDG_STATE_HOME", "")
-    if state.startswith("/"):
-        yield f"{os.path.normpath(state)}/execwhy"
-    with contextlib.suppress(KeyError):
-        yield f"{pwd.getpwuid(os.geteuid()).pw_dir.rstrip('/')}/.local/state/execwhy"
-
-
-def _own_directory(path: str) -> int:
-    """Open a directory that only this user or root can change, all the way; make it where it is missing.
-
-    Raises:
-        OSError: There is none, or a link or someone else's directory is on the way.
-    """
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-    directory = os.open("/", flags)
-    try:
-        for name in filter(None, path.split("/")):
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(name, 0o700, dir_fd=directory)
-            inner = os.open(name, flags, dir_fd=directory)
-            os.close(directory)
-            directory = inner
-            status = os.fstat(directory)
-            if status.st_uid not in (0, os.geteuid()) or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-                raise PermissionError(f"{path} is not this user's own")
-        return directory
-    except BaseException:
-        os.close(directory)
-        raise
-
-
-def _last_resort() -> int:
-    return os.open(_LAST_RESORT, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)

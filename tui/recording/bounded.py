@@ -11,8 +11,9 @@ from typing import Final
 
 from execwhy.bpf.events.record import Event, Loss, Occurrence
 from execwhy.bpf.events.source import Counters, Status
-from execwhy.tui.model.files.safe_file import REMOVED, TRUNCATED, NoRoom, SnapshotError
-from execwhy.tui.model.files.snapshot import Ending, Header, ending_line, event_line, header_line
+from execwhy.tui.model.files.json_lines import Ending, Header, ending_line, event_line, header_line
+from execwhy.tui.model.files.live_file import REMOVED, TRUNCATED
+from execwhy.tui.model.files.safe_file import NoRoom, SnapshotError
 from execwhy.tui.recording.output import Output
 from execwhy.tui.recording.shares import DAY, NOBODY, Shares
 

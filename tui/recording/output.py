@@ -10,7 +10,8 @@ import stat
 import time
 from typing import Final, Protocol
 
-from execwhy.tui.model.files.safe_file import LiveFile, SnapshotError, failure, room_beside
+from execwhy.tui.model.files.live_file import LiveFile, room_beside
+from execwhy.tui.model.files.safe_file import SnapshotError, failure
 
 STDOUT: Final = 1
 """The descriptor of standard output."""

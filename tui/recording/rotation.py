@@ -16,9 +16,9 @@ import re
 import stat
 from typing import Final
 
+from execwhy.tui.model.files.live_file import LiveFile
 from execwhy.tui.model.files.safe_file import (
     Existing,
-    LiveFile,
     NoRoom,
     SnapshotError,
     failure,

@@ -8,8 +8,8 @@ from typing import Final
 from execwhy.bpf.events.record import ExecFailure
 from execwhy.bpf.events.source import Origin
 from execwhy.tui.model.files.bug_report import Names, bug_report
+from execwhy.tui.model.files.json_lines import event_line
 from execwhy.tui.model.files.shell_command import shell_command
-from execwhy.tui.model.files.snapshot import event_line
 from execwhy.tui.widgets.dialogs.copy_menu import Choice
 from execwhy.tui.widgets.events.columns import row_text
 from execwhy.tui.widgets.painting.accounts import group_name, user_name

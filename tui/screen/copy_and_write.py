@@ -6,7 +6,8 @@ import time
 
 import numpy as np
 
-from execwhy.tui.model.files.snapshot import Header, default_name
+from execwhy.tui.model.files.json_lines import Header
+from execwhy.tui.model.files.snapshot import default_name
 from execwhy.tui.screen import clipboard, sentences
 from execwhy.tui.screen.live_screen import LiveScreen
 from execwhy.tui.screen.screen_picture import svg_of

@@ -1,3 +1,12 @@
 """Events in files: JSON Lines, CSV, recordings, metrics."""
 
-__all__ = ["bug_report", "event_lines", "merging", "metrics", "safe_file", "shell_command", "snapshot"]
+__all__ = [
+    "bug_report",
+    "event_lines",
+    "json_lines",
+    "live_file",
+    "metrics",
+    "safe_file",
+    "shell_command",
+    "snapshot",
+]

@@ -1,4 +1,4 @@
-"""Events as lines of a file. Most of a storm's records are alike, and so is most of their lines."""
+"""Events as lines of a file. The records of a storm differ in few values, so most of a line is reused."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Final
 
 from execwhy.bpf.events.identity_memo import IdentityMemo
 from execwhy.bpf.events.record import Event, ExecFailure, Occurrence
+from execwhy.tui.model.files.json_lines import event_line, json_text
 from execwhy.tui.model.files.json_values import rfc3339
 from execwhy.tui.model.files.record_json import record_to_json
-from execwhy.tui.model.files.snapshot import event_line, json_text
 
 _OWN: Final[Mapping[str, Callable[[Occurrence], str]]] = {
     "timestamp": lambda again: f'"{rfc3339(again.timestamp)}"',
@@ -17,14 +17,14 @@ _OWN: Final[Mapping[str, Callable[[Occurrence], str]]] = {
     "tid": lambda again: str(again.tid),
     "started": lambda again: "null" if again.started is None else str(again.started),
 }
-"""What is in a file of the facts that ``Occurrence`` has itself, as JSON."""
+"""The facts that each ``Occurrence`` has of its own, as JSON."""
 
 
 class EventLines:
-    """Makes lines, each with its newline.
+    """Makes the lines of events, each with its newline.
 
     Args:
-        show_secrets: Secret-looking values are written as they are.
+        show_secrets: Whether to write values that look like secrets unmasked.
     """
 
     def __init__(self, *, show_secrets: bool) -> None:
@@ -32,7 +32,7 @@ class EventLines:
         self._pieces = IdentityMemo(self._cut)
 
     def of(self, event: Event | Occurrence) -> str:
-        """The line of an event."""
+        """Return the line of an event."""
         if not isinstance(event, Occurrence):
             return event_line(event, show_secrets=self._show_secrets)
         return "".join(
@@ -40,7 +40,7 @@ class EventLines:
         )
 
     def _cut(self, record: ExecFailure) -> list[str | Callable[[Occurrence], str]]:
-        """The line of those that are like this one: text, and between it what makes the text of their own."""
+        """Return the line of a record's occurrences in pieces: shared text, and functions for the rest."""
         pieces: list[str | Callable[[Occurrence], str]] = []
         text = "{"
         for name, value in record_to_json(record, show_secrets=self._show_secrets).items():

@@ -16,7 +16,7 @@ import humanize
 
 from execwhy.bpf.events.record import Binary, ExecFailure, Loss, Search, error_name
 from execwhy.bpf.events.source import Counters
-from execwhy.tui.model.files.snapshot import UNREADABLE
+from execwhy.tui.model.files.json_lines import UNREADABLE
 from execwhy.tui.model.history.repeats import Repeats
 from execwhy.tui.model.text.counted import counted
 from execwhy.tui.widgets.detail.fact import Fact, Section

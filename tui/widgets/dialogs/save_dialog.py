@@ -18,7 +18,9 @@ from textual.widgets import Input, Static
 
 from execwhy.bpf.events.record import Event
 from execwhy.tui.faults.contained import Dialog
-from execwhy.tui.model.files.snapshot import Existing, Header, SnapshotError, write, write_text
+from execwhy.tui.model.files.json_lines import Header
+from execwhy.tui.model.files.safe_file import Existing, SnapshotError
+from execwhy.tui.model.files.snapshot import write, write_text
 from execwhy.tui.model.history.store import History
 from execwhy.tui.model.text.counted import counted
 from execwhy.tui.model.text.printable import printable

@@ -20,7 +20,7 @@ from textual.reactive import reactive
 from textual.strip import Strip
 
 from execwhy.bpf.events.record import ExecFailure, Loss
-from execwhy.tui.model.files.snapshot import UNREADABLE
+from execwhy.tui.model.files.json_lines import UNREADABLE
 from execwhy.tui.model.history.store import History
 from execwhy.tui.model.search.tries import tries_of
 from execwhy.tui.model.text.counted import counted

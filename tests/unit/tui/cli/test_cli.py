@@ -22,8 +22,12 @@ import pytest
 from execwhy.bpf.events.record import ExecFailure, Look
 from execwhy.bpf.events.source import Counters, Origin, Stage, Status
 from execwhy.tui.cli import main as cli
-from execwhy.tui.cli.arguments import UsageError, parse
+from execwhy.tui.cli import record as recording_command
+from execwhy.tui.cli.arguments import parse
+from execwhy.tui.cli.filters import requested_filter
+from execwhy.tui.cli.options import UsageError
 from execwhy.tui.model.files import snapshot
+from execwhy.tui.model.files.json_lines import Header
 from execwhy.tui.model.query import parse as parse_query
 from execwhy.tui.recording.recorder import Result
 from tests.looks import ThreadSpawner
@@ -107,7 +111,7 @@ def test_the_examples_of_the_help_are_right() -> None:
         line = re.sub(r"<\(.*?\)", "/dev/fd/63", line)
         words = shlex.split(line.split("   ")[0].split(" | ")[0])
         options = parse(words[words.index("execwhy") + 1 :])
-        cli.asked_filter(options)
+        requested_filter(options)
         if options.capture:
             parse_query(options.capture).capture()
 
@@ -152,16 +156,16 @@ def test_what_needs_no_screen_imports_none(option: str) -> None:
         (["--uid", "4294967295"], 'there is no user "4294967295"'),
         (["--uid", "\udcff"], r'there is no user "\xff"'),
         (["--plan", "best"], "invalid choice: 'best'"),
-        (["--duration", "0", "--record", "-"], "no number of seconds above 0"),
-        (["--duration", "nan", "--record", "-"], "no number of seconds above 0"),
-        (["--count", "0", "--record", "-"], "no whole number above 0"),
+        (["--duration", "0", "--record", "-"], "not a number of seconds above 0"),
+        (["--duration", "nan", "--record", "-"], "not a number of seconds above 0"),
+        (["--count", "0", "--record", "-"], "not a whole number above 0"),
         (
             ["--count", "-1", "--record", "-"],
-            '--count: "-1" is no whole number above 0: give one such as 10.',
+            '--count: "-1" is not a whole number above 0: give one such as 10.',
         ),
-        (["--history", "0"], "no whole number above 0"),
+        (["--history", "0"], "not a whole number above 0"),
         (["--history-bytes", "0"], "give more than 0 bytes"),
-        (["--history-bytes", "12X"], '"12X" is no size: give one such as 65536, 64K, 512M or 2G'),
+        (["--history-bytes", "12X"], '"12X" is not a size: give one such as 65536, 64K, 512M or 2G'),
         (
             ["--record", "f", "--max-bytes", "64K", "--keep", "3"],
             "execwhy: --keep 3 needs --max-bytes 488K at least, so that each user has room for some records: "
@@ -236,7 +240,7 @@ def test_a_recording_that_ends_says_its_problem_unless_a_notice_has(
     problem: str, said: list[str], times: int, capfd: pytest.CaptureFixture[str]
 ) -> None:
     result = Result(True, 3, Counters(3, 3), problem)
-    assert cli._conclude(result, "r.jsonl", "", said) == 1
+    assert recording_command.conclude(result, "r.jsonl", "", said) == 1
     text = capfd.readouterr().err
     assert text.count(problem) == times and "3 written to r.jsonl" in text
 
@@ -251,7 +255,7 @@ def test_a_recording_that_a_fault_ends_reports_where_and_its_counters(
     except IndexError as error:
         fault = error
     result = Result(began, 3, Counters(5, 5), left_out={"recording had failed": 2}, fault=fault)
-    assert cli._conclude(result, "r.jsonl", "") == 1
+    assert recording_command.conclude(result, "r.jsonl", "") == 1
     text = capfd.readouterr().err
     assert text.startswith("execwhy stopped: IndexError") and "test_cli.py" in text
     assert "hunter2" not in text and "nothing was recorded" not in text
@@ -272,7 +276,7 @@ def test_a_recording_that_a_fault_ends_reports_where_and_its_counters(
     ],
 )
 def test_uid_path_and_filter_are_one_filter(options: list[str], expected: str) -> None:
-    assert cli.asked_filter(parse(options)).text == expected
+    assert requested_filter(parse(options)).text == expected
 
 
 def test_a_user_is_known_by_name() -> None:
@@ -297,7 +301,7 @@ def test_a_user_is_known_by_name() -> None:
     ],
 )
 def test_a_path_prefix_means_exactly_itself(prefix: str) -> None:
-    query = cli.asked_filter(parse([f"--path={prefix}"]))
+    query = requested_filter(parse([f"--path={prefix}"]))
 
     def matches(path: str) -> bool:
         record: ExecFailure = failure(path=path)
@@ -414,7 +418,7 @@ def test_without_a_terminal_a_file_is_looked_at_first_and_then_to_be_read_by_oth
     assert "needs a terminal" in run.stderr and "jq" in run.stderr and "--record" not in run.stderr
     (tmp_path / "b").write_text("hello\n")
     run = execwhy("--open", str(tmp_path / "b"))
-    assert "is no snapshot or recording of execwhy (line 1: it is no JSON)." in run.stderr
+    assert "is not a snapshot or recording of execwhy (line 1: it is not JSON)." in run.stderr
 
 
 def test_a_closed_standard_input_is_no_recording() -> None:
@@ -472,7 +476,7 @@ def test_an_interrupt_before_the_hooks_are_attached_is_told(
         def close(self) -> None:
             pass
 
-    monkeypatch.setattr(cli, "_kernel_source", lambda options: (Slow(), ThreadSpawner(no_look)))
+    monkeypatch.setattr(recording_command, "kernel_source", lambda options: (Slow(), ThreadSpawner(no_look)))
     assert cli.main(["--record", str(tmp_path / "a")]) == 0
     assert capfd.readouterr().err == (
         "execwhy: nothing was recorded, it ended before the hooks were attached: let it run longer.\n"
@@ -481,7 +485,7 @@ def test_an_interrupt_before_the_hooks_are_attached_is_told(
 
 
 def recording(path: Path) -> Path:
-    header = snapshot.Header(Origin("web-1", "6.1.0", 0, "tracepoint"), "", Counters(2, 2), 0)
+    header = Header(Origin("web-1", "6.1.0", 0, "tracepoint"), "", Counters(2, 2), 0)
     events = [failure(path="/opt/app/first"), failure(path="/opt/app/second")]
     snapshot.write(str(path), events, header, show_secrets=False)
     return path
@@ -568,7 +572,7 @@ def test_what_is_no_recording_is_refused_in_one_sentence_and_no_screen_opens(tmp
     with in_terminal("--open", str(path)) as terminal:
         assert terminal.status() == 1
     assert terminal.output.startswith(b"execwhy: ") and terminal.output.count(b"\n") == 1
-    assert b"is no snapshot or recording of execwhy" in terminal.output
+    assert b"is not a snapshot or recording of execwhy" in terminal.output
 
 
 def test_a_pipe_that_brings_no_recording_ends_the_screen_with_its_sentence(tmp_path: Path) -> None:
@@ -582,7 +586,7 @@ def test_a_pipe_that_brings_no_recording_ends_the_screen_with_its_sentence(tmp_p
         assert terminal.status() == 1
     _, _, told = terminal.output.rpartition(b"\x1b[?1049l")
     assert b"execwhy: " in told and told.count(b"\n") == 1
-    assert b"is no snapshot or recording of execwhy" in told
+    assert b"is not a snapshot or recording of execwhy" in told
 
 
 @pytest.mark.parametrize("term", ["dumb", ""])
@@ -612,8 +616,8 @@ def test_a_recording_is_opened_without_bcc_and_without_the_kernels_side(tmp_path
         "    print(json.dumps([name for name in sys.modules if name.startswith('execwhy.bpf.')]))\n"
         "    return 0\n"
         "execwhy.tui.terminal.terminal.run = run\n"
-        "import execwhy.tui.cli.main\n"
-        "execwhy.tui.cli.main._require_terminal = lambda instead: None\n"
+        "import execwhy.tui.cli.main, execwhy.tui.cli.monitor\n"
+        "execwhy.tui.cli.monitor.require_terminal = lambda instead: None\n"
         "sys.exit(execwhy.tui.cli.main.main(sys.argv[1:]))\n"
     )
     run = subprocess.run(

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from execwhy.bpf.events.record import Burst, Event, ExecFailure, Loss, Occurrence, Report, SearchEnd
-from execwhy.tui.faults import rescue as module
+from execwhy.tui.faults import crash_file as module
 from execwhy.tui.faults.rescue import Rescued, rescue
-from execwhy.tui.model.files.snapshot import Header, parse_line
+from execwhy.tui.model.files.json_lines import Header, parse_line
 from execwhy.tui.model.history.store import History
 from tests.ui.scripted_source import START, ScriptedSource, failure
 

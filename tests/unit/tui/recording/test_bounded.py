@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from execwhy.bpf.events.source import Counters, Origin, Stage, Status
-from execwhy.tui.model.files.safe_file import LiveFile, NoRoom, SnapshotError
-from execwhy.tui.model.files.snapshot import Ending, event_line, parse_line
+from execwhy.tui.model.files.json_lines import Ending, event_line, parse_line
+from execwhy.tui.model.files.live_file import LiveFile
+from execwhy.tui.model.files.safe_file import NoRoom, SnapshotError
 from execwhy.tui.recording.bounded import NO_ROOM, SIZE_BOUND, BoundedOutput, Bounds, difference
 from execwhy.tui.recording.recorder import Limits, Result, summary
 from execwhy.tui.recording.rotation import Rotation

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from execwhy.tui.model.files.safe_file import Existing, LiveFile, SnapshotError
+from execwhy.tui.model.files.live_file import LiveFile
+from execwhy.tui.model.files.safe_file import Existing, SnapshotError
 from execwhy.tui.recording.output import UNREAD, StandardOutput, open_output
 
 PROJECT = Path(__file__).parents[4]

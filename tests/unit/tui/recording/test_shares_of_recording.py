@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from execwhy.bpf.events.record import Event
-from execwhy.tui.model.files.snapshot import event_line
+from execwhy.tui.model.files.json_lines import event_line
 from execwhy.tui.recording.bounded import (
     LEAST_FLOOR,
     NO_ROOM,

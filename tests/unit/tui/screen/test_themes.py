@@ -6,7 +6,7 @@ import pytest
 from textual.color import Color
 from textual.theme import Theme
 
-from execwhy.tui.cli.arguments import THEME_NAMES
+from execwhy.tui.cli.options import THEME_NAMES
 from execwhy.tui.screen.themes import CONTRAST, DARK, LIGHT, MONO, TERMINAL, THEMES, first_theme
 
 TEXTS = (

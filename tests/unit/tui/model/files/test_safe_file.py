@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from execwhy.tui.model.files import safe_file
-from execwhy.tui.model.files.safe_file import Existing, LiveFile, SnapshotError, owner_behind_sudo, replacing
+from execwhy.tui.model.files.live_file import LiveFile
+from execwhy.tui.model.files.safe_file import Existing, SnapshotError, owner_behind_sudo, replacing
 
 NOBODY = 65534
 PROJECT = Path(__file__).parents[5]
@@ -97,7 +98,7 @@ def test_a_file_that_appears_while_writing_is_not_replaced(tmp_path: Path) -> No
 def test_a_file_that_appears_at_the_last_moment_is_not_replaced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(safe_file, "_check_target", lambda *_, **__: None)
+    monkeypatch.setattr(safe_file, "check_target", lambda *_, **__: None)
     (tmp_path / "file").write_text("someone else's")
     with pytest.raises(Existing):
         write_replacing(tmp_path / "file")
@@ -116,7 +117,7 @@ def test_a_file_system_without_hard_links_will_do(
     write_replacing(tmp_path / "file")
     assert (tmp_path / "file").read_bytes() == b"new"
     assert names(tmp_path) == ["file"]
-    monkeypatch.setattr(safe_file, "_check_target", lambda *_, **__: None)
+    monkeypatch.setattr(safe_file, "check_target", lambda *_, **__: None)
     with pytest.raises(Existing):
         write_replacing(tmp_path / "file", b"newer")
     assert (tmp_path / "file").read_bytes() == b"new"
@@ -150,7 +151,7 @@ def test_what_is_no_regular_file_is_left_alone(overwrite: bool, tmp_path: Path) 
     with pytest.raises(SnapshotError, match="is a directory"):
         write_replacing(tmp_path / "directory", overwrite=overwrite)
     for special in (tmp_path / "fifo", Path("/dev/null")):
-        with pytest.raises(SnapshotError, match="no regular file"):
+        with pytest.raises(SnapshotError, match="not a regular file"):
             write_replacing(special, overwrite=overwrite)
     assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
     assert names(tmp_path) == ["directory", "fifo"]
@@ -160,12 +161,12 @@ def test_what_is_no_regular_file_is_left_alone(overwrite: bool, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("", "is no name of a file"),
-        ("sub/", "is no name of a file"),
-        ("..", "is no name of a file"),
-        ("a\0b", "is no name of a file"),
+        ("", "is not the name of a file"),
+        ("sub/", "is not the name of a file"),
+        ("..", "is not the name of a file"),
+        ("a\0b", "is not the name of a file"),
         ("missing/file", "directory does not exist"),
-        ("plain/file", "is no directory"),
+        ("plain/file", "is not a directory"),
         ("x" * 300, "too long"),
     ],
 )

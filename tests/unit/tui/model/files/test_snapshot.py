@@ -14,19 +14,18 @@ from hypothesis import strategies as st
 
 from execwhy.bpf.events.record import Event, Loss
 from execwhy.bpf.events.source import Counters, Origin
-from execwhy.tui.model.files import snapshot
-from execwhy.tui.model.files.snapshot import (
+from execwhy.tui.model.files import json_lines, snapshot
+from execwhy.tui.model.files.json_lines import (
     Ending,
-    Existing,
     Header,
-    SnapshotError,
     UnknownVersion,
-    default_name,
     ending_line,
     event_line,
     header_line,
     parse_line,
 )
+from execwhy.tui.model.files.safe_file import Existing, SnapshotError
+from execwhy.tui.model.files.snapshot import default_name
 from tests.unit.records import failure, losses, records, texts, times
 
 HEADER = Header(
@@ -128,14 +127,14 @@ def header_with(**values: object) -> str:
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
-        (b"", "it is no JSON"),
-        (b"\xff\xfe\x00", "it is no JSON"),
-        (b"{", "it is no JSON"),
-        (b"[]", "it is no JSON object"),
-        (b"null", "it is no JSON object"),
-        (b'{"pid": NaN}', "NaN is no JSON"),
-        (b'{"lost": Infinity}', "Infinity is no JSON"),
-        (b'{"lost": ' + b"9" * 10_000 + b"}", "it is no JSON"),
+        (b"", "it is not JSON"),
+        (b"\xff\xfe\x00", "it is not JSON"),
+        (b"{", "it is not JSON"),
+        (b"[]", "it is not a JSON object"),
+        (b"null", "it is not a JSON object"),
+        (b'{"pid": NaN}', "NaN is not JSON"),
+        (b'{"lost": Infinity}', "Infinity is not JSON"),
+        (b'{"lost": ' + b"9" * 10_000 + b"}", "it is not JSON"),
         (b"[" * 1_000_000, "it is nested too deeply"),
         (b'{"a":' * 200_000, "it is nested too deeply"),
         (b'{"lost": 1}', '"timestamp" is not a time'),
@@ -171,7 +170,7 @@ def test_another_version_is_told_apart_from_damage(version: int) -> None:
 
 
 def test_a_line_that_is_too_long_is_refused_before_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snapshot, "MAX_LINE_BYTES", 1 << 20)
+    monkeypatch.setattr(json_lines, "MAX_LINE_BYTES", 1 << 20)
     with pytest.raises(SnapshotError, match="longer than 1 MiB"):
         parse_line(b'"' + b"x" * (1 << 20))
 

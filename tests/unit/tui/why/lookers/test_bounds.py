@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from execwhy.bpf.caller import mounts
 from execwhy.bpf.caller.walk import MAX_PATH_BYTES, End, WalkContext, walk
 from execwhy.bpf.events.record import Binary, Diagnosis, Look
-from execwhy.tui.model.files.snapshot import event_line
+from execwhy.tui.model.files.json_lines import event_line
 from execwhy.tui.why.causes import unseen
 from execwhy.tui.why.look import look_at
 from execwhy.tui.why.lookers.bounds import MAX_ANSWER, MAX_BRIEF, MAX_FACT, MAX_SENTENCES, within_bounds

@@ -1,4 +1,4 @@
-"""A snapshot or a recording as a source of events: what ``--open`` shows, to its end or as it grows."""
+"""One snapshot or recording as a source of events, read to its end or followed as it grows."""
 
 from __future__ import annotations
 
@@ -7,53 +7,53 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Final
 
-from execwhy.bpf.events.record import Event, ExecFailure, Loss
-from execwhy.bpf.events.source import Capture, Counters, Origin, Stage, Status
-from execwhy.tui.model.files.in_order import InOrder
-from execwhy.tui.model.files.lines import Lines, Shrunk
-from execwhy.tui.model.files.snapshot import (
+from execwhy.bpf.events.record import Event, Loss
+from execwhy.bpf.events.source import Capture, Origin, Stage, Status
+from execwhy.tui.model.files.json_lines import (
     MAX_LINE_BYTES,
     UNREADABLE,
     Ending,
     Header,
-    SnapshotError,
     UnknownVersion,
     parse_line,
 )
+from execwhy.tui.model.files.replay.in_order import InOrder
+from execwhy.tui.model.files.replay.lines import Lines, Shrunk
+from execwhy.tui.model.files.replay.tally import Tally
+from execwhy.tui.model.files.safe_file import SnapshotError
 
 _PENDING_BYTES: Final = 32 << 20
-"""Bytes of lines that wait to be drained; the reader waits then, so that any file fits in memory."""
+"""Bytes of lines that wait to be drained; at this limit the reader waits, so that any file fits in memory."""
 
 _NONE_OF_OURS: Final = 100
-"""After so many unreadable lines and no readable one, this is some other file."""
+"""A file with this many unreadable lines and no readable one is not ours."""
 
 _FRESH: Final = 60.0
-"""Seconds since a file grew in which it counts as live, where nobody tells whether someone writes to it."""
+"""Seconds for which a file that grew counts as live, if it is not known whether a process writes to it."""
 
 _LEFT: Final = 1.0
-"""Seconds without a writer after which none is expected: the last one may just have written the ending."""
+"""Seconds without a writer before the file counts as cut off: its last writer may just have ended it."""
 
 OPEN: Final = (Stage.READING, Stage.LIVE, Stage.WAITING)
-"""Stages of a file from which more may come."""
+"""Stages in which more events may come."""
 
 Mark = Callable[[Event, Origin], Event]
-"""Adds to an event what only its file knows; the origin is that of the header."""
+"""Adds to an event what only its file knows, given the origin in the header."""
 
 
 class FileSource:
     """Reads a file in a background thread.
 
-    A line that cannot be read is left out and told in the status; the rest of the file is kept. A pipe is
-    read until its last writer closes it; a recording whose ending is still to come is followed as it grows.
+    A line that cannot be read is left out and reported in the status; the rest of the file is kept. A pipe
+    is read until its last writer closes it; a recording that has no ending yet is followed as it grows.
 
     Args:
         path: The file, or "-".
         standard_input: The descriptor that "-" stands for; it is closed at the end.
-        name: What it is called in messages; None for the path.
-        mark: What is done to each event; None for nothing.
+        name: What the file is called in messages; None for the path.
+        mark: Applied to each event; None to leave events as they are.
     """
 
     def __init__(
@@ -70,14 +70,8 @@ class FileSource:
         self._closed = False
         self._stage = Stage.STARTING
         self._detail = self._problem = ""
-        self._origin = Origin(host="", kernel="", boot_time=0)
-        self._header: Header | None = None
-        self._ending: Ending | None = None
-        self._records = 0
-        self._losses: dict[str, int] = {}
-        self._readable = self._bad = 0
-        self._first_bad = ""
-        self._unread = self._left_out = 0
+        self._tally = Tally()
+        self._unreported = 0
         self._latest: int | None = None
         self._in_order = InOrder()
         self._quiet_since: float | None = None
@@ -86,54 +80,57 @@ class FileSource:
         self._thread = threading.Thread(target=self._run, name="execwhy-replay", daemon=True)
 
     def start(self) -> None:
-        """Start reading, unless that has begun. Errors show in ``status``."""
+        """Start reading, unless it has started already. ``status`` reports errors."""
         if self._thread.ident is None:
             self._stage, self._detail = Stage.READING, self._name
             self._thread.start()
 
     def begin(self, seconds: float) -> None:
-        """Start reading, and wait until it is known whether anything here can be read; that long at most."""
+        """Start reading, and wait at most ``seconds`` until it is known whether the file can be read."""
         self.start()
         with self._changed:
-            self._changed.wait_for(lambda: self._readable or self._stage not in OPEN, seconds)
+            self._changed.wait_for(lambda: self._tally.readable or self._stage not in OPEN, seconds)
 
     def drain(self) -> Sequence[Event]:
-        """Take the events that were read since the last call."""
+        """Return the events that were read since the last call."""
         with self._changed:
             events, self._pending, self._pending_bytes = self._pending, [], 0
             self._changed.notify_all()
         return events
 
     def status(self) -> Status:
-        """The state now. The counters are those of the capture, as far as the file tells them."""
+        """Return the current state, with the counters of the capture as far as the file has them."""
         with self._changed:
-            damage = self._damage() if self._readable else ""
+            damage = self._tally.damage(self._name) if self._tally.readable else ""
             if self._stage is Stage.WAITING:
                 problem = f"{self._problem} {damage}".strip()
             else:
                 problem = self._problem or damage
-            return Status(self._stage, self._detail, self._counters(), self._origin, problem, self._has_hosts)
+            return Status(
+                self._stage, self._detail, self._tally.counters, self._tally.origin, problem, self._has_hosts
+            )
 
     @property
     def query(self) -> str:
-        """The filter that the file was written with; "" before its header was read."""
-        return "" if self._header is None else self._header.query
+        """The filter that the file was written with; "" before its header is read."""
+        header = self._tally.header
+        return "" if header is None else header.query
 
     @property
     def quiet(self) -> float:
-        """Seconds for which all that was there has been read: 0 while there is more, endless at the end."""
+        """Seconds since everything in the file has been read: 0 while there is more, infinite at its end."""
         with self._changed:
             if self._stage not in OPEN:
                 return math.inf
             return 0.0 if self._quiet_since is None else time.monotonic() - self._quiet_since
 
     def wait(self, seconds: float) -> None:
-        """Sleep until there is something to drain or the file has ended, or that long."""
+        """Sleep until there is something to drain or the file has ended, at most ``seconds``."""
         with self._changed:
             self._changed.wait_for(lambda: self._pending or self._stage not in OPEN, seconds)
 
     def set_capture(self, capture: Capture | None) -> None:
-        """A file's events are captured already.
+        """Refuse a capture filter, because a file's events have already been captured.
 
         Raises:
             ValueError: Always, unless ``capture`` is None.
@@ -150,24 +147,6 @@ class FileSource:
             self._changed.notify_all()
         if self._thread.is_alive():
             self._thread.join(timeout=1.0)
-
-    def _counters(self) -> Counters:
-        counters = self._captured()
-        return replace(counters, unreadable=self._bad + self._left_out)
-
-    def _captured(self) -> Counters:
-        """The last that is known of: the ending's, the header's, or what was counted in the file.
-
-        A recording's header tells the counters of its beginning, so one that was cut off has more.
-        """
-        if self._ending is not None:
-            return self._ending.counters
-        lost = sum(self._losses.values())
-        if self._header is not None and self._header.counters.seen >= self._records + lost:
-            return self._header.counters
-        return Counters(
-            seen=self._records + lost, recorded=self._records, lost=lost, losses=dict(self._losses)
-        )
 
     def _run(self) -> None:
         problem = ""
@@ -192,15 +171,14 @@ class FileSource:
             )
         except OSError as error:
             reason = os.strerror(error.errno or 0)
-            stage, detail = (
-                Stage.FAILED,
-                f"{self._name} cannot be read ({reason}): check its name and its mode.",
-            )
+            stage = Stage.FAILED
+            detail = f"{self._name} cannot be read ({reason}): check its name and its mode."
         except ValueError:
-            stage, detail = Stage.FAILED, f'"{self._name}" is no name of a file: give that of a recording.'
+            stage = Stage.FAILED
+            detail = f'"{self._name}" is not the name of a file: give that of a recording.'
         except Exception as error:
-            # Nobody sees the traceback of a thread below a full screen.
-            # Its message may quote what a process wrote; its name cannot.
+            # The screen hides the traceback of a thread. The error's message may quote what a process wrote,
+            # but the name of its class cannot.
             fault = f"{self._name} cannot be read, {type(error).__name__} stopped it"
             stage, detail = Stage.FAILED, f"{fault}: report this, with the file where you may."
         with self._changed:
@@ -208,7 +186,7 @@ class FileSource:
             self._changed.notify_all()
 
     def _read(self, lines: Lines) -> tuple[Stage, str, str]:
-        """Read it all; the stage, the name or sentence, and the problem that it ends with."""
+        """Read the whole file; return the final stage, its detail and its problem."""
         torn = False
         for found in lines:
             if self._closed:
@@ -218,26 +196,25 @@ class FileSource:
                 continue
             number, line = found
             try:
-                told = parse_line(line)
+                content = parse_line(line)
             except UnknownVersion:
                 raise
             except SnapshotError as error:
                 torn = len(line) <= MAX_LINE_BYTES and not line.endswith(b"\n")
                 with self._changed:
-                    self._bad += 1
-                    self._unread += 1
-                    self._first_bad = self._first_bad or f"line {number}: {error}"
-                if not self._readable and self._bad >= _NONE_OF_OURS:
+                    self._tally.add_unreadable(number, str(error))
+                    self._unreported += 1
+                if not self._tally.readable and self._tally.unreadable >= _NONE_OF_OURS:
                     break
                 continue
-            self._take(told, len(line))
-            lines.grows = self._header is not None and self._header.recording and self._ending is None
-        self._tell_unread()
+            self._take(content, len(line))
+            lines.grows = self._tally.is_recording and self._tally.ending is None
+        self._report_unreadable()
         self._hand_on()
         return self._conclusion(lines, torn=torn)
 
     def _caught_up(self, lines: Lines) -> None:
-        """All that is there was read, and more may come."""
+        """Note that the whole file has been read, and that more may come."""
         has_writer = lines.has_writer if lines.is_regular else None
         if self._first_end is None:
             self._first_end = lines.brought
@@ -245,7 +222,7 @@ class FileSource:
             grows = lines.brought > self._first_end and lines.age < _FRESH
         else:
             grows = lines.brought > 0
-        self._tell_unread()
+        self._report_unreadable()
         self._hand_on()
         with self._changed:
             if self._quiet_since is None:
@@ -261,80 +238,62 @@ class FileSource:
         return f"{self._name} has no ending{torn}, and {nobody}"
 
     def _take(self, found: Header | Event | Ending, size: int) -> None:
-        """Keep what a line says; an event is queued once there is room for it."""
+        """Take in a line: count it, and hand on an event once there is room for it."""
         with self._changed:
-            self._readable += 1
+            self._tally.add(found)
             self._quiet_since = None
             if self._stage is Stage.WAITING:
                 self._stage, self._problem = Stage.READING, ""
-            match found:
-                case Ending():
-                    self._ending = found
-                    return
-                case Header():
-                    self._origin, self._header, self._ending = found.origin, found, None
-                    self._changed.notify_all()
-                    return
-                case ExecFailure():
-                    self._records += 1
-                case Loss(reason=reason) if reason == UNREADABLE:
-                    self._left_out += found.count
-                case Loss():
-                    self._losses[found.reason] = self._losses.get(found.reason, 0) + found.count
+            if isinstance(found, Header | Ending):
+                self._changed.notify_all()
+                return
         if self._latest is None:
             self._latest = found.timestamp
-        self._tell_unread()
+        self._report_unreadable()
         self._latest = found.timestamp
         self._put_in_order(found, size)
 
     def _put_in_order(self, event: Event, size: int) -> None:
-        """Hand over an event at its turn: a recording has them in the order in which they were complete."""
-        if self._header is None or not self._header.recording:
+        """Hand on an event in its turn: a recording has events in the order in which they became complete."""
+        if not self._tally.is_recording:
             self._queue(event, size)
             return
         for due, its_size in self._in_order.put(event, size):
             self._queue(due, its_size)
 
     def _hand_on(self) -> None:
-        """Wait for nothing older: all that is there was read."""
+        """Hand on the events that waited for older ones, since everything in the file has been read."""
         for event, size in self._in_order.rest():
             self._queue(event, size)
 
-    def _tell_unread(self) -> None:
-        """Put the lines that could not be read where they were: behind the last event."""
-        if self._unread and self._readable:
-            written = 0 if self._header is None else self._header.written
-            loss = Loss(written if self._latest is None else self._latest, self._unread, UNREADABLE)
-            self._unread = 0
+    def _report_unreadable(self) -> None:
+        """Put the lines that could not be read where they were, after the last event."""
+        if self._unreported and self._tally.readable:
+            header = self._tally.header
+            written = 0 if header is None else header.written
+            loss = Loss(written if self._latest is None else self._latest, self._unreported, UNREADABLE)
+            self._unreported = 0
             self._put_in_order(loss, 0)
 
     def _queue(self, event: Event, size: int) -> None:
-        """Hand over an event, once there is room for it."""
+        """Hand on an event once there is room for it."""
         with self._changed:
             self._has_hosts |= event.host is not None
-            marked = event if self._mark is None else self._mark(event, self._origin)
+            marked = event if self._mark is None else self._mark(event, self._tally.origin)
             self._changed.wait_for(lambda: self._closed or self._pending_bytes < _PENDING_BYTES)
             self._pending.append(marked)
             self._pending_bytes += size
             self._changed.notify_all()
 
     def _conclusion(self, lines: Lines, *, torn: bool) -> tuple[Stage, str, str]:
-        if not self._readable:
+        if not self._tally.readable:
             if not lines.brought and not lines.is_regular:
                 return Stage.FAILED, f"{self._name} brought nothing: see why its command failed.", ""
-            reason = self._first_bad or "it is empty"
-            return Stage.FAILED, f"{self._name} is no snapshot or recording of execwhy ({reason}).", ""
+            reason = self._tally.first_unreadable or "it is empty"
+            return Stage.FAILED, f"{self._name} is not a snapshot or recording of execwhy ({reason}).", ""
         problem = ""
-        if torn and self._bad == 1:
+        if torn and self._tally.unreadable == 1:
             problem = f"{self._name} was cut off: its last line is incomplete and left out."
-        elif not self._bad and lines.grows and not self._closed:
-            problem = (
-                f"{self._name} ended before its recording did: the connection or its command was cut off."
-            )
+        elif not self._tally.unreadable and lines.grows and not self._closed:
+            problem = f"{self._name} ended before its recording did: its connection or command was cut off."
         return Stage.ENDED, self._name, problem
-
-    def _damage(self) -> str:
-        if not self._bad:
-            return ""
-        more = f", and {self._bad - 1} more" if self._bad > 1 else ""
-        return f"{self._name} is damaged, these lines are left out: {self._first_bad}{more}."

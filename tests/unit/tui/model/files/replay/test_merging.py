@@ -14,10 +14,17 @@ import pytest
 
 from execwhy.bpf.events.record import Event, ExecFailure, Loss, Search
 from execwhy.bpf.events.source import Capture, Counters, EventSource, Origin, Stage
-from execwhy.tui.model.files import merging
-from execwhy.tui.model.files.merging import MergedSource, opened
-from execwhy.tui.model.files.replay import OPEN, FileSource
-from execwhy.tui.model.files.snapshot import UNREADABLE, Ending, Header, ending_line, event_line, header_line
+from execwhy.tui.model.files.json_lines import (
+    UNREADABLE,
+    Ending,
+    Header,
+    ending_line,
+    event_line,
+    header_line,
+)
+from execwhy.tui.model.files.replay import merging
+from execwhy.tui.model.files.replay.file_source import OPEN, FileSource
+from execwhy.tui.model.files.replay.merging import MergedSource, opened
 from tests.unit.records import failure
 from tests.unit.waiting import wait_for
 
@@ -134,7 +141,7 @@ def test_one_that_fails_is_told_and_the_others_are_shown(tmp_path: Path) -> None
     assert times(drained(source)) == [1]
     status = source.status()
     assert status.stage is Stage.ENDED
-    assert "b is no snapshot or recording of execwhy" in status.problem
+    assert "b is not a snapshot or recording of execwhy" in status.problem
     assert "missing cannot be read" in status.problem
 
 
@@ -172,10 +179,10 @@ class Hosts:
         self.merged.start()
 
     def say(self, place: int, *lines: str) -> None:
-        before = self.sources[place]._records
+        before = self.sources[place]._tally.records
         os.write(self.writing[place], "".join(lines).encode())
         execs = sum('"path"' in line for line in lines)
-        wait_for(lambda: self.sources[place]._records == before + execs)
+        wait_for(lambda: self.sources[place]._tally.records == before + execs)
         wait_for(lambda: self.sources[place].status().stage is Stage.LIVE)
         wait_for(lambda: all(source.quiet > 0 for source in self.sources))
 
@@ -224,8 +231,8 @@ def test_the_pipes_of_a_shell_are_read_and_named_until_they_tell_their_host(tmp_
     a = file(tmp_path / "a", header("web-1"), exec_at(1), exec_at(3))
     b = file(tmp_path / "b", header("web-2"), exec_at(2))
     script = (
-        "import sys; from execwhy.tui.model.files.merging import opened\n"
-        "from tests.unit.tui.model.files.test_merging import drained\n"
+        "import sys; from execwhy.tui.model.files.replay.merging import opened\n"
+        "from tests.unit.tui.model.files.replay.test_merging import drained\n"
         "source = opened(sys.argv[1:])\n"
         "print([event.host for event in drained(source)])\n"
         "print(source.status().problem)\n"

@@ -1,4 +1,4 @@
-"""Lines of a file that may still grow, of a pipe or of standard input, as they come."""
+"""The lines of a pipe, of standard input or of a file that may still grow, as they arrive."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ import time
 from collections.abc import Iterator
 from typing import Final
 
-from execwhy.tui.model.files.snapshot import MAX_LINE_BYTES
+from execwhy.tui.model.files.json_lines import MAX_LINE_BYTES
 
 _CHUNK: Final = 256 << 10
-"""Bytes read at once: some hundred records."""
+"""Bytes to read at once: some hundred records."""
 
 _LOOK_AGAIN: Final = 0.25
-"""Seconds between two looks at a file that may have grown; inotify knows nothing of network file systems."""
+"""Seconds between two checks whether a file has grown: inotify does not work on network file systems."""
 
 _OWN_DESCRIPTOR: Final = re.compile(r"/(?:dev|proc/self)/fd/(\d{1,9})", re.ASCII)
-"""How a shell names the pipe of ``<(command)``."""
+"""The name that a shell gives to the pipe of ``<(command)``."""
 
 
 class Shrunk(OSError):
-    """What was read of a file is no longer in it."""
+    """A part of the file that has been read is no longer there."""
 
 
 class Lines:
     """The lines of one input.
 
     Attributes:
-        grows: At the end of a regular file more is waited for. A pipe ends with its last writer.
-        brought: Bytes that have come.
+        grows: Whether to wait for more at the end of a regular file. A pipe ends with its last writer.
+        brought: Bytes read so far.
     """
 
     def __init__(self, path: str, *, standard_input: int = 0) -> None:
-        """Open it.
+        """Open the input.
 
         Args:
             path: The file, or "-".
@@ -45,7 +45,7 @@ class Lines:
 
         Raises:
             OSError: It cannot be opened.
-            ValueError: It is no name of a file.
+            ValueError: The path is not the name of a file.
         """
         self._descriptor = _opened(path, standard_input)
         self.is_regular = stat.S_ISREG(os.fstat(self._descriptor).st_mode)
@@ -56,7 +56,7 @@ class Lines:
         self._skipping = False
 
     def stop(self) -> None:
-        """Let ``lines`` end soon; may be called from another thread until ``close``."""
+        """End the iteration soon; may be called from another thread until ``close``."""
         os.eventfd_write(self._wake, 1)
 
     def close(self) -> None:
@@ -71,18 +71,18 @@ class Lines:
 
     @property
     def has_begun_line(self) -> bool:
-        """Whether the end of the last line is still to come."""
+        """Whether the last line is still incomplete."""
         return bool(self._rest)
 
     @property
     def has_writer(self) -> bool | None:
-        """Whether a process of this machine has a regular file open for writing; None where nobody tells.
+        """Whether a process of this machine has a regular file open for writing; None if that is not known.
 
-        A read lease is given where none has (fcntl(2)): to who owns the file, by file systems that have
-        leases. It is given back at once; a process that asks for the file meanwhile waits that long.
+        A read lease (fcntl(2)) is granted only if no process has: to the file's owner, on file systems
+        that have leases. It is released at once; a process that opens the file meanwhile waits that long.
         """
         try:
-            # What the holder of a lease is sent by default would end it.
+            # The signal that the holder of a lease gets by default would end the process.
             fcntl.fcntl(self._descriptor, fcntl.F_SETSIG, signal.SIGURG)
             fcntl.fcntl(self._descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
             fcntl.fcntl(self._descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
@@ -93,12 +93,13 @@ class Lines:
         return False
 
     def __iter__(self) -> Iterator[tuple[int, bytes] | None]:
-        """Each line that is not blank, with its number; None whenever it has to be waited for.
+        """Yield the number and the text of each line that is not blank; None before waiting for more.
 
-        A line that is too long is cut after ``MAX_LINE_BYTES`` and a byte. The last one may have no newline.
+        A line that is too long is cut after ``MAX_LINE_BYTES`` + 1 bytes. The last line may lack its newline.
 
         Raises:
-            OSError: Reading failed; ``Shrunk`` where the file became shorter.
+            OSError: Reading failed.
+            Shrunk: The file became shorter.
         """
         number = 0
         while True:
@@ -128,7 +129,7 @@ class Lines:
             yield number + 1, self._rest
 
     def _split(self, chunk: bytes) -> Iterator[bytes]:
-        """The lines that are complete now, with their newlines."""
+        """Yield the lines that are complete now, with their newlines."""
         *complete, rest = (self._rest + chunk).split(b"\n")
         for line in complete:
             if not self._skipping:
@@ -144,7 +145,7 @@ class Lines:
         return bool(select.select([self._wake], [], [], 0)[0])
 
     def _poll(self, seconds: float | None) -> bool:
-        """Wait until there is something to read, or it is the end, or the reader is to stop."""
+        """Wait until there is something to read, the input ends, or ``stop`` is called."""
         poll = select.poll()
         poll.register(self._wake, select.POLLIN)
         if not self.is_regular:
@@ -152,7 +153,7 @@ class Lines:
         return bool(poll.poll(None if seconds is None else seconds * 1000))
 
     def _check_size(self) -> None:
-        """A writer that ran out of room takes back the line that it had begun, and nothing else."""
+        """Drop the part of a line that a writer without room has removed again; raise ``Shrunk`` for more."""
         excess = self.brought - os.fstat(self._descriptor).st_size
         if excess > len(self._rest):
             raise Shrunk
@@ -166,7 +167,7 @@ def _opened(path: str, standard_input: int) -> int:
         return standard_input
     own = _OWN_DESCRIPTOR.fullmatch(path)
     if own:
-        # Opened anew by its name, a pipe whose writer has finished would never tell its end.
+        # Duplicated, because a pipe that is opened again by name after its writer has finished never ends.
         return os.dup(int(own[1]))
-    # A named pipe without a writer would keep open(2) waiting.
+    # Without O_NONBLOCK, open(2) would wait for a writer of a named pipe.
     return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)

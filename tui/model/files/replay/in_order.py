@@ -1,4 +1,4 @@
-"""The events of a recording in the order of their times, which is nearly that of its lines."""
+"""The events of a recording, sorted by time; its lines are nearly in that order."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Final
 from execwhy.bpf.events.record import Event
 
 WINDOW: Final = 5_000_000_000
-"""Nanoseconds: a record waits 2 s for its look and 2 s for the end of its search before it is written."""
+"""Nanoseconds: a record may wait 2 s for its look and 2 s for the end of its search before it is written."""
 
 _MOST_HELD: Final = 65_536
-"""Events in the window: those of a storm are handed on before it has passed."""
+"""Events held at most: in a storm, events are handed on before the window has passed."""
 
 
 class InOrder:
-    """Puts events in order that come within ``WINDOW`` of their turn; what comes later is handed on late."""
+    """Sorts events that come within ``WINDOW`` of their turn; later ones are handed on out of order."""
 
     def __init__(self) -> None:
         self._held: list[tuple[int, int, Event, int]] = []
@@ -24,7 +24,7 @@ class InOrder:
         self._newest = 0
 
     def put(self, event: Event, size: int) -> Iterator[tuple[Event, int]]:
-        """Take in an event of so many bytes, and return those whose turn has come."""
+        """Take in an event and its size in bytes; yield the events whose turn has come."""
         self._count += 1
         self._newest = max(self._newest, event.timestamp)
         heapq.heappush(self._held, (event.timestamp, self._count, event, size))
@@ -32,7 +32,7 @@ class InOrder:
             yield self._pop()
 
     def rest(self) -> Iterator[tuple[Event, int]]:
-        """Return all that are still held."""
+        """Yield all events that are still held."""
         while self._held:
             yield self._pop()
 

@@ -15,10 +15,17 @@ from hypothesis import strategies as st
 
 from execwhy.bpf.events.record import Event, ExecFailure, Loss
 from execwhy.bpf.events.source import Capture, Counters, EventSource, Origin, Stage, Status
-from execwhy.tui.model.files import replay
-from execwhy.tui.model.files.lines import Lines
-from execwhy.tui.model.files.replay import OPEN, FileSource
-from execwhy.tui.model.files.snapshot import UNREADABLE, Ending, Header, ending_line, event_line, header_line
+from execwhy.tui.model.files.json_lines import (
+    UNREADABLE,
+    Ending,
+    Header,
+    ending_line,
+    event_line,
+    header_line,
+)
+from execwhy.tui.model.files.replay import file_source
+from execwhy.tui.model.files.replay.file_source import OPEN, FileSource
+from execwhy.tui.model.files.replay.lines import Lines
 from tests.unit.records import failure
 from tests.unit.waiting import PATIENCE, wait_for
 
@@ -147,8 +154,8 @@ def test_a_file_of_another_version_is_refused(tmp_path: Path) -> None:
     ("content", "reason"),
     [
         (b"", "it is empty"),
-        (b"hello\n", "line 1: it is no JSON"),
-        (bytes(range(256)) * 1000, "line 1: it is no JSON"),
+        (b"hello\n", "line 1: it is not JSON"),
+        (bytes(range(256)) * 1000, "line 1: it is not JSON"),
     ],
 )
 def test_a_file_of_something_else_is_refused_with_a_sentence(
@@ -157,7 +164,7 @@ def test_a_file_of_something_else_is_refused_with_a_sentence(
     events, status = opened(tmp_path, content)
     assert events == []
     assert status.stage is Stage.FAILED
-    assert f"is no snapshot or recording of execwhy ({reason})." in status.detail
+    assert f"is not a snapshot or recording of execwhy ({reason})." in status.detail
 
 
 def test_a_long_file_of_something_else_is_not_read_to_its_end(tmp_path: Path) -> None:
@@ -166,9 +173,9 @@ def test_a_long_file_of_something_else_is_not_read_to_its_end(tmp_path: Path) ->
 
 
 def test_a_line_that_is_too_long_is_skipped_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replay, "MAX_LINE_BYTES", 10_000)
-    monkeypatch.setattr("execwhy.tui.model.files.lines.MAX_LINE_BYTES", 10_000)
-    monkeypatch.setattr("execwhy.tui.model.files.snapshot.MAX_LINE_BYTES", 10_000)
+    monkeypatch.setattr(file_source, "MAX_LINE_BYTES", 10_000)
+    monkeypatch.setattr("execwhy.tui.model.files.replay.lines.MAX_LINE_BYTES", 10_000)
+    monkeypatch.setattr("execwhy.tui.model.files.json_lines.MAX_LINE_BYTES", 10_000)
     long_line = LINES[1].rstrip().rstrip("}") + " " * 35_000 + "}\n"
     events, status = opened(tmp_path, HEADER, LINES[0], long_line, LINES[2])
     assert events == [EVENTS[0], Loss(EVENTS[0].timestamp, 1, UNREADABLE), EVENTS[2]]
@@ -226,7 +233,7 @@ def test_standard_input_is_read_as_it_comes() -> None:
 def test_the_reader_waits_for_a_screen_that_is_slower(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replay, "_PENDING_BYTES", 10 * len(LINES[0]))
+    monkeypatch.setattr(file_source, "_PENDING_BYTES", 10 * len(LINES[0]))
     path = tmp_path / "many.jsonl"
     path.write_text(HEADER + LINES[0] * 500)
     source = FileSource(str(path))
@@ -243,7 +250,7 @@ def test_the_reader_waits_for_a_screen_that_is_slower(
 
 
 def test_closing_ends_a_reader_that_waits_for_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replay, "_PENDING_BYTES", 1)
+    monkeypatch.setattr(file_source, "_PENDING_BYTES", 1)
     path = tmp_path / "many.jsonl"
     path.write_text(HEADER + LINES[0] * 500)
     source = FileSource(str(path))

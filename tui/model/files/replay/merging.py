@@ -1,4 +1,4 @@
-"""Several files or streams as one source, in the order of time."""
+"""Several files or streams as one source, merged by time."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from typing import Final
 
 from execwhy.bpf.events.record import Event, Loss
 from execwhy.bpf.events.source import Capture, Counters, Origin, Stage, Status
-from execwhy.tui.model.files.replay import OPEN, FileSource, Mark
+from execwhy.tui.model.files.replay.file_source import OPEN, FileSource, Mark
 
 HOLD: Final = 2.5
-"""Seconds for which an event waits for older ones of hosts that say nothing: a recording tells a try of a
-search up to 2 s late, and the network takes its time. What comes later still is shown where it comes."""
+"""Seconds for which an event waits for older events from silent hosts: a recording writes the tries of a
+search up to 2 s late, and the network adds to that. Events that come later still are shown out of order."""
 
 _AT_ONCE: Final = 4_096
-"""Events handed over at a time: some milliseconds of work."""
+"""Events returned at a time: some milliseconds of work."""
 
 _MOST_IDS: Final = 2**63
-"""Searches have ids of 63 bits."""
+"""Ids of searches have 63 bits."""
 
 
 class MergedSource:
-    """Gives the events of several sources in the order of their times.
+    """Merges the events of several sources by time.
 
     Args:
-        sources: What is merged; each is started and closed here.
-        clock: Seconds of a clock that does not jump.
+        sources: The sources, which are started and closed with this one.
+        clock: Returns the seconds of a monotonic clock.
     """
 
     def __init__(self, sources: Sequence[FileSource], clock: Callable[[], float] = time.monotonic) -> None:
@@ -38,29 +38,29 @@ class MergedSource:
         self._queues: list[deque[tuple[float, Event]]] = [deque() for _ in sources]
 
     def start(self) -> None:
-        """Start all of them."""
+        """Start all sources."""
         for source in self._sources:
             source.start()
 
     def begin(self, seconds: float) -> None:
-        """Start all of them, and wait until it is known of each whether it can be read; that long at most."""
+        """Start all sources, and wait at most ``seconds`` until it is known whether each can be read."""
         self.start()
         deadline = time.monotonic() + seconds
         for source in self._sources:
             source.begin(max(0.0, deadline - time.monotonic()))
 
     def drain(self) -> Sequence[Event]:
-        """What can be told by now: nothing older is to be expected within ``HOLD``."""
+        """Return the events that no older one is expected to follow within ``HOLD``."""
         now = self._clock()
         silent: list[bool] = []
         for source, queue in zip(self._sources, self._queues, strict=True):
-            # Asked first: what was read before it fell silent is in the queue then.
+            # Checked before draining: events read before the source fell silent are then in the queue.
             silent.append(source.quiet > 0)
             if len(queue) < _AT_ONCE:
                 queue.extend((now, event) for event in source.drain())
         ended = [source.status().stage not in OPEN for source in self._sources]
-        told: list[Event] = []
-        while len(told) < _AT_ONCE:
+        due: list[Event] = []
+        while len(due) < _AT_ONCE:
             heads = [(queue[0][1].timestamp, place) for place, queue in enumerate(self._queues) if queue]
             if not heads:
                 break
@@ -72,11 +72,11 @@ class MergedSource:
             ):
                 break
             self._queues[place].popleft()
-            told.append(event)
-        return told
+            due.append(event)
+        return due
 
     def status(self) -> Status:
-        """The state of all of them together; what has failed of some is told as a problem."""
+        """Return the state of all sources together; the failure of only some is a problem."""
         all_of_them = [source.status() for source in self._sources]
         failed = [status.detail for status in all_of_them if status.stage is Stage.FAILED]
         problems = [status.problem for status in all_of_them if status.problem]
@@ -104,7 +104,7 @@ class MergedSource:
         )
 
     def set_capture(self, capture: Capture | None) -> None:
-        """The events of files are captured already.
+        """Refuse a capture filter, because the events of files have already been captured.
 
         Raises:
             ValueError: Always, unless ``capture`` is None.
@@ -113,16 +113,16 @@ class MergedSource:
             source.set_capture(capture)
 
     def close(self) -> None:
-        """Stop all of them."""
+        """Stop all sources."""
         for source in self._sources:
             source.close()
 
 
 def opened(paths: Sequence[str], *, standard_input: int = 0) -> FileSource | MergedSource:
-    """The source for these files.
+    """Return the source for these files.
 
     Args:
-        paths: Files, or "-"; one at least.
+        paths: At least one file, or "-".
         standard_input: The descriptor that "-" stands for.
     """
     if len(paths) == 1:
@@ -137,7 +137,7 @@ def opened(paths: Sequence[str], *, standard_input: int = 0) -> FileSource | Mer
 
 
 def _marking(place: int, places: int, name: str) -> Mark:
-    """Each event says where it comes from, and no search has the id of another file's."""
+    """Return a mark that adds the host to each event and keeps search ids distinct between files."""
 
     def mark(event: Event, origin: Origin) -> Event:
         host = event.host or origin.host or name
@@ -172,7 +172,7 @@ def _sum_by_name(counts: Sequence[Mapping[str, int]]) -> dict[str, int]:
 
 
 def _common(origins: Sequence[Origin]) -> Origin:
-    """Hosts, kernels and plans, each once, in the order of the files."""
+    """Return the hosts, kernels and plans, each once, in the order of the files."""
     plans = [origin.plan for origin in origins if origin.plan is not None]
     return Origin(
         host=", ".join(dict.fromkeys(origin.host for origin in origins)),

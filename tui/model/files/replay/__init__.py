@@ -1,0 +1,3 @@
+"""Recordings and snapshots read back as a source of events."""
+
+__all__ = ["merging"]
