@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import Final
 from unittest import mock
 
-from textual.keys import Keys, _character_to_key
+from textual.keys import Keys
 from textual.pilot import Pilot
 
 from execwhy.bpf.events.record import ExecFailure, Report
 from execwhy.tui.model.history.store import History
 from execwhy.tui.screen.app import ExecwhyApp
 from execwhy.tui.screen.screen_picture import svg_of
+from execwhy.tui.textual_private import key_of
 from execwhy.tui.widgets.bars.rate import Rate
 from screenshots import cast, scenario
 from screenshots.clock import LAST, Recorded, moved
@@ -72,7 +73,7 @@ async def take(picture: Picture, reports: Sequence[Report]) -> str:
                 await settle(pilot)
                 for keys in picture.keys:
                     is_name = len(keys) == 1 or keys == "slash" or keys in list(Keys)
-                    await pilot.press(*([keys] if is_name else map(_character_to_key, keys)))
+                    await pilot.press(*([keys] if is_name else map(key_of, keys)))
                     await pilot.pause()
                 await settle(pilot)
                 return svg_of(app.screen, "execwhy")

@@ -11,6 +11,7 @@ from textual.pilot import Pilot
 from execwhy.bpf.events.record import Diagnosis, Event, ExecFailure, Report
 from execwhy.tui.model.history.store import History
 from execwhy.tui.screen.app import ExecwhyApp
+from execwhy.tui.textual_private import strips
 from tests.looks import InlineLookers
 from tests.ui.scripted_source import ScriptedSource
 
@@ -72,10 +73,10 @@ class Opened:
     def lines(self) -> list[str]:
         """The screen as text, a line each, blanks at the ends cut off."""
         width, height = self.app.size
-        strips = self.app.screen._compositor.render_strips()
-        assert len(strips) == height
-        assert all(strip.cell_length == width for strip in strips), "a line has the wrong width"
-        return [strip.text.rstrip() for strip in strips]
+        shown = strips(self.app.screen)
+        assert len(shown) == height
+        assert all(strip.cell_length == width for strip in shown), "a line has the wrong width"
+        return [strip.text.rstrip() for strip in shown]
 
     @property
     def text(self) -> str:

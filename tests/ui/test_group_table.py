@@ -16,6 +16,7 @@ from execwhy.tui.model.history.store import History
 from execwhy.tui.model.query import add_term, parse
 from execwhy.tui.model.view.view import View
 from execwhy.tui.screen import themes
+from execwhy.tui.textual_private import strips
 from execwhy.tui.widgets.groups import group_table
 from execwhy.tui.widgets.groups.group_pane import GroupPane
 from tests.ui.scripted_source import START
@@ -82,9 +83,9 @@ class Opened:
         await self.look()
 
     def lines(self) -> list[str]:
-        strips = self.app.screen._compositor.render_strips()
-        assert all(strip.cell_length == self.app.size.width for strip in strips), "a line has the wrong width"
-        return [strip.text.rstrip(" ▁▂▃▄▅▆▇█") for strip in strips]
+        shown = strips(self.app.screen)
+        assert all(strip.cell_length == self.app.size.width for strip in shown), "a line has the wrong width"
+        return [strip.text.rstrip(" ▁▂▃▄▅▆▇█") for strip in shown]
 
     @property
     def choices(self) -> str:

@@ -13,6 +13,7 @@ from execwhy.tui.model.history.store import History
 from execwhy.tui.model.query import parse
 from execwhy.tui.screen.app import ExecwhyApp
 from execwhy.tui.screen.sentences import GREETING, GREETING_BESIDE_DETAIL
+from execwhy.tui.textual_private import strips
 from execwhy.tui.widgets.detail.facts import equation
 from execwhy.tui.widgets.dialogs.help import _KEYS, FILTERS
 from tests.ui.screens import opened
@@ -150,11 +151,11 @@ async def test_a_greeting_says_what_one_does_first_until_the_first_key() -> None
     app = ExecwhyApp(ScriptedSource(a_day(7)), history=History(), greets=True)
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.pause(0.2)
-        line = "".join(strip.text for strip in app.screen._compositor.render_strips()[-1:])
+        line = "".join(strip.text for strip in strips(app.screen)[-1:])
         assert line.strip() == GREETING
         await pilot.press("up")
         await pilot.pause(0.2)
-        line = "".join(strip.text for strip in app.screen._compositor.render_strips()[-1:])
+        line = "".join(strip.text for strip in strips(app.screen)[-1:])
         assert GREETING not in line and "filter" in line
 
 
@@ -162,7 +163,7 @@ async def test_the_greeting_names_no_key_that_would_close_the_detail() -> None:
     app = ExecwhyApp(ScriptedSource(a_day(7)), history=History(), greets=True)
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.pause(0.2)
-        line = "".join(strip.text for strip in app.screen._compositor.render_strips()[-1:])
+        line = "".join(strip.text for strip in strips(app.screen)[-1:])
         assert line.strip() == GREETING_BESIDE_DETAIL
 
 

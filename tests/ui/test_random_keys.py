@@ -21,12 +21,12 @@ from random import Random
 import pytest
 from textual import events
 from textual.geometry import Size
-from textual.keys import _character_to_key
 
 from execwhy.tui.model.history.store import History
 from execwhy.tui.model.view.view import View
 from execwhy.tui.screen.app import ExecwhyApp
 from execwhy.tui.screen.themes import THEMES
+from execwhy.tui.textual_private import driver_of, key_of
 from execwhy.tui.widgets.dialogs.save_dialog import SaveDialog
 from tests.looks import InlineLookers
 from tests.ui.storms import Storms, StormySource, late_diagnoses
@@ -96,7 +96,7 @@ class Fingers:
             self._app._tick()
 
     def _send(self, event: events.Event) -> None:
-        driver = self._app._driver
+        driver = driver_of(self._app)
         if driver is not None:
             driver.process_message(event)
 
@@ -111,7 +111,7 @@ class Fingers:
             text = text.replace("/", "_")
         self.done.append(repr(text))
         for character in text:
-            name = character if character.isalnum() else _character_to_key(character)
+            name = character if character.isalnum() else key_of(character)
             self._send(events.Key(name, character))
         if self._random.random() < 0.7:
             self._press(self._random.choice(("enter", "escape", "up", "tab")))
@@ -143,7 +143,7 @@ class Fingers:
     def _resize(self) -> None:
         size = Size(self._random.randrange(1, 200), self._random.randrange(1, 70))
         self.done.append(f"size {size.width}x{size.height}")
-        self._app._driver._size = (size.width, size.height)  # type: ignore[union-attr]
+        driver_of(self._app)._size = (size.width, size.height)  # type: ignore[union-attr]
         self._send(events.Resize(size, size))
 
 

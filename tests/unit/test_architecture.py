@@ -27,6 +27,7 @@ SCREEN: Final = (
     "execwhy.tui.widgets",
     "execwhy.tui.terminal",
     "execwhy.tui.faults",
+    "execwhy.tui.textual_private",
 )
 """Packages that may import Textual and Rich."""
 

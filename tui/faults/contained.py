@@ -16,10 +16,10 @@ from typing import Final, Protocol, TypeVar, runtime_checkable
 from textual import events
 from textual.await_complete import AwaitComplete
 from textual.message import Message
-from textual.message_pump import MessagePump
 from textual.screen import ModalScreen
 
 from execwhy.tui.model.text.fault import crash_report, fault
+from execwhy.tui.textual_private import DispatchHook, is_exiting
 
 T = TypeVar("T")
 ResultT = TypeVar("ResultT")
@@ -114,22 +114,23 @@ class HasFaults(Protocol):
     faults: Faults
 
 
-class Contained(MessagePump):
+class Contained(DispatchHook):
     """What handles messages, and outlives one that it fails to handle."""
 
-    async def _dispatch_message(self, message: Message) -> None:
+    async def dispatch(self, message: Message) -> None:
+        """Handle a message; catch what its handlers raise."""
         # Without its first messages a widget is not complete: those faults end the program.
         if isinstance(message, events.Compose | events.Mount | events.Load | events.Unmount):
-            await super()._dispatch_message(message)
+            await super().dispatch(message)
             return
         try:
-            await super()._dispatch_message(message)
+            await super().dispatch(message)
         except Exception as error:
             app = self.app
             if not isinstance(app, HasFaults):
                 raise
             # A key that comes while the screens are taken down finds none.
-            if app.screen_stack and not app._exit:
+            if app.screen_stack and not is_exiting(app):
                 app.faults.caught(error)
 
 

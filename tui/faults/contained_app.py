@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import gc
 import sys
-import traceback
 from abc import abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
 from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 from typing import Any, Final
 
-from rich.text import Text
-from textual import events
-from textual.app import App, ComposeResult, ScreenStackError
+from textual.app import ComposeResult, ScreenStackError
 from textual.await_complete import AwaitComplete
 from textual.command import CommandList, CommandPalette
 from textual.css.query import NoMatches
@@ -27,13 +24,11 @@ from execwhy.tui.faults.contained import Contained, Faults
 from execwhy.tui.faults.rescue import MOST_SECONDS, rescue
 from execwhy.tui.model.history.store import History
 from execwhy.tui.model.text.fault import crash_report, fault
+from execwhy.tui.textual_private import FaultHooks, SafeCommandList, SafePalette, is_of_frame, skip_frame
 
 _RESERVE: Final = 16 << 20
 """Bytes of address space that are given up after a crash, so that there is room to write the events with
 where it is limited. They are never touched, so they take no memory."""
-
-_OF_FRAME: Final = frozenset({"_refresh_layout", "_compositor_refresh"})
-"""Methods of Textual's screens that do nothing else than lay out and paint."""
 
 _NEXT_FRAME: Final = 1.0
 """Seconds after which all is drawn anew where a frame failed."""
@@ -43,25 +38,15 @@ _WRITING: Final = (
 )
 
 
-def _is_of_frame(error: Exception) -> bool:
-    """Return whether this came up while a screen was laid out or painted."""
-    return any(frame.name in _OF_FRAME for frame in traceback.extract_tb(error.__traceback__))
-
-
 class _BaseScreen(Contained, Screen[None]):
     """The screen below all dialogs."""
 
 
-class _CommandList(Contained, CommandList):
-    """The palette's list, whose options may have been replaced between a click and its turn."""
-
-    async def _on_click(self, event: events.Click) -> None:
-        option = event.style.meta.get("option")
-        if option is not None and option >= self.option_count:
-            event.prevent_default()
+class _CommandList(Contained, SafeCommandList):
+    """The palette's list."""
 
 
-class _Palette(Contained, CommandPalette):
+class _Palette(Contained, SafePalette):
     """The palette; as with ``Dialog``, it is closed once."""
 
     def compose(self) -> ComposeResult:
@@ -77,13 +62,8 @@ class _Palette(Contained, CommandPalette):
             return AwaitComplete()
         return super().dismiss(result)
 
-    def _action_command_list(self, action: str) -> None:
-        # A list that has not been laid out yet, or has no room, knows no lines (textual 8.2.8).
-        with suppress(KeyError):
-            super()._action_command_list(action)
 
-
-class ContainedApp(Contained, App[None]):
+class ContainedApp(Contained, FaultHooks):
     """Catches the faults of its parts; after a crash it writes the events in memory to a file.
 
     Args:
@@ -117,19 +97,19 @@ class ContainedApp(Contained, App[None]):
             super().run(**arguments)
         except Exception as error:
             self._crashed()
-            self._return_code = 1
+            self.set_exit_status(1)
             print(crash_report(error), file=sys.__stderr__)
         if self._late is not None:
             print(_WRITING, file=sys.__stderr__, flush=True)
             print(self.rescue(), file=sys.__stderr__, flush=True)
 
-    def _handle_exception(self, error: Exception) -> None:
+    def handle_fault(self, error: Exception) -> None:
         """Outlive a worker that fails, such as the palette's, which may end after its list is gone.
 
         The same goes for a frame that cannot be laid out or painted: the next one may be.
         """
         failed = error.error if isinstance(error, WorkerFailed) else None
-        if failed is None and _is_of_frame(error):
+        if failed is None and is_of_frame(error):
             failed = error
             self._skip_frame()
         if isinstance(failed, Exception):
@@ -139,24 +119,23 @@ class ContainedApp(Contained, App[None]):
                 return
             except Exception as again:
                 error = again
-        super()._handle_exception(error)
+        super().handle_fault(error)
 
     def _skip_frame(self) -> None:
         """Draw the whole screen a moment later, and not the same at once and again and again."""
         for screen in self.screen_stack:
-            screen._layout_required = screen._scroll_required = screen._repaint_required = False
-            screen._dirty_widgets.clear()
+            skip_frame(screen)
         self.set_timer(_NEXT_FRAME, self._draw_all)
 
     def _draw_all(self) -> None:
         if self.screen_stack:
             self.screen.refresh(layout=True)
 
-    def _fatal_error(self) -> None:
+    def report_crash(self) -> None:
         """Report a crash without the locals of every frame, which Textual prints: others' arguments."""
         self._crashed()
-        self._exit_renderables.append(Text(crash_report(sys.exc_info()[1])))
-        self._close_messages_no_wait()
+        self.print_at_exit([crash_report(sys.exc_info()[1])])
+        self.close_now()
 
     def _crashed(self) -> None:
         self._reserve.close()
@@ -176,7 +155,7 @@ class ContainedApp(Contained, App[None]):
 
     def report_faults(self) -> None:
         """Say in the shell, at the end, what has failed meanwhile."""
-        self._exit_renderables += map(Text, self.faults.reports.values())
+        self.print_at_exit(self.faults.reports.values())
 
     def get_default_screen(self) -> Screen[None]:
         """Return a screen that outlives its own faults."""

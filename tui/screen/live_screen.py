@@ -27,6 +27,7 @@ from execwhy.tui.screen.under_cursor import UnderCursor
 from execwhy.tui.terminal.control_char_filter import ControlCharFilter
 from execwhy.tui.terminal.terminal import input_is_known, input_waits
 from execwhy.tui.terminal.typed_ahead import TypedAhead
+from execwhy.tui.textual_private import add_line_filter, fail, is_exiting
 from execwhy.tui.widgets.bars.filter_bar import FilterBar
 from execwhy.tui.widgets.bars.key_bar import KeyBar
 from execwhy.tui.widgets.bars.rate import Rate
@@ -103,7 +104,7 @@ class LiveScreen(ContainedApp):
         for own in themes.THEMES.values():
             self.register_theme(own)
         self.theme = first
-        self._filters.append(ControlCharFilter())
+        add_line_filter(self, ControlCharFilter())
         self.view = View(history, parse(query), fold_repeats=True)
         self._kernel_filter = KernelFilter(source, capture)
         self._arrivals = Arrivals(source, history, lookers, on_cause)
@@ -210,14 +211,14 @@ class LiveScreen(ContainedApp):
 
     def _tick(self) -> None:
         """Take in what has come, a few milliseconds at a time, and show what changed."""
-        if self._exit:
+        if is_exiting(self):
             return
         self._ticked = time.monotonic()
         try:
             came = self._arrivals.pull(BUDGET, self._is_typing)
         except Exception as error:
             # Without its events the program is of no use; those that it has are not lost.
-            self._handle_exception(error)
+            fail(self, error)
             return
         self._quiet_ticks = 0 if came else self._quiet_ticks + 1
         if self._has_ended and not self._has_all and not self._arrivals.wait:

@@ -8,6 +8,8 @@ import re
 from rich.console import Console
 from textual.screen import Screen
 
+from execwhy.tui.textual_private import whole_screen
+
 
 def svg_of(screen: Screen[object], title: str) -> str:
     """Draw a screen, whether or not another one is on top of it."""
@@ -21,7 +23,7 @@ def svg_of(screen: Screen[object], title: str) -> str:
         legacy_windows=False,
         safe_box=False,
     )
-    console.print(screen._compositor.render_update(full=True))
+    console.print(whole_screen(screen))
     style, end, picture = console.export_svg(title=title).partition("</style>")
     # Who looks at a picture is not to fetch fonts from the network for it: any of fixed width does.
     return re.sub(r"\s*@font-face \{.*?\}", "", style, flags=re.DOTALL) + end + picture

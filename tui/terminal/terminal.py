@@ -18,7 +18,6 @@ from typing import Any, Final
 
 from textual import events
 from textual.app import App
-from textual.drivers import linux_driver
 from textual.drivers.linux_driver import LinuxDriver
 from textual.message import Message
 
@@ -26,6 +25,7 @@ from execwhy.bpf.priority import SESSION
 from execwhy.tui.faults.contained_app import ContainedApp
 from execwhy.tui.model.text.printable import printable
 from execwhy.tui.terminal.typed_ahead import escape_is_a_key
+from execwhy.tui.textual_private import SizeHook, driver_of, is_ready, report_mouse
 
 _MAX_NOISE: Final = 64 * 1024
 """Bytes of standard error that are kept: the last of what libraries wrote says what went wrong."""
@@ -93,7 +93,7 @@ class _Leaving(threading.Event):
             os.eventfd_read(self.descriptor)
 
 
-class BoundedDriver(LinuxDriver):
+class BoundedDriver(SizeHook):
     """Draws no more rows and columns than there is memory for, and can be left at once."""
 
     def __init__(self, app: App[Any], **options: Any) -> None:  # noqa: ANN401
@@ -102,7 +102,8 @@ class BoundedDriver(LinuxDriver):
         self.input_waits = False
         """Something was typed or clicked of which the app does not know yet."""
 
-    def _get_terminal_size(self) -> tuple[int, int]:
+    def terminal_size(self) -> tuple[int, int]:
+        """Return the columns and rows to draw."""
         return size()
 
     def process_message(self, message: Message) -> None:
@@ -123,8 +124,7 @@ class BoundedDriver(LinuxDriver):
 
     def run_input_thread(self) -> None:
         """Hand over what is typed. Textual's own notices up to 0.2 s late that it should end."""
-        # By that name ``escape_is_a_key`` replaces it.
-        parser = vars(linux_driver)["XTermParser"](self._debug)
+        parser = self.make_parser()
         decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         poll = select.poll()
         poll.register(self.fileno, select.POLLIN)
@@ -147,13 +147,15 @@ class BoundedDriver(LinuxDriver):
 
 def input_waits(app: App[Any]) -> bool:
     """Return whether something was typed or clicked that has not come to the app yet."""
-    return isinstance(app._driver, BoundedDriver) and app._driver.input_waits
+    driver = driver_of(app)
+    return isinstance(driver, BoundedDriver) and driver.input_waits
 
 
 def input_is_known(app: App[Any]) -> None:
     """Note that what was typed has come to the app."""
-    if isinstance(app._driver, BoundedDriver):
-        app._driver.input_waits = False
+    driver = driver_of(app)
+    if isinstance(driver, BoundedDriver):
+        driver.input_waits = False
 
 
 def run(app: App[Any], *, mouse: bool) -> int:
@@ -208,7 +210,7 @@ def _end(app: App[Any], number: int) -> None:
         loop = asyncio.get_running_loop()
     except RuntimeError:
         raise SystemExit(128 + number) from None
-    if app._dom_ready:
+    if is_ready(app):
         # A loop that waits for the next tick goes on at once.
         loop.call_soon_threadsafe(lambda: app.exit(return_code=128 + number))
     else:
@@ -222,7 +224,7 @@ def _end_at_last(app: App[Any], number: int) -> None:
         if isinstance(app, ContainedApp) and app.is_rescuing:
             # That takes as long as it takes.
             return
-        driver = app._driver
+        driver = driver_of(app)
         if isinstance(driver, LinuxDriver) and driver.attrs_before is not None:
             with suppress(termios.error):
                 termios.tcsetattr(driver.fileno, termios.TCSANOW, driver.attrs_before)
@@ -274,13 +276,8 @@ def set_mouse(app: App[Any], on: bool) -> bool:
     Returns:
         Whether this terminal could be told.
     """
-    driver = app._driver
+    driver = driver_of(app)
     if not isinstance(driver, LinuxDriver):
         return False
-    if on:
-        driver._mouse = True
-        driver._enable_mouse_support()
-    else:
-        driver._disable_mouse_support()
-        driver._mouse = False
+    report_mouse(driver, on)
     return True

@@ -9,17 +9,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from typing import Any, Final
 
 from textual import events
-from textual._xterm_parser import XTermParser
 from textual.app import App
-from textual.drivers import linux_driver
-from textual.keys import _character_to_key
 from textual.message_pump import MessagePump
 from textual.widgets import Input
+
+from execwhy.tui.textual_private import KeyParser, fail, is_idle, key_of, use_parser
 
 Typed = events.Key | events.Paste
 
@@ -94,7 +93,7 @@ class TypedAhead:
                     self._painted_at = time.monotonic() + _PAINTING
         except Exception as error:
             # Else it would be seen by nobody, and no key would come any more.
-            self._app._handle_exception(error)
+            fail(self._app, error)
         self._app.call_later(self._then)
 
     def _next(self) -> Typed:
@@ -114,7 +113,7 @@ class TypedAhead:
             if self._is_kept_for_later() and not any(map(_is_escape, self._waiting)):
                 await asyncio.sleep(_BUSY_PAUSE)
                 deadline = time.monotonic() + _PATIENCE
-            elif all(map(_is_idle, self._pumps())) or time.monotonic() >= deadline:
+            elif all(map(is_idle, self._pumps())) or time.monotonic() >= deadline:
                 return
             else:
                 await asyncio.sleep(0)
@@ -129,37 +128,24 @@ def _is_escape(event: Typed) -> bool:
     return isinstance(event, events.Key) and event.key == "escape"
 
 
-def _is_idle(pump: MessagePump) -> bool:
-    if pump._closing or pump._closed:
-        return True
-    # Who waits for a message has handled all those before.
-    comes: asyncio.Event = pump._message_queue.ready_event
-    return pump._is_mounted and not comes.is_set() and bool(getattr(comes, "_waiters", True))
-
-
-class _Parser(XTermParser):
+class _Parser(KeyParser):
     """Reads Esc and a key, sent at once, as soon as both are there, with the key's text.
 
     Textual's waits for more of a sequence, and then drops the Esc before a key whose name is a word.
     """
 
-    def _sequence_to_key_events(self, sequence: str, alt: bool = False) -> Iterable[events.Key]:
+    def keys_of(self, sequence: str, alt: bool) -> Iterable[events.Key]:
+        """Return Alt and the key, or what Textual's returns."""
         behind = sequence[1:]
         if sequence[:1] == "\x1b" and len(behind) == 1 and behind not in _SEQUENCES:
             if behind == "\r":
                 return [events.Key(f"{_ALT}enter", "\r")]
             if behind.isprintable():
-                name = behind if behind.isalnum() else _character_to_key(behind)
+                name = behind if behind.isalnum() else key_of(behind)
                 return [events.Key(_ALT + name, behind)]
-        return super()._sequence_to_key_events(sequence, alt)
+        return super().keys_of(sequence, alt)
 
 
-@contextmanager
-def escape_is_a_key() -> Iterator[None]:
+def escape_is_a_key() -> AbstractContextManager[None]:
     """Within, drivers that begin to read take Esc and a key that are sent at once for what they are."""
-    before = vars(linux_driver)["XTermParser"]
-    vars(linux_driver)["XTermParser"] = _Parser
-    try:
-        yield
-    finally:
-        vars(linux_driver)["XTermParser"] = before
+    return use_parser(_Parser)

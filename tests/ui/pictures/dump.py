@@ -10,6 +10,8 @@ from rich.style import Style
 from textual.screen import Screen
 from textual.strip import Strip
 
+from execwhy.tui.textual_private import strips
+
 _NAMES = [*ascii_letters, *(a + b for a in ascii_letters for b in ascii_letters)]
 """Short names of styles, in the order in which they first appear."""
 
@@ -19,10 +21,10 @@ def dump(screen: Screen[object]) -> str:
 
     Lines with the same styles in the same places stand together: ``4-7  a1 b79``.
     """
-    strips = screen._compositor.render_strips()
+    shown = strips(screen)
     names: dict[str, str] = {}
-    styled = [_runs(strip, names) for strip in strips]
-    text = [strip.text.rstrip() for strip in strips]
+    styled = [_runs(strip, names) for strip in shown]
+    text = [strip.text.rstrip() for strip in shown]
     return "\n".join(
         [
             *text,

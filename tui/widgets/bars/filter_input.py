@@ -10,9 +10,9 @@ from textual.binding import Binding, BindingType
 from textual.geometry import Region
 from textual.message import Message
 from textual.strip import Strip
-from textual.widgets import Input
 
 from execwhy.tui.faults.contained import Contained
+from execwhy.tui.textual_private import PaintedInput
 from execwhy.tui.widgets.painting.shorten import ELLIPSIS
 
 _CONTROL_PICTURES: Final = 0x2400
@@ -36,7 +36,7 @@ _MAX_KEPT: Final = 100
 """Lines that Up brings back."""
 
 
-class FilterInput(Contained, Input):
+class FilterInput(Contained, PaintedInput):
     """A one-line editor that marks a place and never shows a control character as it is."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"filter-input--problem"}
@@ -66,7 +66,7 @@ class FilterInput(Contained, Input):
 
     def on_resize(self) -> None:
         """Keep the cursor in sight where something beside takes or leaves room."""
-        self.scroll_to_region(Region(self._cursor_offset, 0, 1, 1), force=True, animate=False)
+        self.scroll_to_region(Region(self.cursor_cell, 0, 1, 1), force=True, animate=False)
 
     def render_line(self, y: int) -> Strip:
         """The text, with an ellipsis where its beginning does not fit."""
@@ -94,7 +94,7 @@ class FilterInput(Contained, Input):
             self.refresh()
 
     @property
-    def _value(self) -> Text:
+    def painted_value(self) -> Text:
         """What is painted: as many characters as the value has, all of them harmless."""
         text = Text("".join(map(_visible, self.value)), no_wrap=True, overflow="ignore", end="")
         if self._problem is not None:
