@@ -1,6 +1,6 @@
 # `make` alone lists the targets.
 .PHONY: help setup run test format check live test-kernels stress soak fuzz bench bench-check screenshots lock \
-    install uninstall wheel deb completions fields release
+    install uninstall wheel deb completions fields causes release
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' Makefile
@@ -32,6 +32,10 @@ completions: ## write completions/ anew after a change of the options
 fields: ## write the schema and FIELDS of the manual anew after a change of the table of fields
 	tools/setup dev
 	.venv/bin/python tools/fields.py
+
+causes: ## write CAUSES of the manual anew after a change of what a cause declares
+	tools/setup dev
+	.venv/bin/python tools/causes.py
 
 run: ## open the monitor
 	./execwhy

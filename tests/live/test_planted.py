@@ -16,96 +16,28 @@ import socket
 import struct
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
 from execwhy.bpf.events.record import ExecFailure, Truncated
-from execwhy.tui.why.causes import diagnose
+from execwhy.tui.why.causes import codes, diagnose
 from tests.live import circumstances
 from tests.live.circumstances import GROUP, USER
 from tests.live.exec_child import EXECVE
 from tests.live.never_certain import NEVER_CERTAIN
+from tests.live.plants import Plant, Planted, chmod, link, nothing, program, put, remove, write
 from tests.live.test_swapped import _elf
+from tests.live.why_cases import CAUSES
 from tests.live.why_files import protected_links
 from tests.settled import SETTLED
-from tests.unit.test_man_page import codes_of_source
 from tests.unit.tui.why.failing import a_failure
 
-PROGRAM: Final = b"#!/bin/sh\n"
 _FOREIGN_ROOT: Final = struct.pack("<6I", 0x03000001, 1 << 13, 0, 0, 0, USER)
 _FOR_ALL: Final = struct.pack("<5I", 0x02000001, 1 << 13, 0, 0, 0)
-
-Plant = Callable[[Path, int], object]
-
-
-@dataclass(frozen=True)
-class Case:
-    """What is planted.
-
-    Attributes:
-        code: The cause that it is to make believe in; the look may find another one.
-        error: The errno that the caller gets.
-        plant: Does it, given the scene's directory and the caller's pid.
-        path: What is executed, below the scene's directory; a path of its own where it begins with "=".
-        before: Prepares the scene, long before the exec.
-        facts: What the record has besides; with None for the caller's user it is root.
-        user: Who executes it.
-        limit: What the caller sets afterwards: a resource, and how much of it.
-    """
-
-    code: str
-    error: int
-    plant: Plant
-    path: str = "d/job"
-    before: Callable[[Path], object] = lambda base: None
-    facts: tuple[tuple[str, Any], ...] = ()
-    user: int | None = USER
-    limit: tuple[int, int] | None = None
-
-    def __str__(self) -> str:
-        return f"{self.code}-{self.path}"
-
-
-def write(content: bytes, name: str = "d/job") -> Plant:
-    return lambda base, pid: (base / name).write_bytes(content.replace(b"{base}", os.fsencode(base)))
-
-
-def chmod(name: str, mode: int) -> Plant:
-    return lambda base, pid: (base / name).chmod(mode)
-
-
-def remove(name: str) -> Plant:
-    def plant(base: Path, pid: int) -> None:
-        place = base / name
-        shutil.rmtree(place) if place.is_dir() and not place.is_symlink() else place.unlink()
-
-    return plant
-
-
-def put(name: str, make: Callable[[Path], object]) -> Plant:
-    def plant(base: Path, pid: int) -> None:
-        remove(name)(base, pid)
-        make(base / name)
-
-    return plant
-
-
-def link(name: str, target: str) -> Callable[[Path], object]:
-    return lambda base: (base / name).symlink_to(target.replace("{base}", str(base)))
-
-
-def program(name: str, content: bytes = PROGRAM, mode: int = 0o755) -> Callable[[Path], object]:
-    def before(base: Path) -> None:
-        (base / name).parent.mkdir(exist_ok=True)
-        (base / name).write_bytes(content.replace(b"{base}", os.fsencode(base)))
-        (base / name).chmod(mode)
-
-    return before
 
 
 def interpreted(base: Path) -> None:
@@ -148,10 +80,6 @@ def many_links(base: Path, pid: int) -> None:
         (base / f"d/{number}").symlink_to(f"{number + 1}")
 
 
-def nothing(base: Path, pid: int) -> None:
-    """Plant nothing: it is the caller that does, or the record is what deceives."""
-
-
 _ELF: Final = _elf(b"/no/such/loader")
 _CUT: Final = _elf(b"/bin/true")[:100]
 _FOREIGN: Final = _ELF[:18] + b"\x16\0" + _ELF[20:]
@@ -162,63 +90,63 @@ _MEMORY: Final = (("killed_by", "SIGSEGV"), ("binary", None))
 _BIG: Final = ("arguments", ("x" * 100_000,) * 2), ("truncated", Truncated(argc=2, envc=0))
 
 CASES: Final = (
-    Case("unsearchable-directory", errno.EACCES, chmod("d", 0o700)),
-    Case("unsearchable-directory", errno.EACCES, chmod("tools", 0o700), before=interpreted),
-    Case("no-execute-permission", errno.EACCES, chmod("d/job", 0o700)),
-    Case("no-execute-permission", errno.EACCES, chmod("d/job", 0o644), user=None),
-    Case("interpreter-not-executable", errno.EACCES, chmod("tools/interpreter", 0), before=interpreted),
-    Case("is-directory", errno.EACCES, put("d/job", os.mkdir)),
-    Case("special-file", errno.EACCES, put("d/job", os.mkfifo)),
-    Case("protected-link", errno.EACCES, lambda base, pid: os.lchown(base / "d/link", USER + 9, GROUP),
+    Planted("unsearchable-directory", errno.EACCES, chmod("d", 0o700)),
+    Planted("unsearchable-directory", errno.EACCES, chmod("tools", 0o700), before=interpreted),
+    Planted("no-execute-permission", errno.EACCES, chmod("d/job", 0o700)),
+    Planted("no-execute-permission", errno.EACCES, chmod("d/job", 0o644), user=None),
+    Planted("interpreter-not-executable", errno.EACCES, chmod("tools/interpreter", 0), before=interpreted),
+    Planted("is-directory", errno.EACCES, put("d/job", os.mkdir)),
+    Planted("special-file", errno.EACCES, put("d/job", os.mkfifo)),
+    Planted("protected-link", errno.EACCES, lambda base, pid: os.lchown(base / "d/link", USER + 9, GROUP),
          "d/link", sticky),
-    Case("missing-file", errno.ENOENT, remove("d/job")),
-    Case("missing-directory", errno.ENOENT, remove("d")),
-    Case("missing-in-working-directory", errno.ENOENT, remove("d/job"), "=job"),
-    Case("working-directory-gone", errno.ENOENT, remove("d"), "=job"),
-    Case("dangling-link", errno.ENOENT, remove("d/job"), "link", link("link", "d/job")),
-    Case("missing-interpreter", errno.ENOENT, remove("tools"), before=interpreted),
-    Case("missing-interpreter", errno.ENOENT, write(b"#!/no/such\n")),
-    Case("crlf-interpreter", errno.ENOENT, write(b"#!/bin/sh\r\n")),
-    Case("missing-elf-interpreter", errno.ENOENT, write(_ELF)),
-    Case("name-ends-in-cr", errno.ENOENT, remove("d/job\r"), "d/job\r", program("d/job\r")),
-    Case("not-expanded", errno.ENOENT, remove("d/$A"), "d/$A", program("d/$A")),
-    Case("quotes-in-path", errno.ENOENT, remove("d/'a'"), "='a'", program("d/'a'")),
-    Case("arguments-in-path", errno.ENOENT, remove("d/job -v"), "d/job -v", program("d/job -v")),
-    Case("blank-in-path", errno.ENOENT, remove("d/job "), "d/job ", program("d/job ")),
-    Case("no-shebang", errno.ENOEXEC, write(b"text\n")),
-    Case("empty-file", errno.ENOEXEC, write(b"")),
-    Case("bom-before-shebang", errno.ENOEXEC, write(b"\xef\xbb\xbf#!/bin/sh\n")),
-    Case("text-with-bom", errno.ENOEXEC, write(b"\xef\xbb\xbftext\n")),
-    Case("blank-before-shebang", errno.ENOEXEC, write(b" #!/bin/sh\n")),
-    Case("shebang-without-interpreter", errno.ENOEXEC, write(b"#!\n")),
-    Case("shebang-too-long", errno.ENOEXEC, write(b"#!/" + b"x" * 300 + b"\n")),
-    Case("not-a-program", errno.ENOEXEC, write(bytes(500))),
-    Case("macos-program", errno.ENOEXEC, write(b"\xcf\xfa\xed\xfe" + bytes(500))),
-    Case("windows-program", errno.ENOEXEC, write(b"MZ" + bytes(500))),
-    Case("truncated-elf", errno.ENOEXEC, write(_CUT)),
-    Case("foreign-architecture", errno.ENOEXEC, write(_FOREIGN)),
-    Case("not-an-executable-elf", errno.ENOEXEC, write(_CORE)),
-    Case("malformed-elf", errno.ENOEXEC, write(_NO_HEADERS)),
-    Case("bad-elf-interpreter", errno.ELIBBAD, write(_elf(b"/etc/passwd"))),
-    Case("truncated-elf", errno.EIO, write(_ELF[:-4])),
-    Case("link-loop", errno.ELOOP, put("d/job", lambda place: place.symlink_to("job"))),
-    Case("too-many-links", errno.ELOOP, many_links),
-    Case("interpreters-nested-too-deep", errno.ELOOP, recursive),
-    Case("not-a-directory", errno.ENOTDIR, put("d", lambda place: place.write_bytes(b""))),
-    Case("file-capabilities-not-granted", errno.EPERM, with_capability(_FOR_ALL), before=binary),
-    Case("seccomp-filter", errno.EPERM, nothing, before=binary_of_another_root),
-    Case("open-for-writing", errno.ETXTBSY, lambda base, pid: (base / "d/job").open("ab")),
-    Case("argument-too-long", errno.E2BIG, nothing,
+    Planted("missing-file", errno.ENOENT, remove("d/job")),
+    Planted("missing-directory", errno.ENOENT, remove("d")),
+    Planted("missing-in-working-directory", errno.ENOENT, remove("d/job"), "=job"),
+    Planted("working-directory-gone", errno.ENOENT, remove("d"), "=job"),
+    Planted("dangling-link", errno.ENOENT, remove("d/job"), "link", link("link", "d/job")),
+    Planted("missing-interpreter", errno.ENOENT, remove("tools"), before=interpreted),
+    Planted("missing-interpreter", errno.ENOENT, write(b"#!/no/such\n")),
+    Planted("crlf-interpreter", errno.ENOENT, write(b"#!/bin/sh\r\n")),
+    Planted("missing-elf-interpreter", errno.ENOENT, write(_ELF)),
+    Planted("name-ends-in-cr", errno.ENOENT, remove("d/job\r"), "d/job\r", program("d/job\r")),
+    Planted("not-expanded", errno.ENOENT, remove("d/$A"), "d/$A", program("d/$A")),
+    Planted("quotes-in-path", errno.ENOENT, remove("d/'a'"), "='a'", program("d/'a'")),
+    Planted("arguments-in-path", errno.ENOENT, remove("d/job -v"), "d/job -v", program("d/job -v")),
+    Planted("blank-in-path", errno.ENOENT, remove("d/job "), "d/job ", program("d/job ")),
+    Planted("no-shebang", errno.ENOEXEC, write(b"text\n")),
+    Planted("empty-file", errno.ENOEXEC, write(b"")),
+    Planted("bom-before-shebang", errno.ENOEXEC, write(b"\xef\xbb\xbf#!/bin/sh\n")),
+    Planted("text-with-bom", errno.ENOEXEC, write(b"\xef\xbb\xbftext\n")),
+    Planted("blank-before-shebang", errno.ENOEXEC, write(b" #!/bin/sh\n")),
+    Planted("shebang-without-interpreter", errno.ENOEXEC, write(b"#!\n")),
+    Planted("shebang-too-long", errno.ENOEXEC, write(b"#!/" + b"x" * 300 + b"\n")),
+    Planted("not-a-program", errno.ENOEXEC, write(bytes(500))),
+    Planted("macos-program", errno.ENOEXEC, write(b"\xcf\xfa\xed\xfe" + bytes(500))),
+    Planted("windows-program", errno.ENOEXEC, write(b"MZ" + bytes(500))),
+    Planted("truncated-elf", errno.ENOEXEC, write(_CUT)),
+    Planted("foreign-architecture", errno.ENOEXEC, write(_FOREIGN)),
+    Planted("not-an-executable-elf", errno.ENOEXEC, write(_CORE)),
+    Planted("malformed-elf", errno.ENOEXEC, write(_NO_HEADERS)),
+    Planted("bad-elf-interpreter", errno.ELIBBAD, write(_elf(b"/etc/passwd"))),
+    Planted("truncated-elf", errno.EIO, write(_ELF[:-4])),
+    Planted("link-loop", errno.ELOOP, put("d/job", lambda place: place.symlink_to("job"))),
+    Planted("too-many-links", errno.ELOOP, many_links),
+    Planted("interpreters-nested-too-deep", errno.ELOOP, recursive),
+    Planted("not-a-directory", errno.ENOTDIR, put("d", lambda place: place.write_bytes(b""))),
+    Planted("file-capabilities-not-granted", errno.EPERM, with_capability(_FOR_ALL), before=binary),
+    Planted("seccomp-filter", errno.EPERM, nothing, before=binary_of_another_root),
+    Planted("open-for-writing", errno.ETXTBSY, lambda base, pid: (base / "d/job").open("ab")),
+    Planted("argument-too-long", errno.E2BIG, nothing,
          facts=(("arguments", ("job", "x" * 200_000)), ("truncated", Truncated(argc=2, envc=0)))),
-    Case("variable-too-long", errno.E2BIG, nothing,
+    Planted("variable-too-long", errno.E2BIG, nothing,
          facts=(("environment", ("A=" + "x" * 200_000,)), ("truncated", Truncated(argc=0, envc=1)))),
-    Case("arguments-too-big", errno.E2BIG, nothing, limit=(resource.RLIMIT_STACK, 100_000), facts=_BIG),
-    Case("process-limit", errno.EAGAIN, nothing, limit=(resource.RLIMIT_NPROC, 0)),
-    Case("descriptor-limit", errno.EMFILE, nothing, limit=(resource.RLIMIT_NOFILE, 3)),
-    Case("out-of-memory", errno.ENOMEM, nothing, limit=(resource.RLIMIT_AS, 100_000)),
-    Case("bad-argument-pointer", errno.EFAULT, nothing, facts=(("arguments", ("a", None)),)),
-    Case(_KILLED, errno.ENOMEM, nothing, limit=(resource.RLIMIT_AS, 100_000), facts=_MEMORY),
-    Case(_KILLED, errno.ENOMEM, nothing, facts=_MEMORY,
+    Planted("arguments-too-big", errno.E2BIG, nothing, limit=(resource.RLIMIT_STACK, 100_000), facts=_BIG),
+    Planted("process-limit", errno.EAGAIN, nothing, limit=(resource.RLIMIT_NPROC, 0)),
+    Planted("descriptor-limit", errno.EMFILE, nothing, limit=(resource.RLIMIT_NOFILE, 3)),
+    Planted("out-of-memory", errno.ENOMEM, nothing, limit=(resource.RLIMIT_AS, 100_000)),
+    Planted("bad-argument-pointer", errno.EFAULT, nothing, facts=(("arguments", ("a", None)),)),
+    Planted(_KILLED, errno.ENOMEM, nothing, limit=(resource.RLIMIT_AS, 100_000), facts=_MEMORY),
+    Planted(_KILLED, errno.ENOMEM, nothing, facts=_MEMORY,
          before=program("d/job", _elf(b"/bin/true")[:64 + 56])),
 )  # fmt: skip
 
@@ -231,7 +159,6 @@ OF_ROOT: Final = frozenset(
     {
         "noexec-mount",
         "interpreter-on-noexec-mount",
-        "links-forbidden-by-mount",
         "missing-binfmt-interpreter",
         "missing-kernel-helper",
     }
@@ -240,7 +167,7 @@ OF_ROOT: Final = frozenset(
 
 
 @contextmanager
-def caller_of(case: Case, base: Path, filtered: bool) -> Iterator[ExecFailure]:
+def caller_of(case: Planted, base: Path, filtered: bool) -> Iterator[ExecFailure]:
     """A caller that stays, and the record of its exec."""
     path = case.path.removeprefix("=") if case.path.startswith("=") else str(base / case.path)
     ours, theirs = socket.socketpair()
@@ -282,7 +209,7 @@ def caller_of(case: Case, base: Path, filtered: bool) -> Iterator[ExecFailure]:
 
 
 @contextmanager
-def built(case: Case) -> Iterator[Path]:
+def built(case: Planted) -> Iterator[Path]:
     base = Path(tempfile.mkdtemp(prefix="execwhy-planted-"))
     try:
         base.chmod(0o755)
@@ -294,8 +221,8 @@ def built(case: Case) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("filtered", [True, False], ids=["filter", "another guard"])
-@pytest.mark.parametrize("case", CASES, ids=str)
-def test_planted_evidence_makes_no_cause_certain(case: Case, filtered: bool) -> None:
+@pytest.mark.parametrize("case", [*CASES, *(cause.planted for cause in CAUSES if cause.planted)], ids=str)
+def test_planted_evidence_makes_no_cause_certain(case: Planted, filtered: bool) -> None:
     with protected_links(), built(case) as base, ExitStack() as planted:
         time.sleep(SETTLED)
         with caller_of(case, base, filtered) as record:
@@ -311,7 +238,7 @@ def test_planted_evidence_makes_no_cause_certain(case: Case, filtered: bool) -> 
 
 
 def test_a_descriptor_that_may_have_been_closed_since_is_not_certain_under_a_filter() -> None:
-    case = Case("bad-descriptor", errno.EBADF, nothing, "=job", facts=(("dirfd", 77), ("flags", 0)))
+    case = Planted("bad-descriptor", errno.EBADF, nothing, "=job", facts=(("dirfd", 77), ("flags", 0)))
     with built(case) as base:
         with caller_of(case, base, filtered=True) as record:
             alive = diagnose(record)
@@ -320,6 +247,9 @@ def test_a_descriptor_that_may_have_been_closed_since_is_not_certain_under_a_fil
 
 
 def test_of_every_cause_it_is_tried_to_plant_its_evidence() -> None:
-    tried = {case.code for case in CASES} | {"bad-descriptor"}
+    tried = (
+        {case.code for case in CASES} | {cause.code for cause in CAUSES if cause.planted} | {"bad-descriptor"}
+    )
     exempt = OF_THE_RECORD | OF_ROOT | NEVER_CERTAIN
-    assert set(codes_of_source()) - tried == exempt
+    exempt |= {cause.code for cause in CAUSES if cause.unplanted or cause.never_certain}
+    assert set(codes()) - tried == exempt

@@ -24,11 +24,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from execwhy.bpf.events.record import ExecFailure
-from execwhy.tui.why.causes import diagnose, kernel_invoked
+from execwhy.tui.why.causes import codes, diagnose, kernel_invoked
 from tests.live.circumstances import USER
 from tests.live.never_certain import NEVER_CERTAIN
 from tests.live.swapped_mounts import TRUE
-from tests.unit.test_man_page import codes_of_source
+from tests.live.why_cases import CAUSES
 from tests.unit.tui.why.failing import failed_exec
 
 _MACHINES: Final = {"x86_64": 62, "aarch64": 183}
@@ -385,7 +385,9 @@ LIKE_ANOTHER: Final = {
 
 def test_of_every_cause_it_is_tried_to_exchange_what_it_rests_on() -> None:
     tried = {scene.code for scene in SCENES.values()} | set(TRUE.values())
-    exempt = {*OF_THE_RECORD, *OF_THE_CALLER, *LIKE_ANOTHER, *NEVER_CERTAIN}
-    assert set(LIKE_ANOTHER.values()) <= tried
+    like = LIKE_ANOTHER | {cause.code: cause.like for cause in CAUSES if cause.like}
+    exempt = {*OF_THE_RECORD, *OF_THE_CALLER, *like, *NEVER_CERTAIN}
+    exempt |= {cause.code for cause in CAUSES if cause.never_certain}
+    assert set(like.values()) <= tried
     assert not tried & exempt
-    assert set(codes_of_source()) - tried == exempt
+    assert set(codes()) - tried == exempt

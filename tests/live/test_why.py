@@ -25,6 +25,7 @@ from tests.live.why_cases import CAUSES, FORGOTTEN, Cause
 from tests.live.why_files import mount_silent_file_system, protected_links, registered_handler, write_files
 from tests.live.zoo import Zoo, built_zoo
 from tests.settled import SETTLED
+from tests.unit.tui.why.watched import watching
 
 NO_PID = 2**22 + 1
 """Above PID_MAX_LIMIT: no process has it."""
@@ -36,6 +37,12 @@ def files() -> Iterator[Zoo]:
         write_files(zoo)
         time.sleep(SETTLED)
         yield zoo
+
+
+@pytest.fixture(autouse=True)
+def only_what_is_declared_is_read(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with watching(monkeypatch):
+        yield
 
 
 def prepare(cause: Cause, zoo: Zoo) -> Callable[[], Exec]:

@@ -19,6 +19,7 @@ from tests.live.exec_child import (
     BAD,
     Exec,
 )
+from tests.live.plants import Planted
 from tests.live.why_files import mount_without_links
 from tests.live.zoo import Zoo
 
@@ -44,6 +45,10 @@ class Cause:
         certain: It must be claimed for certain while the caller lives.
         gone: The code when the caller is gone; None where it is the same.
         killed: The exec kills the caller.
+        planted: How its evidence is forged after another error (``test_planted``).
+        unplanted: Why nobody can do that, where it is so.
+        like: The code of another cause that rests on the same things, which ``test_swapped`` exchanges.
+        never_certain: Each of its diagnoses says what is lacking: there is nothing to forge or to exchange.
     """
 
     name: str
@@ -55,6 +60,10 @@ class Cause:
     certain: bool = True
     gone: str | None = None
     killed: bool = False
+    planted: Planted | None = None
+    unplanted: str = ""
+    like: str = ""
+    never_certain: bool = False
 
 
 def _member_of_group(zoo: Zoo) -> None:
@@ -444,6 +453,7 @@ OTHERS: Final = [
         _nosymfollow,
         certain=False,
         gone="namespace-gone",
+        unplanted="it takes privileges to mount",
     ),
     Cause("nested scripts", "ELOOP", "interpreters-nested-too-deep", "more than 5", named("recursion-0")),
     Cause(

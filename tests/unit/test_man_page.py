@@ -18,8 +18,8 @@ from execwhy.bpf.events.record import Ancestor, Binary, Diagnosis, ExecFailure, 
 from execwhy.tui.cli.arguments import parse as parse_arguments
 from execwhy.tui.model.files.record_json import record_to_json
 from execwhy.tui.model.query import parse as parse_filter
-from execwhy.tui.model.query.codes import CODES
-from execwhy.tui.why.causes import unknown
+from execwhy.tui.why.causes import codes, unknown
+from tools import causes
 
 ROOT: Final = Path(__file__).parents[2]
 PAGE: Final = (ROOT / "man/execwhy.8").read_text(encoding="utf-8")
@@ -78,7 +78,17 @@ def bold_tags(name: str) -> list[str]:
 
 
 def test_every_code_that_a_diagnosis_can_have_is_in_the_man_page_and_no_other() -> None:
-    assert set(bold_tags("CAUSES")) == set(codes_of_source()) == set(CODES)
+    assert set(bold_tags("CAUSES")) == set(codes_of_source()) == set(codes())
+
+
+def test_the_causes_are_those_that_the_declarations_make() -> None:
+    assert causes.manual(PAGE) == PAGE, "run `make causes`"
+
+
+def test_a_cause_that_was_changed_by_hand_is_put_right() -> None:
+    changed = PAGE.replace("The file is empty.", "Nothing is in it.", 1)
+    assert changed != PAGE
+    assert causes.manual(changed) == PAGE
 
 
 def test_a_code_is_told_once_for_an_error() -> None:

@@ -1,15 +1,15 @@
 """Names the cause of each failed exec, with its evidence.
 
-``diagnose`` looks at what the kernel looked at and asks the family of causes that fits the error. A cause
-is claimed only where exactly one is found, and is certain only where nothing it rests on has changed.
+``diagnose`` looks at what the kernel looked at and calls what ``registry.finds`` has registered for the
+errno. A cause is claimed only where exactly one is found, and is certain only where nothing that it rests on
+has changed.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import errno
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Hashable
 from typing import Final
 
 from execwhy.bpf.events.record import Diagnosis, ExecFailure
@@ -26,49 +26,43 @@ from execwhy.tui.why.causes import (
 )
 from execwhy.tui.why.causes.absent import missing, paths
 from execwhy.tui.why.causes.format import malformed
+from execwhy.tui.why.registry import Declaration, Reading, Stage, cause, declared, finder_of, readings_of
 from execwhy.tui.why.scene import advise, words
+from execwhy.tui.why.scene.readings import SCENE
 from execwhy.tui.why.scene.scene import Scene
 
-_OF_THE_CALL: Final[Mapping[int, Callable[[Scene], list[Diagnosis]]]] = {
-    errno.EFAULT: calls.bad_address,
-    errno.EBADF: calls.bad_descriptor,
-    errno.EINVAL: calls.invalid,
-    errno.ENOSYS: calls.no_such_call,
-    errno.ENAMETOOLONG: calls.path_too_long,
-    errno.E2BIG: too_big.explain,
-    errno.EAGAIN: limits.too_many_processes,
-    errno.EMFILE: limits.too_many_files,
-    errno.ENFILE: limits.file_table_full,
-    errno.ENOMEM: limits.no_memory,
-}
-"""Causes that lie in the call and its limits, whatever the file."""
+# An import registers what a family of causes declares.
+_FAMILIES: Final = (busy, calls, forbidden, limits, malformed, missing, security, too_big)
 
-_OF_THE_FILE: Final[Mapping[int, Callable[[Scene], list[Diagnosis]]]] = {
-    errno.ENOENT: missing.explain,
-    errno.EACCES: forbidden.explain,
-    errno.EPERM: security.not_permitted,
-    errno.ENOEXEC: malformed.not_executable,
-    errno.ELIBBAD: malformed.bad_library,
-    errno.EIO: malformed.unreadable,
-    errno.EINVAL: malformed.invalid,
-    errno.ELOOP: malformed.looping,
-    errno.ETXTBSY: busy.explain,
-}
-"""Causes that the file, its interpreters and the way to them show."""
+
+def codes() -> tuple[str, ...]:
+    """Return the codes that a diagnosis can have, sorted."""
+    return tuple(sorted(declared()))
+
+
+def declarations() -> tuple[Declaration, ...]:
+    """Return what all causes declare."""
+    return tuple(one for code in codes() for one in declared()[code])
+
+
+def readings(error: int) -> tuple[Reading[Hashable], ...]:
+    """Return all that a diagnosis of this errno reads of the record."""
+    return (*SCENE, *readings_of(error))
 
 
 def diagnose(record: ExecFailure) -> Diagnosis:
     """Why an exec failed. Never raises; takes half a second at most, mostly far less than a millisecond."""
     try:
         with Scene(record) as scene:
-            cause = _cause(scene)
+            found = _diagnosis(scene)
             if record.kernel_invoked:
-                cause = kernel_invoked.explain(scene, cause)
-            return advise.in_doubt(_checked_only(cause) if record.check_only else cause)
+                found = kernel_invoked.explain(scene, found)
+            return advise.in_doubt(_checked_only(found) if record.check_only else found)
     except Exception as error:
         return failed(record, error)
 
 
+@cause("diagnosis-failed", manual="Looking for the cause failed; please report it.")
 def failed(record: ExecFailure, error: Exception) -> Diagnosis:
     """The diagnosis of a record whose diagnosis failed."""
     return Diagnosis(
@@ -81,24 +75,28 @@ def failed(record: ExecFailure, error: Exception) -> Diagnosis:
     )
 
 
-def _cause(scene: Scene) -> Diagnosis:
+def _diagnosis(scene: Scene) -> Diagnosis:
     record, error = scene.record, -scene.record.return_value
     if record.killed_by is not None:
         return late.explain(scene)
-    if error in _OF_THE_CALL:
-        causes = _OF_THE_CALL[error](scene)
-        if causes:
-            return _one(causes)
+    causes = _found(Stage.CALL, scene, error)
+    if causes:
+        return _one(causes)
     if scene.caller_root is None:
         return unknown.namespace_gone(scene)
     contradiction = unknown.contradiction(scene)
     if contradiction is not None:
         return contradiction
-    causes = _OF_THE_FILE[error](scene) if error in _OF_THE_FILE else []
-    causes = causes or _on_the_way(scene, error)
+    causes = _found(Stage.FILE, scene, error) or _on_the_way(scene, error)
     return _one(causes) if causes else unknown.unexplained(scene)
 
 
+def _found(stage: Stage, scene: Scene, error: int) -> list[Diagnosis]:
+    finder = finder_of(stage, error)
+    return [] if finder is None else finder(scene)
+
+
+@cause("several-causes", manual="Several causes fit, and each alone would explain the error; all are listed.")
 def _one(causes: list[Diagnosis]) -> Diagnosis:
     """The cause, or where several fit none of them."""
     if len(causes) == 1:

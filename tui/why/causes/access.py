@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import stat
 
 from execwhy.bpf.caller.lookup import ResolvedFile
 from execwhy.bpf.caller.walk import Resolution, Step
 from execwhy.bpf.events.record import Diagnosis
 from execwhy.tui.why.causes import chain
+from execwhy.tui.why.registry import cause
 from execwhy.tui.why.scene import words
 from execwhy.tui.why.scene.credentials import Verdict, may_execute
+from execwhy.tui.why.scene.readings import CAPABILITIES
 from execwhy.tui.why.scene.scene import Interpreter, Scene, read_proc
 
 
@@ -37,6 +40,12 @@ def unsearchable(
     return _protected_link(scene, resolved.resolution)
 
 
+@cause(
+    "unsearchable-directory",
+    errno.EACCES,
+    manual="This user may not search a directory on the way, which is named.",
+    reads=(CAPABILITIES,),
+)
 def _not_searchable(scene: Scene, step: Step, verdict: Verdict, interpreter: Interpreter | None) -> Diagnosis:
     bits, path = words.permissions(step.stat.st_mode), step.path
     whose = "" if interpreter is None else f" on the way to {chain.named(scene, interpreter, capital=False)}"
@@ -50,6 +59,11 @@ def _not_searchable(scene: Scene, step: Step, verdict: Verdict, interpreter: Int
     )
 
 
+@cause(
+    "protected-link",
+    errno.EACCES,
+    manual="A link in a sticky directory that the kernel does not follow (fs.protected_symlinks).",
+)
 def _protected_link(scene: Scene, resolution: Resolution) -> Diagnosis | None:
     """may_follow_link() of fs/namei.c: a foreign link at the end, in a sticky directory for all."""
     if not resolution.links or (read_proc("/proc/sys/fs/protected_symlinks") or "0").strip() != "1":

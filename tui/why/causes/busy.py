@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import errno
+
 from execwhy.bpf.events.record import Diagnosis
 from execwhy.tui.why.causes import chain
+from execwhy.tui.why.registry import cause, finds
 from execwhy.tui.why.scene import caller, processes, words
 from execwhy.tui.why.scene.scene import Scene, is_regular
 
 
+@finds(errno.ETXTBSY)
+@cause(
+    "open-for-writing",
+    errno.ETXTBSY,
+    manual="The file is open for writing, by the process that is named; or may have been.",
+)
 def explain(scene: Scene) -> list[Diagnosis]:
     """Who has the file, or its interpreter, open for writing."""
     files = [file for file in scene.files() if is_regular(file)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from typing import Final
@@ -9,6 +10,7 @@ from typing import Final
 from execwhy.bpf.caller.lookup import AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW
 from execwhy.bpf.events.record import Diagnosis
 from execwhy.tui.why.causes import unknown
+from execwhy.tui.why.registry import NEVER_SHARED, Stage, cause, finds
 from execwhy.tui.why.scene import caller, words
 from execwhy.tui.why.scene.scene import Scene
 
@@ -32,6 +34,19 @@ def _can_check() -> bool:
     return numbers is not None and (int(numbers[1]), int(numbers[2])) >= (6, 14)
 
 
+@finds(errno.EFAULT, stage=Stage.CALL)
+@cause(
+    "bad-path-pointer",
+    errno.EFAULT,
+    manual="The path's address is not in the caller's memory.",
+    reads=(NEVER_SHARED,),
+)
+@cause(
+    "bad-argument-pointer",
+    errno.EFAULT,
+    manual="An address in argv or envp is not in the caller's memory.",
+    reads=(NEVER_SHARED,),
+)
 def bad_address(scene: Scene) -> list[Diagnosis]:
     """EFAULT: which pointer the kernel could not follow."""
     record = scene.record
@@ -72,6 +87,8 @@ def bad_address(scene: Scene) -> list[Diagnosis]:
     ]
 
 
+@finds(errno.EBADF, stage=Stage.CALL)
+@cause("bad-descriptor", errno.EBADF, manual="The descriptor that was passed to execveat is not open.")
 def bad_descriptor(scene: Scene) -> list[Diagnosis]:
     """EBADF: execveat's dirfd is not open."""
     record = scene.record
@@ -94,6 +111,8 @@ def bad_descriptor(scene: Scene) -> list[Diagnosis]:
     ]
 
 
+@finds(errno.EINVAL, stage=Stage.CALL)
+@cause("unknown-flags", errno.EINVAL, manual="execveat was given flags that this kernel does not know.")
 def invalid(scene: Scene) -> list[Diagnosis]:
     """EINVAL: flags that this kernel does not know."""
     flags = scene.record.flags or 0
@@ -121,6 +140,12 @@ def invalid(scene: Scene) -> list[Diagnosis]:
     ]
 
 
+@finds(errno.ENOSYS, stage=Stage.CALL)
+@cause(
+    "no-such-system-call",
+    errno.ENOSYS,
+    manual="The kernel does not offer this call to this program, or a seccomp filter pretends so.",
+)
 def no_such_call(scene: Scene) -> list[Diagnosis]:
     """ENOSYS: the kernel offers no such call to this kind of program, or a filter says so."""
     kind = "32-bit programs" if scene.record.compat else "this program"
@@ -136,6 +161,8 @@ def no_such_call(scene: Scene) -> list[Diagnosis]:
     ]
 
 
+@finds(errno.ENAMETOOLONG, stage=Stage.CALL)
+@cause("path-too-long", errno.ENAMETOOLONG, manual="The whole path is longer than the kernel allows.")
 def path_too_long(scene: Scene) -> list[Diagnosis]:
     """ENAMETOOLONG: the whole path."""
     record = scene.record

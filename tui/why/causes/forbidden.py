@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import stat
 from typing import Final
 
@@ -10,15 +11,18 @@ from execwhy.bpf.caller.lookup import File
 from execwhy.bpf.events.record import Diagnosis
 from execwhy.tui.why.causes import access, chain, security
 from execwhy.tui.why.causes.format import shebang
+from execwhy.tui.why.registry import cause, finds
 from execwhy.tui.why.scene import advise, words
 from execwhy.tui.why.scene.credentials import Verdict, may_execute
 from execwhy.tui.why.scene.mounts import forbids_exec, never_executes
+from execwhy.tui.why.scene.readings import CAPABILITIES
 from execwhy.tui.why.scene.scene import Interpreter, Scene
 
 _SCRATCH: Final = frozenset({"/tmp", "/var/tmp", "/dev/shm"})
 _TEMPORARY: Final = " (a program that unpacks itself there often takes another directory from TMPDIR)"
 
 
+@finds(errno.EACCES)
 def explain(scene: Scene) -> list[Diagnosis]:
     """The causes of an EACCES: all that forbid the first file on which the kernel stops."""
     if scene.target is None:
@@ -89,6 +93,8 @@ def _of_file(scene: Scene, file: File, interpreter: Interpreter | None) -> list[
     return causes
 
 
+@cause("is-directory", errno.EACCES, manual="The path is a directory.")
+@cause("special-file", errno.EACCES, manual="The path is a device, a FIFO or a socket.")
 def _not_regular(scene: Scene, file: File, interpreter: Interpreter | None) -> Diagnosis:
     what = words.file_type(file.stat.st_mode)
     directory = stat.S_ISDIR(file.stat.st_mode)
@@ -103,6 +109,8 @@ def _not_regular(scene: Scene, file: File, interpreter: Interpreter | None) -> D
     )
 
 
+@cause("noexec-mount", errno.EACCES, manual="The file lies on a mount with noexec, which is named.")
+@cause("interpreter-on-noexec-mount", errno.EACCES, manual="The interpreter lies on a mount with noexec.")
 def _noexec(scene: Scene, file: File, interpreter: Interpreter | None) -> Diagnosis:
     mount = file.mount
     point, kind = ("?", "?") if mount is None else (mount.point, mount.file_system)
@@ -126,6 +134,18 @@ def _noexec(scene: Scene, file: File, interpreter: Interpreter | None) -> Diagno
     )
 
 
+@cause(
+    "no-execute-permission",
+    errno.EACCES,
+    manual="The file's permissions or its ACL do not let this user execute it.",
+    reads=(CAPABILITIES,),
+)
+@cause(
+    "interpreter-not-executable",
+    errno.EACCES,
+    manual="This user may not execute the interpreter, or it is no regular file.",
+    reads=(CAPABILITIES,),
+)
 def _no_permission(scene: Scene, file: File, verdict: Verdict, interpreter: Interpreter | None) -> Diagnosis:
     mode, bits = file.stat.st_mode, words.permissions(file.stat.st_mode)
     owner = scene.owner(file.stat)

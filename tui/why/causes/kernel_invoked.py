@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 from typing import Final
 
 from execwhy.bpf.events.record import Diagnosis
+from execwhy.tui.why.registry import cause
 from execwhy.tui.why.scene import words
 from execwhy.tui.why.scene.scene import Scene, read_proc
 
@@ -36,6 +38,11 @@ def explain(scene: Scene, cause: Diagnosis) -> Diagnosis:
     return dataclasses.replace(cause, evidence=(started, *cause.evidence))
 
 
+@cause(
+    "missing-kernel-helper",
+    errno.ENOENT,
+    manual="A program that the kernel itself starts, such as modprobe, does not exist.",
+)
 def _explained(cause: Diagnosis, name: str, started: str, advice: str) -> Diagnosis:
     evidence = (started, *cause.evidence)
     if cause.code != "missing-file":

@@ -10,6 +10,7 @@ from typing import Final
 from execwhy.bpf.caller.lookup import File
 from execwhy.bpf.events.record import Diagnosis
 from execwhy.tui.why.causes import limits
+from execwhy.tui.why.registry import cause
 from execwhy.tui.why.scene import advise, caller, words
 from execwhy.tui.why.scene.scene import Scene
 
@@ -25,6 +26,11 @@ _STACK: Final = 128 << 10
 """By which the stack of every new program grows (stack_expand of setup_arg_pages, fs/exec.c)."""
 
 
+@cause(
+    "killed-after-point-of-no-return",
+    manual="The new program could not be loaded when the old one was already gone, so the process was"
+    " killed.",
+)
 def explain(scene: Scene) -> Diagnosis:
     """The process was killed because the new program could not be set up."""
     record = scene.record
@@ -76,7 +82,7 @@ def _of_memory(scene: Scene, name: str, died: str, evidence: list[str], file: Fi
             if most < limit.enough:
                 low.append((limit, most))
     if not low:
-        evidence += limits.no_memory(scene)[0].evidence[:-1]
+        evidence += limits.tight_memory(scene)
         evidence.append(
             "A segment that cannot be mapped or written fails so, too, such as one below vm.mmap_min_addr."
         )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import Final
 
 from execwhy.bpf.events.record import Diagnosis
 from execwhy.tui.why.causes import unknown
+from execwhy.tui.why.registry import NEVER_SHARED, Stage, cause, finds
 from execwhy.tui.why.scene import caller, processes, words
 from execwhy.tui.why.scene.credentials import CAP_SYS_ADMIN, CAP_SYS_RESOURCE
 from execwhy.tui.why.scene.scene import Scene, read_proc
@@ -25,6 +27,13 @@ _AT_ONCE: Final = 1024
 """Descriptors that are counted between two looks at the clock."""
 
 
+@finds(errno.EAGAIN, stage=Stage.CALL)
+@cause(
+    "process-limit",
+    errno.EAGAIN,
+    manual="The user has more processes than RLIMIT_NPROC allows, or may have had.",
+    reads=(NEVER_SHARED,),
+)
 def too_many_processes(scene: Scene) -> list[Diagnosis]:
     """EAGAIN: RLIMIT_NPROC was exceeded when the caller became this user, and exec tells so."""
     record = scene.record
@@ -74,6 +83,13 @@ def too_many_processes(scene: Scene) -> list[Diagnosis]:
     ]
 
 
+@finds(errno.EMFILE, stage=Stage.CALL)
+@cause(
+    "descriptor-limit",
+    errno.EMFILE,
+    manual="The caller may have reached its limit of open files.",
+    reads=(NEVER_SHARED,),
+)
 def too_many_files(scene: Scene) -> list[Diagnosis]:
     """EMFILE."""
     limit, whose = limit_of(scene, "Max open files")
@@ -120,6 +136,13 @@ def _open_files(scene: Scene) -> int | None:
     return count
 
 
+@finds(errno.ENFILE, stage=Stage.CALL)
+@cause(
+    "system-file-limit",
+    errno.ENFILE,
+    manual="The system has reached its limit of open files, or may have.",
+    reads=(NEVER_SHARED,),
+)
 def file_table_full(scene: Scene) -> list[Diagnosis]:
     """ENFILE."""
     numbers = [int(number) for number in (read_proc("/proc/sys/fs/file-nr") or "").split()]
@@ -155,8 +178,30 @@ def _is_far_below(count: int | None, limit: int | None) -> bool:
     return count is not None and (limit is None or count * FAR_BELOW < limit)
 
 
+@finds(errno.ENOMEM, stage=Stage.CALL)
+@cause(
+    "out-of-memory",
+    errno.ENOMEM,
+    manual="There may have been no memory, or a limit was reached; the evidence lists the limits.",
+    reads=(NEVER_SHARED,),
+)
 def no_memory(scene: Scene) -> list[Diagnosis]:
     """ENOMEM: which memory ran out cannot be seen afterwards, only what is tight now."""
+    return [
+        scene.diagnosis(
+            "out-of-memory",
+            "The kernel may have had no memory for the new program, or a limit on memory may have forbidden"
+            " it.",
+            "no memory",
+            *tight_memory(scene),
+            *_forged(scene),
+            lacking="Which memory ran out leaves no trace.",
+        )
+    ]
+
+
+def tight_memory(scene: Scene) -> list[str]:
+    """Return which limits on memory there are, and how much of it is left, a sentence each."""
     evidence = []
     cgroup = f"/sys/fs/cgroup{scene.record.cgroup or ''}"
     most, used = read_proc(f"{cgroup}/memory.max"), read_proc(f"{cgroup}/memory.current")
@@ -168,27 +213,11 @@ def no_memory(scene: Scene) -> list[Diagnosis]:
     overcommit = (read_proc("/proc/sys/vm/overcommit_memory") or "").strip()
     if overcommit == "2":
         evidence.append("The sysctl vm.overcommit_memory is 2, so memory is refused before it runs out.")
-    available = next(
-        (
-            line
-            for line in (read_proc("/proc/meminfo") or "").splitlines()
-            if line.startswith("MemAvailable:")
-        ),
-        "",
-    )
-    if available:
-        evidence.append(f"{' '.join(available.split())} {scene.later}.")
-    return [
-        scene.diagnosis(
-            "out-of-memory",
-            "The kernel may have had no memory for the new program, or a limit on memory may have forbidden"
-            " it.",
-            "no memory",
-            *evidence,
-            *_forged(scene),
-            lacking="Which memory ran out leaves no trace.",
-        )
+    lines = (read_proc("/proc/meminfo") or "").splitlines()
+    evidence += [
+        f"{' '.join(line.split())} {scene.later}." for line in lines if line.startswith("MemAvailable:")
     ]
+    return evidence
 
 
 def _doubt_of_count(scene: Scene, whose: str, *, exceeded: bool, exempt: bool) -> str | None:

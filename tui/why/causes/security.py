@@ -9,8 +9,10 @@ from typing import Final, NamedTuple
 
 from execwhy.bpf.caller.lookup import File
 from execwhy.bpf.events.record import Diagnosis
+from execwhy.tui.why.registry import cause, finds
 from execwhy.tui.why.scene import caller, processes, words
 from execwhy.tui.why.scene.mounts import ignores_privileges
+from execwhy.tui.why.scene.readings import CAPABILITIES, INHERITED
 from execwhy.tui.why.scene.scene import Scene, read_proc
 
 _REFUSING: Final = ("selinux", "apparmor", "smack", "tomoyo", "landlock", "ima", "ipe", "loadpin", "bpf")
@@ -33,6 +35,7 @@ _CAPABILITIES: Final = (
 """By number (include/uapi/linux/capability.h)."""
 
 
+@finds(errno.EPERM)
 def not_permitted(scene: Scene) -> list[Diagnosis]:
     """EPERM."""
     for file in scene.files():
@@ -48,6 +51,20 @@ def not_permitted(scene: Scene) -> list[Diagnosis]:
     return [cause for cause in causes if cause is not None] or remainder(scene)
 
 
+@cause(
+    "unexplained-denial",
+    errno.EPERM,
+    manual="Permissions and mounts allow the exec. The evidence lists security modules and other parts that"
+    " can refuse it.",
+    reads=(CAPABILITIES, INHERITED),
+)
+@cause(
+    "unexplained-denial",
+    errno.EACCES,
+    manual="Permissions and mounts allow the exec. The evidence lists security modules and other parts that"
+    " can refuse it.",
+    reads=(CAPABILITIES,),
+)
 def remainder(scene: Scene) -> list[Diagnosis]:
     """What is left where permissions, mounts and interpreters allow it, and nothing has changed.
 
@@ -94,6 +111,12 @@ def remainder(scene: Scene) -> list[Diagnosis]:
     ]
 
 
+@cause(
+    "file-capabilities-not-granted",
+    errno.EPERM,
+    manual="The file has capabilities that are not in the caller's bounding set.",
+    reads=(CAPABILITIES, INHERITED),
+)
 def _file_capabilities(scene: Scene, file: File) -> Diagnosis | None:
     """bprm_caps_from_vfs_caps() of security/commoncap.c: an effective set that cannot be had in full."""
     asked, sets = _effective(file), _capability_sets(scene)
@@ -185,6 +208,12 @@ def _named(bits: int) -> list[str]:
     ]
 
 
+@cause(
+    "seccomp-filter",
+    errno.EPERM,
+    manual="Everything else allows the exec, so the caller's seccomp filter probably refused it.",
+    reads=(INHERITED,),
+)
 def _seccomp(scene: Scene) -> Diagnosis | None:
     """A filter that refuses the system call: then the kernel never came to look for a file."""
     binary = scene.record.binary

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from execwhy.bpf.events.record import Diagnosis, ExecFailure
 from execwhy.bpf.program.layout import MAX_ELEMENTS
 from execwhy.tui.why.causes import unknown
 from execwhy.tui.why.causes.limits import limit_of
+from execwhy.tui.why.registry import NEVER_SHARED, Stage, cause, finds
 from execwhy.tui.why.scene import caller, words
 from execwhy.tui.why.scene.scene import Scene
 
@@ -133,6 +135,13 @@ def _counted(argc: int, known_argc: int | None, envc: int, known_envc: int | Non
     )
 
 
+@finds(errno.E2BIG, stage=Stage.CALL)
+@cause(
+    "arguments-too-big",
+    errno.E2BIG,
+    manual="argv and envp together are larger than the kernel allows, or may be.",
+    reads=(NEVER_SHARED,),
+)
 def explain(scene: Scene) -> list[Diagnosis]:
     """E2BIG: one string, or all of them together. Where all but one of these is ruled out, that one is it."""
     strings = _Strings.of(scene.record)
@@ -269,6 +278,18 @@ def _of(shown: str, number: int, what: str) -> str:
     return f"{shown} {what}{'s' * (number != 1 or not shown[0].isdigit())}"
 
 
+@cause(
+    "argument-too-long",
+    errno.E2BIG,
+    manual="One argument is longer than the kernel allows.",
+    reads=(NEVER_SHARED,),
+)
+@cause(
+    "variable-too-long",
+    errno.E2BIG,
+    manual="One environment variable is longer than the kernel allows.",
+    reads=(NEVER_SHARED,),
+)
 def _string_too_long(
     scene: Scene,
     text: Text,

@@ -10,27 +10,33 @@ from typing import Final
 from execwhy.bpf.caller.lookup import File
 from execwhy.bpf.caller.walk import End, Resolution
 from execwhy.bpf.events.record import Binary, Diagnosis, ExecFailure
+from execwhy.tui.why.registry import cause
 from execwhy.tui.why.scene import caller, mounts, words
 from execwhy.tui.why.scene.scene import Scene
 
 OTHER_MEANINGS: Final[Mapping[int, str]] = {
     errno.EISDIR: "an interpreter is a directory",
-    errno.ENODEV: "a device that the kernel needed is not there",
-    errno.ENXIO: "the device of a special file is not there",
-    errno.ESTALE: "the file's handle on a network file system has become stale",
+    errno.ENODEV: "a device that the kernel needed does not exist",
+    errno.ENXIO: "the device of a special file does not exist",
+    errno.ESTALE: "the file's handle on a network file system is stale",
     errno.ETIMEDOUT: "a network file system did not answer in time",
     errno.EHOSTDOWN: "the server of a network file system is down",
     errno.ENOTCONN: "a FUSE file system has lost its server process",
     errno.EKEYREJECTED: "a signature of the file was rejected",
-    errno.ENOKEY: "the file is encrypted and its key is missing, or a signature's key is",
+    errno.ENOKEY: "the key of the encrypted file, or of its signature, is missing",
     errno.EBADMSG: "the content of the file does not match its checksum (fs-verity, dm-verity)",
     errno.EUCLEAN: "the file system is damaged",
-    errno.EOVERFLOW: "a number of the file is too large for this kind of program",
-    errno.EINTR: "a signal interrupted it",
+    errno.EOVERFLOW: "a number in the file is too large for this kind of program",
+    errno.EINTR: "a signal interrupted the exec",
 }
 """Errors with one meaning and no trace: what the kernel means by them in an exec."""
 
+for _errno, _meaning_of_it in OTHER_MEANINGS.items():
+    cause(errno.errorcode[_errno].lower(), _errno, manual=f"{_meaning_of_it[0].upper()}{_meaning_of_it[1:]}.")
 
+
+@cause("vanished-since", manual="The file existed at the exec and was gone when it was looked at.")
+@cause("replaced-since", manual="Another file has its name now.")
 def contradiction(scene: Scene) -> Diagnosis | None:
     """The file of the event is gone, or another has its name now: then only the event itself counts."""
     record, binary, resolved = scene.record, scene.record.binary, scene.target
@@ -94,6 +100,7 @@ def _device(scene: Scene, binary: Binary) -> str:
     return mounts.device(binary.device, scene.caller_root, binary.path)
 
 
+@cause("namespace-gone", manual="The caller's root directory and mount namespace were gone before the look.")
 def namespace_gone(scene: Scene) -> Diagnosis:
     """Nothing of the caller's files can be seen any more."""
     record = scene.record
@@ -117,6 +124,23 @@ def namespace_gone(scene: Scene) -> Diagnosis:
     )
 
 
+@cause(
+    "appeared-since",
+    errno.ENOENT,
+    manual="Every file that the exec needs exists now, so one has appeared since.",
+)
+@cause(
+    "not-looked-at",
+    manual="The file was not looked at: it lies on a file system that is left alone (see CAVEATS) or could"
+    ' not be reached, the look did not end in time ("not looked at in time"), its process was ended,'
+    " or looking for causes has stopped.",
+)
+@cause(
+    "unexplained",
+    manual="Nothing that was looked at explains the error, or what was measured contradicts it: a limit that"
+    " is far from reached, strings that can all be read. A seccomp filter can return any error; the"
+    " evidence says whether the caller has or may have one.",
+)
 def unexplained(scene: Scene) -> Diagnosis:
     """No cause was found."""
     record, resolved = scene.record, scene.target
@@ -256,6 +280,9 @@ def _changes(scene: Scene) -> list[str]:
     return [change for file in scene.files() if (change := scene.changed(file.path, file.stat)) is not None]
 
 
+@cause(
+    "changed-since", manual="Nothing prevents the exec now; the file or its interpreter has changed since."
+)
 def _changed(scene: Scene) -> Diagnosis | None:
     """Nothing is in the way now, but something has changed since the exec, or at about its time."""
     record, binary = scene.record, scene.record.binary

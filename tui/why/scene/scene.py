@@ -21,6 +21,7 @@ from execwhy.bpf.caller.own_time import own_time
 from execwhy.bpf.caller.walk import End, Step, WalkContext
 from execwhy.bpf.events import clock
 from execwhy.bpf.events.record import Diagnosis, ExecFailure
+from execwhy.tui.why.registry import declared
 from execwhy.tui.why.scene import words
 from execwhy.tui.why.scene.credentials import ALL_IDS, Credentials, Ranges, Verdict
 from execwhy.tui.why.scene.moment import Moment
@@ -289,7 +290,12 @@ class Scene:
 
         See ``proof`` for what is proven how. ``lacking`` says what else is missing for certainty, where
         something is: each diagnosis that is not certain says why.
+
+        Raises:
+            ValueError: No cause has declared the code.
         """
+        if code not in declared():
+            raise ValueError(f"no cause declares {code}")
         doubts = [change for file in self._looks.files() if (change := self.changed(file.path, file.stat))]
         doubts += self._looks.doubts(self.later)
         doubts += [*self.changes, *self.doubts, *(() if lacking is None else (lacking,))]

@@ -1,3 +1,3 @@
 """Causes of ENOENT: something on the way does not exist."""
 
-__all__ = ["by_env", "missing", "paths", "suggestions"]
+__all__ = ["missing", "paths"]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import stat
 from typing import Final
 
 from execwhy.bpf.caller.walk import Resolution
 from execwhy.bpf.events.record import Diagnosis
+from execwhy.tui.why.registry import cause
 from execwhy.tui.why.scene import words
 from execwhy.tui.why.scene.scene import Scene
 
@@ -27,6 +29,11 @@ def missing(scene: Scene, resolution: Resolution) -> Diagnosis | None:
     )
 
 
+@cause(
+    "not-expanded",
+    errno.ENOENT,
+    manual="The path contains ~ or a variable such as $HOME, which only a shell expands.",
+)
 def _not_expanded(scene: Scene, resolution: Resolution) -> Diagnosis | None:
     asked = resolution.asked
     tilde = asked.startswith("~")
@@ -53,6 +60,7 @@ def hint(resolution: Resolution) -> tuple[str, ...]:
     return (f"{found[0]} may be meant as a variable, which only a shell replaces by its value.",)
 
 
+@cause("quotes-in-path", errno.ENOENT, manual="The path begins with a quotation mark.")
 def _quoted(scene: Scene, resolution: Resolution) -> Diagnosis | None:
     asked = resolution.asked
     if asked[:1] not in _QUOTES or not asked:
@@ -67,6 +75,8 @@ def _quoted(scene: Scene, resolution: Resolution) -> Diagnosis | None:
     )
 
 
+@cause("arguments-in-path", errno.ENOENT, manual="The path consists of a program and its arguments.")
+@cause("blank-in-path", errno.ENOENT, manual="The path is that of a program, followed by a blank.")
 def _with_arguments(scene: Scene, resolution: Resolution) -> Diagnosis | None:
     """A program that exists, followed by a blank and more."""
     asked = resolution.asked

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import dataclass
 from typing import Final
@@ -11,6 +12,7 @@ from execwhy.bpf.caller.walk import Resolution
 from execwhy.bpf.events.record import Diagnosis, ExecFailure
 from execwhy.tui.why.causes.absent import suggestions
 from execwhy.tui.why.causes.format import shebang
+from execwhy.tui.why.registry import Reading, cause
 from execwhy.tui.why.scene import words
 from execwhy.tui.why.scene.scene import Scene, is_found
 
@@ -35,11 +37,22 @@ class Script:
     argument: str
 
 
-def may_be_scripts(record: ExecFailure) -> tuple[str, ...]:
-    """The arguments that may be the script: those after which the process can have been named."""
+def _may_be_scripts(record: ExecFailure) -> tuple[tuple[str, ...], str | None]:
+    """Return the arguments that may be the script, and the directory where one of them begins, if any does.
+
+    They are those after which the process can have been named.
+    """
     comm = os.fsencode(record.comm)
-    words_ = (word for word in record.arguments[1:_MOST_WORDS] if word)
-    return tuple(word for word in words_ if os.fsencode(os.path.basename(word))[:_COMM_BYTES] == comm)
+    words_ = tuple(
+        word
+        for word in record.arguments[1:_MOST_WORDS]
+        if word and os.fsencode(os.path.basename(word))[:_COMM_BYTES] == comm
+    )
+    is_relative = any(not word.startswith("/") for word in words_)
+    return words_, record.cwd if is_relative else None
+
+
+may_be_scripts: Final = Reading(_may_be_scripts, "cwd")
 
 
 def script_of(scene: Scene) -> Script | None:
@@ -48,7 +61,7 @@ def script_of(scene: Scene) -> Script | None:
     The process is named after the script (begin_new_exec), and the script's path follows env's own arguments.
     That proves nothing: see ``UNPROVEN``.
     """
-    for word in may_be_scripts(scene.record):
+    for word in may_be_scripts(scene.record)[0]:
         resolved = scene.aside(word)
         file = None if resolved is None else resolved.file
         line = None if file is None else file.shebang
@@ -86,6 +99,19 @@ def without_it(scene: Scene, resolution: Resolution) -> str:
     return f"{words.quoted(plain)} {'exists' if is_found(scene.aside(plain)) else 'does not exist either'}."
 
 
+@cause(
+    "missing-program-of-env",
+    errno.ENOENT,
+    manual="The first line of a script asks env(1) for a program that does not exist.",
+    reads=(may_be_scripts, *suggestions.READS),
+)
+@cause(
+    "blank-in-env-argument",
+    errno.ENOENT,
+    manual="The first line of a script has an option after the program that it asks env(1) for, and env"
+    " takes both as one name.",
+    reads=(may_be_scripts,),
+)
 def missing(scene: Scene, resolution: Resolution) -> Diagnosis | None:
     """ENOENT of what a script may have asked env for.
 

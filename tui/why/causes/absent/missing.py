@@ -11,6 +11,7 @@ from execwhy.bpf.caller.lookup import AT_EMPTY_PATH, File, ResolvedFile
 from execwhy.bpf.events.record import Diagnosis
 from execwhy.tui.why.causes.absent import paths
 from execwhy.tui.why.causes.format import shebang
+from execwhy.tui.why.registry import cause, finds
 from execwhy.tui.why.scene import caller, handlers, words
 from execwhy.tui.why.scene.scene import Scene, is_found, read_proc
 
@@ -19,6 +20,8 @@ _DELETED: Final = " (deleted)"
 """What the kernel writes behind the path of a directory that has no name any more (d_path)."""
 
 
+@finds(errno.ENOENT)
+@cause("empty-path", errno.ENOENT, manual="The path is empty.")
 def explain(scene: Scene) -> list[Diagnosis]:
     """The causes of an ENOENT."""
     record, resolved = scene.record, scene.target
@@ -76,6 +79,11 @@ def _by_elimination(scene: Scene) -> list[Diagnosis]:
     return [_closed(scene, evidence, *scene.files(), lacking=lacking)]
 
 
+@cause(
+    "close-on-exec-script",
+    errno.ENOENT,
+    manual="The descriptor of a script is closed on exec, before its interpreter can read it.",
+)
 def _closed(scene: Scene, evidence: str, *files: File, lacking: str | None = None) -> Diagnosis:
     return scene.diagnosis(
         "close-on-exec-script",
@@ -88,6 +96,11 @@ def _closed(scene: Scene, evidence: str, *files: File, lacking: str | None = Non
     )
 
 
+@cause(
+    "missing-binfmt-interpreter",
+    errno.ENOENT,
+    manual="A binfmt_misc handler matches the file, but its interpreter does not exist.",
+)
 def _handler(scene: Scene) -> Diagnosis | None:
     """A binfmt_misc registration takes the file, and its interpreter is missing."""
     file, path = scene.target.file if scene.target is not None else None, scene.record.path or ""
@@ -110,6 +123,11 @@ def _handler(scene: Scene) -> Diagnosis | None:
     )
 
 
+@cause(
+    "descriptor-of-removed-directory",
+    errno.ENOENT,
+    manual="The directory of the descriptor that was passed to execveat was removed.",
+)
 def _start_is_removed(scene: Scene, resolved: ResolvedFile) -> Diagnosis | None:
     """The path begins in a directory that has no name any more: nothing can be found in it."""
     resolution = resolved.resolution
@@ -132,6 +150,11 @@ def _start_is_removed(scene: Scene, resolved: ResolvedFile) -> Diagnosis | None:
     )
 
 
+@cause(
+    "working-directory-gone",
+    errno.ENOENT,
+    manual="The path is relative, and the working directory was removed.",
+)
 def _working_directory_gone(scene: Scene, name: str, lacking: str | None = None) -> Diagnosis:
     return scene.diagnosis(
         "working-directory-gone",

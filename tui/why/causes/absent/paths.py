@@ -10,10 +10,30 @@ from execwhy.bpf.caller.walk import MAX_LINKS, NAME_MAX, End, Resolution
 from execwhy.bpf.events.record import Diagnosis
 from execwhy.tui.why.causes import access, chain
 from execwhy.tui.why.causes.absent import as_typed, by_env, loaders, suggestions
+from execwhy.tui.why.registry import cause
 from execwhy.tui.why.scene import words
 from execwhy.tui.why.scene.scene import Interpreter, Scene
 
 
+@cause("missing-file", errno.ENOENT, manual="The file does not exist.", reads=suggestions.READS)
+@cause(
+    "missing-directory",
+    errno.ENOENT,
+    manual="A directory of the path does not exist; the first one is named.",
+    reads=suggestions.READS,
+)
+@cause(
+    "missing-in-working-directory",
+    errno.ENOENT,
+    manual="The path is relative, and the working directory has no such file.",
+    reads=suggestions.READS,
+)
+@cause(
+    "dangling-link",
+    errno.ENOENT,
+    manual="A symbolic link points to a file that does not exist.",
+    reads=suggestions.READS,
+)
 def missing(scene: Scene, resolved: ResolvedFile, interpreter: Interpreter | None = None) -> Diagnosis | None:
     """ENOENT on the way: the first component that is not there."""
     resolution = resolved.resolution
@@ -69,6 +89,12 @@ def missing(scene: Scene, resolved: ResolvedFile, interpreter: Interpreter | Non
     )
 
 
+@cause(
+    "name-ends-in-cr",
+    errno.ENOENT,
+    manual="The name ends in CR, because it comes from a text with Windows line endings.",
+    reads=(by_env.may_be_scripts,),
+)
 def _ends_in_cr(scene: Scene, resolution: Resolution) -> Diagnosis | None:
     """A name out of a text with Windows line endings, such as the argument of ``#!/usr/bin/env``."""
     if not resolution.path.endswith("\r"):
@@ -83,6 +109,17 @@ def _ends_in_cr(scene: Scene, resolution: Resolution) -> Diagnosis | None:
     )
 
 
+@cause(
+    "missing-interpreter",
+    errno.ENOENT,
+    manual="The script exists, but the interpreter of its #! line does not.",
+    reads=suggestions.READS,
+)
+@cause(
+    "missing-elf-interpreter",
+    errno.ENOENT,
+    manual="The program exists, but its ELF interpreter (PT_INTERP) does not.",
+)
 def _missing_interpreter(
     scene: Scene,
     resolution: Resolution,
@@ -121,6 +158,12 @@ def _missing_interpreter(
     )
 
 
+@cause("not-a-directory", errno.ENOTDIR, manual="A component of the path is a file.")
+@cause(
+    "descriptor-is-no-directory",
+    errno.ENOTDIR,
+    manual="The descriptor that was passed to execveat is a file.",
+)
 def not_a_directory(
     scene: Scene, resolved: ResolvedFile, interpreter: Interpreter | None = None
 ) -> Diagnosis | None:
@@ -149,6 +192,11 @@ def not_a_directory(
     )
 
 
+@cause("link-loop", errno.ELOOP, manual="A symbolic link leads back to itself.")
+@cause("too-many-links", errno.ELOOP, manual="The path leads through more links than the kernel follows.")
+@cause(
+    "link-not-followed", errno.ELOOP, manual="The path is a link, and execveat was given AT_SYMLINK_NOFOLLOW."
+)
 def looping(scene: Scene, resolved: ResolvedFile, interpreter: Interpreter | None = None) -> Diagnosis | None:
     """ELOOP on the way: links that lead to each other, or too many of them."""
     resolution = resolved.resolution
@@ -184,6 +232,11 @@ def looping(scene: Scene, resolved: ResolvedFile, interpreter: Interpreter | Non
     )
 
 
+@cause(
+    "name-too-long",
+    errno.ENAMETOOLONG,
+    manual="A component of the path is longer than the file system allows.",
+)
 def name_too_long(scene: Scene, resolved: ResolvedFile) -> Diagnosis | None:
     """ENAMETOOLONG on the way: one component that no file system takes."""
     resolution = resolved.resolution

@@ -20,6 +20,7 @@ from execwhy.bpf.caller.own_time import own_time
 from execwhy.bpf.caller.walk import End, Resolution, Step, WalkContext, walk
 from execwhy.bpf.events.record import ExecFailure
 from execwhy.tui.why.causes.absent import loaders
+from execwhy.tui.why.registry import Reading
 from execwhy.tui.why.scene import advise
 from execwhy.tui.why.scene.credentials import may_execute
 from execwhy.tui.why.scene.mounts import forbids_exec
@@ -70,7 +71,7 @@ def for_missing(scene: Scene, resolution: Resolution, *, roots_own: bool = False
     if {directory, os.path.dirname(resolution.asked)}.isdisjoint(_path(scene)):
         return beside()
     on_path = partial(_on_path, scene, name, exactly=False)
-    if scene.record.arguments[:1] == (name,):
+    if program_name(scene.record) == name:
         # Most likely a try of a search: each of them is to mean the same program, the first of PATH.
         return _mean(scene, on_path(), roots_own=roots_own) or beside()
     return beside() or _mean(scene, on_path(), roots_own=roots_own)
@@ -152,10 +153,21 @@ def _nearest_in(scene: Scene, directory: str, name: str, programs: bool) -> str 
     return None
 
 
+@Reading
 def search_path(record: ExecFailure) -> str:
     """Return the PATH of the environment that a record has, or the default one."""
     variables = (variable for variable in record.environment if variable is not None)
     return next((v[5:] for v in variables if v.startswith("PATH=")), DEFAULT_PATH)
+
+
+@Reading
+def program_name(record: ExecFailure) -> str | None:
+    """Return argv[0]."""
+    return record.arguments[0] if record.arguments else None
+
+
+READS: Final = (search_path, program_name)
+"""What a suggestion reads of the record."""
 
 
 def _path(scene: Scene) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import Final
 
@@ -9,6 +10,7 @@ from execwhy.bpf.caller.binfmt import ET_DYN, ET_EXEC, Elf, ElfFault
 from execwhy.bpf.caller.lookup import File
 from execwhy.bpf.events.record import Diagnosis
 from execwhy.tui.why.causes import chain
+from execwhy.tui.why.registry import cause
 from execwhy.tui.why.scene import handlers, words
 from execwhy.tui.why.scene.scene import Interpreter, Scene
 
@@ -75,6 +77,16 @@ def is_foreign(elf: Elf, machine: str) -> bool:
     return (elf.bits, elf.machine) not in native or elf.big_endian != (machine in _BIG_ENDIAN)
 
 
+@cause(
+    "32-bit-not-supported",
+    errno.ENOEXEC,
+    manual="The program needs 32-bit support, which is disabled or not built in.",
+)
+@cause("truncated-elf", errno.ENOEXEC, manual="The ELF file is shorter than its headers.")
+@cause("malformed-elf", errno.ENOEXEC, manual="An ELF file with a fault in its headers.")
+@cause(
+    "not-an-executable-elf", errno.ENOEXEC, manual="An ELF file of another type: an object file, a core dump."
+)
 def unrunnable(scene: Scene, file: File) -> Diagnosis | None:
     """ENOEXEC of an ELF file."""
     elf, machine = file.elf, os.uname().machine
@@ -142,6 +154,7 @@ def _wrong_class(scene: Scene, file: File, elf: Elf, machine: str) -> Diagnosis 
     )
 
 
+@cause("foreign-architecture", errno.ENOEXEC, manual="An ELF file for another machine, which is named.")
 def _foreign(scene: Scene, file: File, elf: Elf, machine: str) -> Diagnosis:
     handler = handlers.handler_of(file, scene.record.path or "")
     emulation: tuple[str, ...] = ()
@@ -165,6 +178,11 @@ def _foreign(scene: Scene, file: File, elf: Elf, machine: str) -> Diagnosis:
     )
 
 
+@cause(
+    "bad-elf-interpreter",
+    errno.ELIBBAD,
+    manual="The ELF interpreter is not an ELF file, is malformed, or is for another machine.",
+)
 def bad_interpreter(scene: Scene, interpreter: Interpreter) -> Diagnosis | None:
     """ELIBBAD: the ELF interpreter is not one."""
     file = interpreter.resolved.file if interpreter.resolved is not None else None
@@ -185,6 +203,18 @@ def bad_interpreter(scene: Scene, interpreter: Interpreter) -> Diagnosis | None:
     )
 
 
+@cause(
+    "truncated-elf",
+    errno.EIO,
+    errno.EINVAL,
+    manual="The ELF file is cut off before what its headers point to.",
+)
+@cause(
+    "malformed-elf",
+    errno.EIO,
+    errno.EINVAL,
+    manual="The headers of the ELF file point to an offset that no file can have.",
+)
 def cut_off(scene: Scene, file: File) -> Diagnosis | None:
     """EIO: the kernel read beyond the end of the file."""
     elf = file.elf

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Final
 
 from execwhy.bpf.caller.lookup import File
 from execwhy.bpf.events.record import Diagnosis
+from execwhy.tui.why.registry import cause
 from execwhy.tui.why.scene import advise, words
 from execwhy.tui.why.scene.scene import Scene
 
@@ -132,6 +134,13 @@ _CODES: Final = {"a Windows program": "windows-program", "a macOS program": "mac
 """Of those that have one of their own."""
 
 
+@cause("windows-program", errno.ENOEXEC, manual="A program for Windows.")
+@cause("macos-program", errno.ENOEXEC, manual="A program for macOS.")
+@cause(
+    "not-a-program",
+    errno.ENOEXEC,
+    manual="An archive, a downloaded page or error message, or an unknown format.",
+)
 def known(scene: Scene, file: File) -> Diagnosis | None:
     """What a file is that is neither an ELF file nor a script, where that is known."""
     head = file.head

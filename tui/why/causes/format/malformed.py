@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 
 from execwhy.bpf.caller.lookup import File
 from execwhy.bpf.events.record import Diagnosis
 from execwhy.tui.why.causes import chain
 from execwhy.tui.why.causes.format import elf, formats, shebang
+from execwhy.tui.why.registry import cause, finds
 from execwhy.tui.why.scene import handlers, mounts, words
 from execwhy.tui.why.scene.scene import Scene, is_regular
 
 
+@finds(errno.ENOEXEC)
 def not_executable(scene: Scene) -> list[Diagnosis]:
     """ENOEXEC. Where the file is a good script, the fault lies in what its interpreter is."""
     cause: Diagnosis | None = None
@@ -38,12 +41,17 @@ def not_executable(scene: Scene) -> list[Diagnosis]:
     return [] if cause is None else [_with_handler(scene, cause)]
 
 
+@finds(errno.ELIBBAD)
 def bad_library(scene: Scene) -> list[Diagnosis]:
     """ELIBBAD: the ELF interpreter."""
     causes = (elf.bad_interpreter(scene, interpreter) for interpreter in scene.interpreters)
     return [cause for cause in causes if cause is not None]
 
 
+@finds(errno.EIO)
+@cause(
+    "read-error", errno.EIO, manual="The file still cannot be read: the disk or file system reports errors."
+)
 def unreadable(scene: Scene) -> list[Diagnosis]:
     """EIO: the kernel could not read what the headers promise, or the disk failed."""
     for file in scene.files():
@@ -64,12 +72,15 @@ def unreadable(scene: Scene) -> list[Diagnosis]:
     return []
 
 
+@finds(errno.EINVAL)
 def invalid(scene: Scene) -> list[Diagnosis]:
     """EINVAL without a flag that is at fault: headers that point to where no file can be read."""
     causes = (elf.cut_off(scene, file) for file in scene.files())
     return [cause for cause in causes if cause is not None]
 
 
+@finds(errno.ELOOP)
+@cause("links-forbidden-by-mount", errno.ELOOP, manual="A link lies on a mount with nosymfollow.")
 def looping(scene: Scene) -> list[Diagnosis]:
     """ELOOP without a loop of links: scripts as interpreters of scripts, or links that a mount forbids."""
     nested = shebang.nested_too_deep(scene)
@@ -92,6 +103,7 @@ def looping(scene: Scene) -> list[Diagnosis]:
     return []
 
 
+@cause("empty-file", errno.ENOEXEC, manual="The file is empty.")
 def _empty(scene: Scene, file: File) -> Diagnosis | None:
     if file.stat.st_size or file.head != b"":
         return None

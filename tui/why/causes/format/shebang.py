@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import Final
 
@@ -9,6 +10,7 @@ from execwhy.bpf.caller.binfmt import BINPRM_BUF_SIZE, ShebangFault
 from execwhy.bpf.caller.lookup import File
 from execwhy.bpf.events.record import Diagnosis
 from execwhy.tui.why.causes import chain
+from execwhy.tui.why.registry import cause
 from execwhy.tui.why.scene import advise, words
 from execwhy.tui.why.scene.scene import MAX_INTERPRETERS, Interpreter, Scene, is_found
 
@@ -35,6 +37,11 @@ def _name_one(scene: Scene, file: File) -> str:
     return by_command or "Let its first line name one, such as #!/bin/sh."
 
 
+@cause(
+    "crlf-interpreter",
+    errno.ENOENT,
+    manual="The #! line ends in CR LF, so the interpreter's name ends in CR.",
+)
 def carriage_return(scene: Scene, interpreter: Interpreter) -> Diagnosis | None:
     """The line ends in CR LF, and the CR became part of the interpreter's name."""
     if not interpreter.path.endswith("\r") or is_found(interpreter.resolved):
@@ -70,6 +77,11 @@ def without_carriage_returns(scene: Scene, file: File) -> str:
     return advise.command(scene, file, _REMOVE_CR) or WITHOUT_CR
 
 
+@cause(
+    "shebang-without-interpreter",
+    errno.EACCES,
+    manual="A NUL byte follows the #!; the kernel takes the empty name as the working directory.",
+)
 def empty_name(scene: Scene, interpreter: Interpreter) -> Diagnosis | None:
     """A NUL stands where the name should begin; the kernel takes the empty name for the working directory."""
     file = interpreter.of
@@ -84,6 +96,11 @@ def empty_name(scene: Scene, interpreter: Interpreter) -> Diagnosis | None:
     )
 
 
+@cause(
+    "interpreters-nested-too-deep",
+    errno.ELOOP,
+    manual="The interpreter is a script, whose interpreter is a script, and so on.",
+)
 def nested_too_deep(scene: Scene) -> Diagnosis | None:
     """ELOOP: interpreters that are scripts themselves."""
     scripts = [interpreter for interpreter in scene.interpreters if interpreter.of.shebang is not None]
@@ -108,6 +125,12 @@ def nested_too_deep(scene: Scene) -> Diagnosis | None:
     )
 
 
+@cause("shebang-without-interpreter", errno.ENOEXEC, manual="The #! line names no interpreter.")
+@cause(
+    "shebang-too-long",
+    errno.ENOEXEC,
+    manual="The interpreter's name does not end within the part of the line that the kernel reads.",
+)
 def malformed(scene: Scene, file: File) -> Diagnosis | None:
     """ENOEXEC: a line out of which the kernel makes no interpreter."""
     line = file.shebang
@@ -129,6 +152,10 @@ def malformed(scene: Scene, file: File) -> Diagnosis | None:
     )
 
 
+@cause("no-shebang", errno.ENOEXEC, manual="A text without a #! line.")
+@cause("blank-before-shebang", errno.ENOEXEC, manual="A blank or an empty line stands before #!.")
+@cause("bom-before-shebang", errno.ENOEXEC, manual="A byte order mark stands before #!.")
+@cause("text-with-bom", errno.ENOEXEC, manual="A text with a byte order mark and without a #! line.")
 def without(scene: Scene, file: File) -> Diagnosis | None:
     """ENOEXEC: a text that has no ``#!`` line, or has something in front of it."""
     head = file.head
