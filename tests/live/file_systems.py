@@ -79,6 +79,13 @@ def cut_off_file_system(place: Path) -> Iterator[Path]:
 
 
 @contextmanager
+def ext4_file_system(place: Path) -> Iterator[Path]:
+    """An ext4 whose blocks have 4,096 bytes."""
+    with mounted_image(_image(place), place / "ext4"):
+        yield place / "ext4"
+
+
+@contextmanager
 def encrypted_file_system(place: Path) -> Iterator[Path]:
     """A program in an encrypted directory, the key of which has been taken away: its path then."""
     image = _image(place)
