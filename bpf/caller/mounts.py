@@ -46,8 +46,9 @@ _ESCAPED: Final = re.compile(rb"\\([0-7]{3})")
 _ESCAPES: Final = re.compile(rb"[ \t\n\\]")
 _AT_ROOT: Final = re.compile(rb"^\d+ \d+ \S+ \S+ / ", re.MULTILINE)
 _STATX_MNT_ID: Final = 0x1000
-_STATX_DEVICE, _STATX_MOUNT = 0x88, 0x90
-"""Where struct statx has stx_dev_major and stx_mnt_id (statx(2))."""
+_STATX_ATTR_ENCRYPTED: Final = 0x800
+_STATX_ATTRIBUTES, _STATX_DEVICE, _STATX_MOUNT = 0x08, 0x88, 0x90
+"""Where struct statx has stx_attributes, stx_dev_major and stx_mnt_id (statx(2))."""
 
 _AT_EMPTY_PATH, _AT_STATX_DONT_SYNC = 0x1000, 0x4000
 
@@ -395,6 +396,14 @@ def device_of(descriptor: int) -> str:
         return ""
     major, minor = struct.unpack_from("II", found, _STATX_DEVICE)
     return f"{major}:{minor}"
+
+
+def is_encrypted(descriptor: int) -> bool:
+    """Return whether what a descriptor is on is encrypted by its file system (fscrypt)."""
+    found = _statx(descriptor, 0)
+    return found is not None and bool(
+        struct.unpack_from("Q", found, _STATX_ATTRIBUTES)[0] & _STATX_ATTR_ENCRYPTED
+    )
 
 
 def _mount_id_by_statx(descriptor: int) -> int:

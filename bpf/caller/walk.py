@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from execwhy.bpf.caller.cached_lookup import COMPONENT, NotCachedError, can_stay_on_mount, open_name
-from execwhy.bpf.caller.mounts import UNKNOWN, Mount, MountTable, Place
+from execwhy.bpf.caller.mounts import UNKNOWN, Mount, MountTable, Place, is_encrypted
 from execwhy.bpf.caller.own_time import own_time
 from execwhy.bpf.caller.safety import Access
 from execwhy.bpf.events.users import user_of
@@ -84,6 +84,7 @@ class Step:
         acl: The raw POSIX ACL of a directory, where there is one and it was asked for.
         place: The mount that it was reached through: its id then, and what the caller's namespace said
             of it. Another mount may have the id once this one is gone.
+        encrypted: It is a directory whose names need a key (fscrypt); asked for with the ACL.
     """
 
     path: str
@@ -91,6 +92,7 @@ class Step:
     target: str | None = None
     acl: bytes | None = None
     place: Place = _NOWHERE
+    encrypted: bool = False
 
     @property
     def mount(self) -> Mount | None:
@@ -169,7 +171,7 @@ class WalkContext:
         pid: The process that /proc/self stands for.
         tid: The thread that /proc/thread-self stands for.
         deadline: On the clock of ``own_time``; no walk takes longer than ``SECONDS``.
-        with_acls: Read the ACL of every directory.
+        with_acls: Read the ACL of every directory, and whether it is encrypted.
         place: Where ``root`` is, if that is known.
         users: User ids of the caller, in whose directories a name may be looked up as in root's; see
             ``bpf.caller.cached_lookup``.
@@ -427,10 +429,11 @@ class _Walker:
 
     def _step(self, descriptor: int, path: str, place: Place, status: os.stat_result | None = None) -> Step:
         status = status or os.fstat(descriptor)
-        acl = None
+        acl, encrypted = None, False
         if self.context.with_acls and place.access is Access.READ and stat.S_ISDIR(status.st_mode):
             acl = extended_attribute(descriptor, _ACL)
-        return Step(path, status, None, acl, place)
+            encrypted = is_encrypted(descriptor)
+        return Step(path, status, None, acl, place, encrypted)
 
     def _stand_at(
         self,

@@ -14,7 +14,7 @@ import shutil
 import signal
 import struct
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -174,6 +174,17 @@ def _spoil_checksum(image: Path, name: str) -> None:
 
 def _locked(root: Path) -> str:
     """Make a program in a directory that is encrypted, and take the key away; the path without the key."""
+    with encrypted_directory(root) as (directory, lock):
+        shutil.copy("/bin/true", directory / "program")
+        lock()
+    (name,) = os.listdir(directory)
+    assert name != "program", "the key is still there"
+    return f"secret/{name}"
+
+
+@contextmanager
+def encrypted_directory(root: Path) -> Iterator[tuple[Path, Callable[[], None]]]:
+    """An encrypted directory, and what takes its key away, on an ext4 that can have one."""
     directory = root / "secret"
     on_root = os.open(root, os.O_RDONLY)
     try:
@@ -185,14 +196,15 @@ def _locked(root: Path) -> str:
         fcntl.ioctl(on_directory, _SET_POLICY, _POLICY.pack(
             _VERSION_2, _AES_256_XTS, _AES_256_CTS, 0, 0, identifier))  # fmt: skip
         os.close(on_directory)
-        shutil.copy("/bin/true", directory / "program")
-        os.sync()
-        fcntl.ioctl(on_root, _REMOVE_KEY, bytearray(struct.pack("<II16s40x", _BY_IDENTIFIER, 0, identifier)))
+
+        def lock() -> None:
+            os.sync()
+            remove = bytearray(struct.pack("<II16s40x", _BY_IDENTIFIER, 0, identifier))
+            fcntl.ioctl(on_root, _REMOVE_KEY, remove)
+
+        yield directory, lock
     finally:
         os.close(on_root)
-    (name,) = os.listdir(directory)
-    assert name != "program", "the key is still there"
-    return f"secret/{name}"
 
 
 def _mount_fuse(directory: Path) -> int:

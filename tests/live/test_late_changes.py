@@ -20,7 +20,7 @@ from execwhy.tui.why.causes import diagnose
 from execwhy.tui.why.scene import moment
 from tests.live.circumstances import USER, become_user
 from tests.live.exec_child import Exec, attempted
-from tests.live.file_systems import ext4_file_system
+from tests.live.file_systems import encrypted_directory, ext4_file_system
 from tests.live.listener import Listener
 from tests.settled import SETTLED
 from tests.unit.tui.why.scene.test_content import elf
@@ -111,6 +111,27 @@ def test_a_block_that_was_zeroed_after_the_exec_makes_no_cause_certain(
         diagnosis = diagnose(record)
     assert path.name in diagnosis.summary
     assert diagnosis.certain is proven, diagnosis
+
+
+def test_a_name_that_goes_with_its_key_was_not_missing_for_certain(ext4: Path, listener: Listener) -> None:
+    with encrypted_directory(ext4) as (directory, lock):
+        path = directory / "job"
+        path.write_bytes(b"#!/missing/true\n")
+        path.chmod(0o755)
+
+        def in_child() -> Exec:
+            time.sleep(SETTLED)
+            return Exec(os.fsencode(path))
+
+        with attempted(in_child) as attempt:
+            (record,) = listener.records_of(attempt.caller.pid, attempt.before)
+            with_key = diagnose(record)
+            lock()
+            assert not path.exists()
+            without = diagnose(record)
+    assert (with_key.code, with_key.certain) == ("missing-interpreter", False), with_key
+    assert not without.certain, without
+    assert "is encrypted" in " ".join(without.evidence)
 
 
 @contextmanager

@@ -23,6 +23,8 @@ A component
 A name that is missing
     was missing at the exec if the directory has not changed since.
 
+    Neither is proven of a directory that is encrypted (fscrypt): with the key its names go and come back.
+
 A file's permissions, ACL, capabilities and owner
     were the same if its ctime is older: chmod, chown and setxattr each set it.
 
@@ -235,6 +237,9 @@ class Looks:
         if kind is not None and kind not in _KEEPING:
             yield _not_kept(step.path, kind)
             return
+        if directory.encrypted:
+            yield _needs_a_key(directory.path)
+            return
         holder, own = directory.stat, step.stat
         is_old = self._moment.is_long_unchanged if _may_rename(holder, own) else self._moment.is_unchanged
         if is_old(holder.st_ctime_ns) and self._kind(directory) not in _OF_KERNEL:
@@ -253,6 +258,9 @@ class Looks:
         kind = self._kind(directory)
         if kind is not None and kind not in _KEEPING:
             yield _not_kept(directory.path, kind)
+            return
+        if directory.encrypted:
+            yield _needs_a_key(directory.path)
             return
         status = directory.stat
         is_old = self._moment.is_long_unchanged if _may_write(status) else self._moment.is_unchanged
@@ -394,6 +402,11 @@ def changed_shortly_before(path: str) -> str:
         f"{words.quoted_briefly(path)} changed less than {SLOW_SECONDS} seconds before the exec, and others"
         " than root can make a change take effect that much later than its ctime."
     )
+
+
+def _needs_a_key(path: str) -> str:
+    shown = words.quoted_briefly(path)
+    return f"{shown} is encrypted: which names it has depends on its key, which leaves no trace when it goes."
 
 
 def _not_kept(path: str, kind: str) -> str:
