@@ -1,6 +1,6 @@
-"""Write CAUSES of the manual, from what the causes declare.
+"""Generate CAUSES of the manual from what the causes declare.
 
-Run by ``make causes``; a test fails when it was forgotten.
+Run by ``make causes``; a test fails if that was forgotten.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from execwhy.tui.why.registry import Declaration  # noqa: E402
 MANUAL: Final = os.path.join(ROOT, "man/execwhy.8")
 
 _ITEMS: Final = re.compile(r"(?<=^\.SH CAUSES\n)(.*?)^\.SS .*?(?=^\.SH )", re.DOTALL | re.MULTILINE)
-"""The section: an introduction, and what follows from the declarations."""
+"""The section: an introduction, and the generated items."""
 
 _PAGE: Final = re.compile(r" ?\b([a-z]+) ?(\(\d\))\s*")
 """A manual page in a sentence, such as env(1)."""
 
 
 def manual(text: str) -> str:
-    """Return the manual with CAUSES made of the declarations.
+    """Return the manual with CAUSES generated from the declarations.
 
     Args:
-        text: The manual so far.
+        text: The current manual.
     """
     return _ITEMS.sub(lambda found: found[1] + "".join(_sections()), text)
 
 
 def _sections() -> Iterator[str]:
-    """Yield a subsection for each errno, in the order of their numbers, and one for all."""
+    """Yield a subsection for each errno, in the order of their numbers, and one for all errnos."""
     declared = declarations()
     for number in sorted({number for one in declared for number in one.errnos}):
         title = (

@@ -1,6 +1,6 @@
-"""Writes completions/ anew: what bash, zsh and fish complete, made of the options themselves.
+"""Generate completions/ for bash, zsh and fish from the options.
 
-Run by ``make completions``; a test tells when it was forgotten.
+Run by ``make completions``; a test fails if that was forgotten.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from execwhy.tui.model.query.fields import FIELDS  # noqa: E402
 
 _NOTE: Final = "# Made by tools/completions.py: run `make completions` after a change of the options.\n"
 _KINDS: Final = {"FILE|-": "file", "FILE": "file", "PREFIX": "file", "EXPR": "filter", "N|NAME": "user"}
-"""What an option's value is, by how the help calls it; the others are numbers."""
+"""The kind of an option's value, by its name in the help; all others are numbers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """An option as a shell sees it.
+    """An option, as a shell completes it.
 
     Attributes:
         names: "-h", "--help".
         help: What it does, in one line.
-        kind: "" where it takes no value, else "file", "filter", "user", "choice" or "number".
+        kind: "" if it takes no value, else "file", "filter", "user", "choice" or "number".
         choices: The values of a "choice".
-        metavar: What the help calls the value.
-        many: It takes several values.
+        metavar: The name of the value in the help.
+        many: Whether it takes several values.
     """
 
     names: tuple[str, ...]
@@ -45,7 +45,7 @@ class Option:
 
 
 def options() -> Iterator[Option]:
-    """Every option, in the order of the help."""
+    """Yield the options in the order of the help."""
     for action in parser()._actions:
         choices = tuple(map(str, action.choices or ()))
         metavar = str(action.metavar or action.dest)
@@ -61,7 +61,7 @@ def _fields() -> str:
 
 
 def bash() -> str:
-    """For bash 4 and later; needs nothing of bash-completion."""
+    """Return the completions for bash 4 and later, which do not need bash-completion."""
     cases = []
     for kind, action in (
         ("file", 'compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$word")'),
@@ -118,7 +118,7 @@ def _single(text: str) -> str:
 
 
 def zsh() -> str:
-    """For zsh's completion system."""
+    """Return the completions for zsh's completion system."""
     actions = {"file": "_files", "user": "_users", "filter": "_execwhy_filter", "number": " "}
     lines = []
     for option in options():
@@ -146,7 +146,7 @@ _arguments \\
 
 
 def fish() -> str:
-    """For fish 3 and later."""
+    """Return the completions for fish 3 and later."""
     lines = []
     for option in options():
         names = " ".join(
@@ -175,11 +175,11 @@ complete -c execwhy -f
 
 
 FILES: Final = {"execwhy": bash, "_execwhy": zsh, "execwhy.fish": fish}
-"""The files of completions/, by their names."""
+"""The files of completions/ and the functions that generate them."""
 
 
 def main() -> None:
-    """Write them."""
+    """Write the files."""
     for name, made in FILES.items():
         with open(os.path.join(ROOT, "completions", name), "w", encoding="utf-8") as file:
             file.write(made())

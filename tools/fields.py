@@ -1,7 +1,7 @@
-"""Write what is made of the table of fields: the schema's fields, and FIELDS of the manual.
+"""Generate the fields of the schema, and FIELDS of the manual, from the table of fields.
 
-Run by ``make fields``; a test fails when it was forgotten. A new field gets its type in the schema from its
-annotation; what the schema says beyond the description stays as it is.
+Run by ``make fields``; a test fails if that was forgotten. A new field gets its type in the schema from its
+annotation. Existing fields of the schema keep everything except their description.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ PARTS: Final[dict[str, type[Any]]] = {
     "diagnosis": Diagnosis,
     "search": Search,
 }
-"""The classes of the table, by their names in the schema."""
+"""The classes of the table by their names in the schema."""
 
 SCHEMA: Final = os.path.join(ROOT, "schema/record.schema.json")
 MANUAL: Final = os.path.join(ROOT, "man/execwhy.8")
 
 _WIDTH: Final = 112
-"""Characters of a value of the schema that stands on one line, its indentation included."""
+"""Characters of a value that is written on one line of the schema, including its indentation."""
 _ITEMS: Final = re.compile(
     r"(?<=^\.PD 0\n)\.TP 32\n\.B timestamp\n.*?(?=^\.SH CAUSES)", re.DOTALL | re.MULTILINE
 )
@@ -55,7 +55,7 @@ def schema(text: str) -> str:
     """Return the schema with the fields and the descriptions of the table.
 
     Args:
-        text: The schema so far.
+        text: The current schema.
     """
     whole = json.loads(text)
     for name, kind in PARTS.items():
@@ -75,7 +75,7 @@ def schema(text: str) -> str:
 
 
 def _type(field: RecordField) -> dict[str, Any]:
-    """Return the type of a new field, from its annotation."""
+    """Return the type of a new field from its annotation."""
     names = {kind: name for name, kind in PARTS.items()}
     one: dict[str, Any]
     if field.part is not None:
@@ -98,7 +98,7 @@ def _type(field: RecordField) -> dict[str, Any]:
 
 
 def _json(value: Any, depth: int) -> str:  # noqa: ANN401
-    """Return JSON with as much on a line as fits."""
+    """Return JSON with as much on each line as fits."""
     flat = json.dumps(value)
     inner, outer = "  " * (depth + 1), "  " * depth
     if len(outer) + len(flat) <= _WIDTH or not isinstance(value, dict | list):
@@ -111,10 +111,10 @@ def _json(value: Any, depth: int) -> str:  # noqa: ANN401
 
 
 def manual(text: str) -> str:
-    """Return the manual with the items of FIELDS made of the table.
+    """Return the manual with FIELDS generated from the table.
 
     Args:
-        text: The manual so far.
+        text: The current manual.
     """
     items = "".join(_items())
     last = items.rindex(".TP 32\n")
@@ -137,11 +137,11 @@ def _item(name: str, field: RecordField) -> str:
 
 
 FILES: Final = {SCHEMA: schema, MANUAL: manual}
-"""What makes the files that follow from the table, from what they hold now."""
+"""The files that follow from the table, and the functions that update them."""
 
 
 def main() -> None:
-    """Write them."""
+    """Write the files."""
     for path, made in FILES.items():
         with open(path, encoding="utf-8") as file:
             text = file.read()

@@ -189,8 +189,8 @@ async def test_the_name_of_a_field_is_a_word_like_any_other_once_it_is_kept() ->
 @pytest.mark.parametrize(
     ("query", "sentence"),
     [
-        ("ENOEN", "ENOEN is no error's name: did you mean ENOENT?"),
-        ("eacces", "eacces is no error's name: did you mean EACCES?"),
+        ("ENOEN", "ENOEN is not the name of an error: did you mean ENOENT?"),
+        ("eacces", "eacces is not the name of an error: did you mean EACCES?"),
         ("root", "root is a user: did you mean user:root?"),
         ("comm", "comm is a field: did you mean comm:…?"),
         ("why=nonsense", "No cause here is nonsense; there is missing-interpreter,"),
@@ -199,7 +199,7 @@ async def test_the_name_of_a_field_is_a_word_like_any_other_once_it_is_kept() ->
         ("error:ENOENTT", "expected an errno, such as ENOENT or 2; did you mean ENOENT?"),
         (
             "user:wwdata",
-            "user:wwdata asks for none at all; expected a uid, or the name of a user of this host.",
+            "user:wwdata selects nothing; expected a uid, or the name of a user of this host.",
         ),
         ("why:mising_file", "No cause here is mising_file: did you mean missing-file?"),
         ("comm:contaner", "No comm here is contaner: did you mean containerd-shim?"),

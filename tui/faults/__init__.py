@@ -1,3 +1,3 @@
-"""Faults of the program itself: contained where they happen, and nothing lost by a crash."""
+"""Faults of the program itself: contained where they happen; a crash loses no events."""
 
 __all__ = ["contained", "contained_app", "crash"]

@@ -1,9 +1,9 @@
-"""A fault in one part of the screen costs that part's turn, and not the program.
+"""Containment of faults: a fault in one part of the screen does not end the program.
 
-Three places catch one: a widget's line as it is drawn (``Painted``), a message as it is handled
-(``Contained``), and a step of the tick (``Faults.attempt``). What is caught is shown where it happened, and
-said again when the program ends. Running out of memory is not caught: it ends the program, with its events
-in a file.
+Exceptions are caught in three places: where a widget draws a line (``Painted``), where a message is handled
+(``Contained``), and in the steps of the tick (``Faults.attempt``). They are shown where they happened, and
+reported again when the program ends. MemoryError is not caught: it ends the program, and the events are
+written to a file.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ ResultT = TypeVar("ResultT")
 TRY_AGAIN: Final = "Ctrl-L tries again"
 
 _REST: Final = 2.0
-"""Seconds that a part rests after a fault, so that one that fails each time costs little."""
+"""Seconds for which a part rests after a fault, so that one that always fails takes little time."""
 
 _MOST: Final = 100
-"""Faults within ``_MINUTE`` after which it is no longer one part that fails."""
+"""Faults within ``_MINUTE`` after which the program ends: more than one part must be failing."""
 
 _MINUTE: Final = 60.0
 
 _KEPT: Final = 8
-"""Faults that differ and are reported at the end."""
+"""Distinct faults to report at the end."""
 
 
 class Faults:
     """The faults that were caught.
 
     Attributes:
-        reports: Each place with its words for the end of the program, in the order of the first time.
-        said: What the line of keys is to say of the last one; "" once that was read.
+        reports: The report of each distinct fault, in the order of their first occurrence.
+        said: The message for the line of keys about the last fault; "" when it has been read.
     """
 
     def __init__(self) -> None:
@@ -53,10 +53,10 @@ class Faults:
         self._rests: dict[str, float] = {}
 
     def caught(self, error: Exception) -> str:
-        """Remember a fault; its words.
+        """Record a fault and return its short description.
 
         Raises:
-            Exception: The same again, where there is no memory, or too many have come.
+            Exception: The same exception again, if memory ran out or there were too many faults.
         """
         words, now = self.drawn(error), time.monotonic()
         if len(self._times) == _MOST and now - self._times[0] < _MINUTE:
@@ -65,10 +65,10 @@ class Faults:
         return words
 
     def drawn(self, error: Exception) -> str:
-        """Remember a fault of what fails each time that it is drawn; its words.
+        """Record a fault that may recur each time something is drawn, and return its short description.
 
         Raises:
-            MemoryError: The same again.
+            MemoryError: The same exception again.
         """
         if isinstance(error, MemoryError):
             raise error
@@ -82,10 +82,10 @@ class Faults:
         """Take a step, unless its part has just failed.
 
         Args:
-            part: Whose step it is.
-            step: What is done.
-            otherwise: The result where it fails or rests.
-            failed: Called with the fault's words, and with "" once the part works again.
+            part: The part that the step belongs to.
+            step: The step.
+            otherwise: The result if the step fails or its part rests.
+            failed: Called with the description of a fault, and with "" when the part works again.
         """
         rests_until = self._rests.get(part)
         if rests_until is not None and time.monotonic() < rests_until:
@@ -102,7 +102,7 @@ class Faults:
         return result
 
     def try_again(self) -> None:
-        """Let no part rest any longer."""
+        """Let all parts work again at once."""
         self._rests = dict.fromkeys(self._rests, 0.0)
         self.said = ""
 
@@ -115,11 +115,11 @@ class HasFaults(Protocol):
 
 
 class Contained(DispatchHook):
-    """What handles messages, and outlives one that it fails to handle."""
+    """A handler of messages that survives one that it fails to handle."""
 
     async def dispatch(self, message: Message) -> None:
-        """Handle a message; catch what its handlers raise."""
-        # Without its first messages a widget is not complete: those faults end the program.
+        """Handle a message, and catch exceptions of its handlers."""
+        # A widget is incomplete without its first messages, so a fault in these ends the program.
         if isinstance(message, events.Compose | events.Mount | events.Load | events.Unmount):
             await super().dispatch(message)
             return
@@ -129,19 +129,19 @@ class Contained(DispatchHook):
             app = self.app
             if not isinstance(app, HasFaults):
                 raise
-            # A key that comes while the screens are taken down finds none.
+            # A key that arrives while the screens are removed finds none.
             if app.screen_stack and not is_exiting(app):
                 app.faults.caught(error)
 
 
 class Dialog(Contained, ModalScreen[ResultT]):
-    """A dialog that is closed once, however often that is asked for.
+    """A dialog that is closed only once.
 
-    Textual takes away whatever is on top: a second click, or what ends later, would close the screen below.
+    Textual removes whatever screen is on top, so a second click would also close the screen below.
     """
 
     def dismiss(self, result: ResultT | None = None) -> AwaitComplete:
-        """Close it, where it is still open."""
+        """Close the dialog if it is still open."""
         if self not in self.app.screen_stack:
             return AwaitComplete()
         self.pop_until_active()

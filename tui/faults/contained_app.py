@@ -1,4 +1,4 @@
-"""An app that outlives the fault of a part, and that leaves what it has in a file where it cannot."""
+"""An app that survives faults of its parts; after a crash it writes its events to a file."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from execwhy.tui.model.text.fault import crash_report, fault
 from execwhy.tui.textual_private import FaultHooks, SafeCommandList, SafePalette, is_of_frame, skip_frame
 
 _RESERVE: Final = 16 << 20
-"""Bytes of address space that are given up after a crash, so that there is room to write the events with
-where it is limited. They are never touched, so they take no memory."""
+"""Bytes of address space that are released after a crash, so that there is room to write the events if it is
+limited. They are never touched, so they take no memory."""
 
 _NEXT_FRAME: Final = 1.0
-"""Seconds after which all is drawn anew where a frame failed."""
+"""Seconds until everything is drawn again after a frame failed."""
 
 _WRITING: Final = (
     f"Writing the events in memory to a file, for at most {MOST_SECONDS:.0f} seconds; Ctrl-C ends that."
@@ -47,17 +47,17 @@ class _CommandList(Contained, SafeCommandList):
 
 
 class _Palette(Contained, SafePalette):
-    """The palette; as with ``Dialog``, it is closed once."""
+    """The palette; like ``Dialog``, it is closed only once."""
 
     def compose(self) -> ComposeResult:
-        """Compose the palette, with a list that outlives its faults."""
+        """Compose the palette, with a list that survives its faults."""
         for part in super().compose():
             if type(part) is CommandList:
                 part.__class__ = _CommandList
             yield part
 
     def dismiss(self, result: None = None) -> AwaitComplete:
-        """Close it, where it is still open."""
+        """Close the palette if it is still open."""
         if not self.is_current:
             return AwaitComplete()
         return super().dismiss(result)
@@ -67,9 +67,9 @@ class ContainedApp(Contained, FaultHooks):
     """Catches the faults of its parts; after a crash it writes the events in memory to a file.
 
     Args:
-        source: Where events come from.
-        history: Where they are kept.
-        show_secrets: Nothing is masked.
+        source: The source of events.
+        history: The events in memory.
+        show_secrets: Whether to mask nothing.
     """
 
     def __init__(self, source: EventSource, history: History, *, show_secrets: bool) -> None:
@@ -78,21 +78,21 @@ class ContainedApp(Contained, FaultHooks):
         self.history = history
         self.show_secrets = show_secrets
         self.faults = Faults()
-        """Its own, that cost one part of the screen but not the program."""
+        """Faults of single parts of the screen."""
         self._reserve = mmap(-1, _RESERVE, MAP_PRIVATE | MAP_ANONYMOUS)
         self._late: Sequence[Report] | None = None
 
     @property
     def is_rescuing(self) -> bool:
-        """It has crashed, and the events in memory are being written to a file."""
+        """Whether it has crashed and is writing the events in memory to a file."""
         return self._late is not None
 
     @abstractmethod
     def untaken(self) -> Sequence[Report]:
-        """Return what has come and is not in the history yet."""
+        """Return the reports that have arrived but are not in the history yet."""
 
     def run(self, **arguments: Any) -> None:  # noqa: ANN401
-        """Run until it ends; after a crash, write the events and say where they are."""
+        """Run until the app ends; after a crash, write the events and print where they are."""
         try:
             super().run(**arguments)
         except Exception as error:
@@ -104,9 +104,9 @@ class ContainedApp(Contained, FaultHooks):
             print(self.rescue(), file=sys.__stderr__, flush=True)
 
     def handle_fault(self, error: Exception) -> None:
-        """Outlive a worker that fails, such as the palette's, which may end after its list is gone.
+        """Survive a worker that fails, such as the palette's, which may end after its list is gone.
 
-        The same goes for a frame that cannot be laid out or painted: the next one may be.
+        Survive a frame that cannot be laid out or painted, too: the next one may succeed.
         """
         failed = error.error if isinstance(error, WorkerFailed) else None
         if failed is None and is_of_frame(error):
@@ -122,7 +122,7 @@ class ContainedApp(Contained, FaultHooks):
         super().handle_fault(error)
 
     def _skip_frame(self) -> None:
-        """Draw the whole screen a moment later, and not the same at once and again and again."""
+        """Draw the whole screen a moment later, instead of failing on the same frame in a loop."""
         for screen in self.screen_stack:
             skip_frame(screen)
         self.set_timer(_NEXT_FRAME, self._draw_all)
@@ -132,7 +132,7 @@ class ContainedApp(Contained, FaultHooks):
             self.screen.refresh(layout=True)
 
     def report_crash(self) -> None:
-        """Report a crash without the locals of every frame, which Textual prints: others' arguments."""
+        """Report a crash without local variables, which Textual would print: they hold others' arguments."""
         self._crashed()
         self.print_at_exit([crash_report(sys.exc_info()[1])])
         self.close_now()
@@ -145,7 +145,7 @@ class ContainedApp(Contained, FaultHooks):
                 self._late = self.untaken()
 
     def rescue(self) -> str:
-        """Write the events to a file, and return what to say of it."""
+        """Write the events to a file, and return a sentence about it."""
         gc.collect()
         try:
             rescued = rescue(self.history, self.source, show_secrets=self.show_secrets, late=self._late or ())
@@ -154,11 +154,11 @@ class ContainedApp(Contained, FaultHooks):
         return "There were no events in memory." if rescued is None else str(rescued)
 
     def report_faults(self) -> None:
-        """Say in the shell, at the end, what has failed meanwhile."""
+        """Print the reports of the contained faults when the program ends."""
         self.print_at_exit(self.faults.reports.values())
 
     def get_default_screen(self) -> Screen[None]:
-        """Return a screen that outlives its own faults."""
+        """Return a screen that survives its own faults."""
         return _BaseScreen(id="_default")
 
     def action_command_palette(self) -> None:

@@ -1,4 +1,4 @@
-"""What is said of a crash in a thread."""
+"""Crash reports, also for threads."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ __all__ = ["crash_report", "report_threads"]
 
 
 def report_threads() -> None:
-    """Have the crash of any thread told in the same way, and not in Python's."""
+    """Print a crash report for an exception in any thread, instead of Python's own message."""
     threading.excepthook = lambda fault: print(crash_report(fault.exc_value), file=sys.stderr)

@@ -1,7 +1,7 @@
-"""The last gate before the terminal: no control character passes, whatever widget painted it.
+"""The last filter before the terminal: it removes control characters from everything that widgets paint.
 
-What comes from processes is escaped where it is made into text (``tui.model.text.printable``). This is for
-what is not ours to escape, such as a text that was pasted into an input.
+Strings from processes have already been escaped (``tui.model.text.printable``). This filter is for other
+text, such as text pasted into an input.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from textual.filter import LineFilter
 
 
 def _blank(character: str) -> str:
-    """The character, or as many blanks as it would take cells: an escape sequence's ESC takes none."""
+    """Return a printable character unchanged, else as many blanks as it takes cells (none for ESC)."""
     return character if character.isprintable() else " " * get_character_cell_size(character)
 
 
 class ControlCharFilter(LineFilter):
-    """Replaces what cannot be printed in every line that is painted."""
+    """Replaces characters that are not printable in every painted line."""
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
-        """The same segments with nothing but printable text in them."""
+        """Return the same segments with only printable text in them."""
         if all(segment.text.isprintable() for segment in segments):
             return segments
         return [

@@ -1,4 +1,4 @@
-"""The three standard descriptors, when whoever started the program closed some of them."""
+"""The three standard descriptors, if the parent process closed some of them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ _NAMES: Final = ("stdin", "stdout", "stderr")
 def occupy_closed() -> frozenset[int]:
     """Open /dev/null where a standard descriptor is closed.
 
-    Else the next file that is opened takes its number, and gets what is meant for the descriptor; and
-    Python, whose sys.stderr is None then, prints messages to standard output.
+    Otherwise the next file that is opened would take its number and receive its data, and Python, whose
+    sys.stderr is then None, would print messages to standard output.
 
     Returns:
         The numbers that were closed.
@@ -26,7 +26,7 @@ def occupy_closed() -> frozenset[int]:
         try:
             os.fstat(number)
         except OSError:
-            # The lowest free number is taken, and that is this one.
+            # open(2) returns the lowest free number, which is this one.
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
             closed.append(number)
         if getattr(sys, name) is None:

@@ -1,4 +1,4 @@
-"""The terminal: given back as it was, whatever ends the program, and drawn on by nothing but the screen."""
+"""The terminal: only the screen draws on it, and it is restored however the program ends."""
 
 from __future__ import annotations
 
@@ -28,41 +28,41 @@ from execwhy.tui.terminal.typed_ahead import escape_is_a_key
 from execwhy.tui.textual_private import SizeHook, driver_of, is_ready, report_mouse
 
 _MAX_NOISE: Final = 64 * 1024
-"""Bytes of standard error that are kept: the last of what libraries wrote says what went wrong."""
+"""Bytes of standard error to keep: the last messages of libraries say what went wrong."""
 
 _SWITCH_SECONDS: Final = 0.001
-"""A fifth of the default: each time that the screen gives way to the reader, keys wait that long."""
+"""A fifth of the default: keys wait this long whenever the reader's thread has the interpreter's lock."""
 _GC_THRESHOLDS: Final = (50_000, 20, 50)
-"""Collections are rarer than by default: each full one stops the screen for as long as it takes."""
+"""Rarer collections than by default: the screen stands still during each full one."""
 
 _LARGEST: Final = (1000, 400)
-"""Columns and rows that are drawn at most: 100,000 rows would take 1 GB, and a terminal can claim 65,535."""
+"""Columns and rows to draw at most: 100,000 rows would take 1 GB, and a terminal can claim 65,535."""
 _USUAL: Final = (80, 24)
-"""What a terminal has that does not say."""
+"""The size of a terminal that does not report one."""
 
 _ENDING: Final = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
-"""Signals that would end the program and leave the terminal as the screen needs it."""
+"""Signals that would end the program without restoring the terminal."""
 
 _UNTIL_MOUNTED: Final = 0.05
-"""Seconds between two looks at whether the app can be left already."""
+"""Seconds between two checks whether the app can be left yet."""
 
 _LAST_RESORT: Final = 5.0
-"""Seconds after a signal until the process ends even though the screen cannot be left, as where nobody reads
-what is drawn (Ctrl-S, or a connection that is gone)."""
+"""Seconds after a signal until the process ends even if the screen cannot be left, as when nobody reads its
+output (Ctrl-S, or a lost connection)."""
 
 _UNTIL_ESCAPE: Final = 0.1
-"""Seconds between two looks at whether an Esc was only that: what Textual waits as well."""
+"""Seconds between two checks whether an Esc was a key of its own; Textual waits as long."""
 _TYPED_BYTES: Final = 4096
 
 
 def forget_claimed_size() -> None:
-    """Drop LINES and COLUMNS from the environment: the terminal itself knows its size, and every change."""
+    """Remove LINES and COLUMNS from the environment: the terminal itself reports its size."""
     for name in ("LINES", "COLUMNS"):
         os.environ.pop(name, None)
 
 
 def size() -> tuple[int, int]:
-    """Columns and rows of the terminal that the screen is drawn on, within what can be drawn."""
+    """Return the columns and rows to draw: the terminal's size, within ``_LARGEST``."""
     for descriptor in (2, 0):
         try:
             columns, rows = os.get_terminal_size(descriptor)
@@ -100,30 +100,30 @@ class BoundedDriver(SizeHook):
         super().__init__(app, **options)
         self.exit_event: _Leaving = _Leaving()
         self.input_waits = False
-        """Something was typed or clicked of which the app does not know yet."""
+        """Whether something was typed or clicked that the app has not received yet."""
 
     def terminal_size(self) -> tuple[int, int]:
         """Return the columns and rows to draw."""
         return size()
 
     def process_message(self, message: Message) -> None:
-        """Note at once that something was typed: a step of work that goes on now ends for it."""
+        """Note at once that something was typed, so that the current step of work ends."""
         if isinstance(message, events.Key | events.Paste | events.MouseDown):
             self.input_waits = True
         super().process_message(message)
 
     def suspend_application_mode(self) -> None:
-        """Give the terminal back while the program is stopped, and the session its nice value."""
+        """Restore the terminal and the session's nice value while the program is stopped."""
         super().suspend_application_mode()
         SESSION.pause()
 
     def resume_application_mode(self) -> None:
-        """Take both again."""
+        """Take both back."""
         SESSION.resume()
         super().resume_application_mode()
 
     def run_input_thread(self) -> None:
-        """Hand over what is typed. Textual's own notices up to 0.2 s late that it should end."""
+        """Pass on what is typed. Textual's own thread notices up to 0.2 s late that it should end."""
         parser = self.make_parser()
         decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         poll = select.poll()
@@ -136,7 +136,7 @@ class BoundedDriver(SizeHook):
                 except OSError:
                     typed = b""
                 if not typed:
-                    # The terminal is gone; with nohup the kernel sends nothing.
+                    # The terminal is gone. With nohup, the kernel sends no signal.
                     os.kill(os.getpid(), signal.SIGHUP)
                     return
                 for event in parser.feed(decode(typed)):
@@ -146,13 +146,13 @@ class BoundedDriver(SizeHook):
 
 
 def input_waits(app: App[Any]) -> bool:
-    """Return whether something was typed or clicked that has not come to the app yet."""
+    """Return whether something was typed or clicked that the app has not received yet."""
     driver = driver_of(app)
     return isinstance(driver, BoundedDriver) and driver.input_waits
 
 
 def input_is_known(app: App[Any]) -> None:
-    """Note that what was typed has come to the app."""
+    """Note that the app has received what was typed."""
     driver = driver_of(app)
     if isinstance(driver, BoundedDriver):
         driver.input_waits = False
@@ -180,7 +180,7 @@ def run(app: App[Any], *, mouse: bool) -> int:
             app.run(mouse=mouse)
         status = app.return_code or 0
         if status == 1 and noise:
-            # Libraries quote what processes chose.
+            # Messages of libraries may quote strings of processes.
             for line in bytes(noise).decode("utf-8", "surrogateescape").splitlines():
                 print(printable(line), file=sys.stderr)
         return status
@@ -191,7 +191,7 @@ def run(app: App[Any], *, mouse: bool) -> int:
 
 @contextmanager
 def responsive() -> Iterator[None]:
-    """Within, keys wait for little: garbage collections are rare, and threads soon give way to each other."""
+    """Keep keys responsive inside the context: rare garbage collections, fast switches of threads."""
     thresholds, interval = gc.get_threshold(), sys.getswitchinterval()
     gc.freeze()
     gc.set_threshold(*_GC_THRESHOLDS)
@@ -205,24 +205,24 @@ def responsive() -> Iterator[None]:
 
 
 def _end(app: App[Any], number: int) -> None:
-    """Leave because of a signal; an app that is still being mounted would wait for itself for ever."""
+    """Leave because of a signal. An app that is still being mounted would wait for itself for ever."""
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:
         raise SystemExit(128 + number) from None
     if is_ready(app):
-        # A loop that waits for the next tick goes on at once.
+        # Wakes up a loop that waits for the next tick.
         loop.call_soon_threadsafe(lambda: app.exit(return_code=128 + number))
     else:
         loop.call_later(_UNTIL_MOUNTED, _end, app, number)
 
 
 def _end_at_last(app: App[Any], number: int) -> None:
-    """End after some seconds, whatever the screen still waits for."""
+    """End the process after some seconds, whatever the screen is still waiting for."""
 
     def end() -> None:
         if isinstance(app, ContainedApp) and app.is_rescuing:
-            # That takes as long as it takes.
+            # The rescue has a time limit of its own.
             return
         driver = driver_of(app)
         if isinstance(driver, LinuxDriver) and driver.attrs_before is not None:
@@ -238,10 +238,10 @@ def _end_at_last(app: App[Any], number: int) -> None:
 
 @contextmanager
 def _quiet_standard_error() -> Iterator[bytearray]:
-    """Keep what C libraries write to descriptor 2 off the screen, which Textual draws on the same one.
+    """Keep what C libraries write to descriptor 2 off the screen, which Textual draws on the same descriptor.
 
     Yields:
-        The last of what was written there; complete once the context has ended.
+        The last bytes that were written there; complete when the context has ended.
     """
     noise = bytearray()
     screen = os.dup(2)
@@ -271,10 +271,10 @@ def _quiet_standard_error() -> Iterator[bytearray]:
 
 
 def set_mouse(app: App[Any], on: bool) -> bool:
-    """Have the terminal report the mouse to the app, or keep it for its own selection of text.
+    """Switch between mouse reports to the app and the terminal's own selection of text.
 
     Returns:
-        Whether this terminal could be told.
+        Whether the terminal can switch.
     """
     driver = driver_of(app)
     if not isinstance(driver, LinuxDriver):

@@ -1,7 +1,7 @@
-"""Keys that come faster than they are handled: typed while the screen is busy, pasted, or sent by a script.
+"""Keys that arrive faster than they are handled: typed while the screen is busy, pasted, or sent by a script.
 
-Textual hands a key from widget to widget, and what comes of it, such as another focus or a dialog, takes
-more steps. A key behind it that does not wait for all of them goes to where the focus was.
+Textual passes a key from widget to widget, and its effect, such as another focus or a dialog, takes further
+steps. If the next key does not wait for all of them, it goes to the previous focus.
 """
 
 from __future__ import annotations
@@ -23,32 +23,33 @@ from execwhy.tui.textual_private import KeyParser, fail, is_idle, key_of, use_pa
 Typed = events.Key | events.Paste
 
 _PATIENCE: Final = 10.0
-"""Seconds that a key waits at most for what others have begun: it must not wait for ever.
+"""Seconds for which a key waits at most for the effects of earlier keys.
 
-On a machine with too much to do a moment takes seconds, and a key handled too early goes to the wrong place.
+It must not wait for ever. But on an overloaded machine they take seconds, and a key that is handled too early
+goes to the wrong place.
 """
 
 _PAINTING: Final = 1 / 60
-"""Seconds until Textual has painted what has changed: it does so at most that often."""
+"""Seconds between two repaints of Textual at least."""
 
 _BUSY_PAUSE: Final = 0.01
-"""Seconds between two looks at a dialog that writes."""
+"""Seconds between two checks of a dialog that is writing."""
 
 _ALT: Final = "alt+"
 _SEQUENCES: Final = "[O"
-"""What begins the terminal's own sequences, behind ESC."""
+"""Characters that begin the terminal's own sequences after ESC."""
 
 _WORD_BY_WORD: Final = {"b": "ctrl+left", "f": "ctrl+right"}
-"""What Alt and a letter do in a line that is typed, as in a shell's."""
+"""What Alt and a letter do in an input line, as in a shell."""
 
 
 class TypedAhead:
-    """Hands keys to an app one by one, each once all that came of the one before it is done.
+    """Passes keys to an app one by one, each after all effects of the previous one.
 
     Args:
-        app: The app; its ``on_event`` asks ``holds``.
-        is_kept_for_later: Whether what is on the screen must end before it gets this key.
-        then: Called in the app's turn once all keys are answered.
+        app: The app; its ``on_event`` calls ``holds``.
+        is_kept_for_later: Returns whether the next key must wait for what is on the screen to end.
+        then: Called in the app's loop when all keys have been handled.
     """
 
     def __init__(
@@ -64,12 +65,12 @@ class TypedAhead:
 
     @property
     def is_answering(self) -> bool:
-        """A key waits, or what came of one is not painted yet: what can be done later should be."""
+        """Whether a key waits, or its effect is not painted yet: other work should then be postponed."""
         is_done = self._task is None or self._task.done()
         return not is_done or time.monotonic() < self._painted_at
 
     def holds(self, event: Typed) -> bool:
-        """Whether this key is not to be handled yet: it comes again when it is its turn."""
+        """Return whether a key is not to be handled yet; it is posted again in its turn."""
         if event is self._turn:
             self._turn = None
             return False
@@ -83,7 +84,7 @@ class TypedAhead:
             while self._waiting:
                 await self._settled()
                 if not self._app.screen_stack:
-                    # The app is being left: what was typed behind that is nobody's.
+                    # The app is being left: drop what was typed after that.
                     self._waiting.clear()
                     return
                 self._turn = self._next()
@@ -92,7 +93,7 @@ class TypedAhead:
                     await self._settled()
                     self._painted_at = time.monotonic() + _PAINTING
         except Exception as error:
-            # Else it would be seen by nobody, and no key would come any more.
+            # Otherwise nobody would see the error, and no more keys would arrive.
             fail(self._app, error)
         self._app.call_later(self._then)
 
@@ -100,14 +101,14 @@ class TypedAhead:
         event = self._waiting.popleft()
         if not isinstance(event, events.Key) or not event.key.startswith(_ALT) or event.character is None:
             return event
-        # Esc and a key, or Alt and that key: the bytes are the same.
+        # Esc followed by a key and Alt with that key are the same bytes.
         if event.character in _WORD_BY_WORD and isinstance(self._app.focused, Input):
             return events.Key(_WORD_BY_WORD[event.character], None)
         self._waiting.appendleft(events.Key(event.key.removeprefix(_ALT), event.character))
         return events.Key("escape", "\x1b")
 
     async def _settled(self) -> None:
-        """Wait until nothing is left to do of what the keys before have begun."""
+        """Wait until all effects of the earlier keys are complete."""
         deadline = time.monotonic() + _PATIENCE
         while True:
             if self._is_kept_for_later() and not any(map(_is_escape, self._waiting)):
@@ -129,13 +130,13 @@ def _is_escape(event: Typed) -> bool:
 
 
 class _Parser(KeyParser):
-    """Reads Esc and a key, sent at once, as soon as both are there, with the key's text.
+    """Reads Esc and a key that are sent together as soon as both have arrived, with the key's text.
 
-    Textual's waits for more of a sequence, and then drops the Esc before a key whose name is a word.
+    Textual's parser waits for more of a sequence, and then drops the Esc before a key whose name is a word.
     """
 
     def keys_of(self, sequence: str, alt: bool) -> Iterable[events.Key]:
-        """Return Alt and the key, or what Textual's returns."""
+        """Return Alt and the key, or what Textual's parser returns."""
         behind = sequence[1:]
         if sequence[:1] == "\x1b" and len(behind) == 1 and behind not in _SEQUENCES:
             if behind == "\r":
@@ -147,5 +148,5 @@ class _Parser(KeyParser):
 
 
 def escape_is_a_key() -> AbstractContextManager[None]:
-    """Within, drivers that begin to read take Esc and a key that are sent at once for what they are."""
+    """Inside the context, make new drivers read Esc and a key that are sent together as two keys."""
     return use_parser(_Parser)

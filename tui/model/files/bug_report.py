@@ -1,6 +1,6 @@
-"""A failed exec as Markdown, for a ticket: what failed, why, where it was seen, and with which versions.
+"""A failed exec as Markdown for a bug report: what failed, why, where it was seen, and the versions.
 
-Values of the environment stay out of it, but for PATH: a ticket is read by many.
+It contains no values of the environment except PATH, because many people read a bug report.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ _FENCE: Final = "```"
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What users and groups are called; None where an id has no name here."""
+    """Functions that return the name of a user or a group; None if an id has no name here."""
 
     user: Callable[[int], str | None] = lambda _uid: None
     group: Callable[[int], str | None] = lambda _gid: None
 
 
 def bug_report(shown: ExecFailure, origin: Origin, version: str, names: Names | None = None) -> str:
-    """The report, printable line by line.
+    """Return the report, whose lines are printable.
 
     Args:
-        shown: The record, its secrets masked already unless they are to be shown.
+        shown: The record, with its secrets already masked unless they are to be shown.
         origin: Where and how it was captured.
-        version: Of this program.
-        names: Of users and groups where it was captured; None where they are not known.
+        version: The version of this program.
+        names: The users and groups of the host where it was captured; None if they are not known.
     """
     names = names or Names()
     diagnosis = shown.diagnosis
@@ -87,11 +87,11 @@ def _facts(shown: ExecFailure, names: Names) -> Iterator[tuple[str, str]]:
 
 
 def _command(shown: ExecFailure) -> Iterator[str]:
-    """The command line without its environment, where there is one."""
+    """Yield the command line without its environment, if there is one."""
     command = shell_command(shown, with_environment=False)
     if command is not None:
         yield f"{_FENCE}sh"
-        # It is one line that begins with a parenthesis, so nothing in it can end the fence.
+        # One line that begins with a parenthesis cannot end the fence.
         yield command
         yield _FENCE
 
@@ -111,15 +111,15 @@ def _owner(uid: int, gid: int | None, names: Names) -> str:
 
 
 def _sentence(text: str) -> str:
-    """Text whose commands, between two backquotes, are code; all else is as of ``_text``."""
+    """Return a sentence with its commands, which are between backquotes, as code, and the rest as text."""
     parts = text.split("`")
     if len(parts) % 2 == 0:
-        # The last backquote has no other: it is a character.
+        # The last backquote has no partner: it is an ordinary character.
         parts[-2:] = ["`".join(parts[-2:])]
     written = ""
     for index, part in enumerate(parts):
         if index % 2 == 0:
-            # Next to each other, the backquotes of two would be those of one.
+            # Two adjacent pieces of code need a blank between them to remain two.
             written += _text(part) or (" " if 0 < index < len(parts) - 1 else "")
         else:
             written += _code(part) if part.strip() else _text(f"`{part}`")
@@ -127,14 +127,14 @@ def _sentence(text: str) -> str:
 
 
 def _text(text: str) -> str:
-    """Text in which Markdown sees nothing: every character that it could act on is escaped."""
+    """Return text that is printable and in which every character with a meaning in Markdown is escaped."""
     return "".join(
         f"\\{character}" if character in r"\`*_{}[]<>#|~&" else character for character in printable(text)
     )
 
 
 def _code(text: str) -> str:
-    """Text as code: between more backticks than stand anywhere in it."""
+    """Return text as code, between more backticks than it contains anywhere."""
     shown = printable(text)
     ticks = "`"
     while ticks in shown:

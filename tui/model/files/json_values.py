@@ -1,4 +1,4 @@
-"""The values of the JSON in a file: how they are written, and how hostile ones are checked."""
+"""The JSON values in a file: how they are written, and how hostile ones are checked."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from typing import Final, TypeVar
 
 T = TypeVar("T")
 Read = Callable[[str, object], T]
-"""Checks a value that has come under a name; raises RecordError with the name in its sentence."""
+"""Checks the value of a name; raises ``RecordError`` with that name in its sentence."""
 
 _NANOSECONDS: Final = 1_000_000_000
 _I64: Final = (1 << 63) - 1
-"""The history keeps times in 64 bits, signed; they reach to the year 2262."""
+"""The history keeps times in 64 signed bits, which last until the year 2262."""
 
 _RFC3339: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z", re.ASCII)
 
 
 class RecordError(ValueError):
-    """A JSON object that is no record; ``str()`` is one sentence without its full stop."""
+    """A JSON object that is not a record; ``str()`` is one sentence without its full stop."""
 
 
 def rfc3339(timestamp: int) -> str:
-    """Nanoseconds since 1970 UTC as "2026-11-24T21:50:12.000000001Z"."""
+    """Format nanoseconds since 1970 UTC as "2026-11-24T21:50:12.000000001Z"."""
     seconds, nanoseconds = divmod(timestamp, _NANOSECONDS)
     return f"{_to_the_second(seconds)}.{nanoseconds:09d}Z"
 
@@ -35,32 +35,32 @@ def _to_the_second(seconds: int) -> str:
 
 
 def wrong(name: str, expected: str) -> RecordError:
-    """Return the error that a value is not what is expected."""
+    """Return the error for a value that is not what was expected."""
     return RecordError(f'"{name}" is not {expected}')
 
 
 def text(name: str, value: object) -> str:
-    """A string whose every character is a Unicode character or stands for a byte."""
+    """Read a string, in which every character is a Unicode character or stands for a byte."""
     if not isinstance(value, str):
         raise wrong(name, "a string")
     if value.isascii():
         return value
     try:
-        # A surrogate that stands for no byte would make os.fsencode fail much later.
+        # os.fsencode would fail much later on a surrogate that stands for no byte.
         return value.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         raise wrong(name, "a string of Unicode characters and bytes") from None
 
 
 def boolean(name: str, value: object) -> bool:
-    """True or false."""
+    """Read true or false."""
     if not isinstance(value, bool):
         raise wrong(name, "true or false")
     return value
 
 
 def integer(lowest: int, highest: int) -> Read[int]:
-    """A whole number between the two, both included."""
+    """Return a reader of whole numbers in this range, both ends included."""
 
     def read(name: str, value: object) -> int:
         if not isinstance(value, int) or isinstance(value, bool):
@@ -73,7 +73,7 @@ def integer(lowest: int, highest: int) -> Read[int]:
 
 
 def timestamp(name: str, value: object) -> int:
-    """RFC 3339 in UTC with up to nine decimals; nanoseconds since 1970."""
+    """Read a time (RFC 3339 in UTC, with up to nine decimals) as nanoseconds since 1970."""
     match = _RFC3339.fullmatch(value) if isinstance(value, str) else None
     if match is None:
         raise wrong(name, "a time such as 2026-11-24T21:50:12.000000000Z")
@@ -86,7 +86,7 @@ def timestamp(name: str, value: object) -> int:
 
 
 def optional(read: Read[T]) -> Read[T | None]:
-    """Null, or what ``read`` reads."""
+    """Return a reader that also accepts null."""
     return lambda name, value: None if value is None else read(name, value)
 
 
@@ -102,7 +102,7 @@ def tuple_of(read: Read[T]) -> Read[tuple[T, ...]]:
 
 
 def one_of(*words: str) -> Read[str]:
-    """Return a reader of these words and no others."""
+    """Return a reader that accepts only these words."""
 
     def read(name: str, value: object) -> str:
         if value not in words:

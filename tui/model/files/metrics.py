@@ -1,14 +1,15 @@
-"""Counters and totals in Prometheus's text format, which is what node_exporter's textfile collector reads.
+"""Counters and totals in Prometheus's text format, for node_exporter's textfile collector.
 
-Not OpenMetrics, whose HELP and TYPE name a counter without its ``_total``: to node_exporter that is one
-without type and help.
+OpenMetrics would not do: its HELP and TYPE name a counter without ``_total``, and node_exporter would then
+show the counter without type and help.
 
-Only names that the program itself gives become labels, never a string of a process; how many there
-can be is bounded all the same, since each is a time series for ever.
+Only names from the program itself become labels, never strings of processes. Their number is limited all the
+same, because each label is a time series for ever.
 
-All users may read the file, and a look goes where its caller may not. So that nobody can ask by a counter
-what is in a directory that is closed to them, a cause counts by its name only if it is certain, as then the
-error has said as much to its caller, or if it is one of the call itself, for which no file is looked at.
+All users may read the file, but a look sees what its caller may not. So that nobody can find out from a
+counter what is in a directory that is closed to them, a cause is counted by name only in two cases: if it is
+certain, because the caller then learns as much from the error itself, and if it rests on the call alone, for
+which no file is looked at.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from execwhy.bpf.events.record import Diagnosis
 from execwhy.bpf.events.source import Stage, Status
 
 MAX_SERIES: Final = 200
-"""Of one family; there are some 130 errors and 90 causes. What comes later is counted as "other"."""
+"""Series in one family; there are some 130 errors and 90 causes. Any more are counted as "other"."""
 
 _OTHER: Final = "other"
 
@@ -33,43 +34,43 @@ _OF_THE_CALL: Final = frozenset(
         "no-such-system-call", "process-limit", "system-file-limit",
     }
 )  # fmt: skip
-"""Causes that rest on no file, though none of them is ever certain."""
+"""Causes that rest on no file; none of them is ever certain."""
 
 
 def label_of(diagnosis: Diagnosis) -> str:
-    """Return as what a cause is counted."""
+    """Return the name under which a cause is counted."""
     known = diagnosis.certain or diagnosis.code in _OF_THE_CALL
     return diagnosis.code if known else _UNCERTAIN
 
 
 class Totals:
-    """How often each name has come: the first ``MAX_SERIES`` by their own, all others as "other"."""
+    """Counts by name: the first ``MAX_SERIES`` names have their own count, all others count as "other"."""
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
 
     def add(self, name: str, count: int = 1) -> None:
-        """Count it."""
+        """Add to the count of a name."""
         if name not in self._counts and len(self._counts) >= MAX_SERIES:
             name = _OTHER
         self._counts[name] += count
 
     def items(self) -> list[tuple[str, int]]:
-        """Each name and its count, by name."""
+        """Return each name and its count, sorted by name."""
         return sorted(self._counts.items())
 
 
 def escaped(value: str) -> str:
-    """A label's value as it stands between quotes; bytes that are not valid UTF-8 become U+FFFD."""
+    """Return a label's value, escaped for quotes; bytes that are not valid UTF-8 become U+FFFD."""
     text = value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
 def text(status: Status, errors: Totals, causes: Totals, now: int) -> str:
-    """All of it, ready to be written.
+    """Return the content of the file.
 
     Args:
-        status: Of the source.
+        status: The state of the source.
         errors: Failed execs by the name of their errno.
         causes: Failed execs by the code of their diagnosis.
         now: Nanoseconds since 1970 UTC.

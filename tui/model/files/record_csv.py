@@ -1,6 +1,6 @@
-"""Records as CSV, for a spreadsheet.
+"""Records as CSV, for spreadsheets.
 
-A cell's text is escaped as on the screen, and no cell can be taken for a formula.
+Text is escaped as on the screen, and no cell can be taken for a formula.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from execwhy.tui.model.text.printable import printable
 from execwhy.tui.model.text.secrets import masked
 
 _FORMULA: Final = tuple("=+-@＝＋－＠")
-"""What a spreadsheet knows a formula by; the full-width ones in some languages."""
+"""The characters that begin a formula; the full-width ones do in some languages."""
 
 Cell = str | int | None
 
 
 def _words(elements: Sequence[str | None]) -> str:
-    """Argv or envp as one shell-quoted line; an element that could not be read is a bare ?."""
+    """Return argv or envp as one shell-quoted line; an element that could not be read is a bare ?."""
     return " ".join("?" if element is None else shlex.quote(printable(element)) for element in elements)
 
 
@@ -38,7 +38,7 @@ def _octal(value: int) -> str:
 
 
 def _value(field: RecordField) -> Callable[[Any], Cell] | None:
-    """Return how a value of a field is spelled; None: as it is."""
+    """Return the function that formats a field's values; None if they need no formatting."""
     if field.fact.kind is Kind.TIME:
         return rfc3339
     if field.fact.kind is Kind.OCTAL:
@@ -47,7 +47,7 @@ def _value(field: RecordField) -> Callable[[Any], Cell] | None:
 
 
 def _cell_of(path: str, field: RecordField) -> Callable[[ExecFailure], str]:
-    """Return what makes the cell of a field of a record, or of a part that the record may lack."""
+    """Return the function that makes the cell of a field, also of a part that the record may lack."""
     whole, _, part = path.rpartition(".")
     of_record, of_part, spell = attrgetter(whole or part), attrgetter(part), _value(field)
     if field.many:
@@ -78,8 +78,8 @@ def _blank(_: object) -> str:
 
 
 _LOST: Final = 42
-"""Position of the column ``lost`` of losses; the next one is ``lost_reason``. The columns after them came
-later: readers may rely on positions."""
+"""Position of the column ``lost`` of losses; the next one is ``lost_reason``. Newer columns follow them,
+because readers may rely on positions."""
 
 _COLUMNS: Final = sorted(
     [*_columns(), (_LOST, "lost", _blank), (_LOST + 1, "lost_reason", _blank)], key=itemgetter(0)
@@ -87,14 +87,14 @@ _COLUMNS: Final = sorted(
 
 
 def _cell(value: Cell) -> str:
-    """Return a number as it is, a text escaped."""
+    """Return a number unchanged, a text escaped."""
     if value is None or isinstance(value, int):
         return "" if value is None else str(value)
     return _inert(printable(value))
 
 
 def _inert(shown: str) -> str:
-    """The text behind an apostrophe where a spreadsheet would compute it."""
+    """Return the text after an apostrophe if a spreadsheet would take it for a formula."""
     return f"'{shown}" if shown.lstrip().startswith(_FORMULA) else shown
 
 
@@ -110,13 +110,13 @@ def _loss_row(loss: Loss) -> list[str]:
 
 
 def lines(events: Iterable[Event], *, show_secrets: bool) -> Iterator[str]:
-    """The lines of a CSV file (RFC 4180, but ended by LF), the column names first.
+    """Yield the lines of a CSV file (RFC 4180, but ended by LF), the names of the columns first.
 
-    A loss is a row of its own with the columns ``lost`` and ``lost_reason``.
+    A loss has a row of its own with the columns ``lost`` and ``lost_reason``.
 
     Args:
-        events: What the file shall hold.
-        show_secrets: Secret-looking values are written as they are, not masked.
+        events: The events to write.
+        show_secrets: Whether to write values that look like secrets unmasked.
     """
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")

@@ -1,6 +1,7 @@
-"""A record as a JSON object, and back, by the table of fields (``bpf.events.fields``).
+"""Records as JSON objects and back, as the table of fields declares (``bpf.events.fields``).
 
-What comes back may be hostile: every value's type and range is checked, so that nothing later needs to.
+Objects that are read may be hostile: the type and the range of every value are checked here, so that nothing
+afterwards needs to check them.
 """
 
 from __future__ import annotations
@@ -30,22 +31,22 @@ from execwhy.tui.model.text.secrets import masked
 
 T = TypeVar("T")
 Write = Callable[[Any], object]
-"""Makes what ``json.dumps`` takes of a value that is not None."""
+"""Converts a value that is not None to one for ``json.dumps``."""
 
 _MOST_ESCAPED: Final = 3
-"""Characters that a JSON string may take for a byte: text in any script takes no more, and a byte that is no
-UTF-8, or a control character, takes six."""
+"""Characters that a JSON string may take for each byte: text in any script takes no more, but a byte that is
+not UTF-8 and a control character take six."""
 
 _BASE64: Final = "base64"
-"""The one member of an object that stands for an element of argv or envp."""
+"""The only member of an object that stands for an element of argv or envp."""
 
 
 def record_to_json(record: ExecFailure, *, show_secrets: bool) -> dict[str, object]:
-    """The record's fields by their names, ready for ``json.dumps(..., ensure_ascii=True)``.
+    """Return a record's fields by name, for ``json.dumps(..., ensure_ascii=True)``.
 
     Args:
         record: The record.
-        show_secrets: Secret-looking values are written as they are, not masked.
+        show_secrets: Whether to write values that look like secrets unmasked.
 
     Returns:
         The object; a lone surrogate in it stands for a byte that was not valid UTF-8. An element of argv or
@@ -56,16 +57,16 @@ def record_to_json(record: ExecFailure, *, show_secrets: bool) -> dict[str, obje
 
 
 def _elements(value: Sequence[str | None]) -> list[object]:
-    """Argv or envp; nearly always there is nothing in it that would have to be escaped."""
+    """Convert argv or envp, in which hardly ever anything needs to be escaped."""
     if "".join(filter(None, value)).isprintable():
         return list(value)
     return [_element(element) for element in value]
 
 
 def _element(value: str | None) -> object:
-    """An element of argv or envp: a string, or its bytes in base64 where a string is three times as long.
+    """Return an element of argv or envp as a string, or as base64 if a string took three times as much.
 
-    Else who fails execs with random bytes in their arguments fills a disk at six times the rate.
+    Otherwise random bytes in arguments would fill a disk at six times the rate.
     """
     if value is None or value.isprintable():
         return value
@@ -78,7 +79,7 @@ def _element(value: str | None) -> object:
 
 
 def _writer(field: RecordField) -> Write | None:
-    """Return what makes JSON of a field's value; None where JSON has such values."""
+    """Return the function that converts a field's values; None if JSON has such values."""
     if field.fact.storage is Storage.TEXTS:
         return _elements
     if field.moment:
@@ -90,7 +91,7 @@ def _writer(field: RecordField) -> Write | None:
 
 
 def _object_writer(kind: type[Any]) -> Callable[[Any], dict[str, object]]:
-    """Return what makes an object of a dataclass, with the fields that files have."""
+    """Return the function that converts a dataclass to an object with the fields of files."""
     writers = tuple(
         (field.name, _writer(field), field.fact.only_if_known) for field in _of_files(kind).values()
     )
@@ -111,19 +112,19 @@ def _of_files(kind: type[Any]) -> Mapping[str, RecordField]:
 
 
 def record_from_json(obj: object) -> ExecFailure:
-    """The record that ``record_to_json`` made an object of; unknown names are ignored.
+    """Return the record of an object that ``record_to_json`` made; unknown names are ignored.
 
     Args:
-        obj: What ``json.loads`` gave.
+        obj: The result of ``json.loads``.
 
     Raises:
-        RecordError: A value has a wrong type or is out of range, or one without a default is missing.
+        RecordError: A value has the wrong type or is out of range, or one without a default is missing.
     """
     return _read_record("record", obj)
 
 
 def _string(name: str, value: object) -> str | None:
-    """An element of argv or envp: null, a string, or an object that has its bytes in base64."""
+    """Read an element of argv or envp: null, a string, or an object with its bytes in base64."""
     if value is None or isinstance(value, str):
         return optional(text)(name, value)
     encoded = value.get(_BASE64) if isinstance(value, dict) else None
@@ -136,7 +137,7 @@ def _string(name: str, value: object) -> str | None:
 
 
 def _reader(field: RecordField) -> Read[Any]:
-    """Return what checks a field's value and makes it of JSON's."""
+    """Return the function that checks a field's JSON value and converts it."""
     read: Read[Any]
     if field.fact.storage is Storage.TEXTS:
         read = _string
@@ -156,7 +157,7 @@ def _reader(field: RecordField) -> Read[Any]:
 
 
 def _object_reader(kind: type[T]) -> Read[T]:
-    """Return what reads an object with the names of a dataclass; one that is missing takes its default."""
+    """Return the function that reads an object as a dataclass; missing names take their defaults."""
     fields = [field for field in _of_files(kind).values() if not field.derived]
     needed = tuple(field.name for field in fields if field.required)
     readers = {field.name: _reader(field) for field in fields}

@@ -1,8 +1,8 @@
-"""A failed exec as a command line that tries the same again.
+"""A failed exec as a command line that tries the same exec again.
 
-Everything in it came from a process, and whoever pastes it runs a shell, mostly as root: each word is
-quoted (``shell_word``) so that no shell of the Bourne family sees anything in it, no line is ended, and no
-word can be taken for an option or an assignment that it was not.
+Every word came from a process, and is pasted into a shell, often as root. So each word is quoted
+(``shell_word``): it means nothing special to a Bourne shell, ends no line, and cannot become an option or an
+assignment.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ from execwhy.tui.model.text.shell_word import quoted
 
 
 def shell_command(shown: ExecFailure, *, with_environment: bool = True) -> str | None:
-    """One line, without an end of line, that a Bourne shell runs; None where no shell could name the file.
+    """Return one line, without a newline, for a Bourne shell; None if no shell could name the file.
 
-    What could not be told in it is said first, by ``:``, which does nothing.
+    What the command line cannot reproduce is noted first, as an argument of ``:``, which does nothing.
 
     Args:
-        shown: The record, its secrets masked already unless they are to be shown.
-        with_environment: It runs in the record's environment, else in that of the shell.
+        shown: The record, with its secrets already masked unless they are to be shown.
+        with_environment: Whether to run it in the record's environment instead of that of the shell.
     """
     program = _program(shown)
     if program is None:
         return None
     words = ["env", "-i"] if with_environment else ["env"]
-    # Without it a variable called "-u" or "--split-string" would be an option of env.
+    # Without this, a variable named "-u" or "--split-string" would be an option of env.
     words.append("--")
     if with_environment:
         words += [variable for variable in shown.environment if variable is not None and "=" in variable]
     if "=" in program or program == "-":
-        # env would take such a name for one more variable, or for its own old option.
+        # env would take such a name for another variable, or for an old option of its own.
         words += ["/bin/sh", "-c", 'exec "$0" "$@"']
     words += [program, *(argument for argument in shown.arguments[1:] if argument is not None)]
     command = " ".join(map(quoted, words))
@@ -45,21 +45,21 @@ def _program(shown: ExecFailure) -> str | None:
         return shown.search.name
     path = shown.path
     if not path or (shown.dirfd is not None and not path.startswith("/") and shown.dirfd >= 0):
-        # The descriptor that it is relative to is gone; the file that it led to may be known.
+        # The descriptor that the path is relative to is gone, but the file may be known.
         path = None if shown.binary is None else shown.binary.path
     if not path:
         return None
-    # Without a slash env would search PATH, which the exec did not.
+    # Without a slash, env would search PATH, which the exec did not do.
     return path if "/" in path else f"./{path}"
 
 
 def _is_searched(shown: ExecFailure) -> bool:
-    """Whether env can search as the program did: along a PATH that is known."""
+    """Return whether env can search as the program did, because PATH is known."""
     return any(variable is not None and variable.startswith("PATH=") for variable in shown.environment)
 
 
 def _notes(shown: ExecFailure) -> list[str]:
-    """What the command line cannot have as it was."""
+    """Return notes about what the command line cannot reproduce."""
     notes = []
     if shown.uid or shown.euid:
         ids = f"uid {shown.uid}" + (f", euid {shown.euid}" if shown.euid != shown.uid else "")
@@ -80,7 +80,7 @@ def _notes(shown: ExecFailure) -> list[str]:
     if None in shown.environment or shown.truncated.environment:
         notes.append("some variables are missing")
     if any(variable is not None and "=" not in variable for variable in shown.environment):
-        notes.append("what env cannot set of its environment is left out")
+        notes.append("variables that env cannot set are left out")
     if any(text is not None and MASK in text for text in (*shown.arguments, *shown.environment)):
         notes.append("secrets are masked")
     return notes

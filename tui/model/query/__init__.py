@@ -1,7 +1,7 @@
-"""The filter language: what to import from it.
+"""The filter language.
 
-``parse`` makes a ``Query`` of one line of text; a Query selects records one by one (``matches``) or a
-block of the history at once (``select``), always the same ones.
+``parse`` turns one line of text into a ``Query``, which selects records one by one (``matches``) or from a
+block of the history at once (``select``), with the same result.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Query:
     """A filter.
 
     Attributes:
-        text: As it was written.
+        text: The filter as it was written.
         terms: Its conditions, each with its place in the text; a bare word has several at one place.
     """
 
@@ -37,22 +37,22 @@ class Query:
 
     @property
     def is_empty(self) -> bool:
-        """Whether it selects everything because it says nothing."""
+        """Whether it has no conditions, and selects everything."""
         return not self.terms
 
     @property
     def depends_on_diagnosis(self) -> bool:
-        """Whether a diagnosis that is set later can change what it selects."""
+        """Whether a diagnosis that arrives later can change what it selects."""
         return any(term.field.column == "diagnosis" for term in self.terms)
 
     @property
     def depends_on_moment(self) -> bool:
-        """Whether it may select one of two failures that are alike but for their time and their process."""
+        """Whether it can select one of two failures that differ only in time and process."""
         return any(term.field.column in NUMBERS for term in self.terms)
 
     @property
     def ages(self) -> tuple[int, ...]:
-        """The ages, in nanoseconds, at which an event may come to match or cease to."""
+        """The ages, in nanoseconds, at which an event may begin or cease to match."""
         return tuple(
             age
             for term in self.terms
@@ -64,26 +64,26 @@ class Query:
 
     @property
     def alternatives(self) -> bool:
-        """Whether it is an ``or`` of several conditions, so that one more needs parentheses around it."""
+        """Whether it is an ``or`` of conditions, which needs parentheses before another one is added."""
         return isinstance(self._root, Or) and len({term.start for term in self.terms}) > 1
 
     @property
     def required(self) -> tuple[Term, ...]:
-        """The conditions that every selected event meets, each alone."""
+        """The conditions that every selected event meets."""
         parts = self._root.parts if isinstance(self._root, And) else (self._root,)
         return tuple(part for part in parts if isinstance(part, Term))
 
     @property
     def asked(self) -> frozenset[str]:
-        """The required conditions as they were written."""
+        """The text of the required conditions."""
         return frozenset(self.text[term.start : term.end] for term in self.required)
 
     def matches(self, record: ExecFailure, now: int) -> bool:
-        """Whether it selects this record; ``now`` is nanoseconds since 1970 UTC, for ``age``."""
+        """Return whether it selects a record; ``now`` is nanoseconds since 1970 UTC, for ``age``."""
         return self._root.holds(record, now)
 
     def select(self, block: Block, start: int, stop: int, now: int) -> Mask:
-        """Which events of a block it selects, from offset ``start`` to before ``stop``: losses always."""
+        """Return which events of a block, from ``start`` to before ``stop``, it selects; losses always."""
         mask = self._root.select(block, start, stop, now)
         if block.losses:
             lost = np.fromiter(block.losses, np.int64, len(block.losses))
@@ -91,36 +91,36 @@ class Query:
         return mask
 
     def capture(self) -> Capture:
-        """The same filter for the kernel to apply.
+        """Return the same filter in the form that the kernel applies.
 
         Raises:
-            QueryError: Which condition cannot be applied there.
+            QueryError: The kernel cannot apply one of the conditions.
         """
         return capture(self._root)
 
     def divided(self) -> tuple[str, tuple[str, ...]]:
-        """The part of it that the kernel can apply, as a filter, and the conditions that it cannot.
+        """Return the part that the kernel can apply, as a filter, and the conditions that it cannot.
 
         Raises:
-            QueryError: Why the kernel can apply none of it.
+            QueryError: The kernel can apply none of it.
         """
         return divided(self.text, self._root)
 
 
 def parse(text: str) -> Query:
-    """Read a filter; "" selects everything.
+    """Parse a filter; "" selects everything.
 
     Raises:
-        QueryError: What was expected, and where.
+        QueryError: The text is not a filter.
     """
     return Query(text, Parser(text).parse())
 
 
 def both(first: Query, second: Query) -> Query:
-    """The filter that selects what both of them do.
+    """Return the filter that selects what both filters select.
 
-    Its text says the same where it is read again, unless it is longer, or deeper, than a filter may be:
-    then its terms have the places that they have in their own texts.
+    Its text can be parsed again, unless it is longer or more deeply nested than a filter may be. Its terms
+    then keep the places that they have in their own texts.
     """
     if first.is_empty or second.is_empty:
         return second if first.is_empty else first
@@ -132,36 +132,36 @@ def both(first: Query, second: Query) -> Query:
 
 
 def _part(query: Query) -> str:
-    """Its text as one that others may follow: in parentheses, unless it is comparisons alone."""
+    """Return a query's text for use in a longer one: in parentheses, unless it has only comparisons."""
     text = query.text.strip()
     parts = query._root.parts if isinstance(query._root, And) else (query._root,)
     if all(isinstance(part, Term) for part in parts):
         return text
     last = text.split()[-1]
-    # A value's own parentheses belong to it as far as they go, even one that is only its letter: comm=(
+    # A value may contain parentheses, even an unbalanced one (comm=( ), so a blank separates the last.
     return f"({text} )" if "(" in last or last.endswith("\\") else f"({text})"
 
 
 def add_term(text: str, field: str, value: object, *, exclude: bool) -> str:
-    """The filter that also asks for ``field==value``, or excludes it: what ``+`` and ``-`` do.
+    """Return a filter that also requires ``field==value``, or excludes it, as ``+`` and ``-`` do.
 
-    Where it asked for the very opposite, this takes its place: both together would select nothing.
+    The new condition replaces its opposite, because both together would select nothing.
 
     Args:
         text: The filter so far.
         field: A name of ``FIELDS``.
-        value: The field's value in a record, or one of its elements; None asks for a fact unknown.
-        exclude: Ask for ``!=``.
+        value: The field's value in a record, or one of its elements; None for an unknown value.
+        exclude: Whether to require ``!=`` instead.
 
     Raises:
-        QueryError: ``text`` is no filter, no field has that name, or it never has such a value.
+        QueryError: ``text`` is not a filter, no field has that name, or it cannot have this value.
     """
     if value is None:
         written = "null"
     elif isinstance(value, bool):
         written = "true" if value else "false"
     else:
-        # A code of another version's file stands in quotes, as it is none of this one's.
+        # A code from a file of another version is quoted, because this version does not know it.
         always = field in FIELDS_OF_CODES and slip(str(value), str(value).__eq__) is not None
         written = quoted(str(value), always=always)
     equal, unequal = f"{field}=={written}", f"{field}!={written}"

@@ -1,4 +1,4 @@
-"""The part of a filter that the kernel can apply: uid, and path exactly or by its beginning, or which not."""
+"""The part of a filter that the kernel can apply: uids, and paths or prefixes to record or to exclude."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _EVERY_UID: Final[Ranges] = ((0, _LARGEST_UID),)
 
 @dataclass(frozen=True, slots=True)
 class _Paths:
-    """Exact paths, and those with one of the prefixes."""
+    """Exact paths and prefixes."""
 
     exact: tuple[str, ...] = ()
     prefixes: tuple[str, ...] = ()
@@ -35,7 +35,7 @@ class _Paths:
 
 @dataclass(frozen=True, slots=True)
 class _Condition:
-    """All must hold; ``paths`` None is any path that is none of the excluded ones."""
+    """Conditions that must all hold; if ``paths`` is None, any path that is not excluded."""
 
     uids: Ranges = _EVERY_UID
     paths: _Paths | None = None
@@ -43,15 +43,15 @@ class _Condition:
 
     @property
     def is_of_path(self) -> bool:
-        """It asks something of the path."""
+        """Whether it has a condition on the path."""
         return self.paths is not None or bool(self.excluded)
 
 
 def capture(node: Node) -> Capture:
-    """What the kernel is to record for this filter.
+    """Return what the kernel is to record for this filter.
 
     Raises:
-        QueryError: A condition that the kernel cannot apply, and where it stands.
+        QueryError: The kernel cannot apply a condition.
     """
     condition = _condition(node)
     if not condition.uids:
@@ -62,12 +62,12 @@ def capture(node: Node) -> Capture:
 
 
 def divided(text: str, node: Node) -> tuple[str, tuple[str, ...]]:
-    """The part of a filter that the kernel can apply, as a filter, and the conditions that it cannot.
+    """Return the part of a filter that the kernel can apply, as a filter, and the conditions that it cannot.
 
-    What the whole filter selects, that part selects too: it leaves out conditions that must hold besides.
+    The part selects everything that the whole filter selects: it only leaves out further conditions.
 
     Raises:
-        QueryError: Why the kernel can apply none of it.
+        QueryError: The kernel can apply none of it.
     """
     applied: list[str] = []
     left_out: list[str] = []
@@ -89,7 +89,7 @@ def divided(text: str, node: Node) -> tuple[str, tuple[str, ...]]:
 
 
 def _conjuncts(node: Node, place: tuple[int, int]) -> Iterator[tuple[Node, tuple[int, int]]]:
-    """The conditions that must all hold, with their places."""
+    """Yield the conditions that must all hold, with their places."""
     if isinstance(node, And) and node.parts:
         for part, own in zip(node.parts, node.places, strict=True):
             yield from _conjuncts(part, own)
@@ -135,7 +135,7 @@ def _not(node: Not) -> _Condition:
     if not inner.is_of_path:
         return _Condition(_complement(inner.uids))
     if inner.uids != _EVERY_UID or (inner.paths and inner.excluded):
-        raise QueryError("the kernel can exclude uids and paths, but no combination of them", *_span(node))
+        raise QueryError("the kernel can exclude uids and paths, but not a combination of both", *_span(node))
     return (
         _Condition(paths=inner.excluded) if inner.excluded else _Condition(excluded=inner.paths or _Paths())
     )
@@ -148,7 +148,9 @@ def _and(node: And) -> _Condition:
         uids, excluded = _common(uids, condition.uids), excluded | condition.excluded
         if condition.paths is not None:
             if paths is not None:
-                raise QueryError("the kernel can apply one condition on path; join them by or", *_span(part))
+                raise QueryError(
+                    "the kernel can apply only one condition on path; join them with or", *_span(part)
+                )
             paths = condition.paths
     return _Condition(uids, paths, excluded)
 
@@ -162,7 +164,7 @@ def _or(node: Or) -> _Condition:
     paths = [part.paths for part in parts if part.paths is not None]
     if len(paths) < len(parts) or any(part.uids != _EVERY_UID or part.excluded for part in parts):
         raise QueryError(
-            "the kernel can apply an or between uids, or between paths to record: ask it for those",
+            "the kernel can apply or only between uids, or between paths to record",
             *_span(node),
         )
     return _Condition(paths=functools.reduce(operator.or_, paths))
@@ -178,7 +180,7 @@ def _span(node: Node) -> tuple[int, int]:
 
 
 def _united(ranges: list[tuple[int, int]]) -> Ranges:
-    """The same uids in as few ranges as can be, in order."""
+    """Return the same uids in as few ranges as possible, in order."""
     united: list[tuple[int, int]] = []
     for low, high in sorted((max(low, 0), min(high, _LARGEST_UID)) for low, high in ranges):
         if low > high:

@@ -1,4 +1,4 @@
-"""Codes of causes in a filter: one that no cause has declared selects nothing, and is mostly a slip."""
+"""Codes of causes in a filter: an unknown code would select nothing, and is usually a typo."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import Final
 from execwhy.tui.model.query.fields import nearest
 
 FIELDS_OF_CODES: Final = frozenset({"why", "diagnosis.code"})
-"""The fields that have codes; the first one has words as well."""
+"""The fields that hold codes; the first one holds other words as well."""
 
 _SHAPE: Final = re.compile(r"[a-z]+(-[a-z]+)+")
 
 
 def slip(text: str, holds: Callable[[str], bool]) -> str | None:
-    """Return what was expected, where a text has the shape of a code and no code matches; else None.
+    """Return what was expected if a text looks like a code but matches none; else None.
 
     Args:
-        text: What is asked for, not in quotes: these are for words, and for the codes of other versions.
-        holds: Whether a code is what is asked for.
+        text: The requested text, without quotes: a quoted one may be any words, or a code of another version.
+        holds: Returns whether a code matches the request.
     """
     if not _SHAPE.fullmatch(text):
         return None
-    # Looking at files is no part of the filter language, until a code has to be known.
+    # Imported only here: the other parts of the filter language do not need the causes.
     from execwhy.tui.why.causes import codes
 
     if any(map(holds, codes())):

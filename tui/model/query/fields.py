@@ -1,4 +1,4 @@
-"""The names of the filter language, and where in a record each one looks."""
+"""The names of the filter language, and the field of a record that each stands for."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class Field:
         name: The record's name for it, such as "binary.inode_number".
         kind: How it is compared.
         help: What it is, in a few words.
-        column: The column of the history that has it.
-        pick: The value, from that column's key; unused for a column of numbers.
-        many: It has several values; a term holds where it holds for one of them.
+        column: The column of the history that holds it.
+        pick: Returns the value from that column's key; unused for a column of numbers.
+        many: Whether it has several values; a condition holds if it holds for one of them.
         secret: Whether it may hold a secret.
-        tries: The same fact of each try of a search: a term holds where it holds for one of these, too.
+        tries: The same field of each try of a search: a condition also holds if it holds for one of these.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Field:
     tries: Field | None = None
 
     def of(self, record: ExecFailure) -> Picked:
-        """The value in a record; the timestamp for an age."""
+        """Return the value in a record; the timestamp for an age."""
         if self.column in NUMBERS:
             number = NUMBERS[self.column](record)
             return None if number == NO_NUMBER else number
@@ -58,12 +58,12 @@ def _same(key: Key) -> Key:
 
 
 def _from(column: str, name: str) -> Callable[[Any], Any]:
-    """Return what picks a field of the record from the key of a column that several fields share."""
+    """Return a function that picks a field of the record from the key of a shared column."""
     return itemgetter(GROUPS[column].fields.index(name))
 
 
 def _inside(part: type[Any], column: str, name: str) -> Callable[[Any], Any]:
-    """Return what picks a field of a part from the key of its column; None where there is no such part."""
+    """Return a function that picks a part's field from its column's key; it returns None for no part."""
     index = names_in(part, column).index(name)
     return lambda key: None if key is None else key[index]
 
@@ -97,7 +97,7 @@ def _tried_paths(key: tuple[tuple[str, int], ...]) -> tuple[str, ...]:
 
 
 _TRIES: Final = {"path": Field("path", Kind.PATH, "", "attempts", _tried_paths, many=True)}
-"""What a search's one row tells of its other tries as well."""
+"""Fields for which the one row of a search also stands for its other tries."""
 
 _DERIVED: Final = (
     Field("error", Kind.ERROR, "The errno: its name or number.", "call", _error),
@@ -107,13 +107,13 @@ _DERIVED: Final = (
     Field("mode", Kind.OCTAL, "Permissions of the file.", "binary", _permissions),
     Field("ancestors", Kind.TEXT, "Command name of any process above.", "family", _comms, many=True),
 )
-"""Names for what a filter looks at in another way than the record has it."""
+"""Names for values that a filter sees in another form than the record has."""
 
 _MORE_NAMES: Final = {"errno": "error"}
 
 
 def _whole(field: RecordField) -> Field | None:
-    """Return the name of a field of the record itself; None where no filter compares it."""
+    """Return the name of a field of the record itself; None if filters cannot use it."""
     known = field.fact
     pick: Callable[[Any], Any]
     if known.kind is None:
@@ -128,7 +128,7 @@ def _whole(field: RecordField) -> Field | None:
 
 
 def _part(whole: str, part: type[Any], field: RecordField) -> Field | None:
-    """Return the name of a field of a record's part; None where no filter compares it."""
+    """Return the name of a field of a record's part; None if filters cannot use it."""
     known = field.fact
     pick: Callable[[Any], Any]
     if known.kind is None:
@@ -158,13 +158,13 @@ def _named() -> dict[str, Field]:
 
 
 FOLDED: Final = Field("search.folded", Kind.FLAG, "", "search", _inside(Search, "search", "folded"))
-"""Another row stands for it. No name of the language, since what is folded is never shown."""
+"""Whether another row stands for this one. Not a name of the language: folded events are never shown."""
 
 FIELDS: Final[Mapping[str, Field]] = _named()
-"""Every name of the language, short ones included."""
+"""All names of the language, including short ones."""
 
 
 def nearest(name: str, names: Mapping[str, object]) -> str | None:
-    """The name that was probably meant."""
+    """Return the name that was probably meant; None if none is similar."""
     found = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     return found[0] if found else None

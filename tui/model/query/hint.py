@@ -1,4 +1,4 @@
-"""Why a filter that is valid may select nothing: what was probably meant."""
+"""Hints for a valid filter that selects nothing: what was probably meant."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from execwhy.tui.model.query.values import ERRORS, ValueProblem, number
 from execwhy.tui.model.text.secrets import mask_text
 
 _MOST_VALUES: Final = 500
-"""Different values that are compared with what was asked for: some milliseconds of work."""
+"""Distinct values to compare with the requested one: some milliseconds of work."""
 
 _LONGEST: Final = 200
-"""Characters of a value that is compared: the time to compare grows with the square."""
+"""Characters of a value to compare: the time grows with their square."""
 
 _NAMED: Final = 3
-"""Values that are named where none is near."""
+"""Values to name if none is similar."""
 
 _MAY_BE_SECRET: Final = frozenset(
     field.name for field in FIELDS.values() if field.secret is Secret.BY_CONTEXT
 )
-"""No value of these is named: one may be a secret because of the argument before it, or quote a secret."""
+"""Fields whose values are never named: one may be a secret by the argument before it, or quote one."""
 
 _VALUE: Final = re.compile(r"[^\s:=!~<>]+$")
-"""What a condition asks for, behind its operator."""
+"""The value of a condition, after its operator."""
 
 _NEVER_NEGATIVE: Final = frozenset(
     {"uid", "user", "euid", "gid", "egid", "fsuid", "fsgid", "groups", "pid", "tid", "ppid"}
@@ -43,12 +43,12 @@ _NEVER_NEGATIVE: Final = frozenset(
 
 @lru_cache(maxsize=1)
 def hint(query: Query, history: History, blocks: int) -> str:
-    """One sentence about a filter that selects nothing; "" where there is nothing to say. Raw text.
+    """Return one sentence about a filter that selects nothing; "" for none. It may quote hostile text.
 
     Args:
         query: The filter.
-        history: What it selects from.
-        blocks: How many blocks that has: with another one the answer may be another one.
+        history: The events that it selects from.
+        blocks: The number of blocks in the history; the cached answer is valid only for this number.
     """
     alone = Counter(term.start for term in query.terms)
     for term in query.terms:
@@ -63,7 +63,7 @@ def _of_word(word: str) -> str:
     name = word.upper()
     meant = name if name in ERRORS else nearest(name, ERRORS) if name.startswith("E") else None
     if meant and word != meant:
-        return f"{word} is no error's name: did you mean {meant}?"
+        return f"{word} is not the name of an error: did you mean {meant}?"
     if _is_user(word):
         return f"{word} is a user: did you mean user:{word}?"
     return f"{word} is a field: did you mean {word}:…?" if word in FIELDS else ""
@@ -99,17 +99,17 @@ def _of_condition(term: Term, written: str, history: History) -> str:
 
 
 def _of_name(kind: Kind, written: str) -> str:
-    """Why no error and no user has a name with such a part."""
+    """Return why no error, or no user, has a name like this."""
     part = _VALUE.search(written)
     try:
         number("" if part is None else part[0], kind)
     except ValueProblem as problem:
-        return f"{written} asks for none at all; expected {problem}{'' if str(problem)[-1] == '?' else '.'}"
+        return f"{written} selects nothing; expected {problem}{'' if str(problem)[-1] == '?' else '.'}"
     return ""
 
 
 def _of_values(field: Field, asked: str, history: History, *, is_part: bool = False) -> str:
-    """What there is instead of a text that no event has; for a part of one, only what is near."""
+    """Return which values there are instead of one that no event has; for a substring, only similar ones."""
     if field.name == "why":
         field = FIELDS["diagnosis.code"]
     there = Counter(_values(field, history))
@@ -126,7 +126,7 @@ def _of_values(field: Field, asked: str, history: History, *, is_part: bool = Fa
 
 
 def _values(field: Field, history: History) -> Iterator[str]:
-    """Different values of each block, the newest first."""
+    """Yield the distinct values of each block, the newest first."""
     if field.column in NUMBERS or field.name in _MAY_BE_SECRET:
         return
     left = _MOST_VALUES

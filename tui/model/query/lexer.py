@@ -1,4 +1,4 @@
-"""The filter language's text: words, operators, values and quotes, each with its place."""
+"""The tokens of the filter language: words, operators, values and quotes, each with its place."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _HEX_DIGITS: Final = {"x": 2, "u": 4, "U": 8}
 
 
 class QueryError(ValueError):
-    """A filter that cannot be understood, or not be applied.
+    """A filter that cannot be parsed or applied.
 
     Attributes:
-        message: One sentence for the operator. It may quote the text: show it through ``printable``.
-        start: Where in the text the fault begins.
-        end: Where it ends; equal to ``start`` where something is missing there.
+        message: One sentence. It may quote the text: pass it through ``printable`` before showing it.
+        start: Where in the text the error begins.
+        end: Where it ends; equal to ``start`` if something is missing there.
     """
 
     def __init__(self, message: str, start: int, end: int) -> None:
@@ -38,10 +38,10 @@ class Token:
     """A piece of the text.
 
     Attributes:
-        text: What it says, without quotes and escapes.
+        text: Its text, without quotes and escapes.
         start: Where it begins.
         end: Where it ends.
-        quoted: It stood in quotes, so nothing in it has a special meaning.
+        quoted: Whether it was in quotes, so that nothing in it has a special meaning.
     """
 
     text: str
@@ -50,36 +50,36 @@ class Token:
     quoted: bool = False
 
     def is_word(self, word: str) -> bool:
-        """Whether it is this word of the language; case does not matter, quotes do."""
+        """Return whether it is this keyword, in upper or lower case and not in quotes."""
         return not self.quoted and self.text.lower() == word
 
 
 class Scanner:
-    """Reads a filter from left to right; what is read depends on what the parser expects."""
+    """Reads a filter from left to right; the parser determines which kind of token comes next."""
 
     def __init__(self, text: str) -> None:
         self.text = text
         self.at = 0
 
     def peek(self) -> str:
-        """The next character that is not white space; "" at the end."""
+        """Return the next character that is not white space; "" at the end."""
         self._skip_space()
         return self.text[self.at : self.at + 1]
 
     def take(self, character: str) -> bool:
-        """Step over this character if it is the next one."""
+        """Skip this character if it is the next one; return whether it was."""
         if self.peek() != character:
             return False
         self.at += 1
         return True
 
     def operator(self) -> Token | None:
-        """The operator that comes next, if one does."""
+        """Read the next operator; return None if none comes next."""
         self._skip_space()
         return self._token(_OPERATOR)
 
     def word(self) -> Token | None:
-        """A field's name, a word of the language or a word to search for; None where none begins.
+        """Read the name of a field, a keyword or a word to search for; return None if none comes next.
 
         A word that begins like a path or an option is text up to the next space: ``/opt/a=b``.
         """
@@ -89,9 +89,9 @@ class Scanner:
         return self._plain(stop="") if start and start in "/.-*?[" else self._token(_WORD)
 
     def value(self, *, in_list: bool) -> Token | None:
-        """What an operator compares with; None where nothing is there.
+        """Read the value after an operator; return None if there is none.
 
-        Parentheses belong to it as far as they are balanced, so that ``~^/(bin|sbin)/`` needs no quotes.
+        Balanced parentheses belong to the value, so that ``~^/(bin|sbin)/`` needs no quotes.
         """
         start = self.peek()
         if start and start in "\"'":
@@ -138,7 +138,7 @@ class Scanner:
         raise QueryError(f"expected a closing {quote}", start, len(self.text))
 
     def _escape(self) -> str:
-        """What follows a backslash; one that escapes nothing stays, as regular expressions need it."""
+        """Read the escape after a backslash; one that escapes nothing is kept, for regular expressions."""
         start = self.at - 1
         letter = self.text[self.at : self.at + 1]
         self.at += 1
@@ -159,7 +159,7 @@ class Scanner:
 
 
 def quoted(text: str, *, always: bool = False) -> str:
-    """The text as the language reads it back: one line, safe on a terminal, in quotes where it needs them."""
+    """Return a text as a value of the language: on one line, safe on a terminal, in quotes if necessary."""
     if not always and _BARE_VALUE.fullmatch(text) and text.lower() != "null":
         return text
     return '"' + "".join(map(_escaped, text)) + '"'

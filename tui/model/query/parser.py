@@ -1,4 +1,4 @@
-"""From the text of a filter to its parts, by recursive descent.
+"""A recursive-descent parser for filters.
 
 query = [or]          or  = and {"or" and}        and  = not {["and"] not}
 not   = ("not" | "!") not | "(" or ")" | term
@@ -20,14 +20,14 @@ from execwhy.tui.model.query.values import ERRORS, Bound, ValueProblem, bound, e
 from execwhy.tui.model.text.printable import original
 
 LONGEST_QUERY: Final = 4096
-"""Characters: a filter is one line that a person reads."""
+"""Characters: a filter is one line that people read."""
 
 _DEEPEST: Final = 40
-"""Parentheses and negations inside each other: well below Python's recursion limit."""
+"""Nested parentheses and negations: well below Python's recursion limit."""
 
 _COMPARISONS: Final = frozenset({"<", "<=", ">", ">="})
 _NAMED: Final = frozenset({Kind.ERROR, Kind.USER})
-"""Numbers that have names: a pattern selects among the names."""
+"""Numbers with names: a pattern is compared with the names."""
 
 
 class Parser:
@@ -38,10 +38,10 @@ class Parser:
         self._depth = 0
 
     def parse(self) -> Node:
-        """The filter.
+        """Parse the whole text.
 
         Raises:
-            QueryError: What was expected, and where.
+            QueryError: The text is not a filter.
         """
         text = self._scanner.text
         if len(text) > LONGEST_QUERY:
@@ -107,7 +107,7 @@ class Parser:
         return node
 
     def _negation(self) -> bool:
-        """Step over a ``!`` that is no operator's beginning."""
+        """Skip a ``!`` that does not begin an operator; return whether there was one."""
         if self._scanner.peek() != "!":
             return False
         start = self._scanner.at
@@ -239,7 +239,7 @@ def _text_test(field: Field, plain: str, value: Token) -> TextTest:
 
 
 def _exact(plain: str, values: Sequence[Token]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The whole texts and the beginnings that are asked for, where that is all."""
+    """Return the exact texts and the prefixes that a condition requires, if it requires nothing else."""
     if plain == "==":
         return tuple(text for value in values for text in _meant(value)), ()
     beginnings = tuple(text.removesuffix("**") for text in _meant(values[0]))
@@ -258,7 +258,7 @@ def _meant(value: Token) -> tuple[str, ...]:
 
 
 def _bounds(field: Field, plain: str, operator: Token, value: Token) -> list[Bound]:
-    """The ranges of numbers that a value means to this operator."""
+    """Return the ranges of numbers that an operator and a value select."""
     try:
         if plain in _COMPARISONS:
             limit = number(value.text, field.kind)
@@ -281,7 +281,7 @@ def _bounds(field: Field, plain: str, operator: Token, value: Token) -> list[Bou
 
 
 def _named_bounds(field: Field, plain: str, value: Token) -> list[Bound]:
-    """Numbers by a part of their names, or by a pattern; a number as it is."""
+    """Return numbers by a part of their names or by a pattern; a number stands for itself."""
     if plain == ":" and not value.quoted and not query_text.is_glob(value.text):
         try:
             return [bound(value.text, field.kind)]
@@ -293,7 +293,7 @@ def _named_bounds(field: Field, plain: str, value: Token) -> list[Bound]:
 
 
 def _bare(word: Token) -> Node:
-    """A word alone: in the path, in comm or in an argument, or the errno of that name."""
+    """Return the condition for a bare word: in the path, comm or an argument, or the errno of that name."""
     colon = Token(":", word.start, word.start)
     parts = [_term(FIELDS[name], colon, (word,), word.start, word.end) for name in ("path", "comm", "arg")]
     if word.text in ERRORS and not word.quoted:

@@ -1,7 +1,7 @@
 """The parsed filter: conditions on one field, and how they are joined.
 
-Each part answers two questions that must agree: does it hold for one record, and for which events
-of a block does it hold. The second looks at every distinct value once and then at codes only.
+Each part answers two questions, and the answers must agree: does it hold for one record, and for which events
+of a block does it hold? The second one examines each distinct value once, and then only codes.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ _YES: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class InRanges:
-    """A number in one of these ranges."""
+    """The condition that a number is in one of these ranges."""
 
     bounds: tuple[Bound, ...]
 
     def holds(self, value: int | None) -> bool:
-        """Whether the number lies in a range; None does not."""
+        """Return whether the number is in a range; None is not."""
         if value is None:
             return False
         for low, high in self.bounds:
@@ -46,11 +46,11 @@ class InRanges:
         return False
 
     def holds_for_any(self, values: Sequence[int]) -> bool:
-        """Whether one of the numbers does."""
+        """Return whether one of the numbers is in a range."""
         return any(map(self.holds, values))
 
     def select(self, numbers: Numbers) -> Mask:
-        """The same for many."""
+        """Return for each number whether it meets the condition."""
         mask = np.zeros(len(numbers), np.bool_)
         for low, high in self.bounds:
             least = NO_NUMBER + 1 if low is None else max(low, NO_NUMBER + 1)
@@ -60,7 +60,7 @@ class InRanges:
         return mask
 
     def before(self, now: int) -> InRanges:
-        """Ranges of ages as ranges of timestamps."""
+        """Return these ranges of ages as ranges of timestamps."""
         return InRanges(
             tuple(
                 (None if high is None else now - high, None if low is None else now - low)
@@ -71,18 +71,18 @@ class InRanges:
 
 @dataclass(frozen=True, slots=True)
 class IsNull:
-    """A fact that could not be had."""
+    """The condition that a value could not be read."""
 
     def holds(self, value: object) -> bool:
-        """Whether there is no value."""
+        """Return whether there is no value."""
         return value is None
 
     def holds_for_any(self, values: Sequence[object]) -> bool:
-        """Whether one of the values is missing."""
+        """Return whether one of the values is missing."""
         return None in values
 
     def select(self, numbers: Numbers) -> Mask:
-        """The same for many."""
+        """Return for each number whether it meets the condition."""
         mask: Mask = numbers == NO_NUMBER
         return mask
 
@@ -91,17 +91,17 @@ class Node(Protocol):
     """A part of a filter."""
 
     def holds(self, record: ExecFailure, now: int) -> bool:
-        """Whether it holds for this record; ``now`` is nanoseconds since 1970 UTC."""
+        """Return whether it holds for this record; ``now`` is nanoseconds since 1970 UTC."""
 
     def select(self, block: Block, start: int, stop: int, now: int) -> Mask:
-        """Whether it holds, for each event of the block from ``start`` to before ``stop``."""
+        """Return for each event of the block from ``start`` to before ``stop`` whether it holds."""
 
     def terms(self) -> Iterator[Term]:
-        """The conditions in it, from left to right."""
+        """Yield the conditions in it, from left to right."""
 
 
 class _Memo:
-    """A term's verdicts on the values of a pool, so that each value is looked at once in a scan."""
+    """A term's verdicts on the values of a pool, so that a scan examines each value only once."""
 
     def __init__(self) -> None:
         self._pool: Pool | None = None
@@ -109,7 +109,7 @@ class _Memo:
         self._verdicts = np.zeros(0, np.uint8)
 
     def verdicts(self, pool: Pool) -> npt.NDArray[np.uint8]:
-        """The verdict for each slot of the pool: to be read, and to be filled in."""
+        """Return the verdict for each slot of the pool, to be read and filled in."""
         if pool is not self._pool or pool.generation != self._generation:
             self._pool, self._generation = pool, pool.generation
             self._verdicts = np.zeros(pool.slots, np.uint8)
@@ -124,14 +124,14 @@ class Term:
     """One condition.
 
     Attributes:
-        field: What it looks at.
+        field: The field that it examines.
         test: What must hold.
-        negate: It must not. Unlike the test itself, that is true of a fact that could not be had.
+        negate: Whether it must not hold. A negated test is true of a value that could not be read.
         start: Where in the filter it begins.
         end: Where it ends.
-        exact: The texts that it asks for, where it asks for exact ones or for ``prefixes`` only.
-        prefixes: Beginnings of the texts that it asks for.
-        written: A condition of its own in the text; False for what a bare word stands for.
+        exact: The texts that it requires, if it requires only exact texts or ``prefixes``.
+        prefixes: The prefixes that it requires.
+        written: Whether it is a condition of its own in the text; False for a part of a bare word.
     """
 
     field: Field
@@ -147,7 +147,7 @@ class Term:
     )
 
     def holds(self, record: ExecFailure, now: int) -> bool:
-        """See Node."""
+        """See ``Node``."""
         value = self.field.of(record)
         if self.field.kind is Kind.AGE and isinstance(value, int):
             value = now - value
@@ -156,7 +156,7 @@ class Term:
         return held is not self.negate
 
     def select(self, block: Block, start: int, stop: int, now: int) -> Mask:
-        """See Node."""
+        """See ``Node``."""
         if self.field.column in NUMBERS and not isinstance(self.test, TextTest):
             is_age = self.field.kind is Kind.AGE and isinstance(self.test, InRanges)
             test = self.test.before(now) if is_age and isinstance(self.test, InRanges) else self.test
@@ -168,7 +168,7 @@ class Term:
         return ~mask if self.negate else mask
 
     def terms(self) -> Iterator[Term]:
-        """See Node."""
+        """See ``Node``."""
         yield self
 
     def _judge(self, field: Field) -> Callable[[Any], bool]:
@@ -201,27 +201,27 @@ class _Joined:
     parts: tuple[Node, ...]
 
     def terms(self) -> Iterator[Term]:
-        """See Node."""
+        """See ``Node``."""
         for part in self.parts:
             yield from part.terms()
 
 
 @dataclass(frozen=True, slots=True)
 class And(_Joined):
-    """All parts hold; with none, everything does.
+    """The condition that all parts hold; without parts, everything matches.
 
     Attributes:
-        places: Where in the filter each part begins and ends, its own parentheses included.
+        places: Where in the filter each part begins and ends, including its parentheses.
     """
 
     places: tuple[tuple[int, int], ...] = dataclasses.field(default=(), compare=False)
 
     def holds(self, record: ExecFailure, now: int) -> bool:
-        """See Node."""
+        """See ``Node``."""
         return all(part.holds(record, now) for part in self.parts)
 
     def select(self, block: Block, start: int, stop: int, now: int) -> Mask:
-        """See Node."""
+        """See ``Node``."""
         mask = np.ones(stop - start, np.bool_)
         for part in self.parts:
             mask &= part.select(block, start, stop, now)
@@ -232,14 +232,14 @@ class And(_Joined):
 
 @dataclass(frozen=True, slots=True)
 class Or(_Joined):
-    """One part holds."""
+    """The condition that one part holds."""
 
     def holds(self, record: ExecFailure, now: int) -> bool:
-        """See Node."""
+        """See ``Node``."""
         return any(part.holds(record, now) for part in self.parts)
 
     def select(self, block: Block, start: int, stop: int, now: int) -> Mask:
-        """See Node."""
+        """See ``Node``."""
         mask = np.zeros(stop - start, np.bool_)
         for part in self.parts:
             mask |= part.select(block, start, stop, now)
@@ -248,18 +248,18 @@ class Or(_Joined):
 
 @dataclass(frozen=True, slots=True)
 class Not:
-    """The part does not hold."""
+    """The condition that the part does not hold."""
 
     part: Node
 
     def holds(self, record: ExecFailure, now: int) -> bool:
-        """See Node."""
+        """See ``Node``."""
         return not self.part.holds(record, now)
 
     def select(self, block: Block, start: int, stop: int, now: int) -> Mask:
-        """See Node."""
+        """See ``Node``."""
         return ~self.part.select(block, start, stop, now)
 
     def terms(self) -> Iterator[Term]:
-        """See Node."""
+        """See ``Node``."""
         yield from self.part.terms()

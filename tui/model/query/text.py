@@ -1,6 +1,6 @@
-"""Conditions on text: equal, substring, glob and regular expression, each bounded in time.
+"""Conditions on text: equality, substring, glob and regular expression.
 
-They run as root over strings that hostile processes chose.
+They are applied to strings that hostile processes chose, so each takes a bounded time.
 """
 
 from __future__ import annotations
@@ -11,47 +11,48 @@ from dataclasses import dataclass
 from typing import Final
 
 LONGEST_PATTERN: Final = 500
-"""Characters of a glob or a regular expression: more is not typed, and a longer one may compile slowly."""
+"""Characters of a glob or a regular expression: nobody types more, and a longer one may compile slowly."""
 
 LONGEST_SUBJECT: Final = 4096
-"""Characters of a text that a pattern looks at (PATH_MAX): bounds what one hostile string can cost."""
+"""Characters of a text that a pattern is compared with (PATH_MAX): limits the cost of one string."""
 
 _SUBJECT_OF_DEGREE: Final = (LONGEST_SUBJECT, LONGEST_SUBJECT, LONGEST_SUBJECT, 512)
-"""Characters of a text that a regular expression looks at, by how often it may start over in it.
+"""Characters of a text that a regular expression is compared with, by the degree of its running time.
 
-Each unbounded repetition and a start that is not fixed by ``^`` may multiply the work by the length;
-these bounds keep what one hostile string can cost near 10 ms.
+Each unbounded repetition, and a start without ``^``, may multiply the work by the length of the text. With
+these limits one hostile string takes about 10 ms at most.
 """
 
 _MOST_CHOICES: Final = 8
-"""Options and groups with alternatives in a regular expression: each one may double the work."""
+"""Optional parts and groups with alternatives in a regular expression: each may double the work."""
 
 _SEPARATOR: Final = "\0"
-"""Joins texts that are searched at once; no argument of a process can contain it."""
+"""Separates texts that are searched at once; no argument of a process can contain it."""
 
 
 class PatternProblem(ValueError):
-    """A pattern that cannot be used; its text is one sentence."""
+    """A pattern that cannot be used; ``str()`` is one sentence."""
 
 
 @dataclass(frozen=True, slots=True)
 class TextTest:
-    """What a text must be; None is no text.
+    """A condition on a text; None, an unknown text, never meets it.
 
     Attributes:
-        check: Whether one text meets it.
-        inside: The lower-case text that must be inside, where that is all: many are then searched at once.
+        check: Returns whether a text meets it.
+        inside: If the only condition is a substring, that substring in lower case: many texts can then be
+            searched at once.
     """
 
     check: Callable[[str], bool]
     inside: str | None = None
 
     def holds(self, text: str | None) -> bool:
-        """Whether this text meets it."""
+        """Return whether this text meets it."""
         return text is not None and self.check(text)
 
     def holds_for_any(self, texts: Sequence[str | None]) -> bool:
-        """Whether one of these texts meets it."""
+        """Return whether one of these texts meets it."""
         if self.inside and _SEPARATOR not in self.inside:
             try:
                 return self.inside in _SEPARATOR.join(texts).lower()  # type: ignore[arg-type]
@@ -61,38 +62,40 @@ class TextTest:
 
 
 def is_glob(text: str) -> bool:
-    """Whether it has a wildcard; a bracket that none closes is text, as in an escape sequence."""
+    """Return whether a text has a wildcard; an unclosed bracket is text, as in an escape sequence."""
     return "*" in text or "?" in text or -1 < text.find("[") < text.rfind("]")
 
 
 def any_of(tests: Sequence[TextTest]) -> TextTest:
-    """One of them holds."""
+    """Return the condition that one of these holds."""
     if len(tests) == 1:
         return tests[0]
     return TextTest(lambda subject: any(test.check(subject) for test in tests))
 
 
 def equal(text: str) -> TextTest:
-    """The very same text."""
+    """Return the condition for exactly this text."""
     return TextTest(text.__eq__)
 
 
 def substring(text: str) -> TextTest:
-    """Contains the text; upper and lower case are the same."""
+    """Return the condition for texts that contain this one, ignoring case."""
     wanted = text.lower()
     return TextTest(lambda subject: wanted in subject.lower(), inside=wanted)
 
 
 def glob(pattern: str, *, path: bool) -> TextTest:
-    """Matches the whole text, case and all, as a shell would; never a text beyond 4,096 characters.
+    """Return the condition for a glob, which matches the whole text and its case, as in a shell.
+
+    It never matches a text of more than 4,096 characters.
 
     Args:
-        pattern: ``*`` is any characters, ``?`` one, ``[a-z]`` and ``[!a-z]`` one of a class.
-        path: ``*``, ``?`` and classes stop at a slash; ``**`` crosses it, and ``**/`` at the
-            beginning of a component may be nothing.
+        pattern: ``*`` stands for any characters, ``?`` for one, ``[a-z]`` and ``[!a-z]`` for one of a class.
+        path: Whether ``*``, ``?`` and classes stop at a slash. ``**`` does not, and ``**/`` at the beginning
+            of a component also matches nothing.
 
     Raises:
-        PatternProblem: It is too long, or has a class that is none.
+        PatternProblem: The pattern is too long, or has an invalid class.
     """
     _check_length(pattern)
     match = re.compile(_glob_as_regex(pattern, path), re.DOTALL).fullmatch
@@ -100,10 +103,12 @@ def glob(pattern: str, *, path: bool) -> TextTest:
 
 
 def regex(pattern: str) -> TextTest:
-    """Found anywhere in the text's first 4,096 characters; 512 where it has three places to start over.
+    """Return the condition that a regular expression matches a part of the text.
+
+    It is searched for in the first 4,096 characters, or 512 if its running time is of degree 3.
 
     Raises:
-        PatternProblem: It is no regular expression, or might take for ever.
+        PatternProblem: It is not a regular expression, or could take for ever.
     """
     _check_length(pattern)
     try:
@@ -120,10 +125,10 @@ def _check_length(pattern: str) -> None:
 
 
 def _glob_as_regex(pattern: str, path: bool) -> str:
-    """The pattern as an expression that hardly ever goes back.
+    """Return a glob as a regular expression that hardly ever backtracks.
 
     Between two stars the first place that fits is as good as any later one, so the search for it is
-    atomic; only what follows the last ``**`` and the last ``*`` is tried at several places.
+    atomic; only the parts after the last ``**`` and the last ``*`` are tried at several places.
     """
     one = "[^/]" if path else "."
     chains: list[tuple[str, list[str]]] = [("", [""])]
@@ -170,14 +175,14 @@ _REGEX_TOKEN: Final = re.compile(
 
 
 def _degree(pattern: str) -> int:
-    """How often a backtracking matcher may start over, each time at any place of the text.
+    """Return the degree of a pattern's running time: how often a matcher may start over at any place.
 
-    Python's ``re`` has no time limit and holds the interpreter's lock, so what takes exponential time
-    is refused: a group that repeats must have no repetition, option or alternative in it, and there
+    Python's ``re`` has no time limit and holds the interpreter's lock, so patterns that can take exponential
+    time are refused: a repeated group must not contain a repetition, an option or an alternative, and there
     are no back-references.
 
     Raises:
-        PatternProblem: It may take for ever.
+        PatternProblem: It could take for ever.
     """
     outer: list[bool] = []
     varies = after_varying_group = after_repeat = False

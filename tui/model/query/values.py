@@ -1,4 +1,4 @@
-"""What a value of the filter language means to a field: a number, a range, an errno, a user, an age."""
+"""The values of the filter language: numbers, ranges, errnos, users and ages."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from execwhy.bpf.events.record import KERNEL_ONLY_ERRORS
 from execwhy.tui.model.query.fields import Kind, nearest
 
 Bound = tuple[int | None, int | None]
-"""A range of numbers, both ends included; None is open."""
+"""A range of numbers, both ends included; None for an open end."""
 
 ERRORS: Final[dict[str, int]] = {
     **{name: getattr(errno, name) for name in dir(errno) if name.startswith("E")},
     **{name: value for value, name in KERNEL_ONLY_ERRORS.items()},
 }
-"""Every errno's number by its name, aliases included."""
+"""The number of every errno by its name, including aliases."""
 
 _SECOND: Final = 10**9
 _UNITS_NS: Final = {
@@ -30,29 +30,29 @@ _UNITS_NS: Final = {
 _DURATION: Final = re.compile(r"(?:\d{1,12}(?:\.\d{1,9})?(?:ns|us|ms|[smhdw]))+")
 _PART: Final = re.compile(r"(\d+)(?:\.(\d+))?([a-z]+)")
 _LONGEST_NUMBER: Final = 40
-"""Characters: a 64-bit number in binary would be longer, and nobody types that."""
+"""Characters of a number: only a 64-bit number in binary would be longer, which nobody types."""
 
 _EPOCH: Final = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
 
 class ValueProblem(ValueError):
-    """A value that a field cannot have; its text completes "expected ..."."""
+    """A value that a field cannot have; ``str()`` completes "expected ..."."""
 
 
 def number(text: str, kind: Kind) -> int:
-    """The number that this value is to a field of this kind.
+    """Return the number that a value stands for in a field of this kind.
 
     Raises:
-        ValueProblem: It is none.
+        ValueProblem: The value is invalid.
     """
     return _READERS[kind](text)
 
 
 def bound(text: str, kind: Kind) -> Bound:
-    """The range that a value is: ``5`` is 5..5, ``1000..`` has no end.
+    """Return the range that a value stands for: ``5`` is 5..5, ``1000..`` has no end.
 
     Raises:
-        ValueProblem: It is neither a number nor a range.
+        ValueProblem: The value is neither a number nor a range.
     """
     low, dots, high = text.partition("..")
     if not dots:
@@ -67,18 +67,18 @@ def bound(text: str, kind: Kind) -> Bound:
 
 
 def error_numbers(holds: Callable[[str], bool]) -> list[int]:
-    """The numbers of all errnos with a name that passes."""
+    """Return the numbers of all errnos whose name passes."""
     return sorted({value for name, value in ERRORS.items() if holds(name)})
 
 
 def uids(holds: Callable[[str], bool]) -> list[int]:
-    """The ids of all users with a name that passes."""
+    """Return the ids of all users whose name passes."""
     return sorted({uid for name, uid in _users().items() if holds(name)})
 
 
 @functools.lru_cache(maxsize=1)
 def _users() -> dict[str, int]:
-    """Name and uid of every user; read once, since a directory service may take its time."""
+    """Return the uid of every user by name; read once, because a directory service may be slow."""
     return {user.pw_name: user.pw_uid for user in pwd.getpwall()}
 
 

@@ -1,12 +1,12 @@
-"""A number with the word for what is counted."""
+"""A number with the noun that it counts."""
 
 
 def counted(number: int, one: str, many: str | None = None) -> str:
-    """Return such as "1 try" or "2,000 tries".
+    """Return a count such as "1 try" or "2,000 tries".
 
     Args:
-        number: How many there are.
-        one: The word where it is 1.
-        many: Where it is not; None for ``one`` with an s.
+        number: The number.
+        one: The singular.
+        many: The plural; None for ``one`` with an s.
     """
     return f"{number:,} {one if number == 1 else many or one + 's'}"

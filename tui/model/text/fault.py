@@ -1,6 +1,6 @@
-"""What is said of a fault of this program: where it is, and nothing of what the program was looking at.
+"""Reports of this program's own faults: where they are, but none of the data that was being handled.
 
-The exception's own words are left out as the locals are: they may hold someone's arguments.
+The exception's message and local variables are left out, because they may contain someone's arguments.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import Final
 
 _OURS: Final = os.path.abspath(os.path.join(os.path.dirname(__file__), "../../..")) + os.sep
 _OTHERS: Final = (f"{os.sep}site-packages{os.sep}", f"{os.sep}contained.py")
-"""Libraries, and what only hands on."""
+"""Parts of the paths of libraries, and of modules that only pass an exception on."""
 
 
 def crash_report(error: BaseException | None, what: str = "execwhy stopped") -> str:
-    """Return the kind of a fault and each place on the way to it, a line each."""
+    """Return the class of an exception and each place on the way to it, one per line."""
     lines = [f"{what}: {type(error).__name__} (a fault of this program; please report it)"]
     for frame in traceback.extract_tb(error.__traceback__ if error is not None else None):
         lines.append(f"  {frame.filename}:{frame.lineno} in {frame.name}")

@@ -1,9 +1,8 @@
-"""The one way from a record's text to a screen or a spreadsheet.
+"""The only way from a record's text to a screen or a spreadsheet.
 
-Whatever a process put into its argv, envp or comm can hold escape sequences, bidirectional
-overrides, invisible characters and bytes that are not valid UTF-8. Here each of them becomes a visible
-escape. Different texts stay different: the escapes are of fixed length and the backslash is escaped
-too.
+A process can put escape sequences, bidirectional overrides, invisible characters and bytes that are not
+valid UTF-8 into its argv, envp and comm. Here each of them becomes a visible escape. Different texts stay
+different, because escapes have a fixed length and the backslash is escaped, too.
 """
 
 from __future__ import annotations
@@ -32,11 +31,11 @@ _INVISIBLE: Final = frozenset(
     )
     for code in range(first, last + 1)
 )
-"""Characters that ``str.isprintable`` lets pass and nobody can see (Unicode's Default_Ignorable)."""
+"""Invisible characters that ``str.isprintable`` accepts (Unicode's Default_Ignorable)."""
 
 
 def _escape(character: str) -> str:
-    """The character itself where it can be seen, else its escape."""
+    """Return the character itself if it is visible, else its escape."""
     if character.isprintable() and character not in _INVISIBLE and character != "\\":
         return character
     if character in _SHORT:
@@ -50,9 +49,9 @@ def _escape(character: str) -> str:
 
 
 class _Table(dict[int, str]):
-    """What ``str.translate`` asks for each character.
+    """The table for ``str.translate``.
 
-    Only Latin-1 is kept: a hostile text must not be able to fill the memory with a million entries.
+    It keeps entries only for Latin-1, so that a hostile text cannot fill the memory with a million of them.
     """
 
     def __missing__(self, code: int) -> str:
@@ -63,7 +62,7 @@ _TABLE: Final = _Table({code: _escape(chr(code)) for code in range(0x100)})
 
 
 def printable(text: str) -> str:
-    r"""Text that is safe on a terminal, in markup-free cells and in files.
+    r"""Return a text that is safe on a terminal, in cells without markup and in files.
 
     Every character that is not printable or not visible, every lone surrogate and the backslash is
     escaped: ``\n``, ``\r``, ``\t``, ``\\``, ``\x1b`` (ASCII, and a byte that was not valid UTF-8: ``\xff``),
@@ -73,7 +72,7 @@ def printable(text: str) -> str:
         text: Any string, lone surrogates included.
 
     Returns:
-        A string of printable characters only; different texts give different results.
+        A string of printable characters only; different texts have different results.
     """
     if text.isascii() and text.isprintable() and "\\" not in text:
         return text
@@ -107,7 +106,7 @@ def _character(escape: re.Match[str]) -> str:
 
 
 def pieces(text: str) -> list[tuple[str, bool]]:
-    """The parts of ``printable(text)``, so that the escapes can be dimmed.
+    """Split ``printable(text)`` into text and escapes, so that escapes can be dimmed.
 
     Args:
         text: Any string, lone surrogates included.

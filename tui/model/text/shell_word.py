@@ -1,8 +1,8 @@
-r"""One word of a command line, for whoever pastes it into a shell, mostly as root.
+r"""One word of a command line that may be pasted into a shell, often as root.
 
-``shell_word`` is for sentences: it reads the same for every shell that an operator may have (dash, bash, zsh,
-ksh, busybox, fish, tcsh), and is shown as it is; what cannot be had so has no word. ``quoted`` is for a line
-that is copied as it is: it takes any bytes, for bash, zsh, ksh and busybox.
+``shell_word`` is for sentences: its result means the same in every common shell (dash, bash, zsh, ksh,
+busybox, fish, tcsh) and is shown unchanged; strings for which that is impossible have no such word.
+``quoted`` is for copied lines: it accepts any bytes, for bash, zsh, ksh and busybox.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from typing import Final
 from execwhy.tui.model.text.printable import printable
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_./:,@+-][A-Za-z0-9_./:,@%+=-]*", re.ASCII)
-"""Words that no shell looks into. One that begins with = is a program's path to zsh, with % a job to fish."""
+"""Words without meaning to any shell. Initial = is a program's path in zsh, initial % a job in fish."""
 
 _UNSAFE: Final = frozenset("`!")
-"""A backquote would end the command in its sentence; csh expands ! within single quotes, too."""
+"""A backquote would end the command in its sentence; csh expands ! even within single quotes."""
 
 _RUNS: Final = re.compile(r"'+|\\+|[^'\\]+")
-"""Quotes and backslashes stand between double quotes: fish has escapes of both within single ones."""
+"""Quotes and backslashes go between double quotes, because fish escapes both within single ones."""
 
 _NAMED: Final = {"\n": r"\n", "\r": r"\r", "\t": r"\t", "\\": r"\\", "'": r"\047", "!": r"\041"}
-"""Within $'': the last two by their numbers, since history expansion does not know this quoting."""
+"""Escapes within $'': the last two by number, because history expansion ignores this quoting."""
 
 
 def shell_word(word: str) -> str | None:
-    """Return one word for any shell, shown by ``printable`` as it is; None where there is no such word.
+    """Return one word for any shell that ``printable`` leaves unchanged; None if there is no such word.
 
-    There is none for control characters, what cannot be seen, bytes that are not valid UTF-8, a backslash
-    (shown as two), a backquote and an exclamation mark.
+    There is none for strings with control or invisible characters, bytes that are not valid UTF-8, a
+    backslash (which is shown as two), a backquote or an exclamation mark.
 
     Args:
         word: Any string without a null character; lone surrogates stand for bytes.
@@ -39,11 +39,11 @@ def shell_word(word: str) -> str | None:
 
 
 def quoted(word: str) -> str:
-    r"""Return one word for bash, zsh, ksh or busybox; printable but for its backslashes, whatever it holds.
+    r"""Return one word for bash, zsh, ksh or busybox; it is printable except for its backslashes.
 
-    What is printable is quoted for dash and fish as well. Else the word stands in ``$'…'`` with its bytes in
-    octal, which these two do not know: a pasted control character would act on the terminal before the shell
-    sees it, and an invisible one would deceive who reads it.
+    Printable text is quoted so that dash and fish accept it, too. Other text is written in ``$'…'`` with its
+    bytes in octal, which these two do not know: a pasted control character would act on the terminal before
+    the shell sees it, and an invisible one would deceive the reader.
 
     Args:
         word: Any string without a null character; lone surrogates stand for bytes.

@@ -137,7 +137,7 @@ def test_another_argument_zero_is_told_and_cannot_do_anything() -> None:
         ({"root": "/srv/jail"}, "in the root directory /srv/jail"),
         ({"arguments": ("/bin/x", None)}, "some arguments are missing"),
         ({"truncated": Truncated(environment=True)}, "some variables are missing"),
-        ({"environment": ("A=1", "no-sign")}, "what env cannot set of its environment is left out"),
+        ({"environment": ("A=1", "no-sign")}, "variables that env cannot set are left out"),
         ({"arguments": ()}, "without any argument, not even the zeroth"),
         ({"arguments": (), "arguments_source": "unreadable"}, "its arguments could not be read"),
     ],
