@@ -1,6 +1,6 @@
 # `make` alone lists the targets.
 .PHONY: help setup run test format check live test-kernels stress soak fuzz bench bench-check screenshots lock \
-    install uninstall wheel deb completions fields causes release
+    install uninstall wheel deb completions fields causes editor release
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' Makefile
@@ -43,13 +43,29 @@ run: ## open the monitor
 test: ## run all tests that this machine can run (root)
 	tests/run
 
+<<<<<<< HEAD
 format: ## format the Python files with ruff
+=======
+editor: ## write compile_commands.json, with which clangd parses each part of the BPF program
+	tools/setup dev
+	.venv/bin/python tools/editor.py
+
+C_FILES = $$(find bpf tests tools -name '*.[ch]')
+
+format: ## format the Python files with ruff and the C files with clang-format
+>>>>>>> 66a3d53 (Split the C parts, name their constants, lay them out with clang-format)
 	tools/setup dev
 	.venv/bin/ruff format .
+	.venv/bin/clang-format -i $(C_FILES)
 
 check: ## run before each commit: format, lint, types, imports, tests without root
 	tools/setup dev
+<<<<<<< HEAD
 	@.venv/bin/ruff format --check . || { echo "Run make format." >&2; exit 1; }
+=======
+	@.venv/bin/ruff format --check . || { echo "make format rewrites these." >&2; exit 1; }
+	@.venv/bin/clang-format --dry-run -Werror $(C_FILES) || { echo "make format rewrites these." >&2; exit 1; }
+>>>>>>> 66a3d53 (Split the C parts, name their constants, lay them out with clang-format)
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports --no-cache

@@ -67,11 +67,11 @@ def _plan_lines(plan: Plan, loaded: Loaded | None) -> list[str]:
     if loaded is not None and loaded.plan == plan.name:
         return [
             f"plan {plan.name:<11} chosen",
-            *(f"    {hook.kind} {hook.target}: {hook.tells}" for hook, _ in loaded.hooks),
+            *(f"    {hook.kind} {hook.target}: {hook.provides}" for hook, _ in loaded.hooks),
             *(f"    without {hook.kind} {hook.target}: {reason}" for hook, reason in loaded.refused),
         ]
     state = "does not work here" if obstacles else "works"
     lines = [f"plan {plan.name:<11} {state}", *(f"    {reason}" for reason in obstacles)]
     if not obstacles:
-        lines += [f"    {hook.kind} {hook.target}: {hook.tells}" for hook in plan.hooks]
+        lines += [f"    {hook.kind} {hook.target}: {hook.provides}" for hook in plan.hooks]
     return lines

@@ -67,7 +67,7 @@ class CounterMap:
             total.suppressed,
             total.lost + missed,
             losses,
-            total.untold,
+            total.search_ends_lost,
             total.untracked,
             {name: count for name, count in incomplete.items() if count},
         )

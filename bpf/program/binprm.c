@@ -1,21 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
 /*
- * What the kernel's struct linux_binprm held: the file that the kernel had open, the interpreter, the
- * strings. Hooks within the exec keep it under the task's address, which stays the same when a thread
- * other than the first one execs; the hook at the end of the call takes it. Nothing of it outlives the
- * call: it is dropped when the call begins, when it ends, and when the task does.
+ * The contents of the kernel's struct linux_binprm: the file that the kernel opened, the interpreter, the
+ * strings. Hooks within the exec keep them under the task's address, which stays the same when a thread other
+ * than the first one execs; the hook at the end of the call takes them (binprm_record.c). No entry outlives
+ * its call: it is dropped when the call begins, when it ends, and when the task ends.
  *
- * An exec can be held up for as long as its user likes: a #! line may name a file of a FUSE server that does not
- * answer. And whoever has many processes fail at once has many of them in the way from the failure to its end.
- * So of each table a user may have a part only.
+ * An exec can be held up for as long as its user likes: a #! line may name a file of a FUSE server that does
+ * not answer. And a user who has many processes fail at once has many of them between the failure and the end
+ * of the call. So a user may have only a share of each table.
  */
 
 #if JOINED
 
-struct opened {
+/* An exec that is under way. */
+struct exec {
     u64 bprm;
     u64 file;
-    u64 inode; /* 0: not known, as the next ones */
+    u64 inode; /* 0: not known, nor are the next members */
     struct place place;
     u64 number;
     u64 ctime;
@@ -24,19 +25,19 @@ struct opened {
     u32 mode;
     u32 owner;
     u32 group;
-    u32 counts[3]; /* argc and envc as passed, and argc after #! lines */
+    u32 counts[3]; /* argc and envc as passed, and argc after #! lines: see the record's bprm_counts */
     u16 bits; /* CHECKED_ALREADY and so on */
-    u16 holder; /* whose holding it is of */
+    u16 holder; /* the user whose share has it */
 };
 
 #define CHECKED_ALREADY 1 /* argv and envp were complete: security modules have been asked */
-#define FREED 2 /* the exec has failed: the kernel has given up its bprm */
+#define FREED 2 /* the exec has failed: the kernel has released its bprm */
 #define HAS_INTERPRETER 4
 #define HAS_COPY 8
 #define KILLED 16 /* it was past the point of no return */
-#define COUNTED 32 /* among its user's copies */
+#define COUNTED 32 /* it is counted among its user's copies */
 
-BPF_HASH(execs, u64, struct opened, MAX_EXECS);
+BPF_HASH(execs, u64, struct exec, MAX_EXECS);
 
 struct interpreter {
     u8 name[INTERPRETER_SIZE];
@@ -53,38 +54,26 @@ struct copy {
 
 BPF_HASH(copies, u64, struct copy, MAX_COPIES);
 BPF_ARRAY(blank_copy, struct copy, 1);
-#endif
+#endif /* COPIES */
 
-static __always_inline struct opened *opened_by(u64 task)
+static __always_inline struct exec *exec_of(u64 task)
 {
     return execs.lookup(&task);
 }
 
-static __always_inline bool was_late(struct opened *opened)
+static __always_inline void forget_exec(u64 task)
 {
-    return opened && opened->bits & KILLED;
-}
-
-static __always_inline void count_unjoined(void)
-{
-    struct counters *count = counters_here();
-    if (count)
-        lock_xadd(&count->unjoined, 1);
-}
-
-static __always_inline void forget_opened(u64 task)
-{
-    struct opened *opened = opened_by(task);
-    if (!opened)
+    struct exec *exec = exec_of(task);
+    if (!exec)
         return;
-    if (opened->bits & HAS_INTERPRETER)
+    if (exec->bits & HAS_INTERPRETER)
         interpreters.delete(&task);
 #if COPIES
-    if (opened->bits & HAS_COPY)
+    if (exec->bits & HAS_COPY)
         copies.delete(&task);
 #endif
-    struct holding *holding = holding_of(opened->holder);
-    u32 counted = opened->bits & COUNTED ? 1 : 0;
+    struct holding *holding = holding_of(exec->holder);
+    u32 counted = exec->bits & COUNTED ? 1 : 0;
     if (execs.delete(&task) || !holding)
         return;
     lock_xadd(&holding->execs, -1);
@@ -92,101 +81,109 @@ static __always_inline void forget_opened(u64 task)
         lock_xadd(&holding->copies, -1);
 }
 
-/* In place of what an earlier exec of the task has left, if the end of that was not seen. */
-static __always_inline void replace_opened(u64 task, struct opened *opened)
+static __always_inline void count_unjoined(void)
 {
-    forget_opened(task);
+    count(COUNTER(unjoined), false);
+}
+
+/* Keep an exec, in place of an earlier one of the task whose end was not seen. */
+static __always_inline void keep_exec(u64 task, struct exec *exec)
+{
+    forget_exec(task);
     u32 holder = holder_here();
     struct holding *holding = holding_of(holder);
-    opened->holder = holder;
-    if (holding && *(volatile u32 *)&holding->execs < MAX_EXECS / SHARE_OF_TABLE && !execs.update(&task, opened))
+    exec->holder = holder;
+    if (holding && *(volatile u32 *)&holding->execs < MAX_EXECS / SHARE_OF_TABLE &&
+        !execs.update(&task, exec))
         lock_xadd(&holding->execs, 1);
     else
         count_unjoined();
 }
 
-/* Whether a user may have one more interpreter and copy; counts it as theirs until the exec is forgotten. */
-static __always_inline bool may_copy(struct opened *opened)
+/*
+ * Whether a user may have one more interpreter and copy. If so, it is counted as theirs until the exec is
+ * forgotten.
+ */
+static __always_inline bool may_copy(struct exec *exec)
 {
-    if (opened->bits & COUNTED)
+    if (exec->bits & COUNTED)
         return true;
-    struct holding *holding = holding_of(opened->holder);
+    struct holding *holding = holding_of(exec->holder);
     if (!holding || *(volatile u32 *)&holding->copies >= MAX_COPIES / SHARE_OF_TABLE)
         return false;
     lock_xadd(&holding->copies, 1);
-    opened->bits |= COUNTED;
+    exec->bits |= COUNTED;
     return true;
 }
-
-static __always_inline void forget(u64 task)
-{
-    drop_path(task);
-    forget_opened(task);
-}
-
-/* ---- within the exec ---- */
 
 struct file_part {
     u8 bytes[SPAN_file];
 };
 
 struct inode_part {
-    u8 bytes[SPAN_opened];
+    u8 bytes[SPAN_binary];
 };
 
-static __always_inline void keep_file(struct opened *opened, u64 file)
+/* I_CTIME_QUERIED, since 6.13: somebody has asked for the ctime. */
+#define CTIME_QUERIED 0x80000000
+
+static __always_inline void keep_file(struct exec *exec, u64 file)
 {
     struct file_part file_part;
     struct inode_part part;
     if (!file || read_kernel(&file_part, sizeof(file_part), (void *)(file + START_file)))
         return;
     u64 inode = u64_in(file_part.bytes, AT_file_f_inode - START_file);
-    if (read_kernel(&part, sizeof(part), (void *)(inode + START_opened)))
+    if (read_kernel(&part, sizeof(part), (void *)(inode + START_binary)))
         return;
-    opened->file = file;
-    opened->inode = inode;
-    opened->place = place_in(file_part.bytes, AT_file_f_path - START_file);
-    opened->number = u64_in(part.bytes, AT_inode_i_ino - START_opened);
-    opened->size = u64_in(part.bytes, AT_inode_i_size - START_opened);
-    /* Since 6.13 the top bit tells that somebody has asked for it (I_CTIME_QUERIED). */
-    u32 nanoseconds = u32_in(part.bytes, AT_inode_ctime_nsec - START_opened) & 0x7fffffff;
-    opened->ctime = u64_in(part.bytes, AT_inode_ctime_sec - START_opened) * 1000000000ULL + nanoseconds;
-    opened->device = kernel_u32(u64_in(part.bytes, AT_inode_i_sb - START_opened) + AT_super_block_s_dev);
-    opened->mode = *(u16 *)&part.bytes[AT_inode_i_mode - START_opened];
-    opened->owner = u32_in(part.bytes, AT_inode_i_uid - START_opened);
-    opened->group = u32_in(part.bytes, AT_inode_i_gid - START_opened);
+    exec->file = file;
+    exec->inode = inode;
+    exec->place = place_in(file_part.bytes, AT_file_f_path - START_file);
+    exec->number = u64_in(part.bytes, AT_inode_i_ino - START_binary);
+    exec->size = u64_in(part.bytes, AT_inode_i_size - START_binary);
+    u32 nanoseconds = u32_in(part.bytes, AT_inode_ctime_nsec - START_binary) & ~CTIME_QUERIED;
+    exec->ctime = u64_in(part.bytes, AT_inode_ctime_sec - START_binary) * NS_PER_S + nanoseconds;
+    exec->device = kernel_u32(u64_in(part.bytes, AT_inode_i_sb - START_binary) + AT_super_block_s_dev);
+    exec->mode = *(u16 *)&part.bytes[AT_inode_i_mode - START_binary];
+    exec->owner = u32_in(part.bytes, AT_inode_i_uid - START_binary);
+    exec->group = u32_in(part.bytes, AT_inode_i_gid - START_binary);
 }
 
-/* Before #! lines: argc and envc as passed. An errno where the kernel could not count. */
-static __always_inline void keep_counts(struct opened *opened, u64 bprm)
+/* Keep argc and envc as passed, before any #! line; they hold an errno if the kernel could not count. */
+static __always_inline void keep_counts(struct exec *exec, u64 bprm)
 {
     s32 argc = kernel_u32(bprm + AT_linux_binprm_argc);
     s32 envc = kernel_u32(bprm + AT_linux_binprm_envc);
-    opened->counts[0] = argc < 0 ? UNKNOWN : argc;
-    opened->counts[1] = argc < 0 || envc < 0 ? UNKNOWN : envc;
-    opened->counts[2] = opened->counts[0];
+    exec->counts[ARGC_OF_BPRM] = argc < 0 ? UNKNOWN : argc;
+    exec->counts[ENVC_OF_BPRM] = argc < 0 || envc < 0 ? UNKNOWN : envc;
+    exec->counts[ARGC_COPIED] = exec->counts[ARGC_OF_BPRM];
 }
 
-/* Whether the file is an interpreter's by now, and argc counts what its #! line or binfmt_misc has put before. */
+/*
+ * Whether the file is an interpreter's by now, and argc includes what a #! line or binfmt_misc has put in
+ * front.
+ */
 static __always_inline bool is_of_interpreter(u64 bprm)
 {
     return kernel_u64(bprm + AT_linux_binprm_interp) != kernel_u64(bprm + AT_linux_binprm_filename);
 }
 
-/* A security module is about to be asked: the file is the one that was named, the strings are complete. */
+/*
+ * A security module is about to be asked: the file is the one that was named, and the strings are complete.
+ */
 static __always_inline void bprm_checked(u64 bprm)
 {
     u64 task = bpf_get_current_task();
-    struct opened opened = {};
-    opened.bprm = bprm;
-    keep_file(&opened, kernel_u64(bprm + AT_linux_binprm_file));
-    keep_counts(&opened, bprm);
-    opened.bits = CHECKED_ALREADY;
-    replace_opened(task, &opened);
+    struct exec exec = {};
+    exec.bprm = bprm;
+    keep_file(&exec, kernel_u64(bprm + AT_linux_binprm_file));
+    keep_counts(&exec, bprm);
+    exec.bits = CHECKED_ALREADY;
+    keep_exec(task, &exec);
 }
 
 #if COPIES
-static __always_inline void keep_copy(struct opened *opened, u64 bprm, u64 mm, u64 task)
+static __always_inline void keep_copy(struct exec *exec, u64 bprm, u64 mm, u64 task)
 {
     u32 zero = 0;
     u64 from = kernel_u64(bprm + AT_linux_binprm_p);
@@ -215,7 +212,7 @@ static __always_inline void keep_copy(struct opened *opened, u64 bprm, u64 mm, u
         if (mm) {
             u64 at = kernel_address(pgd, from);
             missing = !at || read_kernel(&copy->bytes[used], size, (void *)at);
-        } else { /* past the point of no return: it is the caller's memory now, and nobody else's */
+        } else { /* past the point of no return it is the caller's memory, and nobody else's */
             missing = read_user(&copy->bytes[used], size, (void *)from);
         }
         if (missing) {
@@ -225,45 +222,44 @@ static __always_inline void keep_copy(struct opened *opened, u64 bprm, u64 mm, u
         copy->used = used + size;
         from += size;
     }
-    opened->bits |= HAS_COPY;
+    exec->bits |= HAS_COPY;
 }
-#endif
+#endif /* COPIES */
 
 /*
- * The kernel gives up a bprm, at the end of every exec, or has just failed with it: file, interp,
- * argc, envc and the strings are still as they were. Of an exec that has succeeded, mm is NULL and no
- * signal is on its way; of one that failed past the point of no return, a fatal one is.
+ * The kernel releases a bprm at the end of every exec, or has just failed with it: file, interp, argc, envc
+ * and the strings are still as they were. If the exec has succeeded, mm is NULL and no fatal signal is
+ * pending; if it has failed past the point of no return, mm is NULL and one is.
  *
- * `has_memory`: mm still is what it points to.
+ * `has_memory`: mm still points to the new program's memory.
  */
-static __always_inline void bprm_given_up(u64 bprm, bool has_memory)
+static __always_inline void bprm_released(u64 bprm, bool has_memory)
 {
     u64 task = bpf_get_current_task();
     u64 mm = kernel_u64(bprm + AT_linux_binprm_mm);
-    u64 fatal = (1ULL << (SIGSEGV - 1)) | (1ULL << (SIGKILL - 1));
-    if (!mm && !(kernel_u64(task + AT_task_struct_pending_signal) & fatal))
+    if (!mm && !is_being_killed(task))
         return;
     u64 interp = kernel_u64(bprm + AT_linux_binprm_interp);
     u64 filename = kernel_u64(bprm + AT_linux_binprm_filename);
-    keep_copied_path(filename, BY_DIRECTORY, false); /* where no hook has seen it as it was given */
-    struct opened *opened = opened_by(task);
-    if (!opened || opened->bprm != bprm) {
-        struct opened fresh = {};
+    keep_copied_path(filename, BY_DIRECTORY, false); /* unless a hook has seen it as it was given */
+    struct exec *exec = exec_of(task);
+    if (!exec || exec->bprm != bprm) {
+        struct exec fresh = {};
         fresh.bprm = bprm;
         if (interp == filename) {
             keep_file(&fresh, kernel_u64(bprm + AT_linux_binprm_file));
             keep_counts(&fresh, bprm);
-        } else { /* the file may be the interpreter's, and argc is not what was passed */
-            fresh.counts[0] = fresh.counts[1] = UNKNOWN;
+        } else { /* the file may be the interpreter's, and argc is not as passed */
+            fresh.counts[ARGC_OF_BPRM] = fresh.counts[ENVC_OF_BPRM] = UNKNOWN;
         }
-        replace_opened(task, &fresh);
-        opened = opened_by(task);
-        if (!opened)
+        keep_exec(task, &fresh);
+        exec = exec_of(task);
+        if (!exec)
             return;
     }
-    opened->counts[2] = kernel_u32(bprm + AT_linux_binprm_argc);
-    opened->bits |= FREED | (mm ? 0 : KILLED);
-    if (!may_copy(opened)) { /* of arguments a record says by itself where they are from */
+    exec->counts[ARGC_COPIED] = kernel_u32(bprm + AT_linux_binprm_argc);
+    exec->bits |= FREED | (mm ? 0 : KILLED);
+    if (!may_copy(exec)) { /* without a copy the record itself says that its arguments are the caller's */
         if (interp != filename)
             count_unjoined();
         return;
@@ -272,121 +268,28 @@ static __always_inline void bprm_given_up(u64 bprm, bool has_memory)
         struct interpreter name = {};
         int n = read_kernel_string(name.name, sizeof(name.name), (void *)interp);
         if (n > 1 && !interpreters.update(&task, &name))
-            opened->bits |= HAS_INTERPRETER;
+            exec->bits |= HAS_INTERPRETER;
     }
 #if COPIES
-    if ((has_memory || !mm) && !(opened->bits & HAS_COPY) && opened->counts[0] != UNKNOWN &&
-        opened->counts[1] != UNKNOWN)
-        keep_copy(opened, bprm, mm, task);
+    if ((has_memory || !mm) && !(exec->bits & HAS_COPY) && exec->counts[ARGC_OF_BPRM] != UNKNOWN &&
+        exec->counts[ENVC_OF_BPRM] != UNKNOWN)
+        keep_copy(exec, bprm, mm, task);
 #endif
 }
 
-/* ---- at the end of the call ---- */
-
-/* An exec that failed while argv and envp were being counted and copied has left only some of them. */
-static __always_inline bool copied_all(struct record *r, struct opened *opened)
+static __always_inline void forget(u64 task)
 {
-    s64 error = -r->return_value;
-    return opened->bits & CHECKED_ALREADY || (error != E2BIG && error != EFAULT && error != ENOMEM);
+    drop_path(task);
+    forget_exec(task);
 }
 
-/* Returns where the file is, for its path to be walked. */
-static __always_inline struct place tell_opened(struct record *r, struct opened *opened)
-{
-    struct place none = {};
-    r->bprm_counts[0] = r->bprm_counts[1] = r->bprm_counts[2] = UNKNOWN;
-    if (!opened)
-        return none;
-    __builtin_memcpy(r->bprm_counts, opened->counts, sizeof(r->bprm_counts));
-    if (!copied_all(r, opened)) { /* they are 0 until the kernel has counted */
-        for (u32 i = 0; i < 3; i++)
-            r->bprm_counts[i] = r->bprm_counts[i] ? r->bprm_counts[i] : UNKNOWN;
-    }
-    r->bits |= (opened->bits & CHECKED_ALREADY ? CHECKED : 0) | (opened->bits & KILLED ? LATE : 0);
-    if (!opened->inode)
-        return none;
-    r->bits |= BINARY_KNOWN;
-    r->inode_number = opened->number;
-    r->ctime = opened->ctime;
-    r->size = opened->size;
-    r->device = opened->device;
-    r->mode = opened->mode;
-    r->owner = opened->owner;
-    r->group = opened->group;
-    /* A task's own files are put away when it returns to user space; by then this one is still there. */
-    if (kernel_u64(opened->file + AT_file_f_inode) != opened->inode)
-        return none;
-    return opened->place;
-}
+#else /* no hook sees a bprm */
 
-static __always_inline void tell_interpreter(struct scratch *s, u64 task, struct opened *opened)
-{
-    u32 start = s->record.used;
-    if (opened && opened->bits & HAS_INTERPRETER) {
-        struct interpreter *interpreter = interpreters.lookup(&task);
-        if (interpreter)
-            append_kernel_string(s, (u64)interpreter);
-    }
-    s->record.lengths[SECTION_INTERPRETER] = section_length(s, start);
-}
+struct exec;
 
-/*
- * How much is to be read of the caller's own argv and envp: little where the kernel's copy is whole.
- * That copy has lost argv[0] where a #! line came before it, and it says nothing of an empty argv.
- */
-static __always_inline void tell_copied(struct scratch *s, u64 task, struct opened *opened)
-{
-    s->record.copied_total = 0;
-    s->call.limits[0] = MAX_ARGS_BYTES;
-    s->call.limits[1] = MAX_ENV_BYTES;
-#if COPIES
-    if (!opened || !(opened->bits & HAS_COPY) || !copied_all(&s->record, opened))
-        return;
-    if (s->record.used > DATA_SIZE - sizeof(((struct copy *)0)->bytes) - 2 * CHUNK)
-        return; /* it would not fit */
-    struct copy *copy = copies.lookup(&task);
-    if (!copy)
-        return;
-    s->record.copied_total = copy->total;
-    if (copy->used >= copy->total) {
-        s->call.limits[0] = 1;
-        s->call.limits[1] = 0;
-    }
-#endif
-}
-
-static __always_inline void append_copied(struct scratch *s, u64 task)
-{
-    s->record.lengths[SECTION_COPIED] = 0;
-#if COPIES
-    if (!s->record.copied_total)
-        return;
-    struct copy *copy = copies.lookup(&task);
-    u64 at = place_in_data(s);
-    if (!copy || at > DATA_SIZE - sizeof(copy->bytes))
-        return;
-    u64 size = copy->used;
-    asm volatile("" : "+r"(size));
-    if (size > sizeof(copy->bytes))
-        return;
-    read_kernel(&s->data[at], size, copy->bytes);
-    s->record.used = at + size;
-    s->record.lengths[SECTION_COPIED] = size;
-#endif
-}
-
-#else /* no hook tells of a bprm */
-
-struct opened;
-
-static __always_inline struct opened *opened_by(u64 task)
+static __always_inline struct exec *exec_of(u64 task)
 {
     return NULL;
-}
-
-static __always_inline bool was_late(struct opened *opened)
-{
-    return false;
 }
 
 static __always_inline void forget(u64 task)
@@ -394,28 +297,4 @@ static __always_inline void forget(u64 task)
     drop_path(task);
 }
 
-static __always_inline struct place tell_opened(struct record *r, struct opened *opened)
-{
-    struct place none = {};
-    r->bprm_counts[0] = r->bprm_counts[1] = r->bprm_counts[2] = UNKNOWN;
-    return none;
-}
-
-static __always_inline void tell_interpreter(struct scratch *s, u64 task, struct opened *opened)
-{
-    s->record.lengths[SECTION_INTERPRETER] = 0;
-}
-
-static __always_inline void tell_copied(struct scratch *s, u64 task, struct opened *opened)
-{
-    s->record.copied_total = 0;
-    s->call.limits[0] = MAX_ARGS_BYTES;
-    s->call.limits[1] = MAX_ENV_BYTES;
-}
-
-static __always_inline void append_copied(struct scratch *s, u64 task)
-{
-    s->record.lengths[SECTION_COPIED] = 0;
-}
-
-#endif
+#endif /* JOINED */

@@ -131,7 +131,7 @@ _SPANS: Final = {
     "inode": ("inode", ("i_mode", "i_ino", "i_nlink"), 8),
     "dentry": ("dentry", ("d_parent", "d_name.name"), 8),
     "mount": ("mount", ("mnt_parent", "mnt_mountpoint", "mnt.mnt_root"), 8),
-    "opened": (
+    "binary": (
         "inode",
         ("i_mode", "i_uid", "i_gid", "i_sb", "i_ino", "i_size", "ctime_sec", "ctime_nsec"),
         8,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
-/* Who made the exec, and where: facts of the current task. */
+/* Who called exec, and where: facts about the current task. */
 
 static __always_inline void append_ancestors(struct scratch *s, u64 me)
 {
@@ -66,7 +66,7 @@ static __always_inline struct place root_of_caller(struct scratch *s)
     return place_in(s->fs, AT_fs_struct_root - START_fs);
 }
 
-/* What nothing that the task itself does can change: its pid namespace, when its process began. */
+/* What the task itself cannot change: its pid namespace, and when its process started. */
 static __always_inline void fill_birth(struct scratch *s, u64 me)
 {
     struct record *r = &s->record;
@@ -79,9 +79,9 @@ static __always_inline void fill_birth(struct scratch *s, u64 me)
 }
 
 /*
- * Most failing execs are one of a row, as in a PATH search or a crash loop. Cgroup and ancestors of the same
- * task are then still there from its last one, in header and data. An ancestor may get another name
- * meanwhile, so they are good for KNOWN_NS. All that the task can change by itself is read each time.
+ * Most failing execs come in a row, as in a PATH search or a crash loop. The task's cgroup and ancestors are
+ * then still in header and data from its last one. An ancestor can be renamed in the meantime, so they expire
+ * after KNOWN_NS. Everything that the task can change by itself is read each time.
  */
 static __always_inline void append_origin(struct scratch *s, u64 me, u64 task)
 {
@@ -92,7 +92,7 @@ static __always_inline void append_origin(struct scratch *s, u64 me, u64 task)
     identity[2] = of_task(me, thread_pid);
     identity[3] = of_task(me, real_parent);
     identity[4] = member(member(of_task(me, cgroups), AT_css_set_dfl_cgrp), AT_cgroup_kn);
-    asm volatile("" : : : "memory"); /* read back they are numbers: addresses may not be compared so */
+    asm volatile("" : : : "memory"); /* read back as numbers: the verifier forbids xor of addresses */
     u64 differs = 0;
     for (int i = 0; i < KNOWN_WORDS; i++)
         differs |= s->known.identity[i] ^ identity[i];
@@ -109,13 +109,13 @@ static __always_inline void append_origin(struct scratch *s, u64 me, u64 task)
     s->known.used = r->used;
 }
 
-/* Whoever writes into header or data what is no failed exec's must call this. */
+/* Call this after writing anything but a failed exec into header or data. */
 static __always_inline void forget_caller(struct scratch *s)
 {
     s->known.until = 0;
 }
 
-/* Before: the record's timestamp. What it tells of the caller comes first in `data`. */
+/* Needs the record's timestamp. The facts about the caller come first in `data`. */
 static __always_inline void fill_caller(struct scratch *s, u64 task)
 {
     struct record *r = &s->record;
@@ -125,7 +125,7 @@ static __always_inline void fill_caller(struct scratch *s, u64 task)
         r->tty[0] = 0;
     u64 mount_ns = member(of_task(me, nsproxy), AT_nsproxy_mnt_ns);
     r->mount_ns = member_u32(mount_ns, AT_mnt_namespace_ns_inum);
-    /* The first user namespace is the only one without a parent. */
+    /* Only the first user namespace has no parent. */
     if (member(member(mount_ns, AT_mnt_namespace_user_ns), AT_user_namespace_parent))
         r->bits |= FOREIGN_MOUNT_NS;
     r->pending_signals = of_task(me, pending_signal);
@@ -138,7 +138,7 @@ static __always_inline void fill_caller(struct scratch *s, u64 task)
     read_kernel(s->fs, sizeof(s->fs), (void *)(fs + START_fs));
     struct place root = root_of_caller(s);
     struct place cwd = place_in(s->fs, AT_fs_struct_pwd - START_fs);
-    struct walk walks[3] = {{cwd, root}, {root, {}}, {fill_stdin(s, me), root}};
+    struct walk walks[WALKS] = {{cwd, root}, {root, {}}, {fill_stdin(s, me), root}};
     __builtin_memcpy(s->walks, walks, sizeof(walks));
     append_paths(s);
     append_groups(s);

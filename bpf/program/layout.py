@@ -37,6 +37,8 @@ MAX_PATH_BYTES: Final = 4096
 """Bytes after which a walk ends."""
 MAX_ANCESTORS: Final = 32
 """Parents that are read, up to the top in nearly every case: a build in a container has a dozen."""
+MAX_CGROUP_DEPTH: Final = 32
+"""Components of a cgroup's path that are read."""
 MAX_GROUPS: Final = 32
 """Supplementary groups that are read; a caller with more has them as unknown."""
 MAX_STACK_PAGES: Final = 640
@@ -276,8 +278,8 @@ COUNTERS: Final = (
     Field("u64", "recorded"),
     Field("u64", "suppressed"),
     Field("u64", "lost"),
-    Field("u64", "told"),  # how many of the lost a record has told of
-    Field("u64", "untold"),  # ends of searches that did not fit
+    Field("u64", "reported"),  # of the lost, those that a record's ``lost_before`` has reported
+    Field("u64", "search_ends_lost"),  # ends of searches for which there was no room
     Field("u64", "untracked"),  # failed execs of tasks whose search had no room in its table, or share of it
     Field("u64", "crowded"),  # of the lost, those for which no buffer was free
     Field("u64", "unjoined"),  # execs that had no room in a table of those under way, or share of it
@@ -332,6 +334,10 @@ def c_declarations(max_args_bytes: int, max_env_bytes: int, max_record_bytes: in
         "DATA_SIZE": data_size,
     }
     numbers |= {f"SECTION_{name.upper()}": index for index, name in enumerate(SECTIONS)}
+    # The indices of "ends" are CWD_END and so on. Those of "lengths" are the sections.
+    for field in HEADER:
+        if field.name != "lengths":
+            numbers |= {name.upper(): index for index, name in enumerate(field.elements)}
     return "".join(
         [
             *(f"#define {name} {value:#x}\n" for name, value in numbers.items()),

@@ -1,4 +1,4 @@
-"""The hook plans, as tables: what each attaches to, and what it needs of the kernel."""
+"""The hook plans, as tables: what each attaches to, and what it needs from the kernel."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ class Hook:
     Attributes:
         kind: How it is attached.
         target: The tracepoint or kernel function.
-        tells: What of the record comes from here.
-        program: The function of hooks.c.
-        optional: The plan works without it; what it tells is then unknown, or looked up right after.
-        instead_of: It is attached only where this target of the plan cannot be.
-        goes_on_in: The program that its own calls at its end, loaded for the same target.
-        is_event: A run of it that is missed may be an event that is lost.
+        provides: What it contributes to the record; --check prints this.
+        program: The name of its function in hooks*.c.
+        optional: The plan works without it: what it provides is then unknown, or looked up right after.
+        instead_of: It is attached only if this other target of the plan cannot be.
+        tail_call: The program that its own program calls at its end, loaded for the same target.
+        is_event: A missed run of it may be a lost event.
     """
 
     kind: HookKind
     target: str
-    tells: str
+    provides: str
     program: str
     optional: bool = False
     instead_of: str | None = None
@@ -41,11 +41,11 @@ class Plan:
     """A way to see failing execs.
 
     Attributes:
-        name: As --plan takes it.
-        needs: What the kernel has to allow, found out by ``bpf.load.support``.
+        name: Its name in --plan.
+        needs: What the kernel has to allow; ``bpf.load.support`` finds that out.
         hooks: Where it attaches.
-        all_failures: Where it attaches besides when failures are wanted that its hooks do not see.
-        features: What of the BPF program it is made of: macros that exec_failures.c explains.
+        all_failures: Where it also attaches if failures are wanted that its other hooks do not see.
+        features: The features of the BPF program that it uses: macros that base.c explains.
     """
 
     name: str
@@ -58,20 +58,22 @@ class Plan:
 _ENTRY_POINTS: Final = entry_points()
 _EXEC_FUNCTIONS: Final = tuple(name for entry in _ENTRY_POINTS for name in entry.functions)
 
-_THE_FILE: Final = "binary, argc and envc, as the kernel had them before any #! line"
+_THE_FILE: Final = "binary, argc and envc, as they were before any #! line"
 _THE_REST: Final = "interpreter_path, the kernel's own copy of argv and envp, killed_by"
 _THE_CALL: Final = "the event, path, arguments, environment, stdin and the caller"
-_THE_KERNELS: Final = "path, arguments and environment of what the kernel starts itself"
+_THE_KERNELS: Final = "path, arguments and environment of programs that the kernel itself starts"
 _THE_PATH: Final = "the kernel's own copy of the path"
-_PATH_BEFORE: Final = "the path as the caller's memory had it when the call began"
-_NOTHING_STALE: Final = "that nothing of an earlier exec is left"
+_PATH_BEFORE: Final = "the path in the caller's memory when the call began"
+_NOTHING_STALE: Final = "removal of what is left of an earlier exec"
 
 EXEC_BINPRM: Final = "exec_binprm"
-"""Nearly every kernel has it inlined in its caller; another function can take its place, for a test."""
+"""Inlined in its caller in nearly every kernel; a test can attach to another function instead."""
 
 _SEARCHES: Final = (
-    Hook("raw_tracepoint", "sched_process_exec", "that a PATH search has found its program", "on_exec"),
-    Hook("raw_tracepoint", "sched_process_exit", "that a PATH search has ended", "on_task_exit"),
+    Hook(
+        "raw_tracepoint", "sched_process_exec", "the end of a PATH search that found its program", "on_exec"
+    ),
+    Hook("raw_tracepoint", "sched_process_exit", "the end of a PATH search with its task", "on_task_exit"),
 )
 
 

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
-/* argv and envp, as the call points to them. */
+/* argv and envp in the memory that the call points to. */
 
 /*
- * The verifier walks these loops turn by turn and goes both ways at each condition. So what changes
- * from turn to turn lives in map memory, where it follows no values, and the only conditions are the
- * ends of a loop: 0 or 1 is computed with bit_if_*.
+ * The verifier follows these loops turn by turn, and both branches of each condition. So what changes from
+ * turn to turn is in map memory, whose values the verifier does not follow, and only the end of a loop is a
+ * condition: everything else is computed from 0 or 1 with bit_if_*.
  */
 
 static __always_inline u64 top_bit(u64 value)
 {
-    asm volatile("" : "+r"(value)); /* else the compiler sees through it and makes a condition of it */
+    asm volatile("" : "+r"(value)); /* or the compiler turns it into a condition */
     return value >> 63;
 }
 
@@ -31,9 +31,9 @@ static __always_inline u64 read_block(struct scratch *s, u64 from, u32 size)
 }
 
 /*
- * Goes on counting at `elements`, without reading strings. Pointers are read in blocks that end at
- * multiples of their size and so never cross a page: an array that ends where its mapping ends can
- * still be read. A block's zero is looked for as in strlen: of all pointers at once.
+ * Continue counting at `elements`, without reading strings. Pointers are read in blocks that end at multiples
+ * of their size and so never cross a page: an array that ends where its mapping ends can still be read. The
+ * NULL in a block is found as in strlen, by a test of whole words.
  */
 static __always_inline u32 count_pointers(struct scratch *s, u64 array)
 {
@@ -77,9 +77,9 @@ static __always_inline u32 count_pointers(struct scratch *s, u64 array)
 }
 
 /*
- * After E2BIG: goes on from where the strings were read to (`elements`, `string`), and finds the first that
- * is longer than the kernel takes for one (valid_arg_len of fs/exec.c). A pointer that cannot be read is 0.
- * What is read goes where the earlier reading of the path was, which is in the record by now.
+ * After E2BIG: continue where the reading of strings ended (`elements`, `string`), and return the index of
+ * the first string that is longer than the kernel allows (valid_arg_len of fs/exec.c). A pointer that cannot
+ * be read is 0. The strings are read into `before`: its reading of the path is in the record by now.
  */
 static __always_inline u32 find_too_long(struct scratch *s, u64 array)
 {
@@ -104,19 +104,19 @@ static __always_inline u32 find_too_long(struct scratch *s, u64 array)
     return is_short ? UNKNOWN : s->elements;
 }
 
-/* Appends the strings of `array` (argv or envp), each behind its length, and tells how many there are. */
+/* Append the strings of `array` (argv or envp), each behind its length. Return how many there are. */
 static __always_inline u32 append_array(struct scratch *s, u64 array, u32 limit, u32 cut_bit, u32 unread_bit,
                                         u32 *too_long)
 {
     u32 start = s->record.used;
     *too_long = UNKNOWN;
     s->elements = 0;
-    s->string = 0; /* where the string goes on that did not fit one read */
+    s->string = 0; /* the rest of a string that did not fit one read */
     if (!array) /* the kernel takes NULL for an empty array */
         return 0;
-    /* Pointers are read in aligned blocks, as when counting; one by one where the array is not aligned. */
+    /* Pointers are read in aligned blocks, as for counting; one by one if the array is not aligned. */
     bool aligned = !(array & (s->call.pointer_size - 1));
-    s->block = 1; /* none yet */
+    s->block = 1; /* none yet: no block begins there */
     s->block_mask = aligned ? ~(u64)(BLOCK - 1) : ~0ULL;
     s->block_size = aligned ? BLOCK : 8;
     for (int turn = 0; turn < MAX_ELEMENTS; turn++) {
@@ -145,7 +145,7 @@ static __always_inline u32 append_array(struct scratch *s, u64 array, u32 limit,
         s->string = (string + CHUNK - 1) & -more;
         s->elements += 1 - more;
     }
-    /* A string that filled its last read may have ended there: its NUL would come next. */
+    /* A string that filled its last read may end there: then its NUL comes next. */
     u8 next = 1;
     u64 at = place_in_data(s);
     if (s->string && !read_strings_memory(s, &next, 1, s->string) && !next && at < DATA_SIZE - CHUNK) {
@@ -164,16 +164,15 @@ static __always_inline u32 append_array(struct scratch *s, u64 array, u32 limit,
     return total;
 }
 
-/* Up to `limits` bytes of each; at a limit of 0 its elements are only counted. */
+/* Append up to `limits` bytes of each; if the limit is 0, its elements are only counted. */
 static __always_inline void append_arrays(struct scratch *s)
 {
 #pragma clang loop unroll(disable)
-    for (u32 i = 0; i < 2; i++) {
+    for (u32 i = ARGV; i <= ENVP; i++) {
         u32 start = s->record.used;
-        s->record.counts[i] = append_array(s, s->call.arrays[i], s->call.limits[i],
-                                           i ? ENVIRONMENT_CUT : ARGUMENTS_CUT,
-                                           i ? ENVIRONMENT_UNREAD : ARGUMENTS_UNREAD,
-                                           &s->record.too_long[i]);
+        s->record.counts[i] =
+            append_array(s, s->call.arrays[i], s->call.limits[i], i ? ENVIRONMENT_CUT : ARGUMENTS_CUT,
+                         i ? ENVIRONMENT_UNREAD : ARGUMENTS_UNREAD, &s->record.too_long[i]);
         s->record.lengths[SECTION_ARGUMENTS + i] = section_length(s, start);
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
-/* The record of one exec that has failed. */
+/* The record of one failed exec. */
 
-/* Appends one of the two readings of the path. */
+/* Append one of the two readings of the path. */
 static __always_inline void append_reading(struct scratch *s, const union reading *reading)
 {
     u64 at = place_in_data(s);
@@ -12,18 +12,16 @@ static __always_inline void append_reading(struct scratch *s, const union readin
 }
 
 /*
- * After the point of no return the caller's old memory is gone, and with it path, argv and envp.
- * The kernel had copied the path to the top of the new stack, where only 8 zero bytes follow it;
- * arg_end is not set until the new program is complete (fs/binfmt_elf.c, create_elf_tables). What
- * goes into the path section is the end of that stack; user space finds the last string in it.
+ * After the point of no return the caller's old memory is gone, and with it path, argv and envp. The kernel
+ * has copied the path to the top of the new stack, where only 8 zero bytes follow it; arg_end is not set
+ * until the new program is complete (fs/binfmt_elf.c, create_elf_tables). The end of that stack goes into the
+ * path section, and user space finds the last string in it.
  */
 static __always_inline void append_new_image_path(struct scratch *s, u64 task)
 {
-    u64 fatal = (1ULL << (SIGSEGV - 1)) | (1ULL << (SIGKILL - 1));
     u64 mm = kernel_u64(task + AT_task_struct_mm);
     u64 strings = kernel_u64(mm + AT_mm_struct_arg_start);
-    if (!(kernel_u64(task + AT_task_struct_pending_signal) & fatal) || !strings ||
-        kernel_u64(mm + AT_mm_struct_arg_end))
+    if (!is_being_killed(task) || !strings || kernel_u64(mm + AT_mm_struct_arg_end))
         return;
     u64 page = strings & ~(u64)(PAGE_SIZE - 1);
     for (int i = 0; i < MAX_STACK_PAGES; i++) {
@@ -39,13 +37,13 @@ static __always_inline void append_new_image_path(struct scratch *s, u64 task)
     s->record.used = at + CHUNK;
 }
 
-/* What is where the path was is the new program's, if the exec failed late. */
-static __always_inline bool path_is_gone(struct scratch *s, struct opened *opened)
+/* Whether the exec failed so late that the path's address is in the new program's memory. */
+static __always_inline bool path_is_gone(struct scratch *s, struct exec *exec)
 {
-    return was_late(opened) && !s->call.by_kernel;
+    return was_late(exec) && !s->call.by_kernel;
 }
 
-/* The path as the caller has it now. */
+/* Read the path that the caller's memory holds now. */
 static __always_inline s64 read_call_path(struct scratch *s)
 {
     s64 n = read_string(s, s->path.bytes, s->call.path);
@@ -57,8 +55,8 @@ static __always_inline s64 read_call_path(struct scratch *s)
     return n;
 }
 
-/* Reads the path into `s->path`, and says in the record's bits what that is worth. */
-static __always_inline void read_path(struct scratch *s, u64 task, struct opened *opened)
+/* Read the path into `s->path`, and note in the record's bits how reliable it is. */
+static __always_inline void read_path(struct scratch *s, u64 task, struct exec *exec)
 {
     s64 n = -1;
     s->ticks = 0;
@@ -66,7 +64,7 @@ static __always_inline void read_path(struct scratch *s, u64 task, struct opened
     if (!s->call.by_kernel)
         n = read_copied_path(s, task);
 #endif
-    if (n < 0 && !path_is_gone(s, opened))
+    if (n < 0 && !path_is_gone(s, exec))
         n = read_call_path(s);
     n = with_its_nul(n);
     s->path_length = n;
@@ -84,7 +82,7 @@ static __always_inline void append_call_path(struct scratch *s, u64 task)
         append_new_image_path(s, task);
     r->lengths[SECTION_PATH_AFTERWARDS] = 0;
 #if !JOINED
-    if (r->bits & NEW_IMAGE) /* better: the kernel's own copy */
+    if (r->bits & NEW_IMAGE) /* the kernel's own copy is better */
         r->bits &= ~PATH_BEFORE;
     if (r->bits & PATH_BEFORE) {
         if (!(r->bits & PATH_UNREAD))
@@ -99,55 +97,6 @@ static __always_inline void append_call_path(struct scratch *s, u64 task)
     r->lengths[SECTION_PATH] = section_length(s, start);
 }
 
-/* The path of the file that the kernel had open. */
-static __always_inline void append_binary(struct scratch *s, struct place binary)
-{
-    u32 start = s->record.used;
-    u8 end = NO_FILE;
-#if JOINED
-    if (binary.dentry)
-        end = append_path(s, binary, root_of_caller(s));
-#endif
-    s->record.ends[4] = end;
-    s->record.lengths[SECTION_BINARY] = section_length(s, start);
-}
-
-/* The first of the capture's paths that matches decides; where none does, whether all of them exclude. */
-static __always_inline bool path_passes(struct scratch *s, struct capture *capture)
-{
-    for (u32 i = 0; i < MAX_CAPTURE_PATHS; i++) {
-        if (i >= capture->paths)
-            break;
-        u32 length = capture->path_length[i];
-        for (u32 j = 0; j < CAPTURE_PATH_SIZE; j++) {
-            if (j >= length)
-                return i >= capture->excluded;
-            if (s->path.bytes[j] != (u8)capture->path[i * CAPTURE_PATH_SIZE + j])
-                break;
-        }
-    }
-    return capture->paths == capture->excluded;
-}
-
-static __always_inline bool uid_matches(u32 uid, struct capture *capture)
-{
-    for (u32 i = 0; i < MAX_UID_RANGES; i++) {
-        if (i >= capture->uid_ranges)
-            return false;
-        if (uid >= capture->uid_low[i] && uid <= capture->uid_high[i])
-            return true;
-    }
-    return false;
-}
-
-static __always_inline struct capture *capture_in_force(void)
-{
-    u32 zero = 0;
-    u64 *active = controls.lookup(&zero);
-    u32 index = active && *active ? 1 : 0;
-    return captures.lookup(&index);
-}
-
 static __always_inline void fill_ids(struct record *r)
 {
     u64 ids = bpf_get_current_pid_tgid();
@@ -157,91 +106,14 @@ static __always_inline void fill_ids(struct record *r)
     bpf_get_current_comm(r->comm, sizeof(r->comm));
 }
 
-/* Of what is in `s`: `used` bytes follow the header. */
-static __always_inline u64 size_of_record(struct scratch *s)
-{
-    u64 size = sizeof(s->record) + (u64)s->record.used;
-    asm volatile("" : "+r"(size)); /* else it is checked before the sum, which Linux 5.4 does not follow */
-    return size > sizeof(s->record) + DATA_SIZE ? sizeof(s->record) + DATA_SIZE : size;
-}
-
-/* `exceeds_share` says whether a user may write now; `emit` hands a record over, and counts it as theirs. */
-#if PERF_BUFFER
-static __always_inline bool exceeds_share(u32 uid)
-{
-    return false;
-}
-
-static __always_inline int emit(void *ctx, struct scratch *s, u32 uid)
-{
-    return events.perf_submit(ctx, s, size_of_record(s));
-}
-#else
-/* Where the ring is read and written (BPF_RB_CONS_POS, BPF_RB_PROD_POS), in bytes since it was made. */
-static __always_inline u64 ring_position(u64 which)
-{
-    return query_ring((void *)bpf_pseudo_fd(1, EVENTS_MAP), which);
-}
-
-/*
- * Whether a user's records must wait until some of theirs have been read. While less than half of the ring
- * waits to be read, they need not. Then a user may have there up to twice what is still free: one who fills
- * the ring alone leaves a quarter of it, several together leave less, and who has written nothing has all of
- * that. It goes by the ring itself, so it holds however long the reader does not come to read.
- */
-static __always_inline bool exceeds_share(u32 uid)
-{
-    u64 read = ring_position(BPF_RB_CONS_POS); /* first: so that it is never ahead of what is written */
-    u64 waiting = ring_position(BPF_RB_PROD_POS) - read;
-    if (waiting < RING_BYTES / 2)
-        return false;
-    u32 user = user_of(uid);
-    struct share *share = shares.lookup(&user);
-    if (!share || read >= share->end)
-        return false;
-    u64 bytes = share->after + (read >= share->turn ? 0 : share->before);
-    return bytes > SHARE_OF_ROOM * (RING_BYTES - waiting);
-}
-
-/* Counts what a user has written, once so much waits in the ring that it matters. */
-static __always_inline void count_share(u32 uid, u64 size)
-{
-    u64 read = ring_position(BPF_RB_CONS_POS);
-    u64 written = ring_position(BPF_RB_PROD_POS);
-    if (written - read < RING_BYTES / 4)
-        return;
-    u32 user = user_of(uid);
-    u64 room = (size + BPF_RINGBUF_HDR_SZ + 7) & ~7ULL;
-    struct share *share = shares.lookup(&user);
-    if (!share) {
-        struct share first = {.end = written, .turn = written, .after = room};
-        shares.update(&user, &first);
-        return;
-    }
-    if (read >= share->turn) { /* of what was written before it, nothing waits any more */
-        share->before = read >= share->end ? 0 : share->after;
-        share->after = 0;
-        share->turn = written;
-    }
-    share->end = written;
-    lock_xadd(&share->after, room);
-}
-
-static __always_inline int emit(void *ctx, struct scratch *s, u32 uid)
-{
-    u64 size = size_of_record(s);
-    if (events.ringbuf_output(s, size, 0))
-        return -1;
-    count_share(uid, size);
-    return 0;
-}
-#endif
-
-/* Whether it is certain that the kernel had this path: nothing is left out for one that may have been another. */
+/* Whether the kernel certainly used this path. An event is left out only for a path that is certain. */
 static __always_inline bool path_is_proven(struct scratch *s)
 {
     return s->call.by_kernel || s->record.bits & (PATH_OF_KERNEL | PATH_UNCHANGED);
 }
+
+/* The ids in struct cred, and in the record in the same order: uid to fsgid. */
+#define IDS 8
 
 static __always_inline void fill_credentials(struct scratch *s, u64 task)
 {
@@ -250,12 +122,12 @@ static __always_inline void fill_credentials(struct scratch *s, u64 task)
     if (!cred)
         return;
     u32 *ids = &r->uid;
-    for (u32 i = 0; i < 8; i++)
+    for (u32 i = 0; i < IDS; i++)
         ids[i] = *(volatile u32 *)(cred + IN_CRED(uid) + i * sizeof(u32));
-    /* Linux before 6.3 has two numbers there. */
+    /* Two numbers of 32 bits in Linux before 6.3. */
     u64 high = *(volatile u32 *)(cred + IN_CRED(cap_effective) + sizeof(u32));
     r->capabilities = high << 32 | *(volatile u32 *)(cred + IN_CRED(cap_effective));
-    /* The first user namespace is the only one without a parent. */
+    /* Only the first user namespace has no parent. */
     if (member(*(volatile u64 *)(cred + IN_CRED(user_ns)), AT_user_namespace_parent))
         r->bits |= FOREIGN_USER_NS;
     u64 info = *(volatile u64 *)(cred + IN_CRED(group_info));
@@ -263,7 +135,7 @@ static __always_inline void fill_credentials(struct scratch *s, u64 task)
     s->group_info = info;
 }
 
-static __always_inline bool is_wanted(struct scratch *s, u64 task, struct opened *opened)
+static __always_inline bool is_wanted(struct scratch *s, u64 task, struct exec *exec)
 {
     struct capture *capture = capture_in_force();
     if (!capture)
@@ -271,39 +143,37 @@ static __always_inline bool is_wanted(struct scratch *s, u64 task, struct opened
     fill_credentials(s, task);
     if (capture->uid_ranges && !uid_matches(s->record.uid, capture))
         return false;
-    read_path(s, task, opened);
+    read_path(s, task, exec);
     return !capture->paths || !path_is_proven(s) || path_passes(s, capture);
 }
 
-/* Before: `s->call`, and return_value, dirfd, flags and bits of `s->record`. */
+/* The caller has set `s->call`, and return_value, dirfd, flags and bits of `s->record`. */
 static __always_inline void write_record(void *ctx, struct scratch *s, u64 task)
 {
-    struct counters *count = counters_here();
-    if (!count)
+    struct counters *here = counters_here();
+    if (!here)
         return;
     struct record *r = &s->record;
-    struct opened *opened = opened_by(task);
-    if (!is_wanted(s, task, opened)) {
-        lock_xadd(&count->suppressed, 1);
-        lock_xadd(&count->seen, 1);
+    struct exec *exec = exec_of(task);
+    if (!is_wanted(s, task, exec)) {
+        lock_xadd(&here->suppressed, 1);
+        lock_xadd(&here->seen, 1);
         return;
     }
     if (exceeds_share(r->uid)) {
-        lock_xadd(&count->outshared, 1);
-        lock_xadd(&count->lost, 1);
-        lock_xadd(&count->seen, 1);
+        lock_xadd(&here->outshared, 1);
+        lock_xadd(&here->lost, 1);
+        lock_xadd(&here->seen, 1);
         return;
     }
     fill_ids(r);
     r->duration = ((u64)s->ticks * TICK_NS + NS_PER_MS - 1) / NS_PER_MS;
     fill_caller(s, task);
     append_call_path(s, task);
-    append_binary(s, tell_opened(r, opened));
-    tell_interpreter(s, task, opened);
-    tell_copied(s, task, opened);
+    append_bprm(s, task, exec);
     if (r->bits & (NEW_IMAGE | LATE) && !s->call.by_kernel) {
         r->bits |= ARGUMENTS_UNREAD | ENVIRONMENT_UNREAD;
-        r->counts[0] = r->counts[1] = r->too_long[0] = r->too_long[1] = UNKNOWN;
+        r->counts[ARGV] = r->counts[ENVP] = r->too_long[ARGV] = r->too_long[ENVP] = UNKNOWN;
         r->lengths[SECTION_ARGUMENTS] = r->lengths[SECTION_ENVIRONMENT] = 0;
     } else {
         append_arrays(s);
@@ -312,25 +182,14 @@ static __always_inline void write_record(void *ctx, struct scratch *s, u64 task)
     r->task = task;
     if (!follow_search(task)) {
         r->bits |= UNTRACKED;
-        lock_xadd(&count->untracked, 1);
+        lock_xadd(&here->untracked, 1);
     }
-    r->lost_before = count->lost - count->told;
+    r->lost_before = here->lost - here->reported;
     if (emit(ctx, s, r->uid)) {
-        lock_xadd(&count->lost, 1);
+        lock_xadd(&here->lost, 1);
     } else {
-        lock_xadd(&count->recorded, 1);
-        count->told += r->lost_before;
+        lock_xadd(&here->recorded, 1);
+        here->reported += r->lost_before;
     }
-    lock_xadd(&count->seen, 1);
-}
-
-/* A failure for which there is no room to say more. */
-static __always_inline void count_crowded(void)
-{
-    struct counters *count = counters_here();
-    if (!count)
-        return;
-    lock_xadd(&count->crowded, 1);
-    lock_xadd(&count->lost, 1);
-    lock_xadd(&count->seen, 1);
+    lock_xadd(&here->seen, 1);
 }

@@ -137,7 +137,7 @@ def all_failures(zoo: Zoo) -> Found:
             known = {"error": error, "compat": True, "pid": os.getpid()}
             of_case = compare_fields(record, known)
             found |= {f"x32{again}: {name}": problem for name, problem in of_case.items()}
-        assert "told" in tables.state
+        assert "recorded_early" in tables.state
         found |= left_in(tables)
         tables.close()
     return found
@@ -149,7 +149,7 @@ def all_failures_without_room(zoo: Zoo) -> Found:
     found: Found = {}
     with live(plan="fentry", all_failures=True) as listener:
         tables = Tables(newest)
-        tables.fill("told")
+        tables.fill("recorded_early")
         for case in _cases(_OF_ALL_FAILURES):
             with attempted(case.prepare(zoo), in_thread=case.in_thread) as attempt:
                 records = listener.records_of(attempt.caller.pid, attempt.before)

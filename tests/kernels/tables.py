@@ -11,7 +11,7 @@ from typing import Final
 from execwhy.bpf.program.layout import HOLDING_BITS
 from tests.live.exec_child import libc
 
-STATE: Final = frozenset(("execs", "interpreters", "copies", "kernel_calls", "told"))
+STATE: Final = frozenset(("execs", "interpreters", "copies", "kernel_calls", "recorded_early"))
 """Tables of execs that are under way: with none under way they are empty."""
 
 SEARCHERS: Final = "searchers"
@@ -28,7 +28,7 @@ _INFO: Final = struct.Struct("<IIIIII16s")
 """The beginning of struct bpf_map_info (include/uapi/linux/bpf.h)."""
 _KEY_SIZE: Final = 8
 _HOLDING: Final = struct.Struct("<IIIxxxx")
-"""struct holding of bpf/program/exec_failures.c."""
+"""struct holding of bpf/program/users.c."""
 _GOLDEN_RATIO: Final = 0x9E37_79B9_7F4A_7C15
 """2^64 divided by it."""
 
@@ -131,7 +131,7 @@ class Tables:
 
 
 def _place_of(user: int) -> int:
-    """A user's place in the table of holdings: ``hash_of`` of bpf/program/exec_failures.c."""
+    """A user's place in the table of holdings: ``hash_of`` of bpf/program/base.c."""
     return (user * _GOLDEN_RATIO & 0xFFFF_FFFF_FFFF_FFFF) >> 64 - HOLDING_BITS
 
 

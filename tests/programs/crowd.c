@@ -13,7 +13,8 @@ enum { MOST_PROCESSES = 16384 };
 
 static pid_t started[MOST_PROCESSES];
 
-static void fail(const char *path) {
+static void fail(const char *path)
+{
     char *const argv[] = {(char *)path, NULL};
     char *const envp[] = {NULL};
     execve(path, argv, envp);
@@ -23,7 +24,8 @@ static void fail(const char *path) {
         pause();
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
     if (argc != 3)
         return 2;
     int processes = atoi(argv[2]);

@@ -18,11 +18,13 @@ static unsigned pointers[2048];
 static int result;
 
 // What int $0x80 takes is a 32-bit number, whatever the program.
-static unsigned address(const void *memory) {
+static unsigned address(const void *memory)
+{
     return (unsigned)(unsigned long)memory;
 }
 
-static int int80(int number, unsigned a, unsigned b, unsigned c, unsigned d, unsigned e) {
+static int int80(int number, unsigned a, unsigned b, unsigned c, unsigned d, unsigned e)
+{
     int value;
     __asm__ volatile("int $0x80"
                      : "=a"(value)
@@ -36,17 +38,20 @@ static int int80(int number, unsigned a, unsigned b, unsigned c, unsigned d, uns
 }
 
 // The request came as one message, which a stream socket hands over as it was sent.
-static int receive(void) {
+static int receive(void)
+{
     return int80(READ, SOCKET, address(&request), sizeof request, 0, 0) > 0;
 }
 
-static char *after(char *string) {
+static char *after(char *string)
+{
     while (*string)
         string++;
     return string + 1;
 }
 
-void _start(void) {
+void _start(void)
+{
     if (!receive())
         int80(EXIT, 1, 0, 0, 0, 0);
     char *string = after(request.strings);
@@ -55,13 +60,13 @@ void _start(void) {
         argv[i] = address(string);
     for (int i = 0; i < request.envc; i++, string = after(string))
         envp[i] = address(string);
-    argv[request.argc] = envp[request.envc] = 0;  // written, so that its page is there to be read
+    argv[request.argc] = envp[request.envc] = 0; // written, so that its page is there to be read
     unsigned path = address(request.strings);
     if (request.number == EXECVE)
         result = int80(request.number, path, address(argv), address(envp), 0, 0);
     else
         result = int80(request.number, request.dirfd, path, address(argv), address(envp), request.flags);
     int80(WRITE, SOCKET, address(&result), sizeof result, 0, 0);
-    int80(READ, SOCKET, address(&request), sizeof request, 0, 0);  // until it is let go
+    int80(READ, SOCKET, address(&request), sizeof request, 0, 0); // until it is let go
     int80(EXIT, 0, 0, 0, 0, 0);
 }

@@ -21,26 +21,35 @@ static const char *path = "/nonexistent/program";
 static char *arguments[MOST] = {"program", "--flag", "value"};
 static char *variables[MOST] = {"PATH=/usr/bin:/bin", "HOME=/root", "LANG=C.UTF-8", "TERM=xterm"};
 
-static void grow(char **array, int from, int to, const char *shape) {
+static void grow(char **array, int from, int to, const char *shape)
+{
     for (int i = from; i < to; i++)
         if (asprintf(&array[i], shape, i) < 0)
             exit(1);
 }
 
-static void fail(void) { execve(path, arguments, variables); }
+static void fail(void)
+{
+    execve(path, arguments, variables);
+}
 
 static char **in_turn;
 static long count, turn;
 
-static void fail_in_turn(void) {
+static void fail_in_turn(void)
+{
     execve(in_turn[turn], arguments, variables);
     if (++turn == count)
         turn = 0;
 }
 
-static void unrelated(void) { syscall(SYS_getppid); }
+static void unrelated(void)
+{
+    syscall(SYS_getppid);
+}
 
-static void succeed(void) {
+static void succeed(void)
+{
     pid_t child = vfork();
     if (!child) {
         execve("/bin/true", arguments, variables);
@@ -49,13 +58,16 @@ static void succeed(void) {
     waitpid(child, NULL, 0);
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
     if (argc < 3 || atol(argv[2]) < PARTS)
         return 2;
     if (argc > 3)
         path = argv[3];
     long times = atol(argv[2]);
-    void (*what)(void) = !strncmp(argv[1], "fail", 4) ? fail : !strcmp(argv[1], "getppid") ? unrelated : succeed;
+    void (*what)(void) = !strncmp(argv[1], "fail", 4)  ? fail
+                         : !strcmp(argv[1], "getppid") ? unrelated
+                                                       : succeed;
     if (!strcmp(argv[1], "fail-in-turn")) {
         count = argc > 4 ? atol(argv[4]) : 1;
         in_turn = calloc(count, sizeof(*in_turn));

@@ -17,7 +17,8 @@ static int times;
 static long tids[MOST_THREADS];
 static pthread_barrier_t together;
 
-static void *fail(void *number) {
+static void *fail(void *number)
+{
     long thread = (long)number;
     char which[32];
     char *const argv[] = {(char *)marker, which, NULL};
@@ -31,7 +32,8 @@ static void *fail(void *number) {
     return NULL;
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
     if (argc != 5)
         return 2;
     path = argv[1];

@@ -267,7 +267,7 @@ static void work(int number)
             fail_in_32_bits(call, who);
         else
             fail(call, who, chance(2) ? "text" : NULL);
-        usleep(chance(4000));  // else more comes than any reader takes, and nothing is proved but the losses
+        usleep(chance(4000)); // else more comes than any reader takes, and nothing is proved but the losses
     }
     _exit(0);
 }
@@ -282,7 +282,9 @@ static void reuse_a_tid(void)
     waitpid(tid, NULL, 0);
     while (time(NULL) < end) {
         struct clone_args arguments = {
-            .exit_signal = SIGCHLD, .set_tid = (uintptr_t)&tid, .set_tid_size = 1,
+            .exit_signal = SIGCHLD,
+            .set_tid = (uintptr_t)&tid,
+            .set_tid_size = 1,
         };
         long child = syscall(SYS_clone3, &arguments, sizeof arguments);
         if (!child) {
@@ -294,7 +296,7 @@ static void reuse_a_tid(void)
             _exit(0);
         }
         if (child < 0)
-            tid++;  // someone else has it by now
+            tid++; // someone else has it by now
         else
             waitpid(child, NULL, 0);
         usleep(500);

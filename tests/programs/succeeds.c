@@ -1,5 +1,6 @@
 // A program that can be executed: it leaves at once, with status 0.
 
-int main(void) {
+int main(void)
+{
     return 0;
 }

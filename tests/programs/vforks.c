@@ -10,8 +10,9 @@ enum { SOCKET = 3 };
 
 extern char **environ;
 
-int main(int argc, char **argv) {
-    static volatile int report[2];  // the child writes it: vfork shares the memory
+int main(int argc, char **argv)
+{
+    static volatile int report[2]; // the child writes it: vfork shares the memory
     char byte;
     if (argc < 3 || read(SOCKET, &byte, 1) != 1)
         return 1;

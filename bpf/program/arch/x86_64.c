@@ -3,7 +3,7 @@
 
 #define IA32 OF_ARCHITECTURE /* the arguments are in the registers of 32-bit calls */
 
-/* A kernel function's arguments, at its kprobe. */
+/* Return a kernel function's argument, at its kprobe. */
 static __always_inline u64 function_argument_1(void *ctx)
 {
     return kernel_u64((u64)ctx + AT_pt_regs_di);
@@ -19,7 +19,7 @@ static __always_inline u64 function_argument_3(void *ctx)
     return kernel_u64((u64)ctx + AT_pt_regs_dx);
 }
 
-/* Its result, at its kretprobe. */
+/* Return a kernel function's result, at its kretprobe. */
 static __always_inline u64 function_result(void *ctx)
 {
     return kernel_u64((u64)ctx + AT_pt_regs_ax);
@@ -44,11 +44,14 @@ static __always_inline s32 exec_call(u64 regs, u64 task)
     return COMPAT | IA32 | (number == NR_ia32_execveat ? EXECVEAT : 0);
 }
 
+/* Those of execveat: dirfd, path, argv, envp and flags. execve has the middle three. */
+#define EXECVEAT_ARGUMENTS 5
+
 /* Take the call's arguments from those registers. */
 static __always_inline void fill_call(struct scratch *s, u64 regs, u32 bits)
 {
     read_kernel(s->registers, sizeof(s->registers), (void *)(regs + START_registers));
-    u64 arguments[5];
+    u64 arguments[EXECVEAT_ARGUMENTS];
     if (bits & IA32) {
         arguments[0] = u32_in(s->registers, AT_pt_regs_bx - START_registers);
         arguments[1] = u32_in(s->registers, AT_pt_regs_cx - START_registers);
@@ -73,14 +76,14 @@ static __always_inline void fill_call(struct scratch *s, u64 regs, u32 bits)
 }
 
 /*
- * path, argv and envp lie in the caller's memory or, if the kernel itself starts the exec, in the kernel's. The
- * verifier does not follow a condition at each of these reads. Here one helper reads both kinds of memory, by the
- * address alone. So a caller must not pass a kernel address: one whose top bit is set.
+ * path, argv and envp lie in the caller's memory or, if the kernel itself starts the exec, in the kernel's.
+ * The verifier does not follow a condition at each of these reads. Here one helper reads both kinds of
+ * memory, by the address alone. So a caller must not pass a kernel address: one whose top bit is set.
  */
 static __always_inline u64 allowed_address(struct scratch *s, u64 from)
 {
     u64 of_kernel = (u64)((s64)from >> 63);
-    asm volatile("" : "+r"(of_kernel)); /* else the compiler turns it into a condition */
+    asm volatile("" : "+r"(of_kernel)); /* or the compiler turns it into a condition */
     return from & (~of_kernel | s->call.by_kernel);
 }
 
@@ -106,32 +109,40 @@ static __always_inline s64 read_string(struct scratch *s, void *to, u64 from)
 #define PRESENT 1ULL
 #define LEAF 0x80ULL /* the entry maps a large page, not another table */
 #define ADDRESS_BITS 0x000ffffffffff000ULL
+#define ENTRIES 512 /* in a table */
+
+/* The address bits below those that index a table (arch/x86/include/asm/pgtable_64_types.h). */
+#define PGD_SHIFT_OF_5_LEVELS 48
+#define P4D_SHIFT 39
+#define PUD_SHIFT 30
+#define PMD_SHIFT 21
+#define PTE_SHIFT 12
 
 /* Follow one level of a page table: return the table or page that `address` leads to; 0 if there is none. */
 static __always_inline u64 next_table(u64 table, u64 address, u32 shift, u64 *entry)
 {
-    *entry = kernel_u64(table + ((address >> shift) & 511) * 8);
+    *entry = kernel_u64(table + ((address >> shift) & (ENTRIES - 1)) * sizeof(u64));
     return *entry & PRESENT ? DIRECT_MAP + (*entry & ADDRESS_BITS) : 0;
 }
 
 /*
- * Return the kernel's own address of the memory at `address`, by the page tables of a struct mm_struct that no
- * task runs in yet: while an exec prepares it, only the kernel can write there. Return 0 if the page is not
- * present. The new stack of an exec has no large pages.
+ * Return the kernel's own address of the memory at `address`, by the page tables of a struct mm_struct that
+ * no task runs in yet: while an exec prepares it, only the kernel can write there. Return 0 if the page is
+ * not present. The new stack of an exec has no large pages.
  */
 static __always_inline u64 kernel_address(u64 pgd, u64 address)
 {
     u64 entry, table = pgd;
-    if (PAGE_TABLE_LEVELS == 5 && !(table = next_table(table, address, 48, &entry)))
+    if (PAGE_TABLE_LEVELS == 5 && !(table = next_table(table, address, PGD_SHIFT_OF_5_LEVELS, &entry)))
         return 0;
-    if (!(table = next_table(table, address, 39, &entry)))
+    if (!(table = next_table(table, address, P4D_SHIFT, &entry)))
         return 0;
-    if (!(table = next_table(table, address, 30, &entry)) || entry & LEAF)
+    if (!(table = next_table(table, address, PUD_SHIFT, &entry)) || entry & LEAF)
         return 0;
-    if (!(table = next_table(table, address, 21, &entry)) || entry & LEAF)
+    if (!(table = next_table(table, address, PMD_SHIFT, &entry)) || entry & LEAF)
         return 0;
-    if (!(table = next_table(table, address, 12, &entry)))
+    if (!(table = next_table(table, address, PTE_SHIFT, &entry)))
         return 0;
-    return table + (address & 4095);
+    return table + (address & (PAGE_SIZE - 1));
 }
-#endif
+#endif /* COPIES */

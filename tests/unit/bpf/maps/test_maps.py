@@ -36,7 +36,7 @@ def a_set(**values: int) -> bytes:
 
 def test_counters_of_all_cpus_add_up(fds: tuple[int, int]) -> None:
     first = a_set(seen=10, recorded=7, suppressed=2, lost=1)
-    os.pwrite(fds[0], first + a_set(seen=5, recorded=5, untold=3, untracked=4, unjoined=6), 0)
+    os.pwrite(fds[0], first + a_set(seen=5, recorded=5, search_ends_lost=3, untracked=4, unjoined=6), 0)
     counters = CounterMap(fds[0], 2)
     found = counters.read()
     counters.close()

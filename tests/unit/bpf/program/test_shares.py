@@ -39,6 +39,8 @@ typedef unsigned long long u64;
 #define RING_BYTES {RING}ULL
 #define BPF_RINGBUF_HDR_SZ 8
 #define EVENTS_MAP 0
+#define BPF_PSEUDO_MAP_FD 1
+#define RING_ALIGNMENT 8
 enum {{ BPF_RB_CONS_POS = 2, BPF_RB_PROD_POS }};
 struct share {{ u64 turn; u64 before; u64 after; u64 end; }};
 static struct {{ bool is_there; struct share share; }} known[65536];
@@ -70,7 +72,7 @@ void forget(void) { for (u32 user = 0; user < 65536; user++) known[user].is_ther
 
 def function(name: str) -> str:
     """The text of one of the kernel program's functions."""
-    parts = ("exec_failures.c", "write.c")
+    parts = ("users.c", "output.c")
     text = "".join(Path(program.__file__).with_name(part).read_text(encoding="utf-8") for part in parts)
     # Of those that exist twice the last one is that of the ring buffer.
     *_, last = re.finditer(rf"^static __always_inline \w+ {name}\(", text, re.MULTILINE)

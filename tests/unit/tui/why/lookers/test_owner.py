@@ -73,7 +73,7 @@ def test_the_kernel_program_knows_the_longest_run_of_them(lines: list[str], span
 
 def test_subordinate_ids_have_one_share_of_the_ring(tmp_path: Path) -> None:
     """The function is the kernel program's own, compiled for this machine."""
-    text = Path(program.__file__).with_name("exec_failures.c").read_text(encoding="utf-8")
+    text = Path(program.__file__).with_name("users.c").read_text(encoding="utf-8")
     function = text[text.index("static __always_inline u32 user_of(") :]
     function = function[: function.index("\n}\n") + 3]
     source, library = tmp_path / "users.c", tmp_path / "users.so"
