@@ -66,6 +66,7 @@ class Mount:
         parent: Id of the mount that it is mounted on.
         root: The directory of the file system that is mounted: "/", of a bind mount its source.
         access: What of it may be looked at.
+        layers: The options of an overlay in mountinfo, which name its layers; b"" of all others.
     """
 
     id: int
@@ -76,6 +77,7 @@ class Mount:
     parent: int = UNKNOWN
     root: str = "/"
     access: Access = Access.NONE
+    layers: bytes = b""
 
     @property
     def device_id(self) -> int:
@@ -187,6 +189,10 @@ class MountTable:
                 return mount
             path = path.rstrip("/").rpartition("/")[0]
 
+    def types_below(self, mount: Mount) -> frozenset[str]:
+        """Return the types of the file systems that an overlay's layers are on, as far as they are known."""
+        return frozenset(layer.file_system for layer in self._layers(mount.layers))
+
     def on_device(self, device: str) -> list[Mount]:
         """Return the mounts of a file system, by its device "major:minor"."""
         return [m for m in self._having(b" %s " % os.fsencode(device)) if m.device == device]
@@ -225,6 +231,17 @@ class MountTable:
             return False
         self._renew()
         return not self.refused and self._read_at <= moment
+
+    def _layers(self, options: bytes) -> Iterator[Mount]:
+        """The mounts that an overlay's layers are on.
+
+        Where it was mounted is not known: in this namespace, or in ours, as a container's is.
+        """
+        for layer in safety.layers(options):
+            for table in {self, self._own or self}:
+                mount = table.on_the_way(_unescaped(layer))
+                if mount is not None:
+                    yield mount
 
     def _by_device(self, descriptor: int) -> Access:
         """Judge a mount that the table lacks, as in a chroot, by its file system, if we have that too."""
@@ -295,6 +312,7 @@ class MountTable:
             parent=int(fields[1]),
             root=_unescaped(fields[3]),
             access=self._access(kind, device, point, options, types[-1]),
+            layers=types[-1] if kind == "overlay" else b"",
         )
 
     def _access(
@@ -317,10 +335,7 @@ class MountTable:
         if device not in self._judged:
             # Until it is judged it counts as safe: the paths of its layers may lead back to it.
             self._judged[device] = Access.READ
-            paths = [_unescaped(layer) for layer in safety.layers(super_options)]
-            # Where it was mounted is not known: in this namespace, or in ours, as a container's is.
-            found = (table.on_the_way(path) for path in paths for table in {self, own})
-            if any(mount is not None and mount.may_block for mount in found):
+            if any(mount.may_block for mount in self._layers(super_options)):
                 self._judged[device] = Access.NONE
         return self._judged[device]
 

@@ -14,9 +14,12 @@ from typing import Final
 from execwhy.bpf.caller.lookup import File
 from execwhy.tui.why.scene import words
 
-_UNTRACED: Final = frozenset({"tmpfs", "ramfs", "rootfs", "devtmpfs", "xfs", "f2fs"})
+_IN_MEMORY: Final = frozenset({"tmpfs", "ramfs", "rootfs", "devtmpfs"})
+
+_UNTRACED: Final = _IN_MEMORY | {"xfs", "f2fs"}
 """File systems on which content can change without the ctime: by a shared mapping on those of memory, and by
-a call that moves blocks from one file to another on XFS (XFS_IOC_SWAPEXT) and F2FS (F2FS_IOC_MOVE_RANGE)."""
+a call that moves blocks from one file to another on XFS (XFS_IOC_SWAPEXT) and F2FS (F2FS_IOC_MOVE_RANGE).
+An overlay has the mappings of what it lies on, and none of these calls."""
 
 _ZEROING: Final = frozenset({"ext2", "ext3", "ext4", "overlay"})
 """File systems on which a whole block can become zeros without the ctime: EXT4_IOC_MOVE_EXT leaves that of
@@ -29,17 +32,19 @@ _DENIES_NO_WRITERS: Final = re.compile(r"6\.11(?!\d)|6\.12\.[01](?!\d)")
 """Releases of Linux that execute what is open for writing (2a010c412853; reverted by 3b832035387f)."""
 
 
-def doubts(file: File, *, was_opened: bool) -> Iterator[str]:
+def doubts(file: File, *, was_opened: bool, below: frozenset[str] = frozenset()) -> Iterator[str]:
     """Say what leaves open whether a file's bytes were the same, whatever its ctime is.
 
     Args:
         file: A regular file.
         was_opened: The kernel had surely opened it for the exec, when nobody had it open for writing.
+        below: The types of file systems that its overlay lies on.
     """
     others = file.stat.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
     if not file.stat.st_uid and not others and file.acl is None:
         return
     kind = None if file.mount is None else file.mount.file_system
+    kind = next(iter(below & _IN_MEMORY), kind)
     if kind in _UNTRACED:
         yield (
             f"{words.quoted_briefly(file.path)} lies on a file system of type {kind}, where what others"

@@ -187,7 +187,7 @@ class Looks:
             if denied:
                 yield from self._of_permissions(resolved.file)
             if self._has_content(resolved.file):
-                yield from content.doubts(resolved.file, was_opened=self._was_opened(resolved.file))
+                yield from self._of_content(resolved.file)
         if self._resolved and (denied or not proven):
             yield from self._of_mounts(later)
 
@@ -278,6 +278,11 @@ class Looks:
             return
         if self._moment.is_unchanged(ctime) and not self._moment.is_long_unchanged(ctime):
             yield changed_shortly_before(file.path)
+
+    def _of_content(self, file: File) -> Iterator[str]:
+        mounts = None if self._caller_root is None else self._caller_root.mounts
+        below = frozenset[str]() if mounts is None or file.mount is None else mounts.types_below(file.mount)
+        return content.doubts(file, was_opened=self._was_opened(file), below=below)
 
     def _has_content(self, file: File) -> bool:
         """Return whether the causes rest on what a file holds: an EACCES does where that leads on."""

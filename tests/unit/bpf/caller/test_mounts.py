@@ -93,6 +93,18 @@ def test_an_overlay_of_roots_is_as_safe_as_its_layers(mount: int, expected: int)
     assert found is not None and found.access is Access(expected)
 
 
+def test_what_an_overlay_lies_on_is_known_by_its_layers() -> None:
+    table = MountTable(
+        b"""1 0 8:1 / / rw - ext4 /dev/sda1 rw
+2 1 0:30 / /run rw - tmpfs tmpfs rw
+3 1 0:40 / /mnt/live rw - overlay overlay rw,lowerdir=/usr,upperdir=/run/u,workdir=/run/w
+4 1 0:41 / /mnt/disk rw - overlay overlay rw,lowerdir=/usr,upperdir=/srv/u,workdir=/srv/w
+"""
+    )
+    below = {mount.point: table.types_below(mount) for number in (1, 3, 4) if (mount := table.get(number))}
+    assert below == {"/": set(), "/mnt/live": {"ext4", "tmpfs"}, "/mnt/disk": {"ext4"}}
+
+
 def test_an_overlay_of_a_user_is_not_looked_into_whatever_its_layers_are_called() -> None:
     line = "9 1 0:77 / /x rw - overlay overlay rw,lowerdir=/usr:/bin,userxattr"
     assert access(line, trusted=False, own=OWN) is Access.NONE

@@ -93,5 +93,11 @@ def test_where_content_changes_without_a_trace_only_roots_is_proven(kind: str) -
     assert said(dataclasses.replace(a_file(b"#!/x\n", kind, uid=0), acl=b"\2\0\0\0"))
 
 
+def test_an_overlay_on_a_tmpfs_is_as_untraced_as_that() -> None:
+    file = a_file(b"#!/no/such/interpreter\n", "overlay")
+    assert "of type tmpfs" in " ".join(doubts(file, was_opened=True, below=frozenset({"ext4", "tmpfs"})))
+    assert not list(doubts(file, was_opened=True, below=frozenset({"ext4"})))
+
+
 def test_what_the_kernel_had_not_opened_could_be_mapped_for_writing() -> None:
     assert "had it mapped for writing" in said(a_file(b"#!/x\n"), was_opened=False)
