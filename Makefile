@@ -43,9 +43,6 @@ run: ## open the monitor
 test: ## run all tests that this machine can run (root)
 	tests/run
 
-<<<<<<< HEAD
-format: ## format the Python files with ruff
-=======
 editor: ## write compile_commands.json, with which clangd parses each part of the BPF program
 	tools/setup dev
 	.venv/bin/python tools/editor.py
@@ -53,19 +50,14 @@ editor: ## write compile_commands.json, with which clangd parses each part of th
 C_FILES = $$(find bpf tests tools -name '*.[ch]')
 
 format: ## format the Python files with ruff and the C files with clang-format
->>>>>>> 66a3d53 (Split the C parts, name their constants, lay them out with clang-format)
 	tools/setup dev
 	.venv/bin/ruff format .
 	.venv/bin/clang-format -i $(C_FILES)
 
 check: ## run before each commit: format, lint, types, imports, tests without root
 	tools/setup dev
-<<<<<<< HEAD
 	@.venv/bin/ruff format --check . || { echo "Run make format." >&2; exit 1; }
-=======
-	@.venv/bin/ruff format --check . || { echo "make format rewrites these." >&2; exit 1; }
-	@.venv/bin/clang-format --dry-run -Werror $(C_FILES) || { echo "make format rewrites these." >&2; exit 1; }
->>>>>>> 66a3d53 (Split the C parts, name their constants, lay them out with clang-format)
+	@.venv/bin/clang-format --dry-run -Werror $(C_FILES) || { echo "Run make format." >&2; exit 1; }
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports --no-cache
