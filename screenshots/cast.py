@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Final
 from unittest import mock
 
-from execwhy.bpf.events.record import Report
+from execwhy.bpf.events.arrivals import Report
 from screenshots.clock import LAST, Recorded
 
 SIZE: Final = (108, 30)

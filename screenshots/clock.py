@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
+from execwhy.bpf.events.arrivals import Report, SearchEnd
 from execwhy.bpf.events.clock import this_machine
-from execwhy.bpf.events.record import ExecFailure, Report, SearchEnd
+from execwhy.bpf.events.record import ExecFailure
 from execwhy.bpf.events.source import Capture, Counters, Stage, Status
 
 LAST: Final = 1_795_557_020_114_000_000

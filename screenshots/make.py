@@ -20,7 +20,8 @@ from unittest import mock
 from textual.keys import Keys
 from textual.pilot import Pilot
 
-from execwhy.bpf.events.record import ExecFailure, Report
+from execwhy.bpf.events.arrivals import Report
+from execwhy.bpf.events.record import ExecFailure
 from execwhy.tui.model.history.store import History
 from execwhy.tui.screen.app import ExecwhyApp
 from execwhy.tui.screen.screen_picture import svg_of

@@ -16,16 +16,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from execwhy.bpf.events.record import (
-    Burst,
-    ExecFailure,
-    Loss,
-    Report,
-    SearchEnd,
-    expand_bursts,
-    materialize,
-    template_of,
-)
+from execwhy.bpf.events.arrivals import Report, SearchEnd, expand_bursts
+from execwhy.bpf.events.loss import Loss
+from execwhy.bpf.events.record import ExecFailure
 from execwhy.bpf.events.source import Stage
 from execwhy.bpf.read.reader import KernelSource
 from execwhy.tui.why.causes import diagnose
@@ -206,9 +199,9 @@ def _ours(reports: Iterable[Report]) -> Iterator[ExecFailure | SearchEnd]:
             yield report
         elif isinstance(report, Loss):
             continue
-        elif template_of(report.last if isinstance(report, Burst) else report).mount_ns == here:
+        elif report.template.mount_ns == here:
             for each in expand_bursts([report]):
-                failure = materialize(each)
+                failure = each.materialize()
                 assert isinstance(failure, ExecFailure)
                 above = [ancestor.pid for ancestor in failure.ancestors]
                 kept = above.index(os.getpid()) if os.getpid() in above else len(above)

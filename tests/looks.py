@@ -9,9 +9,9 @@ from contextlib import suppress
 
 import numpy as np
 
-from execwhy.bpf.events.record import Burst, Diagnosis, ExecFailure, Look, Occurrence
+from execwhy.bpf.events.arrivals import Burst, Failure, Occurrence
+from execwhy.bpf.events.record import Diagnosis, ExecFailure, Look
 from execwhy.tui.why.lookers.fair_queue import EventIds
-from execwhy.tui.why.lookers.owner import Failure
 from execwhy.tui.why.lookers.process import LookAt, Spawned, serve
 
 

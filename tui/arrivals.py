@@ -14,23 +14,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Final, Protocol
 
-from execwhy.bpf.events.record import (
-    Arrival,
-    Burst,
-    Diagnosis,
-    ExecFailure,
-    Look,
-    Loss,
-    Occurrence,
-    Report,
-    count_of,
-)
+from execwhy.bpf.events.arrivals import Arrival, Burst, Failure, Occurrence, Report
+from execwhy.bpf.events.record import Diagnosis, ExecFailure, Look
 from execwhy.bpf.events.source import EventSource
 from execwhy.tui.model.history.store import History
 from execwhy.tui.model.search.searches import Searches
 from execwhy.tui.why.causes import unseen
 from execwhy.tui.why.lookers.fair_queue import EventIds
-from execwhy.tui.why.lookers.owner import Failure
 
 _STEP: Final = 256
 """Reports taken in between two looks at the clock: a few milliseconds at most."""
@@ -210,7 +200,7 @@ class Arrivals:
 
     def _append(self, events: Sequence[Arrival]) -> None:
         event_ids = self._history.append(events)
-        self._taken += len(event_ids) - sum(isinstance(event, Loss) for event in events)
+        self._taken += len(event_ids) - sum(event.failure is None for event in events)
         if self._lookers is not None and events:
             self._lookers.submit(_undiagnosed(events, event_ids.start))
 
@@ -224,13 +214,14 @@ class Arrivals:
                 event = self._history[event_id]
             except KeyError:
                 continue
-            if not isinstance(event, ExecFailure):
+            failure = event.failure
+            if failure is None:
                 continue
-            if event.diagnosis is not None and unseen.was_dropped(event.diagnosis):
+            if failure.diagnosis is not None and unseen.was_dropped(failure.diagnosis):
                 self._second.add(event_id)
-            elif event.diagnosis is not None:
+            elif failure.diagnosis is not None:
                 continue
-            wanted.append((event_id, event))
+            wanted.append((event_id, failure))
         self._lookers.prefer(wanted)
 
     def take_diagnoses(self, seconds: float = math.inf) -> Changed:
@@ -278,18 +269,17 @@ def _undiagnosed(
 ) -> Iterator[tuple[int, ExecFailure | Occurrence | Burst]]:
     event_id = first_id
     for event in events:
-        if isinstance(event, Occurrence | Burst) or (
-            isinstance(event, ExecFailure) and event.diagnosis is None
-        ):
-            yield event_id, event
-        event_id += count_of(event)
+        failure = event.failure
+        if failure is not None and failure.template.diagnosis is None:
+            yield event_id, failure
+        event_id += event.event_count
 
 
 def _reports_in_step(reports: Sequence[Report]) -> int:
     """How many of these are taken in before the next look at the clock."""
     events = 0
     for number, report in enumerate(reports[:_STEP], 1):
-        events += len(report) if isinstance(report, Burst) else 1
+        events += report.event_count
         if events >= _STEP_EVENTS:
             return number
     return _STEP

@@ -23,7 +23,8 @@ from execwhy.bpf.caller.mounts import UNKNOWN, MountTable, Place, mount_id, moun
 from execwhy.bpf.caller.safety import Access
 from execwhy.bpf.caller.walk import End, WalkContext, walk
 from execwhy.bpf.events import clock
-from execwhy.bpf.events.record import ExecFailure, Occurrence
+from execwhy.bpf.events.arrivals import Occurrence
+from execwhy.bpf.events.record import ExecFailure
 
 AT_FDCWD: Final = -100
 MAX_PROCESSES: Final = 4096

@@ -12,8 +12,9 @@ from cachetools import TTLCache
 
 from execwhy.bpf.caller.caller_root import caller_of
 from execwhy.bpf.caller.cgroups import cgroup_in, where_of
+from execwhy.bpf.events.arrivals import Occurrence
 from execwhy.bpf.events.identity_memo import Enricher
-from execwhy.bpf.events.record import ExecFailure, Occurrence, template_of
+from execwhy.bpf.events.record import ExecFailure
 
 _FRESH: Final = 250_000_000
 """Nanoseconds after which a caller is not asked any more: it is gone, or a storm keeps the reader busy."""
@@ -43,7 +44,7 @@ class Hierarchies:
             failure: What failed; its ``cgroup`` is that of v2.
             now: The time on the clock of its timestamp, in nanoseconds.
         """
-        first = template_of(failure)
+        first = failure.template
         if first.container_id is not None:
             return failure
         cgroup = self._known.get((failure.pid, failure.started))

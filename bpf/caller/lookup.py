@@ -21,8 +21,10 @@ from execwhy.bpf.caller.caller_root import AT_FDCWD, CallerRoot, own_mount_ns, r
 from execwhy.bpf.caller.mounts import Mount
 from execwhy.bpf.caller.own_time import own_time
 from execwhy.bpf.caller.walk import Resolution, WalkContext, extended_attribute, walk
+from execwhy.bpf.events.arrivals import Occurrence
+from execwhy.bpf.events.identity import ABROAD, CACHED_LOOKUP, OF_PROCESS, RELATIVE
 from execwhy.bpf.events.identity_memo import Enricher, IdentityMemo
-from execwhy.bpf.events.record import Binary, ExecFailure, Occurrence, template_of
+from execwhy.bpf.events.record import Binary, ExecFailure
 
 HEAD_BYTES: Final = 4096
 """Enough for the ``#!`` line, and in nearly every program for the ELF headers and PT_INTERP."""
@@ -161,13 +163,13 @@ def look_up(failure: ExecFailure | Occurrence, now: int) -> tuple[Binary | None,
         failure: What failed.
         now: The time on the clock of its timestamp, in nanoseconds.
     """
-    where, is_own = _where_to_look(template_of(failure))
-    key = (where, failure.pid) if is_own else where
+    where, is_own = _where_to_look(failure.template)
+    key = (where, _of_process(failure)) if is_own else where
     known = _answers.get(key)
     if known is not None and failure.timestamp <= known[0]:
         return known[1]
     try:
-        answer, personal = _look_up(failure.materialize() if isinstance(failure, Occurrence) else failure)
+        answer, personal = _look_up(failure.materialize())
     except Exception:  # the reader's thread must outlive any file, however odd
         return _NOTHING
     if not personal:
@@ -189,7 +191,7 @@ class Files:
     def complete(self, failure: ExecFailure | Occurrence, now: int) -> ExecFailure | Occurrence:
         """The failure with its file and interpreter; see ``look_up``."""
         answer = look_up(failure, now)
-        first = template_of(failure)
+        first = failure.template
         binary, interpreter = answer
         if first.binary is not None:
             binary, interpreter = _joined(first.binary, binary, interpreter)
@@ -209,16 +211,18 @@ def _joined(kernel: Binary, found: Binary | None, interpreter: str | None) -> tu
 
 def _place(record: ExecFailure) -> tuple[tuple[object, ...], bool]:
     """What the answer depends on, and whether it depends on the process itself as well."""
-    path = record.path or ""
-    where: tuple[object, ...] = (record.mount_ns, record.root, path, record.flags, record.truncated.path)
+    where: tuple[object, ...] = (_always(record),)
     if record.mount_ns != own_mount_ns():
-        # The next namespace gets the number of one that has ended, such as a restarted container's.
-        where = (*where, record.ppid, record.cgroup)
-    if path.startswith("/"):
+        where = (*where, _abroad(record))
+    if (record.path or "").startswith("/"):
         return where, False
-    return (*where, record.cwd, record.dirfd), record.cwd is None or record.dirfd not in (None, AT_FDCWD)
+    return (*where, _relative(record)), record.cwd is None or record.dirfd not in (None, AT_FDCWD)
 
 
+_always: Final = CACHED_LOOKUP.key()
+_abroad: Final = CACHED_LOOKUP.key_if(ABROAD)
+_relative: Final = CACHED_LOOKUP.key_if(RELATIVE)
+_of_process: Final = CACHED_LOOKUP.key_if(OF_PROCESS)
 _where_to_look: Final = IdentityMemo(_place)
 
 

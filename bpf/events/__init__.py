@@ -1,3 +1,6 @@
 """What a record is, and where records come from."""
 
-__all__ = ["accounts", "clock", "fields", "identity_memo", "known", "record", "source", "users"]
+__all__ = [
+    "accounts", "arrivals", "clock", "fields", "identity", "identity_memo", "kinds", "known", "loss",
+    "record", "source", "users",
+]  # fmt: skip

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final, Generic, TypeVar
 
+from execwhy.bpf.events.arrivals import Occurrence
 from execwhy.bpf.events.known import size_of, size_of_record
-from execwhy.bpf.events.record import ExecFailure, Occurrence
+from execwhy.bpf.events.record import ExecFailure
 
 T = TypeVar("T")
 
@@ -57,15 +58,16 @@ class Enricher:
         **facts: Any,  # noqa: ANN401
     ) -> ExecFailure | Occurrence:
         """The failure with these facts; ``told`` is one object for as long as it tells the same facts."""
-        if isinstance(failure, ExecFailure):
-            return replace(failure, **facts)
-        key = id(failure.first), id(told)
+        template = failure.template
+        if template is failure:
+            return replace(template, **facts)
+        key = id(template), id(told)
         shared = self._shared.get(key)
         if shared is None:
-            size = size_of_record(failure.first)
+            size = size_of_record(template)
             self._bytes += size
             if len(self._shared) >= _MOST_KNOWN or self._bytes > _MOST_BYTES:
                 self._shared.clear()
                 self._bytes = size
-            shared = self._shared[key] = replace(failure.first, **facts), failure.first, told
-        return Occurrence(shared[0], *failure[1:])
+            shared = self._shared[key] = replace(template, **facts), template, told
+        return failure.with_template(shared[0])

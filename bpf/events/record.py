@@ -8,9 +8,8 @@ survives (``os.fsencode`` gives the bytes back). It is hostile: show it only thr
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple, overload
+from dataclasses import dataclass, field
+from typing import ClassVar, Final, Literal
 
 from execwhy.bpf.events.fields import (
     I32,
@@ -26,6 +25,7 @@ from execwhy.bpf.events.fields import (
     described,
     fact,
 )
+from execwhy.bpf.events.kinds import FailureKind
 from execwhy.bpf.events.known import size_of_record
 from execwhy.bpf.events.parts import (
     DOUBT,
@@ -39,16 +39,9 @@ from execwhy.bpf.events.parts import (
     Truncated,
 )
 
-if TYPE_CHECKING:
-    # The process that loads the program reads this module, too, perhaps with a Python that has no numpy.
-    import numpy as np
-    import numpy.typing as npt
-
 __all__ = [
-    "DOUBT", "KERNEL_ONLY_ERRORS", "Ancestor", "ArgumentsSource", "Arrival", "Attempt", "Binary", "Burst",
-    "Diagnosis", "Event", "ExecFailure", "Look", "Loss", "Occurrence", "Outcome", "PathSource", "Report",
-    "Search", "SearchEnd", "Truncated", "count_of", "error_name", "expand_bursts", "materialize",
-    "template_of",
+    "DOUBT", "KERNEL_ONLY_ERRORS", "Ancestor", "ArgumentsSource", "Attempt", "Binary", "Diagnosis",
+    "ExecFailure", "Look", "Outcome", "PathSource", "Search", "Truncated", "error_name",
 ]  # fmt: skip
 
 KERNEL_ONLY_ERRORS: Final = {524: "ENOTSUPP"}
@@ -73,6 +66,9 @@ class ExecFailure:
     timestamp: Moment = field(metadata=fact(
         "When the exec returned: RFC 3339, UTC, nanoseconds, from the kernel's boot clock.",
         Kind.TIME, storage=Storage.NUMBER, csv=0))
+    kind: FailureKind = field(default="exec", metadata=fact(
+        'The kind of start that failed: "exec", also where a recording of an earlier version lacks it.',
+        Kind.TEXT, column="call", csv=47))
     path: str | None = field(metadata=fact(
         "The path as the caller gave it; null if the caller's memory could not be read.",
         Kind.PATH, secret=Secret.BY_SHAPE, csv=1))
@@ -235,130 +231,26 @@ class ExecFailure:
         """About how many bytes it takes in memory."""
         return size_of_record(self)
 
+    # What every arrival can be asked (``bpf.events.arrivals``).
 
-@dataclass(frozen=True, slots=True)
-class Loss:
-    """Events that were lost, at their place in time.
-
-    Attributes:
-        timestamp: When the loss was noticed: nanoseconds since 1970 UTC.
-        count: How many.
-        reason: The name of what was full: "ring buffer full".
-        host: Where, as of an ``ExecFailure``.
-    """
-
-    timestamp: int
-    count: int
-    reason: str
-    host: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SearchEnd:
-    """A task whose last exec failed has now succeeded with another, or has ended.
-
-    Attributes:
-        timestamp: Nanoseconds since 1970 UTC.
-        task: The ``ExecFailure.task`` of its failures.
-        found_path: The path of the exec that succeeded, as the caller gave it; None where the task ended.
-        tid: The thread; after an exec it has its process's id.
-    """
-
-    timestamp: int
-    task: int
-    found_path: str | None
-    tid: int = 0
-
-
-class Occurrence(NamedTuple):
-    """A failed exec that is like an earlier one in all but these facts, as most are in a storm.
-
-    It is a tuple because making one takes a tenth of the time that a record takes.
-
-    Attributes:
-        first: One that is like it, and part of no search.
-    """
-
-    first: ExecFailure
-    timestamp: int
-    pid: int
-    tid: int
-    task: int
-    started: int | None
-
-    def materialize(self) -> ExecFailure:
-        """The record of its own."""
-        _, timestamp, pid, tid, task, started = self
-        return replace(self.first, timestamp=timestamp, pid=pid, tid=tid, task=task, started=started)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Burst:
-    """Failed execs of one task, one behind the other, that are alike in all but their moment.
-
-    A core that does nothing but fail brings hundreds of thousands a second, and nothing else is fast enough.
-
-    Attributes:
-        last: The last one of them.
-        timestamps: When each one failed, ascending: nanoseconds since 1970 UTC.
-    """
-
-    last: Occurrence
-    timestamps: npt.NDArray[np.int64]
+    event_count: ClassVar[int] = 1
 
     @property
-    def timestamp(self) -> int:
-        """When the last one failed."""
-        return self.last.timestamp
+    def failure(self) -> ExecFailure:
+        """Itself."""
+        return self
 
-    def __len__(self) -> int:
-        return len(self.timestamps)
+    template = first = last = failure
 
-    def __getitem__(self, index: int) -> Occurrence:
-        return self.last._replace(timestamp=int(self.timestamps[index]))
+    def at(self, index: int) -> ExecFailure:
+        """Return itself: it is one event."""
+        del index
+        return self
 
-    def __iter__(self) -> Iterator[Occurrence]:
-        first, _, pid, tid, task, started = self.last
-        for timestamp in self.timestamps.tolist():
-            yield Occurrence(first, timestamp, pid, tid, task, started)
+    def materialize(self) -> ExecFailure:
+        """Return itself: it is whole."""
+        return self
 
-    def split(self, count: int) -> tuple[Burst, Burst]:
-        """The first ones, so many, and the others; there must be some of each."""
-        return Burst(self[count - 1], self.timestamps[:count]), Burst(self.last, self.timestamps[count:])
-
-
-Event = ExecFailure | Loss
-
-Arrival = Event | Occurrence | Burst
-"""An event as it comes, before anyone looks at it, or many."""
-
-Report = Arrival | SearchEnd
-"""What a source hands over: events, and what ends a search of earlier ones."""
-
-
-@overload
-def expand_bursts(reports: Iterable[Arrival]) -> Iterator[Event | Occurrence]: ...
-@overload
-def expand_bursts(reports: Iterable[Report]) -> Iterator[Event | Occurrence | SearchEnd]: ...
-def expand_bursts(reports: Iterable[Report]) -> Iterator[Event | Occurrence | SearchEnd]:
-    """The same, with each failed exec of a burst on its own."""
-    for report in reports:
-        if isinstance(report, Burst):
-            yield from report
-        else:
-            yield report
-
-
-def count_of(arrival: Arrival) -> int:
-    """How many events it is."""
-    return len(arrival) if isinstance(arrival, Burst) else 1
-
-
-def materialize(arrival: Event | Occurrence) -> Event:
-    """The event itself."""
-    return arrival.materialize() if isinstance(arrival, Occurrence) else arrival
-
-
-def template_of(failure: ExecFailure | Occurrence) -> ExecFailure:
-    """A record that is like it in all but the facts that ``Occurrence`` has."""
-    return failure.first if isinstance(failure, Occurrence) else failure
+    def with_template(self, template: ExecFailure) -> ExecFailure:
+        """Return the other record: a whole record is its own template."""
+        return template

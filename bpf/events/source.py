@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from execwhy.bpf.events.record import Report
+from execwhy.bpf.events.arrivals import Report
 
 
 class Stage(enum.Enum):

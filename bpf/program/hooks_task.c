@@ -15,7 +15,7 @@ int on_exec(struct exec_context *ctx)
 {
     u64 task = ctx->task;
     if (is_searching(task))
-        end_search(ctx, task, kernel_u64(ctx->bprm + AT_linux_binprm_filename), FOUND);
+        end_search(ctx, task, kernel_u64(ctx->bprm + AT_linux_binprm_filename));
     forget(task);
 #if JOINED && !FEXIT
     kernel_calls.delete(&task);
@@ -31,7 +31,7 @@ struct task_exit_context {
 int on_task_exit(struct task_exit_context *ctx)
 {
     u64 task = ctx->task;
-    end_search(ctx, task, 0, TASK_ENDED);
+    end_search(ctx, task, 0);
     forget(task);
 #if ALL_FAILURES
     recorded_early.delete(&task);

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from execwhy.bpf.events.kinds import KINDS, SEARCH_END_CODE
+
 COMM_SIZE: Final = 16
 """TASK_COMM_LEN of include/linux/sched.h."""
 TTY_SIZE: Final = 32
@@ -111,6 +113,9 @@ SECTIONS: Final = (
 ``arguments`` and ``environment`` are of the caller's memory; ``copied`` is the kernel's own copy of both,
 one string behind the other, each with its NUL."""
 
+KIND_CODES: Final = {kind.name: kind.code for kind in KINDS if kind.code} | {"search_end": SEARCH_END_CODE}
+"""What ``record.kind`` is, by name: in C "KIND_EXEC" and so on."""
+
 # Bits of record.bits
 COMPAT: Final = 1
 EXECVEAT: Final = 2
@@ -126,7 +131,7 @@ ENVIRONMENT_UNREAD: Final = 1024
 GROUPS_CUT: Final = 2048
 NEW_IMAGE: Final = 4096
 FOUND: Final = 8192
-TASK_ENDED: Final = 16384
+"""Of the end of a search: another exec has succeeded; else the task has ended."""
 UNTRACKED: Final = 32768
 BINARY_KNOWN: Final = 1 << 16
 LATE: Final = 1 << 17
@@ -241,6 +246,7 @@ HEADER: Final = _padded(
     Field("u16", "stdin_mode"),
     # How the walks ended.
     Field("u8", "ends", 5, ("cwd_end", "root_end", "stdin_end", "cgroup_end", "binary_end")),
+    Field("u8", "kind"),  # one of ``KIND_CODES``
     Field("char", "comm", COMM_SIZE),
     Field("char", "tty", TTY_SIZE),
 )
@@ -333,6 +339,7 @@ def c_declarations(max_args_bytes: int, max_env_bytes: int, max_record_bytes: in
         "COPY_SIZE": copy_size,
         "DATA_SIZE": data_size,
     }
+    numbers |= {f"KIND_{name.upper()}": code for name, code in KIND_CODES.items()}
     numbers |= {f"SECTION_{name.upper()}": index for index, name in enumerate(SECTIONS)}
     # The indices of "ends" are CWD_END and so on. Those of "lengths" are the sections.
     for field in HEADER:

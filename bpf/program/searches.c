@@ -53,8 +53,8 @@ static __always_inline void leave_search(u64 task)
         lock_xadd(&holding->searches, -1);
 }
 
-/* If the task was searching, write a record of how that ended: FOUND or TASK_ENDED in `bits`. */
-static __always_inline void end_search(void *ctx, u64 task, u64 filename, u32 bits)
+/* If the task was searching, write a record of its end: by an exec of `filename`; if that is 0, by the end of the task. */
+static __always_inline void end_search(void *ctx, u64 task, u64 filename)
 {
     if (!is_searching(task))
         return;
@@ -75,8 +75,9 @@ static __always_inline void end_search(void *ctx, u64 task, u64 filename, u32 bi
     r->task = task;
     r->tid = bpf_get_current_pid_tgid();
     r->uid = uid; /* user space keeps it in order with the tries by this */
-    r->bits = bits;
+    r->kind = KIND_SEARCH_END;
     if (filename) {
+        r->bits = FOUND;
         int n = read_kernel_string(s->data, CHUNK, (void *)filename);
         r->used = r->lengths[SECTION_PATH] = n > 0 ? n : 0;
     }

@@ -166,6 +166,7 @@ static __always_inline void write_record(void *ctx, struct scratch *s, u64 task)
         lock_xadd(&here->seen, 1);
         return;
     }
+    r->kind = KIND_EXEC;
     fill_ids(r);
     r->duration = ((u64)s->ticks * TICK_NS + NS_PER_MS - 1) / NS_PER_MS;
     fill_caller(s, task);

@@ -1,47 +1,44 @@
-"""From a record's bytes (``bpf.program.layout``) to an ``ExecFailure``."""
+"""From the bytes of a raw record (``bpf.program.layout``) to an event, by its kind."""
 
 from __future__ import annotations
 
-import errno
-import signal
-import stat
-import struct
-from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from execwhy.bpf.caller.cgroups import Where, where_of
-from execwhy.bpf.events.known import Known
-from execwhy.bpf.events.record import Ancestor, Binary, Burst, ExecFailure, Occurrence, PathSource, SearchEnd
+from execwhy.bpf.events.arrivals import Burst, Occurrence, SearchEnd
+from execwhy.bpf.events.kinds import EXEC, FAILURES, SEARCH_END_CODE, by_kind
+from execwhy.bpf.events.record import ExecFailure
 from execwhy.bpf.program import layout
-from execwhy.bpf.read.argv import NO_LIMITS, KernelCopy, arguments_of
+from execwhy.bpf.read.argv import NO_LIMITS
+from execwhy.bpf.read.failed_exec import DecodeError, failed_exec
 
 if TYPE_CHECKING:
     from execwhy.bpf.read.ring import RecordRun
 
-AT_EXECVE_CHECK: Final = 0x10000
-"""include/uapi/linux/fcntl.h, since 6.14."""
-_GROUP: Final = struct.Struct("<I")
-_FATAL_SIGNALS: Final = (signal.SIGSEGV, signal.SIGKILL)
-"""What kills a task after the point of no return (fs/exec.c, bprm_execve); forced ones first."""
+__all__ = ["DecodeError", "Decoder", "decode"]
 
+DecodeFailure = Callable[[Sequence[Any], Sequence[bytes], int, tuple[int, int]], ExecFailure]
+"""Makes a failure of the values of the header, the sections, the boot time, and limits of argv and envp."""
+
+_DECODERS: Final[Mapping[str, DecodeFailure]] = by_kind({EXEC: failed_exec}, FAILURES)
+_BY_CODE: Final = {kind.code: _DECODERS[kind.name] for kind in FAILURES}
 
 _KNOWN_BYTES: Final = 1 << 20
 """Bytes of records that are known again: some 2,000, of which a storm needs a few. Decoded they take up to 16
 times as much, where they have many short strings."""
 
-_SECTION_BYTES: Final = 256 << 10
-"""Bytes of sections that are known again: of walked paths, ancestors and cgroups some hundred each.
-Decoded they take up to 8 times as much."""
-
-
-class DecodeError(ValueError):
-    """The bytes are not a record; the message is one sentence."""
+_KIND_AT, _LOST_BEFORE_AT = layout.VALUES.index("kind"), layout.VALUES.index("lost_before")
+_USED_AT: Final = layout.VALUES.index("used")
+_LENGTHS: Final = slice(_USED_AT + 1, _USED_AT + 1 + len(layout.SECTIONS))
+_TIMESTAMP_AT, _TASK_AT, _TID_AT = (layout.VALUES.index(name) for name in ("timestamp", "task", "tid"))
+_BITS_AT: Final = layout.VALUES.index("bits")
+_PATH_AT: Final = layout.SECTIONS.index("path")
 
 
 class Decoder:
-    """Decodes records; one whose bytes tell what an earlier one's told is not decoded again.
+    """Decodes records; one whose bytes repeat those of an earlier one is not decoded again.
 
     Args:
         boot_time: Nanoseconds since 1970 UTC at which the clock of the timestamps was zero.
@@ -55,52 +52,56 @@ class Decoder:
         self._known_bytes = 0
 
     def decode(self, raw: bytes) -> tuple[ExecFailure | Occurrence | SearchEnd, int]:
-        """One record, and how many events were lost on its CPU since the one before it.
+        """Return one record, and how many events were lost on its CPU since the one before it.
 
         Args:
             raw: The record as the BPF program wrote it.
 
         Raises:
-            DecodeError: ``raw`` is too short or its lengths do not add up.
+            DecodeError: ``raw`` is too short, its lengths do not add up, or its kind is unknown.
         """
-        told = raw[layout.OWN_STRUCT.size :]
-        first = self._known.get(told)
-        if first is None:
-            report, lost_before = decode(raw, self.boot_time, self._limits)
-            if isinstance(report, ExecFailure):
-                self._remember(told, report)
-            return report, lost_before
-        timestamp, started, task, pid, tid, lost_before = layout.OWN_STRUCT.unpack_from(raw)
-        own_task = task if first.task else 0
-        return Occurrence(first, self.boot_time + timestamp, pid, tid, own_task, started), lost_before
+        common = raw[layout.OWN_STRUCT.size :]
+        known = self._known.get(common)
+        if known is not None:
+            return self._repeat(raw, known)
+        report, lost_before = decode(raw, self.boot_time, self._limits)
+        if (failure := report.failure) is not None:
+            self._remember(common, failure)
+        return report, lost_before
 
     def decode_alike(
         self, records: RecordRun
     ) -> list[tuple[ExecFailure | Occurrence | SearchEnd, int]] | list[tuple[Burst, int]]:
-        """The same of records that are alike in all but their time; each on its own where that is not enough.
+        """Return the same of records that differ only in time: one burst, or each alone if that cannot be.
 
         Raises:
             DecodeError: As of ``decode``.
         """
-        report, lost_before = self.decode(records.raw)
-        if lost_before or not isinstance(report, Occurrence):
-            told = records.raw[records.times.itemsize :]
-            return [self.decode(time.tobytes() + told) for time in records.times]
+        known = self._known.get(records.raw[layout.OWN_STRUCT.size :])
+        last, lost_before = (None, 0) if known is None else self._repeat(records.raw, known)
+        if last is None or lost_before:
+            common = records.raw[records.times.itemsize :]
+            return [self.decode(time.tobytes() + common) for time in records.times]
         timestamps = records.times.astype(np.int64) + self.boot_time
-        return [(Burst(report._replace(timestamp=int(timestamps[-1])), timestamps), 0)]
+        return [(Burst(last._replace(timestamp=int(timestamps[-1])), timestamps), 0)]
 
-    def _remember(self, told: bytes, record: ExecFailure) -> None:
-        self._known_bytes += len(told)
+    def _repeat(self, raw: bytes, template: ExecFailure) -> tuple[Occurrence, int]:
+        timestamp, started, task, pid, tid, lost_before = layout.OWN_STRUCT.unpack_from(raw)
+        own_task = task if template.task else 0
+        return Occurrence(template, self.boot_time + timestamp, pid, tid, own_task, started), lost_before
+
+    def _remember(self, common: bytes, record: ExecFailure) -> None:
+        self._known_bytes += len(common)
         if self._known_bytes > _KNOWN_BYTES:
             self._known.clear()
-            self._known_bytes = len(told)
-        self._known[told] = record
+            self._known_bytes = len(common)
+        self._known[common] = record
 
 
 def decode(
     raw: bytes, boot_time: int, limits: tuple[int, int] = NO_LIMITS
 ) -> tuple[ExecFailure | SearchEnd, int]:
-    """One record, and how many events were lost on its CPU since the one before it.
+    """Return one record, and how many events were lost on its CPU since the one before it.
 
     Args:
         raw: The record as the BPF program wrote it.
@@ -108,237 +109,31 @@ def decode(
         limits: Bytes of argv and envp to keep of the kernel's copy of them.
 
     Raises:
-        DecodeError: ``raw`` is too short or its lengths do not add up.
+        DecodeError: ``raw`` is too short, its lengths do not add up, or its kind is unknown.
     """
-    if len(raw) < layout.HEADER_STRUCT.size:
+    size = layout.HEADER_STRUCT.size
+    if len(raw) < size:
         raise DecodeError(f"a record of {len(raw)} bytes is shorter than its header.")
-    # A test compares these names with ``layout.VALUES``. Attributes of a named tuple take a tenth longer.
-    (
-        timestamp, started, task, pid, tid, lost_before, return_value,
-        capabilities, stdin_inode, pending_signals,
-        inode_number, ctime, size, device, mode, owner, group,
-        argc_of_bprm, envc_of_bprm, argc_copied, copied_total,
-        uid, gid, _suid, _sgid, euid, egid, fsuid, fsgid,
-        mount_ns, pid_ns, duration, dirfd, flags, argc, envc, long_argument, long_variable, bits, used,
-        *lengths, stdin_mode, cwd_end, root_end, stdin_end, cgroup_end, binary_end, comm, tty,
-    ) = layout.HEADER_STRUCT.unpack_from(raw)  # fmt: skip
-    if sum(lengths) != used or layout.HEADER_STRUCT.size + used > len(raw):
+    values = layout.HEADER_STRUCT.unpack_from(raw)
+    lengths, used = values[_LENGTHS], values[_USED_AT]
+    if sum(lengths) != used or size + used > len(raw):
         raise DecodeError(f"a record of {len(raw)} bytes has sections of {sum(lengths)} bytes.")
     sections = []
-    at = layout.HEADER_STRUCT.size
+    at = size
     for length in lengths:
         sections.append(raw[at : at + length])
         at += length
-    (
-        cgroup, ancestors, cwd, root, stdin, groups, path_afterwards, path, binary, interpreter,
-        arguments, environment, copied,
-    ) = sections  # fmt: skip
-    if len(ancestors) % layout.ANCESTOR_STRUCT.size or len(groups) % _GROUP.size:
-        raise DecodeError(f"a record has {len(ancestors)} bytes of ancestors, {len(groups)} of groups.")
+    kind, lost_before = values[_KIND_AT], values[_LOST_BEFORE_AT]
+    if kind in _BY_CODE:
+        return _BY_CODE[kind](values, sections, boot_time, limits), lost_before
+    if kind == SEARCH_END_CODE:
+        return _search_end(values, sections, boot_time), lost_before
+    raise DecodeError(f"a record of {len(raw)} bytes is of the unknown kind {kind}.")
 
-    if bits & (layout.FOUND | layout.TASK_ENDED):
-        found = _text(path[:-1]) if bits & layout.FOUND else None
-        return SearchEnd(boot_time + timestamp, task, found, tid), lost_before
-    execveat = bool(bits & layout.EXECVEAT)
-    kernel_invoked = bool(bits & layout.KERNEL_INVOKED)
-    text = arguments_of(
-        arguments,
-        environment,
-        KernelCopy(
-            copied, copied_total, argc_of_bprm, envc_of_bprm, argc_copied, rewritten=bool(interpreter)
-        ),
-        counts=(argc, envc),
-        too_long=(long_argument, long_variable),
-        bits=bits,
-        limits=limits,
+
+def _search_end(values: Sequence[Any], sections: Sequence[bytes], boot_time: int) -> SearchEnd:
+    found = sections[_PATH_AT][:-1].decode("utf-8", "surrogateescape")
+    is_found = values[_BITS_AT] & layout.FOUND
+    return SearchEnd(
+        boot_time + values[_TIMESTAMP_AT], values[_TASK_AT], found if is_found else None, values[_TID_AT]
     )
-    family = _ancestors(ancestors)
-    parent = family[0] if family else Ancestor(0, "")
-    cgroup_path = _path(cgroup, cgroup_end) if cgroup_end != layout.NO_FILE else None
-    where = _where(cgroup_path)
-    record = ExecFailure(
-        timestamp=boot_time + timestamp,
-        path=_path_argument(path, bits, dirfd),
-        path_source=_path_source(bits),
-        path_afterwards=_text(path_afterwards[:-1]) if path_afterwards else None,
-        return_value=return_value,
-        stdin_type=stat.S_IFMT(stdin_mode),
-        stdin_path=_stdin_path(stdin, stdin_end, stdin_mode, stdin_inode, bits),
-        kernel_invoked=kernel_invoked,
-        arguments=text.arguments,
-        environment=text.environment,
-        truncated=replace(text.truncated, path=bool(bits & layout.PATH_CUT)),
-        arguments_source=text.source,
-        syscall=None if kernel_invoked else "execveat" if execveat else "execve",
-        compat=bool(bits & layout.COMPAT),
-        dirfd=dirfd if execveat else None,
-        flags=flags if execveat else None,
-        check_only=execveat and bool(flags & AT_EXECVE_CHECK),
-        pid=pid,
-        tid=tid,
-        ppid=parent.pid,
-        uid=uid,
-        euid=euid,
-        gid=gid,
-        egid=egid,
-        fsuid=fsuid,
-        fsgid=fsgid,
-        groups=None if bits & layout.GROUPS_CUT else _groups(groups),
-        capabilities=capabilities,
-        comm=_text(comm.split(b"\0", 1)[0]),
-        parent_comm=parent.comm,
-        ancestors=family,
-        cwd=_cwd(cwd, cwd_end, bits),
-        root=_path(root, root_end) if root else None,
-        tty=_tty(tty.split(b"\0", 1)[0]),
-        cgroup=cgroup_path,
-        unit=where.unit,
-        container_id=where.container_id,
-        container_runtime=where.container_runtime,
-        pod_uid=where.pod_uid,
-        mount_ns=mount_ns or None,
-        foreign_mount_ns=bool(bits & layout.FOREIGN_MOUNT_NS),
-        foreign_user_ns=bool(bits & layout.FOREIGN_USER_NS),
-        pid_ns=pid_ns or None,
-        task=0 if bits & layout.UNTRACKED else task,
-        started=started,
-        duration_ms=duration or None,
-        binary=(
-            Binary(
-                path=_binary_path(binary, binary_end, mode, inode_number),
-                device_id=device,
-                device=f"{device >> 20}:{device & 0xFFFFF}",
-                inode_number=inode_number,
-                ctime=ctime,
-                inode_mode=mode,
-                source="kernel",
-                uid=owner,
-                gid=group,
-                size=size,
-            )
-            if bits & layout.BINARY_KNOWN
-            else None
-        ),
-        interpreter_path=_text(interpreter[:-1]) if interpreter else None,
-        killed_by=_killed_by(pending_signals, return_value, bits),
-    )
-    return record, lost_before
-
-
-def _text(raw: bytes) -> str:
-    return raw.decode("utf-8", "surrogateescape")
-
-
-def _path_source(bits: int) -> PathSource:
-    if bits & (layout.PATH_OF_KERNEL | layout.KERNEL_INVOKED | layout.NEW_IMAGE):
-        return "kernel"
-    return "unchanged" if bits & layout.PATH_UNCHANGED else "user"
-
-
-def _path_argument(section: bytes, bits: int, dirfd: int) -> str | None:
-    if bits & layout.NEW_IMAGE:
-        # The end of the new stack: the path, its NUL, and 8 more zero bytes.
-        strings = section.rstrip(b"\0")
-        return _text(strings[strings.rfind(b"\0") + 1 :]) or None
-    if bits & layout.PATH_UNREAD and not bits & layout.PATH_BEFORE:
-        return None
-    path = section[:-1]
-    if bits & layout.PATH_BY_DIRECTORY and bits & layout.EXECVEAT:
-        path = _without_directory(path, dirfd)
-    return _text(path)
-
-
-def _without_directory(path: bytes, dirfd: int) -> bytes:
-    """A path of execveat as it was given, from what the kernel makes of it (alloc_bprm of fs/exec.c)."""
-    directory = b"/dev/fd/%d" % dirfd
-    if path == directory:
-        return b""
-    return path.removeprefix(directory + b"/")
-
-
-def _path(section: bytes, end: int) -> str:
-    """A walked path: its components are leaf first, each with its NUL."""
-    return _paths[section, end]
-
-
-def _joined(walked: tuple[bytes, int]) -> str:
-    section, end = walked
-    components = section.split(b"\0")[:-1]
-    path = _text(b"/".join(reversed(components)))
-    return ".../" + path if end == layout.UNFINISHED else "/" + path
-
-
-_paths: Final = Known(_joined, _SECTION_BYTES, lambda walked: len(walked[0]))
-
-
-def _cwd(section: bytes, end: int, bits: int) -> str:
-    path = _path(section, end)
-    if end == layout.AT_TOP:
-        # Not below the caller's root directory; getcwd(2) says it in the same words.
-        path = "(unreachable)" + path
-    return path + " (deleted)" if bits & layout.CWD_DELETED else path
-
-
-def _stdin_path(section: bytes, end: int, mode: int, inode: int, bits: int) -> str | None:
-    if end == layout.NO_FILE:
-        return None
-    if end == layout.OF_NO_TREE:
-        return _pseudo_file(_text(section[:-1]), mode, inode)
-    path = _path(section, end)
-    return path + " (deleted)" if bits & layout.STDIN_DELETED else path
-
-
-def _binary_path(section: bytes, end: int, mode: int, inode: int) -> str | None:
-    if end == layout.NO_FILE:
-        return None
-    if end == layout.OF_NO_TREE:
-        return _pseudo_file(_text(section[:-1]), mode, inode)
-    return _path(section, end)
-
-
-def _pseudo_file(name: str, mode: int, inode: int) -> str | None:
-    """A file in no directory, named as in /proc/PID/fd; None where only its file system knows the name."""
-    if stat.S_ISSOCK(mode):
-        return f"socket:[{inode}]"
-    if stat.S_ISFIFO(mode):
-        return f"pipe:[{inode}]"
-    if name.startswith("memfd:"):
-        return f"/{name} (deleted)"
-    return None if name in ("", "/") else f"anon_inode:{name}"
-
-
-def _tty(name: bytes) -> str | None:
-    """The kernel calls a pseudo-terminal "pts3"; its node, and everyone else, "pts/3"."""
-    text = _text(name)
-    return f"pts/{text[3:]}" if text.startswith("pts") and text[3:].isdigit() else text or None
-
-
-def _ancestors_of(section: bytes) -> tuple[Ancestor, ...]:
-    return tuple(
-        Ancestor(pid, _text(comm.split(b"\0", 1)[0]))
-        for pid, comm in layout.ANCESTOR_STRUCT.iter_unpack(section)
-    )
-
-
-_ancestors: Final = Known(_ancestors_of, _SECTION_BYTES, len).__getitem__
-
-
-def _groups(section: bytes) -> tuple[int, ...]:
-    return tuple(group for (group,) in _GROUP.iter_unpack(section))
-
-
-def _where_of(cgroup: str | None) -> Where:
-    return where_of(cgroup or "/")
-
-
-_where: Final = Known(_where_of, _SECTION_BYTES, lambda cgroup: len(cgroup or "")).__getitem__
-
-
-def _killed_by(pending: int, return_value: int, bits: int) -> str | None:
-    if bits & (layout.NEW_IMAGE | layout.LATE):
-        return next((number.name for number in _FATAL_SIGNALS if pending >> (number - 1) & 1), None)
-    # begin_new_exec() can still fail when the old memory is gone and the new stack is not set up yet: the
-    # kernel had read the path, or the error would be EFAULT, and now it cannot be read.
-    forced = pending >> (signal.SIGSEGV - 1) & 1
-    gone = bits & layout.PATH_UNREAD and return_value != -errno.EFAULT
-    return signal.SIGSEGV.name if forced and gone else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from execwhy.bpf.events.record import Loss
+from execwhy.bpf.events.loss import Loss
 
 UNDECODABLE: Final = "record that could not be decoded"
 """The name of a loss that only a defect of this program, or of memory, brings."""

@@ -13,6 +13,7 @@ from typing import Final
 
 import numpy as np
 
+from execwhy.bpf.events.kinds import SEARCH_END_CODE
 from execwhy.bpf.events.users import user_of
 from execwhy.bpf.program import layout
 from execwhy.bpf.read.ring import RecordRun
@@ -25,7 +26,7 @@ _QUANTUM: Final = 32 << 10
 
 _UID: Final = struct.Struct("<I")
 _UID_AT: Final = layout.offset_of("uid")
-_BITS_AT: Final = layout.offset_of("bits")
+_KIND_AT: Final = layout.offset_of("kind")
 
 _TIME_BYTES: Final = 8
 FEWEST: Final = 32
@@ -139,10 +140,8 @@ def _time_of(record: Raw) -> int:
 def failures_in(record: Raw) -> int:
     """Return how many failed execs a record from the ring is; the end of a search is none."""
     raw = record if isinstance(record, bytes) else record.raw
-    if len(raw) >= _BITS_AT + _UID.size:
-        (bits,) = _UID.unpack_from(raw, _BITS_AT)
-        if bits & (layout.FOUND | layout.TASK_ENDED):
-            return 0
+    if len(raw) > _KIND_AT and raw[_KIND_AT] == SEARCH_END_CODE:
+        return 0
     return 1 if isinstance(record, bytes) else len(record.times)
 
 

@@ -11,8 +11,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
+from execwhy.bpf.events.arrivals import Report
 from execwhy.bpf.events.clock import boot_clock, suspended, this_machine
-from execwhy.bpf.events.record import Report
 from execwhy.bpf.events.source import Capture, Counters, Stage, Status
 from execwhy.bpf.load.loader import Loaded, Loader
 from execwhy.bpf.load.probe import ProbeError

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
-from execwhy.bpf.events.record import Diagnosis, ExecFailure, Occurrence, Report
+from execwhy.bpf.events.arrivals import Occurrence, Report
+from execwhy.bpf.events.record import Diagnosis, ExecFailure
 from execwhy.tui.model.history.store import History
 from execwhy.tui.screen.app import ExecwhyApp
 from execwhy.tui.terminal.terminal import responsive

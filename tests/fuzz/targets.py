@@ -7,7 +7,9 @@ import struct
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from execwhy.bpf.events.record import ExecFailure, Loss, Occurrence
+from execwhy.bpf.events.arrivals import Occurrence
+from execwhy.bpf.events.loss import Loss
+from execwhy.bpf.events.record import ExecFailure
 from execwhy.bpf.read.decode import DecodeError, Decoder, decode
 from execwhy.tui.model.files import record_csv
 from execwhy.tui.model.files.json_lines import Ending, Header, event_line, parse_line

@@ -135,6 +135,7 @@ def compare(record: ExecFailure, attempt: Attempt, expected: Expected) -> dict[s
     root, stdin, cgroup = caller.root, caller.stdin, _cgroup(record, caller)
     known: dict[str, Any] = {
         "error": expected.error,
+        "kind": "exec",
         "path": None if path is None else os.fsdecode(path[:LONGEST_PATH]),
         "path_afterwards": expected.path_afterwards if record.path_source == "user" else None,
         "return_value": -getattr(errno, expected.error),

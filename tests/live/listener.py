@@ -10,7 +10,9 @@ from typing import Final, Protocol
 
 from execwhy.bpf.caller.lookup import Files
 from execwhy.bpf.events import clock
-from execwhy.bpf.events.record import Burst, ExecFailure, Loss, Occurrence, Report, SearchEnd, expand_bursts
+from execwhy.bpf.events.arrivals import Burst, Occurrence, Report, SearchEnd, expand_bursts
+from execwhy.bpf.events.loss import Loss
+from execwhy.bpf.events.record import ExecFailure
 from execwhy.bpf.events.source import Counters, EventSource, Stage
 from tests.live.exec_child import PATIENCE
 

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from execwhy.bpf.events.record import ExecFailure, Loss
+from execwhy.bpf.events.loss import Loss
+from execwhy.bpf.events.record import ExecFailure
 from execwhy.bpf.events.source import Stage
 from execwhy.bpf.load import loader
 from execwhy.bpf.load import support as kernel

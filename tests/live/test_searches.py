@@ -13,16 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from execwhy.bpf.events.record import (
-    Event,
-    ExecFailure,
-    Loss,
-    Occurrence,
-    Search,
-    SearchEnd,
-    error_name,
-    materialize,
-)
+from execwhy.bpf.events.arrivals import Event, Occurrence, SearchEnd
+from execwhy.bpf.events.loss import Loss
+from execwhy.bpf.events.record import ExecFailure, Search, error_name
 from execwhy.bpf.read.reader import KernelSource
 from execwhy.tui.recording.held_back import HoldBackQueue
 from execwhy.tui.why.causes.unseen import ended_before
@@ -48,7 +41,7 @@ class Folding(Listener):
 
     def _release(self) -> None:
         while turn := self.held_back.next_turn():
-            self.final += map(materialize, turn)
+            self.final += [each.materialize() for each in turn]
 
     def of(self, name: str) -> list[ExecFailure]:
         """The tries for a name, once it is known what became of all of them."""

@@ -17,7 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from execwhy.bpf.events.record import ExecFailure, Loss, Occurrence, Report, SearchEnd, expand_bursts
+from execwhy.bpf.events.arrivals import Occurrence, Report, SearchEnd, expand_bursts
+from execwhy.bpf.events.loss import Loss
+from execwhy.bpf.events.record import ExecFailure
 from execwhy.bpf.events.source import Capture, Counters, EventSource
 from execwhy.bpf.read.reader import KernelSource
 from tests.live.exec_child import PATIENCE

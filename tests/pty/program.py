@@ -8,7 +8,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from execwhy.bpf.events.record import ExecFailure, Loss, Report
+from execwhy.bpf.events.arrivals import Report
+from execwhy.bpf.events.loss import Loss
+from execwhy.bpf.events.record import ExecFailure
 from execwhy.tui.model.files.json_lines import parse_line
 from execwhy.tui.model.history.store import History
 from execwhy.tui.screen.app import ExecwhyApp

@@ -16,7 +16,9 @@ from xml.etree import ElementTree
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
-from execwhy.bpf.events.record import Ancestor, Binary, Diagnosis, Event, ExecFailure, Loss, Search
+from execwhy.bpf.events.arrivals import Event
+from execwhy.bpf.events.loss import Loss
+from execwhy.bpf.events.record import Ancestor, Binary, Diagnosis, ExecFailure, Search
 from execwhy.bpf.events.source import Counters, Origin
 from execwhy.tui.model.files.json_lines import Header, event_line, header_line
 from tests.hostile import SEQUENCES, texts

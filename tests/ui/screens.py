@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 
 from textual.pilot import Pilot
 
-from execwhy.bpf.events.record import Diagnosis, Event, ExecFailure, Report
+from execwhy.bpf.events.arrivals import Event, Report
+from execwhy.bpf.events.record import Diagnosis, ExecFailure
 from execwhy.tui.model.history.store import History
 from execwhy.tui.screen.app import ExecwhyApp
 from execwhy.tui.textual_private import strips

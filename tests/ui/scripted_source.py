@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from execwhy.bpf.events.record import Ancestor, Binary, Diagnosis, Event, ExecFailure, Loss, Report, Truncated
+from execwhy.bpf.events.arrivals import Event, Report
+from execwhy.bpf.events.loss import Loss
+from execwhy.bpf.events.record import Ancestor, Binary, Diagnosis, ExecFailure, Truncated
 from execwhy.bpf.events.source import Capture, Counters, Origin, Stage, Status
 from execwhy.tui.model.files.json_lines import UNREADABLE
 

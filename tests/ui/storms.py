@@ -9,17 +9,9 @@ from random import Random
 
 import numpy as np
 
-from execwhy.bpf.events.record import (
-    Burst,
-    Diagnosis,
-    ExecFailure,
-    Loss,
-    Occurrence,
-    Report,
-    SearchEnd,
-    Truncated,
-    count_of,
-)
+from execwhy.bpf.events.arrivals import Burst, Occurrence, Report, SearchEnd
+from execwhy.bpf.events.loss import Loss
+from execwhy.bpf.events.record import Diagnosis, ExecFailure, Truncated
 from execwhy.bpf.events.source import Counters, Status
 from tests.hostile import SEQUENCES
 from tests.ui.scripted_source import ScriptedSource, a_day, binary, failure
@@ -41,7 +33,7 @@ class StormySource(ScriptedSource):
             if isinstance(event, Loss):
                 self._missed += event.count
             elif not isinstance(event, SearchEnd):
-                self._given += count_of(event)
+                self._given += event.event_count
 
     def status(self) -> Status:
         """Counters that add up."""

@@ -11,7 +11,8 @@ from textual.app import App, ComposeResult
 from textual.message import Message
 from textual.pilot import Pilot
 
-from execwhy.bpf.events.record import Diagnosis, Event, ExecFailure, Search
+from execwhy.bpf.events.arrivals import Event
+from execwhy.bpf.events.record import Diagnosis, ExecFailure, Search
 from execwhy.tui.model.history.store import History
 from execwhy.tui.model.query import add_term, parse
 from execwhy.tui.model.view.view import View

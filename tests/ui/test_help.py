@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from execwhy.bpf.events.record import Loss
+from execwhy.bpf.events.loss import Loss
 from execwhy.tui.model.history.store import History
 from execwhy.tui.model.query import parse
 from execwhy.tui.screen.app import ExecwhyApp

@@ -12,7 +12,8 @@ import pytest
 from textual import events
 from textual.widgets import Input
 
-from execwhy.bpf.events.record import Event, ExecFailure, Report
+from execwhy.bpf.events.arrivals import Event, Report
+from execwhy.bpf.events.record import ExecFailure
 from execwhy.bpf.events.source import Stage
 from execwhy.tui.model.files.json_lines import Header, parse_line
 from execwhy.tui.model.files.snapshot import write

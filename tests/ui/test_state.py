@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from execwhy.bpf.events.record import Diagnosis, ExecFailure, Loss, SearchEnd
+from execwhy.bpf.events.arrivals import SearchEnd
+from execwhy.bpf.events.loss import Loss
+from execwhy.bpf.events.record import Diagnosis, ExecFailure
 from execwhy.bpf.events.source import Stage
 from execwhy.tui.model.files.json_lines import UNREADABLE
 from execwhy.tui.model.history.store import History

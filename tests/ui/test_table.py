@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from execwhy.bpf.events.record import Diagnosis, Event, ExecFailure, Loss
+from execwhy.bpf.events.arrivals import Event
+from execwhy.bpf.events.loss import Loss
+from execwhy.bpf.events.record import Diagnosis, ExecFailure
 from execwhy.tui.model.history.store import History
 from execwhy.tui.widgets.events.columns import placed_columns, row_text
 from tests.ui.screens import Opened, opened

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 
+from execwhy.bpf.events.kinds import EXEC
 from execwhy.bpf.program import layout
 
 
@@ -35,6 +36,7 @@ def raw_record(
     binary_end: int = layout.NO_FILE,
     bprm_counts: tuple[int, int, int] = (layout.UNKNOWN,) * 3,
     too_long: tuple[int, int] = (layout.UNKNOWN,) * 2,
+    kind: int = EXEC.code,
     **fields: int | bytes,
 ) -> bytes:
     """A record; what is not told is zero.
@@ -46,6 +48,7 @@ def raw_record(
         binary_end: How the walk to the binary ended.
         too_long: The first argument and the first variable that is longer than the kernel takes.
         bprm_counts: argc and envc as the kernel counted them, and argc after ``#!`` lines.
+        kind: The code of its kind.
         fields: Other members of the header.
     """
     sections = {"path": b"/x\0"} | (sections or {})
@@ -56,6 +59,8 @@ def raw_record(
             values += counts
         elif member.name == "too_long":
             values += too_long
+        elif member.name == "kind":
+            values.append(kind)
         elif member.name == "ends":
             values += (*ends, binary_end)
         elif member.name == "bprm_counts":

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from execwhy.bpf.events.record import Ancestor, Binary, Diagnosis, ExecFailure, Loss, Search, Truncated
+from execwhy.bpf.events.loss import Loss
+from execwhy.bpf.events.record import Ancestor, Binary, Diagnosis, ExecFailure, Search, Truncated
 
 _U16, _U32, _U64, _I63 = (1 << 16) - 1, (1 << 32) - 1, (1 << 64) - 1, (1 << 63) - 1
 

@@ -12,20 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from execwhy.bpf.caller.cgroups import where_of
-from execwhy.bpf.events.record import (
-    Burst,
-    Diagnosis,
-    Event,
-    ExecFailure,
-    Look,
-    Loss,
-    Occurrence,
-    Outcome,
-    Report,
-    Search,
-    SearchEnd,
-    expand_bursts,
-)
+from execwhy.bpf.events.arrivals import Burst, Event, Occurrence, Report, SearchEnd, expand_bursts
+from execwhy.bpf.events.loss import Loss
+from execwhy.bpf.events.record import Diagnosis, ExecFailure, Look, Outcome, Search
 from execwhy.tui.model.history.columns import Key
 from execwhy.tui.model.history.store import History
 from execwhy.tui.model.query import parse

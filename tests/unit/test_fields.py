@@ -98,7 +98,7 @@ def parts(record: ExecFailure) -> Iterator[Any]:
 def test_a_text_that_a_process_chose_may_hold_a_secret_unless_it_is_named_here() -> None:
     harmless = {
         "path_source", "arguments_source", "syscall", "container_runtime", "killed_by", "host", "error",
-        "source", "device", "code", "outcome",
+        "source", "device", "code", "outcome", "kind",
     }  # fmt: skip
     texts = {
         field.name

@@ -8,7 +8,7 @@ import io
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from execwhy.bpf.events.record import Loss
+from execwhy.bpf.events.loss import Loss
 from execwhy.bpf.events.source import Counters
 from execwhy.tui.cli import main as cli
 from execwhy.tui.faults.crash import crash_report

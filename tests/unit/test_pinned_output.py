@@ -13,16 +13,8 @@ from typing import Final
 
 import pytest
 
-from execwhy.bpf.events.record import (
-    Ancestor,
-    Attempt,
-    Binary,
-    Diagnosis,
-    ExecFailure,
-    Loss,
-    Search,
-    Truncated,
-)
+from execwhy.bpf.events.loss import Loss
+from execwhy.bpf.events.record import Ancestor, Attempt, Binary, Diagnosis, ExecFailure, Search, Truncated
 from execwhy.tui.model.files.record_csv import lines
 from execwhy.tui.model.files.record_json import record_from_json, record_to_json
 from execwhy.tui.model.history.columns import GROUPS, NUMBERS, OWN_GROUPS, TEXTS

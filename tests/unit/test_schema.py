@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from execwhy.bpf.events.record import Ancestor, Binary, Diagnosis, Event, ExecFailure, Search
+from execwhy.bpf.events.arrivals import Event
+from execwhy.bpf.events.record import Ancestor, Binary, Diagnosis, ExecFailure, Search
 from execwhy.bpf.events.source import Counters, Origin
 from execwhy.tui.model.files.json_lines import (
     Ending,

@@ -18,7 +18,7 @@ from textual.screen import Screen
 from textual.theme import ThemeProvider
 from textual.worker import WorkerFailed
 
-from execwhy.bpf.events.record import Report
+from execwhy.bpf.events.arrivals import Report
 from execwhy.bpf.events.source import EventSource
 from execwhy.tui.faults.contained import Contained, Faults
 from execwhy.tui.faults.rescue import MOST_SECONDS, rescue

@@ -16,7 +16,7 @@ from typing import Final
 
 import numpy as np
 
-from execwhy.bpf.events.record import Event, Occurrence, Report, SearchEnd, expand_bursts
+from execwhy.bpf.events.arrivals import Event, Report, expand_bursts
 from execwhy.bpf.events.source import Counters, EventSource, Origin
 from execwhy.tui.faults.crash_file import new_file
 from execwhy.tui.model.files.json_lines import Header, event_line, header_line
@@ -130,8 +130,8 @@ class _Lines:
             for event in reversed(list(expand_bursts([report]))):
                 line = None
                 with self._counted():
-                    if not isinstance(event, SearchEnd):
-                        line = self._line(event.materialize() if isinstance(event, Occurrence) else event)
+                    if (whole := event.materialize()) is not None:
+                        line = self._line(whole)
                 if line is not None:
                     yield line
         blocks: list[Block] = []

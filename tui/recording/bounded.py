@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from execwhy.bpf.events.record import Event, Loss, Occurrence
+from execwhy.bpf.events.arrivals import Event, Occurrence
+from execwhy.bpf.events.loss import Loss
 from execwhy.bpf.events.source import Counters, Status
 from execwhy.tui.model.files.json_lines import Ending, Header, ending_line, event_line, header_line
 from execwhy.tui.model.files.live_file import REMOVED, TRUNCATED
@@ -213,7 +214,7 @@ class BoundedOutput:
 
     def leave_out(self, reason: str, events: Iterable[Event | Occurrence]) -> None:
         """Count events as left out for a reason of the caller's; of losses the ending has the counters."""
-        times = [event.timestamp for event in events if not isinstance(event, Loss)]
+        times = [event.timestamp for event in events if event.failure is not None]
         if times:
             self._leave_out(reason, times[0], len(times))
 

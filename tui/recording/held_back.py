@@ -19,19 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from execwhy.bpf.caller.cgroups import where_of
+from execwhy.bpf.events.arrivals import Burst, Event, Failure, Occurrence, Report, SearchEnd
 from execwhy.bpf.events.identity_memo import Enricher, IdentityMemo
-from execwhy.bpf.events.record import (
-    Burst,
-    Event,
-    ExecFailure,
-    Look,
-    Loss,
-    Occurrence,
-    Report,
-    SearchEnd,
-    materialize,
-    template_of,
-)
+from execwhy.bpf.events.record import ExecFailure, Look
 from execwhy.bpf.events.users import user_of
 from execwhy.tui.model.history.resident import Resident
 from execwhy.tui.model.search.searches import Searches
@@ -52,16 +42,12 @@ _GIVEN_UP: Final = 64
 _HELD_BYTES: Final = 300
 """What it takes to hold an event, beside its own footprint."""
 
-_OCCURRENCE_BYTES: Final = 200
-"""The footprint of one that shares its record with others."""
-
 _LOOK, _SEARCH = 1, 2
 """What an event waits for."""
 
 _NOBODY: Final = -1
 """Whose a loss is."""
 
-Failure = ExecFailure | Occurrence
 EventIds = npt.NDArray[np.int64]
 
 
@@ -76,8 +62,7 @@ class _Held:
         self.waits = waits
         self.is_looked_at = not waits & _LOOK
         self.user = _user(event)
-        footprint = event.footprint if isinstance(event, ExecFailure) else _OCCURRENCE_BYTES
-        self.weight = footprint + _HELD_BYTES
+        self.weight = event.footprint + _HELD_BYTES
 
 
 class _Share:
@@ -155,11 +140,12 @@ class HoldBackQueue:
             assert not isinstance(event, Burst)
             number, self._end = self._end, self._end + 1
             waits = 0
-            if isinstance(event, Occurrence) or (isinstance(event, ExecFailure) and event.diagnosis is None):
-                waits = _LOOK
-                wanted.append((number, event))
-            if not isinstance(event, Loss) and self._searches.is_open(event.task, number):
-                waits |= _SEARCH
+            if (failure := event.failure) is not None:
+                if failure.template.diagnosis is None:
+                    waits = _LOOK
+                    wanted.append((number, failure))
+                if self._searches.is_open(failure.task, number):
+                    waits |= _SEARCH
             self._hold(number, _Held(event, now, waits))
         self._add_searches()
         return wanted
@@ -212,7 +198,7 @@ class HoldBackQueue:
     def tries_of(self, search_id: int) -> list[ExecFailure]:
         """Return the tries of a search that are held."""
         tries = [self._held[number].event for number in sorted(self._tries.get(search_id, ()))]
-        return [event for event in tries if isinstance(event, ExecFailure)]
+        return [event.failure.materialize() for event in tries if event.failure is not None]
 
     def give_up(self) -> None:
         """Wait for nothing any more: all that is held is complete. A search that goes on is "open"."""
@@ -254,7 +240,7 @@ class HoldBackQueue:
             del self._shares[held.user]
         elif share.waiting and not self._waits(share.waiting[0]):
             share.waiting.popleft()
-        if isinstance(held.event, ExecFailure) and held.event.search is not None:
+        if held.event.search is not None:
             tries = self._tries[held.event.search.id]
             tries.discard(number)
             if not tries:
@@ -281,13 +267,13 @@ class HoldBackQueue:
         for number, search in self._searches.ended():
             # A file's search may be told anew after its first tries were given back.
             if (held := self._held.get(number)) is not None:
-                event = materialize(held.event)
-                assert not isinstance(event, Loss)
-                held.event = replace(event, search=search)
+                failure = held.event.failure
+                assert failure is not None
+                held.event = replace(failure.materialize(), search=search)
                 self._note_search(number, held.event)
 
     def _note_search(self, number: int, event: Event | Occurrence) -> None:
-        if isinstance(event, ExecFailure) and event.search is not None:
+        if event.search is not None:
             self._tries.setdefault(event.search.id, set()).add(number)
 
     def _end_look(self, number: int, held: _Held) -> None:
@@ -296,12 +282,13 @@ class HoldBackQueue:
             self._looks_missing -= 1
             self._end_wait(number, held, _LOOK)
 
-    def _with_look(self, event: Event | Occurrence, look: Look) -> Event | Occurrence:
-        assert not isinstance(event, Loss)
-        first = template_of(event)
+    def _with_look(self, event: Event | Occurrence, look: Look) -> Failure:
+        failure = event.failure
+        assert failure is not None
+        first = failure.template
         place = {} if look.cgroup is None else {"cgroup": look.cgroup, **where_of(look.cgroup)._asdict()}
         return self._enricher.enrich(
-            event,
+            failure,
             look,
             diagnosis=look.diagnosis,
             binary=look.binary or first.binary,
@@ -310,10 +297,13 @@ class HoldBackQueue:
         )
 
     def _without_look(self, event: Event | Occurrence) -> Event | Occurrence:
-        if isinstance(event, Occurrence):
-            # One look for all that are alike, so that they go on sharing a record.
-            return self._with_look(event, self._unlooked_alike(event.first))
-        return event if isinstance(event, Loss) else self._with_look(event, self._unlooked(event))
+        failure = event.failure
+        if failure is None:
+            return event
+        template = failure.template
+        # One look for all that are alike, so that they go on sharing a record.
+        look = self._unlooked(template) if template is failure else self._unlooked_alike(template)
+        return self._with_look(failure, look)
 
     def _give_up_oldest(self) -> None:
         """Complete some events of whoever has most, so that a flood costs only the user who makes it."""
@@ -326,11 +316,12 @@ class HoldBackQueue:
             held = self._held.get(number)
             if held is None or not held.waits:
                 continue
-            if not isinstance(held.event, Loss):
-                self._searches.give_up_try(held.event.task, number)
+            if (failure := held.event.failure) is not None:
+                self._searches.give_up_try(failure.task, number)
             self._end_look(number, held)
         self._add_searches()
 
 
 def _user(event: Event | Occurrence) -> int:
-    return _NOBODY if isinstance(event, Loss) else user_of(template_of(event).uid)
+    failure = event.failure
+    return _NOBODY if failure is None else user_of(failure.template.uid)

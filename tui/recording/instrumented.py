@@ -7,7 +7,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Final
 
-from execwhy.bpf.events.record import Burst, Diagnosis, ExecFailure, Occurrence, Report, template_of
+from execwhy.bpf.events.arrivals import Report
+from execwhy.bpf.events.record import Diagnosis
 from execwhy.bpf.events.source import Capture, Status
 from execwhy.tui.model.files import metrics
 from execwhy.tui.model.files.safe_file import SnapshotError, replacing
@@ -74,10 +75,8 @@ class InstrumentedSource:
     def _taken(self, held_up: Collection[int] = ()) -> Sequence[Report]:
         reports = self._source.drain(held_up)
         for report in reports:
-            if isinstance(report, Burst):
-                self._errors.add(report.last.first.error, len(report))
-            elif isinstance(report, ExecFailure | Occurrence):
-                self._errors.add(template_of(report).error)
+            if (failure := report.failure) is not None:
+                self._errors.add(failure.template.error, failure.event_count)
         return reports
 
     def _renew(self) -> None:

@@ -10,19 +10,9 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final, Protocol
 
+from execwhy.bpf.events.arrivals import Event, Occurrence, Report, SearchEnd, expand_bursts
 from execwhy.bpf.events.identity_memo import IdentityMemo
-from execwhy.bpf.events.record import (
-    Diagnosis,
-    Event,
-    ExecFailure,
-    Loss,
-    Occurrence,
-    Report,
-    Search,
-    SearchEnd,
-    expand_bursts,
-    template_of,
-)
+from execwhy.bpf.events.record import Diagnosis, ExecFailure, Search
 from execwhy.bpf.events.source import Counters, EventSource, Origin, Stage
 from execwhy.bpf.events.users import user_of
 from execwhy.tui.arrivals import Looking
@@ -382,8 +372,9 @@ class Recording:
         written = 0
         try:
             for event in events:
-                is_record = not isinstance(event, Loss)
-                user = NOBODY if isinstance(event, Loss) else user_of(template_of(event).uid)
+                failure = event.failure
+                is_record = failure is not None
+                user = NOBODY if failure is None else user_of(failure.template.uid)
                 line = self._lines.of(event).encode()
                 self._output.write(line, event.timestamp, is_record=is_record, user=user)
                 written += 1
@@ -394,7 +385,8 @@ class Recording:
             raise
 
     def _count_cause(self, event: Event | Occurrence) -> None:
-        if not isinstance(event, Loss) and (diagnosis := template_of(event).diagnosis) is not None:
+        failure = event.failure
+        if failure is not None and (diagnosis := failure.template.diagnosis) is not None:
             self._on_cause(diagnosis, 1)
 
     def _selected(self, events: Sequence[Event | Occurrence]) -> list[Event | Occurrence]:
@@ -404,9 +396,9 @@ class Recording:
         self._decide_searches(events, now)
         selected: list[Event | Occurrence] = []
         for event in events:
-            if not isinstance(event, Loss):
-                search = event.search if isinstance(event, ExecFailure) else None
-                wanted = self._selects_try(search) if search else self._selects(event, now)
+            if (failure := event.failure) is not None:
+                search = failure.search
+                wanted = self._selects_try(search) if search else self._selects(failure, now)
                 if room <= 0 or not wanted:
                     continue
                 room -= 1
@@ -422,15 +414,14 @@ class Recording:
         return decided.wanted
 
     def _selects(self, failure: ExecFailure | Occurrence, now: int) -> bool:
-        if isinstance(failure, ExecFailure):
-            return self._selection.matches(failure, now)
-        if self._selection.depends_on_moment:
+        template = failure.template
+        if template is failure or self._selection.depends_on_moment:
             return self._selection.matches(failure.materialize(), now)
-        return self._selects_alike(failure.first)
+        return self._selects_alike(template)
 
     def _decide_searches(self, events: Sequence[Event | Occurrence], now: int) -> None:
         """Decide which searches of these events are selected: those of which one try is, held back or not."""
-        tried = [event for event in events if isinstance(event, ExecFailure) and event.search]
+        tried = [event.failure.materialize() for event in events if event.failure and event.search]
         fresh = {event.search.id for event in tried if event.search} - self._decided.keys()
         if not fresh:
             return

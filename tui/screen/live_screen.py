@@ -12,7 +12,8 @@ from typing import Final
 from textual import events
 from textual.app import ComposeResult
 
-from execwhy.bpf.events.record import Diagnosis, Report
+from execwhy.bpf.events.arrivals import Report
+from execwhy.bpf.events.record import Diagnosis
 from execwhy.bpf.events.source import EventSource, Stage, Status
 from execwhy.tui.arrivals import Arrivals, Changed, Looking
 from execwhy.tui.faults.contained_app import ContainedApp

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
-from execwhy.bpf.events.record import Event, ExecFailure, Loss
+from execwhy.bpf.events.arrivals import Event
+from execwhy.bpf.events.kinds import FAILURES, LOSS, by_kind
+from execwhy.bpf.events.loss import Loss
+from execwhy.bpf.events.record import ExecFailure
 from execwhy.bpf.events.source import EventSource
 from execwhy.tui.model.history.store import History
 from execwhy.tui.model.search.tries import tries_of
@@ -41,16 +45,20 @@ class UnderCursor:
             return _EVICTED
         row = self._view.row_of(event_id)
         is_shown = row < len(self._view) and self._view[row] == event_id
-        if isinstance(event, Loss):
-            count, last = self._view.lost(row) if is_shown else (event.count, event.timestamp)
-            return loss_sections(replace(event, count=count), last, self._source.status().counters)
-        search = event.search
+        return _SECTIONS[event.kind](self, event, event_id, row if is_shown else None)
+
+    def _of_failure(self, failure: ExecFailure, event_id: int, row: int | None) -> list[Section]:
+        search = failure.search
         if search is not None:
-            event = with_best_cause(event, lambda: tries_of(self._history, event_id, search.id))
-        looking = self._are_diagnosed and event.diagnosis is None
-        repeats = self._view.repeats(row) if is_shown else None
-        findings = self._findings(event_id, event)
-        return sections(event, self._shown(event), looking=looking, repeats=repeats, findings=findings)
+            failure = with_best_cause(failure, lambda: tries_of(self._history, event_id, search.id))
+        looking = self._are_diagnosed and failure.diagnosis is None
+        repeats = None if row is None else self._view.repeats(row)
+        findings = self._findings(event_id, failure)
+        return sections(failure, self._shown(failure), looking=looking, repeats=repeats, findings=findings)
+
+    def _of_loss(self, loss: Loss, _event_id: int, row: int | None) -> list[Section]:
+        count, last = (loss.count, loss.timestamp) if row is None else self._view.lost(row)
+        return loss_sections(replace(loss, count=count), last, self._source.status().counters)
 
     def condition(self, body: Body) -> tuple[str, object] | None:
         """The field and the value of the focused fact or cell; None where it cannot be made a filter.
@@ -99,10 +107,16 @@ class UnderCursor:
     def _record(self, body: Body) -> ExecFailure | None:
         event_id = body.table.cursor_id
         event = None if event_id is None else self._event(event_id)
-        return event if isinstance(event, ExecFailure) else None
+        return None if event is None else event.failure
 
     def _event(self, event_id: int) -> Event | None:
         try:
             return self._history[event_id]
         except KeyError:
             return None
+
+
+_SECTIONS: Final[Mapping[str, Callable[[UnderCursor, Any, int, int | None], list[Section]]]] = by_kind(
+    dict.fromkeys(FAILURES, UnderCursor._of_failure) | {LOSS: UnderCursor._of_loss}
+)
+"""The facts of an event, by its kind; of its row where it has one."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from execwhy.bpf.events.record import ExecFailure, Loss, Report, SearchEnd
+from execwhy.bpf.events.arrivals import Report, SearchEnd
+from execwhy.bpf.events.loss import Loss
+from execwhy.bpf.events.record import ExecFailure
 from tests.ui.scripted_source import START, a_day, binary, diagnosed, failure
 
 _SECOND: Final = 1_000_000_000

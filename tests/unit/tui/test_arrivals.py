@@ -10,16 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from execwhy.bpf.events.record import (
-    Burst,
-    Diagnosis,
-    ExecFailure,
-    Look,
-    Occurrence,
-    Report,
-    SearchEnd,
-    error_name,
-)
+from execwhy.bpf.events.arrivals import Burst, Occurrence, Report, SearchEnd
+from execwhy.bpf.events.record import Diagnosis, ExecFailure, Look, error_name
 from execwhy.tui.arrivals import Arrivals
 from execwhy.tui.model.history.store import History
 from execwhy.tui.why.causes import unseen

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from execwhy.bpf.events.arrivals import Event, Occurrence
 from execwhy.bpf.events.identity_memo import IdentityMemo
-from execwhy.bpf.events.record import Event, ExecFailure, Occurrence
+from execwhy.bpf.events.record import ExecFailure
 from execwhy.tui.model.files.json_lines import event_line, json_text
 from execwhy.tui.model.files.json_values import rfc3339
 from execwhy.tui.model.files.record_json import record_to_json
@@ -36,7 +37,7 @@ class EventLines:
         if not isinstance(event, Occurrence):
             return event_line(event, show_secrets=self._show_secrets)
         return "".join(
-            piece if isinstance(piece, str) else piece(event) for piece in self._pieces(event.first)
+            piece if isinstance(piece, str) else piece(event) for piece in self._pieces(event.template)
         )
 
     def _cut(self, record: ExecFailure) -> list[str | Callable[[Occurrence], str]]:

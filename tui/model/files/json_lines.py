@@ -13,18 +13,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, NoReturn
 
-from execwhy.bpf.events.record import Event, Loss
+from execwhy.bpf.events.arrivals import Event
 from execwhy.bpf.events.source import Counters, Origin
+from execwhy.tui.model.files.event_json import event_from_json, event_to_json
 from execwhy.tui.model.files.json_values import (
     RecordError,
     boolean,
-    integer,
+    natural,
     optional,
     rfc3339,
     text,
     timestamp,
 )
-from execwhy.tui.model.files.record_json import record_from_json, record_to_json
 from execwhy.tui.model.files.safe_file import SnapshotError
 
 FORMAT_VERSION: Final = 1
@@ -35,8 +35,6 @@ MAX_LINE_BYTES: Final = 16 << 20
 
 UNREADABLE: Final = "unreadable lines"
 """The reason of a ``Loss`` that counts lines of a file that could not be read."""
-
-_count: Final = integer(0, (1 << 63) - 1)
 
 
 class UnknownVersion(SnapshotError):
@@ -125,12 +123,8 @@ def header_line(header: Header) -> str:
 
 
 def event_line(event: Event, *, show_secrets: bool) -> str:
-    """Return a record or a loss as a line, with its newline."""
-    if isinstance(event, Loss):
-        where = {} if event.host is None else {"host": event.host}
-        loss = {"lost": event.count, "timestamp": rfc3339(event.timestamp), "reason": event.reason}
-        return _line(loss | where)
-    return _line(record_to_json(event, show_secrets=show_secrets))
+    """Return an event as a line, with its newline."""
+    return _line(event_to_json(event, show_secrets=show_secrets))
 
 
 def ending_line(ending: Ending) -> str:
@@ -147,7 +141,7 @@ def _counters(value: object) -> Counters:
     if not isinstance(value, dict):
         raise RecordError('"counters" is not an object')
     names = ("seen", "recorded", "suppressed", "lost")
-    seen, recorded, suppressed, lost = (_count(name, value.get(name)) for name in names)
+    seen, recorded, suppressed, lost = (natural(name, value.get(name)) for name in names)
     if seen != recorded + suppressed + lost:
         raise RecordError('"counters" do not add up: seen is not recorded + suppressed + lost')
     return Counters(
@@ -156,8 +150,8 @@ def _counters(value: object) -> Counters:
         suppressed=suppressed,
         lost=lost,
         losses=_by_name("losses", value),
-        untold=_count("untold", value.get("untold", 0)),
-        untracked=_count("untracked", value.get("untracked", 0)),
+        untold=natural("untold", value.get("untold", 0)),
+        untracked=natural("untracked", value.get("untracked", 0)),
         incomplete=_by_name("incomplete", value),
     )
 
@@ -166,11 +160,11 @@ def _by_name(member: str, value: Mapping[str, object]) -> dict[str, int]:
     counts = value.get(member, {})
     if not isinstance(counts, dict):
         raise RecordError(f'"{member}" is not an object')
-    return {text(member, name): _count(member, number) for name, number in counts.items()}
+    return {text(member, name): natural(member, number) for name, number in counts.items()}
 
 
 def _header(obj: Mapping[str, object]) -> Header:
-    version = _count("execwhy", obj["execwhy"])
+    version = natural("execwhy", obj["execwhy"])
     if version != FORMAT_VERSION:
         raise UnknownVersion(
             f"its format is version {version} and this execwhy reads {FORMAT_VERSION}: update execwhy"
@@ -187,7 +181,7 @@ def _header(obj: Mapping[str, object]) -> Header:
         written=timestamp("timestamp", obj.get("timestamp", obj.get("boot_time"))),
         version=version,
         recording=boolean("recording", obj.get("recording", False)),
-        evicted=optional(_count)("evicted", obj.get("evicted")),
+        evicted=optional(natural)("evicted", obj.get("evicted")),
     )
 
 
@@ -218,17 +212,10 @@ def parse_line(line: bytes | str) -> Header | Event | Ending:
             return Ending(
                 timestamp("ended", obj["ended"]),
                 _counters(obj.get("counters")),
-                optional(_count)("written", obj.get("written")),
+                optional(natural)("written", obj.get("written")),
                 _by_name("left_out", obj),
             )
-        if "lost" in obj:
-            return Loss(
-                timestamp=timestamp("timestamp", obj.get("timestamp")),
-                count=_count("lost", obj["lost"]),
-                reason=text("reason", obj.get("reason")),
-                host=optional(text)("host", obj.get("host")),
-            )
-        return record_from_json(obj)
+        return event_from_json(obj)
     except RecordError as error:
         raise SnapshotError(str(error)) from None
     except RecursionError:

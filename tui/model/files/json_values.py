@@ -72,6 +72,10 @@ def integer(lowest: int, highest: int) -> Read[int]:
     return read
 
 
+natural: Final = integer(0, _I64)
+"""A reader of numbers of something."""
+
+
 def timestamp(name: str, value: object) -> int:
     """Read a time (RFC 3339 in UTC, with up to nine decimals) as nanoseconds since 1970."""
     match = _RFC3339.fullmatch(value) if isinstance(value, str) else None

@@ -8,12 +8,15 @@ from __future__ import annotations
 import csv
 import io
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter, itemgetter
 from typing import Any, Final
 
+from execwhy.bpf.events.arrivals import Event
 from execwhy.bpf.events.fields import Kind, RecordField, fields_of
-from execwhy.bpf.events.record import Event, ExecFailure, Loss
+from execwhy.bpf.events.kinds import FAILURES, LOSS, by_kind
+from execwhy.bpf.events.loss import Loss
+from execwhy.bpf.events.record import ExecFailure
 from execwhy.tui.model.files.json_values import rfc3339
 from execwhy.tui.model.text.printable import printable
 from execwhy.tui.model.text.secrets import masked
@@ -98,15 +101,21 @@ def _inert(shown: str) -> str:
     return f"'{shown}" if shown.lstrip().startswith(_FORMULA) else shown
 
 
-def _record_row(record: ExecFailure) -> list[str]:
-    return [cell(record) for _, _, cell in _COLUMNS]
+def _record_row(record: ExecFailure, show_secrets: bool) -> list[str]:
+    shown = record if show_secrets else masked(record)
+    return [cell(shown) for _, _, cell in _COLUMNS]
 
 
-def _loss_row(loss: Loss) -> list[str]:
+def _loss_row(loss: Loss, _show_secrets: bool) -> list[str]:
     row = [""] * len(_COLUMNS)
     row[0] = rfc3339(loss.timestamp)
     row[_LOST : _LOST + 2] = str(loss.count), _cell(loss.reason)
     return row
+
+
+_ROWS: Final[Mapping[str, Callable[[Any, bool], list[str]]]] = by_kind(
+    dict.fromkeys(FAILURES, _record_row) | {LOSS: _loss_row}
+)
 
 
 def lines(events: Iterable[Event], *, show_secrets: bool) -> Iterator[str]:
@@ -129,7 +138,4 @@ def lines(events: Iterable[Event], *, show_secrets: bool) -> Iterator[str]:
 
     yield line([name for _, name, _ in _COLUMNS])
     for event in events:
-        if isinstance(event, Loss):
-            yield line(_loss_row(event))
-        else:
-            yield line(_record_row(event if show_secrets else masked(event)))
+        yield line(_ROWS[event.kind](event, show_secrets))

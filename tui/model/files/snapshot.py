@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
-from execwhy.bpf.events.record import Event, ExecFailure
+from execwhy.bpf.events.arrivals import Event
 from execwhy.tui.model.files import record_csv
 from execwhy.tui.model.files.json_lines import Header, event_line, header_line
 from execwhy.tui.model.files.safe_file import replacing
@@ -55,7 +55,7 @@ def write(
     def counted() -> Iterator[Event]:
         nonlocal written
         for event in events:
-            written += isinstance(event, ExecFailure)
+            written += event.failure is not None
             yield event
 
     is_csv = os.path.splitext(path)[1].lower() == ".csv"

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from execwhy.bpf.events.record import Burst, Event, ExecFailure, Look, Loss, Occurrence, Search, template_of
+from execwhy.bpf.events.arrivals import Burst, Event, Failure, Occurrence, separate_losses
+from execwhy.bpf.events.loss import Loss
+from execwhy.bpf.events.record import Look, Search
 from execwhy.tui.model.history.column import Column, Pools
 from execwhy.tui.model.history.columns import (
+    BLANK_NUMBERS,
     GROUPS,
     NO_NUMBER,
     NUMBERS,
@@ -122,7 +125,7 @@ class Block:
         for name, get in NUMBERS.items():
             self.numbers[name][start:stop] = get(burst.last)
         self.numbers["timestamp"][start:stop] = burst.timestamps
-        first = burst.last.first
+        first = burst.template
         told_by = list(told_by_facts(first))
         for name, group in GROUPS.items():
             column = self.columns[name]
@@ -143,25 +146,44 @@ class Block:
             OverflowError: A time, a pid or a search's id needs more than 64 bits; nothing was taken in.
         """
         start, stop = self._length, self._length + len(events)
-        records, losses = self._split(events)
+        failures, losses = separate_losses(events, start)
         encoded = {
-            name: np.fromiter(map(get, records), np.int64, len(records)) for name, get in NUMBERS.items()
+            name: np.fromiter(map(get, failures), np.int64, len(failures)) for name, get in NUMBERS.items()
         }
-        for name, numbers in encoded.items():
-            self.numbers[name][start:stop] = numbers
-        self._encode(records, start)
-        for offset in losses:
-            self.runs[offset] = offset
-            self.continued.pop(offset, None)
-        self.losses.update(losses)
-        if records:
+        lost_at = np.fromiter((loss.timestamp for loss in losses.values()), np.int64, len(losses))
+        if losses:
+            self._add_losses(losses, lost_at)
+        if failures:
+            offsets = [at for at in range(start, stop) if at not in losses] if losses else range(start, stop)
+            where = np.array(offsets) if losses else slice(start, stop)
+            for name, numbers in encoded.items():
+                self.numbers[name][where] = numbers
+            keys = self._encode(failures, where)
+            times = encoded["timestamp"].tolist()
+            self.runs[where] = self._run_finder.take(keys, times, offsets)
             self.oldest = min(self.oldest, int(encoded["timestamp"].min()))
             self.newest = max(self.newest, int(encoded["timestamp"].max()))
         self._length = stop
 
-    def _encode(self, records: Sequence[ExecFailure | Occurrence], start: int) -> None:
-        """Fill the columns. What many have in common, as in a storm, is looked up once."""
-        alike = list(map(template_of, records))
+    def _add_losses(self, losses: Mapping[int, Loss], timestamps: Numbers) -> None:
+        """Keep losses, by offset; their rows in the columns are blank."""
+        self.losses.update(losses)
+        offsets = np.fromiter(losses, np.intp, len(losses))
+        for name, blank in BLANK_NUMBERS.items():
+            self.numbers[name][offsets] = blank
+        self.numbers["timestamp"][offsets] = timestamps
+        for name, group in GROUPS.items():
+            self.columns[name].codes[offsets] = self.columns[name].code_of(group.blank)
+        self.runs[offsets] = offsets
+        self.oldest = min(self.oldest, int(timestamps.min()))
+        self.newest = max(self.newest, int(timestamps.max()))
+
+    def _encode(self, records: Sequence[Failure], where: slice | Offsets) -> Iterator[tuple[object, ...]]:
+        """Fill the columns, and return by what each record's run is known.
+
+        What many have in common, as in a storm, is looked up once.
+        """
+        alike = [record.template for record in records]
         identities = list(map(id, alike))
         distinct = dict(zip(identities, alike, strict=True))
         places = dict(zip(distinct, range(len(distinct)), strict=True))
@@ -170,31 +192,16 @@ class Block:
         for name, group in GROUPS.items():
             column = self.columns[name]
             own = name in OWN_GROUPS
-            told_by: Collection[ExecFailure | Occurrence] = records if own else distinct.values()
+            told_by: Collection[Failure] = records if own else distinct.values()
             codes = np.fromiter(map(column.code_of, map(group.key, told_by)), np.uint32, len(told_by))
-            column.codes[start : start + len(records)] = codes if own else codes[place_of]
+            column.codes[where] = codes if own else codes[place_of]
             if name in TOLD_BY:
                 told_by_slots.append([column.entries[code].slot for code in codes.tolist()])
         keys = [
             (*told_by_facts(record), *told_by)
             for record, *told_by in zip(distinct.values(), *told_by_slots, strict=True)
         ]
-        stop = start + len(records)
-        times = self.numbers["timestamp"][start:stop].tolist()
-        of_each = map(keys.__getitem__, place_of.tolist())
-        self.runs[start:stop] = self._run_finder.take(of_each, times, start)
-
-    def _split(
-        self, events: Sequence[Event | Occurrence]
-    ) -> tuple[Sequence[ExecFailure | Occurrence], dict[int, Loss]]:
-        records: list[ExecFailure | Occurrence] = []
-        losses: dict[int, Loss] = {}
-        for offset, event in enumerate(events, self._length):
-            if isinstance(event, Loss):
-                losses[offset] = event
-                event = ExecFailure(timestamp=event.timestamp, path=None, return_value=0)
-            records.append(event)
-        return records, losses
+        return map(keys.__getitem__, place_of.tolist())
 
     def seal(self) -> None:
         """No event will be appended any more. Diagnoses and searches may still be set."""

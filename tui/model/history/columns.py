@@ -14,17 +14,9 @@ from operator import attrgetter
 from typing import Any, Final
 
 from execwhy.bpf.caller.cgroups import where_of
+from execwhy.bpf.events.arrivals import Occurrence
 from execwhy.bpf.events.fields import RecordField, Storage, fields_of
-from execwhy.bpf.events.record import (
-    Attempt,
-    Binary,
-    Diagnosis,
-    ExecFailure,
-    Look,
-    Occurrence,
-    Search,
-    Truncated,
-)
+from execwhy.bpf.events.record import Attempt, Binary, Diagnosis, ExecFailure, Look, Search, Truncated
 
 Key = Hashable
 
@@ -47,7 +39,7 @@ def _number(name: str, *, optional: bool) -> Callable[[ExecFailure | Occurrence]
 
 
 def _search_id(record: ExecFailure | Occurrence) -> int:
-    return NO_NUMBER if isinstance(record, Occurrence) or record.search is None else record.search.id
+    return NO_NUMBER if record.search is None else record.search.id
 
 
 NUMBERS: Final[Mapping[str, Callable[[ExecFailure | Occurrence], int]]] = {
@@ -56,6 +48,13 @@ NUMBERS: Final[Mapping[str, Callable[[ExecFailure | Occurrence], int]]] = {
     if field.fact.storage is Storage.NUMBER
 } | {"search_id": _search_id}
 """Near-unique integers: kept as they are (int64), since a dictionary of them would only be larger."""
+
+BLANK_NUMBERS: Final[Mapping[str, int]] = {
+    field.name: NO_NUMBER if field.optional else 0
+    for field in _STORED
+    if field.fact.storage is Storage.NUMBER
+} | {"search_id": NO_NUMBER}
+"""What stands in their place where there is no record, such as for a loss."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +65,13 @@ class Group:
         fields: Their names, in the order of ``unpack``.
         key: What is stored of a record (of an ``Occurrence`` too, in ``OWN_GROUPS``).
         unpack: The fields' values, from a key.
+        blank: What is stored where there is no record, such as for a loss.
     """
 
     fields: tuple[str, ...]
     key: Callable[[Any], Key]
     unpack: Callable[[Any], tuple[Any, ...]]
+    blank: Key
 
 
 def names_in(part: type[Any], column: str = "") -> tuple[str, ...]:
@@ -90,6 +91,17 @@ SEARCH: Final = names_in(Search, "search")
 """What repeats of a search. Its id and its attempts have columns of their own."""
 
 
+def _blank(field: RecordField) -> Key:
+    """Return what a key has of a field where there is no record: None, or as little as its type can hold."""
+    if field.optional:
+        return None
+    if field.many:
+        return ()
+    if field.part is not None:
+        return tuple(map(_blank, fields_of(field.part).values()))
+    return "" if field.words or field.type is str else 0
+
+
 def _part(field: RecordField, kind: type[Any]) -> Group:
     """Return the column of a part: its key holds the values of the part's fields."""
     names = names_in(kind)
@@ -98,14 +110,15 @@ def _part(field: RecordField, kind: type[Any]) -> Group:
         return (None if key is None else kind(*key),)
 
     if not field.optional:
-        return Group((field.name,), attrgetter(*(f"{field.name}.{name}" for name in names)), unpack)
+        key_of_parts = attrgetter(*(f"{field.name}.{name}" for name in names))
+        return Group((field.name,), key_of_parts, unpack, _blank(field))
     whole, key_of = attrgetter(field.name), attrgetter(*names)
 
     def key(record: ExecFailure) -> Key:
         value = whole(record)
         return None if value is None else key_of(value)
 
-    return Group((field.name,), key, unpack)
+    return Group((field.name,), key, unpack, None)
 
 
 def _with_parts(plain: Sequence[RecordField], several: RecordField, kind: type[Any]) -> Group:
@@ -114,14 +127,14 @@ def _with_parts(plain: Sequence[RecordField], several: RecordField, kind: type[A
     values, of_part = attrgetter(*names), attrgetter(*names_in(kind))
     if not plain:
         return Group(
-            names, lambda record: tuple(map(of_part, values(record))), lambda key: (_parts(kind, key),)
+            names, lambda record: tuple(map(of_part, values(record))), lambda key: (_parts(kind, key),), ()
         )
 
     def key(record: ExecFailure) -> Key:
         *shared, parts = values(record)
         return *shared, tuple(map(of_part, parts))
 
-    return Group(names, key, lambda key: (*key[:-1], _parts(kind, key[-1])))
+    return Group(names, key, lambda key: (*key[:-1], _parts(kind, key[-1])), (*map(_blank, plain), ()))
 
 
 def _parts(kind: type[Any], keys: tuple[tuple[Any, ...], ...]) -> tuple[Any, ...]:
@@ -134,7 +147,9 @@ def _together(fields: Sequence[RecordField]) -> Group:
     if last.part is not None:
         return _with_parts(plain, last, last.part) if last.many else _part(last, last.part)
     names = tuple(field.name for field in fields)
-    return Group(names, attrgetter(*names), tuple if plain else lambda key: (key,))
+    if not plain:
+        return Group(names, attrgetter(*names), lambda key: (key,), _blank(last))
+    return Group(names, attrgetter(*names), tuple, tuple(map(_blank, fields)))
 
 
 _attempt: Final = attrgetter(*names_in(Attempt))
@@ -160,11 +175,19 @@ def _groups() -> Iterator[tuple[str, Group]]:
             sharing_one[field.fact.column].append(field)
     for column, sharing in sharing_one.items():
         yield column, _together(sharing)
-    yield "search", Group(("search",), lambda record: _search_key(record.search), lambda key: (key,))
-    yield "attempts", Group(("attempts",), lambda record: _attempts_key(record.search), lambda key: (key,))
+    yield "search", Group(("search",), lambda record: _search_key(record.search), lambda key: (key,), None)
+    yield (
+        "attempts",
+        Group(("attempts",), lambda record: _attempts_key(record.search), lambda key: (key,), ()),
+    )
 
 
 GROUPS: Final[Mapping[str, Group]] = dict(_groups())
+
+COLUMN_FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
+    name: ("search",) if name == "attempts" else group.fields for name, group in GROUPS.items()
+}
+"""The fields of a record that each column holds."""
 
 OWN_GROUPS: Final = frozenset(
     name for name, group in GROUPS.items() if set(group.fields) <= set(Occurrence._fields)

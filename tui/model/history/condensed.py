@@ -11,8 +11,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from execwhy.bpf.events.identity import CONDENSED
 from execwhy.tui.model.history.block import Block, Numbers, Offsets, Pools
-from execwhy.tui.model.history.columns import GROUPS, NUMBERS, OWN_GROUPS
+from execwhy.tui.model.history.columns import COLUMN_FIELDS, GROUPS, NUMBERS
 from execwhy.tui.model.history.repeats import Runs
 
 _STEP: Final = 1_000_000_000
@@ -24,7 +25,8 @@ _WORTH: Final = 2
 _MOST: Final = 2048
 """But no more than so many: they are looked at one by one, while keys wait."""
 
-_FACTS: Final = tuple(name for name in GROUPS if name not in OWN_GROUPS)
+_WHOLE, _ = CONDENSED.columns(COLUMN_FIELDS)
+_FACTS: Final = tuple(name for name in GROUPS if name in _WHOLE)
 """The columns in which events that one of them tells agree: all but those of the process."""
 
 Kept = npt.NDArray[np.intp]

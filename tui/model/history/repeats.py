@@ -16,17 +16,18 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from execwhy.bpf.events.identity import OF_THE_STRINGS, ON_SCREEN
 from execwhy.bpf.events.record import ExecFailure
+from execwhy.tui.model.history.columns import COLUMN_FIELDS
 
 RUN: Final = 60_000_000_000
 """Nanoseconds from the first one of a run: what the status line's sparkline spans."""
 
-TOLD_BY: Final = frozenset({"path", "binary", "interpreter_path", "call", "identity"})
+TOLD_BY, _REST = ON_SCREEN.columns(COLUMN_FIELDS)
 """The columns in which they agree, beside ``told_by_facts``."""
 
-_SURROUNDINGS: Final = attrgetter(
-    "comm", "parent_comm", "cwd", "root", "unit", "container_id", "mount_ns", "host"
-)
+_surroundings: Final = attrgetter(*_REST)
+_strings: Final = ON_SCREEN.key_if(OF_THE_STRINGS)
 _OF_THE_STRINGS: Final = frozenset({-errno.E2BIG, -errno.EFAULT})
 
 
@@ -36,8 +37,8 @@ def told_by_facts(record: ExecFailure) -> tuple[object, ...]:
     So may its arguments and its environment, but where the error is theirs: their hash stands for them, since
     they may be large. The cgroup's path may, too: where v1 hierarchies are mounted, it is not always known.
     """
-    strings = hash((record.arguments, record.environment)) if record.return_value in _OF_THE_STRINGS else 0
-    return (*_SURROUNDINGS(record), strings)
+    strings = hash(_strings(record)) if record.return_value in _OF_THE_STRINGS else 0
+    return (*_surroundings(record), strings)
 
 
 Runs = npt.NDArray[np.uint16]
@@ -71,17 +72,19 @@ class RunFinder:
         self._first: dict[tuple[object, ...], tuple[int, int]] = {}
         self._before = {} if before is None else before._first
 
-    def take(self, keys: Iterable[tuple[object, ...]], times: Sequence[int], start: int) -> list[int]:
+    def take(
+        self, keys: Iterable[tuple[object, ...]], times: Sequence[int], offsets: Iterable[int]
+    ) -> list[int]:
         """The offset of the first event of each one's run, which may be its own.
 
         Args:
             keys: What those of a run agree in.
             times: Their timestamps.
-            start: The offset of the first one.
+            offsets: Their offsets.
         """
         firsts: list[int] = []
         known = self._first
-        for offset, (key, timestamp) in enumerate(zip(keys, times, strict=True), start):
+        for offset, key, timestamp in zip(offsets, keys, times, strict=True):
             first = known.get(key)
             if first is None:
                 first = known[key] = offset, self._begun(key, timestamp, offset)
@@ -103,7 +106,7 @@ class RunFinder:
         firsts = np.empty(len(times), np.uint16)
         at = 0
         while at < len(times):
-            (firsts[at],) = self.take([key], [int(times[at])], start + at)
+            (firsts[at],) = self.take([key], [int(times[at])], [start + at])
             end = max(at + 1, int(np.searchsorted(times, self._first[key][1] + RUN)))
             firsts[at:end] = firsts[at]
             at = end

@@ -12,7 +12,8 @@ from typing import Final
 
 import numpy as np
 
-from execwhy.bpf.events.record import Arrival, Burst, Event, Look, Loss, Occurrence, Search
+from execwhy.bpf.events.arrivals import Arrival, Burst, Event, Occurrence
+from execwhy.bpf.events.record import Look, Search
 from execwhy.tui.model.history.block import BYTES_AN_EVENT, Block, Mask, Numbers, Pools
 from execwhy.tui.model.history.carried import Carrier
 from execwhy.tui.model.history.condensed import CondensedBlock, Condenser
@@ -164,7 +165,7 @@ class History:
             step = events[at : at + min(_STEP, block.capacity - len(block))]
             with self._grown_by(len(step)):
                 block.append(step)
-                self._losses += sum(isinstance(event, Loss) for event in step)
+                self._losses += sum(event.failure is None for event in step)
             at += len(step)
 
     def _append_burst(self, burst: Burst) -> None:

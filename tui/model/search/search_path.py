@@ -13,9 +13,11 @@ import errno
 from sys import getsizeof
 from typing import Final, NamedTuple
 
+from execwhy.bpf.events.arrivals import Occurrence
 from execwhy.bpf.events.identity_memo import IdentityMemo
+from execwhy.bpf.events.kinds import EXEC
 from execwhy.bpf.events.known import Known
-from execwhy.bpf.events.record import ExecFailure, Occurrence
+from execwhy.bpf.events.record import ExecFailure
 
 CONTINUING: Final = frozenset(
     {errno.ENOENT, errno.EACCES, errno.ENOTDIR, errno.ENODEV, errno.ETIMEDOUT, errno.ESTALE}
@@ -144,7 +146,7 @@ def _as_try(record: ExecFailure) -> Try:
     """Return what a record is as a try: by path, and in a directory of PATH or of the default path."""
     path = record.path
     name = "" if path is None else name_of(path)
-    if path is None or not name or record.kernel_invoked:
+    if path is None or not name or record.kernel_invoked or record.kind != EXEC.name:
         return _NO_TRY
     if record.dirfd is not None and record.dirfd != _AT_FDCWD and not path.startswith("/"):
         return _NO_TRY
@@ -158,7 +160,9 @@ _as_try_again: Final = IdentityMemo(_as_try)
 
 def as_try(failure: ExecFailure | Occurrence) -> Try:
     """Return what a failed exec is as a try of a search."""
-    return _as_try_again(failure.first) if isinstance(failure, Occurrence) else _as_try(failure)
+    template = failure.template
+    # A record of its own comes once; a template comes again with each repeat.
+    return _as_try(template) if template is failure else _as_try_again(template)
 
 
 def in_default_path(path: str) -> bool:

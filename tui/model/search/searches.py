@@ -20,20 +20,8 @@ from dataclasses import replace
 from itertools import islice
 from typing import Final
 
-from execwhy.bpf.events.record import (
-    Arrival,
-    Attempt,
-    Burst,
-    ExecFailure,
-    Loss,
-    Occurrence,
-    Outcome,
-    Report,
-    Search,
-    SearchEnd,
-    expand_bursts,
-    template_of,
-)
+from execwhy.bpf.events.arrivals import Arrival, Burst, Failure, Report, SearchEnd, expand_bursts
+from execwhy.bpf.events.record import Attempt, ExecFailure, Outcome, Search
 from execwhy.bpf.events.users import user_of
 from execwhy.tui.model.search.refolding import Refolding
 from execwhy.tui.model.search.representative import MOST_ATTEMPTS, supersedes
@@ -242,24 +230,21 @@ class Searches:
                 self._take_burst(report)
                 events.append(report)
                 continue
-            if isinstance(report, Occurrence) and self._is_retry(report):
-                events.append(report)
-                self._end += 1
-                continue
             if isinstance(report, SearchEnd):
                 self._take_end(report)
                 continue
-            if not isinstance(report, Loss):
-                self._take_failure(report)
+            failure = report.failure
+            if failure is not None and not self._is_retry(failure):
+                self._take_failure(failure)
             events.append(report)
             self._end += 1
         self._expire(self._reached + (now - self._since))
         if len(events) == self._end - first:
             for number in [number for number in self._told if number >= first]:
                 event = next(expand_bursts(events[number - first : number - first + 1]))
-                assert isinstance(event, ExecFailure | Occurrence)
-                record = event.materialize() if isinstance(event, Occurrence) else event
-                events[number - first] = replace(record, search=self._told.pop(number))
+                failure = event.failure
+                assert failure is not None
+                events[number - first] = replace(failure.materialize(), search=self._told.pop(number))
         return events
 
     def ended(self) -> list[tuple[int, Search]]:
@@ -284,7 +269,7 @@ class Searches:
 
     def _take_burst(self, burst: Burst) -> None:
         """Its first ones, until all others are but retries; where it is no try, only the first."""
-        if burst.last.first.search is None and not as_try(burst.last).name:
+        if burst.template.search is None and not as_try(burst.last).name:
             self._take_failure(burst[0])
             self._end += len(burst)
             return
@@ -296,7 +281,7 @@ class Searches:
             self._take_failure(burst[at])
             self._end += 1
 
-    def _is_retry(self, failure: Occurrence, count: int = 1) -> bool:
+    def _is_retry(self, failure: Failure, count: int = 1) -> bool:
         """Whether it is the only try of the latest task, once more: what a storm mostly consists of.
 
         Args:
@@ -306,7 +291,7 @@ class Searches:
         if self._only is None:
             return False
         record, task, tid, tries = self._only
-        if failure.first is not record or failure.task != task or failure.tid != tid:
+        if failure.template is not record or failure.task != task or failure.tid != tid:
             return False
         if tries.is_over(failure.timestamp):
             return False
@@ -314,8 +299,8 @@ class Searches:
         tries.retried(failure.timestamp, self._end + count - 1)
         return True
 
-    def _take_failure(self, failure: ExecFailure | Occurrence) -> None:
-        record, task, timestamp = template_of(failure), failure.task, failure.timestamp
+    def _take_failure(self, failure: Failure) -> None:
+        record, task, timestamp = failure.template, failure.task, failure.timestamp
         self._only = None
         if record.search is not None:
             self._told.update(self._refolding.take(record, record.search, self._end))

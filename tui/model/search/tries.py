@@ -24,7 +24,6 @@ def tries_of(history: History, event_id: int, search_id: int) -> list[ExecFailur
         if block.end_id <= event_id - _NEAR or block.first_id > event_id + _NEAR:
             continue
         for offset in block.tries_of(search_id):
-            event = block[offset]
-            if isinstance(event, ExecFailure):
-                found.append(event)
+            if (failure := block[offset].failure) is not None:
+                found.append(failure)
     return found

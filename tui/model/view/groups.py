@@ -14,7 +14,6 @@ from typing import Any, Final
 
 import numpy as np
 
-from execwhy.bpf.events.record import ExecFailure
 from execwhy.tui.model.history.block import Block
 from execwhy.tui.model.history.columns import Key
 from execwhy.tui.model.history.store import History
@@ -205,8 +204,7 @@ class Groups:
         """The name of the search that this event stands for, where groups are told by their paths."""
         if self._by.field != "path" or event_id not in self._history:
             return None
-        event = self._history[event_id]
-        search = event.search if isinstance(event, ExecFailure) else None
+        search = self._history[event_id].search
         return None if search is None or search.folded else search.name
 
     def _begin(self) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
+from typing import Final
+
 import numpy as np
 import numpy.typing as npt
 
-from execwhy.bpf.events.record import Loss
+from execwhy.bpf.events.identity import LOSSES_ON_SCREEN
+from execwhy.bpf.events.loss import Loss
 from execwhy.tui.model.history.block import Block, Mask, Numbers
 from execwhy.tui.model.history.repeats import RUN, Repeats
 from execwhy.tui.model.query import FIELDS, Query
@@ -279,7 +283,9 @@ class Part:
         return any(block.oldest <= now - age + 1 and then - age - 1 <= block.newest for age in ages)
 
 
+_of_loss: Final = attrgetter(*LOSSES_ON_SCREEN)
+
+
 def _are_one(first: Loss, loss: Loss) -> bool:
     """Whether a loss is told by the row of one before it: as failures that are alike, for a minute."""
-    is_same = (first.reason, first.host) == (loss.reason, loss.host)
-    return is_same and abs(loss.timestamp - first.timestamp) < RUN
+    return _of_loss(first) == _of_loss(loss) and abs(loss.timestamp - first.timestamp) < RUN

@@ -16,7 +16,7 @@ from execwhy.tui.why.scene.scene import Scene
 
 PATH_MAX: Final = 4096
 AT_EXECVE_CHECK: Final = 0x10000
-"""include/uapi/linux/fcntl.h, since 6.14. ``bpf.read.decode`` has it too."""
+"""include/uapi/linux/fcntl.h, since 6.14. ``bpf.read.failed_exec`` has it too."""
 
 
 _UNREAD: Final = (

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from typing import Final
 
-from execwhy.bpf.events.record import Diagnosis, ExecFailure, Look, Occurrence, template_of
+from execwhy.bpf.events.arrivals import Occurrence
+from execwhy.bpf.events.record import Diagnosis, ExecFailure, Look
 from execwhy.tui.why.scene import words
 
 NOT_LOOKED_AT: Final = "not-looked-at"
@@ -91,7 +92,7 @@ def ended_before(failure: ExecFailure | Occurrence) -> Look:
 
 
 def _look(failure: ExecFailure | Occurrence, why: str, lacking: str) -> Look:
-    record = template_of(failure)
+    record = failure.template
     meaning = os.strerror(-record.return_value).lower()
     return Look(
         Diagnosis(

@@ -9,15 +9,16 @@ import functools
 from collections.abc import Callable, Hashable
 from typing import Final
 
+from execwhy.bpf.events.arrivals import Occurrence
 from execwhy.bpf.events.identity_memo import IdentityMemo
-from execwhy.bpf.events.record import ExecFailure, Occurrence, template_of
+from execwhy.bpf.events.record import ExecFailure
 from execwhy.tui.why.causes import readings
 from execwhy.tui.why.registry import Sharing
 
 
 def cause_key(failure: ExecFailure | Occurrence) -> Hashable:
     """Return what the diagnosis of a failure depends on; failures that agree in it share one look."""
-    first = template_of(failure)
+    first = failure.template
     common, is_shared = _circumstances(first)
     if not is_shared:
         return common, failure.pid, failure.timestamp

@@ -15,7 +15,8 @@ from typing import Final
 import numpy as np
 
 from execwhy.bpf.caller.caller_root import home_namespaces
-from execwhy.bpf.events.record import Burst, Look, template_of
+from execwhy.bpf.events.arrivals import Burst, Failure
+from execwhy.bpf.events.record import Look
 from execwhy.tui.model.text.counted import counted
 from execwhy.tui.why.causes import unseen
 from execwhy.tui.why.lookers.cause_key import cause_key
@@ -23,7 +24,7 @@ from execwhy.tui.why.lookers.done import Done
 from execwhy.tui.why.lookers.dropped import Dropped
 from execwhy.tui.why.lookers.fair_queue import EventIds, FairQueue, Group
 from execwhy.tui.why.lookers.hung import Hung
-from execwhy.tui.why.lookers.owner import Failure, Owner, owner_of
+from execwhy.tui.why.lookers.owner import Owner, owner_of
 from execwhy.tui.why.lookers.pace import PACE, Pace, Shunned
 from execwhy.tui.why.lookers.seat import MOST_BYTES_AT_ONCE, Asked, Seat, Spawning
 
@@ -111,8 +112,7 @@ class Lookers:
         """Have failures looked at: event id (of a burst its first one's) and failure, oldest first."""
         with self._lock:
             for event_id, failure in failures:
-                last = failure.last if isinstance(failure, Burst) else failure
-                self._queue.add(cause_key(last), event_id, failure)
+                self._queue.add(cause_key(failure.last), event_id, failure)
         self._notify()
 
     def prefer(self, failures: Iterable[tuple[int, Failure]]) -> None:
@@ -165,7 +165,7 @@ class Lookers:
     def _drop(self, group: Group) -> None:
         """Note what the queue has no room for, or what nobody will look at; with the lock held."""
         _, failure = group.newest
-        key = template_of(failure).return_value, self._is_abandoned
+        key = failure.template.return_value, self._is_abandoned
         if key not in self._dropped:
             look = unseen.nobody_looks(failure) if self._is_abandoned else unseen.dropped(failure)
             self._dropped[key] = Dropped(look)

@@ -14,8 +14,8 @@ from typing import Final, Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from execwhy.bpf.events.record import Burst, ExecFailure, template_of
-from execwhy.tui.why.lookers.owner import Failure, Owner, owner_of
+from execwhy.bpf.events.arrivals import Burst, Failure
+from execwhy.tui.why.lookers.owner import Owner, owner_of
 
 MAX_BYTES: Final = 8 << 20
 """What the records that wait may take, as far as their footprints go."""
@@ -25,6 +25,9 @@ _GROUP_BYTES: Final = 1100
 
 _OCCURRENCE_BYTES: Final = 160
 """What one more failure of a group takes: a tuple, and its place in a dict."""
+
+_TIME_BYTES: Final = 8
+"""What one more failure of a burst takes: its time."""
 
 EventIds = npt.NDArray[np.int64]
 
@@ -46,31 +49,27 @@ class Group:
         self.weight = _GROUP_BYTES
         # By the event's id, of a burst its first one's.
         self._failures: dict[int, Failure | Burst] = {}
-        self._bursts: dict[int, Burst] = {}
+        self._bursts: list[int] = []
 
     def add(self, event_id: int, failure: Failure | Burst) -> None:
         """Add a failure, or a burst by the id of its first one."""
         if event_id in self._failures:
             return
-        if isinstance(failure, Burst):
-            self._bursts[event_id] = failure
-            self.weight += failure.timestamps.nbytes
-        if not self._failures:
-            last = failure.last if isinstance(failure, Burst) else failure
-            self.weight += template_of(last).footprint
-        elif isinstance(failure, ExecFailure):
-            self.weight += failure.footprint
+        if failure.event_count > 1:
+            self._bursts.append(event_id)
+        if not self._failures or failure.template is failure:
+            self.weight += failure.template.footprint
         self._failures[event_id] = failure
-        self.weight += _OCCURRENCE_BYTES
+        self.weight += _OCCURRENCE_BYTES + _TIME_BYTES * (failure.event_count - 1)
 
     def get(self, event_id: int) -> Failure | None:
         """Return the failure that is this event; None where it is not in the group."""
-        if event_id not in self._bursts and (failure := self._failures.get(event_id)) is not None:
-            assert not isinstance(failure, Burst)
-            return failure
-        for first, burst in self._bursts.items():
-            if first <= event_id < first + len(burst):
-                return burst[event_id - first]
+        if (failure := self._failures.get(event_id)) is not None:
+            return failure.first
+        for first in self._bursts:
+            burst = self._failures[first]
+            if first <= event_id < first + burst.event_count:
+                return burst.at(event_id - first)
         return None
 
     def merge(self, later: Group) -> None:
@@ -82,23 +81,20 @@ class Group:
     def oldest(self) -> tuple[int, Failure]:
         """The failure that came first, and its event's id."""
         event_id = min(self._failures)
-        failure = self._failures[event_id]
-        return event_id, failure[0] if isinstance(failure, Burst) else failure
+        return event_id, self._failures[event_id].first
 
     @property
     def newest(self) -> tuple[int, Failure]:
         """The failure that came last, and its event's id."""
         event_id, failure = max(self._failures.items())
-        if isinstance(failure, Burst):
-            return event_id + len(failure) - 1, failure.last
-        return event_id, failure
+        return event_id + failure.event_count - 1, failure.last
 
     @property
     def ids(self) -> EventIds:
         """The ids of all of its events, ascending, each once."""
         if not self._bursts:
             return np.array(sorted(self._failures), np.int64)
-        pieces = [np.arange(first, first + len(burst)) for first, burst in self._bursts.items()]
+        pieces = [np.arange(first, first + self._failures[first].event_count) for first in self._bursts]
         ids: EventIds = np.unique(np.concatenate([np.fromiter(self._failures, np.int64), *pieces]))
         return ids
 
@@ -194,7 +190,7 @@ class FairQueue:
 
     def add(self, key: Hashable, event_id: int, failure: Failure | Burst) -> None:
         """Add a failure. Beyond the bound the oldest of the user who has most waiting are dropped."""
-        owner = owner_of(failure.last if isinstance(failure, Burst) else failure)
+        owner = owner_of(failure.last)
         lane = self._lane(owner)
         group = lane.groups.pop(key, None)
         if group is None:

@@ -9,10 +9,8 @@ from __future__ import annotations
 from typing import Final
 
 from execwhy.bpf.caller.caller_root import home_namespaces
-from execwhy.bpf.events.record import ExecFailure, Occurrence, template_of
+from execwhy.bpf.events.arrivals import Failure
 from execwhy.bpf.events.users import user_of
-
-Failure = ExecFailure | Occurrence
 
 Owner = tuple[int, int | None]
 """A user, and a group of their mount namespaces: our own, None where it is not known, or a small number."""
@@ -23,7 +21,7 @@ NAMESPACE_GROUPS: Final = 256
 
 def owner_of(failure: Failure) -> Owner:
     """Return whose time a look at this failure takes."""
-    record = template_of(failure)
+    record = failure.template
     namespace = record.mount_ns
     if namespace is not None and namespace not in home_namespaces():
         namespace %= NAMESPACE_GROUPS

@@ -8,7 +8,6 @@ from collections.abc import Hashable
 from typing import Final
 
 from execwhy.bpf.caller.caller_root import home_namespaces
-from execwhy.bpf.events.record import template_of
 from execwhy.tui.why.lookers.fair_queue import Group
 
 PACE: Final = 0.1
@@ -94,5 +93,5 @@ class Shunned:
 
 def _place(group: Group) -> int:
     """Return a number for a place: what it is made of may have many KiB."""
-    namespace = template_of(group.newest[1]).mount_ns
+    namespace = group.newest[1].template.mount_ns
     return hash(group.key if namespace in home_namespaces() else (group.owner[0], namespace))

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from execwhy.bpf.caller.own_time import slowness
-from execwhy.bpf.events.record import Look, Occurrence
+from execwhy.bpf.events.arrivals import Failure
+from execwhy.bpf.events.record import Look
 from execwhy.tui.why.lookers.bounds import MAX_ANSWER
 from execwhy.tui.why.lookers.fair_queue import EventIds, Group
-from execwhy.tui.why.lookers.owner import Failure, Owner
+from execwhy.tui.why.lookers.owner import Owner
 from execwhy.tui.why.lookers.process import Spawned
 from execwhy.tui.why.lookers.process_clock import ProcessClock
 from execwhy.tui.why.lookers.wire import LEAVING, Frames, WireError, framed, look_from_wire, record_to_wire
@@ -94,9 +95,7 @@ class Asked:
     @functools.cached_property
     def frame(self) -> bytes:
         """The frame that asks for it."""
-        failure = self.failure
-        record = failure.materialize() if isinstance(failure, Occurrence) else failure
-        return framed(record_to_wire(record), self.number)
+        return framed(record_to_wire(self.failure.materialize()), self.number)
 
 
 @dataclass(slots=True, eq=False)

@@ -12,6 +12,7 @@ from dataclasses import MISSING, fields
 from operator import attrgetter
 from typing import Any, Final
 
+from execwhy.bpf.events.identity import FOUND_LATER
 from execwhy.bpf.events.record import Ancestor, Binary, Diagnosis, ExecFailure, Look, Truncated
 from execwhy.tui.why.lookers.bounds import check
 
@@ -24,7 +25,7 @@ MAX_FRAME: Final = 8 << 20
 LEAVING: Final = b""
 """What a looker sends in place of a look when it ends of its own accord."""
 
-_NOT_SENT: Final = frozenset({"diagnosis", "search", "host"})
+_NOT_SENT: Final = frozenset(FOUND_LATER)
 """Fields of a record that no cause depends on."""
 
 _DEFAULTS: Final = {

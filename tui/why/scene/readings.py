@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from execwhy.bpf.caller.caller_root import AT_FDCWD, home_namespaces
+from execwhy.bpf.events.identity import SHARED_DIAGNOSIS
 from execwhy.bpf.events.record import ExecFailure
 from execwhy.tui.why.registry import Reading, Sharing, whole
 from execwhy.tui.why.scene import moment
@@ -59,13 +60,7 @@ def _mount_namespace(record: ExecFailure) -> tuple[object, ...]:
 
 
 SCENE: Final = (
-    whole(
-        *("return_value", "path", "path_source", "truncated.path"),
-        *("binary", "interpreter_path", "root"),
-        *("uid", "euid", "fsuid", "fsgid", "groups", "capabilities"),
-        *("foreign_mount_ns", "foreign_user_ns", "pid_ns"),
-        *("syscall", "flags", "compat", "kernel_invoked", "check_only"),
-    ),
+    whole(*SHARED_DIAGNOSIS.fields),
     Reading(_own_files, "dirfd"),
     Reading(_killed, "killed_by"),
     Reading(_duration, "duration_ms"),

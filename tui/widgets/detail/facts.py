@@ -6,7 +6,7 @@ Texts of a fact are raw: the pane makes them printable. Labels and notes are the
 from __future__ import annotations
 
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
@@ -14,7 +14,9 @@ from typing import Final
 
 import humanize
 
-from execwhy.bpf.events.record import Binary, ExecFailure, Loss, Search, error_name
+from execwhy.bpf.events.kinds import EXEC, FAILURES, by_kind
+from execwhy.bpf.events.loss import Loss
+from execwhy.bpf.events.record import Binary, ExecFailure, Search, error_name
 from execwhy.bpf.events.source import Counters
 from execwhy.tui.model.files.json_lines import UNREADABLE
 from execwhy.tui.model.history.repeats import Repeats
@@ -52,7 +54,8 @@ def sections(
         repeats: What its row tells beside it.
         findings: Of a whole search, why each try failed, in brief, by the path as it was captured.
     """
-    told = _told(record, shown, looking, repeats, findings)
+    lay_out = _LAYOUTS[record.kind]
+    told = lay_out(record, shown, looking, repeats, findings)
     if shown is record:
         return told
     # What is masked cannot be made a filter: the filter would show it, or match nothing.
@@ -64,11 +67,11 @@ def sections(
                 for fact, own in zip(section.facts, unmasked.facts, strict=True)
             ),
         )
-        for section, unmasked in zip(told, _told(record, record, looking, repeats, findings), strict=True)
+        for section, unmasked in zip(told, lay_out(record, record, looking, repeats, findings), strict=True)
     ]
 
 
-def _told(
+def _of_exec(
     record: ExecFailure,
     shown: ExecFailure,
     looking: bool,
@@ -90,6 +93,10 @@ def _told(
     if record.search is not None and shown.search is not None:
         found.insert(1, Section("Search", _search(record.search, shown.search, findings)))
     return found
+
+
+_LAYOUTS: Final[Mapping[str, Callable[..., list[Section]]]] = by_kind({EXEC: _of_exec}, FAILURES)
+"""The sections of a failure, by its kind."""
 
 
 def _again(record: ExecFailure, repeats: Repeats | None) -> tuple[Fact, ...]:

@@ -16,7 +16,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.widgets import Input, Static
 
-from execwhy.bpf.events.record import Event
+from execwhy.bpf.events.arrivals import Event
 from execwhy.tui.faults.contained import Dialog
 from execwhy.tui.model.files.json_lines import Header
 from execwhy.tui.model.files.safe_file import Existing, SnapshotError

@@ -7,12 +7,13 @@ width of the table alone and never on what is shown.
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Final
 
+from execwhy.bpf.events.kinds import EXEC, FAILURES, by_kind
 from execwhy.bpf.events.record import Diagnosis, ExecFailure
 from execwhy.tui.model.text.printable import printable
 from execwhy.tui.widgets.events.search_words import in_brief, outcome, tells_more
@@ -167,7 +168,7 @@ def cell(record: ExecFailure, place: Placed, looking: bool, times: int = 1) -> l
     """
     column, width = place.column, place.width
     if column is PATH:
-        pieces = _path(record, width)
+        pieces = _SUBJECTS[record.kind](record, width)
     elif column is WHY:
         text, role = why_text(record, looking)
         again = f"{times:,}× "[:width] if times > 1 else ""
@@ -175,8 +176,8 @@ def cell(record: ExecFailure, place: Placed, looking: bool, times: int = 1) -> l
         if again:
             pieces.insert(0, (again, "strong"))
     elif column is ERROR:
-        role = "danger" if record.killed_by else error_class(record.return_value)
-        pieces = in_role(keep_beginning(record.killed_by or record.error, width), role)
+        text, role = _ERRORS[record.kind](record)
+        pieces = in_role(keep_beginning(text, width), role)
     elif column is TIME:
         pieces = [(clock(record.timestamp, width), "muted")]
     elif column is PID:
@@ -213,6 +214,18 @@ def _path(record: ExecFailure, width: int) -> list[Piece]:
     return [*in_role(directory, "muted"), *in_role(name, "name")]
 
 
+def _error(record: ExecFailure) -> tuple[str, str]:
+    """The errno, or the signal that killed the caller, and its role."""
+    role = "danger" if record.killed_by else error_class(record.return_value)
+    return record.killed_by or record.error, role
+
+
+_SUBJECTS: Final[Mapping[str, Callable[[ExecFailure, int], list[Piece]]]] = by_kind({EXEC: _path}, FAILURES)
+"""What stands under PATH, by kind, in this many cells."""
+_ERRORS: Final[Mapping[str, Callable[[ExecFailure], tuple[str, str]]]] = by_kind({EXEC: _error}, FAILURES)
+"""What stands under ERROR, by kind, and its role."""
+
+
 def row_text(record: ExecFailure) -> str:
     """A row without its limits, for the clipboard: printable, two spaces between the columns."""
     name = user_name(record.uid)
@@ -222,7 +235,7 @@ def row_text(record: ExecFailure) -> str:
         str(record.pid),
         str(record.uid) if name is None else name,
         record.comm,
-        record.killed_by or record.error,
+        _ERRORS[record.kind](record)[0],
         record.path or "",
         why_text(record, False)[0],
     )

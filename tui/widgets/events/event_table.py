@@ -8,9 +8,9 @@ is on the screen while the cursor is on it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from rich.style import Style
 from textual import events
@@ -19,28 +19,24 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.strip import Strip
 
-from execwhy.bpf.events.record import ExecFailure, Loss
-from execwhy.tui.model.files.json_lines import UNREADABLE
+from execwhy.bpf.events.kinds import FAILURES, LOSS, by_kind
+from execwhy.bpf.events.loss import Loss
+from execwhy.bpf.events.record import ExecFailure
 from execwhy.tui.model.history.store import History
 from execwhy.tui.model.search.tries import tries_of
-from execwhy.tui.model.text.counted import counted
-from execwhy.tui.model.text.printable import printable
 from execwhy.tui.model.text.secrets import masked
 from execwhy.tui.model.view.view import View
 from execwhy.tui.widgets.events import search_words
-from execwhy.tui.widgets.events.columns import GUTTER, Placed, cell, clock, placed_columns
-from execwhy.tui.widgets.painting.painted import Piece, in_role
+from execwhy.tui.widgets.events.columns import GUTTER, Placed, cell, placed_columns
+from execwhy.tui.widgets.events.loss_row import loss_row
+from execwhy.tui.widgets.painting.painted import Piece
 from execwhy.tui.widgets.painting.row_window import RowWindow
-from execwhy.tui.widgets.painting.shorten import cells, keep_beginning
 
 _MAX_STRIPS: Final = 500
 """Painted lines that are kept: several screens, each line with 2.5 KB of Textual's own caches."""
 
 _PROVISIONAL: Final = 1.0
 """Seconds after which a search without a cause is painted anew, with what its tries came to meanwhile."""
-
-_SAME_TIME: Final = 1_000_000
-"""Nanoseconds between losses that are told as one moment: no time on the screen is finer."""
 
 
 class EventTable(RowWindow):
@@ -296,14 +292,8 @@ class EventTable(RowWindow):
         except KeyError:
             pieces = [mark, ("— evicted from memory —", "muted")]
             return self.line(pieces, width, over)
-        if isinstance(event, Loss):
-            return self.line([mark, *self._loss(event, row, width - GUTTER)], width, over)
-        search = event.search
-        if search is not None and search_words.lacks_cause(event):
-            event_id = self.view[row]
-            self._provisional.add(event_id)
-            event = search_words.with_best_cause(event, lambda: tries_of(self.history, event_id, search.id))
-        return self.line([mark, *self._cells(event, times, bool(cursor))], width, over)
+        pieces = _PAINTERS[event.kind](self, event, row, times, bool(cursor))
+        return self.line([mark, *pieces], width, over)
 
     def _cells(self, record: ExecFailure, times: int, cursor: bool) -> list[Piece]:
         # argv and envp are not in the table, and masking them would cost more than all the rest.
@@ -320,18 +310,23 @@ class EventTable(RowWindow):
             used = place.x + place.width
         return pieces
 
-    def _loss(self, loss: Loss, row: int, width: int) -> list[Piece]:
-        first = self._places[0]
-        time = clock(loss.timestamp, first.width) if first.width >= 8 else ""
-        where = "here" if loss.host is None else f"on {printable(loss.host[:64])}"
+    def _failure_row(self, failure: ExecFailure, row: int, times: int, is_current: bool) -> list[Piece]:
+        search = failure.search
+        if search is not None and search_words.lacks_cause(failure):
+            event_id = self.view[row]
+            self._provisional.add(event_id)
+            failure = search_words.with_best_cause(
+                failure, lambda: tries_of(self.history, event_id, search.id)
+            )
+        return self._cells(failure, times, is_current)
+
+    def _loss_row(self, loss: Loss, row: int, _times: int, _is_current: bool) -> list[Piece]:
         count, last = self.view.lost(row)
-        until = f" until {clock(last, 12)}" if last - loss.timestamp >= _SAME_TIME else ""
-        if loss.reason == UNREADABLE:
-            said, reason = f"— {counted(count, 'unreadable line')} left out {where}{until}", []
-        else:
-            said = f"— {counted(count, 'event')} lost {where}{until}: "
-            room = max(1, width - len(time) - len(said) - 4)
-            reason = in_role(keep_beginning(loss.reason, room), "danger")
-        length = cells(said) + sum(cells(text) for text, _ in reason) + 2
-        left = max(2, (width - length) // 2 - len(time))
-        return [(time, "muted"), (" " * left, "plain"), (said, "danger"), *reason, (" —", "danger")]
+        return loss_row(loss, count, last, self._width - GUTTER, self._places[0].width)
+
+
+_PAINTERS: Final[Mapping[str, Callable[[EventTable, Any, int, int, bool], list[Piece]]]] = by_kind(
+    dict.fromkeys(FAILURES, EventTable._failure_row) | {LOSS: EventTable._loss_row}
+)
+"""What stands in a row, by the kind of its event: of the event, the row's number, how many failures it shows,
+and whether the cursor is on it."""

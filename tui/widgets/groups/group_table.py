@@ -18,7 +18,6 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.strip import Strip
 
-from execwhy.bpf.events.record import ExecFailure
 from execwhy.tui.model.history.columns import Key
 from execwhy.tui.model.history.store import History
 from execwhy.tui.model.text.secrets import masker
@@ -137,8 +136,7 @@ class GroupTable(RowWindow):
         example = -1 if group.example is None else group.example
         if example not in self._maskers:
             is_held = example in self._history
-            event = self._history[example] if is_held else None
-            self._maskers[example] = masker(event if isinstance(event, ExecFailure) else None)
+            self._maskers[example] = masker(self._history[example].failure if is_held else None)
         return self._maskers[example]
 
     def focused_group(self) -> Group | None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from execwhy.bpf.events.arrivals import Occurrence
 from execwhy.bpf.events.identity_memo import Enricher, IdentityMemo
 from execwhy.bpf.events.known import Known, size_of, size_of_record
-from execwhy.bpf.events.record import ExecFailure, Occurrence
+from execwhy.bpf.events.record import ExecFailure
 
 LARGE = 40_000
 """Bytes that the strings of each record take: near the most that one can have."""
@@ -52,7 +53,7 @@ def test_what_is_known_of_large_records_does_not_hold_many_of_them() -> None:
         first = added.enrich(again, fact, unit="u")
         assert isinstance(first, Occurrence)
         again_same = added.enrich(again, fact, unit="u")
-        assert isinstance(again_same, Occurrence) and again_same.first is first.first
+        assert isinstance(again_same, Occurrence) and again_same.template is first.template
         assert len(known._known) * LARGE < 6 << 20
         assert len(added._shared) * LARGE < 6 << 20
 

@@ -12,17 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from execwhy.bpf.events.record import (
-    Ancestor,
-    Burst,
-    ExecFailure,
-    Occurrence,
-    SearchEnd,
-    expand_bursts,
-    materialize,
-)
+from execwhy.bpf.events.arrivals import Burst, Occurrence, SearchEnd, expand_bursts
+from execwhy.bpf.events.kinds import SEARCH_END_CODE
+from execwhy.bpf.events.record import Ancestor, ExecFailure
 from execwhy.bpf.program import layout
-from execwhy.bpf.read import decode as decode_module
+from execwhy.bpf.read import failed_exec
 from execwhy.bpf.read.decode import DecodeError, Decoder, decode
 from execwhy.bpf.read.ring import RecordRun
 from tests.unit.raw_record import UNREAD, element, raw_record, walked
@@ -36,10 +30,10 @@ def record_of(raw: bytes) -> ExecFailure:
 
 def names_unpacked() -> list[list[str]]:
     """Return the names of each tuple that ``decode`` unpacks, without a leading underscore."""
-    tree = ast.parse(inspect.getsource(decode_module.decode))
+    tree = ast.parse(inspect.getsource(failed_exec.failed_exec))
     targets = [node.targets[0] for node in ast.walk(tree) if isinstance(node, ast.Assign)]
     return [
-        [ast.unparse(name).lstrip("_") for name in target.elts]
+        [ast.unparse(name).replace("*_", "*").lstrip("_") for name in target.elts]
         for target in targets
         if isinstance(target, ast.Tuple)
     ]
@@ -286,9 +280,11 @@ def test_ancestors_are_in_order_and_the_first_is_the_parent() -> None:
 
 
 def test_what_ended_a_search_is_no_failure() -> None:
-    raw = raw_record({"path": b"/usr/bin/ls\0"}, bits=layout.FOUND, task=9, tid=3, timestamp=1)
+    raw = raw_record(
+        {"path": b"/usr/bin/ls\0"}, bits=layout.FOUND, kind=SEARCH_END_CODE, task=9, tid=3, timestamp=1
+    )
     assert decode(raw, 10)[0] == SearchEnd(11, 9, "/usr/bin/ls", 3)
-    raw = raw_record({"path": b""}, bits=layout.TASK_ENDED, task=9, tid=3, timestamp=1)
+    raw = raw_record({"path": b""}, kind=SEARCH_END_CODE, task=9, tid=3, timestamp=1)
     assert decode(raw, 10)[0] == SearchEnd(11, 9, None, 3)
 
 
@@ -308,6 +304,11 @@ def test_bytes_that_are_no_record_are_refused_with_a_sentence(raw: bytes) -> Non
         decode(raw, 0)
     except DecodeError as error:
         assert str(error).endswith(".")
+
+
+def test_a_record_of_an_unknown_kind_is_none() -> None:
+    with pytest.raises(DecodeError, match="unknown kind 77"):
+        decode(raw_record(kind=77), 0)
 
 
 @given(st.data())
@@ -352,7 +353,7 @@ def test_a_record_that_is_known_again_tells_what_decoding_it_would_tell(
         report, lost_before = decoder.decode(raw)
         assert not isinstance(report, SearchEnd)
         assert isinstance(report, Occurrence) == (raw[layout.OWN_STRUCT.size :] in told)
-        assert (materialize(report), lost_before) == decode(raw, 1_000)
+        assert (report.materialize(), lost_before) == decode(raw, 1_000)
         told.add(raw[layout.OWN_STRUCT.size :])
 
 
@@ -369,13 +370,13 @@ def test_alike_records_tell_what_each_of_them_would_tell(
     assert any(isinstance(report, Burst) for report, _ in decoded) == (fields["lost_before"] == 0)
     events = [report for report, _ in decoded if not isinstance(report, SearchEnd)]
     lost = [lost_before for _, lost_before in decoded]
-    assert list(map(materialize, expand_bursts(events))) == [decode(raw, 1_000)[0] for raw in raws]
+    assert [each.materialize() for each in expand_bursts(events)] == [decode(raw, 1_000)[0] for raw in raws]
     assert sum(lost) == sum(decode(raw, 1_000)[1] for raw in raws)
     assert all(burst.timestamp == burst[-1].timestamp for burst in events if isinstance(burst, Burst))
 
 
 def test_alike_ends_of_a_search_are_ends_of_searches() -> None:
-    raws = [raw_record({"path": b"/x\0"}, bits=layout.FOUND, timestamp=time) for time in (1, 2)]
+    raws = [raw_record({"path": b"/x\0"}, kind=SEARCH_END_CODE, timestamp=time) for time in (1, 2)]
     decoded = Decoder(0).decode_alike(RecordRun(raws[0], np.array([1, 2], np.uint64)))
     assert decoded == [decode(raw, 0) for raw in raws]
 

@@ -10,16 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from execwhy.bpf.events import users
+from execwhy.bpf.events.kinds import EXEC, SEARCH_END_CODE
 from execwhy.bpf.program import layout
 from execwhy.bpf.read.raw_queue import Raw, RawQueue, failures_in, folded
 from execwhy.bpf.read.ring import RecordRun
 
 
-def raw(uid: int, number: int = 0, size: int = 400, bits: int = 0) -> bytes:
+def raw(uid: int, number: int = 0, size: int = 400, kind: int = EXEC.code) -> bytes:
     data = bytearray(max(size, layout.HEADER_STRUCT.size))
     struct.pack_into("<Q", data, 0, number)
     struct.pack_into("<I", data, layout.offset_of("uid"), uid)
-    struct.pack_into("<I", data, layout.offset_of("bits"), bits)
+    data[layout.offset_of("kind")] = kind
     return bytes(data)
 
 
@@ -58,7 +59,7 @@ def test_a_user_with_subordinate_ids_has_one_turn(monkeypatch: pytest.MonkeyPatc
 
 def test_an_end_of_a_search_is_no_failure_and_a_run_is_many() -> None:
     assert failures_in(raw(1)) == 1
-    assert failures_in(raw(1, bits=layout.FOUND)) == failures_in(raw(1, bits=layout.TASK_ENDED)) == 0
+    assert failures_in(raw(1, kind=SEARCH_END_CODE)) == 0
     assert failures_in(RecordRun(raw(1), np.arange(5, dtype=np.uint64))) == 5
     assert failures_in(b"") == 1
 

@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from execwhy.bpf.events.record import Burst, Event, ExecFailure, Loss, Occurrence, Report, SearchEnd
+from execwhy.bpf.events.arrivals import Burst, Event, Occurrence, Report, SearchEnd
+from execwhy.bpf.events.loss import Loss
+from execwhy.bpf.events.record import ExecFailure
 from execwhy.tui.faults import crash_file as module
 from execwhy.tui.faults.rescue import Rescued, rescue
 from execwhy.tui.model.files.json_lines import Header, parse_line

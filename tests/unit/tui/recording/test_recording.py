@@ -12,17 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from execwhy.bpf.events.record import (
-    Burst,
-    Diagnosis,
-    Event,
-    ExecFailure,
-    Loss,
-    Occurrence,
-    Report,
-    SearchEnd,
-    expand_bursts,
-)
+from execwhy.bpf.events.arrivals import Burst, Event, Occurrence, Report, SearchEnd, expand_bursts
+from execwhy.bpf.events.loss import Loss
+from execwhy.bpf.events.record import Diagnosis, ExecFailure
 from execwhy.bpf.events.source import Capture, Counters, Origin, Stage, Status
 from execwhy.tui.model.files.safe_file import SnapshotError
 from execwhy.tui.model.query import parse

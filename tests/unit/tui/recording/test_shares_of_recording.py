@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from execwhy.bpf.events.record import Event
+from execwhy.bpf.events.arrivals import Event
 from execwhy.tui.model.files.json_lines import event_line
 from execwhy.tui.recording.bounded import (
     LEAST_FLOOR,

@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from execwhy.bpf.events.record import Event, Loss
+from execwhy.bpf.events.arrivals import Event
+from execwhy.bpf.events.loss import Loss
 from execwhy.bpf.events.source import Capture, Origin, Stage, Status
 from execwhy.tui.model.files.json_lines import (
     MAX_LINE_BYTES,

@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Iterator
 from typing import Final
 
-from execwhy.bpf.events.record import Event
+from execwhy.bpf.events.arrivals import Event
 
 WINDOW: Final = 5_000_000_000
 """Nanoseconds: a record may wait 2 s for its look and 2 s for the end of its search before it is written."""

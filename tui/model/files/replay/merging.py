@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from execwhy.bpf.events.record import Event, Loss
+from execwhy.bpf.events.arrivals import Event
 from execwhy.bpf.events.source import Capture, Counters, Origin, Stage, Status
 from execwhy.tui.model.files.replay.file_source import OPEN, FileSource, Mark
 
@@ -141,10 +141,11 @@ def _marking(place: int, places: int, name: str) -> Mark:
 
     def mark(event: Event, origin: Origin) -> Event:
         host = event.host or origin.host or name
-        if isinstance(event, Loss) or event.search is None:
-            return replace(event, host=host)
-        number = (event.search.id * places + place) % _MOST_IDS
-        return replace(event, host=host, search=replace(event.search, id=number))
+        marked: Event = replace(event, host=host)
+        if (failure := marked.failure) is None or failure.search is None:
+            return marked
+        number = (failure.search.id * places + place) % _MOST_IDS
+        return replace(failure, search=replace(failure.search, id=number))
 
     return mark
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from execwhy.bpf.events.record import Event, ExecFailure, Loss
+from execwhy.bpf.events.arrivals import Event
+from execwhy.bpf.events.loss import Loss
+from execwhy.bpf.events.record import ExecFailure
 from execwhy.bpf.events.source import Counters, Origin
 from execwhy.tui.model.files.json_lines import UNREADABLE, Ending, Header
 

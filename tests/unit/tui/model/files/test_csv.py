@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from execwhy.bpf.events.record import Binary, Diagnosis, Event, ExecFailure, Loss, Search
+from execwhy.bpf.events.arrivals import Event
+from execwhy.bpf.events.loss import Loss
+from execwhy.bpf.events.record import Binary, Diagnosis, ExecFailure, Search
 from execwhy.tui.model.files.record_csv import lines
 from tests.unit.records import failure, losses, records
 
@@ -89,12 +91,13 @@ def test_the_diagnosis_and_the_outcome_of_a_search_stand_behind_all_other_column
     search = Search(7, "x", 8, "not-found", None)
     record = dataclasses.replace(failure(), diagnosis=diagnosis, search=search)
     row = table(record)[0]
-    assert list(row.items())[-5:] == [
+    assert list(row.items())[-6:] == [
         ("lost", ""),
         ("lost_reason", ""),
         ("certain", "no"),
         ("code", "missing-file"),
         ("search", "not-found"),
+        ("kind", "exec"),
     ]
     sure = dataclasses.replace(record, diagnosis=dataclasses.replace(diagnosis, certain=True))
     assert table(sure)[0]["certain"] == "yes"

@@ -11,7 +11,8 @@ import numpy as np
 from hypothesis import given, settings
 from prometheus_client.parser import text_string_to_metric_families
 
-from execwhy.bpf.events.record import Burst, Diagnosis, ExecFailure, Occurrence, Report
+from execwhy.bpf.events.arrivals import Burst, Occurrence, Report
+from execwhy.bpf.events.record import Diagnosis, ExecFailure
 from execwhy.bpf.events.source import Capture, Counters, Origin, Stage, Status
 from execwhy.tui.model.files.metrics import MAX_SERIES, Totals, escaped, label_of, text
 from execwhy.tui.recording.instrumented import InstrumentedSource

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from execwhy.bpf.events.record import Event, Loss
+from execwhy.bpf.events.arrivals import Event
+from execwhy.bpf.events.loss import Loss
 from execwhy.bpf.events.source import Counters, Origin
 from execwhy.tui.model.files import json_lines, snapshot
 from execwhy.tui.model.files.json_lines import (

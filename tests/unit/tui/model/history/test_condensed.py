@@ -11,17 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from execwhy.bpf.events.record import (
-    Arrival,
-    Burst,
-    Diagnosis,
-    Event,
-    ExecFailure,
-    Look,
-    Loss,
-    Occurrence,
-    Search,
-)
+from execwhy.bpf.events.arrivals import Arrival, Burst, Event, Occurrence
+from execwhy.bpf.events.loss import Loss
+from execwhy.bpf.events.record import Diagnosis, ExecFailure, Look, Search
 from execwhy.tui.model.history.store import History
 from execwhy.tui.model.query import parse
 from execwhy.tui.model.view.view import View

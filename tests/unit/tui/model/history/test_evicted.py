@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from execwhy.bpf.events.record import Diagnosis, Event, ExecFailure, Look, Loss
+from execwhy.bpf.events.arrivals import Event
+from execwhy.bpf.events.loss import Loss
+from execwhy.bpf.events.record import Diagnosis, ExecFailure, Look
 from execwhy.tui.model.history import shares
 from execwhy.tui.model.history.store import History
 from execwhy.tui.model.query import parse

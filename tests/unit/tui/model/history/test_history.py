@@ -12,22 +12,17 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from execwhy.bpf.events.arrivals import Arrival, Burst, Event, Occurrence, expand_bursts
+from execwhy.bpf.events.loss import Loss
 from execwhy.bpf.events.record import (
     Ancestor,
-    Arrival,
     Attempt,
     Binary,
-    Burst,
     Diagnosis,
-    Event,
     ExecFailure,
     Look,
-    Loss,
-    Occurrence,
     Search,
     Truncated,
-    expand_bursts,
-    materialize,
 )
 from execwhy.tui.model.history.store import History
 from execwhy.tui.model.query import parse
@@ -335,7 +330,7 @@ def whole_in_steps(arrivals: list[Arrival]) -> Iterator[list[Event]]:
     for is_burst, step in itertools.groupby(arrivals, lambda arrival: isinstance(arrival, Burst)):
         together = list(step)
         for arrived in [[arrival] for arrival in together] if is_burst else [together]:
-            yield list(map(materialize, expand_bursts(arrived)))
+            yield [each.materialize() for each in expand_bursts(arrived)]
 
 
 OLD_ENOUGH_BY_THEN = make_storms(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import get_args
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from execwhy.bpf.events.loss import Loss
 from execwhy.bpf.events.record import (
     Ancestor,
     ArgumentsSource,
@@ -15,7 +17,6 @@ from execwhy.bpf.events.record import (
     Binary,
     Diagnosis,
     ExecFailure,
-    Loss,
     Outcome,
     PathSource,
     Search,
@@ -193,6 +194,6 @@ def test_a_text_is_looked_at_once_however_often_it_occurs(monkeypatch: pytest.Mo
 def test_every_field_of_a_record_has_one_column(record: ExecFailure) -> None:
     in_columns = [*NUMBERS, *(field for group in GROUPS.values() for field in group.fields)]
     parts_of_search = ["search_id", "attempts"]
-    assert sorted(in_columns) == sorted([*ExecFailure.__dataclass_fields__, *parts_of_search])
+    assert sorted(in_columns) == sorted([*(field.name for field in fields(ExecFailure)), *parts_of_search])
     keys = {name: group.key(record) for name, group in GROUPS.items()}
     assert record_of({name: get(record) for name, get in NUMBERS.items()}, keys) == record

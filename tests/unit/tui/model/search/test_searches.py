@@ -14,22 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from execwhy.bpf.events.record import (
-    Attempt,
-    Burst,
-    Diagnosis,
-    Event,
-    ExecFailure,
-    Look,
-    Loss,
-    Occurrence,
-    Report,
-    Search,
-    SearchEnd,
-    Truncated,
-    expand_bursts,
-    materialize,
-)
+from execwhy.bpf.events.arrivals import Burst, Event, Occurrence, Report, SearchEnd, expand_bursts
+from execwhy.bpf.events.loss import Loss
+from execwhy.bpf.events.record import Attempt, Diagnosis, ExecFailure, Look, Search, Truncated
 from execwhy.tui.model.history.resident import Resident
 from execwhy.tui.model.history.store import History
 from execwhy.tui.model.search import searches as limits
@@ -336,7 +323,7 @@ def test_a_descriptor_of_a_directory_is_no_part_of_path(kernel: Kernel) -> None:
 def test_what_no_search_makes_is_not_held_back(kernel: Kernel) -> None:
     searches = Searches()
     kernel.fails("/opt/jdk/bin/java")
-    (event,) = map(materialize, expand_bursts(searches.take(kernel.reports, now=0)))
+    (event,) = (each.materialize() for each in expand_bursts(searches.take(kernel.reports, now=0)))
     assert isinstance(event, ExecFailure)
     assert not searches.is_open(event.task, 0)
 
@@ -506,7 +493,7 @@ def test_what_is_held_is_bounded(monkeypatch: pytest.MonkeyPatch, kernel: Kernel
     for task in (1, 2, 3):
         kernel.tries("x", "/a", "/b", task=task)
     searches = Searches()
-    events = list(map(materialize, expand_bursts(searches.take(kernel.reports, now=0))))
+    events = [each.materialize() for each in expand_bursts(searches.take(kernel.reports, now=0))]
     assert searches_in(events) == ["open", "open", None, None, None, None], "the one that waited longest"
     kernel.reports.clear()
     kernel.tries("x", "/c", "/d", "/e", "/f", task=3)
@@ -619,7 +606,7 @@ class Held(HoldBackQueue):
 
 
 def plain(event: Event | Occurrence) -> Event | Occurrence:
-    event = materialize(event)
+    event = event.materialize()
     return replace(event, diagnosis=None) if isinstance(event, ExecFailure) else event
 
 
@@ -793,7 +780,7 @@ def test_those_that_are_alike_share_their_record_when_they_are_given_up(kernel: 
     held.give_up()
     events = held.next_turn()
     assert len(events) == 10
-    assert len({id(event.first) for event in events if isinstance(event, Occurrence)}) == 1
+    assert len({id(event.template) for event in events if isinstance(event, Occurrence)}) == 1
 
 
 def test_large_records_have_short_turns() -> None:
@@ -885,7 +872,7 @@ def test_every_exec_comes_out_once_in_order_and_every_search_adds_up(
     reports = case[0]
     searches, events = Searches(), list[Event]()
     for batch, now, untold in batches(*case):
-        events += map(materialize, expand_bursts(searches.take(batch, now, untold)))
+        events += [each.materialize() for each in expand_bursts(searches.take(batch, now, untold))]
         for number, search in searches.ended():
             event = events[number]
             assert isinstance(event, ExecFailure)
@@ -908,8 +895,8 @@ def test_every_exec_goes_to_the_file_once_with_its_final_search(
     for batch, now, untold in batches(*case):
         wanted = held.take(of(batch), now, untold)
         held.add_looks([(np.array([number]), not_looked_at(failure)) for number, failure in wanted])
-        events += map(materialize, held.release(now))
-    events += map(materialize, held.the_rest())
+        events += [each.materialize() for each in held.release(now)]
+    events += [each.materialize() for each in held.the_rest()]
     came = [report for report in reports if not isinstance(report, SearchEnd)]
     assert sorted(without_search(events), key=repr) == sorted(came, key=repr)
     check_searches([event for event in events if isinstance(event, ExecFailure)])
@@ -923,7 +910,9 @@ def test_what_comes_again_is_searched_for_as_if_it_had_come_whole(
     def outcome(reports: list[Report], joined: Callable[[list[Report]], list[Report]] = list) -> list[Event]:
         searches, events = Searches(), list[Event]()
         for batch, now, untold in batches(reports, *case[1:]):
-            events += map(materialize, expand_bursts(searches.take(joined(batch), now, untold)))
+            events += [
+                each.materialize() for each in expand_bursts(searches.take(joined(batch), now, untold))
+            ]
             for number, search in searches.ended():
                 event = events[number]
                 assert isinstance(event, ExecFailure)

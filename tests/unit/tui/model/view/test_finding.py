@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from execwhy.bpf.events.record import Event, Loss
+from execwhy.bpf.events.arrivals import Event
+from execwhy.bpf.events.loss import Loss
 from execwhy.tui.model.history.store import History
 from execwhy.tui.model.query import parse
 from execwhy.tui.model.view.finding import Finding

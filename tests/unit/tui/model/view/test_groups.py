@@ -13,7 +13,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from execwhy.bpf.events.record import Diagnosis, Event, ExecFailure, Look, Loss, Search
+from execwhy.bpf.events.arrivals import Event
+from execwhy.bpf.events.loss import Loss
+from execwhy.bpf.events.record import Diagnosis, ExecFailure, Look, Search
 from execwhy.tui.model.history.block import Numbers
 from execwhy.tui.model.history.columns import Key
 from execwhy.tui.model.history.store import History

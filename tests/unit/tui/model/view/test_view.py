@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from execwhy.bpf.events.record import Attempt, Diagnosis, Event, ExecFailure, Look, Loss, Outcome, Search
+from execwhy.bpf.events.arrivals import Event
+from execwhy.bpf.events.loss import Loss
+from execwhy.bpf.events.record import Attempt, Diagnosis, ExecFailure, Look, Outcome, Search
 from execwhy.tui.model.history.repeats import Repeats, RunFinder
 from execwhy.tui.model.history.store import History
 from execwhy.tui.model.query import parse
@@ -359,7 +361,7 @@ def test_a_run_lasts_a_minute_from_its_first_as_long_as_each_block_has_some_of_i
     for start in range(0, len(steps), size):
         finder, before = RunFinder(finder), found[max(0, start - size) : start]
         keys = [(key,) for key, _ in steps[start : start + size]]
-        offsets = finder.take(keys, [time * SECOND for time in times[start : start + size]], 0)
+        offsets = finder.take(keys, [time * SECOND for time in times[start : start + size]], range(len(keys)))
         continued = {here: before[there] for here, there in finder.continued.items()}
         found += [continued.get(offset, start + offset) for offset in offsets]
     expected: list[int] = []

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from execwhy.bpf.events.record import Burst, Diagnosis, ExecFailure, Look, Occurrence
+from execwhy.bpf.events.arrivals import Burst, Occurrence
+from execwhy.bpf.events.record import Diagnosis, ExecFailure, Look
 from execwhy.tui.why.causes import unseen
 from execwhy.tui.why.lookers import fair_queue
 from execwhy.tui.why.lookers.dispatcher import Lookers

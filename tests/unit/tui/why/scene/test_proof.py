@@ -20,7 +20,8 @@ import pytest
 from execwhy.bpf.caller.lookup import ResolvedFile
 from execwhy.bpf.caller.mounts import MountTable
 from execwhy.bpf.events import clock
-from execwhy.bpf.events.record import Binary, Diagnosis, ExecFailure, Occurrence
+from execwhy.bpf.events.arrivals import Occurrence
+from execwhy.bpf.events.record import Binary, Diagnosis, ExecFailure
 from execwhy.tui.why.causes import diagnose
 from execwhy.tui.why.lookers.cause_key import cause_key
 from execwhy.tui.why.scene import caller, moment, proof

@@ -13,7 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from execwhy.bpf.events.record import Event, ExecFailure, Loss
+from execwhy.bpf.events.arrivals import Event
+from execwhy.bpf.events.loss import Loss
+from execwhy.bpf.events.record import ExecFailure
 from execwhy.bpf.events.source import Capture, Counters, EventSource, Origin, Stage, Status
 from execwhy.tui.model.files.json_lines import (
     UNREADABLE,

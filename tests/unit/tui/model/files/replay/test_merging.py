@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
-from execwhy.bpf.events.record import Event, ExecFailure, Loss, Search
+from execwhy.bpf.events.arrivals import Event
+from execwhy.bpf.events.loss import Loss
+from execwhy.bpf.events.record import ExecFailure, Search
 from execwhy.bpf.events.source import Capture, Counters, EventSource, Origin, Stage
 from execwhy.tui.model.files.json_lines import (
     UNREADABLE,
