@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Final
 
 from execwhy.bpf.caller.hierarchies import Hierarchies, are_several
 from execwhy.bpf.caller.lookup import Files
 from execwhy.bpf.events import clock
-from execwhy.bpf.events.kinds import EXEC, FAILURES, by_kind
-from execwhy.bpf.events.record import Diagnosis, ExecFailure, Look
+from execwhy.bpf.events.record import ExecFailure, Look
 from execwhy.tui.why.causes import diagnose
 from execwhy.tui.why.scene.mount_watch import watch_mounts
-
-_DIAGNOSES: Final[Mapping[str, Callable[[ExecFailure], Diagnosis]]] = by_kind({EXEC: diagnose}, FAILURES)
-"""Who finds the cause, by the kind of failure."""
 
 
 def prepare() -> None:
@@ -34,7 +28,7 @@ def look_at(record: ExecFailure) -> Look:
         if found.cgroup != record.cgroup:
             record, cgroup = found, found.cgroup
     seen = _files().complete(record, now).materialize()
-    return Look(_DIAGNOSES[seen.kind](seen), seen.binary, seen.interpreter_path, cgroup)
+    return Look(diagnose(seen), seen.binary, seen.interpreter_path, cgroup)
 
 
 def with_look(record: ExecFailure, look: Look) -> ExecFailure:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable, Mapping
 from typing import Final
 
+from execwhy.bpf.events.kinds import EXEC, FAILURES, by_kind
 from execwhy.bpf.events.record import Diagnosis, ExecFailure
 from execwhy.tui.why.causes import (
     busy,
@@ -53,13 +54,21 @@ def readings(error: int) -> tuple[Reading[Hashable], ...]:
 def diagnose(record: ExecFailure) -> Diagnosis:
     """Why an exec failed. Never raises; takes half a second at most, mostly far less than a millisecond."""
     try:
-        with Scene(record) as scene:
-            found = _diagnosis(scene)
-            if record.kernel_invoked:
-                found = kernel_invoked.explain(scene, found)
-            return advise.in_doubt(_checked_only(found) if record.check_only else found)
+        return _DIAGNOSES[record.kind](record)
     except Exception as error:
         return failed(record, error)
+
+
+def _of_exec(record: ExecFailure) -> Diagnosis:
+    with Scene(record) as scene:
+        found = _diagnosis(scene)
+        if record.kernel_invoked:
+            found = kernel_invoked.explain(scene, found)
+        return advise.in_doubt(_checked_only(found) if record.check_only else found)
+
+
+_DIAGNOSES: Final[Mapping[str, Callable[[ExecFailure], Diagnosis]]] = by_kind({EXEC: _of_exec}, FAILURES)
+"""Who finds the cause, by the kind of failure."""
 
 
 @cause("diagnosis-failed", manual="Looking for the cause failed; please report it.")
