@@ -101,7 +101,7 @@ def test_the_diagnosis_and_the_outcome_of_a_search_stand_behind_all_other_column
     ]
     sure = dataclasses.replace(record, diagnosis=dataclasses.replace(diagnosis, certain=True))
     assert table(sure)[0]["certain"] == "yes"
-    assert list(table(failure())[0].values())[-3:] == ["", "", ""]
+    assert list(table(failure())[0].values())[-4:] == ["", "", "", "exec"]
 
 
 def test_secrets_are_masked_unless_they_are_asked_for() -> None:
