@@ -53,7 +53,7 @@ static __always_inline void leave_search(u64 task)
         lock_xadd(&holding->searches, -1);
 }
 
-/* If the task was searching, write a record of its end: by an exec of `filename`; if that is 0, by the end of the task. */
+/* If the task was searching, write a record of its end: an exec of `filename`, or the end of the task (0). */
 static __always_inline void end_search(void *ctx, u64 task, u64 filename)
 {
     if (!is_searching(task))
