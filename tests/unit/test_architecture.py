@@ -112,7 +112,7 @@ def test_only_the_probe_imports_bcc() -> None:
     assert {name for name, path in MODULES.items() if "bcc" in imports(path)} == {"execwhy.bpf.load.probe"}
 
 
-def test_what_is_shown_does_not_know_how() -> None:
+def test_only_the_screen_imports_textual_and_rich() -> None:
     for name, path in MODULES.items():
         if not name.startswith(SCREEN):
             assert not [found for found in imports(path) if found.partition(".")[0] in ("textual", "rich")], (

@@ -39,7 +39,7 @@ def by_bash(*words: str) -> set[str]:
     return set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("\n")) - {""}
 
 
-def test_the_completions_are_those_that_the_options_make() -> None:
+def test_the_completions_are_generated_from_the_options() -> None:
     code = (
         "import completions as c, json; print(json.dumps({name: made() for name, made in c.FILES.items()}))"
     )
@@ -68,7 +68,7 @@ def test_bash_offers_the_fields_of_a_filter_wherever_one_can_stand() -> None:
     }
 
 
-def test_bash_offers_files_for_each_that_is_opened(tmp_path: Path) -> None:
+def test_bash_offers_files_for_every_value_of_open(tmp_path: Path) -> None:
     for name in ("a.jsonl", "b.jsonl"):
         (tmp_path / name).touch()
     assert by_bash("--open", str(tmp_path / "a.jsonl"), str(tmp_path / "b")) == {str(tmp_path / "b.jsonl")}

@@ -113,16 +113,16 @@ _values = st.recursive(
 def test_lines_with_values_of_another_type_are_refused_or_understood(
     event: object, chosen: st.DataObject
 ) -> None:
-    told = json.loads(event_line(event, show_secrets=True))  # type: ignore[arg-type]
+    parsed = json.loads(event_line(event, show_secrets=True))  # type: ignore[arg-type]
     for _ in range(chosen.draw(st.integers(1, 3))):
-        inner = told
+        inner = parsed
         while True:
             name = chosen.draw(st.sampled_from(sorted(inner)))
             if not isinstance(inner[name], dict) or not inner[name] or chosen.draw(st.booleans()):
                 break
             inner = inner[name]
         inner[name] = chosen.draw(_values)
-    read_line(json.dumps(told).encode())
+    read_line(json.dumps(parsed).encode())
 
 
 @pytest.mark.parametrize(

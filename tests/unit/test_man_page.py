@@ -1,4 +1,4 @@
-"""The man page tells what the program does: its options, keys, fields and causes, and no others."""
+"""The man page describes exactly the options, keys, fields and causes that the program has."""
 
 from __future__ import annotations
 
@@ -77,38 +77,38 @@ def bold_tags(name: str) -> list[str]:
     return [plain(tag.removeprefix(".B ")) for tag in tags(name) if tag.startswith(".B ")]
 
 
-def test_every_code_that_a_diagnosis_can_have_is_in_the_man_page_and_no_other() -> None:
+def test_the_man_page_lists_exactly_the_codes_of_diagnoses() -> None:
     assert set(bold_tags("CAUSES")) == set(codes_of_source()) == set(codes())
 
 
-def test_the_causes_are_those_that_the_declarations_make() -> None:
+def test_the_causes_are_generated_from_the_declarations() -> None:
     assert causes.manual(PAGE) == PAGE, "run `make causes`"
 
 
-def test_a_cause_that_was_changed_by_hand_is_put_right() -> None:
+def test_a_cause_that_was_edited_by_hand_is_generated_again() -> None:
     changed = PAGE.replace("The file is empty.", "Nothing is in it.", 1)
     assert changed != PAGE
     assert causes.manual(changed) == PAGE
 
 
-def test_a_code_is_told_once_for_an_error() -> None:
-    told: set[tuple[str, str]] = set()
+def test_no_error_lists_a_code_twice() -> None:
+    seen: set[tuple[str, str]] = set()
     heading = ""
     for line, tag in pairwise(section("CAUSES")):
         heading = line if line.startswith(".SS") else heading
         if line.startswith(".TP"):
-            assert (heading, tag) not in told
-            told.add((heading, tag))
+            assert (heading, tag) not in seen
+            seen.add((heading, tag))
 
 
-def test_the_errors_are_in_the_order_of_their_numbers_and_have_the_right_ones() -> None:
+def test_the_errors_have_the_right_numbers_and_are_in_their_order() -> None:
     named = re.findall(r"\b(E[A-Z0-9]+) \((\d+)\)", "\n".join(section("CAUSES")))
     numbers = [int(number) for _, number in named]
     assert numbers == sorted(set(numbers))
     assert [name for name, _ in named] == [error_name(-number) for number in numbers]
 
 
-def test_every_option_is_in_the_man_page_and_no_other(
+def test_the_man_page_lists_exactly_the_options(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
@@ -119,7 +119,7 @@ def test_every_option_is_in_the_man_page_and_no_other(
     assert described == known
 
 
-def test_every_field_of_a_record_is_in_the_man_page_and_no_other() -> None:
+def test_the_man_page_lists_exactly_the_fields_of_a_record() -> None:
     names = set()
     for name, value in record_to_json(FULL, show_secrets=True).items():
         names.add(name)
@@ -128,12 +128,12 @@ def test_every_field_of_a_record_is_in_the_man_page_and_no_other() -> None:
     assert set(bold_tags("FIELDS")) == names
 
 
-def test_every_key_that_is_bound_is_in_the_man_page() -> None:
+def test_the_man_page_lists_every_key_binding() -> None:
     described = {key for tag in bold_tags("KEYS") for key in re.split(r", | to ", tag)}
     assert set(bound_keys()) <= described
 
 
-def test_every_filter_that_the_man_page_shows_is_one() -> None:
+def test_every_filter_in_the_man_page_is_valid() -> None:
     lines = section("FILTERS")
     start = lines.index(".SS Examples of filters")
     shown = [plain(line.removeprefix(".B ")) for line in lines[start:] if line.startswith(".B ")]
@@ -142,7 +142,7 @@ def test_every_filter_that_the_man_page_shows_is_one() -> None:
         assert not parse_filter(text).is_empty
 
 
-def test_the_man_page_is_of_this_version() -> None:
+def test_the_man_page_has_the_current_version() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     assert f'"execwhy {version}"' in PAGE
 
@@ -160,7 +160,7 @@ def test_the_man_page_formats_without_warnings() -> None:
     assert problems == []
 
 
-def test_the_schema_and_the_man_page_tell_of_the_same_fields() -> None:
+def test_the_schema_and_the_man_page_have_the_same_fields() -> None:
     definitions = json.loads((ROOT / "schema/record.schema.json").read_text(encoding="utf-8"))["$defs"]
     names = set(definitions["record"]["properties"])
     for part in ("binary", "truncated", "diagnosis", "search"):
@@ -227,7 +227,9 @@ def codes_of_source() -> Iterator[str]:
                 if code is None or (isinstance(code, ast.Attribute) and code.attr == "code"):
                     continue
                 found = codes_of(code, function, tree)
-                assert found, f"{path.name}:{call.lineno}: this test cannot tell which codes are given here"
+                assert found, (
+                    f"{path.name}:{call.lineno}: this test does not understand which codes are given here"
+                )
                 yield from found
 
 

@@ -1,4 +1,4 @@
-"""The schema that is published tells what the program writes, all of it and nothing else."""
+"""The published schema describes exactly what the program writes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.unit.records import failure, losses, records
 COUNTERS = Counters(seen=3, recorded=1, suppressed=1, lost=1, losses={"ring buffer full": 1})
 
 
-def test_the_schema_itself_is_one() -> None:
+def test_the_schema_is_valid() -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
 
 
@@ -39,13 +39,13 @@ patiently = settings(deadline=None, max_examples=60, suppress_health_check=[Heal
 
 @patiently
 @given(records | losses)
-def test_every_record_and_loss_is_what_the_schema_says(event: Event) -> None:
+def test_every_record_and_loss_is_valid_under_the_schema(event: Event) -> None:
     line = json.loads(event_line(event, show_secrets=True))
     assert kind_of(line) == ("record" if isinstance(event, ExecFailure) else "loss")
 
 
 @pytest.mark.parametrize("plan", ["tracepoint", None])
-def test_headers_and_endings_are_what_the_schema_says(plan: str | None) -> None:
+def test_headers_and_endings_are_valid_under_the_schema(plan: str | None) -> None:
     header = Header(Origin("web-1", "6.1.0", 1, plan), "uid=0", COUNTERS, 2, recording=True)
     assert kind_of(json.loads(header_line(header))) == "header"
     assert kind_of(json.loads(header_line(replace(header, recording=False, evicted=7)))) == "header"
@@ -76,12 +76,12 @@ def spoiled() -> st.SearchStrategy[tuple[str, Any]]:
 
 @patiently
 @given(spoiled())
-def test_what_the_program_refuses_to_read_the_schema_refuses_too(spoilt: tuple[str, Any]) -> None:
+def test_the_schema_refuses_what_the_program_refuses_to_read(spoilt: tuple[str, Any]) -> None:
     line = record_to_json(failure(), show_secrets=True) | dict([spoilt])
     assert not OPEN.is_valid(line)
 
 
-def test_a_later_version_may_add_fields_but_this_one_has_none_that_the_schema_does_not_tell() -> None:
+def test_a_later_version_may_add_fields_but_this_one_writes_none_outside_the_schema() -> None:
     line = record_to_json(failure(), show_secrets=True) | {"brand_new": 1}
     assert OPEN.is_valid(line)
     assert not CLOSED.is_valid(line)

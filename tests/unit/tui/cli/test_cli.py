@@ -65,7 +65,7 @@ def imported(*options: str) -> set[str]:
     return set(run.stderr.split())
 
 
-def test_help_tells_every_option_with_examples() -> None:
+def test_help_lists_every_option_with_examples() -> None:
     run = execwhy("--help")
     assert run.returncode == 0
     for option in (
@@ -95,17 +95,17 @@ def test_help_tells_every_option_with_examples() -> None:
     assert all(len(line) <= 100 for line in run.stdout.splitlines())
 
 
-def test_help_tells_where_the_manual_is() -> None:
+def test_help_names_the_manual() -> None:
     manual = execwhy("--help").stdout.rpartition("manual: man ")[2].strip()
     assert Path(shlex.split(manual)[0]).read_text(encoding="utf-8").count("\n.TH EXECWHY 8") == 1
 
 
-def test_no_option_stands_above_the_filter_but_help_and_version() -> None:
+def test_only_help_and_version_come_before_the_filter() -> None:
     before, _, _ = execwhy("--help").stdout.partition("what is shown")
     assert re.findall(r"^  (?:-., )?(--[a-z-]+)", before, re.MULTILINE) == ["--help", "--version"]
 
 
-def test_the_examples_of_the_help_are_right() -> None:
+def test_the_examples_in_the_help_are_valid() -> None:
     examples = execwhy("--help").stdout.split("examples:")[1].split("exit status:")[0]
     for line in examples.strip().splitlines():
         line = re.sub(r"<\(.*?\)", "/dev/fd/63", line)
@@ -116,7 +116,7 @@ def test_the_examples_of_the_help_are_right() -> None:
             parse_query(options.capture).capture()
 
 
-def test_version_tells_the_version_that_is_installed() -> None:
+def test_version_prints_the_installed_version() -> None:
     from importlib.metadata import version
 
     run = execwhy("--version")
@@ -124,7 +124,7 @@ def test_version_tells_the_version_that_is_installed() -> None:
 
 
 @pytest.mark.parametrize("option", ["--help", "--version"])
-def test_what_needs_no_screen_imports_none(option: str) -> None:
+def test_commands_without_a_screen_do_not_import_it(option: str) -> None:
     modules = imported(option)
     assert (
         not {
@@ -197,7 +197,7 @@ def test_what_needs_no_screen_imports_none(option: str) -> None:
         (["--filter", "\x1b[2J ("], r"\x1b[2J"),
     ],
 )
-def test_a_wrong_command_line_is_answered_with_one_sentence_and_status_2(
+def test_a_wrong_command_line_gives_one_sentence_and_status_2(
     options: list[str], sentence: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(options) == 2
@@ -220,7 +220,7 @@ def test_a_wrong_command_line_is_answered_with_one_sentence_and_status_2(
         (["--max-env-bytes", "1G"], "--max-env-bytes is too large: give at most"),
     ],
 )
-def test_what_the_kernel_cannot_do_is_a_wrong_command_line_with_and_without_a_terminal(
+def test_what_the_kernel_cannot_do_gives_status_2_with_and_without_a_terminal(
     mode: list[str], options: list[str], sentence: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main([*mode, *options]) == 2
@@ -236,7 +236,7 @@ def test_what_the_kernel_cannot_do_is_a_wrong_command_line_with_and_without_a_te
         ("the reader stopped.", [], 1),
     ],
 )
-def test_a_recording_that_ends_says_its_problem_unless_a_notice_has(
+def test_a_recording_reports_its_problem_at_the_end_unless_a_notice_has(
     problem: str, said: list[str], times: int, capfd: pytest.CaptureFixture[str]
 ) -> None:
     result = Result(True, 3, Counters(3, 3), problem)
@@ -246,7 +246,7 @@ def test_a_recording_that_ends_says_its_problem_unless_a_notice_has(
 
 
 @pytest.mark.parametrize(("began", "rest"), [(True, "3 written to r.jsonl, 2 left out"), (False, "")])
-def test_a_recording_that_a_fault_ends_reports_where_and_its_counters(
+def test_a_fault_that_ends_a_recording_is_reported_with_the_counters(
     began: bool, rest: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     fault: Exception | None = None
@@ -279,7 +279,7 @@ def test_uid_path_and_filter_are_one_filter(options: list[str], expected: str) -
     assert requested_filter(parse(options)).text == expected
 
 
-def test_a_user_is_known_by_name() -> None:
+def test_a_user_can_be_given_by_name() -> None:
     user = pwd.getpwall()[-1]
     assert parse(["--uid", user.pw_name]).uid == user.pw_uid
 
@@ -300,7 +300,7 @@ def test_a_user_is_known_by_name() -> None:
         "/a:b=c",
     ],
 )
-def test_a_path_prefix_means_exactly_itself(prefix: str) -> None:
+def test_no_character_of_a_path_prefix_is_special(prefix: str) -> None:
     query = requested_filter(parse([f"--path={prefix}"]))
 
     def matches(path: str) -> bool:
@@ -333,23 +333,23 @@ def test_sizes_have_units(text: str, size: int) -> None:
 @pytest.mark.parametrize(
     ("text", "size"), [("64K", 64 << 10), ("65537", 128 << 10), ("16M", 16 << 20), ("1G", 1 << 30)]
 )
-def test_the_ring_gets_the_next_power_of_two(text: str, size: int) -> None:
+def test_the_ring_size_is_rounded_up_to_a_power_of_two(text: str, size: int) -> None:
     assert parse(["--ring-size", text]).ring_size == size
 
 
 @pytest.mark.parametrize("text", ["0", "4096", "2G", "x"])
-def test_a_ring_of_no_use_is_refused(text: str) -> None:
+def test_a_useless_ring_size_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="give one"):
         parse(["--ring-size", text])
 
 
-def test_options_are_not_guessed_from_their_beginning() -> None:
+def test_options_cannot_be_abbreviated() -> None:
     with pytest.raises(UsageError):
         parse(["--show"])
 
 
 @pytest.mark.parametrize("options", [[], ["--record", "-"]])
-def test_whoever_is_not_root_is_told_what_to_do(options: list[str]) -> None:
+def test_without_root_the_message_says_what_to_do(options: list[str]) -> None:
     # Imported before, since someone else may not be able to read this directory.
     script = (
         "import os, sys\nfrom execwhy.tui.cli.main import main\n"
@@ -383,7 +383,7 @@ def test_a_recording_never_replaces_a_file(tmp_path: Path) -> None:
         (["--open", "-"], "the screen needs a terminal"),
     ],
 )
-def test_what_cannot_be_shown_is_answered_with_one_sentence_and_status_1(
+def test_a_file_that_cannot_be_shown_gives_one_sentence_and_status_1(
     options: list[str], sentence: str
 ) -> None:
     run = execwhy(*options)
@@ -393,7 +393,7 @@ def test_what_cannot_be_shown_is_answered_with_one_sentence_and_status_1(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="the kernel's side asks for root first")
-def test_a_recording_to_a_closed_standard_output_is_answered_with_one_sentence() -> None:
+def test_recording_to_a_closed_standard_output_gives_one_sentence() -> None:
     run = shell("--record - --count 1 >&-")
     assert (run.returncode, run.stdout) == (1, "")
     assert run.stderr == "execwhy: standard output is closed: redirect it, or name a file.\n"
@@ -410,7 +410,7 @@ def test_a_file_that_is_opened_twice_is_refused(tmp_path: Path) -> None:
     assert (run.returncode, run.stderr) == (2, sentence.format("-"))
 
 
-def test_without_a_terminal_a_file_is_looked_at_first_and_then_to_be_read_by_other_programs(
+def test_without_a_terminal_a_readable_file_is_left_to_other_programs(
     tmp_path: Path,
 ) -> None:
     run = execwhy("--open", str(recording(tmp_path / "a.jsonl")))
@@ -421,18 +421,18 @@ def test_without_a_terminal_a_file_is_looked_at_first_and_then_to_be_read_by_oth
     assert "is not a snapshot or recording of execwhy (line 1: it is not JSON)." in run.stderr
 
 
-def test_a_closed_standard_input_is_no_recording() -> None:
+def test_a_closed_standard_input_is_refused() -> None:
     run = shell("--open - <&-")
     assert run.returncode == 2
     assert run.stderr == "execwhy: --open - reads standard input, and that is closed: give it a file.\n"
 
 
-def test_a_closed_standard_error_sends_no_message_into_the_data() -> None:
+def test_with_standard_error_closed_no_message_gets_into_the_data() -> None:
     run = shell("--nonsense 2>&-")
     assert (run.returncode, run.stdout, run.stderr) == (2, "", "")
 
 
-def test_no_file_takes_the_place_of_a_closed_descriptor() -> None:
+def test_no_file_gets_the_number_of_a_closed_descriptor() -> None:
     script = (
         "import os\nfrom execwhy.tui.cli import main as cli\ncli.parse = lambda _: os._exit(\n"
         "    [os.readlink(f'/proc/self/fd/{number}') for number in range(3)] != ['/dev/null'] * 3)\n"
@@ -461,7 +461,7 @@ def no_look(record: ExecFailure) -> Look:
     raise AssertionError("nothing failed")
 
 
-def test_an_interrupt_before_the_hooks_are_attached_is_told(
+def test_an_interrupt_before_the_hooks_are_attached_is_reported(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     class Slow:
@@ -560,13 +560,13 @@ def test_a_recording_is_shown_with_the_filter_of_the_command_line(tmp_path: Path
     assert b"/opt/app/first" not in terminal.output
 
 
-def test_the_terminal_as_the_data_is_refused() -> None:
+def test_a_terminal_as_standard_input_is_refused_as_data() -> None:
     with in_terminal("--open", "-") as terminal:
         assert terminal.status() == 2
     assert b"--open - reads standard input: give it a file" in terminal.output
 
 
-def test_what_is_no_recording_is_refused_in_one_sentence_and_no_screen_opens(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_recording_is_refused_before_the_screen_opens(tmp_path: Path) -> None:
     path = tmp_path / "passwd"
     path.write_text("root:x:0:0:root:/root:/bin/bash\n")
     with in_terminal("--open", str(path)) as terminal:
@@ -575,7 +575,7 @@ def test_what_is_no_recording_is_refused_in_one_sentence_and_no_screen_opens(tmp
     assert b"is not a snapshot or recording of execwhy" in terminal.output
 
 
-def test_a_pipe_that_brings_no_recording_ends_the_screen_with_its_sentence(tmp_path: Path) -> None:
+def test_a_pipe_without_a_recording_ends_the_screen_with_its_sentence(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     writer = os.open(pipe, os.O_RDWR)
@@ -584,9 +584,9 @@ def test_a_pipe_that_brings_no_recording_ends_the_screen_with_its_sentence(tmp_p
         os.write(writer, b"ssh: connect to host web-1: refused\n")
         os.close(writer)
         assert terminal.status() == 1
-    _, _, told = terminal.output.rpartition(b"\x1b[?1049l")
-    assert b"execwhy: " in told and told.count(b"\n") == 1
-    assert b"is not a snapshot or recording of execwhy" in told
+    _, _, after_screen = terminal.output.rpartition(b"\x1b[?1049l")
+    assert b"execwhy: " in after_screen and after_screen.count(b"\n") == 1
+    assert b"is not a snapshot or recording of execwhy" in after_screen
 
 
 @pytest.mark.parametrize("term", ["dumb", ""])
@@ -635,7 +635,7 @@ def test_a_recording_is_opened_without_bcc_and_without_the_kernels_side(tmp_path
     } & set(json.loads(run.stdout))
 
 
-def test_another_encoding_than_utf8_changes_no_path(tmp_path: Path) -> None:
+def test_a_locale_without_utf8_changes_no_path(tmp_path: Path) -> None:
     locale = tmp_path / "en_US.ISO-8859-1"
     made = subprocess.run(
         ["localedef", "-i", "en_US", "-f", "ISO-8859-1", str(locale)],
@@ -656,7 +656,7 @@ def test_another_encoding_than_utf8_changes_no_path(tmp_path: Path) -> None:
     assert run.stdout.strip() == r"b'--nons\xe9nse' b'\xc3\xa9'"
 
 
-def test_a_machine_without_dev_null_is_one_sentence() -> None:
+def test_a_machine_without_dev_null_gives_one_sentence() -> None:
     script = (
         "import os, sys; os.devnull = '/no/such/null'; os.close(0)\n"
         "from execwhy.tui.cli import main as cli; sys.exit(cli.main(['--version']))"

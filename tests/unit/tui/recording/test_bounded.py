@@ -27,8 +27,8 @@ LINE = event_line(failure(path="/a", arguments=("x" * 4000,)), show_secrets=Fals
 
 
 def bounded_output(output: Any, *notices: list[str], **bounds: Any) -> BoundedOutput:
-    told = notices[0] if notices else []
-    return BoundedOutput(output, Bounds(**bounds), status=lambda: STATUS, query="", on_notice=told.append)
+    noticed = notices[0] if notices else []
+    return BoundedOutput(output, Bounds(**bounds), status=lambda: STATUS, query="", on_notice=noticed.append)
 
 
 def write(output: BoundedOutput, count: int = 1, first: int = 0) -> None:
@@ -201,7 +201,7 @@ def test_the_summary_of_a_recording_that_was_removed_does_not_say_that_it_is_the
     assert "written to kept.jsonl, which was removed meanwhile." in summary(result, "kept.jsonl")
 
 
-def test_full_files_are_followed_by_new_ones_and_the_oldest_go(tmp_path: Path) -> None:
+def test_full_files_are_followed_by_new_ones_and_the_oldest_are_removed(tmp_path: Path) -> None:
     rotation = Rotation(str(tmp_path / "r.jsonl"), 3)
     output = bounded_output(rotation.open_next(), max_bytes=64 << 10, open_next=rotation.open_next)
     output.begin()
@@ -256,7 +256,7 @@ def test_only_recordings_of_this_user_with_such_a_name_are_counted_and_removed(t
     file.close()
 
 
-def test_a_number_that_something_else_has_is_passed_over(tmp_path: Path) -> None:
+def test_a_number_that_is_taken_is_skipped(tmp_path: Path) -> None:
     (tmp_path / "r.000001.jsonl").symlink_to("/etc/passwd")
     assert Rotation(str(tmp_path / "r.jsonl"), 2).open_next().name.endswith("r.000002.jsonl")
 
@@ -277,9 +277,7 @@ def test_what_is_mounted_on_a_name_is_not_looked_at(tmp_path: Path) -> None:
     assert sorted(each.name for each in tmp_path.iterdir()) == ["r.000001.jsonl", "r.000003.jsonl"]
 
 
-def test_a_file_that_goes_meanwhile_need_not_be_removed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_that_vanishes_meanwhile_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "r.000001.jsonl").write_bytes(b'{"execwhy":1}\n')
     rotation = Rotation(str(tmp_path / "r.jsonl"), 1)
     found = rotation._found()
@@ -314,7 +312,7 @@ def test_a_full_file_is_closed_once_where_the_next_one_cannot_be_begun() -> None
     assert lines(kept.data)[-1]["written"] == result.written
 
 
-def test_a_directory_that_is_not_there_gives_a_sentence(tmp_path: Path) -> None:
+def test_a_missing_directory_gives_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(SnapshotError, match="its directory does not exist: make it"):
         Rotation(str(tmp_path / "no/r.jsonl"), 2).open_next()
 

@@ -17,7 +17,7 @@ from execwhy.tui.recording.output import UNREAD, StandardOutput, open_output
 PROJECT = Path(__file__).parents[4]
 
 
-def test_standard_output_that_is_closed_at_its_other_end_is_told_apart() -> None:
+def test_a_closed_reader_of_standard_output_has_an_exception_of_its_own() -> None:
     script = (
         "import sys; sys.path.insert(0, '.')\n"
         "from execwhy.tui.recording.output import ReaderGone, StandardOutput\n"

@@ -234,7 +234,7 @@ def test_only_what_the_filter_selects_is_written_and_every_loss() -> None:
     assert [line["lost"] for line in output.lines if "lost" in line] == [5]
 
 
-def test_secrets_are_masked_unless_they_are_asked_for() -> None:
+def test_secrets_are_masked_unless_requested() -> None:
     for show, expected in ((False, False), (True, True)):
         output = Kept()
         source = Script([[failure(arguments=("x", "--password=hunter2"))]])

@@ -43,14 +43,14 @@ def advised(advice: str) -> str:
     return next(line for line in report(advice).splitlines() if line.startswith("- To do: "))
 
 
-def test_a_command_in_a_sentence_is_code_as_it_is() -> None:
-    told = "Remove the CRs: `sed -i '/[[:blank:]]$/b;s/[[:cntrl:]]$//' /opt/a_b*`."
-    assert advised(told) == f"- To do: {told}"
-    assert f"\n- {told}\n" in report(told), "evidence as well"
+def test_a_command_in_a_sentence_becomes_code() -> None:
+    text = "Remove the CRs: `sed -i '/[[:blank:]]$/b;s/[[:cntrl:]]$//' /opt/a_b*`."
+    assert advised(text) == f"- To do: {text}"
+    assert f"\n- {text}\n" in report(text), "evidence as well"
 
 
 @pytest.mark.parametrize(
-    ("advice", "told"),
+    ("advice", "text"),
     [
         ("Run `a` `b`.", "Run `a` `b`."),
         ("Run `a``b`.", "Run `a` `b`."),
@@ -62,12 +62,12 @@ def test_a_command_in_a_sentence_is_code_as_it_is() -> None:
         ("`<img>` <img>", r"`<img>` \<img\>"),
     ],
 )
-def test_what_is_no_command_is_text(advice: str, told: str) -> None:
-    assert advised(advice) == f"- To do: {told}"
+def test_what_is_not_a_command_stays_text(advice: str, text: str) -> None:
+    assert advised(advice) == f"- To do: {text}"
 
 
 @given(st.text(st.sampled_from("`\\*_[<a \n\x1b#"), max_size=24))
-def test_no_sentence_is_markup(advice: str) -> None:
+def test_a_sentence_never_becomes_markup(advice: str) -> None:
     line = advised(advice)
     assert line.isprintable()
     assert not markup(line.removeprefix("- To do: "))
@@ -76,7 +76,7 @@ def test_no_sentence_is_markup(advice: str) -> None:
 def test_users_and_groups_have_their_names() -> None:
     names = Names({0: "root", 33: "www-data"}.get, {0: "root", 5: "a_b"}.get)
     binary = Binary("/opt/x", 0, "8:1", 1, 0, 0o100644, "kernel", 33, 7)
-    told = report("Do.", names, uid=33, euid=0, gid=5, binary=binary)
-    assert r"- As: uid 33 (www-data), euid 0 (root), gid 5 (a\_b)" in told
-    assert ", owned by 33 (www-data):7, inode 1" in told
+    text = report("Do.", names, uid=33, euid=0, gid=5, binary=binary)
+    assert r"- As: uid 33 (www-data), euid 0 (root), gid 5 (a\_b)" in text
+    assert ", owned by 33 (www-data):7, inode 1" in text
     assert "- As: uid 33, euid 0, gid 5" in report("Do.", uid=33, euid=0, gid=5)

@@ -104,7 +104,7 @@ def test_the_diagnosis_and_the_outcome_of_a_search_stand_behind_all_other_column
     assert list(table(failure())[0].values())[-4:] == ["", "", "", "exec"]
 
 
-def test_secrets_are_masked_unless_they_are_asked_for() -> None:
+def test_secrets_are_masked_unless_requested() -> None:
     record = failure(environment=("DB_PASSWORD=hunter2",))
     assert "hunter2" not in table(record)[0]["environment"]
     assert "hunter2" in table(record, show_secrets=True)[0]["environment"]

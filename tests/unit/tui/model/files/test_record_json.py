@@ -45,7 +45,7 @@ def test_every_byte_of_a_path_comes_back() -> None:
 
 @pytest.mark.parametrize("field", ["arguments", "environment"])
 @pytest.mark.parametrize("byte", [b"\xff", b"\x01", b"\xc3", b"\x80"])
-def test_bytes_that_are_no_text_take_less_than_two_characters_each(field: str, byte: bytes) -> None:
+def test_bytes_that_are_not_text_take_less_than_two_characters_each(field: str, byte: bytes) -> None:
     junk = (byte * 8000).decode("utf-8", "surrogateescape")
     changes: dict[str, Any] = {field: ("A=1", junk, None)}
     record = failure(**changes)
@@ -80,7 +80,7 @@ def test_an_element_that_is_neither_a_string_nor_base64_gives_a_sentence(element
         record_from_json(changed(environment=[element]))
 
 
-def test_every_field_of_a_record_but_those_of_no_file_has_its_name_in_the_object() -> None:
+def test_every_field_that_files_have_is_in_the_object() -> None:
     names = {field.name for field in dataclasses.fields(ExecFailure)} - {"task", "foreign_user_ns"}
     assert set(record_to_json(replace(failure(), host="web-1"), show_secrets=False)) == names | {"error"}
 
@@ -109,7 +109,7 @@ def test_the_error_has_a_name_for_every_return_value(value: int) -> None:
     assert record_to_json(record, show_secrets=False)["error"] == error_name(value)
 
 
-def test_secrets_are_masked_unless_they_are_asked_for() -> None:
+def test_secrets_are_masked_unless_requested() -> None:
     record = failure(environment=("DB_PASSWORD=hunter2",))
     assert "hunter2" not in json.dumps(record_to_json(record, show_secrets=False))
     assert "hunter2" in json.dumps(record_to_json(record, show_secrets=True))

@@ -50,7 +50,7 @@ def names(directory: Path) -> list[str]:
 
 
 @both
-def test_the_file_has_what_was_written_and_is_the_owners_alone(write: Write, tmp_path: Path) -> None:
+def test_the_file_has_what_was_written_and_only_its_owner_can_read_it(write: Write, tmp_path: Path) -> None:
     before = os.umask(0o777)
     try:
         write(tmp_path / "file")
@@ -71,7 +71,7 @@ def test_a_relative_name_is_written_in_the_working_directory(
 
 
 @both
-def test_an_existing_file_is_never_replaced_unasked(write: Write, tmp_path: Path) -> None:
+def test_an_existing_file_is_never_replaced_without_asking(write: Write, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("old")
     with pytest.raises(Existing, match=r"file exists: choose another name"):
         write(tmp_path / "file")
@@ -107,7 +107,7 @@ def test_a_file_that_appears_at_the_last_moment_is_not_replaced(
 
 
 @pytest.mark.parametrize("number", [errno.EPERM, errno.EOPNOTSUPP])
-def test_a_file_system_without_hard_links_will_do(
+def test_a_file_system_without_hard_links_is_enough(
     number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_links(*_: object, **__: object) -> None:
@@ -135,7 +135,7 @@ def test_a_symbolic_link_is_never_followed(write: Write, target: str, tmp_path: 
     assert (tmp_path / "file").is_symlink()
 
 
-def test_a_symbolic_link_is_not_even_followed_or_replaced_when_asked_to_overwrite(tmp_path: Path) -> None:
+def test_a_symbolic_link_is_not_followed_or_replaced_even_when_overwriting(tmp_path: Path) -> None:
     (tmp_path / "victim").write_text("old")
     (tmp_path / "file").symlink_to(tmp_path / "victim")
     with pytest.raises(SnapshotError, match="symbolic link"):
@@ -145,7 +145,7 @@ def test_a_symbolic_link_is_not_even_followed_or_replaced_when_asked_to_overwrit
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_what_is_no_regular_file_is_left_alone(overwrite: bool, tmp_path: Path) -> None:
+def test_only_regular_files_are_replaced(overwrite: bool, tmp_path: Path) -> None:
     (tmp_path / "directory").mkdir()
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(SnapshotError, match="is a directory"):
@@ -170,7 +170,7 @@ def test_what_is_no_regular_file_is_left_alone(overwrite: bool, tmp_path: Path) 
         ("x" * 300, "too long"),
     ],
 )
-def test_a_place_where_nothing_can_be_written_gives_a_sentence(
+def test_a_file_that_cannot_be_written_gives_a_sentence(
     write: Write, name: str, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -187,7 +187,7 @@ def test_the_longest_name_can_be_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError, MemoryError])
-def test_whatever_interrupts_leaves_nothing_behind(error: type[BaseException], tmp_path: Path) -> None:
+def test_an_interrupted_write_leaves_nothing_behind(error: type[BaseException], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("old")
     with pytest.raises(error), replacing(str(tmp_path / "file"), overwrite=True) as file:
         file.write(b"half")
@@ -197,7 +197,7 @@ def test_whatever_interrupts_leaves_nothing_behind(error: type[BaseException], t
 
 
 @both
-def test_a_file_that_may_grow_no_further_leaves_no_half_file(write: Write, tmp_path: Path) -> None:
+def test_a_file_size_limit_leaves_no_half_file(write: Write, tmp_path: Path) -> None:
     script = (
         "import sys, resource; sys.path.insert(0, '.')\n"
         f"from tests.unit.tui.model.files.test_safe_file import {write.__name__} as write\n"
@@ -235,7 +235,7 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @needs_root
-def test_a_full_disk_leaves_no_half_file_and_the_old_one_whole(tiny_disk: Path) -> None:
+def test_a_full_disk_leaves_no_half_file_and_keeps_the_old_one(tiny_disk: Path) -> None:
     (tiny_disk / "old").write_text("old")
     for name, overwrite in (("new", False), ("old", True)):
         with pytest.raises(SnapshotError, match="there is no room for it"):
@@ -295,7 +295,7 @@ def test_an_invalid_id_from_the_environment_is_not_used(
     assert owner_behind_sudo() is None
 
 
-def test_the_environment_means_nothing_to_whoever_is_not_root(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_root_the_environment_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SUDO_UID", "1234")
     monkeypatch.setenv("SUDO_GID", "1234")
     monkeypatch.setattr(os, "geteuid", lambda: NOBODY)
@@ -307,7 +307,7 @@ def test_a_recording_that_never_began_is_removed_again(tmp_path: Path) -> None:
     assert names(tmp_path) == []
 
 
-def test_discarding_does_not_remove_what_has_taken_the_name_since(tmp_path: Path) -> None:
+def test_discarding_does_not_remove_another_file_with_the_name(tmp_path: Path) -> None:
     file = LiveFile(str(tmp_path / "file"))
     (tmp_path / "file").unlink()
     (tmp_path / "file").write_text("someone else's")

@@ -45,14 +45,14 @@ def command(**facts: Any) -> str:
 
 @pytest.fixture(scope="module")
 def echo(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A program that tells what it was executed with."""
+    """A program that prints what it was executed with."""
     path = tmp_path_factory.mktemp("bin") / "echo-it"
     path.write_text(
         f"#!{sys.executable} -IS\nimport json, os, sys\n"
         "raw = open('/proc/self/cmdline', 'rb').read().split(b'\\0')[:-1]\n"
         "environment = open('/proc/self/environ', 'rb').read().split(b'\\0')[:-1]\n"
-        "told = [[word.hex() for word in words] for words in (raw[3:], environment)]\n"
-        "print(json.dumps([*told, os.getcwd()]))\n"
+        "received = [[word.hex() for word in words] for words in (raw[3:], environment)]\n"
+        "print(json.dumps([*received, os.getcwd()]))\n"
     )
     path.chmod(0o755)
     return str(path)
@@ -103,11 +103,11 @@ def test_a_program_of_any_name_is_run_as_a_program(name: str, echo: str, tmp_pat
     assert [entry.name for entry in tmp_path.iterdir()] == [name]
 
 
-def test_nobody_who_pastes_it_runs_it_before_enter() -> None:
+def test_pasting_it_runs_nothing_before_enter() -> None:
     assert "\n" not in command(arguments=("/bin/x", "a\nid\n"))
 
 
-def test_words_without_anything_special_stay_as_they_are() -> None:
+def test_ordinary_words_are_not_quoted() -> None:
     assert command(arguments=("/bin/x", "--port", "8080")) == "(env -i -- A=1 /bin/x --port 8080)"
 
 
@@ -125,7 +125,7 @@ def test_a_search_is_tried_as_a_search() -> None:
     assert line.endswith("env -i -- PATH=/a:/b helm up)")
 
 
-def test_another_argument_zero_is_told_and_cannot_do_anything() -> None:
+def test_another_argument_zero_is_noted_and_harmless() -> None:
     assert command(arguments=("$(id)", "x")) == "(: 'argument 0 was $(id)'; env -i -- A=1 /bin/x x)"
 
 
@@ -142,16 +142,16 @@ def test_another_argument_zero_is_told_and_cannot_do_anything() -> None:
         ({"arguments": (), "arguments_source": "unreadable"}, "its arguments could not be read"),
     ],
 )
-def test_what_a_command_line_cannot_have_is_said(facts: dict[str, Any], said: str) -> None:
+def test_what_a_command_line_cannot_reproduce_is_noted(facts: dict[str, Any], said: str) -> None:
     assert f"{said}'; " in command(**facts)
 
 
-def test_masked_secrets_are_told() -> None:
+def test_masked_secrets_are_noted() -> None:
     line = shell_command(masked(record(environment=("DB_PASSWORD=hunter2",))))
     assert line is not None and "secrets are masked" in line and "hunter2" not in line
 
 
-def test_a_descriptor_s_file_is_named_where_it_is_known() -> None:
+def test_the_file_of_a_descriptor_is_named_if_it_is_known() -> None:
     file = Binary("/opt/x", 0, "0:0", 1, 0, 0o100755, "kernel")
     assert command(path="", dirfd=5, binary=file, arguments=("x",)).endswith("/opt/x)")
     assert shell_command(record(path="", dirfd=5)) is None

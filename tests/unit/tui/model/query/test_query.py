@@ -156,7 +156,7 @@ def test_a_filter_leaves_out_the_exec_that_it_does_not_describe(text: str) -> No
     assert not selects(text)
 
 
-def test_what_could_not_be_had_meets_no_comparison_but_the_negative_ones() -> None:
+def test_an_unknown_value_meets_only_negative_comparisons() -> None:
     unknown = replace(RECORD, path=None, binary=None, tty=None, diagnosis=None, started=None)
     for text in ("path:**", "path~.*", "inode>=0", "started>=0", "started<=0", "why:a", "mode<=07777"):
         assert not selects(text, unknown), text
@@ -164,7 +164,7 @@ def test_what_could_not_be_had_meets_no_comparison_but_the_negative_ones() -> No
         assert selects(text, unknown), text
 
 
-def test_a_user_is_named_or_numbered() -> None:
+def test_a_user_is_given_by_name_or_number() -> None:
     root = replace(RECORD, uid=0)
     assert selects("user=root", root)
     assert selects("user:roo", root)
@@ -394,11 +394,11 @@ def test_two_filters_are_one_that_says_the_same_where_it_is_read_again(first: st
             assert selects(joined.text, record) == (selects(first, record) and selects(second, record))
 
 
-def test_a_filter_that_says_nothing_adds_nothing() -> None:
+def test_an_empty_filter_adds_nothing() -> None:
     assert both(parse(" "), parse("uid==0")).text == both(parse("uid==0"), parse("")).text == "uid==0"
 
 
-def test_excluding_what_was_asked_for_takes_its_place_and_the_other_way_round() -> None:
+def test_a_condition_and_its_opposite_replace_each_other() -> None:
     assert add_term("error==ENOENT", "error", "ENOENT", exclude=True) == "error!=ENOENT"
     assert add_term("nginx uid!=0 pid=1", "uid", 0, exclude=False) == "nginx uid==0 pid=1"
     assert add_term("uid!=0 or pid=1", "uid", 0, exclude=False) == "(uid!=0 or pid=1) uid==0"
@@ -483,7 +483,7 @@ def test_the_kernel_applies_what_it_can_of_conditions_that_must_all_hold(
 
 
 @pytest.mark.parametrize("text", ["nginx", "uid=0 or comm=a", "not (uid=0 comm=a)", "uid=0 uid=1 comm=a"])
-def test_where_the_kernel_can_apply_nothing_it_is_told_why(text: str) -> None:
+def test_a_filter_of_which_the_kernel_can_apply_nothing_says_why(text: str) -> None:
     with pytest.raises(QueryError):
         parse(text).divided()
 
@@ -492,7 +492,7 @@ HOSTILE_GLOBS = ["a*a*a*a*a*a*a*b", "**a**a**a**a**b", "**/a/**/a/**/a/*b*c", "*
 
 
 @pytest.mark.parametrize("glob", HOSTILE_GLOBS)
-def test_a_glob_goes_back_to_two_of_its_stars_at_most(glob: str) -> None:
+def test_a_glob_backtracks_to_two_of_its_stars_at_most(glob: str) -> None:
     """The others stand in atomic groups, which are left once."""
     left = query_text._glob_as_regex(glob, path=True)
     while (without := re.sub(r"\(\?:([^()]*)\)|\(\?>[^()]*\)", r"\1", left)) != left:

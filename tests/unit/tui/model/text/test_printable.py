@@ -78,7 +78,7 @@ def test_what_cannot_be_seen_is_escaped_and_nothing_else(text: str, shown: str) 
     assert printable(text) == shown
 
 
-def test_the_pieces_tell_escapes_from_text() -> None:
+def test_the_pieces_separate_escapes_from_text() -> None:
     assert pieces("/bin/sh\r\n x") == [("/bin/sh", False), (r"\r\n", True), (" x", False)]
     assert pieces("") == []
     assert pieces("plain") == [("plain", False)]
@@ -86,10 +86,10 @@ def test_the_pieces_tell_escapes_from_text() -> None:
 
 @given(anything)
 @example("a\\nb\\\\r\r\x1b\udcff\u202e\U000e0041")
-def test_what_is_shown_leads_back_to_its_text(text: str) -> None:
+def test_the_original_text_can_be_recovered_from_what_is_shown(text: str) -> None:
     assert original(printable(text)) == text
 
 
 @pytest.mark.parametrize("text", ["", "plain", r"\x41", r"C:\dir", r"\U00110000", r"\u0041", r"\x1", "end\\"])
-def test_what_no_screen_shows_stays_as_it_is(text: str) -> None:
+def test_text_without_anything_to_escape_is_unchanged(text: str) -> None:
     assert original(text) == text
