@@ -35,8 +35,14 @@ _GET_FLAGS, _SET_FLAGS = 2 << 30 | 8 << 16 | ord("f") << 8 | 1, 1 << 30 | 8 << 1
 _DIRSYNC: Final = 0x10000
 
 _HOGS: Final = 4
-_ROUNDS: Final = 6
-_EXECS: Final = 40
+_ROUNDS: Final = 12
+_ENOUGH: Final = 20
+"""Seconds after which no other round begins."""
+
+_PATIENCE: Final = 300
+"""Seconds after which a process that was forgotten ends itself."""
+
+_EXECS: Final = 80
 
 
 def of_user(path: Path, content: bytes) -> Path:
@@ -154,7 +160,7 @@ def spawned(work: Callable[[], object]) -> int:
     child = os.fork()
     if child == 0:
         try:
-            signal.alarm(60)
+            signal.alarm(_PATIENCE)
             work()
         finally:
             os._exit(0)
@@ -164,7 +170,10 @@ def spawned(work: Callable[[], object]) -> int:
 def renamed_slowly(directory: Path) -> dict[str, bool]:
     """Execute scripts while they are replaced; return by argv[0] whether each exec met the old one."""
     met: dict[str, bool] = {}
+    begin = time.monotonic()
     for number in range(_ROUNDS):
+        if time.monotonic() > begin + _ENOUGH:
+            break
         path, other = directory / f"job{number}", directory / f"new{number}"
         old = path.stat().st_ino
 

@@ -79,7 +79,7 @@ def test_an_encrypted_program_without_its_key_is_told(tmp_path: Path, listener: 
     with encrypted_file_system(tmp_path) as program:
         record, diagnosis = the_failure(program, "ENOKEY", listener)
     assert diagnosis.code == "enokey"
-    assert "encrypted and its key is missing" in diagnosis.summary
+    assert "the key of the encrypted file" in diagnosis.summary
     assert record.binary is not None and record.binary.path == str(program)
 
 
