@@ -15,6 +15,7 @@ from typing import Final
 from execwhy.bpf.events.kinds import EXEC, FAILURES, by_kind
 from execwhy.bpf.events.record import Diagnosis, ExecFailure
 from execwhy.tui.why.causes import (
+    advise,
     busy,
     calls,
     forbidden,
@@ -28,7 +29,7 @@ from execwhy.tui.why.causes import (
 from execwhy.tui.why.causes.absent import missing, paths
 from execwhy.tui.why.causes.format import malformed
 from execwhy.tui.why.registry import Declaration, Reading, Stage, cause, declared, finder_of, readings_of
-from execwhy.tui.why.scene import advise, words
+from execwhy.tui.why.scene import words
 from execwhy.tui.why.scene.readings import SCENE
 from execwhy.tui.why.scene.scene import Scene
 

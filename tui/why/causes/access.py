@@ -12,8 +12,10 @@ from execwhy.tui.why.causes import chain
 from execwhy.tui.why.registry import cause
 from execwhy.tui.why.scene import words
 from execwhy.tui.why.scene.credentials import Verdict, may_execute
+from execwhy.tui.why.scene.files import Interpreter
+from execwhy.tui.why.scene.proc import read_proc
 from execwhy.tui.why.scene.readings import CAPABILITIES
-from execwhy.tui.why.scene.scene import Interpreter, Scene, read_proc
+from execwhy.tui.why.scene.scene import Scene
 
 
 def unsearchable(

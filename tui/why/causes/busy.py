@@ -7,8 +7,10 @@ import errno
 from execwhy.bpf.events.record import Diagnosis
 from execwhy.tui.why.causes import chain
 from execwhy.tui.why.registry import cause, finds
-from execwhy.tui.why.scene import caller, processes, words
-from execwhy.tui.why.scene.scene import Scene, is_regular
+from execwhy.tui.why.scene import caller, words
+from execwhy.tui.why.scene.files import is_regular
+from execwhy.tui.why.scene.processes import holders
+from execwhy.tui.why.scene.scene import Scene
 
 
 @finds(errno.ETXTBSY)
@@ -22,18 +24,20 @@ def explain(scene: Scene) -> list[Diagnosis]:
     files = [file for file in scene.files() if is_regular(file)]
     left_out: list[str] = []
     for file in files:
-        found = processes.writers(scene, file)
-        holders = found.holders
-        if not holders:
+        found = holders.writers(scene, file)
+        if not found.holders:
             left_out += () if found.left_out is None else (found.left_out,)
             continue
-        names = words.listed([f"{one.comm} (pid {one.pid}, fd {one.descriptor})" for one in holders[:5]])
+        first = found.holders[0]
+        names = words.listed(
+            [f"{one.comm} (pid {one.pid}, fd {one.descriptor})" for one in found.holders[:5]]
+        )
         return [
             scene.diagnosis(
                 "open-for-writing",
                 f"{chain.subject(scene, file)} is open for writing: {scene.later} {names} had it open.",
-                chain.brief(scene, file, f"open for writing by {holders[0].comm} (pid {holders[0].pid})"),
-                f"Seen {scene.later}, in /proc/{holders[0].pid}/fdinfo/{holders[0].descriptor}.",
+                chain.brief(scene, file, f"open for writing by {first.comm} (pid {first.pid})"),
+                f"Seen {scene.later}, in /proc/{first.pid}/fdinfo/{first.descriptor}.",
                 advice="To replace a program in use, write a new file and rename it over the old one.",
                 lacking=caller.forged(scene)
                 or "When it was opened is not known, as a descriptor bears no time.",

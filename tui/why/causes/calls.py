@@ -94,13 +94,13 @@ def bad_descriptor(scene: Scene) -> list[Diagnosis]:
     record = scene.record
     if not scene.by_descriptor:
         return []
-    open_now = scene.caller is not None and os.path.lexists(
-        f"{scene.caller}/task/{record.tid}/fd/{record.dirfd}"
+    open_now = scene.process.directory is not None and os.path.lexists(
+        f"{scene.process.directory}/task/{record.tid}/fd/{record.dirfd}"
     )
     which = f"file descriptor {record.dirfd}, where execveat was to begin,"
     if open_now:
         return [unknown.contradicted(scene, f"{which} is open")]
-    is_seen = scene.caller is not None
+    is_seen = scene.process.directory is not None
     return [
         scene.diagnosis(
             "bad-descriptor",

@@ -6,7 +6,8 @@ import os
 
 from execwhy.bpf.caller.lookup import File
 from execwhy.tui.why.scene import words
-from execwhy.tui.why.scene.scene import Interpreter, Scene
+from execwhy.tui.why.scene.files import Interpreter
+from execwhy.tui.why.scene.scene import Scene
 
 
 def subject(scene: Scene, file: File, *, capital: bool = True) -> str:

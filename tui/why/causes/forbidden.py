@@ -9,14 +9,15 @@ from typing import Final
 
 from execwhy.bpf.caller.lookup import File
 from execwhy.bpf.events.record import Diagnosis
-from execwhy.tui.why.causes import access, chain, security
+from execwhy.tui.why.causes import access, advise, chain, security
 from execwhy.tui.why.causes.format import shebang
 from execwhy.tui.why.registry import cause, finds
-from execwhy.tui.why.scene import advise, words
+from execwhy.tui.why.scene import words
 from execwhy.tui.why.scene.credentials import Verdict, may_execute
+from execwhy.tui.why.scene.files import Interpreter
 from execwhy.tui.why.scene.mounts import forbids_exec, never_executes
 from execwhy.tui.why.scene.readings import CAPABILITIES
-from execwhy.tui.why.scene.scene import Interpreter, Scene
+from execwhy.tui.why.scene.scene import Scene
 
 _SCRATCH: Final = frozenset({"/tmp", "/var/tmp", "/dev/shm"})
 _TEMPORARY: Final = " (a program that unpacks itself there often takes another directory from TMPDIR)"

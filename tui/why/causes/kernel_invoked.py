@@ -9,7 +9,8 @@ from typing import Final
 from execwhy.bpf.events.record import Diagnosis
 from execwhy.tui.why.registry import cause
 from execwhy.tui.why.scene import words
-from execwhy.tui.why.scene.scene import Scene, read_proc
+from execwhy.tui.why.scene.proc import read_proc
+from execwhy.tui.why.scene.scene import Scene
 
 _SETTINGS: Final = (
     ("kernel.modprobe", "/proc/sys/kernel/modprobe", "to load a module"),

@@ -9,9 +9,9 @@ from typing import Final
 
 from execwhy.bpf.caller.lookup import File
 from execwhy.bpf.events.record import Diagnosis
-from execwhy.tui.why.causes import limits
+from execwhy.tui.why.causes import advise, limits
 from execwhy.tui.why.registry import cause
-from execwhy.tui.why.scene import advise, caller, words
+from execwhy.tui.why.scene import caller, words
 from execwhy.tui.why.scene.scene import Scene
 
 _CODE: Final = "killed-after-point-of-no-return"

@@ -9,9 +9,11 @@ from typing import Final
 from execwhy.bpf.events.record import Diagnosis
 from execwhy.tui.why.causes import unknown
 from execwhy.tui.why.registry import NEVER_SHARED, Stage, cause, finds
-from execwhy.tui.why.scene import caller, processes, words
+from execwhy.tui.why.scene import caller, words
 from execwhy.tui.why.scene.credentials import CAP_SYS_ADMIN, CAP_SYS_RESOURCE
-from execwhy.tui.why.scene.scene import Scene, read_proc
+from execwhy.tui.why.scene.proc import read_proc
+from execwhy.tui.why.scene.processes import holders
+from execwhy.tui.why.scene.scene import Scene
 
 FAR_BELOW: Final = 2
 """What is below one part in so many of its limit at the look was not at it at the exec, some milliseconds
@@ -38,7 +40,7 @@ def too_many_processes(scene: Scene) -> list[Diagnosis]:
     """EAGAIN: RLIMIT_NPROC was exceeded when the caller became this user, and exec tells so."""
     record = scene.record
     limit, whose = limit_of(scene, "Max processes")
-    count = processes.threads_of(scene, record.uid)
+    count = holders.threads_of(scene, record.uid)
     name = (
         words.user(record.uid)
         if scene.caller_root is not None and scene.caller_root.own
@@ -122,11 +124,11 @@ def too_many_files(scene: Scene) -> list[Diagnosis]:
 
 def _open_files(scene: Scene) -> int | None:
     """Return how many descriptors the calling thread has; None where it is gone or has too many to count."""
-    if scene.thread is None:
+    if scene.process.thread is None:
         return None
     count = 0
     try:
-        with os.scandir(f"{scene.thread}/fd") as entries:
+        with os.scandir(f"{scene.process.thread}/fd") as entries:
             for _ in entries:
                 count += 1
                 if not count % _AT_ONCE and scene.out_of_time:
@@ -233,7 +235,7 @@ def _doubt_of_count(scene: Scene, whose: str, *, exceeded: bool, exempt: bool) -
 def limit_of(scene: Scene, name: str) -> tuple[int | None, str]:
     """The soft limit of the caller, or of its parent; None where it is unlimited or not known."""
     for text, whose in (
-        (scene.limits, _CALLERS),
+        (scene.process.limits, _CALLERS),
         (read_proc(f"/proc/{scene.record.ppid}/limits"), _PARENTS),
     ):
         for line in (text or "").splitlines():

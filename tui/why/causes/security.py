@@ -10,10 +10,12 @@ from typing import Final, NamedTuple
 from execwhy.bpf.caller.lookup import File
 from execwhy.bpf.events.record import Diagnosis
 from execwhy.tui.why.registry import cause, finds
-from execwhy.tui.why.scene import caller, processes, words
+from execwhy.tui.why.scene import caller, words
 from execwhy.tui.why.scene.mounts import ignores_privileges
+from execwhy.tui.why.scene.proc import read_proc
+from execwhy.tui.why.scene.processes import holders
 from execwhy.tui.why.scene.readings import CAPABILITIES, INHERITED
-from execwhy.tui.why.scene.scene import Scene, read_proc
+from execwhy.tui.why.scene.scene import Scene
 
 _REFUSING: Final = ("selinux", "apparmor", "smack", "tomoyo", "landlock", "ima", "ipe", "loadpin", "bpf")
 """Security modules that can refuse an exec (capability, yama, lockdown and integrity alone cannot)."""
@@ -82,13 +84,13 @@ def remainder(scene: Scene) -> list[Diagnosis]:
         evidence.append(f"Active security modules that can refuse an exec: {words.listed(active)}.")
     else:
         evidence.append("SELinux, AppArmor and IMA are not active here.")
-    label = (scene.of_caller("attr/current") or "").rstrip("\0\n")
+    label = (scene.process.read("attr/current") or "").rstrip("\0\n")
     if label:
         evidence.append(f"The task's security label is {words.quoted(label)}.")
     mode = _seccomp_mode(scene)
     if mode is not None:
         evidence.append(f"The caller {'runs under' if mode else 'has no'} seccomp filters.")
-    watching = processes.fanotify_holders(scene)
+    watching = holders.fanotify_holders(scene)
     if watching:
         evidence.append(f"Processes with a fanotify group, which can refuse: {words.listed(watching)}.")
     if scene.credentials.capabilities and scene.credentials.has_all_ids is None:
@@ -145,7 +147,7 @@ def _file_capabilities(scene: Scene, file: File) -> Diagnosis | None:
 def _perhaps_capabilities(scene: Scene, file: File) -> Diagnosis | None:
     """The same where the caller is gone, and may have dropped from its bounding set what its parent has."""
     asked = _effective(file)
-    if asked is None or asked.root or not asked.permitted or scene.of_caller("status") is not None:
+    if asked is None or asked.root or not asked.permitted or scene.process.read("status") is not None:
         return None
     names = words.listed(_named(asked.permitted))
     return scene.diagnosis(
@@ -191,7 +193,7 @@ def _of_another_root(scene: Scene, asked: _FileCapabilities) -> str | None:
 def _capability_sets(scene: Scene) -> tuple[int, int, str] | None:
     """The bounding and the inheritable set of the caller, or of its parent, which most often agree."""
     for text, whose in (
-        (scene.of_caller("status"), "the caller"),
+        (scene.process.read("status"), "the caller"),
         (read_proc(f"/proc/{scene.record.ppid}/status"), "its parent"),
     ):
         values = _status(text)
@@ -219,7 +221,7 @@ def _seccomp(scene: Scene) -> Diagnosis | None:
     binary = scene.record.binary
     if not _seccomp_mode(scene) or (binary is not None and binary.source == "kernel"):
         return None
-    others = [*_active_modules(), *processes.fanotify_holders(scene)]
+    others = [*_active_modules(), *holders.fanotify_holders(scene)]
     return scene.diagnosis(
         "seccomp-filter",
         "The caller runs under a seccomp filter, and nothing else that was looked at refuses this exec.",
@@ -233,7 +235,7 @@ def _seccomp(scene: Scene) -> Diagnosis | None:
 
 def _seccomp_mode(scene: Scene) -> int | None:
     """The task's seccomp mode, or its parent's, which it inherits; None where neither is there any more."""
-    text = scene.of_caller("status") or read_proc(f"/proc/{scene.record.ppid}/status")
+    text = scene.process.read("status") or read_proc(f"/proc/{scene.record.ppid}/status")
     value = _status(text).get("Seccomp")
     return None if value is None else int(value)
 

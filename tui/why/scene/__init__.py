@@ -1,14 +1,14 @@
 """What can be seen of a failed exec, and what that proves."""
 
 __all__ = [
-    "advise",
     "caller",
     "credentials",
+    "files",
     "handlers",
     "moment",
     "mount_watch",
     "mounts",
-    "processes",
+    "proc",
     "readings",
     "scene",
     "words",

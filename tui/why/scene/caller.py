@@ -16,7 +16,7 @@ def forged(scene: Scene) -> str | None:
     record, binary = scene.record, scene.record.binary
     if binary is not None and binary.source == "kernel":
         return None
-    status = scene.of_caller("status")
+    status = scene.process.read("status")
     if status is None:
         return "Whether a seccomp filter made this error is not known, as the caller was gone."
     values = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
@@ -38,7 +38,7 @@ def may_have_dropped(scene: Scene, inheritable: int) -> str | None:
     """
     if inheritable:
         return "It may have dropped that from its inheritable set only since."
-    if scene.credentials.has_all_ids and scene.has_all_ids_now:
+    if scene.credentials.has_all_ids and scene.process.has_all_ids:
         return None
     return "In its user namespace it may have dropped that only since."
 

@@ -10,7 +10,8 @@ from typing import Final
 from execwhy.bpf.caller.binfmt import BINPRM_BUF_SIZE
 from execwhy.bpf.caller.lookup import File
 from execwhy.tui.why.scene import words
-from execwhy.tui.why.scene.scene import Scene, read_proc
+from execwhy.tui.why.scene.proc import read_proc
+from execwhy.tui.why.scene.scene import Scene
 
 DIRECTORY: Final = "/proc/sys/fs/binfmt_misc"
 MAX_HANDLERS: Final = 128

@@ -14,7 +14,8 @@ from execwhy.tui.why.causes.absent import suggestions
 from execwhy.tui.why.causes.format import shebang
 from execwhy.tui.why.registry import Reading, cause
 from execwhy.tui.why.scene import words
-from execwhy.tui.why.scene.scene import Scene, is_found
+from execwhy.tui.why.scene.files import is_found
+from execwhy.tui.why.scene.scene import Scene
 
 _COMM_BYTES: Final = 15
 """TASK_COMM_LEN without its NUL."""

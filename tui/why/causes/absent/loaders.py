@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from execwhy.bpf.caller.lookup import File
-from execwhy.tui.why.scene import advise
-from execwhy.tui.why.scene.scene import Scene, is_found
+from execwhy.tui.why.causes import advise
+from execwhy.tui.why.scene.files import is_found
+from execwhy.tui.why.scene.scene import Scene
 
 _OS_RELEASE: Final = ("/etc/os-release", "/usr/lib/os-release")
 _ID: Final = re.compile(r"^(ID|ID_LIKE)=\"?([\w. -]*)", re.MULTILINE)

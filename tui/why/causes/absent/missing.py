@@ -13,7 +13,9 @@ from execwhy.tui.why.causes.absent import paths
 from execwhy.tui.why.causes.format import shebang
 from execwhy.tui.why.registry import cause, finds
 from execwhy.tui.why.scene import caller, handlers, words
-from execwhy.tui.why.scene.scene import Scene, is_found, read_proc
+from execwhy.tui.why.scene.files import is_found
+from execwhy.tui.why.scene.proc import read_proc
+from execwhy.tui.why.scene.scene import Scene
 
 _O_CLOEXEC: Final = os.O_CLOEXEC
 _DELETED: Final = " (deleted)"
@@ -61,7 +63,8 @@ def _close_on_exec(scene: Scene) -> Diagnosis | None:
     if not scene.by_descriptor or file is None or file.shebang is None:
         return None
     record = scene.record
-    text = read_proc(f"{scene.caller}/task/{record.tid}/fdinfo/{record.dirfd}") if scene.caller else None
+    process = scene.process.directory
+    text = None if process is None else read_proc(f"{process}/task/{record.tid}/fdinfo/{record.dirfd}")
     flags = next((line.split()[1] for line in (text or "").splitlines() if line.startswith("flags:")), None)
     if flags is None or not int(flags, 8) & _O_CLOEXEC:
         return None
@@ -72,7 +75,13 @@ def _by_elimination(scene: Scene) -> list[Diagnosis]:
     """The caller is gone: what else but close-on-exec makes a script missing whose interpreters exist?"""
     file = scene.target.file if scene.target is not None else None
     exists = all(is_found(interpreter.resolved) for interpreter in scene.interpreters)
-    if scene.caller or not scene.by_descriptor or file is None or file.shebang is None or not exists:
+    if (
+        scene.process.directory
+        or not scene.by_descriptor
+        or file is None
+        or file.shebang is None
+        or not exists
+    ):
         return []
     evidence = "The script and its interpreter exist."
     lacking = f"File descriptor {scene.record.dirfd} is gone with its owner, so its flags could not be read."

@@ -12,7 +12,8 @@ from execwhy.tui.why.causes import access, chain
 from execwhy.tui.why.causes.absent import as_typed, by_env, loaders, suggestions
 from execwhy.tui.why.registry import cause
 from execwhy.tui.why.scene import words
-from execwhy.tui.why.scene.scene import Interpreter, Scene
+from execwhy.tui.why.scene.files import Interpreter
+from execwhy.tui.why.scene.scene import Scene
 
 
 @cause("missing-file", errno.ENOENT, manual="The file does not exist.", reads=suggestions.READS)

@@ -19,9 +19,9 @@ from execwhy.bpf.caller.lookup import File, ResolvedFile
 from execwhy.bpf.caller.own_time import own_time
 from execwhy.bpf.caller.walk import End, Resolution, Step, WalkContext, walk
 from execwhy.bpf.events.record import ExecFailure
+from execwhy.tui.why.causes import advise
 from execwhy.tui.why.causes.absent import loaders
 from execwhy.tui.why.registry import Reading
-from execwhy.tui.why.scene import advise
 from execwhy.tui.why.scene.credentials import may_execute
 from execwhy.tui.why.scene.mounts import forbids_exec
 from execwhy.tui.why.scene.scene import Scene

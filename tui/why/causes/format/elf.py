@@ -12,7 +12,8 @@ from execwhy.bpf.events.record import Diagnosis
 from execwhy.tui.why.causes import chain
 from execwhy.tui.why.registry import cause
 from execwhy.tui.why.scene import handlers, words
-from execwhy.tui.why.scene.scene import Interpreter, Scene
+from execwhy.tui.why.scene.files import Interpreter
+from execwhy.tui.why.scene.scene import Scene
 
 # e_machine, from the ELF registry of the generic ABI.
 _MACHINES: Final = {

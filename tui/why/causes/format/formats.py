@@ -10,8 +10,9 @@ from typing import Final
 
 from execwhy.bpf.caller.lookup import File
 from execwhy.bpf.events.record import Diagnosis
+from execwhy.tui.why.causes import advise
 from execwhy.tui.why.registry import cause
-from execwhy.tui.why.scene import advise, words
+from execwhy.tui.why.scene import words
 from execwhy.tui.why.scene.scene import Scene
 
 _KERNEL: Final = (

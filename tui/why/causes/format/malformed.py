@@ -12,7 +12,8 @@ from execwhy.tui.why.causes import chain
 from execwhy.tui.why.causes.format import elf, formats, shebang
 from execwhy.tui.why.registry import cause, finds
 from execwhy.tui.why.scene import handlers, mounts, words
-from execwhy.tui.why.scene.scene import Scene, is_regular
+from execwhy.tui.why.scene.files import is_regular
+from execwhy.tui.why.scene.scene import Scene
 
 
 @finds(errno.ENOEXEC)

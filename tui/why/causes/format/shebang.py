@@ -9,10 +9,11 @@ from typing import Final
 from execwhy.bpf.caller.binfmt import BINPRM_BUF_SIZE, ShebangFault
 from execwhy.bpf.caller.lookup import File
 from execwhy.bpf.events.record import Diagnosis
-from execwhy.tui.why.causes import chain
+from execwhy.tui.why.causes import advise, chain
 from execwhy.tui.why.registry import cause
-from execwhy.tui.why.scene import advise, words
-from execwhy.tui.why.scene.scene import MAX_INTERPRETERS, Interpreter, Scene, is_found
+from execwhy.tui.why.scene import words
+from execwhy.tui.why.scene.files import Interpreter, is_found
+from execwhy.tui.why.scene.scene import MAX_INTERPRETERS, Scene
 
 _BY_ENDING: Final = {
     ".bash": "bash", ".js": "node", ".lua": "lua", ".pl": "perl", ".py": "python3", ".rb": "ruby",

@@ -21,9 +21,8 @@ from hypothesis import strategies as st
 
 from execwhy.bpf.events.record import Diagnosis, ExecFailure
 from execwhy.tui.model.text.printable import printable
-from execwhy.tui.why.causes import diagnose
+from execwhy.tui.why.causes import advise, diagnose
 from execwhy.tui.why.causes.absent import loaders, suggestions
-from execwhy.tui.why.scene import advise
 from tests.settled import SETTLED
 from tests.unit.tui.why.failing import failed_exec
 

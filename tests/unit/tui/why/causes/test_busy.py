@@ -13,7 +13,7 @@ import pytest
 
 from execwhy.bpf.events.record import Diagnosis
 from execwhy.tui.why.causes import diagnose
-from execwhy.tui.why.scene import open_files, processes
+from execwhy.tui.why.scene.processes import descriptors, holders, listing
 from tests.unit.tui.why.failing import failed_exec
 
 SCRIPT = b"#!/bin/sh\n"
@@ -21,8 +21,8 @@ SCRIPT = b"#!/bin/sh\n"
 
 @pytest.fixture(autouse=True)
 def no_list_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    open_files._last.clear()
-    monkeypatch.setattr(open_files, "SECONDS", 600)
+    listing._last.clear()
+    monkeypatch.setattr(listing, "SECONDS", 600)
 
 
 @pytest.fixture
@@ -123,22 +123,23 @@ def test_a_crowd_of_open_files_hides_no_writer(
     open_ones = [
         subprocess.Popen([sys.executable, "-IS", "-c", crowd], stdout=subprocess.PIPE) for _ in range(20)
     ]
-    asked: list[open_files.Descriptor] = []
-    facts_of = open_files.facts_of
+    asked: list[descriptors.Descriptor] = []
+    facts_of = descriptors.facts_of
 
-    def counted(descriptor: open_files.Descriptor) -> dict[str, str]:
+    def counted(descriptor: descriptors.Descriptor) -> dict[str, str]:
         asked.append(descriptor)
         return facts_of(descriptor)
 
-    monkeypatch.setattr(open_files, "facts_of", counted)
+    for module in (descriptors, listing):
+        monkeypatch.setattr(module, "facts_of", counted)
     try:
         for one in open_ones:
             assert one.stdout is not None and one.stdout.read(1) == b"x"
         assert f"(pid {pid}, fd " in explained(program).summary
         assert {one.name for one in asked} == {program.name}, "each was asked for more than its name"
-        listing = open_files.Listing(os.getuid())
-        assert next(listing.named(program.name, float("inf"))).pid == pid
-        assert listing._seen < 20 * 1000, "all descriptors of the crowd were listed before the writer's"
+        listed = listing.Listing(os.getuid())
+        assert next(listed.named(program.name, float("inf"))).pid == pid
+        assert listed._seen < 20 * 1000, "all descriptors of the crowd were listed before the writer's"
     finally:
         for one in open_ones:
             one.kill()
@@ -156,18 +157,18 @@ def test_one_list_serves_all_that_failed_before_it(
         start_writer("apart", path, writers)
         records.append(failed_exec(path))
     made: list[int] = []
-    pids = open_files._pids
+    pids = listing._pids
 
     def counted() -> list[int]:
         made.append(1)
         return pids()
 
-    monkeypatch.setattr(open_files, "_pids", counted)
-    monkeypatch.setattr(open_files, "_LASTS", 600 * 10**9)
+    monkeypatch.setattr(listing, "_pids", counted)
+    monkeypatch.setattr(listing, "_LASTS", 600 * 10**9)
     for record, pid in zip(records, writers, strict=True):
         assert f"(pid {pid}, fd " in diagnose(record).summary
     assert len(made) == 1
 
 
 def test_the_comm_of_a_process_that_is_gone_is_a_question_mark() -> None:
-    assert processes.comm(0) == "?"
+    assert holders.comm(0) == "?"

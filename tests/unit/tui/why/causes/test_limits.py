@@ -15,7 +15,7 @@ from execwhy.bpf.events.record import Diagnosis, Truncated
 from execwhy.tui.why.causes import diagnose, limits
 from execwhy.tui.why.causes import too_big as too_big_strings
 from execwhy.tui.why.causes.too_big import MAX_ARG_STRLEN
-from execwhy.tui.why.scene import open_files, processes
+from execwhy.tui.why.scene.processes import holders, listing
 from tests.settled import SETTLED
 from tests.unit.tui.why.failing import a_failure, failed_exec
 
@@ -222,7 +222,7 @@ def test_the_process_limit_is_the_cause_only_where_the_count_does_not_contradict
 
 
 def test_a_count_just_below_the_limit_leaves_it_possible(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "threads_of", lambda scene, uid: 95)
+    monkeypatch.setattr(holders, "threads_of", lambda scene, uid: 95)
     diagnosis = of_this_process(errno.EAGAIN, monkeypatch, 100, "the caller's")
     assert diagnosis.code == "process-limit"
     assert "it has 95 threads, and its limit (RLIMIT_NPROC) is 100" in diagnosis.summary
@@ -273,7 +273,7 @@ def test_a_filter_that_made_the_error_is_named_where_the_facts_do_not_explain_it
     ):
         status = f"Seccomp:\t{seccomp}\nTracerPid:\t0\n"
         monkeypatch.setattr(
-            "execwhy.tui.why.scene.scene.Scene.of_caller", lambda scene, name, said=status: said
+            "execwhy.tui.why.scene.proc.CallerProcess.read", lambda process, name, said=status: said
         )
         diagnosis = of_this_process(errno.EMFILE, monkeypatch, 1 << 20, "the caller's")
         assert diagnosis.evidence[-1].startswith(sentence)
@@ -351,12 +351,12 @@ def test_how_far_the_look_for_a_holder_came_is_told(tmp_path: Path, monkeypatch:
     path.chmod(0o755)
     with path.open("r+b"):
         record = failed_exec(path)
-    open_files._last.clear()
-    monkeypatch.setattr(open_files, "SECONDS", 60)
+    listing._last.clear()
+    monkeypatch.setattr(listing, "SECONDS", 60)
     assert not any("were looked at" in fact for fact in diagnose(record).evidence)
     for name, why in (("MAX_DESCRIPTORS", "room"), ("SECONDS", "time")):
-        open_files._last.clear()
-        monkeypatch.setattr(open_files, name, 0)
+        listing._last.clear()
+        monkeypatch.setattr(listing, name, 0)
         told = diagnose(record)
         assert told.brief == "perhaps open for writing"
         assert any(

@@ -26,7 +26,8 @@ from execwhy.tui.why.lookers.fair_queue import Group
 from execwhy.tui.why.lookers.owner import owner_of
 from execwhy.tui.why.lookers.seat import Asked, Seat
 from execwhy.tui.why.lookers.wire import WireError, framed, look_from_wire, look_to_wire
-from execwhy.tui.why.scene import open_files, words
+from execwhy.tui.why.scene import words
+from execwhy.tui.why.scene.processes import descriptors, listing
 from tests.unit.tui.why.failing import a_failure, failed_exec
 
 TEXT = st.text(st.characters(exclude_categories=[]))
@@ -196,17 +197,17 @@ def test_the_paths_of_a_walk_take_bounded_memory(deep: Deep) -> None:
 
 
 def test_a_list_of_open_files_takes_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(open_files, "_pids", lambda: list(range(1000, 1100)))
-    monkeypatch.setattr(open_files, "numbers_of", lambda pid: list(range(200)))
+    monkeypatch.setattr(listing, "_pids", lambda: list(range(1000, 1100)))
+    monkeypatch.setattr(listing, "numbers_of", lambda pid: list(range(200)))
     link = "/\U0001f600" + "a" * 4000
 
-    def descriptors_of(pid: int, numbers: list[int]) -> list[open_files.Descriptor]:
-        return [open_files.Descriptor(pid, number, f"{link}/{pid}.{number}") for number in numbers]
+    def descriptors_of(pid: int, numbers: list[int]) -> list[descriptors.Descriptor]:
+        return [descriptors.Descriptor(pid, number, f"{link}/{pid}.{number}") for number in numbers]
 
-    monkeypatch.setattr(open_files, "descriptors_of", descriptors_of)
-    listing = open_files.Listing(0)
-    found = sum(1 for _ in listing.named("no such name", float("inf")))
+    monkeypatch.setattr(listing, "descriptors_of", descriptors_of)
+    listed = listing.Listing(0)
+    found = sum(1 for _ in listed.named("no such name", float("inf")))
     assert found == 0
-    kept = [one for some in listing._by_name.values() for one in some]
+    kept = [one for some in listed._by_name.values() for one in some]
     assert 1000 < len(kept) < 2000
-    assert listing.left_out is not None and "there is only so much room" in listing.left_out
+    assert listed.left_out is not None and "there is only so much room" in listed.left_out

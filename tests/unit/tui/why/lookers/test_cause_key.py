@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 
 from execwhy.bpf.events.record import Diagnosis, ExecFailure
-from execwhy.tui.why.causes import diagnose
+from execwhy.tui.why.causes import advise, diagnose
 from execwhy.tui.why.lookers.cause_key import cause_key
-from execwhy.tui.why.scene import advise
 from tests.unit.tui.why.failing import a_failure, failed_exec
 
 

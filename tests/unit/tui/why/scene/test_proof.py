@@ -26,6 +26,7 @@ from execwhy.tui.why.causes import diagnose
 from execwhy.tui.why.lookers.cause_key import cause_key
 from execwhy.tui.why.scene import caller, moment, proof
 from execwhy.tui.why.scene.moment import CLOCK_STEP, Moment
+from execwhy.tui.why.scene.proc import CallerProcess
 from execwhy.tui.why.scene.scene import Scene
 from tests.settled import SETTLED
 from tests.unit.tui.why.failing import a_failure, failed_exec
@@ -256,7 +257,7 @@ def test_a_working_directory_that_was_not_looked_at_in_time_is_not_said_to_have_
     monkeypatch.setattr(Scene, "aside", too_late)
     said = doubts(diagnose(record))
     assert "could not be looked at." in said
-    assert "any more" not in said
+    assert "is no longer" not in said
 
 
 def test_a_working_directory_that_was_exchanged_is_not_the_callers(tmp_path: Path) -> None:
@@ -337,7 +338,7 @@ def test_handlers_of_another_user_namespace_are_not_seen(
     record = dataclasses.replace(record, foreign_user_ns=True)
     of_one_with = {None: False, ((0, 2**32 - 1),): True, ((1000, 1),): False}
     for ranges, certain in of_one_with.items():
-        monkeypatch.setattr(Scene, "_ranges", lambda scene, name, answer=ranges: answer)
+        monkeypatch.setattr(CallerProcess, "ids", lambda process, name, answer=ranges: answer)
         diagnosis = diagnose(record)
         assert (diagnosis.code, diagnosis.certain) == ("no-shebang", certain), diagnosis
     assert "handlers of its own" in doubts(diagnosis)

@@ -9,8 +9,9 @@ from typing import Final
 
 from execwhy.bpf.caller.lookup import File
 from execwhy.bpf.caller.own_time import own_time
-from execwhy.tui.why.scene import open_files
-from execwhy.tui.why.scene.scene import Scene, read_proc
+from execwhy.tui.why.scene.proc import read_proc
+from execwhy.tui.why.scene.processes import descriptors, listing
+from execwhy.tui.why.scene.scene import Scene
 
 MAX_PROCESSES: Final = 4096
 
@@ -43,33 +44,33 @@ def writers(scene: Scene, file: File) -> Writers:
     Relatives of the caller first; then all who have a file of that name open; then, by their inodes, those
     who have it open by another name.
     """
-    deadline = own_time() + open_files.SECONDS
+    deadline = own_time() + listing.SECONDS
     name = os.path.basename(file.path)
     found: dict[tuple[int, int], Holder] = {}
 
-    def look(descriptors: Iterable[open_files.Descriptor]) -> None:
-        for one in descriptors:
+    def look(some: Iterable[descriptors.Descriptor]) -> None:
+        for one in some:
             if (one.pid, one.number) in found or not one.link.startswith("/"):
                 continue
-            facts = open_files.facts_of(one)
-            if open_files.writes(facts) and open_files.is_file(scene, one, facts, file):
+            facts = descriptors.facts_of(one)
+            if descriptors.writes(facts) and descriptors.is_file(scene, one, facts, file):
                 found[one.pid, one.number] = Holder(one.pid, comm(one.pid), one.number)
 
-    for descriptors in open_files.of_relatives(scene, deadline):
-        look(one for one in descriptors if one.name == name)
+    for some in listing.of_relatives(scene, deadline):
+        look(one for one in some if one.name == name)
         if found:
             return Writers(tuple(found.values()), None)
-    listing = open_files.listing(scene)
-    look(listing.named(name, deadline))
+    everyone = listing.current(scene)
+    look(everyone.named(name, deadline))
     if not found:
-        look(listing.with_inode(file.stat.st_ino, deadline))
-    left_out = listing.left_out or open_files.began_before(listing, scene)
+        look(everyone.with_inode(file.stat.st_ino, deadline))
+    left_out = everyone.left_out or listing.began_before(everyone, scene)
     return Writers(tuple(found.values()), left_out)
 
 
 def fanotify_holders(scene: Scene) -> tuple[str, ...]:
     """Who has a fanotify group, which may decide about every exec: "fapolicyd (pid 7)"."""
-    found = open_files.listing(scene).named("anon_inode:[fanotify]", own_time() + open_files.SECONDS)
+    found = listing.current(scene).named("anon_inode:[fanotify]", own_time() + listing.SECONDS)
     pids = dict.fromkeys(one.pid for one in found)
     return tuple(f"{comm(pid)} (pid {pid})" for pid in pids)
 

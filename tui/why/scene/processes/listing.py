@@ -8,17 +8,22 @@ asked first, each time anew. A list of all processes serves many failures, so th
 from __future__ import annotations
 
 import os
-import stat
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from sys import getsizeof
 from typing import Final
 
-from execwhy.bpf.caller.lookup import File
-from execwhy.bpf.caller.mounts import Mount, is_memfd_mount, mount_id, mounts_of
 from execwhy.bpf.caller.own_time import own_time
 from execwhy.bpf.events import clock
-from execwhy.tui.why.scene.scene import Scene, read_proc
+from execwhy.tui.why.scene.proc import read_proc
+from execwhy.tui.why.scene.processes.descriptors import (
+    MAX_OF_ONE,
+    Descriptor,
+    descriptors_of,
+    facts_of,
+    numbers_of,
+    writes,
+)
+from execwhy.tui.why.scene.scene import Scene
 
 SECONDS: Final = 0.2
 """For one look at most: all that is asked of it must be done within a quarter of a second."""
@@ -31,7 +36,6 @@ MAX_DESCRIPTORS: Final = 65_536
 MAX_LINK_BYTES: Final = 16 << 20
 """Memory for what their links say, 16 KB at most each; mostly they take about 150 bytes."""
 
-MAX_OF_ONE: Final = 8192
 _AT_ONCE: Final = 256
 """Descriptors of a process that are listed before those of the next: a few with many hide no other."""
 
@@ -40,22 +44,6 @@ _SHARE: Final = 4
 
 _LASTS: Final = 1_000_000_000
 """Nanoseconds for which a list is kept for what failed before it was begun."""
-
-_DELETED: Final = " (deleted)"
-
-
-@dataclass(frozen=True, slots=True)
-class Descriptor:
-    """An open descriptor: whose, its number, and what its link says."""
-
-    pid: int
-    number: int
-    link: str
-
-    @property
-    def name(self) -> str:
-        """The last component of the path, of what has none its whole link."""
-        return self.link.removesuffix(_DELETED).rpartition("/")[2]
 
 
 class Listing:
@@ -164,7 +152,7 @@ _last: Final[list[Listing]] = []
 """The one that was begun last, if any."""
 
 
-def listing(scene: Scene) -> Listing:
+def current(scene: Scene) -> Listing:
     """Begin a list of all open descriptors, or take the last one where it serves as well.
 
     It does for all that failed before it was begun: whoever had a file open then, and has it open still, is
@@ -211,93 +199,8 @@ def _children(pid: int) -> list[int]:
     return [int(word) for word in reversed(text.split()[:-1] if len(text) >= 16_384 else text.split())]
 
 
-def numbers_of(pid: int) -> list[int]:
-    """Return the numbers of a process's open descriptors, the highest first; [] where it is gone."""
-    numbers: list[int] = []
-    try:
-        with os.scandir(f"/proc/{pid}/fd") as entries:
-            for entry in entries:
-                numbers.append(int(entry.name))
-                if len(numbers) >= MAX_OF_ONE:
-                    break
-    except OSError:
-        pass
-    return sorted(numbers, reverse=True)
-
-
-def descriptors_of(pid: int, numbers: Iterable[int]) -> list[Descriptor]:
-    """Return those of a process's descriptors that are still open."""
-    found: list[Descriptor] = []
-    try:
-        directory = os.open(f"/proc/{pid}/fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError:
-        return found
-    try:
-        for number in numbers:
-            try:
-                found.append(Descriptor(pid, number, os.readlink(str(number), dir_fd=directory)))
-            except OSError:
-                continue
-    finally:
-        os.close(directory)
-    return found
-
-
 def _may_be_file(link: str) -> bool:
     return link.startswith("/") and (not link.startswith("/dev/") or link.startswith("/dev/shm/"))
-
-
-def facts_of(descriptor: Descriptor) -> dict[str, str]:
-    """Return what /proc/PID/fdinfo says of a descriptor, without asking the file; {} where it is closed."""
-    text = read_proc(f"/proc/{descriptor.pid}/fdinfo/{descriptor.number}") or ""
-    lines = (line.partition(":") for line in text.splitlines())
-    return {name: value.strip() for name, found, value in lines if found}
-
-
-def writes(facts: dict[str, str]) -> bool:
-    """Return whether it is open for writing."""
-    return int(facts.get("flags", "0"), 8) & os.O_ACCMODE != os.O_RDONLY
-
-
-def is_file(scene: Scene, descriptor: Descriptor, facts: dict[str, str], file: File) -> bool:
-    """Return whether a descriptor is of a file, without asking a file system that may keep us waiting."""
-    # Since Linux 5.14 the inode's number is there; before, another name of the same inode is not found.
-    known = facts.get("ino")
-    if known is not None and known != str(file.stat.st_ino):
-        return False
-    number = int(facts.get("mnt_id", "-1"))
-    # What a link says does not make it a memfd: any user can have a root directory with such a file in it.
-    if is_memfd_mount(number):
-        return _has_inode_of(descriptor, number, file)
-    mount = _mount(scene, descriptor, number)
-    if mount is None or mount.device_id != file.device_id:
-        return False
-    return known is not None or (not mount.may_block and _has_inode_of(descriptor, number, file))
-
-
-def _mount(scene: Scene, descriptor: Descriptor, number: int) -> Mount | None:
-    known = scene.mount_of(number)
-    if known is not None or number < 0:
-        return known
-    return mounts_of(f"/proc/{descriptor.pid}", trusted=False).get(number)
-
-
-def _has_inode_of(descriptor: Descriptor, mount_number: int, file: File) -> bool:
-    try:
-        opened = os.open(f"/proc/{descriptor.pid}/fd/{descriptor.number}", os.O_PATH | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        # By now the process may have something else there, of a file system that never answers.
-        if mount_id(opened) != mount_number:
-            return False
-        status = os.fstat(opened)
-    except OSError:
-        return False
-    finally:
-        os.close(opened)
-    same = (status.st_dev, status.st_ino) == (file.stat.st_dev, file.stat.st_ino)
-    return same and stat.S_ISREG(status.st_mode)
 
 
 def _owner(pid: int) -> int:
