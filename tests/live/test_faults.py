@@ -26,7 +26,7 @@ from execwhy.bpf.read.decode import Decoder
 from execwhy.bpf.read.losses import READER_STOPPED
 from execwhy.bpf.read.reader import KernelSource
 from execwhy.tui.model.files.json_lines import Ending, parse_line
-from execwhy.tui.recording.bounded import NO_ROOM
+from execwhy.tui.recording.omissions import NO_ROOM
 from tests.live.command import COMMAND, PLAIN, on_terminal, recording
 from tests.live.exec_child import PATIENCE
 from tests.live.listener import Listener, add_up, fail_to_exec
@@ -287,10 +287,7 @@ def test_a_recording_that_is_removed_ends_by_itself_and_says_so(tmp_path: Path) 
         (tmp_path / "file").unlink()
         assert recorder.process.wait(PATIENCE) == 1
         said = recorder.end()
-    assert (
-        "file was removed while it was written, and what it held is gone from it: start execwhy again."
-        in said
-    )
+    assert "file was removed while it was written, and its content is lost: start execwhy again." in said
     assert said.endswith("file, which was removed meanwhile.\n")
 
 
@@ -338,9 +335,7 @@ def test_a_recording_outlives_the_directory_it_is_in(tmp_path: Path) -> None:
         fail_to_exec("/execwhy-after")
         said = recorder.end()
         assert recorder.process.returncode == 1
-    assert (
-        "was renamed or replaced while it was written: the recording went on in the file that it was" in said
-    )
+    assert "was renamed or replaced while it was written: recording continued in that same file" in said
     assert b"/execwhy-after" in read(tmp_path / "moved")
 
 

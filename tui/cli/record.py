@@ -13,7 +13,7 @@ from execwhy.tui.cli.capturing import counted_source, kernel_source, require_roo
 from execwhy.tui.cli.complaints import FAILURE, CommandError, complain, report, say
 from execwhy.tui.model.files.safe_file import SnapshotError
 from execwhy.tui.model.text.printable import printable
-from execwhy.tui.recording.bounded import Bounds
+from execwhy.tui.recording.bounds import Bounds
 from execwhy.tui.recording.output import CLOSED, STDOUT, open_output
 from execwhy.tui.recording.recorder import (
     Limits,

@@ -1,123 +1,57 @@
-"""The file of a recording within its bounds: what does not fit is left out, counted and named."""
+"""The files of a recording, within its bounds: records that do not fit are left out and counted."""
 
 from __future__ import annotations
 
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from execwhy.bpf.events.arrivals import Event, Occurrence
-from execwhy.bpf.events.loss import Loss
 from execwhy.bpf.events.source import Counters, Status
 from execwhy.tui.model.files.json_lines import Ending, Header, ending_line, event_line, header_line
 from execwhy.tui.model.files.live_file import REMOVED, TRUNCATED
 from execwhy.tui.model.files.safe_file import NoRoom, SnapshotError
+from execwhy.tui.recording.bounds import RESERVED, Bounds
+from execwhy.tui.recording.counters import difference
+from execwhy.tui.recording.free_space import FreeSpace
+from execwhy.tui.recording.omissions import (
+    FAILED,
+    NO_ROOM,
+    SIZE_BOUND,
+    UNTIL_ROOM,
+    Omissions,
+    notice,
+    without_room,
+)
 from execwhy.tui.recording.output import Output
-from execwhy.tui.recording.shares import DAY, NOBODY, Shares
-
-SIZE_BOUND: Final = "recording's size bound"
-NO_ROOM: Final = "no room for the recording"
-NO_TIME: Final = "no time left for the recording"
-FAILED: Final = "recording had failed"
-"""Reasons of losses, and names in an ending: what a record was left out for."""
-
-_RESERVED: Final = 8 << 10
-"""Bytes for the losses and the ending of a file, which are written whatever was left out."""
-
-_FLOOR: Final = 32 << 10
-"""Bytes that each user has whatever others do, unless the files are very small: ten records of usual size."""
-
-_FLOOR_PARTS: Final = (256, 32)
-"""The part of a capacity that a floor is at least, and of all bytes at most where it is below ``_FLOOR``."""
-
-_FLOODS: Final = 10
-"""Users who have written all that they may, beside whom each other user still has the floor."""
-
-LEAST_FLOOR: Final = 30 << 10
-"""Bytes of the floor that the files of a recording are to have room for, if they are kept for a day."""
+from execwhy.tui.recording.shares import NOBODY
 
 _LOOK: Final = 1.0
-"""Seconds between looks at a file's name, and at a file system that had no room."""
-
-_UNSEEN: Final = 1 << 20
-"""Bytes that are written at most before the free space is looked at again."""
-
-_LOSSES: Final = 60.0
-"""Seconds at least between losses that say what is left out: else each line of others' would have one."""
-
-_LOSSES_PART: Final = 8
-"""The part of the shares' capacity that losses take in a day at most."""
+"""Seconds between two checks whether the file is still in its place."""
 
 _RETRY: Final = 5.0
-"""Seconds between attempts to begin the next file, for which there was no room."""
+"""Seconds between attempts to open the next file, for which there was no room."""
 
-
-_UNTIL_ROOM: Final = "What fails is left out, and counted, until there is room."
-"""Ends a notice whose beginning is the recording's problem, which is then said only once."""
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """How much a recording may take.
-
-    Attributes:
-        max_bytes: Bytes of one file; None for no bound but the free space.
-        open_next: Begins the next file when one is full, or raises ``NoRoom``, which leaves records out
-            until it can; None has them left out for good.
-        files: How many of those are kept.
-    """
-
-    max_bytes: int | None = None
-    open_next: Callable[[], Output] | None = None
-    files: int = 1
-
-    def shares(self) -> Shares:
-        """Return what users may write of it: where files follow each other, of what is kept for a day."""
-        if self.max_bytes is None:
-            return Shares(None)
-        size = self.max_bytes - _RESERVED
-        if self.open_next is None:
-            floor = _floor(size, size)
-            return Shares(size - _FLOODS * floor, floor=floor)
-        # The file that is being written may have little in it, and so may the one before a start.
-        kept = size * (self.files - 1)
-        capacity = size * max(1, self.files - 2) // 3
-        floor = _floor(capacity, kept)
-        return Shares(max(0, min(capacity, kept // 2 - _FLOODS * floor)), DAY, floor=floor)
-
-
-def least_bytes(files: int) -> int:
-    """Return how large so many files must be, so that each user has ``LEAST_FLOOR`` in them; at least two."""
-    return -(-LEAST_FLOOR * _FLOOR_PARTS[1] // (files - 1)) + _RESERVED
-
-
-def _floor(capacity: int, kept: int) -> int:
-    """Return how many bytes of what is kept each user is to have whatever others do."""
-    of_capacity, of_kept = _FLOOR_PARTS
-    return max(capacity // of_capacity, min(_FLOOR, kept // of_kept))
-
-
-UNBOUNDED: Final = Bounds()
+_LOSSES_PART: Final = 8
+"""In a day, losses take at most this part of the shares' capacity."""
 
 
 class BoundedOutput:
-    """Writes header, records and ending of a recording, into as many files as it takes.
+    """Writes the header, records and ending of a recording, in as many files as necessary.
 
     Args:
         output: The first file.
         bounds: How much may be written.
-        status: The source's state, for headers and endings.
+        status: Returns the state of the source, for headers and endings.
         query: The filter's text, for the header.
-        on_notice: Called with a sentence about what an operator should know at once.
+        on_notice: Called with a sentence that the user should see at once.
 
     Attributes:
-        written: Records in all of its files.
-        left_out: Records that are in none, by the reason.
-        files: How many files it has had.
-        problem: One sentence where it is not what was asked for, else "".
+        written: Records in all files.
+        files: Files written so far.
+        problem: A sentence if the recording is not what was requested, else "".
     """
 
     def __init__(
@@ -133,52 +67,51 @@ class BoundedOutput:
         self._bounds = bounds
         self._status = status
         self._query = query
-        self._on_notice = on_notice
         self.written = 0
-        self.left_out: Counter[str] = Counter()
+        self._omissions = Omissions(on_notice)
         self.files = 1
         self.problem = ""
-        self._unwritten: dict[str, Loss] = {}
         self._base = Counters()
         self._before = (0, Counter[str]())
         self._size = 0
         self._is_empty = True
         self._is_over = False
-        self._noticed: set[str] = set()
-        self._unseen = 0
-        self._full_until = 0.0
+        self._known_fate = ""
+        self._free_space = FreeSpace()
         self._next_file_at = 0.0
         self._shares = bounds.shares()
-        self._room: int | None = None
-        self._room_seen_at = 0.0
-        self._next_losses = 0.0
         self._next_look = 0.0
 
     @property
+    def left_out(self) -> Counter[str]:
+        """Records that are in no file, by reason."""
+        return self._omissions.counts
+
+    @property
     def name(self) -> str:
-        """What the file that is being written is called."""
+        """The name of the current file."""
         return self._output.name
 
     @property
     def kept(self) -> int:
-        """How many of its files are kept."""
+        """The number of files that have been kept."""
         return min(self.files, self._bounds.files)
 
     @property
     def fate(self) -> str:
-        """What became of that file, as of ``Output``."""
+        """What others did to the current file; see ``Output``."""
         return self._output.fate()
 
     @property
     def is_wanted(self) -> bool:
-        """Whether anyone can still read what is written."""
+        """Whether anybody can still read what is written."""
         return self._output.is_wanted
 
     def begin(self) -> None:
         """Write the header of the first file.
 
         Raises:
-            SnapshotError: It cannot be written.
+            SnapshotError: The file cannot be written.
         """
         self._put(self._header(self._base))
 
@@ -187,12 +120,12 @@ class BoundedOutput:
 
         Args:
             line: The line with its newline.
-            timestamp: Of the event.
-            is_record: Whether it is one; of a loss that is left out the ending has the counters.
-            user: Of whose share it is, as of ``bpf.events.users.user_of``.
+            timestamp: The time of the event.
+            is_record: Whether it is a record. Losses that are left out are only in the ending's counters.
+            user: The user whose share it takes (``bpf.events.users.user_of``).
 
         Raises:
-            SnapshotError: The file is gone, the device failed, or the next file cannot be begun.
+            SnapshotError: The file is gone, the device failed, or the next file cannot be opened.
         """
         reason = self._obstacle(len(line), user)
         if not reason:
@@ -202,7 +135,7 @@ class BoundedOutput:
             except NoRoom:
                 if not self._output.takes_back:
                     raise
-                self._full_until, self._unseen = time.monotonic() + _LOOK, 0
+                self._free_space.ran_out()
                 reason = NO_ROOM
             else:
                 self._shares.add(user, len(line))
@@ -213,16 +146,16 @@ class BoundedOutput:
             self._leave_out(reason, timestamp)
 
     def leave_out(self, reason: str, events: Iterable[Event | Occurrence]) -> None:
-        """Count events as left out for a reason of the caller's; of losses the ending has the counters."""
+        """Count events as left out for this reason. Losses are only in the ending's counters."""
         times = [event.timestamp for event in events if event.failure is not None]
         if times:
             self._leave_out(reason, times[0], len(times))
 
     def look(self) -> None:
-        """See once a second whether the file is still where it was made.
+        """Check, once a second, whether the file is still in its place.
 
         Raises:
-            SnapshotError: It has been removed, so that nobody could read what is written, or truncated.
+            SnapshotError: It has been removed or truncated.
         """
         now = time.monotonic()
         if now >= self._next_look:
@@ -230,10 +163,10 @@ class BoundedOutput:
             self._check_name()
 
     def end(self) -> None:
-        """Write what was left out, and the ending.
+        """Write the last losses and the ending.
 
         Raises:
-            SnapshotError: The file has been removed, or they cannot be written.
+            SnapshotError: The file has been removed or truncated, or cannot be written.
         """
         self._end(self._status().counters)
 
@@ -248,7 +181,7 @@ class BoundedOutput:
         self._base, self._before = now, (self.written, self.left_out.copy())
 
     def hurry(self) -> None:
-        """Wait for no reader for long, as the recording is to end."""
+        """Do not wait long for a reader, because the recording is about to end."""
         self._output.hurry()
 
     def close(self) -> None:
@@ -256,60 +189,40 @@ class BoundedOutput:
         self._output.close()
 
     def discard(self) -> None:
-        """Close the file, which nothing was written to, and remove it."""
+        """Close the file, to which nothing was written, and remove it."""
         self._output.discard()
 
     def _obstacle(self, size: int, user: int) -> str:
-        """Return why a line of that size cannot be written; "" where it can, perhaps in a new file."""
+        """Return why a line of this size cannot be written; "" if it can, perhaps in a new file."""
         if self._is_over:
             return SIZE_BOUND
-        if not self._has_room(size):
+        if not self._free_space.admits(self._output, size):
             return NO_ROOM
         if not self._shares.admits(user, size):
             return self._shares.name_of(user)
-        if not self._shares.admits(user, size, self._room):
-            self._look_at_room_again()
+        if not self._shares.admits(user, size, self._free_space.room):
+            self._free_space.check_soon()
             return NO_ROOM
         open_next = self._bounds.open_next
         if self._exceeds(size) and open_next and not self._is_empty and not self._rotate(open_next):
             return NO_ROOM
         if self._exceeds(size):
-            # A single record that is too large for a file leaves room for others.
+            # If only this record is too large for a file, the next ones may still fit.
             self._is_over = self._bounds.open_next is None
             return SIZE_BOUND
         return ""
 
     def _exceeds(self, size: int) -> bool:
-        return self._bounds.max_bytes is not None and self._size + size + _RESERVED > self._bounds.max_bytes
-
-    def _has_room(self, size: int) -> bool:
-        """Ask whether the file system has room, after so many bytes or a second."""
-        if size <= self._unseen:
-            return True
-        now = time.monotonic()
-        if now < self._full_until:
-            return False
-        self._room_seen_at = now
-        room = self._room = self._output.room()
-        if room is not None and room < size + _RESERVED:
-            self._full_until = now + _LOOK
-            return False
-        self._unseen = max(size, _UNSEEN if room is None else min(_UNSEEN, room // 2))
-        return True
-
-    def _look_at_room_again(self) -> None:
-        """Have the free space looked at with the next line, where that is a second ago."""
-        if time.monotonic() >= self._room_seen_at + _LOOK:
-            self._unseen = 0
+        return self._bounds.max_bytes is not None and self._size + size + RESERVED > self._bounds.max_bytes
 
     def _rotate(self, open_next: Callable[[], Output]) -> bool:
-        """End this file and begin the next one; False where there is no room for it, and this one stays."""
+        """End this file and begin the next one; return False, and keep this one, if there is no room."""
         if time.monotonic() < self._next_file_at:
             return False
         now = self._status().counters
         fresh: Output | None = None
         try:
-            # First, as whoever takes the last inode must not leave the recording without a file.
+            # Opened before this one is ended: if the last inode is taken, the recording still has a file.
             fresh = open_next()
             header = self._header(now)
             fresh.write(header)
@@ -321,7 +234,7 @@ class BoundedOutput:
                     fresh.discard()
             incomplete = f"{self.name} is not complete: {error}"
             self.problem = self.problem or incomplete
-            self._notice_once(NO_ROOM, f"{incomplete} {_UNTIL_ROOM}")
+            self._omissions.announce(NO_ROOM, f"{incomplete} {UNTIL_ROOM}")
             return False
         except SnapshotError:
             if fresh is not None:
@@ -333,16 +246,16 @@ class BoundedOutput:
         self._close(full)
         self.files += 1
         self._size, self._is_empty = len(header), True
-        self._unseen = 0
+        self._free_space.check_next()
         return True
 
     def _close(self, full: Output) -> None:
         try:
             full.close()
         except NoRoom as error:
-            # Said so late by file systems that find room only when they write to the disk.
+            # Some file systems report this only when they write to the disk.
             self.problem = self.problem or str(error)
-            self._notice_once(full.name, str(error))
+            self._omissions.announce(full.name, str(error))
 
     def _header(self, base: Counters) -> bytes:
         status = self._status()
@@ -353,86 +266,32 @@ class BoundedOutput:
     def _put(self, data: bytes) -> None:
         self._output.write(data)
         self._size += len(data)
-        self._unseen -= len(data)
-        if self._room is not None:
-            self._room -= len(data)
+        self._free_space.wrote(len(data))
 
-    def _leave_out(self, reason: str, timestamp: int, more: int = 1) -> None:
-        self.left_out[reason] += more
-        loss = self._unwritten.get(reason)
-        since, count = (timestamp, 0) if loss is None else (loss.timestamp, loss.count)
-        self._unwritten[reason] = Loss(since, count + more, reason)
+    def _leave_out(self, reason: str, timestamp: int, count: int = 1) -> None:
+        self._omissions.add(reason, timestamp, count)
         if reason != FAILED:
-            self._notice_once(reason, self._notice(reason))
+            self._omissions.announce(reason, notice(reason, self.name, is_share=self._shares.is_name(reason)))
         if reason == NO_ROOM and not self.problem:
-            self.problem = self._without_room
-
-    def _notice_once(self, kind: str, notice: str) -> None:
-        if kind not in self._noticed:
-            self._noticed.add(kind)
-            self._on_notice(notice)
-
-    def _notice(self, reason: str) -> str:
-        if reason == SIZE_BOUND:
-            return f"{self.name} is full (--max-bytes): what fails from now on is left out, and counted."
-        if self._shares.is_name(reason):
-            return (
-                f"{self.name} has no more for the {reason}, so that others have some: what else fails there "
-                "is left out, and counted."
-            )
-        if reason == NO_TIME:
-            return f"there was no time to write all to {self.name}: what was left is counted."
-        return f"{self._without_room} {_UNTIL_ROOM}"
-
-    @property
-    def _without_room(self) -> str:
-        return (
-            f"{self.name} is not complete, since there is too little free space for it: free some, or choose "
-            "another place."
-        )
+            self.problem = without_room(self.name)
 
     def _write_losses(self, *, is_last: bool = False) -> None:
-        """Say what was left out before the next line, once a minute."""
-        if not self._unwritten:
-            return
-        now = time.monotonic()
-        if now < self._next_losses and not is_last:
-            return
+        """Write, about once a minute, how many records were left out."""
         size = self._size
-        for reason, loss in list(self._unwritten.items()):
+        for loss in self._omissions.due(is_last=is_last):
             self._put(event_line(loss, show_secrets=False).encode())
-            del self._unwritten[reason]
-        self._next_losses = now + max(_LOSSES, self._shares.seconds_for(_LOSSES_PART * (self._size - size)))
+        if self._size > size:
+            self._omissions.postpone(self._shares.seconds_for(_LOSSES_PART * (self._size - size)))
 
     def _check_name(self) -> None:
         fate = self._output.fate()
         if fate in (REMOVED, TRUNCATED):
             raise SnapshotError(
-                f"{self.name} was {fate} while it was written, and what it held is gone from it: start "
-                "execwhy again."
+                f"{self.name} was {fate} while it was written, and its content is lost: start execwhy again."
             )
-        if fate and fate not in self._noticed:
-            self._noticed.add(fate)
+        if fate and fate != self._known_fate:
+            self._known_fate = fate
             self.problem = (
-                f"{self.name} was {fate} while it was written: the recording went on in the file that it was."
+                f"{self.name} was {fate} while it was written: recording continued in that same file."
             )
-            self._on_notice(self.problem)
-
-
-def difference(now: Counters, before: Counters) -> Counters:
-    """Return what the counters have counted in between."""
-
-    def by_name(names: Mapping[str, int], earlier: Mapping[str, int]) -> dict[str, int]:
-        return {name: count - earlier.get(name, 0) for name, count in names.items()}
-
-    return Counters(
-        seen=now.seen - before.seen,
-        recorded=now.recorded - before.recorded,
-        suppressed=now.suppressed - before.suppressed,
-        lost=now.lost - before.lost,
-        losses=by_name(now.losses, before.losses),
-        untold=now.untold - before.untold,
-        untracked=now.untracked - before.untracked,
-        incomplete=by_name(now.incomplete, before.incomplete),
-        unreadable=now.unreadable - before.unreadable,
-    )
+            self._omissions.announce(fate, self.problem)

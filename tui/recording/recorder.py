@@ -20,8 +20,10 @@ from execwhy.tui.model.files.event_lines import EventLines
 from execwhy.tui.model.files.safe_file import SnapshotError
 from execwhy.tui.model.history.resident import Resident
 from execwhy.tui.model.text.printable import printable
-from execwhy.tui.recording.bounded import FAILED, NO_TIME, UNBOUNDED, BoundedOutput, Bounds
+from execwhy.tui.recording.bounded import BoundedOutput
+from execwhy.tui.recording.bounds import UNBOUNDED, Bounds
 from execwhy.tui.recording.held_back import HoldBackQueue
+from execwhy.tui.recording.omissions import FAILED, NO_TIME
 from execwhy.tui.recording.output import Output, ReaderGone
 from execwhy.tui.recording.shares import NOBODY
 from execwhy.tui.why.causes import unseen

@@ -15,7 +15,10 @@ from execwhy.bpf.events.source import Counters, Origin, Stage, Status
 from execwhy.tui.model.files.json_lines import Ending, event_line, parse_line
 from execwhy.tui.model.files.live_file import LiveFile
 from execwhy.tui.model.files.safe_file import NoRoom, SnapshotError
-from execwhy.tui.recording.bounded import NO_ROOM, SIZE_BOUND, BoundedOutput, Bounds, difference
+from execwhy.tui.recording.bounded import BoundedOutput
+from execwhy.tui.recording.bounds import Bounds
+from execwhy.tui.recording.counters import difference
+from execwhy.tui.recording.omissions import NO_ROOM, SIZE_BOUND
 from execwhy.tui.recording.recorder import Limits, Result, summary
 from execwhy.tui.recording.rotation import Rotation
 from tests.schema import kind_of
@@ -75,7 +78,7 @@ def test_what_a_size_bound_leaves_out_is_counted_at_its_place_and_in_the_ending(
         output.written,
         {SIZE_BOUND: left_out},
     )
-    assert notices == ["kept.jsonl is full (--max-bytes): what fails from now on is left out, and counted."]
+    assert notices == ["kept.jsonl is full (--max-bytes): further failures are left out, and counted."]
     assert not output.problem
 
 

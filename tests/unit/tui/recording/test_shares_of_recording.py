@@ -11,14 +11,9 @@ import pytest
 
 from execwhy.bpf.events.arrivals import Event
 from execwhy.tui.model.files.json_lines import event_line
-from execwhy.tui.recording.bounded import (
-    LEAST_FLOOR,
-    NO_ROOM,
-    SIZE_BOUND,
-    BoundedOutput,
-    Bounds,
-    least_bytes,
-)
+from execwhy.tui.recording.bounded import BoundedOutput
+from execwhy.tui.recording.bounds import LEAST_FLOOR, Bounds, least_bytes
+from execwhy.tui.recording.omissions import NO_ROOM, SIZE_BOUND
 from execwhy.tui.recording.rotation import Rotation
 from execwhy.tui.recording.shares import DAY, NOBODY, Shares
 from tests.schema import kind_of
@@ -210,7 +205,7 @@ def test_a_flood_leaves_room_for_others_and_is_counted_by_user(bound: str) -> No
     if bound == "size":
         assert not output.problem
         assert notices[0].startswith(
-            "kept.jsonl has no more for the share of user 1, so that others have some"
+            "kept.jsonl has no more room for the share of user 1, so that others have some"
         )
     else:
         assert "kept.jsonl is not complete, since there is too little free space for it" in output.problem
