@@ -33,8 +33,9 @@ _libc: Final = ctypes.CDLL(None, use_errno=True)
 
 
 def mount(source: Path | str, target: Path, kind: str = "", flags: int = 0) -> None:
-    """Mount something, as mount(2)."""
-    checked(_libc.mount(os.fsencode(source), os.fsencode(target), kind.encode(), flags, None))
+    """Mount something, as mount(2); of a tmpfs only root may write the root directory."""
+    options = b"mode=755" if kind == "tmpfs" else None
+    checked(_libc.mount(os.fsencode(source), os.fsencode(target), kind.encode(), flags, options))
 
 
 def umount(target: Path) -> None:
