@@ -13,7 +13,7 @@ import sys
 from contextlib import suppress
 from typing import Final
 
-from execwhy.bpf.caller.caller_root import _is_chrooted, _neighbour, own_mount_ns
+from execwhy.bpf.caller.namespaces import is_chrooted, neighbour_of, own_mount_ns
 from execwhy.bpf.events.record import ExecFailure
 
 _CLONE_NEWNS: Final = 0x20000
@@ -25,7 +25,7 @@ _MNT_DETACH: Final = 2
 def _outside() -> str | None:
     """A process that has the root directory of our mount namespace, where ours is that of a chroot."""
     anyone = ExecFailure(timestamp=0, path=None, return_value=-2, mount_ns=own_mount_ns())
-    return _neighbour(anyone) if _is_chrooted() else None
+    return neighbour_of(anyone) if is_chrooted() else None
 
 
 @functools.cache

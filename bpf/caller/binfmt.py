@@ -1,4 +1,4 @@
-"""What the first bytes of a file tell the kernel: fs/binfmt_script.c and fs/binfmt_elf.c, read-only."""
+"""Parse the first bytes of a file as the kernel does (fs/binfmt_script.c, fs/binfmt_elf.c)."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from typing import Final
 
 BINPRM_BUF_SIZE: Final = 256
-"""How much of a file the kernel looks at to recognise it (include/uapi/linux/binfmts.h, since 5.1)."""
+"""Bytes of a file by which the kernel recognizes its format (include/uapi/linux/binfmts.h, since 5.1)."""
 
 MAX_INTERPRETER_BYTES: Final = 4096
 """PATH_MAX: a longer PT_INTERP is ENOEXEC (load_elf_binary)."""
 
 MAX_PROGRAM_HEADERS: Final = 256
-"""Real programs have about 13; no more than these are read."""
+"""Most program headers that are read. Real programs have about 13."""
 
 MAX_PROGRAM_HEADER_BYTES: Final = 65536
-"""More are ENOEXEC (load_elf_phdrs)."""
+"""More bytes of program headers are ENOEXEC (load_elf_phdrs)."""
 
 PT_LOAD: Final = 1
 PT_INTERP: Final = 3
@@ -29,11 +29,11 @@ _BLANKS: Final = b" \t"
 _ENDS: Final = b" \t\0"
 
 Read = Callable[[int, int], bytes]
-"""Reads (count, offset) of the file; fewer bytes at its end."""
+"""Reads ``count`` bytes at ``offset`` of the file; fewer at its end."""
 
 
 class ShebangFault(enum.Enum):
-    """Why the kernel makes no interpreter out of a line that begins with ``#!``: ENOEXEC."""
+    """Why a line that begins with ``#!`` names no interpreter, so that the kernel returns ENOEXEC."""
 
     NO_INTERPRETER = "no interpreter"
     TOO_LONG = "too long"
@@ -46,7 +46,7 @@ class Shebang:
     Attributes:
         line: The line up to its newline, or as far as the kernel looks.
         interpreter: The path that the kernel opens; None with a ``fault``.
-        argument: The one argument, blanks and all, or even empty; None where there is none.
+        argument: The single argument, including blanks; may be empty. None if there is none.
         fault: Why there is no interpreter.
     """
 
@@ -57,14 +57,14 @@ class Shebang:
 
 
 def read_shebang(head: bytes) -> Shebang | None:
-    """The ``#!`` line of a file's first bytes; None where they do not begin with ``#!``."""
+    """Return the ``#!`` line of a file's first bytes; None if they do not begin with ``#!``."""
     if not head.startswith(b"#!"):
         return None
     buffer = head[:BINPRM_BUF_SIZE].ljust(BINPRM_BUF_SIZE, b"\0")
     newline = _newline(buffer)
     if newline is None:
         line = head[: BINPRM_BUF_SIZE - 1].split(b"\0")[0]
-        # The last byte may end the name, and is no part of the line otherwise.
+        # The last byte can end the name, but does not belong to the line.
         body = buffer[2:]
         begin = _skip(body, 0, _BLANKS)
         if begin == len(body) or _find(body, begin, _ENDS) == len(body):
@@ -81,13 +81,14 @@ def read_shebang(head: bytes) -> Shebang | None:
     argument = None
     if end < len(body) and body[end] != 0:
         rest = body[_skip(body, end, _BLANKS) :]
-        # Blanks that the end of the file follows, not of the line, are an empty argument to the kernel.
+        # To the kernel, blanks before the end of the file are an empty argument; at the end of a line they
+        # are not.
         argument = os.fsdecode(rest.split(b"\0")[0]) if rest else None
     return Shebang(line, os.fsdecode(body[begin:end]), argument)
 
 
 def _newline(buffer: bytes) -> int | None:
-    """The first newline, unless a NUL comes before it (strnchr stops there)."""
+    """Return the position of the first newline, unless a NUL comes before it (strnchr stops there)."""
     newline, nul = buffer.find(b"\n"), buffer.find(b"\0")
     return None if newline < 0 or 0 <= nul < newline else newline
 
@@ -105,7 +106,7 @@ def _find(data: bytes, begin: int, what: bytes) -> int:
 
 
 class ElfFault(enum.Enum):
-    """What is wrong with an ELF file whoever wants to run it."""
+    """A defect that makes an ELF file impossible to run on any machine."""
 
     SHORT_HEADER = "the file ends within its ELF header"
     NO_PROGRAM_HEADERS = "it has no program headers"
@@ -126,11 +127,11 @@ class Elf:
         big_endian: Its byte order.
         type: e_type: 1 relocatable, 2 executable, 3 shared object or position-independent, 4 core.
         machine: e_machine.
-        interpreter: PT_INTERP, such as "/lib64/ld-linux-x86-64.so.2"; None where there is none.
+        interpreter: PT_INTERP, such as "/lib64/ld-linux-x86-64.so.2"; None if there is none.
         fault: What is wrong with it.
-        needed_bytes: How long the file must be for what ``fault`` names.
-        loaded_bytes: How long it must be for all that is to be loaded of it (PT_LOAD).
-        read_to: Where in the file the last byte is that all this was read from, counted from 1.
+        needed_bytes: Least size of a file without this ``fault``.
+        loaded_bytes: Least size of a file that has everything it asks to load (PT_LOAD).
+        read_to: Number of bytes from the beginning of the file that all this was read from.
     """
 
     bits: int
@@ -145,7 +146,7 @@ class Elf:
 
 
 def read_elf(head: bytes, read: Read) -> Elf | None:
-    """The ELF header and PT_INTERP of a file; None where it is no ELF file."""
+    """Return the ELF header and PT_INTERP of a file; None if it is no ELF file."""
     if not head.startswith(b"\x7fELF"):
         return None
     wide, big = head[4:5] != b"\1", head[5:6] == b"\2"
@@ -196,7 +197,7 @@ def read_elf(head: bytes, read: Read) -> Elf | None:
 
 
 def _extent(table: bytes, at: int, order: str, wide: bool) -> tuple[int, int]:
-    """p_offset and p_filesz of a program header."""
+    """Return p_offset and p_filesz of a program header."""
     if wide:
         begin, length = struct.unpack_from(f"{order}Q16xQ", table, at + 8)
     else:

@@ -1,13 +1,13 @@
-"""Lookups of single names that another process can hold up only while it can be killed for it.
+"""Look up single names so that a process that has to wait for a directory's lock can be killed.
 
-A name that is not in the kernel's cache is looked up under the lock of its directory (lookup_slow,
-fs/namei.c), and no signal ends the wait for that lock. Whoever may read a directory can hold it, whoever owns
-it: by getdents64 into memory that a FUSE server does not provide, and by an open with O_CREAT, which waits
-for the lock before it is refused, and behind which all later readers queue.
+The kernel looks up a name that is not in its cache under the lock of the directory (lookup_slow, fs/namei.c),
+and no signal ends the wait for that lock. Anyone who may read a directory can hold its lock, even if it
+belongs to somebody else: with getdents64 into memory that a FUSE server does not provide, or with an open
+with O_CREAT, which waits for the lock before it is refused, and behind which all later readers queue.
 
-So names are sought in the cache first (RESOLVE_CACHED, Linux 5.12). One that is not there is looked up only
-in directories of root and of the caller, and only once getdents64 has returned, which waits for the same lock
-but can be killed. Elsewhere, and in memory file systems, the listing says whether there is such a name.
+So the cache is searched first (RESOLVE_CACHED, Linux 5.12). A name that is not there is looked up only in
+directories of root and of the caller, and only after getdents64 has returned, which waits for the same lock
+but can be killed. Elsewhere, and in memory file systems, the listing shows whether there is such a name.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ COMPONENT: Final = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _LIST: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NONBLOCK | os.O_CLOEXEC
 
 _EXACT: Final = MEMORY | {"btrfs", "ext2", "ext3", "ext4", "f2fs", "overlay", "xfs"}
-"""File systems that find no name but those that they list, or others that differ in case alone."""
+"""File systems that find only the names that they list, or names that differ from these in case."""
 
 _MOST_LISTED: Final = 20_000
-"""Names of a directory among which one is sought, about 5 ms."""
+"""Most names of a directory that are searched, in about 5 ms."""
 
 _NAME_MAX: Final = 255
 _FEW_BYTES: Final = 64
@@ -46,7 +46,7 @@ class NotCachedError(Exception):
 
 
 class _How:
-    """Arguments of openat2(2), made once: a walk takes a call for each component."""
+    """Arguments of openat2(2), prepared once, since a walk makes a call for each component."""
 
     def __init__(self, resolve: int) -> None:
         self._bytes = ctypes.create_string_buffer(struct.pack("QQQ", COMPONENT, 0, resolve), 24)
@@ -64,18 +64,18 @@ def can_stay_on_mount() -> bool:
 
 
 def open_name(name: str, directory: int, file_system: str, *, crossing: bool, trusted: bool) -> int:
-    """Open a component with O_PATH; -1 where a mount begins, unless that may be crossed.
+    """Open a component with O_PATH; return -1 if a mount begins there that may not be crossed.
 
     Args:
         name: The component.
         directory: An O_PATH descriptor of its directory.
-        file_system: The type of the file system there; "" where it is not known.
+        file_system: The type of the file system there; "" if it is not known.
         crossing: Whether the step may lead onto another mount.
-        trusted: The directory is root's or the caller's: a name that is not cached may be looked up.
+        trusted: The directory is root's or the caller's, so a name that is not cached may be looked up.
 
     Raises:
-        OSError: It is not there, or not to be reached.
-        NotCachedError: It would have to be looked up, and must not be.
+        OSError: It does not exist, or cannot be reached.
+        NotCachedError: It is not cached, and must not be looked up.
     """
     call = _openat2()
     if call is None:
@@ -97,10 +97,10 @@ def open_name(name: str, directory: int, file_system: str, *, crossing: bool, tr
 
 
 def wait_for_lock(directory: str | int) -> None:
-    """Wait until the lock of a directory is free for a lookup; a process that waits here can be killed.
+    """Wait until the lock of a directory is free for a lookup. A process that waits here can be killed.
 
     Args:
-        directory: A path, or a descriptor, also one with O_PATH.
+        directory: A path, or a descriptor (O_PATH will do).
     """
     with suppress(OSError):
         descriptor = _open_to_list(directory)
@@ -111,11 +111,11 @@ def wait_for_lock(directory: str | int) -> None:
 
 
 def wait_for_locks(path: str, count: int) -> None:
-    """Wait for the locks that a lookup of the last names of a path would take, unless all names are cached.
+    """Wait for the locks that a lookup of a path's last names takes, unless all names are cached.
 
     Args:
-        path: An absolute path without links but for the last component.
-        count: How many names count; those before are root's to hold up.
+        path: An absolute path; only its last component may be a link.
+        count: The number of last names. Only root can hold up the lookup of those before.
     """
     call = _openat2()
     if call is not None and _knows_cached():
@@ -128,7 +128,7 @@ def wait_for_locks(path: str, count: int) -> None:
 
 
 def _open_cached(open_as: Callable[[_How], int], *, crossing: bool) -> int:
-    """Open what may be cached nevertheless: where a mount begins, the kernel does not say so at once."""
+    """Open a name that may be cached after all: the kernel hides that if a mount begins there."""
     try:
         descriptor = open_as(_CACHED_ANYWHERE)
     except BlockingIOError as error:
@@ -150,9 +150,9 @@ def _open(call: Callable[..., int], directory: int, name: bytes, how: _How) -> i
 
 
 def _may_be_listed(directory: int, name: bytes, *, in_full: bool) -> bool:
-    """Wait for the lock of a directory; return False if it surely has no such name.
+    """Wait for the lock of a directory; return False only if it certainly has no such name.
 
-    A file system may take names for the same that differ in case, or in how letters are composed.
+    A file system may treat names as equal that differ in case, or in how letters are composed.
     """
     if not in_full or not name.isascii():
         wait_for_lock(directory)
@@ -160,7 +160,7 @@ def _may_be_listed(directory: int, name: bytes, *, in_full: bool) -> bool:
     try:
         descriptor = _open_to_list(directory)
     except OSError:
-        # Who may not list it cannot hold its lock by that either.
+        # Those who may not list it cannot hold its lock by listing it.
         return True
     wanted = name.lower()
     try:
@@ -180,7 +180,7 @@ def _open_to_list(directory: str | int) -> int:
 
 
 def _list_little(descriptor: int) -> None:
-    """Call getdents64 for what fits into a few bytes, be it nothing (iterate_dir)."""
+    """Call getdents64 with room for a few bytes, even if no entry fits (iterate_dir)."""
     getdents = _getdents64()
     if getdents is not None:
         getdents(descriptor, ctypes.create_string_buffer(_FEW_BYTES), ctypes.c_size_t(_FEW_BYTES))
@@ -191,26 +191,26 @@ def _list_little(descriptor: int) -> None:
 
 @functools.cache
 def _getdents64() -> Callable[..., int] | None:
-    """getdents64(3), which glibc has since 2.30."""
+    """Return getdents64(3), which glibc has since 2.30."""
     return getattr(ctypes.CDLL(None), "getdents64", None)
 
 
 @functools.cache
 def _openat2() -> Callable[..., int] | None:
-    """syscall(2) for openat2(2); None where the kernel does not have that, or a filter forbids it."""
+    """Return syscall(2) for openat2(2); None if the kernel lacks that, or a filter forbids it."""
     call = ctypes.CDLL(None, use_errno=True).syscall
     return None if _refusal(call, _WITHIN) in (errno.ENOSYS, errno.EPERM) else call
 
 
 @functools.cache
 def _knows_cached() -> bool:
-    """The kernel has RESOLVE_CACHED: before Linux 5.12 it is EINVAL."""
+    """Return whether the kernel has RESOLVE_CACHED, which is EINVAL before Linux 5.12."""
     call = _openat2()
     return call is not None and _refusal(call, _CACHED_WITHIN) != errno.EINVAL
 
 
 def _refusal(call: Callable[..., int], how: _How) -> int:
-    """Return the errno with which openat2 opens "/" so; 0 where it does."""
+    """Return the errno of openat2 of "/" with these arguments; 0 if it succeeds."""
     descriptor = call(_OPENAT2, -1, b"/", how.pointer, how.size)
     if descriptor < 0:
         return ctypes.get_errno()

@@ -1,7 +1,7 @@
-"""What a cgroup's path says: the systemd unit, the container and the Kubernetes pod a process runs in.
+"""Find the systemd unit, the container and the Kubernetes pod of a process by the path of its cgroup.
 
-Pure functions of the path as in ``/proc/PID/cgroup`` ("0::" line) of the host. They read nothing, so
-they also work for a process that has ended, and for a recording from another machine.
+The functions take the path as in ``/proc/PID/cgroup`` ("0::" line) of the host. They read no file, so they
+also work for a process that has ended, and for a recording from another machine.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ _UNIT_NAME: Final = re.compile(r"[A-Za-z0-9:_.\\@-]+\.(?:service|scope|slice|soc
 """The unit types that have a cgroup, and the characters of a unit name (systemd.unit(5))."""
 
 _USER_MANAGER: Final = re.compile(r"user@[0-9]+\.service", re.ASCII)
-"""The service manager of one user: the cgroups below it are that manager's units."""
+"""A user's own service manager: the cgroups below it are the units of that manager."""
 
 _CONTAINER_ID: Final = re.compile(
     r"(?:(?:.*[-:])?(?P<maker>[^-:]*)[-:])?(?P<id>[0-9a-f]{64})(?:\.scope)?", re.ASCII
 )
 """How docker, containerd, cri-o and podman name a container's cgroup.
 
-With their cgroupfs driver the id alone or after the runtime's name ("crio-ID"), with the systemd driver
-a scope ("docker-ID.scope", "cri-containerd-ID.scope"), and with the two mixed up a name such as
+With the cgroupfs driver it is the id, alone or after the runtime's name ("crio-ID"); with the systemd driver
+a scope ("docker-ID.scope", "cri-containerd-ID.scope"); with a mix of the two a name such as
 "kubepods-podUID.slice:cri-containerd:ID". A pod's own slice ends in ".slice" and is no container.
 """
 
@@ -32,7 +32,7 @@ _MAKERS: Final = {
     "crio": "cri-o",
     "libpod": "podman",
 }
-"""The runtime by the word before the id: runc's scope prefix, which the runtime chooses."""
+"""The runtime by the word before the id: the prefix of runc's scope, which the runtime chooses."""
 
 _PARENTS: Final = {
     "docker": "docker",
@@ -40,8 +40,8 @@ _PARENTS: Final = {
     "default": "containerd",
     "libpod_parent": "podman",
 }
-"""The runtime by the directory above an id that stands alone: docker's default parent, and containerd's
-namespaces (of Kubernetes, and of ctr and nerdctl), which are a directory each."""
+"""The runtime by the directory above a bare id: docker's default parent, and the directories of containerd's
+namespaces (that of Kubernetes, and that of ctr and nerdctl)."""
 
 _POD: Final = re.compile(
     r"(?:[^:]*-)?pod(?P<uid>[0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12}|[0-9a-f]{32})(?:\.slice(?::.*)?)?",
@@ -57,11 +57,11 @@ _LXC_PAYLOAD: Final = re.compile(r"lxc\.payload\.(?P<id>.+)")
 """The cgroup of a container of LXC 4 and later; "lxc.monitor.NAME" holds its monitor."""
 
 _LXC_PARENTS: Final = frozenset({"lxc", "lxc.payload"})
-"""Above the cgroup of a container of LXC 3 and earlier, and of Proxmox."""
+"""The directories above a container's cgroup with LXC 3 and earlier, and with Proxmox."""
 
 
 class Where(NamedTuple):
-    """What a cgroup's path tells: see ``unit_of``, ``container_of`` and ``pod_of``."""
+    """Where a process runs: see ``unit_of``, ``container_of`` and ``pod_of``."""
 
     unit: str | None
     container_id: str | None
@@ -70,25 +70,24 @@ class Where(NamedTuple):
 
 
 def where_of(cgroup: str) -> Where:
-    """All that a cgroup's path tells."""
+    """Return everything that a cgroup's path shows."""
     container = container_of(cgroup)
     name, runtime = (None, None) if container is None else container
     return Where(unit_of(cgroup), name, runtime, pod_of(cgroup))
 
 
 def unit_of(cgroup: str) -> str | None:
-    r"""The systemd unit of a cgroup, as ``systemctl status PID`` names it.
+    r"""Return the systemd unit of a cgroup, as ``systemctl status PID`` names it.
 
-    In a user's session it is that user's unit. What lies below a service or a scope belongs to that unit
+    In a user's session it is that user's unit. Everything below a service or a scope belongs to that unit
     (delegation), even if its name looks like a unit's, as with a service manager in a container. A
-    process that is directly in a slice, or in a cgroup that systemd did not make, has the slice.
+    process that is directly in a slice, or in a cgroup that systemd did not create, has the slice.
 
     Args:
         cgroup: Path of the cgroup, such as "/system.slice/cron.service".
 
     Returns:
-        The unit's name as systemctl takes it (escapes such as ``\x2d`` belong to it), or None outside
-        of every unit.
+        The unit's name as systemctl takes it, with escapes such as ``\x2d``; None outside of every unit.
     """
     unit: str | None = None
     for component in _components(cgroup):
@@ -104,12 +103,11 @@ def unit_of(cgroup: str) -> str | None:
 
 
 class Container(NamedTuple):
-    """A container, as far as the path tells.
+    """A container, as far as the path shows it.
 
     Attributes:
-        id: The full id (64 hexadecimal digits) of a container of docker, containerd, cri-o or podman; the
-            name of one of LXC.
-        runtime: "docker", "containerd", "cri-o", "podman" or "lxc"; None where the path is that of any.
+        id: For docker, containerd, cri-o and podman the full id (64 hexadecimal digits); for LXC the name.
+        runtime: "docker", "containerd", "cri-o", "podman" or "lxc"; None if the path does not show it.
     """
 
     id: str
@@ -117,14 +115,14 @@ class Container(NamedTuple):
 
 
 def container_of(cgroup: str) -> Container | None:
-    """The container of a cgroup: the innermost one, where containers are nested.
+    """Return the container of a cgroup; the innermost one if containers are nested.
 
     Args:
         cgroup: Path of the cgroup, such as "/kubepods/besteffort/pod6f1e.../3ab1...".
 
     Returns:
-        The container, alone or under Kubernetes; None outside of one. A containerd container whose id
-        someone chose freely cannot be told from any other cgroup.
+        The container, whether started by Kubernetes or not; None outside of one, and for a containerd
+        container with an id of the user's choice, which looks like any other cgroup.
     """
     components = _components(cgroup)
     for depth in range(len(components) - 1, -1, -1):
@@ -142,10 +140,10 @@ def container_of(cgroup: str) -> Container | None:
 
 
 def pod_of(cgroup: str) -> str | None:
-    """The uid of the Kubernetes pod of a cgroup, as the API writes it: the innermost one.
+    """Return the uid of a cgroup's Kubernetes pod, the innermost one, as the API writes it.
 
-    The pod has it from the kubelet's own cgroup on, so that its sandbox and what the kubelet starts in
-    it have it, too.
+    It counts from the pod's own cgroup downwards, so it includes the sandbox and everything that the kubelet
+    starts in the pod.
     """
     components = _components(cgroup)
     for depth in range(len(components) - 1, -1, -1):
@@ -156,16 +154,16 @@ def pod_of(cgroup: str) -> str | None:
 
 
 def cgroup_in(text: str) -> str | None:
-    """The path that tells most, of a process that is in one cgroup of each hierarchy.
+    """Return the most informative path of a process, which is in one cgroup of each hierarchy.
 
-    On a host with cgroup v2 alone there is but one. Where v1 hierarchies are mounted beside it, or alone, a
-    container may be in v1 only. A container's path tells most, then the service manager's own hierarchy.
+    With cgroup v2 alone there is only one. If v1 hierarchies are mounted, too, or alone, a container may be
+    in v1 only. A container's path comes first, then that of the service manager's own hierarchy.
 
     Args:
         text: The content of ``/proc/PID/cgroup``.
 
     Returns:
-        The path, or None where there is none.
+        The path, or None if there is none.
     """
     by_name: dict[str, str] = {}
     for line in text.splitlines():
@@ -175,10 +173,10 @@ def cgroup_in(text: str) -> str | None:
             by_name.update(dict.fromkeys(names.split(","), path))
     order = [by_name[name] for name in ("", "name=systemd", "pids", "memory") if name in by_name]
     paths = [*order, *by_name.values()]
-    told = [path for path in paths if container_of(path)] or [path for path in paths if path != "/"] or paths
-    return next(iter(told), None)
+    best = [path for path in paths if container_of(path)] or [path for path in paths if path != "/"] or paths
+    return next(iter(best), None)
 
 
 def _components(cgroup: str) -> list[str]:
-    # The kernel marks a cgroup that was removed under its processes (cgroup v2, cgroups(7)).
+    # The kernel marks a cgroup that was removed while it had processes (cgroup v2, cgroups(7)).
     return [component for component in cgroup.removesuffix(" (deleted)").split("/") if component]

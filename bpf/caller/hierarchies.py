@@ -1,7 +1,7 @@
-"""Cgroups where v1 hierarchies are mounted: the kernel program tells the one of v2 only.
+"""Cgroups on hosts with v1 hierarchies: the kernel program records that of v2 only.
 
-On such a host (RHEL 8, Ubuntu before 21.10, systemd.unified_cgroup_hierarchy=0) a unit or a container may
-be in v1 alone. The caller of an exec that failed moments ago mostly lives on and can be asked.
+On such a host (RHEL 8, Ubuntu before 21.10, systemd.unified_cgroup_hierarchy=0) a unit or a container may be
+in v1 alone. The caller of an exec that failed moments ago is mostly still alive, and /proc shows its cgroups.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from typing import Final
 
 from cachetools import TTLCache
 
-from execwhy.bpf.caller.caller_root import caller_of
 from execwhy.bpf.caller.cgroups import cgroup_in, where_of
+from execwhy.bpf.caller.processes import caller_of
 from execwhy.bpf.events.arrivals import Occurrence
 from execwhy.bpf.events.identity_memo import Enricher
 from execwhy.bpf.events.record import ExecFailure
 
 _FRESH: Final = 250_000_000
-"""Nanoseconds after which a caller is not asked any more: it is gone, or a storm keeps the reader busy."""
+"""Nanoseconds after which /proc is no longer read: the caller is gone, or a storm keeps the reader busy."""
 
 _SECONDS: Final = 0.25
 """How long an answer is kept: a process is moved to its cgroup before it execs."""
@@ -31,17 +31,17 @@ def are_several() -> bool:
 
 
 class Hierarchies:
-    """Puts into failures the cgroup that tells most of where their caller runs."""
+    """Put the most informative cgroup of their caller into failures."""
 
     def __init__(self) -> None:
         self._known: TTLCache[tuple[int, int | None], str] = TTLCache(_ENTRIES, _SECONDS)
         self._enricher = Enricher()
 
     def complete(self, failure: ExecFailure | Occurrence, now: int) -> ExecFailure | Occurrence:
-        """The failure with that cgroup; as it is where its caller is gone.
+        """Return the failure with that cgroup; unchanged if its caller is gone.
 
         Args:
-            failure: What failed; its ``cgroup`` is that of v2.
+            failure: The failure; its ``cgroup`` is that of v2.
             now: The time on the clock of its timestamp, in nanoseconds.
         """
         first = failure.template

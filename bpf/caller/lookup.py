@@ -1,7 +1,7 @@
-"""The file that a failed exec named, looked up by path right after, as its caller saw it.
+"""Look up the file that a failed exec named, by its path, right after the exec and as its caller saw it.
 
-Nothing here blocks: only file systems of disks and of memory are read (``safety``), nothing is opened
-there but regular files, and of those a few KiB are read.
+Nothing here blocks: only file systems on disks and in memory are read (``safety``), only regular files are
+opened there, and only a few KiB of each are read.
 """
 
 from __future__ import annotations
@@ -17,20 +17,23 @@ from typing import Final
 from cachetools import TTLCache
 
 from execwhy.bpf.caller.binfmt import Elf, Shebang, read_elf, read_shebang
-from execwhy.bpf.caller.caller_root import AT_FDCWD, CallerRoot, own_mount_ns, reach, start_of
-from execwhy.bpf.caller.mounts import Mount
+from execwhy.bpf.caller.caller_root import AT_FDCWD, CallerRoot, reach, start_of
+from execwhy.bpf.caller.descriptors import extended_attribute
+from execwhy.bpf.caller.mountinfo import Mount
+from execwhy.bpf.caller.namespaces import own_mount_ns
 from execwhy.bpf.caller.own_time import own_time
-from execwhy.bpf.caller.walk import Resolution, WalkContext, extended_attribute, walk
+from execwhy.bpf.caller.resolution import Resolution, WalkContext
+from execwhy.bpf.caller.walk import walk
 from execwhy.bpf.events.arrivals import Occurrence
 from execwhy.bpf.events.identity import ABROAD, CACHED_LOOKUP, OF_PROCESS, RELATIVE
 from execwhy.bpf.events.identity_memo import Enricher, IdentityMemo
 from execwhy.bpf.events.record import Binary, ExecFailure
 
 HEAD_BYTES: Final = 4096
-"""Enough for the ``#!`` line, and in nearly every program for the ELF headers and PT_INTERP."""
+"""Enough for the ``#!`` line and, in nearly every program, for the ELF headers and PT_INTERP."""
 
 READ_SECONDS: Final = 0.2
-"""How long the bytes of one file are waited for; a disk with much to do takes some 10 ms."""
+"""How long to wait for the bytes of one file; a busy disk takes some 10 ms."""
 
 AT_SYMLINK_NOFOLLOW: Final = 0x100
 AT_EMPTY_PATH: Final = 0x1000
@@ -39,7 +42,7 @@ _NO_OFFSET: Final = 1 << 62
 """Beyond every file (loff_t ends at 2^63)."""
 
 _SECONDS: Final = 0.25
-"""How long an answer is kept: a batch of records is through by then."""
+"""How long an answer is kept: by then a batch of records is done."""
 
 _ENTRIES: Final = 4096
 
@@ -49,14 +52,14 @@ class File:
     """A file that was found.
 
     Attributes:
-        path: Where, below the caller's root, every link followed.
+        path: Its path below the caller's root, with every link followed.
         stat: Its inode.
-        mount: The mount it was reached through; None where that could not be told.
-        head: Its first bytes; None where it is no regular file or could not be read.
-        shebang: Its ``#!`` line, where it has one.
-        elf: Its ELF header, where it has one.
-        acl: Its raw POSIX ACL (system.posix_acl_access), where it was asked for and there is one.
-        capability: Its raw file capabilities (security.capability), likewise.
+        mount: The mount it was reached through; None if that is not known.
+        head: Its first bytes; None if it is no regular file or could not be read.
+        shebang: Its ``#!`` line, if it has one.
+        elf: Its ELF header, if it has one.
+        acl: Its raw POSIX ACL (system.posix_acl_access), if it was asked for and exists.
+        capability: Its raw file capabilities (security.capability), if they were asked for and exist.
     """
 
     path: str
@@ -77,13 +80,13 @@ class File:
 
     @property
     def interpreter(self) -> str | None:
-        """What the kernel would open to run it: of its ``#!`` line, or PT_INTERP."""
+        """The interpreter that the kernel would open to run it: from its ``#!`` line or PT_INTERP."""
         if self.shebang is not None:
             return self.shebang.interpreter
         return None if self.elf is None else self.elf.interpreter
 
     def binary(self) -> Binary:
-        """The facts that a record carries."""
+        """Return the facts that go into a record."""
         status, device_id = self.stat, self.device_id
         return Binary(
             path=self.path,
@@ -101,7 +104,7 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedFile:
-    """What was seen of a path: the way, and the file where there is one."""
+    """A path that was looked at: its resolution, and the file if there is one."""
 
     resolution: Resolution
     file: File | None
@@ -116,7 +119,7 @@ def look_at(
     follow_last: bool = True,
     thorough: bool = False,
 ) -> ResolvedFile:
-    """Walk along a path and look at the file at its end; ``thorough`` reads its attributes too.
+    """Walk along a path and look at the file at its end; ``thorough`` also reads its extended attributes.
 
     A relative path begins at ``start``, a descriptor and its path.
     """
@@ -133,7 +136,7 @@ def look_at(
 def look_at_target(
     record: ExecFailure, caller_root: CallerRoot, context: WalkContext, *, thorough: bool = False
 ) -> ResolvedFile | None:
-    """Look at what ``record.path`` names; None where that, or where it begins, is not known."""
+    """Look at the file that ``record.path`` names; return None if it, or where it begins, is not known."""
     path = record.path
     if path is None or record.truncated.path:
         return None
@@ -153,14 +156,14 @@ def look_at_target(
 
 
 def look_up(failure: ExecFailure | Occurrence, now: int) -> tuple[Binary | None, str | None]:
-    """The file that the path names now, and its interpreter; (None, None) where nothing is there.
+    """Return the file that the path names now, and its interpreter; (None, None) if nothing is there.
 
-    Called by the reader for every record. In a storm many wait: an answer is shared by all that had
-    failed before it was sought, for the same path in the same place, since a later look would only be
-    further from the exec. One that failed afterwards is looked up again. Never raises.
+    In a storm, many records wait for an answer. They share it if they name the same path in the same place
+    and failed before it was looked up: a later look would only be further from the exec. A failure after that
+    is looked up again. This never raises an exception.
 
     Args:
-        failure: What failed.
+        failure: The failure.
         now: The time on the clock of its timestamp, in nanoseconds.
     """
     where, is_own = _where_to_look(failure.template)
@@ -170,7 +173,7 @@ def look_up(failure: ExecFailure | Occurrence, now: int) -> tuple[Binary | None,
         return known[1]
     try:
         answer, personal = _look_up(failure.materialize())
-    except Exception:  # the reader's thread must outlive any file, however odd
+    except Exception:  # no file, however odd, may end the looker
         return _NOTHING
     if not personal:
         _answers[key] = now, answer
@@ -183,13 +186,13 @@ _answers: Final[TTLCache[tuple[object, ...], tuple[int, _Answer]]] = TTLCache(_E
 
 
 class Files:
-    """Puts into failures what ``look_up`` finds."""
+    """Put the files that ``look_up`` finds into failures."""
 
     def __init__(self) -> None:
         self._enricher = Enricher()
 
     def complete(self, failure: ExecFailure | Occurrence, now: int) -> ExecFailure | Occurrence:
-        """The failure with its file and interpreter; see ``look_up``."""
+        """Return the failure with its file and interpreter; see ``look_up``."""
         answer = look_up(failure, now)
         first = failure.template
         binary, interpreter = answer
@@ -202,7 +205,7 @@ class Files:
 
 
 def _joined(kernel: Binary, found: Binary | None, interpreter: str | None) -> tuple[Binary, str | None]:
-    """The file that the kernel had open, with what was found at its path, if that is still the same file."""
+    """Return the file that the kernel opened, completed by what is at its path if that is the same file."""
     identity = (kernel.device_id, kernel.inode_number, kernel.ctime)
     if found is None or (found.device_id, found.inode_number, found.ctime) != identity:
         return kernel, None
@@ -210,7 +213,7 @@ def _joined(kernel: Binary, found: Binary | None, interpreter: str | None) -> tu
 
 
 def _place(record: ExecFailure) -> tuple[tuple[object, ...], bool]:
-    """What the answer depends on, and whether it depends on the process itself as well."""
+    """Return what the answer depends on, and whether it depends on the process itself, too."""
     where: tuple[object, ...] = (_always(record),)
     if record.mount_ns != own_mount_ns():
         where = (*where, _abroad(record))
@@ -249,9 +252,9 @@ def _file(descriptor: int, resolution: Resolution, thorough: bool) -> File:
 
 
 def _content(descriptor: int) -> tuple[bytes | None, Shebang | None, Elf | None]:
-    """The first bytes of a regular file, and what they mean."""
+    """Return the first bytes of a regular file, and its ``#!`` line or ELF header."""
     try:
-        # O_NONBLOCK: a lease that another process holds on the file is no reason to wait.
+        # O_NONBLOCK: do not wait for a lease that another process holds on the file.
         reading = os.open(f"/proc/self/fd/{descriptor}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return None, None, None
@@ -266,10 +269,11 @@ def _content(descriptor: int) -> tuple[bytes | None, Shebang | None, Elf | None]
 
 
 def _read_at(descriptor: int, deadline: float, count: int, offset: int) -> bytes:
-    """Read some bytes of a file; none of a place that no file has, as a broken header can name it.
+    """Read some bytes of a file; none at an offset that no file has, which a broken header can name.
 
-    What is not in memory is asked for and waited for here, not in the kernel: there a writer who holds the
-    file's lock, as XFS has it, could keep the reader for as long as the writer's own memory takes to arrive.
+    Bytes that are not in memory are requested and waited for here, not in the kernel: there a writer who
+    holds the file's lock (XFS has one) could delay the reader for as long as the writer's own memory takes to
+    arrive.
 
     Raises:
         OSError: The file cannot be read, or not in time.

@@ -1,9 +1,9 @@
-"""A clock by which limits on work are kept: it stands still while this thread waits for a processor.
+"""A clock for limits on work, which stands still while this thread waits for a processor.
 
-On a busy machine a thread may not run for a second. By the wall clock a limit of a quarter of that would be
-over before any work was done, and whoever keeps the processors busy would decide what others get to know.
-What the thread waits for otherwise, such as a disk or a lock, counts. A slow machine, as one that is
-emulated, gets more time for the same work.
+On a busy machine a thread may not run for a second. By the wall clock, a limit of a quarter of that would
+expire before any work was done, and whoever keeps the processors busy would decide what others get to know.
+Waiting for anything else, such as a disk or a lock, counts. A slow machine, for example an emulated one, gets
+more time for the same work.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ _SCHEDSTAT: Final = "/proc/thread-self/schedstat"
 """Nanoseconds on a processor and waiting for one (Documentation/scheduler/sched-stats.rst)."""
 
 _FRESH: Final = 0.005
-"""Seconds for which a reading does: who has not run for longer than that reads anew."""
+"""Seconds for which a reading is valid: a thread that has not run for longer reads again."""
 
 _ROUNDS: Final = 400
 _USUAL: Final = 0.0015
-"""Seconds that these rounds take on an ordinary machine at most."""
+"""Most seconds that these rounds take on an ordinary machine."""
 
 _SLOWEST: Final = 10.0
 
 
 class _Reading(threading.local):
-    """How long this thread had waited for a processor when that was read last, and what it divides by."""
+    """How long this thread had waited for a processor at the last reading, and the divisor of its time."""
 
     at = 0.0
     waited = 0.0
@@ -39,7 +39,7 @@ _reading: Final = _Reading()
 
 
 def own_time() -> float:
-    """Return seconds on the clock of this thread; only differences mean something."""
+    """Return seconds on the clock of this thread; only differences are meaningful."""
     now = time.monotonic()
     reading = _reading
     if now - reading.at > _FRESH:
@@ -48,7 +48,7 @@ def own_time() -> float:
 
 
 def _read(former: float) -> float:
-    """Read how long this thread has waited; without the kernel's statistics it is as before."""
+    """Read how long this thread has waited; return the former value if the kernel has no statistics."""
     try:
         with open(_SCHEDSTAT, "rb", buffering=0) as file:
             return int(file.read(128).split()[1]) / 1e9
@@ -58,16 +58,16 @@ def _read(former: float) -> float:
 
 @functools.cache
 def slowness() -> float:
-    """Return how many times as long as elsewhere work takes on this machine; 1.0 unless it is very slow.
+    """Return how many times longer than usual work takes on this machine; 1.0 unless it is very slow.
 
-    What else runs does not matter: of a few runs the one counts that took the least time on a processor.
-    Processes that are forked after the first call have its answer.
+    Other load does not matter: of a few runs, the one with the least time on a processor counts. Processes
+    that are forked after the first call share its answer.
     """
     return min(_SLOWEST, max(1.0, min(_work() for _ in range(5)) / _USUAL))
 
 
 def _work() -> float:
-    """Return the seconds on a processor that a small piece of work like that of a look takes."""
+    """Return the processor time, in seconds, of a small piece of work similar to a look."""
     began = time.thread_time()
     for number in range(_ROUNDS):
         os.path.join("/", str(number)).encode().split(b"/")
@@ -76,7 +76,7 @@ def _work() -> float:
 
 
 def _forget() -> None:
-    """Begin anew after a fork, since the kernel does as well."""
+    """Start from zero after a fork, as the kernel does."""
     _reading.at = _reading.waited = 0.0
 
 

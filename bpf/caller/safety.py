@@ -1,8 +1,8 @@
-"""Which file systems may be looked into, by their type: a list of those that can keep nobody waiting.
+"""Which types of file systems may be looked into: those that cannot keep anybody waiting.
 
-It names what is safe, since new types are invented. On the list is what the kernel serves by itself, from
-memory or from a disk. Everything else waits for somebody: FUSE for a process of any user, network and cluster
-file systems for a server, 9p and virtiofs for the host, ecryptfs and other stacked ones for what lies below.
+The list names the safe types, since new types are invented. It has those that the kernel serves by itself,
+from memory or from a disk. All others wait for somebody: FUSE for a process of any user, network and cluster
+file systems for a server, 9p and virtiofs for the host, ecryptfs and other stacked ones for those below them.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ DISKS: Final = frozenset(
 )
 MEMORY: Final = frozenset({"devtmpfs", "ramfs", "rootfs", "tmpfs"})
 KERNEL: Final = frozenset({"cgroup", "cgroup2", "devpts", "mqueue", "proc", "securityfs", "sysfs"})
-"""A read of their files does something, or takes locks that others hold: /proc/kmsg gives each line once, and
-/proc/PID/environ waits for the process's mmap_lock. A lookup and fstat do not, but in /proc/PID/map_files."""
+"""Reading their files has an effect, or takes locks that others hold: /proc/kmsg returns each line once, and
+/proc/PID/environ waits for the process's mmap_lock. A lookup or fstat does neither, except in
+/proc/PID/map_files."""
 
 _USER_BLOCK_DEVICES: Final = ("7:", "43:")
 """Loop and network block devices."""
@@ -32,7 +33,7 @@ _BETWEEN: Final = re.compile(rb"(?<!\\134):")
 
 
 class Access(enum.IntEnum):
-    """What of a file system may be looked at."""
+    """How much of a file system may be looked at."""
 
     NONE = 0
     """Nothing: not even a lookup or fstat."""
@@ -45,10 +46,10 @@ class Access(enum.IntEnum):
 
 
 def access(kind: str, device: str, options: frozenset[str]) -> Access:
-    """Return what may be looked at on a mount of this type, which is none of overlayfs.
+    """Return what may be looked at on a mount of this type, other than overlayfs.
 
-    A disk that is a file, on a mount without set-user-ID bits, may be one that udisks made for a user out of
-    a file on his own FUSE server. What root or snapd mounts has these bits.
+    A loop device mounted without set-user-ID bits may be one that udisks created for a user from a file on
+    the user's own FUSE server. Mounts by root or snapd have these bits.
     """
     if kind in DISKS:
         foreign = "nosuid" in options and device.startswith(_USER_BLOCK_DEVICES)
@@ -59,9 +60,9 @@ def access(kind: str, device: str, options: frozenset[str]) -> Access:
 
 
 def layers(options: bytes) -> Iterator[bytes]:
-    """Return the paths of an overlay's layers, out of its options in mountinfo, whose escapes they keep."""
+    """Yield the paths of an overlay's layers from its options in mountinfo, with their escapes."""
     for option in options.split(b","):
         name, _, value = option.partition(b"=")
         if name in _LAYERS:
-            # A colon of a path has a backslash, which mountinfo writes as \134.
+            # A colon in a path has a backslash in front, which mountinfo writes as \134.
             yield from (layer.replace(rb"\134:", b":") for layer in _BETWEEN.split(value) if layer)

@@ -20,10 +20,11 @@ from typing import Any, Final
 
 import pytest
 
-from execwhy.bpf.caller import caller_root, mounts
-from execwhy.bpf.caller.caller_root import own_mount_ns, reach
+from execwhy.bpf.caller import mountinfo, mounts, namespaces
+from execwhy.bpf.caller.caller_root import reach
 from execwhy.bpf.caller.lookup import look_at, look_up
-from execwhy.bpf.caller.walk import End
+from execwhy.bpf.caller.namespaces import own_mount_ns
+from execwhy.bpf.caller.resolution import End
 from execwhy.bpf.events.record import Diagnosis, ExecFailure
 from execwhy.tui.why.causes import diagnose
 from tests.own_root import own_root
@@ -128,7 +129,7 @@ def in_a_child(hostile: Hostile | None, look: Callable[[], Any]) -> Any:
 @pytest.fixture(autouse=True)
 def forgotten() -> None:
     """What was read for another test is not used."""
-    caller_root.tables.begin_anew()
+    namespaces.tables.begin_anew()
 
 
 @pytest.fixture(scope="module", params=["user", "root"])
@@ -219,14 +220,14 @@ def test_an_overlay_in_the_place_of_a_safe_mount_is_not_entered_by_its_number(
     record = hostile.failure(f"{hostile.place}/later/x")
 
     def before_and_after() -> tuple[object, object]:
-        mounted = caller_root.tables.of
+        mounted = namespaces.tables.of
         kept: list[Any] = []
 
         def keeping(*arguments: Any) -> Any:
             kept.append(mounted(*arguments) if not kept else kept[0])
             return kept[0]
 
-        monkeypatch.setattr(caller_root.tables, "of", keeping)
+        monkeypatch.setattr(namespaces.tables, "of", keeping)
         with reach(record) as before:  # type: ignore[union-attr]
             first = look_at(before, before.context(record), record.path or "").file
         os.write(theirs, b".")
@@ -357,13 +358,13 @@ def test_no_file_of_the_kernel_is_read_as_a_program(path: str, tmp_path: Path) -
 def counted_reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Has an entry for each time that mounts are read from now on."""
     reads: list[int] = []
-    real = mounts.Watch.read
+    real = mountinfo.Watch.read
 
-    def counted(watch: mounts.Watch, limit: int) -> bytes | None:
+    def counted(watch: mountinfo.Watch, limit: int) -> bytes | None:
         reads.append(limit)
         return real(watch, limit)
 
-    monkeypatch.setattr(mounts.Watch, "read", counted)
+    monkeypatch.setattr(mountinfo.Watch, "read", counted)
     return reads
 
 

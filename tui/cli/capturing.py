@@ -137,7 +137,7 @@ def _exit_on_signals() -> None:
 
 def _become_unprivileged(options: Namespace) -> Spawner:
     """Fork the parent of the lookers, which keeps the capabilities that they need, and drop them here."""
-    from execwhy.bpf.caller.caller_root import home_namespaces
+    from execwhy.bpf.caller.namespaces import home_namespaces
     from execwhy.bpf.privileges import FOR_DIAGNOSIS, drop
     from execwhy.tui.why.lookers.process import Spawner, start_parent
 

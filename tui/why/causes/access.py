@@ -6,7 +6,7 @@ import errno
 import stat
 
 from execwhy.bpf.caller.lookup import ResolvedFile
-from execwhy.bpf.caller.walk import Resolution, Step
+from execwhy.bpf.caller.resolution import Resolution, Step
 from execwhy.bpf.events.record import Diagnosis
 from execwhy.tui.why.causes import chain
 from execwhy.tui.why.registry import cause

@@ -22,7 +22,7 @@ from collections.abc import Collection, Sequence
 from typing import Final
 
 from execwhy.bpf.caller.lookup import File
-from execwhy.bpf.caller.walk import End, Step
+from execwhy.bpf.caller.resolution import End, Step
 from execwhy.bpf.events.record import Diagnosis, ExecFailure
 from execwhy.tui.model.text.shell_word import shell_word
 from execwhy.tui.why.scene.scene import Scene

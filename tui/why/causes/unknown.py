@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from execwhy.bpf.caller.lookup import File
-from execwhy.bpf.caller.walk import End, Resolution
+from execwhy.bpf.caller.resolution import End, Resolution
 from execwhy.bpf.events.record import Binary, Diagnosis, ExecFailure
 from execwhy.tui.why.registry import cause
 from execwhy.tui.why.scene import caller, mounts, words

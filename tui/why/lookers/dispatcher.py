@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from execwhy.bpf.caller.caller_root import home_namespaces
+from execwhy.bpf.caller.namespaces import home_namespaces
 from execwhy.bpf.events.arrivals import Burst, Failure
 from execwhy.bpf.events.record import Look
 from execwhy.tui.model.text.counted import counted

@@ -12,7 +12,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
-from execwhy.bpf.caller.caller_root import home_namespaces
+from execwhy.bpf.caller.namespaces import home_namespaces
 from execwhy.tui.why.lookers.owner import Owner
 
 LEFT_ALONE_SECONDS: Final = 300.0

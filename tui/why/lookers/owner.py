@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from execwhy.bpf.caller.caller_root import home_namespaces
+from execwhy.bpf.caller.namespaces import home_namespaces
 from execwhy.bpf.events.arrivals import Failure
 from execwhy.bpf.events.users import user_of
 

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Final
 
-from execwhy.bpf.caller.caller_root import home_namespaces
+from execwhy.bpf.caller.namespaces import home_namespaces
 from execwhy.tui.why.lookers.fair_queue import Group
 
 PACE: Final = 0.1

@@ -6,7 +6,7 @@ import dataclasses
 import stat
 
 from execwhy.bpf.caller.lookup import File, ResolvedFile
-from execwhy.bpf.caller.walk import End
+from execwhy.bpf.caller.resolution import End
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

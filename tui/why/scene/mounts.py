@@ -6,7 +6,7 @@ from typing import Final
 
 from execwhy.bpf.caller.caller_root import CallerRoot
 from execwhy.bpf.caller.lookup import File
-from execwhy.bpf.caller.mounts import Mount
+from execwhy.bpf.caller.mountinfo import Mount
 from execwhy.tui.why.scene import words
 
 _NEVER: Final = frozenset({"proc", "sysfs", "cgroup", "cgroup2"})

@@ -6,7 +6,7 @@ import functools
 import os
 from typing import Final
 
-from execwhy.bpf.caller.caller_root import caller_of, start_of_thread
+from execwhy.bpf.caller.processes import caller_of, start_of_thread
 from execwhy.bpf.events import clock
 from execwhy.bpf.events.record import ExecFailure
 from execwhy.tui.why.scene.credentials import ALL_IDS, Ranges

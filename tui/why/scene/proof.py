@@ -102,7 +102,7 @@ from typing import Final
 
 from execwhy.bpf.caller.caller_root import CallerRoot
 from execwhy.bpf.caller.lookup import File, ResolvedFile
-from execwhy.bpf.caller.walk import End, Resolution, Step
+from execwhy.bpf.caller.resolution import End, Resolution, Step
 from execwhy.bpf.events import clock
 from execwhy.bpf.events.record import ExecFailure
 from execwhy.tui.why.scene import content, words

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from execwhy.bpf.caller.caller_root import AT_FDCWD, home_namespaces
+from execwhy.bpf.caller.caller_root import AT_FDCWD
+from execwhy.bpf.caller.namespaces import home_namespaces
 from execwhy.bpf.events.identity import SHARED_DIAGNOSIS
 from execwhy.bpf.events.record import ExecFailure
 from execwhy.tui.why.registry import Reading, Sharing, whole

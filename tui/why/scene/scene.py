@@ -15,9 +15,9 @@ from typing import Final
 
 from execwhy.bpf.caller.caller_root import AT_FDCWD, reach, start_of
 from execwhy.bpf.caller.lookup import AT_EMPTY_PATH, File, ResolvedFile, look_at, look_at_target
-from execwhy.bpf.caller.mounts import Mount
+from execwhy.bpf.caller.mountinfo import Mount
 from execwhy.bpf.caller.own_time import own_time
-from execwhy.bpf.caller.walk import Step
+from execwhy.bpf.caller.resolution import Step
 from execwhy.bpf.events.record import Diagnosis, ExecFailure
 from execwhy.tui.why.registry import declared
 from execwhy.tui.why.scene import starts, words

@@ -7,7 +7,7 @@ from typing import Final
 
 from execwhy.bpf.caller.caller_root import CallerRoot
 from execwhy.bpf.caller.lookup import ResolvedFile, look_at
-from execwhy.bpf.caller.walk import Step, WalkContext
+from execwhy.bpf.caller.resolution import Step, WalkContext
 from execwhy.tui.why.scene import words
 from execwhy.tui.why.scene.proof import NOT_SEEN
 

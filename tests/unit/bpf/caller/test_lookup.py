@@ -19,10 +19,11 @@ from hypothesis import strategies as st
 
 from execwhy.bpf.caller import cached_lookup, lookup
 from execwhy.bpf.caller.binfmt import BINPRM_BUF_SIZE, ElfFault, read_elf, read_shebang
-from execwhy.bpf.caller.caller_root import own_mount_ns
 from execwhy.bpf.caller.lookup import look_up
 from execwhy.bpf.caller.mounts import own_mounts
-from execwhy.bpf.caller.walk import MAX_STEPS, End, Resolution, Step, WalkContext, walk
+from execwhy.bpf.caller.namespaces import own_mount_ns
+from execwhy.bpf.caller.resolution import End, Resolution, Step, WalkContext
+from execwhy.bpf.caller.walk import MAX_STEPS, walk
 from execwhy.bpf.events.record import ExecFailure
 from tests.own_root import own_root
 

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from execwhy.bpf.caller import mounts, safety
-from execwhy.bpf.caller.mounts import Mount, MountTable, Watch, device_of, mount_id, own_mounts
+from execwhy.bpf.caller import descriptors, mounts, safety
+from execwhy.bpf.caller.descriptors import device_of, mount_id
+from execwhy.bpf.caller.mountinfo import Mount, Watch
+from execwhy.bpf.caller.mounts import MountTable, own_mounts
 from execwhy.bpf.caller.safety import Access
 from execwhy.bpf.events import clock
 
@@ -161,7 +163,7 @@ def test_the_mount_of_a_descriptor_is_known_without_an_fstat(tmp_path: Path) -> 
     descriptor = os.open(tmp_path, os.O_PATH)
     place = own_mounts().place(descriptor)
     assert place.mount == own_mounts().get(mount_id(descriptor)) is not None
-    assert mounts._mount_id_by_fdinfo(descriptor) == mount_id(descriptor) >= 0
+    assert descriptors._mount_id_by_fdinfo(descriptor) == mount_id(descriptor) >= 0
     status = os.fstat(descriptor)
     assert device_of(descriptor) == f"{os.major(status.st_dev)}:{os.minor(status.st_dev)}"
     os.close(descriptor)

@@ -9,8 +9,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from execwhy.bpf.caller.caller_root import own_mount_ns
 from execwhy.bpf.caller.lookup import look_up
+from execwhy.bpf.caller.namespaces import own_mount_ns
 from execwhy.bpf.events.record import ExecFailure
 from tests.own_root import own_root
 from tests.settled import SETTLED

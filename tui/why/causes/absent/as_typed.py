@@ -7,7 +7,7 @@ import re
 import stat
 from typing import Final
 
-from execwhy.bpf.caller.walk import Resolution
+from execwhy.bpf.caller.resolution import Resolution
 from execwhy.bpf.events.record import Diagnosis
 from execwhy.tui.why.registry import cause
 from execwhy.tui.why.scene import words

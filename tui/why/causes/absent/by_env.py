@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from execwhy.bpf.caller.lookup import File
-from execwhy.bpf.caller.walk import Resolution
+from execwhy.bpf.caller.resolution import Resolution
 from execwhy.bpf.events.record import Diagnosis, ExecFailure
 from execwhy.tui.why.causes.absent import suggestions
 from execwhy.tui.why.causes.format import shebang

@@ -6,7 +6,8 @@ import errno
 import os
 
 from execwhy.bpf.caller.lookup import ResolvedFile
-from execwhy.bpf.caller.walk import MAX_LINKS, NAME_MAX, End, Resolution
+from execwhy.bpf.caller.resolution import End, Resolution
+from execwhy.bpf.caller.walk import MAX_LINKS, NAME_MAX
 from execwhy.bpf.events.record import Diagnosis
 from execwhy.tui.why.causes import access, chain
 from execwhy.tui.why.causes.absent import as_typed, by_env, loaders, suggestions

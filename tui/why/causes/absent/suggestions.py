@@ -17,7 +17,8 @@ from cachetools import TTLCache
 
 from execwhy.bpf.caller.lookup import File, ResolvedFile
 from execwhy.bpf.caller.own_time import own_time
-from execwhy.bpf.caller.walk import End, Resolution, Step, WalkContext, walk
+from execwhy.bpf.caller.resolution import End, Resolution, Step, WalkContext
+from execwhy.bpf.caller.walk import walk
 from execwhy.bpf.events.record import ExecFailure
 from execwhy.tui.why.causes import advise
 from execwhy.tui.why.causes.absent import loaders

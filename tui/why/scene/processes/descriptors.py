@@ -11,8 +11,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from execwhy.bpf.caller.descriptors import is_memfd_mount, mount_id
 from execwhy.bpf.caller.lookup import File
-from execwhy.bpf.caller.mounts import Mount, is_memfd_mount, mount_id, mounts_of
+from execwhy.bpf.caller.mountinfo import Mount
+from execwhy.bpf.caller.mounts import mounts_of
 from execwhy.tui.why.scene.proc import read_proc
 from execwhy.tui.why.scene.scene import Scene
 

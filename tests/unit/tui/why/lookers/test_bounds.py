@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from execwhy.bpf.caller import mounts
-from execwhy.bpf.caller.walk import MAX_PATH_BYTES, End, WalkContext, walk
+from execwhy.bpf.caller.resolution import End, WalkContext
+from execwhy.bpf.caller.walk import MAX_PATH_BYTES, walk
 from execwhy.bpf.events.record import Binary, Diagnosis, Look
 from execwhy.tui.model.files.json_lines import event_line
 from execwhy.tui.why.causes import unseen

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from execwhy.bpf.caller.caller_root import own_mount_ns
+from execwhy.bpf.caller.namespaces import own_mount_ns
 from execwhy.bpf.events.record import Diagnosis, ExecFailure, Look
 from execwhy.tui.why.lookers.dispatcher import Lookers
 from execwhy.tui.why.lookers.hung import DYING_SECONDS, LEFT_ALONE_SECONDS, Hung

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from execwhy.bpf.caller.caller_root import own_mount_ns
+from execwhy.bpf.caller.namespaces import own_mount_ns
 from execwhy.bpf.events.users import SubordinateIds
 from execwhy.bpf.program import layout
 from execwhy.bpf.program import text as program

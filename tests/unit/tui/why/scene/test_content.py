@@ -12,7 +12,7 @@ import pytest
 
 from execwhy.bpf.caller.binfmt import read_elf, read_shebang
 from execwhy.bpf.caller.lookup import HEAD_BYTES, File
-from execwhy.bpf.caller.mounts import Mount
+from execwhy.bpf.caller.mountinfo import Mount
 from execwhy.tui.why.scene.content import doubts
 
 _HEADER = 64
