@@ -26,7 +26,7 @@ from execwhy.bpf.read.decode import Decoder
 from execwhy.bpf.read.losses import READER_STOPPED
 from execwhy.bpf.read.reader import KernelSource
 from execwhy.tui.model.files.json_lines import Ending, parse_line
-from execwhy.tui.recording.omissions import NO_ROOM
+from execwhy.tui.recording.files.omissions import NO_ROOM
 from tests.live.command import COMMAND, PLAIN, on_terminal, recording
 from tests.live.exec_child import PATIENCE
 from tests.live.listener import Listener, add_up, fail_to_exec

@@ -14,7 +14,7 @@ from execwhy.tui.cli import main as cli
 from execwhy.tui.faults.crash import crash_report
 from execwhy.tui.model.files import record_csv
 from execwhy.tui.model.files.snapshot import default_name
-from execwhy.tui.recording.recorder import Result, summary
+from execwhy.tui.recording.result import Result, summary
 from tests.hostile import texts
 
 with_capture = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -48,7 +48,7 @@ def _refuse(
 
 def _refuse_few_bytes(max_bytes: int, files: int) -> None:
     """Raise ``UsageError`` if the files are too few or too small to keep some records of each user."""
-    from execwhy.tui.recording.bounds import least_bytes
+    from execwhy.tui.recording.files.bounds import least_bytes
 
     if files < 2:
         raise UsageError(f"--keep {files} would remove all records whenever a file is full: give 2 or more.")

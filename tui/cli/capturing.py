@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 from argparse import Namespace
 from collections.abc import Collection
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from execwhy.bpf.priority import Session, go_first
 from execwhy.tui.cli.complaints import CommandError
 from execwhy.tui.cli.filters import capture_filter
 from execwhy.tui.cli.options import UsageError
+from execwhy.tui.cli.signals import exit_on_signals
 
 if TYPE_CHECKING:
     from execwhy.bpf.privileges import User
@@ -80,7 +80,7 @@ def kernel_source(options: Namespace) -> tuple[KernelSource, Spawner]:
         unknown = f"no process can be started to attach the hooks ({reason}): make room for one."
         raise CommandError(obstacle(error) or unknown) from None
     try:
-        _exit_on_signals()
+        exit_on_signals()
         go_first()
         return source, _become_unprivileged(options)
     except BaseException:
@@ -119,20 +119,6 @@ def give_up_privileges(kept: Collection[int], uid: int | None = None) -> None:
         # Files that are written now belong to the user that --user names.
         for name in ("SUDO_UID", "SUDO_GID"):
             os.environ.pop(name, None)
-
-
-def _exit_on_signals() -> None:
-    """Let signals that end the program raise SystemExit, until the screen or the recording handles them.
-
-    Without this the session would keep its raised priority.
-    """
-
-    def end(number: int, _frame: object) -> None:
-        raise SystemExit(128 + number)
-
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, end)
 
 
 def _become_unprivileged(options: Namespace) -> Spawner:

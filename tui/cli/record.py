@@ -11,19 +11,14 @@ from typing import TYPE_CHECKING
 from execwhy.bpf.priority import SESSION
 from execwhy.tui.cli.capturing import counted_source, kernel_source, require_root
 from execwhy.tui.cli.complaints import FAILURE, CommandError, complain, report, say
+from execwhy.tui.cli.signals import ending_on_signals
 from execwhy.tui.model.files.safe_file import SnapshotError
 from execwhy.tui.model.text.printable import printable
-from execwhy.tui.recording.bounds import Bounds
-from execwhy.tui.recording.output import CLOSED, STDOUT, open_output
-from execwhy.tui.recording.recorder import (
-    Limits,
-    Recording,
-    Result,
-    beginning,
-    ending_on_signals,
-    summary,
-)
-from execwhy.tui.recording.rotation import Rotation
+from execwhy.tui.recording.files.bounds import Bounds
+from execwhy.tui.recording.files.output import CLOSED, STDOUT, open_output
+from execwhy.tui.recording.files.rotation import Rotation
+from execwhy.tui.recording.recorder import Recording
+from execwhy.tui.recording.result import Limits, Result, beginning, summary
 from execwhy.tui.why.lookers.dispatcher import Lookers
 
 if TYPE_CHECKING:

@@ -1,3 +1,3 @@
 """Write events to a file as they come (``--record``)."""
 
-__all__ = ["bounds", "instrumented", "output", "recorder", "rotation"]
+__all__ = ["instrumented", "recorder", "result"]

@@ -12,7 +12,7 @@ from execwhy.bpf.events.record import Diagnosis
 from execwhy.bpf.events.source import Capture, Status
 from execwhy.tui.model.files import metrics
 from execwhy.tui.model.files.safe_file import SnapshotError, replacing
-from execwhy.tui.recording.recorder import WaitingSource
+from execwhy.tui.recording.source import WaitingSource
 
 _CLOSING_SECONDS: Final = 0.2
 """How long what is left is counted when it is closed."""

@@ -29,7 +29,7 @@ from execwhy.tui.cli.options import UsageError
 from execwhy.tui.model.files import snapshot
 from execwhy.tui.model.files.json_lines import Header
 from execwhy.tui.model.query import parse as parse_query
-from execwhy.tui.recording.recorder import Result
+from execwhy.tui.recording.result import Result
 from tests.looks import ThreadSpawner
 from tests.unit.records import failure
 
@@ -353,7 +353,7 @@ def test_without_root_the_message_says_what_to_do(options: list[str]) -> None:
     # Imported before, since someone else may not be able to read this directory.
     script = (
         "import os, sys\nfrom execwhy.tui.cli.main import main\n"
-        "import execwhy.bpf.read.reader, execwhy.tui.model.query, execwhy.tui.recording.output\n"
+        "import execwhy.bpf.read.reader, execwhy.tui.model.query, execwhy.tui.recording.files.output\n"
         "import execwhy.tui.recording.recorder, execwhy.tui.why.lookers.dispatcher\n"
         "os.geteuid() or os.setresuid(65534, 65534, 65534)\nsys.exit(main(sys.argv[1:]))\n"
     )

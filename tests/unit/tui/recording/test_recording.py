@@ -16,10 +16,12 @@ from execwhy.bpf.events.arrivals import Burst, Event, Occurrence, Report, Search
 from execwhy.bpf.events.loss import Loss
 from execwhy.bpf.events.record import Diagnosis, ExecFailure
 from execwhy.bpf.events.source import Capture, Counters, Origin, Stage, Status
+from execwhy.tui.cli.signals import ending_on_signals
 from execwhy.tui.model.files.safe_file import SnapshotError
 from execwhy.tui.model.query import parse
-from execwhy.tui.recording.output import ReaderGone
-from execwhy.tui.recording.recorder import Limits, Recording, Result, beginning, ending_on_signals, summary
+from execwhy.tui.recording.files.output import ReaderGone
+from execwhy.tui.recording.recorder import Recording
+from execwhy.tui.recording.result import Limits, Result, beginning, summary
 from tests.looks import InlineLookers
 from tests.unit.records import failure
 
@@ -315,7 +317,7 @@ def test_no_more_decisions_are_kept_than_searches_are_held() -> None:
         reports.append(SearchEnd(task, task, None))
     recording = recorder(Script([reports]), Kept())
     recording.run()
-    assert recording._decided == {}
+    assert recording._writer._selector._decided == {}
 
 
 def test_a_recording_ends_after_its_duration() -> None:
@@ -487,14 +489,14 @@ def test_a_fault_of_this_program_loses_nothing_and_ends_the_file(
         case "the filter":
             monkeypatch.setattr(selection, "matches", lambda *_: fail() or True)
         case "an event's line":
-            lines = recording._lines.of
-            monkeypatch.setattr(recording._lines, "of", lambda event: fail() or lines(event))
+            lines = recording._writer._lines.of
+            monkeypatch.setattr(recording._writer._lines, "of", lambda event: fail() or lines(event))
         case "what holds back":
             take = recording._held_back.take
             monkeypatch.setattr(recording._held_back, "take", lambda *given: fail() or take(*given))
             monkeypatch.setattr(recording._held_back, "give_up", fail)
         case _:
-            monkeypatch.setattr(recording, "_on_cause", fail)
+            monkeypatch.setattr(recording._writer, "_on_cause", fail)
     result = recording.run()
     assert isinstance(result.fault, IndexError)
     assert paths(output) == ["/a"]

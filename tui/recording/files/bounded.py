@@ -13,10 +13,10 @@ from execwhy.bpf.events.source import Counters, Status
 from execwhy.tui.model.files.json_lines import Ending, Header, ending_line, event_line, header_line
 from execwhy.tui.model.files.live_file import REMOVED, TRUNCATED
 from execwhy.tui.model.files.safe_file import NoRoom, SnapshotError
-from execwhy.tui.recording.bounds import RESERVED, Bounds
-from execwhy.tui.recording.counters import difference
-from execwhy.tui.recording.free_space import FreeSpace
-from execwhy.tui.recording.omissions import (
+from execwhy.tui.recording.files.bounds import RESERVED, Bounds
+from execwhy.tui.recording.files.counters import difference
+from execwhy.tui.recording.files.free_space import FreeSpace
+from execwhy.tui.recording.files.omissions import (
     FAILED,
     NO_ROOM,
     SIZE_BOUND,
@@ -25,8 +25,8 @@ from execwhy.tui.recording.omissions import (
     notice,
     without_room,
 )
-from execwhy.tui.recording.output import Output
-from execwhy.tui.recording.shares import NOBODY
+from execwhy.tui.recording.files.output import Output
+from execwhy.tui.recording.files.shares import NOBODY
 
 _LOOK: Final = 1.0
 """Seconds between two checks whether the file is still in its place."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import Final
 
-from execwhy.tui.recording.bounds import RESERVED
-from execwhy.tui.recording.output import Output
+from execwhy.tui.recording.files.bounds import RESERVED
+from execwhy.tui.recording.files.output import Output
 
 _INTERVAL: Final = 1.0
 """Seconds between two checks of a file system that had no room."""

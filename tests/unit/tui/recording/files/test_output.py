@@ -12,15 +12,15 @@ import pytest
 
 from execwhy.tui.model.files.live_file import LiveFile
 from execwhy.tui.model.files.safe_file import Existing, SnapshotError
-from execwhy.tui.recording.output import UNREAD, StandardOutput, open_output
+from execwhy.tui.recording.files.output import UNREAD, StandardOutput, open_output
 
-PROJECT = Path(__file__).parents[4]
+PROJECT = Path(__file__).parents[5]
 
 
 def test_a_closed_reader_of_standard_output_has_an_exception_of_its_own() -> None:
     script = (
         "import sys; sys.path.insert(0, '.')\n"
-        "from execwhy.tui.recording.output import ReaderGone, StandardOutput\n"
+        "from execwhy.tui.recording.files.output import ReaderGone, StandardOutput\n"
         "try:\n"
         "    while True: StandardOutput().write(b'x' * 100_000)\n"
         "except ReaderGone: sys.exit(7)\n"
@@ -36,7 +36,7 @@ def test_a_closed_reader_of_standard_output_has_an_exception_of_its_own() -> Non
 def test_whether_a_pipe_is_still_read_is_known_without_writing(leaves: bool) -> None:
     script = (
         "import sys; sys.path.insert(0, '.')\n"
-        "from execwhy.tui.recording.output import StandardOutput\n"
+        "from execwhy.tui.recording.files.output import StandardOutput\n"
         "sys.stdin.read()\n"
         "sys.exit(7 if StandardOutput().is_wanted else 8)\n"
     )
@@ -54,7 +54,7 @@ def test_standard_output_that_is_full_or_closed_gives_a_sentence() -> None:
     script = (
         "import sys, os; sys.path.insert(0, '.')\n"
         "from execwhy.tui.model.files.safe_file import SnapshotError\n"
-        "from execwhy.tui.recording.output import StandardOutput\n"
+        "from execwhy.tui.recording.files.output import StandardOutput\n"
         "for _ in range(2):\n"
         "    try: StandardOutput().write(b'x')\n"
         "    except SnapshotError as error: print(error, file=sys.stderr)\n"
@@ -94,7 +94,7 @@ def test_a_broken_device_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_pipe_that_nobody_reads_does_not_hold_up_the_end() -> None:
     script = (
-        "from execwhy.tui.recording import output\n"
+        "from execwhy.tui.recording.files import output\n"
         "output.PATIENCE = 0.5\n"
         "out = output.StandardOutput()\n"
         "out.hurry()\n"

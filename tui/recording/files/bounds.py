@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from execwhy.tui.recording.output import Output
-from execwhy.tui.recording.shares import DAY, Shares
+from execwhy.tui.recording.files.output import Output
+from execwhy.tui.recording.files.shares import DAY, Shares
 
 RESERVED: Final = 8 << 10
 """Bytes for the losses and the ending of a file, which are always written."""

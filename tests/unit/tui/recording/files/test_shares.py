@@ -11,14 +11,14 @@ import pytest
 
 from execwhy.bpf.events.arrivals import Event
 from execwhy.tui.model.files.json_lines import event_line
-from execwhy.tui.recording.bounded import BoundedOutput
-from execwhy.tui.recording.bounds import LEAST_FLOOR, Bounds, least_bytes
-from execwhy.tui.recording.omissions import NO_ROOM, SIZE_BOUND
-from execwhy.tui.recording.rotation import Rotation
-from execwhy.tui.recording.shares import DAY, NOBODY, Shares
+from execwhy.tui.recording.files.bounded import BoundedOutput
+from execwhy.tui.recording.files.bounds import LEAST_FLOOR, Bounds, least_bytes
+from execwhy.tui.recording.files.omissions import NO_ROOM, SIZE_BOUND
+from execwhy.tui.recording.files.rotation import Rotation
+from execwhy.tui.recording.files.shares import DAY, NOBODY, Shares
 from tests.schema import kind_of
 from tests.unit.records import failure
-from tests.unit.tui.recording.test_bounded import LINE, STATUS, bounded_output, passing
+from tests.unit.tui.recording.files.test_bounded import LINE, STATUS, bounded_output, passing
 from tests.unit.tui.recording.test_recording import Kept, Script, recorder
 
 KB, MB = 1 << 10, 1 << 20

@@ -15,12 +15,12 @@ from execwhy.bpf.events.source import Counters, Origin, Stage, Status
 from execwhy.tui.model.files.json_lines import Ending, event_line, parse_line
 from execwhy.tui.model.files.live_file import LiveFile
 from execwhy.tui.model.files.safe_file import NoRoom, SnapshotError
-from execwhy.tui.recording.bounded import BoundedOutput
-from execwhy.tui.recording.bounds import Bounds
-from execwhy.tui.recording.counters import difference
-from execwhy.tui.recording.omissions import NO_ROOM, SIZE_BOUND
-from execwhy.tui.recording.recorder import Limits, Result, summary
-from execwhy.tui.recording.rotation import Rotation
+from execwhy.tui.recording.files.bounded import BoundedOutput
+from execwhy.tui.recording.files.bounds import Bounds
+from execwhy.tui.recording.files.counters import difference
+from execwhy.tui.recording.files.omissions import NO_ROOM, SIZE_BOUND
+from execwhy.tui.recording.files.rotation import Rotation
+from execwhy.tui.recording.result import Limits, Result, summary
 from tests.schema import kind_of
 from tests.unit.records import failure
 from tests.unit.tui.recording.test_recording import Kept, Script, recorder
@@ -54,7 +54,7 @@ def passing(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
         nonlocal now
         now += seconds
 
-    monkeypatch.setattr("execwhy.tui.recording.bounded.time.monotonic", lambda: now)
+    monkeypatch.setattr("execwhy.tui.recording.files.bounded.time.monotonic", lambda: now)
     return wait
 
 
