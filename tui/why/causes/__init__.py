@@ -23,6 +23,7 @@ from execwhy.tui.why.causes import (
     late,
     limits,
     security,
+    since,
     too_big,
     unknown,
 )
@@ -94,9 +95,9 @@ def _diagnosis(scene: Scene) -> Diagnosis:
         return _one(causes)
     if scene.caller_root is None:
         return unknown.namespace_gone(scene)
-    contradiction = unknown.contradiction(scene)
-    if contradiction is not None:
-        return contradiction
+    other_file = since.removed_or_replaced(scene)
+    if other_file is not None:
+        return other_file
     causes = _found(Stage.FILE, scene, error) or _on_the_way(scene, error)
     return _one(causes) if causes else unknown.unexplained(scene)
 

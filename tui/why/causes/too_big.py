@@ -3,136 +3,26 @@
 from __future__ import annotations
 
 import errno
-import mmap
-import os
-from dataclasses import dataclass
 from typing import Final
 
-from execwhy.bpf.events.record import Diagnosis, ExecFailure
-from execwhy.bpf.program.layout import MAX_ELEMENTS
+from execwhy.bpf.events.record import Diagnosis
 from execwhy.tui.why.causes import unknown
 from execwhy.tui.why.causes.limits import limit_of
+from execwhy.tui.why.causes.strings import MAX_ARG_STRLEN, Strings, Text, measured_text
 from execwhy.tui.why.registry import NEVER_SHARED, Stage, cause, finds
 from execwhy.tui.why.scene import caller, words
 from execwhy.tui.why.scene.scene import Scene
 
-MAX_ARG_STRLEN: Final = 32 * mmap.PAGESIZE
-"""The longest single string with its NUL: 32 pages (include/uapi/linux/binfmts.h)."""
-
 ARG_MAX: Final = 131_072
-"""What argv and envp get however small the stack may be (bprm_stack_limits, fs/exec.c)."""
+"""Bytes that argv and envp may take however small the stack limit is (bprm_stack_limits, fs/exec.c)."""
 
 MOST_FOR_STRINGS: Final = 6 << 20
-"""Three quarters of _STK_LIM (8 MiB): what they get at most."""
+"""Bytes that they may take at most: three quarters of _STK_LIM, which is 8 MiB."""
 
 _IN_PARTS: Final = (
     "Pass them in parts, as xargs does, or through a file. Or raise the stack limit before:"
     " `ulimit -s 24576` gives the most, 6 MiB."
 )
-
-_POINTER_BYTES: Final = 8
-"""The kernel counts its own pointer size, for 32-bit callers too."""
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """One string of argv or envp: its name to the operator, its bytes with the NUL, whether it is whole."""
-
-    name: str
-    size: int
-    whole: bool
-
-
-def texts_of(record: ExecFailure) -> list[Text]:
-    """The strings that were read, the largest first. A variable is named, never shown."""
-    truncated = record.truncated
-    texts = [
-        Text(f"argument {number}", len(os.fsencode(value)) + 1, number not in truncated.argument_indexes)
-        for number, value in enumerate(record.arguments)
-        if value is not None
-    ]
-    for number, value in enumerate(record.environment):
-        if value is not None:
-            name, equals, _ = value.partition("=")
-            shown = f"variable {words.quoted(name)}" if equals else f"environment element {number}"
-            whole = number not in truncated.environment_indexes
-            texts.append(Text(shown, len(os.fsencode(value)) + 1, whole))
-    return sorted(texts, key=lambda text: -text.size)
-
-
-@dataclass(frozen=True, slots=True)
-class _Strings:
-    """What was read of argv and envp.
-
-    Attributes:
-        texts: The strings, the largest first.
-        argc: How many argv has, or as many as were read.
-        envc: The same of envp.
-        shown: Both, for a sentence.
-        total: Bytes that they take with the path and their pointers, as far as they were read.
-        missing: What was not read of them, in words; empty where they are complete.
-        is_counted: Both numbers are known.
-    """
-
-    texts: tuple[Text, ...]
-    argc: int
-    envc: int
-    shown: tuple[str, str]
-    total: int
-    missing: tuple[str, ...]
-    is_counted: bool
-
-    @property
-    def counts(self) -> str:
-        """How many arguments and variables there are, for a sentence."""
-        return f"{_of(self.shown[0], self.argc, 'argument')} and {_of(self.shown[1], self.envc, 'variable')}"
-
-    @property
-    def can_all_be_read(self) -> bool:
-        """Greater limits have all of them read: there are few enough."""
-        return self.is_counted and max(self.argc, self.envc) < MAX_ELEMENTS
-
-    @classmethod
-    def of(cls, record: ExecFailure) -> _Strings:
-        texts, truncated = texts_of(record), record.truncated
-        argc = len(record.arguments) if truncated.argc is None else truncated.argc
-        envc = len(record.environment) if truncated.envc is None else truncated.envc
-        uncounted = truncated.argc is None or truncated.envc is None
-        cut = sum(not text.whole for text in texts)
-        unread = (*record.arguments, *record.environment).count(None)
-        left = argc + envc - len(texts) - unread
-        missing = [
-            *([f"{cut:,} {_were(cut)} read only in part"] if cut else ()),
-            *([f"{unread:,} could not be read"] if unread else ()),
-            *(
-                [f"{'at least ' if uncounted else ''}{left:,} {_were(left)} not read at all"]
-                if left > 0
-                else ()
-            ),
-        ]
-        if uncounted and left <= 0:
-            missing.append("an unknown number was not read at all")
-        path = len(os.fsencode(record.path or "")) + 1
-        return cls(
-            tuple(texts),
-            argc,
-            envc,
-            _counted(argc, truncated.argc, envc, truncated.envc),
-            sum(text.size for text in texts) + max(0, left) + path + _POINTER_BYTES * (argc + envc),
-            tuple(missing),
-            not uncounted,
-        )
-
-
-def _were(number: int) -> str:
-    return "was" if number == 1 else "were"
-
-
-def _counted(argc: int, known_argc: int | None, envc: int, known_envc: int | None) -> tuple[str, str]:
-    return (
-        f"{argc:,}" if known_argc is not None else f"at least {argc:,}",
-        f"{envc:,}" if known_envc is not None else f"at least {envc:,}",
-    )
 
 
 @finds(errno.E2BIG, stage=Stage.CALL)
@@ -143,8 +33,8 @@ def _counted(argc: int, known_argc: int | None, envc: int, known_envc: int | Non
     reads=(NEVER_SHARED,),
 )
 def explain(scene: Scene) -> list[Diagnosis]:
-    """E2BIG: one string, or all of them together. Where all but one of these is ruled out, that one is it."""
-    strings = _Strings.of(scene.record)
+    """E2BIG: one string is too long, or all of them together are. What is not ruled out is the cause."""
+    strings = Strings.of(scene.record)
     stack, whose = limit_of(scene, "Max stack size")
     limit = _bytes_taken(stack)
     evidence = _of_strings(strings, stack, whose, limit)
@@ -152,14 +42,14 @@ def explain(scene: Scene) -> list[Diagnosis]:
     if long is not None:
         return [_string_too_long(scene, long, f"{long.size:,}", _of_one(strings, long, evidence))]
     more = f"more than {MAX_ARG_STRLEN:,}"
-    measured = _measured(scene.record)
+    measured = measured_text(scene.record)
     if measured is not None:
         return [_string_too_long(scene, measured, more, _of_one(strings, measured, evidence))]
     # The caller's limit may be another than its parent's, or than it was.
     doubt = caller.undated(scene, "Its stack limit") if whose == "the caller's" else _doubt(scene, whose)
     least = "at least " if strings.missing else ""
     if strings.total > limit:
-        # Beyond the most the limit decides nothing.
+        # What exceeds the maximum is too long under any limit.
         lacking = None if strings.total > MOST_FOR_STRINGS else doubt
         return [_all_too_long(scene, f"{least}{strings.total:,}", limit, evidence, lacking)]
     cut = [text for text in strings.texts if not text.whole]
@@ -188,8 +78,7 @@ def explain(scene: Scene) -> list[Diagnosis]:
             f"The arguments and the environment may be too big together, or one of them alone may be:"
             f" {strings.counts}, where the kernel takes {limit:,} bytes"
             f" for all of them and {MAX_ARG_STRLEN:,} for one.",
-            f"too big: {_of(strings.shown[0], strings.argc, 'argument')},"
-            f" {_of(strings.shown[1], strings.envc, 'variable')}",
+            f"too big: {strings.arguments}, {strings.variables}",
             *evidence,
             *(() if doubt is None else (words.doubt(doubt),)),
             advice=_IN_PARTS,
@@ -199,9 +88,9 @@ def explain(scene: Scene) -> list[Diagnosis]:
 
 
 def _short_enough(
-    scene: Scene, strings: _Strings, limit: int, evidence: list[str], doubt: str | None
+    scene: Scene, strings: Strings, limit: int, evidence: list[str], doubt: str | None
 ) -> Diagnosis:
-    """Return what is said where all strings were read, and each and all of them are within the limits."""
+    """Return the diagnosis if all strings were read and are within the limits, each and together."""
     return unknown.contradicted(
         scene,
         f"{strings.counts} take {strings.total:,} bytes, and the kernel takes {limit:,}",
@@ -211,20 +100,7 @@ def _short_enough(
     )
 
 
-def _measured(record: ExecFailure) -> Text | None:
-    """The string that the kernel program measured, beyond what it read, as too long."""
-    argument, variable = record.truncated.long_argument, record.truncated.long_variable
-    if argument is not None:
-        return Text(f"argument {argument}", MAX_ARG_STRLEN, whole=False)
-    if variable is None:
-        return None
-    name = "" if variable >= len(record.environment) else (record.environment[variable] or "")
-    name, equals, _ = name.partition("=")
-    shown = f"variable {words.quoted(name)}" if equals else f"environment element {variable}"
-    return Text(shown, MAX_ARG_STRLEN, whole=False)
-
-
-def _of_strings(strings: _Strings, stack: int | None, whose: str, limit: int) -> list[str]:
+def _of_strings(strings: Strings, stack: int | None, whose: str, limit: int) -> list[str]:
     least = "at least " if strings.missing else ""
     evidence = [
         f"It was given {strings.counts}; with their pointers and the path they take"
@@ -240,10 +116,10 @@ def _of_strings(strings: _Strings, stack: int | None, whose: str, limit: int) ->
     return evidence
 
 
-def _of_one(strings: _Strings, text: Text, evidence: list[str]) -> list[str]:
+def _of_one(strings: Strings, text: Text, evidence: list[str]) -> list[str]:
     """Return the evidence that one string is too long.
 
-    Where not all was read, the bytes of it all, and those of the largest string, seem to say the contrary.
+    If not all of them was read, neither their total nor the largest that was read is evidence of that.
     """
     if not strings.missing:
         return evidence
@@ -255,9 +131,9 @@ def _of_one(strings: _Strings, text: Text, evidence: list[str]) -> list[str]:
 
 
 def _bytes_taken(stack: int | None) -> int:
-    """What argv and envp may take under a stack limit, in bytes; None where it is unlimited or not known.
+    """Return how many bytes argv and envp may take under a stack limit, None being unlimited or not known.
 
-    bprm_stack_limits() of fs/exec.c; and what exceeds the stack's own limit has no place
+    See bprm_stack_limits() of fs/exec.c. They cannot exceed the stack limit itself either
     (acct_stack_growth() of mm/vma.c).
     """
     if stack is None:
@@ -272,10 +148,6 @@ def _doubt(scene: Scene, whose: str) -> str:
         f"The caller was gone when looked at {scene.later}: the stack limit is its parent's, and it may have"
         " had another."
     )
-
-
-def _of(shown: str, number: int, what: str) -> str:
-    return f"{shown} {what}{'s' * (number != 1 or not shown[0].isdigit())}"
 
 
 @cause(
@@ -327,7 +199,7 @@ def _all_too_long(
 
 
 def _stack_words(stack: int | None, whose: str) -> str:
-    """The same words whoever was asked: mostly a caller has its parent's limit."""
+    """Return where the limit on argv and envp comes from, in the same words whosever it is."""
     if stack is None:
         why = "is not known" if whose == "not known" else "is unlimited"
         return f"as much as it ever takes, as the stack limit (RLIMIT_STACK) {why}"

@@ -9,6 +9,7 @@ __all__ = [
     "mount_watch",
     "mounts",
     "proc",
+    "proof",
     "readings",
     "scene",
     "words",

@@ -98,6 +98,11 @@ def sentence(text: str) -> str:
     return f"The {text[4:]}" if text.startswith("the ") else text
 
 
+def strerror(return_value: int) -> str:
+    """Return what a negative errno means: "no such file or directory" for -2."""
+    return os.strerror(-return_value).lower()
+
+
 def listed(items: Sequence[str]) -> str:
     """Items in a sentence: "a, b and c"."""
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}" if items else ""

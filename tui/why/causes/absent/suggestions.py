@@ -6,7 +6,6 @@ lies beside the missing name or in a directory of the system, and the caller may
 
 from __future__ import annotations
 
-import functools
 import os
 import re
 import stat
@@ -22,6 +21,7 @@ from execwhy.bpf.caller.walk import walk
 from execwhy.bpf.events.record import ExecFailure
 from execwhy.tui.why.causes import advise
 from execwhy.tui.why.causes.absent import loaders
+from execwhy.tui.why.causes.absent.nearest import NEAREST_SECONDS, distance, nearest
 from execwhy.tui.why.registry import Reading
 from execwhy.tui.why.scene.credentials import may_execute
 from execwhy.tui.why.scene.mounts import forbids_exec
@@ -29,12 +29,6 @@ from execwhy.tui.why.scene.scene import Scene
 
 MAX_ENTRIES: Final = 20_000
 """Directory entries that are compared; /usr/bin has some thousand."""
-
-NEAREST_SECONDS: Final = 0.05
-"""How long the names of one directory are compared: some thousand that are much alike."""
-
-_AT_A_TIME: Final = 256
-"""Names that are compared between two looks at the clock, 5 ms at most: so many always are."""
 
 MAX_PATH_DIRECTORIES: Final = 16
 _PLAIN: Final = re.compile(r"[\w/.+-]+", re.ASCII)
@@ -133,9 +127,9 @@ def _on_path(scene: Scene, name: str, exactly: bool) -> str | None:
             if name in _entries(scene, directory, programs=True) and _may_run(scene, path):
                 return path
         elif (found := _nearest_in(scene, directory, name, programs=True)) is not None:
-            distance = _distance(name, os.path.basename(found), 3)
-            if best is None or distance < best[0]:
-                best = (distance, found)
+            edits = distance(name, os.path.basename(found), 3)
+            if best is None or edits < best[0]:
+                best = (edits, found)
     return None if best is None else best[1]
 
 
@@ -144,7 +138,7 @@ def _nearest_in(scene: Scene, directory: str, name: str, programs: bool) -> str 
     deadline = own_time() + NEAREST_SECONDS
     names = _entries(scene, directory, programs)
     for _ in range(_MOST_TRIED):
-        near = _nearest(name, names, deadline)
+        near = nearest(name, names, deadline)
         if near is None:
             break
         path = os.path.join(directory, near)
@@ -250,72 +244,3 @@ def _names(directory: int, status: os.stat_result, programs: bool) -> tuple[str,
                 names.append(entry.name)
     _listings[key] = known = tuple(sorted(names))
     return known
-
-
-def _nearest(name: str, names: tuple[str, ...], deadline: float | None = None) -> str | None:
-    """The first name with the least edits, if they are few for its length.
-
-    Only so many are compared as there is time for, ``deadline`` being on the clock of ``own_time``.
-    """
-    limit = _edits_allowed(name, name)
-    deadline = own_time() + NEAREST_SECONDS if deadline is None else deadline
-    wanted = _letters(name)
-    best, chosen, compared = limit + 1, None, 0
-    for candidate in names:
-        if abs(len(candidate) - len(name)) >= best or candidate == name:
-            continue
-        if (wanted ^ _letters(candidate)).bit_count() > 2 * (best - 1):
-            continue
-        compared += 1
-        if best == 1 or (compared % _AT_A_TIME == 0 and own_time() > deadline):
-            break
-        distance = _distance(name, candidate, best - 1)
-        if distance < best and distance <= _edits_allowed(name, candidate):
-            best, chosen = distance, candidate
-    return chosen
-
-
-def _edits_allowed(name: str, candidate: str) -> int:
-    """How many edits may lie between two names that mean the same: one for four letters, two at most.
-
-    A short name is near to many that have nothing to do with it. Of four letters the first must be right,
-    of three all, if in another order.
-    """
-    shorter = min(len(name), len(candidate))
-    if shorter < 5 and (shorter < 4 or name[:1] != candidate[:1]):
-        return int(shorter >= 3 and sorted(name) == sorted(candidate))
-    return min(2, shorter // 4)
-
-
-@functools.lru_cache(maxsize=16384)
-def _letters(name: str) -> int:
-    """The letters that occur, a bit each: two names that differ in many are far apart."""
-    bits = 0
-    for letter in name:
-        bits |= 1 << (ord(letter) & 127)
-    return bits
-
-
-def _distance(one: str, other: str, limit: int) -> int:
-    """Edits from one to the other: insert, delete, replace, swap neighbours; inexact above ``limit``."""
-    while one and other and one[-1] == other[-1]:
-        one, other = one[:-1], other[:-1]
-    while one and other and one[0] == other[0]:
-        one, other = one[1:], other[1:]
-    far = limit + 1
-    before: list[int] = []
-    row = list(range(len(other) + 1))
-    for i, letter in enumerate(one, 1):
-        # What is more than ``limit`` off the diagonal is out of reach.
-        first, last = max(1, i - limit), min(len(other), i + limit)
-        older, before, row = before, row, [far] * (len(other) + 1)
-        row[0] = i
-        for j in range(first, last + 1):
-            opposite = other[j - 1]
-            cost = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (letter != opposite))
-            if older and j > 1 and letter == other[j - 2] and one[i - 2] == opposite:
-                cost = min(cost, older[j - 2] + 1)
-            row[j] = cost
-        if min(row) > limit:
-            return far
-    return row[-1]

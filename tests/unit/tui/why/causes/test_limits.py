@@ -14,7 +14,7 @@ import pytest
 from execwhy.bpf.events.record import Diagnosis, Truncated
 from execwhy.tui.why.causes import diagnose, limits
 from execwhy.tui.why.causes import too_big as too_big_strings
-from execwhy.tui.why.causes.too_big import MAX_ARG_STRLEN
+from execwhy.tui.why.causes.strings import MAX_ARG_STRLEN
 from execwhy.tui.why.scene.processes import holders, listing
 from tests.settled import SETTLED
 from tests.unit.tui.why.failing import a_failure, failed_exec

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from execwhy.tui.why.causes.absent import suggestions
-from execwhy.tui.why.causes.absent.suggestions import _distance, _nearest
+from execwhy.tui.why.causes.absent import nearest as nearest_names
+from execwhy.tui.why.causes.absent.nearest import distance, nearest
 
 NAMES = st.text("abc", max_size=8)
 
@@ -26,16 +26,16 @@ def by_definition(one: str, other: str) -> int:
 
 @given(NAMES, NAMES, st.integers(0, 3))
 def test_edits_up_to_the_limit_are_counted_right_and_more_are_more(one: str, other: str, limit: int) -> None:
-    counted, right = _distance(one, other, limit), by_definition(one, other)
+    counted, right = distance(one, other, limit), by_definition(one, other)
     assert counted == right if right <= limit else counted > limit
 
 
 def test_no_more_names_are_compared_when_the_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
     names = ("systemcel", "systemctl")
-    assert _nearest("systemclt", names, deadline=0.0) == "systemctl", "a few are compared in any case"
-    monkeypatch.setattr(suggestions, "_AT_A_TIME", 2)
-    assert _nearest("systemclt", names, deadline=0.0) == "systemcel"
-    assert _nearest("systemclt", names, deadline=float("inf")) == "systemctl"
+    assert nearest("systemclt", names, deadline=0.0) == "systemctl", "a few are compared in any case"
+    monkeypatch.setattr(nearest_names, "_AT_A_TIME", 2)
+    assert nearest("systemclt", names, deadline=0.0) == "systemcel"
+    assert nearest("systemclt", names, deadline=float("inf")) == "systemctl"
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_no_more_names_are_compared_when_the_time_is_over(monkeypatch: pytest.Mo
     ],
 )
 def test_a_mistyped_name_has_its_neighbour(name: str, near: str) -> None:
-    assert _nearest(name, (near,)) == near
+    assert nearest(name, (near,)) == near
 
 
 @pytest.mark.parametrize(
@@ -70,4 +70,4 @@ def test_a_mistyped_name_has_its_neighbour(name: str, near: str) -> None:
     ],
 )
 def test_a_short_name_that_has_nothing_to_do_with_it_is_not_suggested(name: str, far: str) -> None:
-    assert _nearest(name, (far,)) is None
+    assert nearest(name, (far,)) is None
