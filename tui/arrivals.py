@@ -10,7 +10,7 @@ import math
 import time
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Final, Protocol
 
@@ -97,6 +97,7 @@ class Arrivals:
         self._lookers = lookers
         self._searches = Searches(history.end_id)
         self._untold = 0
+        self._behind: Collection[int] = ()
         self._taken = 0
         self._waiting: deque[Sequence[Report]] = deque()
         self._looks: deque[tuple[EventIds, Look]] = deque()
@@ -162,7 +163,8 @@ class Arrivals:
             if len(reports) > len(step):
                 self._waiting.appendleft(reports[len(step) :])
             self._step = step
-            self._append(self._searches.take(step, time.monotonic_ns(), self._untold))
+            behind = None if self._waiting else self._behind
+            self._append(self._searches.take(step, time.monotonic_ns(), self._untold, behind))
             self._step = ()
             appended = True
             if time.monotonic() >= deadline or is_urgent():
@@ -176,7 +178,8 @@ class Arrivals:
         came = self._source.drain()
         if came:
             self._waiting.append(came)
-            self._untold = self._source.status().counters.untold
+            status = self._source.status()
+            self._untold, self._behind = status.counters.untold, status.behind
         return bool(came)
 
     def take_searches(self) -> Changed:

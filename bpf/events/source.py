@@ -100,6 +100,7 @@ class Status:
         origin: Where the events come from.
         problem: One sentence where something went wrong, and events come all the same; else "".
         is_merged: The events come from several hosts or files, and each says from which.
+        behind: Users, as of ``bpf.events.users.user_of``, of whom something waits to be drained.
     """
 
     stage: Stage
@@ -108,6 +109,7 @@ class Status:
     origin: Origin
     problem: str = ""
     is_merged: bool = False
+    behind: frozenset[int] = frozenset()
 
 
 class EventSource(Protocol):

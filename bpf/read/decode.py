@@ -12,7 +12,7 @@ from execwhy.bpf.events.kinds import EXEC, FAILURES, SEARCH_END_CODE, by_kind
 from execwhy.bpf.events.record import ExecFailure
 from execwhy.bpf.program import layout
 from execwhy.bpf.read.argv import NO_LIMITS
-from execwhy.bpf.read.failed_exec import DecodeError, failed_exec
+from execwhy.bpf.read.failed_exec import DecodeError, failed_exec, identify_task
 
 if TYPE_CHECKING:
     from execwhy.bpf.read.ring import RecordRun
@@ -32,7 +32,7 @@ times as much, where they have many short strings."""
 _KIND_AT, _LOST_BEFORE_AT = layout.VALUES.index("kind"), layout.VALUES.index("lost_before")
 _USED_AT: Final = layout.VALUES.index("used")
 _LENGTHS: Final = slice(_USED_AT + 1, _USED_AT + 1 + len(layout.SECTIONS))
-_TIMESTAMP_AT, _TASK_AT, _TID_AT = (layout.VALUES.index(name) for name in ("timestamp", "task", "tid"))
+_TIMESTAMP_AT, _TASK_AT, _PID_AT, _TID_AT = map(layout.VALUES.index, ("timestamp", "task", "pid", "tid"))
 _BITS_AT: Final = layout.VALUES.index("bits")
 _PATH_AT: Final = layout.SECTIONS.index("path")
 
@@ -87,7 +87,7 @@ class Decoder:
 
     def _repeat(self, raw: bytes, template: ExecFailure) -> tuple[Occurrence, int]:
         timestamp, started, task, pid, tid, lost_before = layout.OWN_STRUCT.unpack_from(raw)
-        own_task = task if template.task else 0
+        own_task = identify_task(task, pid) if template.task else 0
         return Occurrence(template, self.boot_time + timestamp, pid, tid, own_task, started), lost_before
 
     def _remember(self, common: bytes, record: ExecFailure) -> None:
@@ -134,6 +134,6 @@ def decode(
 def _search_end(values: Sequence[Any], sections: Sequence[bytes], boot_time: int) -> SearchEnd:
     found = sections[_PATH_AT][:-1].decode("utf-8", "surrogateescape")
     is_found = values[_BITS_AT] & layout.FOUND
-    return SearchEnd(
-        boot_time + values[_TIMESTAMP_AT], values[_TASK_AT], found if is_found else None, values[_TID_AT]
-    )
+    task = identify_task(values[_TASK_AT], values[_PID_AT])
+    timestamp = boot_time + values[_TIMESTAMP_AT]
+    return SearchEnd(timestamp, task, found if is_found else None, values[_TID_AT])

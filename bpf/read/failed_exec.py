@@ -21,6 +21,7 @@ AT_EXECVE_CHECK: Final = 0x10000
 _GROUP: Final = struct.Struct("<I")
 _FATAL_SIGNALS: Final = (signal.SIGSEGV, signal.SIGKILL)
 """What kills a task after the point of no return (fs/exec.c, bprm_execve); forced ones first."""
+_PID_BITS: Final = 32
 
 _SECTION_BYTES: Final = 256 << 10
 """Bytes of sections that are known again: of walked paths, ancestors and cgroups some hundred each.
@@ -29,6 +30,15 @@ Decoded they take up to 8 times as much."""
 
 class DecodeError(ValueError):
     """The bytes are not a record; the message is one sentence."""
+
+
+def identify_task(address: int, pid: int) -> int:
+    """Return what distinguishes a task from all others, also from one that has its address later.
+
+    Records of different users can change places on their way here, so an address alone is not enough: the end
+    of a task would end the search of the next one that gets its memory. An exec keeps both.
+    """
+    return address << _PID_BITS | pid
 
 
 def failed_exec(
@@ -122,7 +132,7 @@ def failed_exec(
         foreign_mount_ns=bool(bits & layout.FOREIGN_MOUNT_NS),
         foreign_user_ns=bool(bits & layout.FOREIGN_USER_NS),
         pid_ns=pid_ns or None,
-        task=0 if bits & layout.UNTRACKED else task,
+        task=0 if bits & layout.UNTRACKED else identify_task(task, pid),
         started=started,
         duration_ms=duration or None,
         binary=(

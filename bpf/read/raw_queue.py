@@ -65,6 +65,11 @@ class RawQueue:
             dropped += self._drop()
         return dropped
 
+    @property
+    def users(self) -> frozenset[int]:
+        """The users who have something waiting."""
+        return frozenset(self._lanes)
+
     def has_any(self, held_up: Collection[int] = ()) -> bool:
         """Return whether something waits of a user who is none of these."""
         return any(uid not in held_up for uid in self._lanes)

@@ -173,7 +173,7 @@ class KernelSource:
         """The state now; the counters are read from the kernel."""
         with self._lock:
             self._read_counters()
-            return Status(self._stage, self._detail, self._counters, self._origin)
+            return Status(self._stage, self._detail, self._counters, self._origin, behind=self._queue.users)
 
     def _fail(self, error: Exception, left: Sequence[bytes | RecordRun]) -> None:
         """End for an error that must not have been, and count what is left as lost."""

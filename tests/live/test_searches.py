@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -35,7 +36,8 @@ class Folding(Listener):
 
     def _keep(self, event: ExecFailure | Occurrence | Loss | SearchEnd) -> None:
         super()._keep(event)
-        wanted = self.held_back.take([event], time.monotonic_ns())
+        # More of any user may wait behind it.
+        wanted = self.held_back.take([event], time.monotonic_ns(), behind=None)
         self.held_back.add_looks((np.array([number]), ended_before(failed)) for number, failed in wanted)
         self._release()
 
@@ -258,6 +260,41 @@ for one in work: one.join()
     for one in by_thread.values():
         _, search = the_search(one)
         assert (search.tries, search.outcome) == (5, "not-found")
+
+
+_SEARCHER = """
+import os, sys, time
+os.setgroups([])
+os.setuid(int(sys.argv[1]))
+for _ in range(150):
+    if not os.fork():
+        try:
+            os.execvpe(sys.argv[2], (sys.argv[2],), {"PATH": sys.argv[3]})
+        finally:
+            os._exit(0)
+    os.wait()
+    time.sleep(0.01)
+"""
+
+
+def test_searches_of_two_users_stay_whole_if_they_are_taken_late(
+    folding: Folding, name: str, tmp_path: Path
+) -> None:
+    # Tasks that end give their memory to the next ones, of any user.
+    path = ":".join([*(f"/execwhy-none/{number}" for number in range(8)), str(tmp_path)])
+    (tmp_path / name).symlink_to("/bin/true")
+    for directory in (tmp_path, *tmp_path.parents[:-1]):
+        directory.chmod(directory.stat().st_mode | 0o011)
+    running = [
+        subprocess.Popen([sys.executable, "-I", "-c", _SEARCHER, str(uid), name, path], cwd="/")
+        for uid in (61_301, 61_302)
+    ]
+    assert [process.wait() for process in running] == [0, 0]
+    tries = folding.of(name)
+    assert len(tries) == 2 * 150 * 8
+    searches = Counter((one.pid, one.search and (one.search.outcome, one.search.tries)) for one in tries)
+    assert set(searches.values()) == {8}
+    assert {search for _, search in searches} == {("found", 8)}
 
 
 def test_a_program_that_is_none_is_not_hidden_by_its_namesake(

@@ -11,7 +11,7 @@ source (``held_up``), and no event of one user waits to be written behind more t
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -128,7 +128,11 @@ class HoldBackQueue:
         )
 
     def take(
-        self, reports: Sequence[Event | Occurrence | SearchEnd], now: int, untold: int = 0
+        self,
+        reports: Sequence[Event | Occurrence | SearchEnd],
+        now: int,
+        untold: int = 0,
+        behind: Collection[int] | None = (),
     ) -> list[tuple[int, Failure]]:
         """Take in what has come; see ``Searches.take``. Call it every second at least.
 
@@ -136,7 +140,7 @@ class HoldBackQueue:
             The failures that are to be looked at, each with its number.
         """
         wanted: list[tuple[int, Failure]] = []
-        for event in self._searches.take(list[Report](reports), now, untold):
+        for event in self._searches.take(list[Report](reports), now, untold, behind):
             assert not isinstance(event, Burst)
             number, self._end = self._end, self._end + 1
             waits = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 
 from execwhy.bpf.events.arrivals import Event, Occurrence, SearchEnd, expand_bursts
@@ -244,16 +244,21 @@ class Recording:
         # Events of users whose share is full here wait in the source, which is shared between users, too.
         while reports := self._source.drain(self._held_back.held_up):
             came = True
-            self._hold_back(list(expand_bursts(reports)), untold)
+            self._hold_back(list(expand_bursts(reports)), untold, None)
             if time.monotonic() > deadline:
                 break
-        self._hold_back((), untold)
+        self._hold_back((), untold, self._source.status().behind)
         return self._write_complete(_WRITING_SECONDS) or came
 
-    def _hold_back(self, piece: Sequence[Event | Occurrence | SearchEnd], untold: int) -> None:
+    def _hold_back(
+        self,
+        piece: Sequence[Event | Occurrence | SearchEnd],
+        untold: int,
+        behind: Collection[int] | None,
+    ) -> None:
         before = len(self._held_back)
         try:
-            wanted = self._held_back.take(piece, time.monotonic_ns(), untold)
+            wanted = self._held_back.take(piece, time.monotonic_ns(), untold, behind)
         except Exception:
             self._leave_out_after_fault(_events(piece)[len(self._held_back) - before :])
             raise

@@ -15,7 +15,7 @@ in two directories at least.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import Final
@@ -170,11 +170,13 @@ class _OpenOfUser:
     Attributes:
         tasks: Their tasks, the one that waits longest first.
         weight: How much their tries are of ``MOST_TRIES``.
+        reached: Timestamp of the latest try.
     """
 
-    __slots__ = ("tasks", "weight")
+    __slots__ = ("reached", "tasks", "weight")
 
     def __init__(self) -> None:
+        self.reached = 0
         self.tasks: dict[int, None] = {}
         self.weight = 0
 
@@ -207,13 +209,17 @@ class Searches:
         self._reached = 0
         self._since = 0
 
-    def take(self, reports: Sequence[Report], now: int, untold: int = 0) -> list[Arrival]:
+    def take(
+        self, reports: Sequence[Report], now: int, untold: int = 0, behind: Collection[int] | None = ()
+    ) -> list[Arrival]:
         """The events in what has come, with ``search`` set where it is known by now and no burst has come.
 
         Args:
             reports: What the source handed over, without a gap. None means that it has nothing more.
             now: Nanoseconds of a clock that does not jump, such as time.monotonic_ns.
             untold: How many ends of searches the kernel program could not tell so far.
+            behind: Users, as of ``user_of``, of whom more waits at the source: what has come of others says
+                nothing of the time that they have reached. None means any user may be one.
 
         Returns:
             The events, in the order in which they came.
@@ -238,7 +244,7 @@ class Searches:
                 self._take_failure(failure)
             events.append(report)
             self._end += 1
-        self._expire(self._reached + (now - self._since))
+        self._expire(self._reached + (now - self._since), behind)
         if len(events) == self._end - first:
             for number in [number for number in self._told if number >= first]:
                 event = next(expand_bursts(events[number - first : number - first + 1]))
@@ -378,6 +384,7 @@ class Searches:
         if of_user is None:
             of_user = self._users[tries.user] = _OpenOfUser()
         of_user.tasks[task] = None
+        of_user.reached = max(of_user.reached, tries.last)
         of_user.weight += tries.weight
 
     def _take_out(self, task: int) -> _Tries | None:
@@ -401,10 +408,9 @@ class Searches:
         for task in list(islice(of_user.tasks, max(1, MOST_OPEN // _ENDED_AT_ONCE))):
             self._finish(task, "open")
 
-    def _expire(self, reached: int) -> None:
-        """End what has waited too long, by the time that the reports have reached: a storm's come late."""
-        while self._open:
-            task, tries = next(iter(self._open.items()))
-            if not tries.is_over(reached):
-                break
-            self._time_out(task)
+    def _expire(self, reached: int, behind: Collection[int] | None) -> None:
+        """End what has waited too long, by the time that its user's reports have reached."""
+        for user, of_user in list(self._users.items()):
+            until = of_user.reached if behind is None or user in behind else reached
+            while of_user.tasks and self._open[longest := next(iter(of_user.tasks))].is_over(until):
+                self._time_out(longest)

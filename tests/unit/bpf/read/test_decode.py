@@ -283,13 +283,21 @@ def test_what_ended_a_search_is_no_failure() -> None:
     raw = raw_record(
         {"path": b"/usr/bin/ls\0"}, bits=layout.FOUND, kind=SEARCH_END_CODE, task=9, tid=3, timestamp=1
     )
-    assert decode(raw, 10)[0] == SearchEnd(11, 9, "/usr/bin/ls", 3)
+    assert decode(raw, 10)[0] == SearchEnd(11, record_of(raw_record(task=9, pid=0)).task, "/usr/bin/ls", 3)
     raw = raw_record({"path": b""}, kind=SEARCH_END_CODE, task=9, tid=3, timestamp=1)
-    assert decode(raw, 10)[0] == SearchEnd(11, 9, None, 3)
+    assert decode(raw, 10)[0] == SearchEnd(11, record_of(raw_record(task=9, pid=0)).task, None, 3)
+
+
+def test_a_task_is_not_the_one_that_had_its_address_before() -> None:
+    before = decode(raw_record({"path": b""}, kind=SEARCH_END_CODE, task=9, pid=3, tid=3), 0)[0]
+    decoder = Decoder(0)
+    first, again = (decoder.decode(raw_record(task=9, pid=4, tid=4, timestamp=time))[0] for time in (1, 2))
+    assert isinstance(before, SearchEnd) and isinstance(first, ExecFailure) and isinstance(again, Occurrence)
+    assert first.task == again.task != before.task
 
 
 def test_a_task_that_could_not_be_followed_is_unknown() -> None:
-    assert record_of(raw_record(task=5)).task == 5
+    assert record_of(raw_record(task=5)).task
     assert record_of(raw_record(task=5, bits=layout.UNTRACKED)).task == 0
 
 

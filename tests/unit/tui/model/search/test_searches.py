@@ -524,6 +524,34 @@ def test_a_user_with_many_open_searches_ends_own_ones(
     assert not searches._users
 
 
+def test_a_user_whose_reports_come_late_is_not_timed_out_by_those_of_others(kernel: Kernel) -> None:
+    kernel.tries("x", "/a", "/b")
+    late = kernel.reports[:]
+    kernel.reports.clear()
+    kernel.succeeds("/c/x")
+    end = kernel.reports[:]
+    kernel.waits(5)
+    kernel.fails("/a/y", task=2)
+    others = [replace(report, uid=1000) for report in kernel.reports if isinstance(report, ExecFailure)]
+    for behind in ({0}, None):
+        searches = Searches()
+        searches.take(late, now=0)
+        searches.take(others, now=0, behind=behind)
+        searches.take(end, now=0)
+        assert [search.outcome for _, search in searches.ended()] == ["found", "found"]
+
+
+def test_a_user_who_is_behind_is_timed_out_by_their_own_reports(kernel: Kernel) -> None:
+    kernel.tries("x", "/a", "/b")
+    searches = Searches()
+    searches.take(kernel.reports, now=0)
+    kernel.reports.clear()
+    kernel.waits(5)
+    kernel.fails("/a/y", task=2)
+    searches.take(kernel.reports, now=0, behind={0})
+    assert [search.outcome for _, search in searches.ended()] == ["not-found", "not-found"]
+
+
 # Files
 
 
