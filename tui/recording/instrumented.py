@@ -1,4 +1,4 @@
-"""``--metrics``: a source whose events are counted on their way, into a file that is renewed meanwhile."""
+"""``--metrics``: a source that counts its events, and writes the counters to a file."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from execwhy.tui.model.files.safe_file import SnapshotError, replacing
 from execwhy.tui.recording.source import WaitingSource
 
 _CLOSING_SECONDS: Final = 0.2
-"""How long what is left is counted when it is closed."""
+"""Seconds for which the remaining events are counted when the source is closed."""
 
 INTERVAL: Final = 10.0
-"""Seconds between two files; Prometheus asks every 15 s or more seldom."""
+"""Seconds between two writes; Prometheus reads at intervals of 15 s or more."""
 
 _READABLE: Final = 0o644
-"""node_exporter is another user, and there is nothing of a process in it."""
+"""node_exporter runs as another user, and the file has no strings of processes."""
 
 
 class InstrumentedSource:
-    """Another source, counted. It is used as that one is: from one thread.
+    """Counts the events of another source. Like that source, it is used from one thread.
 
     Args:
         source: The other source.
-        path: The file, replaced as a whole each ``INTERVAL``, and at the end.
+        path: The file, which is replaced as a whole every ``INTERVAL`` and at the end.
     """
 
     def __init__(self, source: WaitingSource, path: str) -> None:
@@ -43,21 +43,21 @@ class InstrumentedSource:
 
     @property
     def problem(self) -> str:
-        """One sentence where the file could not be written the last time, else ""."""
+        """One sentence if the last write of the file failed, else ""."""
         return self._problem
 
     def write(self) -> None:
         """Write the file now.
 
         Raises:
-            SnapshotError: It cannot be written there.
+            SnapshotError: The file cannot be written.
         """
         text = metrics.text(self._source.status(), self._errors, self._causes, time.time_ns())
         with replacing(self._path, overwrite=True, mode=_READABLE, durable=False) as file:
             file.write(text.encode())
 
     def count_cause(self, diagnosis: Diagnosis, count: int) -> None:
-        """Count events whose cause was found elsewhere."""
+        """Count events by their cause."""
         self._causes.add(metrics.label_of(diagnosis), count)
 
     def start(self) -> None:
@@ -65,7 +65,7 @@ class InstrumentedSource:
         self._source.start()
 
     def drain(self, held_up: Collection[int] = ()) -> Sequence[Report]:
-        """What the other source has."""
+        """Return what the other source has."""
         reports = [*self._rest, *self._taken(held_up)] if self._rest else self._taken(held_up)
         self._rest = ()
         if time.monotonic() >= self._due:
@@ -88,12 +88,12 @@ class InstrumentedSource:
             self._problem = str(error)
 
     def status(self) -> Status:
-        """The other source's; a file that cannot be written is a problem of it."""
+        """Return the other source's state; a file that cannot be written is a problem."""
         status = self._source.status()
         return replace(status, problem=status.problem or self._problem) if self._problem else status
 
     def set_capture(self, capture: Capture | None) -> None:
-        """Set the other source's."""
+        """Set the capture filter of the other source."""
         self._source.set_capture(capture)
 
     def wait(self, seconds: float) -> None:
@@ -101,7 +101,7 @@ class InstrumentedSource:
         self._source.wait(seconds)
 
     def finish(self) -> None:
-        """Have the other source record nothing more."""
+        """Stop recording in the other source."""
         self._source.finish()
 
     def abandon(self) -> None:
@@ -109,9 +109,9 @@ class InstrumentedSource:
         self._source.abandon()
 
     def close(self) -> None:
-        """Close the other source and count what it still has, which can be drained.
+        """Close the other source, and count the events that it still has, which can be drained.
 
-        The file is written each time: a cause that is found after one closing is told by the next.
+        The file is written each time, so that closing again counts causes that were found in between.
         """
         self._source.close()
         deadline = time.monotonic() + _CLOSING_SECONDS

@@ -1,4 +1,4 @@
-"""Where a recording goes."""
+"""The outputs of a recording: a new file, or standard output."""
 
 from __future__ import annotations
 
@@ -17,57 +17,57 @@ STDOUT: Final = 1
 """The descriptor of standard output."""
 
 CLOSED: Final = "standard output is closed: redirect it, or name a file."
-"""What to say of a recording that has nowhere to go."""
+"""The message for a recording without an output."""
 
 UNREAD: Final = "standard output was not read to the end: see what became of its reader."
 
 PATIENCE: Final = 1.5
-"""Seconds for a reader that takes nothing, once the recording is to end."""
+"""Seconds to wait for a reader that reads nothing, when the recording is about to end."""
 
 _ROOM_MS: Final = 200
-"""Milliseconds between two looks at whether it is to end."""
+"""Milliseconds between two checks whether the recording is about to end."""
 
 
 class Output(Protocol):
-    """Where a recording goes."""
+    """An output of a recording."""
 
     @property
     def name(self) -> str:
-        """What it is called in messages; show it through ``printable``."""
+        """Its name in messages; pass it through ``printable`` before showing it."""
 
     def write(self, data: bytes) -> None:
-        """Write all of it, at once."""
+        """Write all of the data at once."""
 
     @property
     def is_wanted(self) -> bool:
-        """Whether anyone can still read what is written; False only where nobody ever will."""
+        """Whether anybody can still read what is written; False only if nobody ever will."""
 
     @property
     def takes_back(self) -> bool:
-        """Whether a write for which there is no room leaves nothing behind, so that another may follow."""
+        """Whether a write that does not fit leaves nothing behind, so that another may follow."""
 
     def room(self) -> int | None:
-        """Bytes that may be written before too little of its file system is free; None for no such bound."""
+        """Return how many bytes may be written before the file system is too full; None for no limit."""
 
     def fate(self) -> str:
-        """What became of its file: ``REMOVED``, ``TRUNCATED``, ``RENAMED``, or "" while it is at its path."""
+        """Return what others did to the file: ``REMOVED``, ``TRUNCATED`` or ``RENAMED``; "" for nothing."""
 
     def hurry(self) -> None:
-        """Wait ``PATIENCE`` at most for a reader that takes nothing; may be called in a signal handler."""
+        """Wait at most ``PATIENCE`` for a reader that reads nothing; may be called in a signal handler."""
 
     def close(self) -> None:
-        """End it."""
+        """Close the output."""
 
     def discard(self) -> None:
-        """End it where nothing was written."""
+        """Close the output, to which nothing was written."""
 
 
 class ReaderGone(Exception):
-    """Whoever read standard output has had enough."""
+    """The reader of standard output has closed it."""
 
 
 class StandardOutput:
-    """Standard output as it is given: a pipe, a terminal or a redirected file."""
+    """Standard output: a pipe, a terminal or a redirected file."""
 
     name: Final = "standard output"
     takes_back: Final = False
@@ -76,26 +76,26 @@ class StandardOutput:
         self._deadline = math.inf
 
     def hurry(self) -> None:
-        """Give up on a pipe that nobody reads, some seconds from now."""
+        """Give up a pipe that nobody reads after ``PATIENCE``."""
         self._deadline = min(self._deadline, time.monotonic() + PATIENCE)
 
     def room(self) -> int | None:
-        """As of any file where it is redirected to one."""
+        """Return the room of the file that it is redirected to; None if it is not a file."""
         try:
             return room_beside(STDOUT) if stat.S_ISREG(os.fstat(STDOUT).st_mode) else None
         except OSError:
             return None  # closed: writing says so
 
     def fate(self) -> str:
-        """Its file, if it is one, is the shell's."""
+        """Return "": if it is a file, it is the shell's."""
         return ""
 
     def write(self, data: bytes) -> None:
-        """Write all of it.
+        """Write all of the data.
 
         Raises:
-            ReaderGone: The pipe was closed at its other end.
-            SnapshotError: It did not fit, or the device failed.
+            ReaderGone: The reader has closed the pipe.
+            SnapshotError: The data did not fit, or the device failed.
         """
         rest = memoryview(data)
         is_file = self.room() is not None
@@ -103,7 +103,7 @@ class StandardOutput:
         room.register(STDOUT, select.POLLOUT)
         try:
             while rest:
-                # A pipe that has any room has it for PIPE_BUF bytes (pipe(7)), so that nothing here blocks.
+                # A pipe with any room has room for PIPE_BUF bytes (pipe(7)), so this does not block.
                 if room.poll(_ROOM_MS):
                     rest = rest[os.write(STDOUT, rest if is_file else rest[: select.PIPE_BUF]) :]
                 elif time.monotonic() > self._deadline:
@@ -117,22 +117,22 @@ class StandardOutput:
 
     @property
     def is_wanted(self) -> bool:
-        """False once the pipe is closed at its other end, as ``head`` does; that is seen without writing."""
+        """Whether the pipe has a reader, which can be found out without writing."""
         poll = select.poll()
         poll.register(STDOUT, 0)
         return not poll.poll(0)
 
     def close(self) -> None:
-        """Nothing to do: the descriptor is the shell's."""
+        """Do nothing: the descriptor is the shell's."""
 
     def discard(self) -> None:
-        """Nothing to do: nothing was written."""
+        """Do nothing: nothing was written."""
 
 
 def open_output(path: str) -> Output:
-    """Open the output of that name: a new file, or standard output for "-".
+    """Open an output: a new file, or standard output for "-".
 
     Raises:
-        SnapshotError: The file exists, or cannot be written there.
+        SnapshotError: The file exists or cannot be written.
     """
     return StandardOutput() if path == "-" else LiveFile(path)

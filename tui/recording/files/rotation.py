@@ -1,10 +1,11 @@
-"""The files of one recording that begins a new one whenever the last is full, and keeps the newest of them.
+"""Rotation: a recording begins a new file whenever one is full, and keeps the newest ones.
 
-They are numbered: of ``fails.jsonl`` the first is ``fails.000001.jsonl``. A later run goes on counting, so
-that the bound holds however often the program is started. Nothing is renamed, so whoever reads one keeps it.
+The files are numbered: the first one of ``fails.jsonl`` is ``fails.000001.jsonl``. A later run continues the
+numbers, so that the limit holds however often the program is started. Nothing is renamed, so readers keep
+their file.
 
-Whoever owns their directory may put anything there, such as a mount whose server never answers. They are
-found by the directory's descriptor, and what is on another mount is not looked at.
+The owner of the directory may put anything there, such as a mount whose server never answers. So files are
+found by the directory's descriptor, and nothing on another mount is looked at.
 """
 
 from __future__ import annotations
@@ -27,21 +28,21 @@ from execwhy.tui.model.files.safe_file import (
 )
 
 _BEGINNING: Final = b'{"execwhy":'
-"""How the header of a recording begins. What begins otherwise is none of ours and stays."""
+"""How the header of a recording begins. Other files are not ours, and are kept."""
 
 _LAST: Final = 10**12 - 1
-"""The last number, since one with more digits would not be known again as ours."""
+"""The last number: files with more digits would not be recognized as ours."""
 
 
 class Rotation:
-    """Makes the files.
+    """Opens and removes the files.
 
     Args:
-        path: The name that all of them have, but for the number before its ending.
-        keep: How many there may be, with the one that is being written.
+        path: The name of all files, without the number before its extension.
+        keep: Files to keep, including the current one.
 
     Raises:
-        SnapshotError: There is no such directory.
+        SnapshotError: The directory cannot be opened.
     """
 
     def __init__(self, path: str, keep: int) -> None:
@@ -58,11 +59,11 @@ class Rotation:
         self.removed = 0
 
     def open_next(self) -> LiveFile:
-        """Remove the oldest files until there is one less than may be kept, and begin a new one.
+        """Remove the oldest files until there is room for one more, and open a new one.
 
         Raises:
-            NoRoom: There is none for a new one; try again later.
-            SnapshotError: One cannot be removed, or a new one cannot be written there.
+            NoRoom: There is no room for a new file; try again later.
+            SnapshotError: A file cannot be removed, or the new one cannot be created.
         """
         try:
             ours, taken = self._found()
@@ -78,7 +79,7 @@ class Rotation:
                 "make its directory writable for this user."
             ) from error
         first = ours[-1][0] + 1 if ours else 1
-        # Others may have taken numbers, as many as they like; and more of them meanwhile.
+        # Others may take any numbers, also while this runs.
         for number in range(first, _LAST + 1):
             if number not in taken:
                 with contextlib.suppress(Existing):
@@ -86,7 +87,7 @@ class Rotation:
         raise SnapshotError(f"{self._path} has no number left: choose another name.")
 
     def _found(self) -> tuple[list[tuple[int, str]], set[int]]:
-        """Return number and name of this program's and user's files, the oldest first, and all numbers."""
+        """Return the number and name of this user's recordings, the oldest first, and all numbers in use."""
         ours, taken = [], set()
         with os.scandir(self._directory) as entries:
             for entry in entries:
@@ -99,13 +100,13 @@ class Rotation:
         return sorted(ours), taken
 
     def _is_recording(self, name: str) -> bool:
-        """Return whether it is a regular file of this user's that begins as a recording does."""
+        """Return whether a name is that of a regular file of this user that begins as a recording does."""
         try:
-            # To open it in this way asks nobody, wherever it is.
+            # O_PATH involves no file system, wherever the name leads.
             place = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._directory)
         except OSError as error:
             if error.errno in (errno.ENFILE, errno.ENOMEM):
-                raise  # else it would be taken for another's, and stay
+                raise  # otherwise it would count as another user's, and be kept
             return False
         try:
             if _mount_of(place) != _mount_of(self._directory):
@@ -122,7 +123,7 @@ class Rotation:
 
 
 def _mount_of(descriptor: int) -> bytes:
-    """Return the line with the id of its mount (proc_pid_fdinfo(5)), which no file system is asked for."""
+    """Return the line with a descriptor's mount id (proc_pid_fdinfo(5)), which involves no file system."""
     with open(f"/proc/self/fdinfo/{descriptor}", "rb") as file:
         return next((line for line in file if line.startswith(b"mnt_id:")), b"")
 

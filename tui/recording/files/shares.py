@@ -1,14 +1,15 @@
-"""Shares by user of what a recording writes, so that nobody can fill it, or rotate it away, for all others.
+"""Shares of users in a recording, so that nobody can fill it, or rotate it away, for all others.
 
-What a user wrote is its account. It may write as long as its account is at most three times what is left of
-the capacity: alone it gets three quarters, and each user who begins to write later gets three quarters of
-what is left then. Whoever has less than the floor may always write, beyond the capacity as well.
+Each user has an account of the bytes written, and may write as long as the account is at most three times
+what is left of the capacity. A single user gets three quarters, and each user who begins later gets three
+quarters of what is left then. A user whose account is below the floor may always write, even beyond the
+capacity.
 
-Where the oldest files go, accounts shrink: by a factor of e in a day. All of them together are at most the
-capacity C and a floor F for each user. With ten of them at most C + 10 F is written in a day besides the
-C + 10 F that is in the accounts. As these begin at 0 with the program, which may be started again once a day,
-one user and others who write little can write 3 C at most. What fits into the files that are kept is thus a
-day's records (``bounded.Bounds.shares``).
+With rotation, accounts shrink by a factor of e in a day. Together they are at most the capacity C, plus a
+floor F for each user. So ten users write at most C + 10 F in a day, besides the C + 10 F in their accounts.
+Accounts begin at 0 when the program starts, which may happen again once a day, so one user, and others who
+write little, can write 3 C at most. The files that are kept therefore hold a day's records
+(``bounds.Bounds.shares``).
 """
 
 from __future__ import annotations
@@ -18,36 +19,36 @@ import time
 from typing import Final
 
 NOBODY: Final = -1
-"""Whose a line is that has no share, such as a loss."""
+"""The user of lines that take nobody's share, such as losses."""
 
 DAY: Final = 86_400.0
 """Seconds in which an account shrinks by a factor of e."""
 
 _TIMES: Final = 3
-"""How many times what is left an account may be."""
+"""An account may be this many times what is left."""
 
 _STEP: Final = 60.0
-"""Seconds between which accounts do not shrink."""
+"""Seconds between two steps of shrinking."""
 
 _NEGLIGIBLE: Final = 64
-"""Bytes of an account that is forgotten: a record has more, and takes days to become so little."""
+"""Bytes below which an account is forgotten; one record's account shrinks to that in days."""
 
 _MOST_NAMED: Final = 16
-"""Users that are counted by their id: all that was left out is to fit into an ending."""
+"""Users to count by id: an ending must have room for all reasons."""
 
 _OTHERS: Final = "shares of other users"
 
 
 class Shares:
-    """What each user wrote, and may still write.
+    """What each user has written and may still write.
 
     Args:
-        capacity: Bytes for all; None where only the free space is a bound.
-        seconds: In which accounts shrink by a factor of e; None where they do not.
-        floor: Bytes that each user may write whatever others do.
+        capacity: Bytes for all users; None if only the free space limits them.
+        seconds: Seconds in which accounts shrink by a factor of e; None if they do not.
+        floor: Bytes that each user may write, whatever others do.
 
     Attributes:
-        floor: The same.
+        floor: The floor, as given.
     """
 
     def __init__(self, capacity: int | None, seconds: float | None = None, *, floor: int = 0) -> None:
@@ -60,12 +61,12 @@ class Shares:
         self._names: dict[int, str] = {}
 
     def admits(self, user: int, size: int, room: int | None = None) -> bool:
-        """Return whether a user, as of ``bpf.events.users.user_of``, may write so many bytes.
+        """Return whether a user may write some bytes.
 
         Args:
-            user: Who; ``NOBODY`` always may.
-            size: How many bytes.
-            room: Bytes for which there is free space; None where that is no bound.
+            user: The user (``bpf.events.users.user_of``); ``NOBODY`` always may.
+            size: The number of bytes.
+            room: Bytes for which there is free space; None if that is not a limit.
         """
         if user == NOBODY:
             return True
@@ -85,17 +86,17 @@ class Shares:
             self._total += size
 
     def seconds_for(self, size: int) -> float:
-        """Return in how many seconds so many bytes are written by who writes the capacity in a day."""
+        """Return how many seconds these bytes take at a rate of the capacity in a day."""
         return DAY * size / self._capacity if self._capacity else 0.0
 
     def name_of(self, user: int) -> str:
-        """Return by which name records are counted that are left out of a user's share."""
+        """Return the reason under which records beyond a user's share are counted."""
         if user not in self._names and len(self._names) < _MOST_NAMED:
             self._names[user] = f"share of user {user}"
         return self._names.get(user, _OTHERS)
 
     def is_name(self, reason: str) -> bool:
-        """Return whether it is one of those names."""
+        """Return whether a reason is that a share is used up."""
         return reason == _OTHERS or reason in self._names.values()
 
     def _shrink(self) -> None:
