@@ -39,6 +39,8 @@ _DRAINED_BYTES: Final = 128 << 10
 """Bytes of records that are decoded at once: some milliseconds of work."""
 _SILENCE: Final = 0.25
 """Seconds between looks for losses that no record has mentioned."""
+_BUSY_SILENCE: Final = 1.0
+"""Seconds that such a look is put off at most while records keep coming."""
 _CLOSING_SECONDS: Final = 0.1
 """How long a source that is closed goes on emptying its ring; what is left then is counted as lost."""
 _PAUSE: Final = 0.02
@@ -108,6 +110,7 @@ class KernelSource:
         self._dropped = 0
         self._abandoned = 0
         self._losses_due = 0.0
+        self._handed_over = 0
         self._stage = Stage.STARTING
         self._detail = ""
         self._kernel_counters = self._counters = Counters()
@@ -151,6 +154,7 @@ class KernelSource:
             self.abandon()
         with self._lock:
             records = folded(self._queue.take(_DRAINED_BYTES, held_up))
+            self._handed_over += sum(map(failures_in, records))
             is_empty = not self._queue.bytes
             if not self._queue.has_any(held_up):
                 self._something.clear()
@@ -164,7 +168,8 @@ class KernelSource:
                 # Whatever it is, it must reach the operator, and what was decoded before it is kept.
                 self._fail(error, records[at:])
                 break
-        if is_empty and (time.monotonic() >= self._losses_due or self._stopping.is_set()):
+        overdue = time.monotonic() - self._losses_due
+        if overdue >= _BUSY_SILENCE or (is_empty and (overdue >= 0 or self._stopping.is_set())):
             self._losses_due = time.monotonic() + _SILENCE
             events += self._losses.silent(self._now())
         return events
@@ -181,7 +186,9 @@ class KernelSource:
         what = f"{type(error).__name__} in {_place(error)}"
         self._enter(Stage.FAILED, f"the reader stopped ({what}): start execwhy again, and report this.")
         with self._lock:
-            self._abandoned += sum(map(failures_in, left))
+            count = sum(map(failures_in, left))
+            self._handed_over -= count
+            self._abandoned += count
         self.abandon()
         self.finish()
 
@@ -354,14 +361,19 @@ class KernelSource:
             events.append(report)
 
     def _read_counters(self) -> None:
-        """Read the counters, with what was dropped here; the lock is held."""
+        """Read the counters, without what has yet to be handed over; the lock is held.
+
+        What waits may still be dropped here: it would count as recorded first, and as lost later.
+        """
         if self._counter_map is not None:
             try:
                 self._kernel_counters = self._counter_map.read()
             except ValueError as error:
                 self._detail = str(error)
         dropped = {SHARE_FULL: self._dropped, READER_STOPPED: self._abandoned}
-        self._counters = without(self._kernel_counters, dropped)
+        counters = without(self._kernel_counters, dropped)
+        waiting = max(0, counters.recorded - self._handed_over)
+        self._counters = replace(counters, seen=counters.seen - waiting, recorded=counters.recorded - waiting)
 
     def _counted_losses(self) -> Mapping[str, int]:
         with self._lock:

@@ -194,6 +194,8 @@ class Recording:
         while self._take() and time.monotonic() < last_look:
             pass
         self._source.abandon()
+        # What was just dropped is a loss, too, and so is what the storm has left no time to report.
+        self._hold_back(list(expand_bursts(self._source.drain())), 0, ())
         self._held_back.give_up()
         self._write_complete(max(_FEWEST_SECONDS, end - time.monotonic()))
         self._leave_out_rest(NO_TIME)
