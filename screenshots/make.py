@@ -24,9 +24,9 @@ from execwhy.bpf.events.arrivals import Report
 from execwhy.bpf.events.record import ExecFailure
 from execwhy.tui.model.history.store import History
 from execwhy.tui.screen.app import ExecwhyApp
-from execwhy.tui.screen.screen_picture import svg_of
 from execwhy.tui.textual_private import key_of
 from execwhy.tui.widgets.bars.rate import Rate
+from execwhy.tui.widgets.painting.screen_picture import svg_of
 from screenshots import cast, scenario
 from screenshots.clock import LAST, Recorded, moved
 
@@ -69,7 +69,7 @@ async def take(picture: Picture, reports: Sequence[Report]) -> str:
     app = ExecwhyApp(Recorded(reports), history=History(), theme=picture.theme)
     with mock.patch("time.time_ns", lambda: LAST + 400_000_000):
         async with app.run_test(size=picture.size) as pilot:
-            fill(app._rate, reports)
+            fill(app.parts.intake.rate, reports)
             with mock.patch.object(Rate, "tick"):
                 await settle(pilot)
                 for keys in picture.keys:

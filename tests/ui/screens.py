@@ -7,12 +7,16 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from textual.pilot import Pilot
+from textual.widget import Widget
 
 from execwhy.bpf.events.arrivals import Event, Report
 from execwhy.bpf.events.record import Diagnosis, ExecFailure
 from execwhy.tui.model.history.store import History
 from execwhy.tui.screen.app import ExecwhyApp
+from execwhy.tui.screen.parts import Parts
 from execwhy.tui.textual_private import strips
+from execwhy.tui.widgets.detail.detail_pane import DetailPane
+from execwhy.tui.widgets.events.event_table import EventTable
 from tests.looks import InlineLookers
 from tests.ui.scripted_source import ScriptedSource
 
@@ -32,6 +36,21 @@ class Opened:
         self.app = app
         self.source = source
         self.pilot = pilot
+
+    @property
+    def parts(self) -> Parts:
+        """What the screen consists of."""
+        return self.app.parts
+
+    @property
+    def table(self) -> EventTable:
+        """The table of events."""
+        return self.app.parts.table
+
+    @property
+    def detail(self) -> DetailPane:
+        """The facts of the event under the cursor."""
+        return self.app.parts.body.detail
 
     async def give(self, *events: Report) -> None:
         """Let events come, and wait until they are on the screen."""
@@ -98,6 +117,23 @@ class Opened:
     def keys(self) -> str:
         """The line of keys."""
         return self.lines()[-1]
+
+    @property
+    def headings(self) -> str:
+        """The line above the rows: headings, or what is wrong with the filter."""
+        header, problem = self.parts.body.header, self.parts.body.problem
+        return self.lines_of(header if header.display else problem)[0]
+
+    @property
+    def rows(self) -> list[str]:
+        """The lines of the table, without its scrollbar."""
+        return self.lines_of(self.table)
+
+    def lines_of(self, widget: Widget) -> list[str]:
+        """The lines of a widget, without a scrollbar; blanks at the ends cut off."""
+        x, y, width, height = widget.scrollable_content_region
+        cut = [strip.crop(x, x + width).text.rstrip() for strip in strips(self.app.screen)]
+        return cut[y : y + height]
 
     def line_with(self, text: str) -> str:
         """The one line that holds a text."""

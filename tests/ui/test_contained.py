@@ -74,14 +74,14 @@ async def test_a_widget_that_cannot_be_drawn_says_so_in_its_place(
     async with opened(a_day(7), may_fail=True) as screen:
         with monkeypatch.context() as patched:
             patched.setattr(widget, "_event_line" if widget is EventTable else "line", broken)
-            screen.app._table.redraw()
+            screen.table.redraw()
             await screen.press(*keys, "ctrl+l")
             # A narrow one has no room for all the words.
             await screen.until(lambda: "this part" in screen.text or "A part of" in screen.keys)
             assert widget in (Line, HelpText, ChoiceList) or FAULT.search(screen.text)
             await goes_on(screen)
         await screen.press("escape", "ctrl+l")
-        screen.app._table.redraw()
+        screen.table.redraw()
         await screen.until(lambda: "this part" not in screen.text)
     (report,) = screen.app.faults.reports.values()
     assert SECRET not in report and "painted.py" in report
@@ -175,9 +175,9 @@ async def test_groups_that_failed_are_counted_anew(monkeypatch: pytest.MonkeyPat
             patched.setattr(Groups, "_add", broken)
             await screen.press("t")
             await screen.until(lambda: bool(FAULT.search(screen.text)))
-        await screen.until(lambda: screen.app._groups.table.groups.failures == 3)
-        await screen.until(lambda: not screen.app._groups.table.fault)
-        assert screen.app._groups.table.row_count == 2
+        await screen.until(lambda: screen.parts.groups.table.groups.failures == 3)
+        await screen.until(lambda: not screen.parts.groups.table.fault)
+        assert screen.parts.groups.table.row_count == 2
 
 
 def test_no_memory_and_a_fault_a_moment_end_the_program() -> None:

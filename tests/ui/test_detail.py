@@ -20,7 +20,7 @@ from tests.ui.scripted_source import a_day, binary, diagnosed, failure
 async def focus(screen: Opened, wanted: Callable[[Fact], bool]) -> None:
     """Go right until the wanted fact is focused."""
     for _ in range(60):
-        fact = screen.app._body.detail.focused_fact
+        fact = screen.detail.focused_fact
         if fact is not None and wanted(fact):
             return
         await screen.pilot.press("right")
@@ -29,11 +29,11 @@ async def focus(screen: Opened, wanted: Callable[[Fact], bool]) -> None:
 
 async def test_it_stands_below_the_table_at_120_columns_and_beside_it_at_160() -> None:
     async with opened(a_day(3), size=(120, 40)) as screen:
-        table, detail = screen.app._table.region, screen.app._body.detail.region
+        table, detail = screen.table.region, screen.detail.region
         assert detail.y > table.y and detail.x == 0
         await screen.pilot.resize_terminal(160, 50)
         await screen.settle()
-        table, detail = screen.app._table.region, screen.app._body.detail.region
+        table, detail = screen.table.region, screen.detail.region
         assert detail.x > table.x and detail.y <= table.y
 
 
@@ -258,5 +258,5 @@ async def test_a_click_focuses_the_fact_that_is_there() -> None:
         at = screen.lines()[line].index("1835021")
         await screen.pilot.click(offset=(at + 1, line))
         await screen.pilot.pause()
-        fact = screen.app._body.detail.focused_fact
+        fact = screen.detail.focused_fact
         assert fact is not None and fact.text == "1835021"

@@ -56,10 +56,10 @@ async def test_a_click_elsewhere_keeps_the_filter_and_the_slash_works_again() ->
         await screen.type("ENOEXEC")
         await screen.pilot.click(offset=(20, 4))
         await screen.settle()
-        assert screen.app._table.has_focus
-        assert not screen.app._filter.is_editing and screen.app.view.query.text == "ENOEXEC"
+        assert screen.table.has_focus
+        assert not screen.parts.filter_bar.is_editing and screen.app.view.query.text == "ENOEXEC"
         await screen.press("slash")
-        assert screen.app._filter.is_editing
+        assert screen.parts.filter_bar.is_editing
 
 
 async def test_a_click_elsewhere_gives_up_a_filter_with_a_mistake_and_up_brings_it_back() -> None:
@@ -266,7 +266,7 @@ async def test_what_is_told_of_a_filter_leaves_it_room_in_a_narrow_window() -> N
 async def test_a_noisy_path_is_excluded_by_its_cell_and_then_left_out_by_the_kernel() -> None:
     async with opened([failure("/opt/noisy"), failure("/opt/other")], size=(160, 40)) as screen:
         await screen.press("home")
-        screen.app._table.focus_cell("PATH")
+        screen.table.focus_cell("PATH")
         await screen.press("minus", "K")
         assert screen.filter.startswith(" / path!=/opt/noisy ")
         assert screen.source.captures == [Capture(excluded_paths=("/opt/noisy",))]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
 from execwhy.bpf.events.record import Attempt, Search
-from execwhy.tui.widgets.events.event_table import EventTable
 from tests.ui.screens import Opened, opened
 from tests.ui.scripted_source import START, a_day, failure
 
@@ -29,13 +30,13 @@ async def test_a_click_on_a_heading_focuses_its_cell() -> None:
         assert "error==E2BIG" in screen.filter
 
 
-async def test_a_click_on_a_bar_leads_to_what_came_then() -> None:
+async def test_a_click_on_a_bar_leads_to_what_came_then(monkeypatch: pytest.MonkeyPatch) -> None:
     events = [failure(f"/n{second}", timestamp=START + second * 10**9) for second in range(0, 60, 10)]
     async with opened(events) as screen:
-        screen.app._moment = lambda: START + 60 * 10**9  # type: ignore[method-assign]
-        bars = next(text for text, _ in screen.app._status._painted if text.startswith("▁"))
+        monkeypatch.setattr(screen.parts.control, "moment", lambda: START + 60 * 10**9)
+        bars = next(word for word in screen.status.split() if word.startswith("▁"))
         await click(screen, bars, into=len(bars) // 2, line=0)
-        table = screen.app.query_one(EventTable)
+        table = screen.table
         assert table.cursor_id == 3
         await click(screen, bars, into=0, line=0)
         assert table.cursor_id == 0

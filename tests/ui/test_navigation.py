@@ -141,19 +141,19 @@ async def test_a_search_that_is_left_for_something_else_is_over() -> None:
             await screen.press("escape", "escape", "s")
             assert screen.keys.startswith(" search "), "s begins another one"
             await screen.press("escape", "slash")
-            assert screen.app._filter.is_editing
+            assert screen.parts.filter_bar.is_editing
             await screen.press("escape")
 
 
 async def test_a_search_that_is_left_unfinished_is_given_up() -> None:
     async with opened(a_day(14)) as screen:
-        before = screen.app._table.cursor_id
+        before = screen.table.cursor_id
         await screen.press("s")
         await screen.type("error in (")
         await screen.pilot.click(offset=(10, 1))
         await screen.settle()
-        assert screen.app._filter.is_editing
-        assert screen.app._table.cursor_id == before
+        assert screen.parts.filter_bar.is_editing
+        assert screen.table.cursor_id == before
         assert "xpected" not in screen.text
 
 

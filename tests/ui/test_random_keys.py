@@ -93,7 +93,7 @@ class Fingers:
             self._app.theme = random.choice([*THEMES])
         else:
             self.done.append("tick")
-            self._app._tick()
+            self._app.parts.ticker.tick()
 
     def _send(self, event: events.Event) -> None:
         driver = driver_of(self._app)

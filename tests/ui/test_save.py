@@ -18,6 +18,7 @@ from execwhy.bpf.events.source import Stage
 from execwhy.tui.model.files.json_lines import Header, parse_line
 from execwhy.tui.model.files.snapshot import write
 from execwhy.tui.model.history.store import History
+from execwhy.tui.textual_private import is_exiting
 from execwhy.tui.widgets.dialogs import save_dialog
 from execwhy.tui.widgets.dialogs.save_dialog import SaveDialog
 from tests.ui.screens import Opened, opened
@@ -199,7 +200,7 @@ async def test_a_key_that_quits_is_answered_while_a_snapshot_is_written(
             assert "Stopping…" in screen.text
         gate.opens.set()
         deadline = time.monotonic() + PATIENCE
-        while not screen.app._exit:
+        while not is_exiting(screen.app):
             assert time.monotonic() < deadline, "it never quits"
             await screen.pilot.pause(0.05)
     written = [path.name for path in tmp_path.iterdir()]

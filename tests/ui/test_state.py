@@ -67,13 +67,13 @@ async def test_a_file_that_may_still_grow_is_not_called_live_and_has_no_rate() -
 async def test_the_speed_of_reading_is_no_rate() -> None:
     async with opened(source=ScriptedSource([failure()], stage=Stage.READING)) as screen:
         screen.source.waiting = 50_000
-        screen.app._count()
+        screen.parts.state.count()
         screen.source.waiting, screen.source.stage = 90_000, Stage.LIVE
-        screen.app._count()
-        assert screen.app._rate.now == 0
+        screen.parts.state.count()
+        assert screen.parts.intake.rate.now == 0
         screen.source.waiting += 3
-        screen.app._count()
-        assert screen.app._rate.now == 1
+        screen.parts.state.count()
+        assert screen.parts.intake.rate.now == 1
 
 
 async def test_of_a_file_that_is_too_large_for_the_memory_is_told_how_much_is_there() -> None:
@@ -128,7 +128,7 @@ async def test_a_screen_that_cannot_keep_up_says_how_far_behind_it_is() -> None:
 async def test_the_state_says_for_as_long_as_it_lasts_that_no_cause_is_looked_for(width: int) -> None:
     async with opened([failure()], size=(width, 24), why=lambda _: Diagnosis("code", "So.")) as screen:
         assert "no causes" not in screen.status
-        lookers = screen.app._arrivals._lookers
+        lookers = screen.parts.intake.arrivals._lookers
         assert isinstance(lookers, InlineLookers)
         lookers.problem = "the processes are gone: start execwhy again."
         await screen.until(lambda: "no causes" in screen.status)

@@ -146,13 +146,13 @@ async def test_no_row_moves_under_the_cursor_while_old_ones_are_evicted() -> Non
 async def test_the_cursor_stays_on_its_event_when_a_filter_comes_and_goes() -> None:
     async with opened(numbered(300), size=(80, 24)) as screen:
         await screen.press("home", "down", "down")
-        event = screen.app._table.cursor_id
+        event = screen.table.cursor_id
         await screen.press("slash")
         await screen.type("n00000")
         await screen.press("enter")
-        assert screen.app._table.cursor_id == event
+        assert screen.table.cursor_id == event
         await screen.press("c")
-        assert screen.app._table.cursor_id == event
+        assert screen.table.cursor_id == event
 
 
 async def test_keys_move_the_cursor() -> None:
@@ -173,13 +173,13 @@ async def test_keys_move_the_cursor() -> None:
             "pageup",
         ):
             await screen.press(key)
-            seen.append(screen.app._table.cursor_id)
+            seen.append(screen.table.cursor_id)
         assert seen == [0, 1, 2, 1, 20, 99, 98, 0, 99, 89, 99, 80]
 
 
 async def test_the_wheel_ends_following() -> None:
     async with opened(numbered(100), size=(80, 24)) as screen:
-        table = screen.app._table
+        table = screen.table
         table.scroll_to(y=10, animate=False)
         await screen.settle()
         await screen.give(*numbered(5, 100))
@@ -191,8 +191,8 @@ async def test_a_click_puts_the_cursor_on_the_cell() -> None:
     async with opened(numbered(10), size=(80, 24)) as screen:
         await screen.pilot.click("#table", offset=(12, 4))
         await screen.settle()
-        assert screen.app._table.cursor_id == 4
-        place = screen.app._table.focused_cell
+        assert screen.table.cursor_id == 4
+        place = screen.table.focused_cell
         assert place is not None
         assert place.column.title == "USER"
 

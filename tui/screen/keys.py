@@ -1,13 +1,22 @@
-"""The keys of the screen: what each does, by the name of its action in execwhy.tui.screen.app."""
+"""The keys of the screen, and the palette, which offers them by name.
+
+Each key names an action of ``execwhy.tui.screen.app``.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import partial
 from typing import Final
 
 from textual.binding import Binding, BindingType
+from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.content import Content
+
+from execwhy.tui.widgets.groups.group_pane import GroupPane
 
 BINDINGS: Final[list[BindingType]] = [
-    # In the order of the palette: what one needs first comes first.
+    # In the order of the palette: what is needed first comes first.
     Binding("enter", "detail", "Open or close the detail", id="detail", key_display="Enter"),
     Binding("slash", "filter", "Filter", id="filter"),
     Binding("c", "toggle_filter", "Clear the filter, or bring it back", id="clear-filter"),
@@ -37,3 +46,45 @@ BINDINGS: Final[list[BindingType]] = [
     Binding("shift+tab", "other_pane(-1)", "Other pane", show=False, id="other-pane-back"),
     Binding("escape", "close_layer", "Back", show=False, id="back"),
 ]
+
+_OF_EVENTS: Final = frozenset(
+    {
+        "detail", "follow", "search", "go-to-time", "next-match", "previous-match", "mark", "next-mark",
+        "found-searches", "repeats",
+    }
+)  # fmt: skip
+"""Ids of bindings that do something in the table of events only."""
+
+_KEY: Final = 6
+"""Cells of a key's name."""
+
+THEME: Final = "Choose a theme: dark, light, contrast, terminal, mono"
+
+
+class Commands(Provider):
+    """Offers each binding of the app that is shown, and the themes."""
+
+    async def discover(self) -> Hits:
+        """Yield all commands, in the order of ``BINDINGS``."""
+        for name, key, action in self._commands():
+            shown = Content.assemble((f"{key:>{_KEY}}  ", "bold"), name)
+            yield DiscoveryHit(shown, partial(self.app.run_action, action), text=name)
+
+    async def search(self, query: str) -> Hits:
+        """Yield the commands that match what was typed."""
+        matcher = self.matcher(query)
+        for name, key, action in self._commands():
+            if (score := matcher.match(name)) > 0:
+                shown = Content.assemble((f"{key:>{_KEY}}  ", "bold"), matcher.highlight(name))
+                yield Hit(score, shown, partial(self.app.run_action, action), text=name)
+
+    def _commands(self) -> Iterator[tuple[str, str, str]]:
+        """Yield what each command does, its key and its action."""
+        in_groups = any(pane.display for pane in self.app.query(GroupPane))
+        seen: set[str | None] = set()
+        for binding in Binding.make_bindings(self.app.BINDINGS):
+            if binding.show and binding.id not in seen and not (in_groups and binding.id in _OF_EVENTS):
+                # A command with several keys is listed with the first.
+                seen.add(binding.id)
+                yield binding.description, self.app.get_key_display(binding), f"app.{binding.action}"
+        yield THEME, "", "app.change_theme"

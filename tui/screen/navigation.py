@@ -50,7 +50,7 @@ class Navigation:
         return ">" if self._finding is not None and self._finding.holds(event_id) else ""
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         """How many matches there are, and which of them the cursor is on; printable."""
         finding = self._finding
         if finding is None:

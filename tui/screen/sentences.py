@@ -145,6 +145,11 @@ def repeats(folded: bool) -> str:
     return "Every failure has a row of its own; r folds repeats again."
 
 
+def mouse(has_mouse: bool) -> str:
+    """Say whose mouse it is from now on."""
+    return "The mouse is back." if has_mouse else "The mouse is the terminal's; F2 takes it back."
+
+
 def copied(*, in_tmux: bool) -> str:
     """That it was sent to the clipboard, and what may keep it from there."""
     if in_tmux:

@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable
 from typing import Final, Literal
 
-from textual import events
+from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical
 from textual.message import Message
 
 from execwhy.tui.faults.contained import Contained
+from execwhy.tui.model.query import QueryError
 from execwhy.tui.widgets.bars.filter_bar import ProblemLine
 from execwhy.tui.widgets.detail.detail_pane import DetailPane
 from execwhy.tui.widgets.detail.fact import Section
@@ -107,6 +108,25 @@ class Body(Contained, Container):
         self._stale = True
         self.show_event(at_once=True)
         self.post_message(self.Arranged())
+
+    @on(EventTable.CursorMoved)
+    def _cursor_moved(self) -> None:
+        self.show_event(at_once=not self.table.following)
+
+    @on(EventTable.CellFocused)
+    def _cell_focused(self) -> None:
+        place = self.table.focused_cell
+        self.header.focused_column = "" if place is None else place.column.title
+
+    @on(TableHeader.Chosen)
+    def _heading_chosen(self, message: TableHeader.Chosen) -> None:
+        self.table.focus()
+        self.table.focus_cell(message.title)
+
+    def show_problem(self, problem: QueryError | None) -> None:
+        """Show what is wrong with the filter in place of the headings, or the headings again."""
+        self.problem.show(problem)
+        self.header.display = problem is None
 
     def renew(self) -> None:
         """The event under the cursor has got new facts."""

@@ -18,11 +18,12 @@ import pytest
 from textual.events import Paste
 from textual.widgets import Input
 
-from execwhy.tui.screen import live_screen
-from execwhy.tui.screen.screen_picture import svg_of
+from execwhy.tui.screen import app
+from execwhy.tui.screen.live import ticker
 from execwhy.tui.screen.themes import THEMES
 from execwhy.tui.widgets.bars.rate import Rate
 from execwhy.tui.widgets.painting import accounts
+from execwhy.tui.widgets.painting.screen_picture import svg_of
 from tests.ui.pictures.dump import dump
 from tests.ui.pictures.evening import NOW, PER_SECOND, USERS, evening
 from tests.ui.screens import PATIENCE, Opened, opened
@@ -46,6 +47,7 @@ class View:
         name: Part of the file's name.
         keys: Pressed in the table.
         typed: Entered after that.
+        then: Pressed once all of that is on the screen.
         keys_beside: Pressed in place of ``keys`` where the detail stands beside or below the table already.
         back: Pressed to return to the table.
     """
@@ -53,13 +55,14 @@ class View:
     name: str
     keys: tuple[str, ...] = ()
     typed: str = ""
+    then: tuple[str, ...] = ()
     keys_beside: tuple[str, ...] = ()
     back: tuple[str, ...] = ("escape",)
 
 
 TABLE: Final = View("table", back=())
 DETAIL: Final = View("detail", ("enter", "right", "right"), keys_beside=("tab", "right", "right"))
-GROUPS: Final = View("groups", ("t", "down"))
+GROUPS: Final = View("groups", ("t",), then=("down",))
 FILTER_ERROR: Final = View("filter-error", ("slash",), "uid:0 error:")
 HELP: Final = View("help", ("question_mark", "down"))
 COPY: Final = View("copy", ("y", "down"))
@@ -78,7 +81,8 @@ SOME: Final = {
 @pytest.fixture(autouse=True)
 def _a_fixed_moment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stop the clock, the counting of seconds and the blinking of cursors; name the users."""
-    monkeypatch.setattr(live_screen, "_TICK", TICK)
+    monkeypatch.setattr(app, "TICK", TICK)
+    monkeypatch.setattr(ticker, "TICK", TICK)
     monkeypatch.setattr(time, "time_ns", lambda: NOW)
     monkeypatch.setattr(accounts, "_names", lambda file: USERS)
     monkeypatch.setattr(Input, "cursor_blink", False)
@@ -92,13 +96,16 @@ async def test_the_screen_looks_as_it_did(
     differences: list[str] = []
     async with opened(source=ScriptedSource(evening()), size=size, theme=theme) as screen:
         for total in accumulate(PER_SECOND, initial=0):
-            screen.app._rate.tick(total)
+            screen.parts.intake.rate.tick(total)
         monkeypatch.setattr(Rate, "tick", lambda *_, **__: None)
         _press(screen, "home", *["down"] * 3)
         for view in ALL if theme == "dark" else SOME[size]:
             _press(screen, *(view.keys_beside if size > (80, 24) and view.keys_beside else view.keys))
             if view.typed:
                 screen.app.post_message(Paste(view.typed))
+            if view.then:
+                await _at_rest(screen)
+                _press(screen, *view.then)
             picture = await _at_rest(screen)
             differences += _compare(f"{view.name}-{theme}-{size[0]}x{size[1]}", picture, screen, tmp_path)
             _press(screen, *view.back)
