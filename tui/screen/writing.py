@@ -16,7 +16,8 @@ from execwhy.tui.model.view.view import View
 from execwhy.tui.screen import sentences
 from execwhy.tui.screen.live.intake import Intake
 from execwhy.tui.screen.live.view_control import ViewControl
-from execwhy.tui.widgets.dialogs.save_dialog import SaveDialog, Selection
+from execwhy.tui.widgets.dialogs.save_dialog import SaveDialog
+from execwhy.tui.widgets.dialogs.snapshot_writer import Selection
 
 
 class Dialogs(Protocol):

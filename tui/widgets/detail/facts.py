@@ -5,7 +5,6 @@ Texts of a fact are raw: the pane makes them printable. Labels and notes are the
 
 from __future__ import annotations
 
-import stat
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -16,16 +15,16 @@ import humanize
 
 from execwhy.bpf.events.kinds import EXEC, FAILURES, by_kind
 from execwhy.bpf.events.loss import Loss
-from execwhy.bpf.events.record import Binary, ExecFailure, Search, error_name
+from execwhy.bpf.events.record import ExecFailure, Search, error_name
 from execwhy.bpf.events.source import Counters
 from execwhy.tui.model.files.json_lines import UNREADABLE
 from execwhy.tui.model.history.repeats import Repeats
 from execwhy.tui.model.text.counted import counted
 from execwhy.tui.widgets.detail.fact import Fact, Section
+from execwhy.tui.widgets.detail.file_facts import file
 from execwhy.tui.widgets.detail.process_facts import process, where
 from execwhy.tui.widgets.events import search_words
 from execwhy.tui.widgets.events.columns import LOOKING
-from execwhy.tui.widgets.painting.accounts import group_name, user_name
 from execwhy.tui.widgets.painting.error_class import error_class, own_words
 
 UNREAD: Final = "unread"
@@ -80,7 +79,7 @@ def _of_exec(
 ) -> list[Section]:
     found = [
         Section("Why", (*_why(shown, looking), *_again(record, repeats))),
-        Section("Binary", _binary(record, shown)),
+        Section("Binary", file(record, shown)),
         Section("Process", process(shown)),
         _elements("Arguments", "arg", shown),
         _elements("Environment", "env", shown),
@@ -214,80 +213,6 @@ def _why(shown: ExecFailure, looking: bool) -> tuple[Fact, ...]:
     if diagnosis.advice is not None:
         facts.append(Fact(diagnosis.advice, label="→", role="advice", starts_line=True))
     return tuple(facts)
-
-
-def _binary(record: ExecFailure, shown: ExecFailure) -> tuple[Fact, ...]:
-    asked = "unreadable" if shown.path is None else shown.path or '""'
-    facts = [
-        Fact(
-            asked,
-            role="muted" if shown.path is None else "name",
-            note="cut" if shown.truncated.path else "",
-            field="path" if shown.path else None,
-            value=shown.path,
-        ),
-        *_doubted_path(shown),
-    ]
-    binary = shown.binary
-    if binary is None:
-        return (*facts, Fact("no file known", role="muted"))
-    if binary.path is not None and record.binary is not None and record.binary.path != record.path:
-        facts.append(Fact(binary.path, label="is", field="binary.path", value=binary.path))
-    facts += [
-        Fact(
-            str(binary.inode_number),
-            label="inode",
-            field="binary.inode_number",
-            value=binary.inode_number,
-            starts_line=True,
-        ),
-        Fact(binary.device, label="device", note=f"({binary.device_id})"),
-        Fact(f"{stat.filemode(binary.inode_mode)}{_owner(binary)}"),
-    ]
-    if binary.size is not None:
-        exact = f"({binary.size:,} bytes)" if binary.size >= 1000 else ""
-        facts.append(Fact(_size(binary.size), label="size", note=exact))
-    facts.append(_changed(binary, shown.timestamp))
-    source = "as the kernel had it open" if binary.source == "kernel" else "looked up right after"
-    return (*facts, Fact(source, role="muted"))
-
-
-def _size(size: int) -> str:
-    return counted(size, "byte") if size < 1000 else humanize.naturalsize(size)
-
-
-def _doubted_path(shown: ExecFailure) -> tuple[Fact, ...]:
-    """The other path that the kernel may have had; or that it may have had another."""
-    if shown.path_afterwards is not None:
-        afterwards = shown.path_afterwards
-        return (
-            Fact(
-                afterwards or '""',
-                label="or, as its memory said afterwards,",
-                role="notice",
-                field="path_afterwards",
-                value=afterwards,
-                starts_line=True,
-            ),
-        )
-    if shown.path is None or shown.path_is_proven:
-        return ()
-    return (Fact("not certain", note="read in memory that others could change", role="notice"),)
-
-
-def _owner(binary: Binary) -> str:
-    if binary.uid is None or binary.gid is None:
-        return ""
-    return f" {user_name(binary.uid) or binary.uid}:{group_name(binary.gid) or binary.gid}"
-
-
-def _changed(binary: Binary, timestamp: int) -> Fact:
-    """The age at the time of the exec, which stays true however long one looks at it."""
-    words = humanize.naturaldelta(abs(timestamp - binary.ctime) / 1e9)
-    when = datetime.fromtimestamp(binary.ctime // 1_000_000_000).strftime("%Y-%m-%d %H:%M:%S")
-    if binary.ctime > timestamp:
-        return Fact(f"{words} after", label="changed", note=f"({when})", role="notice")
-    return Fact(f"{words} before", label="changed", note=f"({when})")
 
 
 def _time(timestamp: int) -> Fact:

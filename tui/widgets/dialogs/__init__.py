@@ -1,3 +1,3 @@
 """Help, copying and saving."""
 
-__all__ = ["copy_menu", "help", "save_dialog"]
+__all__ = ["copy_menu", "help", "save_dialog", "snapshot_writer"]

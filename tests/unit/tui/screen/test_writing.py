@@ -8,7 +8,8 @@ from typing import cast
 from textual.screen import Screen
 
 from execwhy.tui.screen.writing import Writing
-from execwhy.tui.widgets.dialogs.save_dialog import SaveDialog, Selection
+from execwhy.tui.widgets.dialogs.save_dialog import SaveDialog
+from execwhy.tui.widgets.dialogs.snapshot_writer import Selection
 from tests.ui.scripted_source import START
 
 

@@ -48,7 +48,7 @@ def test_what_comes_is_shown_and_the_table_kept_in_step() -> None:
 
 def test_a_frozen_view_holds_still_and_counts_what_comes() -> None:
     screen = Set("/a")
-    assert screen.control.came_meanwhile is None
+    assert not screen.control.is_frozen
     screen.control.freeze()
     screen.come("/b", "/c")
     assert (screen.view.shown, screen.control.came_meanwhile) == (1, 2)
