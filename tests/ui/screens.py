@@ -106,16 +106,16 @@ class Opened:
     @property
     def status(self) -> str:
         """The line of state."""
-        return self.lines()[0]
+        return self.lines_of(self.parts.status_bar)[0]
 
     @property
     def filter(self) -> str:
         """The line of filter."""
-        return self.lines()[1]
+        return self.lines_of(self.parts.filter_bar)[0]
 
     @property
     def keys(self) -> str:
-        """The line of keys."""
+        """The line of keys, or what stands in its place: the end of a message, a search."""
         return self.lines()[-1]
 
     @property

@@ -19,7 +19,7 @@ from execwhy.tui.model.files.json_lines import Header, parse_line
 from execwhy.tui.model.files.snapshot import write
 from execwhy.tui.model.history.store import History
 from execwhy.tui.textual_private import is_exiting
-from execwhy.tui.widgets.dialogs import save_dialog
+from execwhy.tui.widgets.dialogs import snapshot_writer
 from execwhy.tui.widgets.dialogs.save_dialog import SaveDialog
 from tests.ui.screens import Opened, opened
 from tests.ui.scripted_source import ScriptedSource, a_day, failure
@@ -41,8 +41,8 @@ class Gated:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.opens = threading.Event()
-        monkeypatch.setattr(save_dialog, "write", self.write)
-        monkeypatch.setattr(save_dialog, "_AHEAD", 2)
+        monkeypatch.setattr(snapshot_writer, "write", self.write)
+        monkeypatch.setattr(snapshot_writer, "_AHEAD", 2)
 
     def write(self, path: str, written: Iterable[Event], header: Header, **options: bool) -> int:
         def gated() -> Iterator[Event]:

@@ -39,13 +39,14 @@ def name_of(path: Path) -> str:
 
 def reached_for(tree: ast.AST) -> Iterator[str]:
     """Yield the private names that a module imports from Textual, and those of objects other than its own."""
+    own = {*OWN, "os", *(node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef))}
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in ("textual", "rich"):
             names = [*str(node.module).split("."), *(alias.name for alias in node.names)]
             yield from (f"import of {name}" for name in names if is_private(name))
         elif isinstance(node, ast.Attribute) and is_private(node.attr):
             owner = node.value
-            if not (isinstance(owner, ast.Name) and owner.id in (*OWN, "os")):
+            if not (isinstance(owner, ast.Name) and owner.id in own):
                 yield f"{ast.unparse(owner)}.{node.attr}"
 
 

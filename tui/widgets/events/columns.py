@@ -7,7 +7,7 @@ width of the table alone and never on what is shown.
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -191,6 +191,28 @@ def cell(record: ExecFailure, place: Placed, looking: bool, times: int = 1) -> l
         pieces = in_role(keep_beginning(text, width), "muted")
     padding = " " * (width - width_of((text, False) for text, _ in pieces))
     return [(padding, "plain"), *pieces] if column.right else [*pieces, (padding, "plain")]
+
+
+def cells_of(
+    record: ExecFailure, places: Iterable[Placed], looking: bool, times: int, focused: str
+) -> list[Piece]:
+    """Return all cells of a row, from the first column on.
+
+    Args:
+        record: The failed exec, its secrets masked already.
+        places: The columns.
+        looking: Its diagnosis is still to come.
+        times: How many failures the row stands for.
+        focused: The heading of the column whose cell is focused, or "".
+    """
+    pieces: list[Piece] = []
+    used = GUTTER
+    for place in places:
+        pieces.append((" " * (place.x - used), "plain"))
+        texts = cell(record, place, looking, times)
+        pieces += [(text, "cell") for text, _ in texts] if place.column.title == focused else texts
+        used = place.x + place.width
+    return pieces
 
 
 def _cut(word: str, width: int) -> str:

@@ -7,7 +7,6 @@ is on the screen while the cursor is on it.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Final
@@ -27,16 +26,11 @@ from execwhy.tui.model.search.tries import tries_of
 from execwhy.tui.model.text.secrets import masked
 from execwhy.tui.model.view.view import View
 from execwhy.tui.widgets.events import search_words
-from execwhy.tui.widgets.events.columns import GUTTER, Placed, cell, placed_columns
+from execwhy.tui.widgets.events.columns import GUTTER, Placed, cells_of, placed_columns
 from execwhy.tui.widgets.events.loss_row import loss_row
+from execwhy.tui.widgets.events.row_strips import RowStrips
 from execwhy.tui.widgets.painting.painted import Piece
 from execwhy.tui.widgets.painting.row_window import RowWindow
-
-_MAX_STRIPS: Final = 500
-"""Painted lines that are kept: several screens, each line with 2.5 KB of Textual's own caches."""
-
-_PROVISIONAL: Final = 1.0
-"""Seconds after which a search without a cause is painted anew, with what its tries came to meanwhile."""
 
 
 class EventTable(RowWindow):
@@ -75,9 +69,7 @@ class EventTable(RowWindow):
         self._shown: int | None = None
         self._line: int | None = None
         self._column = ""
-        self._strips: dict[tuple[int, int, str, str, str], Strip] = {}
-        self._provisional: set[int] = set()
-        self._provisional_until = 0.0
+        self._strips = RowStrips()
 
     # What the cursor is on
 
@@ -143,19 +135,8 @@ class EventTable(RowWindow):
         if event_ids is None:
             self._strips.clear()
         else:
-            event_ids = event_ids | self._take_provisional()
-            for key in [key for key in self._strips if key[0] in event_ids]:
-                del self._strips[key]
+            self._strips.forget(event_ids)
         self.refresh()
-
-    def _take_provisional(self) -> set[int]:
-        """The searches whose cause may have come with another try meanwhile; now and then."""
-        now = time.monotonic()
-        if now < self._provisional_until:
-            return set()
-        self._provisional_until = now + _PROVISIONAL
-        taken, self._provisional = self._provisional, set()
-        return taken
 
     def follow(self, following: bool) -> None:
         """Begin or end to follow."""
@@ -277,12 +258,7 @@ class EventTable(RowWindow):
         sign = self.sign(event_id)
         times = self.view.times(row)
         key = (event_id, times, cursor, self._column if cursor else "", sign)
-        strip = self._strips.get(key)
-        if strip is None:
-            if len(self._strips) >= _MAX_STRIPS:
-                self._strips.clear()
-            strip = self._strips[key] = self._event_line(row, times, cursor, sign, width)
-        return strip
+        return self._strips.get(key, lambda: self._event_line(row, times, cursor, sign, width))
 
     def _event_line(self, row: int, times: int, cursor: str, sign: str, width: int) -> Strip:
         over: Style | None = self.role(cursor) if cursor else None
@@ -299,22 +275,14 @@ class EventTable(RowWindow):
         # argv and envp are not in the table, and masking them would cost more than all the rest.
         row = replace(record, arguments=(), environment=())
         shown = row if self._show_secrets else masked(row)
-        pieces: list[Piece] = []
-        used = GUTTER
-        for place in self._places:
-            pieces.append((" " * (place.x - used), "plain"))
-            texts = cell(shown, place, self.is_diagnosed and record.diagnosis is None, times)
-            if cursor and place.column.title == self._column:
-                texts = [(text, "cell") for text, _ in texts]
-            pieces += texts
-            used = place.x + place.width
-        return pieces
+        looking = self.is_diagnosed and record.diagnosis is None
+        return cells_of(shown, self._places, looking, times, self._column if cursor else "")
 
     def _failure_row(self, failure: ExecFailure, row: int, times: int, is_current: bool) -> list[Piece]:
         search = failure.search
         if search is not None and search_words.lacks_cause(failure):
             event_id = self.view[row]
-            self._provisional.add(event_id)
+            self._strips.mark_provisional(event_id)
             failure = search_words.with_best_cause(
                 failure, lambda: tries_of(self.history, event_id, search.id)
             )
