@@ -99,6 +99,9 @@ def _blank(field: RecordField) -> Key:
         return ()
     if field.part is not None:
         return tuple(map(_blank, fields_of(field.part).values()))
+    if field.type is bool:
+        # 0 is equal to False, so a record's own False would be stored, and written, as 0.
+        return False
     return "" if field.words or field.type is str else 0
 
 

@@ -79,6 +79,14 @@ def test_what_goes_in_comes_out() -> None:
     assert (history.failures, history.losses, len(history)) == (3, 1, 4)
 
 
+def test_what_comes_out_behind_a_loss_has_its_own_types() -> None:
+    history = History()
+    history.append([Loss(1, 1, "ring buffer full"), failures(1)[0]])
+    event = history[1]
+    assert isinstance(event, ExecFailure)
+    assert repr(event) == repr(failures(1)[0])
+
+
 def test_ids_grow_by_one_for_ever_and_the_oldest_events_go_first() -> None:
     history = History(max_events=100)
     unlike = [replace(event, path=f"/{event.pid}") for event in failures(7)]
