@@ -43,7 +43,7 @@ _paths: Final = Known(_joined, _SECTION_BYTES, lambda walked: len(walked[0]))
 
 
 def cwd_of(section: bytes, end: int, bits: int) -> str:
-    """Return the working directory, in the words of getcwd(2) and /proc where it is out of reach or removed."""
+    """Return the working directory, in the words of getcwd(2) if it is unreachable or removed."""
     path = path_of(section, end)
     if end == layout.AT_TOP:
         # Not below the caller's root directory.
