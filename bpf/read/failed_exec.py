@@ -103,7 +103,7 @@ def failed_exec(
         kernel_invoked=kernel_invoked,
         arguments=text.arguments,
         environment=text.environment,
-        truncated=replace(text.truncated, path=bool(bits & layout.PATH_CUT)),
+        truncated=replace(text.truncated, path=True) if bits & layout.PATH_CUT else text.truncated,
         arguments_source=text.source,
         syscall=None if kernel_invoked else "execveat" if execveat else "execve",
         compat=bool(bits & layout.COMPAT),

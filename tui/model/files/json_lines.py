@@ -81,9 +81,13 @@ class Ending:
     left_out: Mapping[str, int] = field(default_factory=dict)
 
 
+_encode: Final = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
+"""``json.dumps`` makes an encoder for each call, unless all is as by default."""
+
+
 def json_text(value: object) -> str:
     """Return a value as JSON in ASCII without blanks, as in all lines."""
-    return json.dumps(value, ensure_ascii=True, separators=(",", ":"))
+    return _encode(value)
 
 
 def _line(obj: Mapping[str, object]) -> str:
