@@ -14,7 +14,7 @@ from execwhy.tui.model.query import parse
 from execwhy.tui.screen.app import ExecwhyApp
 from execwhy.tui.screen.sentences import GREETING, GREETING_BESIDE_DETAIL
 from execwhy.tui.textual_private import strips
-from execwhy.tui.widgets.detail.facts import equation
+from execwhy.tui.widgets.detail.loss_facts import equation
 from execwhy.tui.widgets.dialogs.help import _KEYS, FILTERS
 from tests.ui.screens import opened
 from tests.ui.scripted_source import START, ScriptedSource, a_day

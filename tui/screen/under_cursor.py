@@ -18,7 +18,8 @@ from execwhy.tui.model.text.secrets import masked
 from execwhy.tui.model.view.view import View
 from execwhy.tui.widgets.body import Body
 from execwhy.tui.widgets.detail.fact import Fact, Section
-from execwhy.tui.widgets.detail.facts import loss_sections, sections
+from execwhy.tui.widgets.detail.facts import sections
+from execwhy.tui.widgets.detail.loss_facts import loss_sections
 from execwhy.tui.widgets.events.search_words import with_best_cause
 
 _EVICTED: Final = [

@@ -13,7 +13,7 @@ from textual.strip import Strip
 from execwhy.bpf.events.source import Counters, Stage
 from execwhy.tui.model.text.counted import counted
 from execwhy.tui.widgets.bars.rate import SECONDS
-from execwhy.tui.widgets.detail.facts import equation
+from execwhy.tui.widgets.detail.loss_facts import equation
 from execwhy.tui.widgets.painting.painted import Painted, Piece
 from execwhy.tui.widgets.painting.shorten import cells, keep_beginning
 

@@ -1,3 +1,3 @@
 """The facts of one event."""
 
-__all__ = ["detail_pane", "fact", "facts"]
+__all__ = ["detail_pane", "fact", "facts", "loss_facts"]

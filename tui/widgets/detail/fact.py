@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,3 +49,10 @@ def maybe(label: str, text: str | None, field: str | None, *, starts_line: bool 
     if text is None:
         return Fact("—", label, role="muted", starts_line=starts_line)
     return Fact(text, label, field=field, value=text, starts_line=starts_line)
+
+
+def at_time(timestamp: int) -> Fact:
+    """Return a time in nanoseconds since 1970 UTC as a fact, in local time with its offset."""
+    second, rest = divmod(timestamp, 1_000_000_000)
+    moment = datetime.fromtimestamp(second).astimezone()
+    return Fact(f"{moment:%Y-%m-%d %H:%M:%S}.{rest:09d} {moment:%z}", "at")

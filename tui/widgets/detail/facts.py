@@ -14,13 +14,10 @@ from typing import Final
 import humanize
 
 from execwhy.bpf.events.kinds import EXEC, FAILURES, by_kind
-from execwhy.bpf.events.loss import Loss
 from execwhy.bpf.events.record import ExecFailure, Search, error_name
-from execwhy.bpf.events.source import Counters
-from execwhy.tui.model.files.json_lines import UNREADABLE
 from execwhy.tui.model.history.repeats import Repeats
 from execwhy.tui.model.text.counted import counted
-from execwhy.tui.widgets.detail.fact import Fact, Section
+from execwhy.tui.widgets.detail.fact import Fact, Section, at_time
 from execwhy.tui.widgets.detail.file_facts import file
 from execwhy.tui.widgets.detail.process_facts import process, where
 from execwhy.tui.widgets.events import search_words
@@ -115,48 +112,6 @@ def _again(record: ExecFailure, repeats: Repeats | None) -> tuple[Fact, ...]:
     )
 
 
-def loss_sections(loss: Loss, last: int, counters: Counters) -> list[Section]:
-    """What is known of events that were lost, until a last time in nanoseconds since 1970 UTC."""
-    causes = tuple(
-        Fact(f"{count:,}", label=cause, starts_line=True) for cause, count in counters.losses.items()
-    )
-    found = [
-        Section(
-            "Lost",
-            (
-                *_lost(loss),
-                _time(loss.timestamp),
-                *((replace(_time(last), label="until"),) if last != loss.timestamp else ()),
-            ),
-        ),
-        Section("Counted", (Fact(equation(counters)),)),
-    ]
-    return [*found, Section("Causes", causes)] if causes else found
-
-
-def _lost(loss: Loss) -> tuple[Fact, ...]:
-    if loss.reason == UNREADABLE:
-        note = "lines of the file could not be read, and are left out"
-        return (Fact(f"{loss.count:,}", note=note, role="danger"),)
-    return (
-        Fact(f"{loss.count:,}", note="events, before those below", role="danger"),
-        Fact(loss.reason, label="because", starts_line=True),
-    )
-
-
-def equation(counters: Counters) -> str:
-    """What became of all that were seen, and what of a file is not in these numbers."""
-    unreadable = (
-        f"; {counters.unreadable:,} unreadable line{'s' * (counters.unreadable > 1)}"
-        if counters.unreadable
-        else ""
-    )
-    return (
-        f"{counters.seen:,} seen = {counters.recorded:,} recorded"
-        f" + {counters.suppressed:,} suppressed + {counters.lost:,} lost{unreadable}"
-    )
-
-
 def _search(record: Search, search: Search, findings: Mapping[str, str]) -> tuple[Fact, ...]:
     """The tries, one a line, as they were made, each with what was found out about it."""
     if search.outcome == "found":
@@ -215,12 +170,6 @@ def _why(shown: ExecFailure, looking: bool) -> tuple[Fact, ...]:
     return tuple(facts)
 
 
-def _time(timestamp: int) -> Fact:
-    second, rest = divmod(timestamp, 1_000_000_000)
-    moment = datetime.fromtimestamp(second).astimezone()
-    return Fact(f"{moment:%Y-%m-%d %H:%M:%S}.{rest:09d} {moment:%z}", "at")
-
-
 def _call(shown: ExecFailure) -> tuple[Fact, ...]:
     name = "the kernel itself" if shown.kernel_invoked else shown.syscall or "—"
     facts = [
@@ -238,7 +187,7 @@ def _call(shown: ExecFailure) -> tuple[Fact, ...]:
         facts.append(Fact(f"{shown.flags:#x}", "flags", " ".join(known)))
     if shown.check_only:
         facts.append(Fact("check only", note="nothing would have been executed"))
-    facts += [Fact(str(shown.return_value), "returned"), _time(shown.timestamp)]
+    facts += [Fact(str(shown.return_value), "returned"), at_time(shown.timestamp)]
     return tuple(facts)
 
 

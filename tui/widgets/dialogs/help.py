@@ -13,7 +13,7 @@ from textual.strip import Strip
 
 from execwhy.bpf.events.source import Counters
 from execwhy.tui.faults.contained import Dialog
-from execwhy.tui.widgets.detail.facts import equation
+from execwhy.tui.widgets.detail.loss_facts import equation
 from execwhy.tui.widgets.painting.painted import Painted, Piece
 from execwhy.tui.widgets.painting.shorten import cells, wrapped
 
