@@ -1,6 +1,6 @@
 """Events as they arrive: one at a time, as repeats of an earlier record, or in bulk; and what ends a search.
 
-Every arrival answers the same questions, so that callers need not know which it is:
+All of them have the same attributes, so callers rarely need to know which one they have:
 
 ======================== ======================= =================== ============= ========
 of                       ``ExecFailure``         ``Occurrence``      ``Burst``     ``Loss``

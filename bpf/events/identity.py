@@ -1,12 +1,12 @@
 """What makes two failed starts the same: a key for each purpose, made of fields of the table.
 
-An ``Identity`` says of every field of a record whether it belongs to the key, and if not, why not. A test
-checks that none is forgotten, so a new field is decided about here, for each purpose.
+An ``Identity`` says for every field of a record whether it belongs to the key and, if not, why. A test checks
+that no field is missing, so a new field needs an entry here for each purpose.
 
-Three shortcuts are no keys of their own. ``IdentityMemo`` and ``Enricher`` go by the template object that
-occurrences share. The ring's ``RecordRun`` and the ``Decoder`` compare bytes, which is what ``RUN`` and
-``OCCURRENCE`` say in terms of fields. The kernel program takes over cgroup and ancestors of a task that it
-has just seen by ``layout.KNOWN_WORDS`` addresses and ids, which no record has.
+Three comparisons have no key here. ``IdentityMemo`` and ``Enricher`` compare template objects, which
+occurrences share. The ring's ``RecordRun`` and the ``Decoder`` compare bytes; ``RUN`` and ``OCCURRENCE``
+state the same in terms of fields. The kernel program reuses the cgroup and the ancestors of a task that it
+has just seen if ``layout.KNOWN_WORDS`` addresses and ids agree, which no record has.
 """
 
 from __future__ import annotations
@@ -52,21 +52,21 @@ class Identity:
         return frozenset((*self.fields, *sometimes, *self.derived))
 
     def places_of(self, leaf: str) -> int:
-        """Return how often a field is decided about, itself or as one of a whole part; it should be once."""
+        """Return how many entries decide about a field, by its own name or its part's; it should be one."""
         named = (*self.fields, *self.derived, *self.left_out)
         sometimes = {name for names in self.sometimes.values() for name in names}
         return sum(_is_within(leaf, name) for name in (*named, *(sometimes - {*named})))
 
     def key(self) -> Key:
-        """Return what takes the fields of ``fields`` from a record."""
+        """Return a function that takes the values of ``fields`` from a record."""
         return _key(self.fields)
 
     def key_if(self, condition: str) -> Key:
-        """Return what takes the fields that belong to a condition from a record."""
+        """Return a function that takes the fields of one condition from a record."""
         return _key(self.sometimes[condition])
 
     def columns(self, columns: Mapping[str, Iterable[str]]) -> tuple[frozenset[str], tuple[str, ...]]:
-        """Divide ``fields`` into columns of which every field belongs to them, and the others.
+        """Return the columns that ``fields`` cover as a whole, and the fields that are in no such column.
 
         Args:
             columns: The fields of each column.
@@ -84,7 +84,7 @@ class Identity:
 
 @functools.cache
 def leaves() -> tuple[str, ...]:
-    """Return the names of all fields of a record; of a part that it has one of, each of the part's."""
+    """Return the names of all fields of a record, with the fields of a part instead of the part."""
     return tuple(_leaves())
 
 
@@ -103,7 +103,7 @@ def _is_within(name: str, whole: str) -> bool:
 
 
 def _key(names: Iterable[str]) -> Key:
-    """Return what takes these fields from a record, None for those of a part that it lacks."""
+    """Return a function that takes these fields from a record; None if they are of a binary that it lacks."""
     names = tuple(names)
     plain = [name for name in names if not name.startswith("binary.")]
     of_binary = [name.partition(".")[2] for name in names if name.startswith("binary.")]
@@ -120,7 +120,7 @@ def _key(names: Iterable[str]) -> Key:
 
 
 def all_but(*differing: str) -> tuple[str, ...]:
-    """Return all fields but these, and but those of parts that are named as a whole."""
+    """Return all fields except these; the name of a part stands for all of its fields."""
     return tuple(name for name in leaves() if not any(_is_within(name, whole) for whole in differing))
 
 
@@ -129,7 +129,7 @@ FOUND_LATER: Final = {
     "search": "it is found later, from what follows",
     "host": "only files opened together have hosts, and nothing is looked up for these",
 }
-"""Fields that no record has while a key of the capture is made of it, and why they may differ."""
+"""Fields that a record lacks while it is captured, and why keys leave them out."""
 
 RUN: Final = Identity(
     "Records in the ring that differ only in time stay one burst: a core that does nothing but fail writes"

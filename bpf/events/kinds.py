@@ -1,7 +1,7 @@
 """The kinds of events: a closed set, declared once, from the kernel's header byte to the screen.
 
-A layer that treats kinds differently keeps a table made by ``by_kind``. Such a table covers every kind, so a
-kind that is added here fails the import of each module that does not know it yet.
+A layer that treats kinds differently keeps a table made by ``by_kind``. The table must cover every kind:
+after a kind is added here, importing a module without an entry for it fails.
 """
 
 from __future__ import annotations
