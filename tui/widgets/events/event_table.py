@@ -278,7 +278,8 @@ class EventTable(RowWindow):
         looking = self.is_diagnosed and record.diagnosis is None
         return cells_of(shown, self._places, looking, times, self._column if cursor else "")
 
-    def _failure_row(self, failure: ExecFailure, row: int, times: int, is_current: bool) -> list[Piece]:
+    def paint_failure(self, failure: ExecFailure, row: int, times: int, is_current: bool) -> list[Piece]:
+        """Return what stands in the row of a failure."""
         search = failure.search
         if search is not None and search_words.lacks_cause(failure):
             event_id = self.view[row]
@@ -288,13 +289,14 @@ class EventTable(RowWindow):
             )
         return self._cells(failure, times, is_current)
 
-    def _loss_row(self, loss: Loss, row: int, _times: int, _is_current: bool) -> list[Piece]:
+    def paint_loss(self, loss: Loss, row: int, _times: int, _is_current: bool) -> list[Piece]:
+        """Return what stands in the row of a loss."""
         count, last = self.view.lost(row)
         return loss_row(loss, count, last, self._width - GUTTER, self._places[0].width)
 
 
 _PAINTERS: Final[Mapping[str, Callable[[EventTable, Any, int, int, bool], list[Piece]]]] = by_kind(
-    dict.fromkeys(FAILURES, EventTable._failure_row) | {LOSS: EventTable._loss_row}
+    dict.fromkeys(FAILURES, EventTable.paint_failure) | {LOSS: EventTable.paint_loss}
 )
 """What stands in a row, by the kind of its event: of the event, the row's number, how many failures it shows,
 and whether the cursor is on it."""
