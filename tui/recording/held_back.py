@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from execwhy.bpf.events.arrivals import Burst, Event, Failure, Occurrence, Report, SearchEnd
+from execwhy.bpf.events.arrivals import Event, Failure, Occurrence, Report, SearchEnd, expand_bursts
 from execwhy.bpf.events.record import ExecFailure, Look
 from execwhy.tui.model.history.resident import Resident
 from execwhy.tui.model.search.searches import Searches
@@ -103,8 +103,7 @@ class HoldBackQueue:
             The failures to look at, each with its number.
         """
         wanted: list[tuple[int, Failure]] = []
-        for event in self._searches.take(list[Report](reports), now, untold, behind):
-            assert not isinstance(event, Burst)
+        for event in expand_bursts(self._searches.take(list[Report](reports), now, untold, behind)):
             number, self._end = self._end, self._end + 1
             waits = 0
             if (failure := event.failure) is not None:
