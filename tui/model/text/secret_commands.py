@@ -1,6 +1,6 @@
-"""Which programs take a password without naming it, and where in their command line.
+"""Programs that take a password without naming it, and its place in their command line.
 
-A new program mostly needs one word in one of these tables.
+To add a program, one word in one of these tables is mostly enough.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final
 
 
 class Value(enum.Enum):
-    """Where an option's password stands."""
+    """The place of an option's password."""
 
     ATTACHED = enum.auto()  # -pX; -p alone asks for it
     NEXT = enum.auto()  # -p X, or -pX
@@ -24,7 +24,7 @@ class Value(enum.Enum):
 
 
 SEPARATORS: Final = {Value.PAIR: ":%,", Value.COMMA: ",", Value.NAMED: "="}
-"""What ends the name before a password."""
+"""Characters that end the name before a password."""
 
 _TAKEN_BY: Final = (
     (
@@ -78,7 +78,7 @@ _TAKEN_BY: Final = (
 OPTIONS: Final[Mapping[str, Mapping[str, Value]]] = {
     name: options for names, options in _TAKEN_BY for name in names.split()
 }
-"""Of each program the options with a password, and the words that are like options without a dash."""
+"""The options of each program that take a password, and words that work like such options."""
 
 FLAGS: Final[Mapping[str, str]] = {
     "curl": "#0123456BGIJLMNOSRZafgijklnpqsv",
@@ -88,7 +88,7 @@ FLAGS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("smbclient", "rpcclient"), "EgNkPV"),
     "sshpass": "v",
 }
-"""Of programs that take several short options in one word: those without a value, as in ``zip -rP X``."""
+"""For programs that accept several short options in one word: those without a value, as in ``zip -rP X``."""
 
 _BY_SUBCOMMAND: Final = (
     (
@@ -105,7 +105,7 @@ _BY_SUBCOMMAND: Final = (
     ("az", ("secret",), {"--value": Value.NEXT}),
 )
 SUBCOMMANDS: Final[dict[str, dict[str, dict[str, Value]]]] = {}
-"""Subcommands that take a password, with their options, for programs that otherwise take none."""
+"""Subcommands that take a password, with their options, of programs that otherwise take none."""
 for _names, _subcommands, _options in _BY_SUBCOMMAND:
     for _name in _names.split():
         SUBCOMMANDS.setdefault(_name, {}).update(dict.fromkeys(_subcommands, _options))
@@ -146,14 +146,14 @@ PLACES: Final[Mapping[str, tuple[tuple[tuple[str, ...], int, int], ...]]] = {
         ),
     ),
 }
-"""Of commands that take a password by its place: the word it stands behind, as a whole or up to a dot; how
-many words are between them that are no options; and how many it is, 0 where none comes although another word
-said so."""
+"""For commands that take a password by its place: the word before it, as a whole or up to a dot; how many
+words that are not options lie between; and the number of passwords, or 0 if none follows this word."""
 
 ORACLE: Final = frozenset(("sqlplus", "expdp", "impdp", "rman", "sqlldr"))
-"""Programs that take USER/PASSWORD@SERVICE, their old siblings only with a name before it."""
+"""Programs that take USER/PASSWORD@SERVICE."""
 
 ORACLE_NAMED: Final = frozenset(("exp", "imp"))
+"""Older programs that take it only after a name."""
 
 SETTERS: Final[Mapping[str, frozenset[str]]] = {
     "nmcli": frozenset(("connect", "modify", "mod", "add", "hotspot", "edit")),
@@ -173,19 +173,19 @@ SETTERS: Final[Mapping[str, frozenset[str]]] = {
         frozenset(("set", "config")),
     ),
 }
-"""Commands that name a setting in one word and take its value in the next, and the words before it."""
+"""Commands that take the name of a setting in one word and its value in the next, and the words before."""
 
 HOLDERS: Final = frozenset(("secret", "secrets", "vault", "config:set", "env:set"))
-"""Commands whose assignments are all secrets, if a word that sets them is present too."""
+"""Commands whose assignments are all secrets, if one of ``STORES`` is present, too."""
 
 STORES: Final = frozenset(("set", "put", "patch", "write", "config:set", "env:set"))
-"""Words that set it."""
+"""Words that set a secret."""
 
 FLAGGED: Final = frozenset(("pulumi", "docker", "podman", "buildah", "nerdctl"))
-"""Commands whose --secret is followed by the name of one."""
+"""Commands whose --secret takes the name of a secret."""
 
 PASSWORD_FILES: Final = frozenset(("htpasswd", "mosquitto_passwd"))
-"""Commands that take a password by its place, behind -b."""
+"""Commands that take a password by its place after -b."""
 
 COMMANDS: Final = frozenset(
     {
@@ -200,9 +200,9 @@ COMMANDS: Final = frozenset(
         *PASSWORD_FILES,
     }
 )
-"""All of them."""
+"""All of these commands."""
 
 NAMES: Final = re.compile(
     "(?<![^\\s\"'/;|&(])(?:" + "|".join(map(re.escape, sorted(COMMANDS))) + ")(?![\\w.-])"
 )
-"""The name of one of them within a text."""
+"""The name of one of these commands within a text."""

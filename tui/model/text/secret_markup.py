@@ -1,4 +1,4 @@
-"""Secrets in XML: an element or attribute with a secret's name, and the value beside it or in it.
+"""Secrets in XML: values of elements and attributes that are named as secrets.
 
 Every pattern runs over hostile text, so none may take more than linear time.
 """
@@ -18,18 +18,18 @@ _ELEMENT: Final = re.compile(
       (?P<value>[^<]{1,1024}+)(?=</)""",
     re.VERBOSE,
 )
-"""An element with attributes and what it holds, or one that is a name, with the one that is its value."""
+"""An element with attributes and its content, or an element with a name and the one with its value."""
 
 _ATTRIBUTE: Final = re.compile(
     r"""(?P<name>[\w:.-]{1,64}+)=\\?(?:"(?P<double>[^"\\]{1,1024})|'(?P<single>[^'\\]{1,1024}))"""
 )
 
 _NAMING: Final = frozenset(("key", "name", "id", "property", "param"))
-"""Attributes whose value is the name of what an element holds."""
+"""Attributes that name the content of an element."""
 
 
 def mask_markup(text: str, found: list[str]) -> str:
-    """Mask the values in elements of XML that a secret's name announces.
+    """Mask the values in XML that are named as secrets.
 
     Args:
         text: Any string.

@@ -1,7 +1,7 @@
-"""Which names announce a secret, and which values are none whatever their name.
+"""Names that announce a secret, and values that are not secrets whatever their name.
 
-It errs on the side of masking: a masked harmless value costs a look with ``--show-secrets``, a shown
-password cannot be taken back.
+When in doubt, a value is masked: a harmless value can be shown with ``--show-secrets``, but a password that
+was shown cannot be taken back.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _WEAK: Final = re.compile(
     | SESS(?:ION)?_?ID$ | SONAR_LOGIN$ | PROXYAUTH$ | (?:^|_)(?:HMAC|SALT|PEPPER)$""",
     re.VERBOSE,
 )
-"""Names of secrets only where their value looks like one."""
+"""Names that announce a secret only if the value looks like one."""
 
 _OF_TOKENS: Final = re.compile(r"(?:^|_)(?:SAS|SK|API|SIGNING|LICEN[CS]E)$")
 """Names of secrets only where their value is a token: most are an address or a word."""
@@ -58,7 +58,7 @@ _NO_SECRET: Final = re.compile(
     """,
     re.VERBOSE,
 )
-"""What says where a secret is, or how long, or that there is none: their value is a fact worth seeing."""
+"""Names for the place, the length or the absence of a secret: their values are facts worth seeing."""
 
 _COMMAND: Final = re.compile(
     r"(?:PASS|PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN)_?(?:COMMAND|CMD|EVAL)$",
@@ -66,10 +66,10 @@ _COMMAND: Final = re.compile(
 """Names of commands that print a secret."""
 
 _TYPED: Final = re.compile(r"""(?<![\w-])(?:echo|printf)\s{1,4}(?!["']?\$)|<<<""")
-"""What such a command has if the secret is in it."""
+"""Part of such a command if it contains the secret."""
 
 _RANDOM: Final = re.compile(r"(?=.*[0-9])(?=.*[a-z])(?=.*[A-Z])[\w+=~-]{10,256}\Z")
-"""What --key takes where it is no file and no name."""
+"""A value of --key that is neither a file nor a name."""
 
 _TOKEN: Final = re.compile(
     r"""(?=[^0-9]*[0-9])(?:(?=[^a-z]*[a-z])(?=[^A-Z]*[A-Z])[\w+/=~-]{16,512}
@@ -87,10 +87,10 @@ _PLACE: Final = re.compile(
     | stdin$ | prompt$""",
     re.VERBOSE,
 )
-"""How a value begins that says where the secret is."""
+"""The beginning of a value that names the place of a secret."""
 
 _EXPANSION: Final = re.compile(r"""["']?\$(?:[A-Z_][A-Z0-9_]*|\{[A-Za-z_]\w*\}|\([^()]*\)|\d)["']?""")
-"""What a shell puts the secret in for."""
+"""What a shell replaces by the secret."""
 
 _WORD: Final = re.compile(r"[A-Za-z]{1,11}|[A-Za-z]+(?:[-_/ ][A-Za-z]+)+|\d{1,3}|.{1,3}", re.DOTALL)
 
@@ -106,16 +106,16 @@ _CONDITIONS: Final = {
     _IF_TOKEN: _TOKEN.match,
     _IF_PAIR: _PAIR.match,
 }
-"""What the value of a name is asked for."""
+"""The test of a value for each strength that depends on it."""
 
 _LONGEST_KNOWN: Final = 256
-"""Characters of a name whose answer is kept: a process may have names of 64 KiB."""
+"""Characters of names whose answer is cached: a process may have names of 64 KiB."""
 
 
 def _strength(name: str) -> int:
-    """Return 2 where a value of this name is a secret, 1 where it may be one, 0 where it is none.
+    """Return 2 if a value of this name is a secret, 1 if it may be one, 0 if it is not.
 
-    Return one of ``_CONDITIONS`` where it is one if the value has that shape.
+    Return one of ``_CONDITIONS`` if it is a secret only if the value has that shape.
     """
     return _known_strength(name) if len(name) <= _LONGEST_KNOWN else _work_out_strength(name)
 
@@ -149,10 +149,10 @@ def is_secret(name: str, value: str, *, in_script: bool = False, is_bare: bool =
     """Return whether the value of this name is a secret.
 
     Args:
-        name: Of a variable, an option or a key, in any spelling: "DB_PASSWORD", "--db-pass", "apiKey".
-        value: What it has.
-        in_script: A shell is still to expand variables in the value.
-        is_bare: It stands without quotes where a secret has some: the word of a sentence, a number.
+        name: The name of a variable, an option or a key in any spelling: "DB_PASSWORD", "--db-pass".
+        value: Its value.
+        in_script: Whether a shell will still expand variables in the value.
+        is_bare: Whether it has no quotes where a secret would have some: a word of a sentence, a number.
     """
     strength = _strength(name)
     if not strength or not value or _PLACE.match(value):

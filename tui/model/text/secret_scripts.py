@@ -1,4 +1,4 @@
-"""Secrets within scripts: what a shell writes to a program's standard input, what SQL and code call.
+"""Secrets in scripts: in what a shell writes to a program's standard input, in SQL, and in calls in code.
 
 Every pattern runs over hostile text, so none may take more than linear time.
 """
@@ -51,7 +51,7 @@ _READER: Final = rf"""{_SUDO}-\w{{0,4}}S\b | (?:sudo\s{{1,4}}(?:-\w{{1,8}}\s{{1,
 """A command that reads a password from its standard input."""
 
 _READING: Final = r"--(?:(?:password|token|passphrase|secret)-stdin|with-token|passphrase-fd[\s=]0)\b"
-"""An option that makes it do so."""
+"""An option that makes a command read a password from its standard input."""
 
 _PIPED: Final = re.compile(
     rf"""(?P<keep1>\b(?:echo|printf|yes)\s{{1,4}}(?:-[neE]{{1,3}}\s{{1,4}}|["']?%s(?:\\n)?["']?\s{{1,4}}){{0,2}})
@@ -67,14 +67,14 @@ _HERE: Final = re.compile(
   | (?<!<)<<(?P<dash>-?)\s{0,4}\\?["']?(?P<end>[A-Za-z_]\w{0,31})["']?[^\n]{0,256}\n""",
     re.VERBOSE,
 )
-"""A here-string, or how a here-document begins."""
+"""A here-string, or the beginning of a here-document."""
 
 _HERE_READER: Final = re.compile(rf"""(?<![^\s"'{{])(?:{_READER})|{_READING}""", re.VERBOSE)
 
 _COMMAND_ENDS: Final = re.compile(r"[;|&\n(`]")
 
 _LONGEST_COMMAND: Final = 256
-"""Characters before a here-document that are searched for its command."""
+"""Characters before a here-document to search for its command."""
 
 _EXPANDED: Final = re.compile(r"\$(?:\w+|\{\w+\})")
 
@@ -84,7 +84,7 @@ _SUBSTITUTED: Final = re.compile(
     (?P<secret1>[^)\n]{1,256}+)(?=\))""",
     re.VERBOSE,
 )
-"""What a shell's <(echo X) gives to an option that takes a file with a password."""
+"""A shell's <(echo X) as the value of an option that takes a file with a password."""
 
 _SENT: Final = re.compile(
     r"""(?P<keep1>(?<![\w-])send\s{1,4}(?:--?\s{1,4})?\\?["'])
@@ -92,7 +92,7 @@ _SENT: Final = re.compile(
     (?P<secret1>[^\s"'\\]{2,256})(?=\\{1,2}[rn])""",
     re.VERBOSE,
 )
-"""What an expect(1) script types: one word that is no common answer may be a password."""
+"""What an expect(1) script types: a single word that is not a common answer may be a password."""
 
 
 def mask_input(text: str, found: list[str]) -> str:
@@ -116,7 +116,7 @@ def mask_calls(text: str, lower: str, found: list[str]) -> str:
 
     Args:
         text: Any string.
-        lower: It in lower case, or what it was made of.
+        lower: The text, or the original text, in lower case.
         found: Takes the secrets.
     """
     if ("'" in text or '"' in text) and ("password" in lower or "identified" in lower):
@@ -152,7 +152,7 @@ def _mask_here(text: str, found: list[str]) -> str:
 
 
 def substitute(pattern: re.Pattern[str], text: str, found: list[str]) -> str:
-    """Mask the groups "secret1", … of a pattern; keep what stands in "keep1", … before them."""
+    """Mask the groups "secret1", … of a pattern, and keep the groups "keep1", … before them."""
 
     def mask(match: re.Match[str]) -> str:
         name = match.lastgroup

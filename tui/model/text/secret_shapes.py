@@ -1,4 +1,4 @@
-"""Secrets that are known by their own shape, wherever they stand.
+"""Secrets that are recognized by their shape alone.
 
 Every pattern runs over hostile text, so none may take more than linear time.
 """
@@ -9,7 +9,7 @@ import re
 from typing import Final
 
 RUN: Final = re.compile(r"[A-Za-z0-9_-]{16}|-----")
-"""What every one of ``TOKENS`` has in it."""
+"""Every one of ``TOKENS`` contains this."""
 
 TOKENS: Final = re.compile(
     r"""
@@ -73,7 +73,7 @@ IN_USERINFO: Final = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-"""What stands before the @ of an address."""
+"""The user information before the @ of an address."""
 
 IN_ADDRESS: Final = re.compile(
     r"""
@@ -95,7 +95,7 @@ IN_ADDRESS: Final = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-"""Addresses that are their own password, and the parameters of some."""
+"""Addresses that are passwords themselves, and parameters of some."""
 
 IN_HEADER: Final = re.compile(
     r"""(?P<keep1>(?:authorization["']?\s{0,4}[:=]\s{0,4}["']?(?:(?:basic|bearer|digest|token|negotiate)\s{1,4})?)

@@ -1,6 +1,6 @@
 """Secrets within a text, by the names before them: PASSWORD=x, "password": "x", --token x, Pwd=x;.
 
-A name and its separator are found first, then the value as far as its quotes go. Every pattern runs over
+A name and its separator are found first, then the value up to its closing quote. Every pattern runs over
 hostile text, so none may take more than linear time.
 """
 
@@ -27,7 +27,7 @@ _NAMED: Final = re.compile(
     )""",
     re.VERBOSE,
 )
-"""A name, and what stands between it and its value."""
+"""A name, and what separates it from its value."""
 
 _VALUE: Final = re.compile(
     r"""\\{1,3}"(?P<escaped>(?:[^"\\]|\\{1,3}[^"\\])*) | "(?P<double>(?:[^"\\]|\\.)*) | '(?P<single>[^']*)
@@ -42,30 +42,30 @@ _ENCODED_END: Final = re.compile(r"%(?:25){0,3}(?:26|23|22|7[Dd])")
 """What ends a value in a text that is percent-encoded as a whole: & # " and }."""
 
 _LIST: Final = re.compile(r"""\[\s{0,4}["'][^\]]{0,4096}""")
-"""An array of texts as a value."""
+"""A value that is an array of texts."""
 
 _LONGEST_LOOKED_INTO: Final = 1024
-"""Characters of a value that is no secret itself, and may have names with values in it."""
+"""Characters of a value that is not a secret itself, but may contain names with values."""
 
 _TIGHT: Final = re.compile(
     r"(?:[A-Za-z]{0,4}H(?=[A-Z]))?(?i:x-[\w-]+|private-token|\w*(?:password|passwd|passphrase|pwd|secret|api_?key|token)|\w+_key)"
 )
-"""Names that announce a secret with nothing but a colon before it: a header's, also right behind curl's -H,
-or one of YAML in one line."""
+"""Names that announce a secret after a colon without a blank: of a header, also right after curl's -H, or of
+YAML on one line."""
 
 _HINT: Final = re.compile(
     r"pass|pw|secret|token|key|auth|cred|cookie|bearer|jwt|psk|dsn|sig|otp|sess"
     r"|api|sas(?![a-z])|_sk|-sk|licen[cs]e|etcdctl|bundle_|pdo|mysqli|connect|securestring"
     r"|identified|sonar|login|hook|mnemonic|seed|hmac|salt|pepper|pat(?![a-z])|sid(?![a-z])|pin(?![a-z])|pincode"
 )
-"""What of a lower-case text every secret name has a part of."""
+"""Parts of names in lower case: every name of a secret contains one."""
 
 
 _ADDRESSED: Final = ("?", "&", "hook", "hc-ping", "pagerduty", "ifttt", "telegram")
-"""Parts of which every address of ``IN_ADDRESS`` has one."""
+"""Every address of ``IN_ADDRESS`` contains one of these."""
 
 _HEADED: Final = ("authorization", "cookie", "bearer", "pass:")
-"""The same of ``IN_HEADER``."""
+"""Every header of ``IN_HEADER`` contains one of these."""
 
 
 def mask_named(text: str, found: list[str]) -> str:
@@ -91,7 +91,7 @@ def mask_named(text: str, found: list[str]) -> str:
 
 
 def _value_of(named: re.Match[str], text: str) -> tuple[int, int] | None:
-    """Return where the value begins and ends, without its quotes; None where there is none."""
+    """Return where the value begins and ends, without its quotes; None if there is none."""
     if named["next"] and not named["name"].startswith("-"):
         return None
     if named["tag"] and text[named.start() - 1 : named.start()] != "<":
@@ -114,20 +114,20 @@ def _value_of(named: re.Match[str], text: str) -> tuple[int, int] | None:
         return start, end if closing is None else closing.start()
     opening = text[named.start() - 1 : named.start()]
     if value.lastgroup in ("double", "single") and opening == value[0][0] and named["colon"]:
-        # What seems to open the value closes what the name stands in.
+        # This quote does not open a value, but closes the text that contains the name.
         return None
     if value.lastgroup == "plain":
         if is_tight and text[start] == "/":
             return None
         if text[start:end].lower() in ("password(", "old_password("):
-            # SQL's function, whose argument has been looked at.
+            # SQL's function, whose argument has already been masked.
             return None
         if opening and opening in "\"'" and named["assigned"] and named["assigned"][0] not in "\\\"'":
-            # The whole word is quoted, so that blanks are part of the value.
+            # The whole word is quoted, so blanks are part of the value.
             behind = text.find(opening, end)
             end = end if behind < 0 else behind
         if named["quoted"]:
-            # JSON's numbers: what follows them is not theirs.
+            # A number in JSON ends before these characters.
             end = start + len(text[start:end].rstrip("}],"))
         elif text[start:end].endswith("\\"):
             end -= 1
@@ -135,7 +135,7 @@ def _value_of(named: re.Match[str], text: str) -> tuple[int, int] | None:
 
 
 def mask_in_text(text: str, found: list[str]) -> str:
-    """Mask all that looks like a secret in a text, and add it to ``found``.
+    """Mask everything that looks like a secret in a text, and add it to ``found``.
 
     Args:
         text: Any string, lone surrogates included.

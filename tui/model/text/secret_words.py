@@ -1,9 +1,8 @@
-"""Which words of a command line are passwords: those that commands take without naming them.
+"""Passwords in command lines that are not announced by a name.
 
-``mysql -pX``, ``htpasswd -b file user X`` and ``vault login X`` do not name what they take. The command need
-not stand first: sudo, env and nice come before it, and a shell's script holds it. A word that merely has a
-command's name, such as a user "mysql", has its options taken for the command's, which errs on the side of
-masking.
+``mysql -pX``, ``htpasswd -b file user X`` and ``vault login X`` do not name their password. The command need
+not come first: it may follow sudo, env or nice, or be in a shell script. If a word only looks like a command,
+such as a user named "mysql", the options after it are taken for the command's; when in doubt, mask.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ MASK: Final = "••••••"
 
 
 _SERVICE: Final = re.compile(r"['\"]?(?://|\\\\)[^/\\\s]+[/\\]")
-"""What smbclient takes a password right behind: //HOST/SHARE."""
+"""//HOST/SHARE, which smbclient's password follows."""
 
 _IN_MOUNT: Final = re.compile(r"(?:^|,)(?:user|username)=[^,%\s]{1,256}%(?P<secret>[^,]+)")
 """mount.cifs's USER%PASSWORD (mount.cifs(8))."""
@@ -49,19 +48,19 @@ _WORD: Final = re.compile(
     r"""(?: "(?:[^"\\]|\\.)*"? | '[^']*'? | \\"(?:[^"\\]|\\[^"])*(?:\\")? | \\. | [^\s"'\\;|&<>()] )+""",
     re.VERBOSE | re.DOTALL,
 )
-"""A word as a shell reads it; within double quotes an escaped quote begins a quoted part as well."""
+"""A word as a shell reads it; within double quotes, an escaped quote also begins a quoted part."""
 
 _HTPASSWD: Final = re.compile(r"-[A-Za-z]{0,8}b[A-Za-z]{0,8}")
-"""Its short options with -b: the password is the last word."""
+"""Short options of htpasswd that include -b: the password is the last word."""
 
 _ASSIGNED: Final = re.compile(r"[\w.-]{1,256}=(?P<value>(?!@).+)", re.DOTALL)
 
 _DEEPEST: Final = 3
-"""Scripts within quotes within scripts that are looked into."""
+"""How deeply nested the quoted scripts are that are examined."""
 
 
 class CommandLine:
-    """Takes the words of a command line one after the other, and knows which of them are passwords.
+    """Takes the words of a command line one by one, and masks those that are passwords.
 
     Args:
         found: Takes the passwords.
@@ -85,7 +84,7 @@ class CommandLine:
         self._is_logon = self._is_named_logon = False
 
     def masked(self, word: str) -> str | None:
-        """Return the next word masked; None where the commands so far do not say that it is a password."""
+        """Return the next word masked; None if it is not a password of the commands so far."""
         expected, self._expected = self._expected, None
         setting, self._setting = self._setting, None
         is_option = word.startswith("-") and len(word) > 1
@@ -117,11 +116,11 @@ class CommandLine:
         return None
 
     def begin_substitution(self) -> None:
-        """Expect no value as the next word: it is a command, whose output is the value."""
+        """Do not expect a value as the next word: it is a command, whose output is the value."""
         self._expected = self._setting = None
 
     def end_command(self) -> None:
-        """Expect no password by its place or of a subcommand any more: a pipe or a semicolon comes."""
+        """Stop expecting passwords by place or of a subcommand: a pipe or a semicolon ends the command."""
         for option in self._of_subcommand:
             del self._options[option]
         self._of_subcommand.clear()
@@ -142,7 +141,7 @@ class CommandLine:
         return self._masked_bundle(word) if self._flags and not word.startswith("--") else None
 
     def _masked_bundle(self, word: str) -> str | None:
-        """Mask a password behind several short options in one word, as in ``-sSu USER:X``."""
+        """Mask a password after several short options in one word, as in ``-sSu USER:X``."""
         last = word[1:].lstrip(self._flags)
         value = self._options.get("-" + last[:1])
         if value is None or len(last) == len(word) - 1:
@@ -154,7 +153,7 @@ class CommandLine:
         return None if masked is None else word[: 1 - len(last)] + masked
 
     def _learn(self, word: str) -> None:
-        """Note what a word brings into play, where it is a command or says what a command is to do."""
+        """Note what to expect after a word that is a command or a subcommand."""
         name = word.rpartition("/")[2]
         if name in COMMANDS:
             self._has_command = True
@@ -166,7 +165,7 @@ class CommandLine:
             self._options.update(self._subcommands[word])
         self._is_setting |= word in self._setters
         if not self._seen.isdisjoint(PASSWORD_FILES) and _HTPASSWD.fullmatch(word):
-            # The file and the user come before it; with -n there is no file.
+            # The file and the user precede it; with -n there is no file.
             self._words_to_secret, self._secrets_to_come = (1 if "n" in word else 2), 1
         self._is_behind_service = "smbclient" in self._seen and bool(_SERVICE.match(word))
         self._is_storing |= name in STORES and not self._seen.isdisjoint(HOLDERS)
@@ -177,7 +176,7 @@ class CommandLine:
             if word in behind or stem in behind:
                 self._words_to_secret, self._secrets_to_come = (between if count else None), count
         for behind, between, count in PLACES.get(name, ()):
-            # Once: a text may have the command's name ten thousand times.
+            # Only once: a text may contain the command's name ten thousand times.
             if (behind, between, count) not in self._places:
                 self._places.append((behind, between, count))
             if not behind:
@@ -227,14 +226,12 @@ class CommandLine:
 
 
 def mask_commands(text: str, found: list[str], depth: int = 0) -> str:
-    """Mask the passwords of the commands in a text, in the scripts within its quotes as well.
-
-    It takes linear time.
+    """Mask the passwords of the commands in a text, and in quoted scripts within it, in linear time.
 
     Args:
         text: Any string.
         found: Takes the passwords.
-        depth: Quotes within quotes that it stands in.
+        depth: How many quotes surround it.
     """
     if not NAMES.search(text):
         return text
