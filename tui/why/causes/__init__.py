@@ -54,7 +54,7 @@ def readings(error: int) -> tuple[Reading[Hashable], ...]:
 
 
 def diagnose(record: ExecFailure) -> Diagnosis:
-    """Why an exec failed. Never raises; takes half a second at most, mostly far less than a millisecond."""
+    """Return why an exec failed. Never raises; takes up to half a second, usually less than a millisecond."""
     try:
         return _DIAGNOSES[record.kind](record)
     except Exception as error:
@@ -75,7 +75,7 @@ _DIAGNOSES: Final[Mapping[str, Callable[[ExecFailure], Diagnosis]]] = by_kind({E
 
 @cause("diagnosis-failed", manual="Looking for the cause failed; please report it.")
 def failed(record: ExecFailure, error: Exception) -> Diagnosis:
-    """The diagnosis of a record whose diagnosis failed."""
+    """Return the diagnosis of a record whose diagnosis raised an error."""
     return Diagnosis(
         code="diagnosis-failed",
         summary=f"The exec failed with {record.error}; looking for the cause failed with"
@@ -109,7 +109,7 @@ def _found(stage: Stage, scene: Scene, error: int) -> list[Diagnosis]:
 
 @cause("several-causes", manual="Several causes fit, and each alone would explain the error; all are listed.")
 def _one(causes: list[Diagnosis]) -> Diagnosis:
-    """The cause, or where several fit none of them."""
+    """Return the only cause; if there are several, a diagnosis that names all and claims none."""
     if len(causes) == 1:
         return causes[0]
     briefs = [cause.brief for cause in causes]
@@ -128,7 +128,7 @@ def _one(causes: list[Diagnosis]) -> Diagnosis:
 
 
 def _on_the_way(scene: Scene, error: int) -> list[Diagnosis]:
-    """A fault on the way to the file, or to one of its interpreters."""
+    """Return the fault on the way to the file, or to one of its interpreters."""
     if scene.target is not None:
         cause = paths.explain_walk(scene, scene.target, error)
         if cause is not None:

@@ -21,7 +21,7 @@ from execwhy.tui.why.scene.scene import Scene
 def unsearchable(
     scene: Scene, resolved: ResolvedFile, interpreter: Interpreter | None = None
 ) -> Diagnosis | None:
-    """EACCES on the way: a directory that the caller may not search, or a link that it may not follow."""
+    """Report a directory that the caller may not search, or a link that it may not follow (EACCES)."""
     steps = resolved.resolution.steps
     needed = steps[:-1] if resolved.file is not None else steps
     for step in needed:
@@ -67,7 +67,7 @@ def _not_searchable(scene: Scene, step: Step, verdict: Verdict, interpreter: Int
     manual="A link in a sticky directory that the kernel does not follow (fs.protected_symlinks).",
 )
 def _protected_link(scene: Scene, resolution: Resolution) -> Diagnosis | None:
-    """may_follow_link() of fs/namei.c: a foreign link at the end, in a sticky directory for all."""
+    """Report another user's link in a world-writable sticky directory (may_follow_link, fs/namei.c)."""
     if not resolution.links or (read_proc("/proc/sys/fs/protected_symlinks") or "0").strip() != "1":
         return None
     for number, step in enumerate(resolution.steps):
@@ -91,7 +91,7 @@ def _protected_link(scene: Scene, resolution: Resolution) -> Diagnosis | None:
 
 
 def _is_at_end(scene: Scene, resolution: Resolution, link: Step) -> bool:
-    """Whether a path ends with the link, whose target then is what the whole path leads to."""
+    """Return whether a path ends with the link, so that both lead to the same file."""
     if resolution.asked.endswith(("/", "/.", "/..")):
         return False
     resolved = scene.aside(link.path)

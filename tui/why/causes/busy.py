@@ -20,7 +20,7 @@ from execwhy.tui.why.scene.scene import Scene
     manual="The file is open for writing, by the process that is named; or may have been.",
 )
 def explain(scene: Scene) -> list[Diagnosis]:
-    """Who has the file, or its interpreter, open for writing."""
+    """Name the processes that have the file, or its interpreter, open for writing."""
     files = [file for file in scene.files() if is_regular(file)]
     left_out: list[str] = []
     for file in files:

@@ -29,7 +29,7 @@ _READ: Final = "What could be read may not have been in the caller's memory when
 
 
 def _can_check() -> bool:
-    """The kernel knows AT_EXECVE_CHECK, so that it is not what it refused."""
+    """Return whether this kernel knows AT_EXECVE_CHECK, so that it refused another flag."""
     numbers = re.match(r"(\d+)\.(\d+)", os.uname().release)
     return numbers is not None and (int(numbers[1]), int(numbers[2])) >= (6, 14)
 
@@ -48,7 +48,7 @@ def _can_check() -> bool:
     reads=(NEVER_SHARED,),
 )
 def bad_address(scene: Scene) -> list[Diagnosis]:
-    """EFAULT: which pointer the kernel could not follow."""
+    """Name the pointer that the kernel could not follow (EFAULT)."""
     record = scene.record
     if record.path is None:
         return [
@@ -90,7 +90,7 @@ def bad_address(scene: Scene) -> list[Diagnosis]:
 @finds(errno.EBADF, stage=Stage.CALL)
 @cause("bad-descriptor", errno.EBADF, manual="The descriptor that was passed to execveat is not open.")
 def bad_descriptor(scene: Scene) -> list[Diagnosis]:
-    """EBADF: execveat's dirfd is not open."""
+    """Report that execveat's dirfd is not open (EBADF)."""
     record = scene.record
     if not scene.by_descriptor:
         return []
@@ -114,7 +114,7 @@ def bad_descriptor(scene: Scene) -> list[Diagnosis]:
 @finds(errno.EINVAL, stage=Stage.CALL)
 @cause("unknown-flags", errno.EINVAL, manual="execveat was given flags that this kernel does not know.")
 def invalid(scene: Scene) -> list[Diagnosis]:
-    """EINVAL: flags that this kernel does not know."""
+    """Name the flags that this kernel does not know (EINVAL)."""
     flags = scene.record.flags or 0
     unknown = flags & ~(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | (AT_EXECVE_CHECK if _can_check() else 0))
     if not unknown:
@@ -147,7 +147,7 @@ def invalid(scene: Scene) -> list[Diagnosis]:
     manual="The kernel does not offer this call to this program, or a seccomp filter pretends so.",
 )
 def no_such_call(scene: Scene) -> list[Diagnosis]:
-    """ENOSYS: the kernel offers no such call to this kind of program, or a filter says so."""
+    """Report that the kernel lacks the call for such programs, or that a filter pretends so (ENOSYS)."""
     kind = "32-bit programs" if scene.record.compat else "this program"
     return [
         scene.diagnosis(
@@ -164,7 +164,7 @@ def no_such_call(scene: Scene) -> list[Diagnosis]:
 @finds(errno.ENAMETOOLONG, stage=Stage.CALL)
 @cause("path-too-long", errno.ENAMETOOLONG, manual="The whole path is longer than the kernel allows.")
 def path_too_long(scene: Scene) -> list[Diagnosis]:
-    """ENAMETOOLONG: the whole path."""
+    """Report that the whole path is too long (ENAMETOOLONG)."""
     record = scene.record
     length = len(os.fsencode(record.path or ""))
     if not record.truncated.path and length < PATH_MAX:

@@ -25,7 +25,7 @@ _TEMPORARY: Final = " (a program that unpacks itself there often takes another d
 
 @finds(errno.EACCES)
 def explain(scene: Scene) -> list[Diagnosis]:
-    """The causes of an EACCES: all that forbid the first file on which the kernel stops."""
+    """Return the causes of an EACCES: all that forbid the first file at which the kernel stops."""
     if scene.target is None:
         return []
     causes = _found(scene)
@@ -37,7 +37,7 @@ def explain(scene: Scene) -> list[Diagnosis]:
 
 
 def _without_capabilities(scene: Scene) -> list[Diagnosis]:
-    """What forbids it where the caller's capabilities do not count, as those of a container's root."""
+    """Return what forbids the exec if the caller's capabilities do not count, like those in a container."""
     known = scene.credentials
     scene.credentials = dataclasses.replace(known, capabilities=0)
     scene.doubts.append(
@@ -52,7 +52,7 @@ def _without_capabilities(scene: Scene) -> list[Diagnosis]:
 
 
 def _found(scene: Scene) -> list[Diagnosis]:
-    """The first file of all on the way, or interpreter, that the caller may not search or execute."""
+    """Return what forbids the first directory, file or interpreter on the way."""
     resolved = scene.target
     if resolved is None:
         return []
@@ -164,7 +164,7 @@ def _no_permission(scene: Scene, file: File, verdict: Verdict, interpreter: Inte
 
 
 def _permission_advice(scene: Scene, file: File, verdict: Verdict, interpreter: Interpreter | None) -> str:
-    """What to do where permission bits, or an ACL, forbid it; only what looks like a program is made one."""
+    """Return what to do about permission bits or an ACL; only what looks like a program is to become one."""
     if file.elf is None and file.shebang is None:
         if interpreter is not None:
             return "It does not look like a program: let the script name another one."

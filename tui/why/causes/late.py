@@ -32,7 +32,7 @@ _STACK: Final = 128 << 10
     " killed.",
 )
 def explain(scene: Scene) -> Diagnosis:
-    """The process was killed because the new program could not be set up."""
+    """Return why the new program could not be loaded, so that the process was killed."""
     record = scene.record
     file = next(scene.files(), None)
     if file is not None:
@@ -72,7 +72,7 @@ def explain(scene: Scene) -> Diagnosis:
 
 
 def _of_memory(scene: Scene, name: str, died: str, evidence: list[str], file: File | None) -> Diagnosis:
-    """A limit on its memory where one is low; else it stays open what there was too little of."""
+    """Name the limits on memory that are low; if none is, leave open which memory was lacking."""
     record, low, alive = scene.record, [], False
     for limit in _LIMITS:
         most, whose = limits.limit_of(scene, limit.title)
@@ -125,12 +125,12 @@ def _of_memory(scene: Scene, name: str, died: str, evidence: list[str], file: Fi
 
 
 def _address_space(scene: Scene) -> int:
-    """Its segments, those of its ELF interpreter, and the stack that setup_arg_pages() of fs/exec.c makes."""
+    """Return the bytes of its segments, those of its ELF interpreter, and its stack (setup_arg_pages)."""
     return _STACK + sum(file.elf.loaded_bytes for file in scene.files() if file.elf is not None)
 
 
 def _one_page(scene: Scene) -> int:
-    """Nearly every program has a page of data, and each one its strings on the stack."""
+    """Return a page: nearly every program has data, and each has its strings on the stack."""
     return mmap.PAGESIZE
 
 

@@ -37,7 +37,7 @@ _AT_ONCE: Final = 1024
     reads=(NEVER_SHARED,),
 )
 def too_many_processes(scene: Scene) -> list[Diagnosis]:
-    """EAGAIN: RLIMIT_NPROC was exceeded when the caller became this user, and exec tells so."""
+    """Compare the user's threads with RLIMIT_NPROC, which exec checks after a change of the user (EAGAIN)."""
     record = scene.record
     limit, whose = limit_of(scene, "Max processes")
     count = holders.threads_of(scene, record.uid)
@@ -93,7 +93,7 @@ def too_many_processes(scene: Scene) -> list[Diagnosis]:
     reads=(NEVER_SHARED,),
 )
 def too_many_files(scene: Scene) -> list[Diagnosis]:
-    """EMFILE."""
+    """Compare the caller's open files with RLIMIT_NOFILE (EMFILE)."""
     limit, whose = limit_of(scene, "Max open files")
     count = _open_files(scene)
     has = "" if count is None else f"the caller has {count:,} open file{'s' * (count != 1)}"
@@ -146,7 +146,7 @@ def _open_files(scene: Scene) -> int | None:
     reads=(NEVER_SHARED,),
 )
 def file_table_full(scene: Scene) -> list[Diagnosis]:
-    """ENFILE."""
+    """Compare the open files of the whole system with fs.file-max (ENFILE)."""
     numbers = [int(number) for number in (read_proc("/proc/sys/fs/file-nr") or "").split()]
     is_known = len(numbers) == 3
     shown = f"{numbers[0]:,} of {numbers[2]:,} files are open" if is_known else ""
@@ -188,7 +188,7 @@ def _is_far_below(count: int | None, limit: int | None) -> bool:
     reads=(NEVER_SHARED,),
 )
 def no_memory(scene: Scene) -> list[Diagnosis]:
-    """ENOMEM: which memory ran out cannot be seen afterwards, only what is tight now."""
+    """Report which memory is tight now (ENOMEM); which one ran out leaves no trace."""
     return [
         scene.diagnosis(
             "out-of-memory",
@@ -233,7 +233,7 @@ def _doubt_of_count(scene: Scene, whose: str, *, exceeded: bool, exempt: bool) -
 
 
 def limit_of(scene: Scene, name: str) -> tuple[int | None, str]:
-    """The soft limit of the caller, or of its parent; None where it is unlimited or not known."""
+    """Return a soft limit and whose it is, the caller's or its parent's; None if unlimited or not known."""
     for text, whose in (
         (scene.process.limits, _CALLERS),
         (read_proc(f"/proc/{scene.record.ppid}/limits"), _PARENTS),

@@ -39,7 +39,7 @@ _CAPABILITIES: Final = (
 
 @finds(errno.EPERM)
 def not_permitted(scene: Scene) -> list[Diagnosis]:
-    """EPERM."""
+    """Return the causes of an EPERM."""
     for file in scene.files():
         if file.shebang is not None:
             continue
@@ -68,7 +68,7 @@ def not_permitted(scene: Scene) -> list[Diagnosis]:
     reads=(CAPABILITIES,),
 )
 def remainder(scene: Scene) -> list[Diagnosis]:
-    """What is left where permissions, mounts and interpreters allow it, and nothing has changed.
+    """Return what is left if permissions, mounts and interpreters allow it, and nothing has changed.
 
     Permissions, which may have been others right before or after, do not make an EPERM.
     """
@@ -120,7 +120,7 @@ def remainder(scene: Scene) -> list[Diagnosis]:
     reads=(CAPABILITIES, INHERITED),
 )
 def _file_capabilities(scene: Scene, file: File) -> Diagnosis | None:
-    """bprm_caps_from_vfs_caps() of security/commoncap.c: an effective set that cannot be had in full."""
+    """Report an effective set that cannot be gained in full (bprm_caps_from_vfs_caps, commoncap.c)."""
     asked, sets = _effective(file), _capability_sets(scene)
     if asked is None or sets is None or (asked.root and scene.credentials.has_all_ids):
         return None
@@ -145,7 +145,7 @@ def _file_capabilities(scene: Scene, file: File) -> Diagnosis | None:
 
 
 def _perhaps_capabilities(scene: Scene, file: File) -> Diagnosis | None:
-    """The same where the caller is gone, and may have dropped from its bounding set what its parent has."""
+    """Report that it may be the same if the caller is gone: its bounding set may have been smaller."""
     asked = _effective(file)
     if asked is None or asked.root or not asked.permitted or scene.process.read("status") is not None:
         return None
@@ -184,14 +184,14 @@ def _effective(file: File) -> _FileCapabilities | None:
 
 
 def _of_another_root(scene: Scene, asked: _FileCapabilities) -> str | None:
-    """rootid_owns_currentns() of security/commoncap.c, as far as the caller's user namespace is known."""
+    """Doubt capabilities that count only in one user namespace (rootid_owns_currentns, commoncap.c)."""
     if not asked.root:
         return None
     return f"They count only in a user namespace whose root is uid {asked.root}, or below one."
 
 
 def _capability_sets(scene: Scene) -> tuple[int, int, str] | None:
-    """The bounding and the inheritable set of the caller, or of its parent, which most often agree."""
+    """Return bounding and inheritable set of the caller, or of its parent, which usually has the same."""
     for text, whose in (
         (scene.process.read("status"), "the caller"),
         (read_proc(f"/proc/{scene.record.ppid}/status"), "its parent"),
@@ -217,7 +217,7 @@ def _named(bits: int) -> list[str]:
     reads=(INHERITED,),
 )
 def _seccomp(scene: Scene) -> Diagnosis | None:
-    """A filter that refuses the system call: then the kernel never came to look for a file."""
+    """Report a filter that refuses the call, so that the kernel never looked for a file."""
     binary = scene.record.binary
     if not _seccomp_mode(scene) or (binary is not None and binary.source == "kernel"):
         return None
@@ -234,7 +234,7 @@ def _seccomp(scene: Scene) -> Diagnosis | None:
 
 
 def _seccomp_mode(scene: Scene) -> int | None:
-    """The task's seccomp mode, or its parent's, which it inherits; None where neither is there any more."""
+    """Return the task's seccomp mode, or its parent's, which it inherits; None if both are gone."""
     text = scene.process.read("status") or read_proc(f"/proc/{scene.record.ppid}/status")
     value = _status(text).get("Seccomp")
     return None if value is None else int(value)
@@ -246,7 +246,7 @@ def _status(text: str | None) -> dict[str, str]:
 
 
 def _active_modules() -> list[str]:
-    """The security modules that can refuse an exec, with what is known of their state."""
+    """Return the security modules that can refuse an exec, with their state if it is known."""
     listed = (read_proc("/sys/kernel/security/lsm") or "").strip().split(",")
     names = [name for name in _REFUSING if name in listed]
     enforcing = read_proc("/sys/fs/selinux/enforce")

@@ -19,7 +19,7 @@ _STATE_NOT_SEEN: Final = "What it was like at the exec can no longer be seen."
 @cause("vanished-since", manual="The file existed at the exec and was gone when it was looked at.")
 @cause("replaced-since", manual="Another file has its name now.")
 def removed_or_replaced(scene: Scene) -> Diagnosis | None:
-    """The kernel's file is gone, or another one has its name now: only the record counts then."""
+    """Report that the kernel's file is gone, or that another one has its name now."""
     record, binary, resolved = scene.record, scene.record.binary, scene.target
     if binary is None or resolved is None:
         return None
@@ -64,7 +64,7 @@ def removed_or_replaced(scene: Scene) -> Diagnosis | None:
 
 
 def _gone_with_caller(scene: Scene, binary: Binary) -> Diagnosis:
-    """The path led through /proc/self: where to is known to the caller alone, and the file may be there."""
+    """Report a path through /proc/self: where it led is known to the caller alone."""
     record = scene.record
     meaning = words.strerror(record.return_value)
     return scene.diagnosis(
@@ -88,7 +88,7 @@ def _device(scene: Scene, binary: Binary) -> str:
     manual="Every file that the exec needs exists now, so one has appeared since.",
 )
 def appeared(scene: Scene, file: File) -> Diagnosis:
-    """ENOENT, and the file and all that it needs exist now."""
+    """Report that the file and all that it needs exist now, after an ENOENT."""
     return scene.diagnosis(
         "appeared-since",
         f"{words.quoted(file.path)} and what it needs exist when looked at {scene.later}, so something that"
@@ -100,7 +100,7 @@ def appeared(scene: Scene, file: File) -> Diagnosis:
 
 
 def vanished(scene: Scene, resolution: Resolution) -> Diagnosis:
-    """The error is not ENOENT, and the file does not exist now."""
+    """Report that the file does not exist now, after another error than ENOENT."""
     record = scene.record
     meaning = words.strerror(record.return_value)
     return scene.diagnosis(
@@ -117,7 +117,7 @@ def vanished(scene: Scene, resolution: Resolution) -> Diagnosis:
     manual="Nothing prevents the exec now; the file or its interpreter has changed since.",
 )
 def changed(scene: Scene) -> Diagnosis | None:
-    """Nothing prevents the exec now, but something has changed since it failed, or at about that time."""
+    """Report that nothing prevents the exec now, and what has changed since, or at about that time."""
     record, binary = scene.record, scene.record.binary
     found = changes(scene)
     file = next(scene.files(), None)

@@ -33,7 +33,7 @@ _IN_PARTS: Final = (
     reads=(NEVER_SHARED,),
 )
 def explain(scene: Scene) -> list[Diagnosis]:
-    """E2BIG: one string is too long, or all of them together are. What is not ruled out is the cause."""
+    """Find the string that is too long, or report that all of them together are (E2BIG)."""
     strings = Strings.of(scene.record)
     stack, whose = limit_of(scene, "Max stack size")
     limit = _bytes_taken(stack)

@@ -37,7 +37,7 @@ for _errno, _meaning_of_it in OTHER_MEANINGS.items():
 
 @cause("namespace-gone", manual="The caller's root directory and mount namespace were gone before the look.")
 def namespace_gone(scene: Scene) -> Diagnosis:
-    """None of the caller's files can be seen: its root directory and its mount namespace are gone."""
+    """Report that the caller's root directory and mount namespace are gone, and its files with them."""
     record = scene.record
     return scene.diagnosis(
         "namespace-gone",
@@ -72,7 +72,7 @@ def namespace_gone(scene: Scene) -> Diagnosis:
     " evidence says whether the caller has or may have one.",
 )
 def unexplained(scene: Scene) -> Diagnosis:
-    """No cause was found."""
+    """Report that no cause was found, with what was looked at."""
     record, resolved = scene.record, scene.target
     error, meaning = -record.return_value, words.strerror(record.return_value)
     if resolved is None:
@@ -111,7 +111,7 @@ def unexplained(scene: Scene) -> Diagnosis:
 
 
 def _not_looked_at(scene: Scene, resolution: Resolution) -> Diagnosis:
-    """The walk along the path was given up."""
+    """Report that the walk along the path was given up, and why."""
     record = scene.record
     meaning, shown = words.strerror(record.return_value), words.quoted(resolution.path)
     reason = {
@@ -154,7 +154,7 @@ def contradicted(scene: Scene, measured: str, *evidence: str, lacking: str | Non
 
 
 def _by_its_meaning(scene: Scene, *evidence: str) -> Diagnosis:
-    """An error that can hardly mean more than one thing."""
+    """Report an error by its only meaning."""
     record = scene.record
     meaning = OTHER_MEANINGS[-record.return_value]
     return scene.diagnosis(

@@ -59,7 +59,7 @@ class Credentials:
 
     @classmethod
     def of(cls, record: ExecFailure) -> Credentials:
-        """The caller's, as the kernel program read them."""
+        """Return the caller's credentials, as the kernel program read them."""
         return cls(
             record.fsuid,
             record.fsgid,
@@ -69,13 +69,13 @@ class Credentials:
         )
 
     def has_group(self, gid: int) -> bool | None:
-        """Whether it is in a group; None where that is not known."""
+        """Return whether the caller is in a group; None if that is not known."""
         if gid == self.fsgid or gid in (self.groups or ()):
             return True
         return None if self.groups is None else False
 
     def overrides(self, capability: int, status: os.stat_result) -> bool:
-        """Whether a capability counts for a file: its user namespace must have the owner and the group.
+        """Return whether a capability counts for a file: its owner and group must be in the user namespace.
 
         capable_wrt_inode_uidgid() of kernel/capability.c.
         """
@@ -119,7 +119,7 @@ class Verdict:
 
 
 def may_execute(who: Credentials, status: os.stat_result, acl: bytes | None) -> Verdict:
-    """Whether ``who`` may execute a file, or search a directory.
+    """Return whether ``who`` may execute a file, or search a directory.
 
     ``acl`` is the raw system.posix_acl_access, or None where there is none.
     """
@@ -158,7 +158,7 @@ def _by_bits(who: Credentials, status: os.stat_result, acl: bytes | None) -> Ver
 
 
 def _by_acl(who: Credentials, status: os.stat_result, acl: bytes) -> Verdict | None:
-    """posix_acl_permission() of fs/posix_acl.c, for one who is not the owner."""
+    """Decide by an ACL, for a caller who is not the owner (posix_acl_permission, fs/posix_acl.c)."""
     entries = list(_entries(acl))
     mask = next((permissions for tag, permissions, _ in entries if tag == _MASK), 0o7)
     in_group = unknown = False
@@ -189,7 +189,7 @@ def _masked(allowed: bool, mask: int, entry: str) -> Verdict:
 
 
 def _entries(acl: bytes) -> Iterator[tuple[int, int, int]]:
-    """The (tag, permissions, id) of each entry (include/uapi/linux/posix_acl_xattr.h)."""
+    """Yield tag, permissions and id of each entry (include/uapi/linux/posix_acl_xattr.h)."""
     if len(acl) < 4 or struct.unpack_from("<I", acl)[0] != _ACL_VERSION:
         return
     for at in range(4, min(len(acl) - 7, 4 + 8 * _MAX_ENTRIES), 8):

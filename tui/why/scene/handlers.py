@@ -42,7 +42,7 @@ class Handler:
     extension: str = ""
 
     def takes(self, head: bytes, path: str) -> bool:
-        """Whether it is for a file with these first bytes and that path."""
+        """Return whether it takes a file with these first bytes and this path."""
         if self.extension:
             return os.path.basename(path).rpartition(".")[2] == self.extension
         part = head[:BINPRM_BUF_SIZE][self.offset : self.offset + len(self.magic)]
@@ -53,7 +53,7 @@ class Handler:
 
 
 def parse(name: str, text: str) -> Handler | None:
-    """A registration as its file shows it."""
+    """Return the registration that a file of binfmt_misc shows; None if it shows none."""
     lines = text.splitlines()
     values = {key: value for key, _, value in (line.partition(" ") for line in lines[1:])}
     if not lines or "interpreter" not in values:
@@ -74,7 +74,7 @@ def parse(name: str, text: str) -> Handler | None:
 
 
 def registered() -> tuple[Handler, ...]:
-    """All registrations; () where there are none or binfmt_misc is not mounted."""
+    """Return all registrations; () if there are none or binfmt_misc is not mounted."""
     try:
         names = sorted(os.listdir(DIRECTORY))[:MAX_HANDLERS]
     except OSError:
@@ -125,6 +125,6 @@ def _of_a_user_namespace(scene: Scene) -> str | None:
 
 
 def handler_of(file: File, path: str) -> Handler | None:
-    """The registration that takes a file, an enabled one first."""
+    """Return the registration that takes a file, an enabled one first; None if none does."""
     taking = [handler for handler in registered() if handler.takes(file.head or b"", path)]
     return next((handler for handler in taking if handler.enabled), taking[0] if taking else None)

@@ -52,7 +52,7 @@ class MountWatch:
         self._since = _now() if handed is None else handed.since
 
     def attend(self) -> MountWatch:
-        """Notice each change at once, in a thread, rather than when somebody asks."""
+        """Start a thread that notices each change at once, not only when somebody asks."""
         arguments = (_poll(_open(self._process)),)
         threading.Thread(target=self._wait, args=arguments, name="mount watch", daemon=True).start()
         return self
@@ -119,13 +119,13 @@ class MountWatches:
                 self._watches[process] = MountWatch(process)
 
     def notice(self) -> None:
-        """Notice what has changed by now; call it often, as changes count from when they are noticed."""
+        """Notice what has changed by now. Call it often: a change counts from when it is noticed."""
         for watch in self._watches.values():
             watch.unchanged_since()
 
     @contextlib.contextmanager
     def handed_over(self) -> Iterator[None]:
-        """Within, a process that is forked knows what this one does."""
+        """Hold the locks during a fork, so that the child knows what this process knows."""
         for process, watch in self._watches.items():
             with suppress(OSError):
                 _handed[process] = watch.hand_over()

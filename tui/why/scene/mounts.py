@@ -14,22 +14,22 @@ _NEVER: Final = frozenset({"proc", "sysfs", "cgroup", "cgroup2"})
 
 
 def never_executes(file: File) -> bool:
-    """Its file system has no programs, whatever the options of the mount say."""
+    """Return whether its file system holds no programs, whatever the mount options are."""
     return file.mount is not None and file.mount.file_system in _NEVER
 
 
 def forbids_exec(file: File) -> bool:
-    """path_noexec() of fs/exec.c."""
+    """Return whether its mount forbids execution (path_noexec, fs/exec.c)."""
     return never_executes(file) or (file.mount is not None and "noexec" in file.mount.options)
 
 
 def ignores_privileges(file: File) -> bool:
-    """The mount is nosuid: set-user-id bits and file capabilities count for nothing."""
+    """Return whether its mount is nosuid, so that set-user-id bits and file capabilities do not count."""
     return file.mount is not None and "nosuid" in file.mount.options
 
 
 def device(number: str, caller_root: CallerRoot | None, path: str | None) -> str:
-    """A device number in a sentence, with the file system that it means where the caller has one of it.
+    """Return a device number for a sentence, with the file system's type if the caller has it mounted.
 
     Args:
         number: "major:minor", as in mountinfo.
@@ -45,11 +45,11 @@ def device(number: str, caller_root: CallerRoot | None, path: str | None) -> str
 
 
 def on_the_way(caller_root: CallerRoot, path: str) -> Mount | None:
-    """The mount that a path of the caller's, every link followed, lies on; None where none is known."""
+    """Return the mount of a path of the caller's whose links are resolved; None if it is not known."""
     return caller_root.mounts.on_the_way(caller_root.base + path)
 
 
 def _leads_to(mount: Mount, path: str | None) -> int:
-    """How much of a path a mount point is; 0 where it is not on the way."""
+    """Return how many characters of a path its mount point takes; 0 if it is not on the way."""
     point = mount.point.rstrip("/")
     return len(mount.point) if path is not None and f"{path}/".startswith(f"{point}/") else 0

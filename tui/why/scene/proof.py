@@ -150,12 +150,12 @@ class Looks:
         return any(resolved is not self._to_root for resolved in self._resolved)
 
     def add_root(self, resolved: ResolvedFile) -> None:
-        """Have all causes rest on the walk to the caller's root directory."""
+        """Let all causes rest on the walk to the caller's root directory."""
         self._to_root = resolved
         self.add(resolved)
 
     def add(self, resolved: ResolvedFile) -> None:
-        """Have the causes that are found from now on rest on a walk as well."""
+        """Let the causes that are found from now on rest on this walk, too."""
         self._resolved.append(resolved)
 
     def add_open(self, resolved: ResolvedFile) -> None:

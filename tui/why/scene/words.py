@@ -22,17 +22,17 @@ MAX_IN_REMARK: Final = 512
 
 
 def quoted(name: str) -> str:
-    """A name in a sentence."""
+    """Return a name for a sentence."""
     return f'"{shortened(name, MAX_QUOTED)}"'
 
 
 def quoted_briefly(path: str) -> str:
-    """A path in one sentence of many."""
+    """Return a path for a sentence that is one of many."""
     return f'"{shortened(path, MAX_IN_REMARK)}"'
 
 
 def shortened(path: str, most: int) -> str:
-    """A path with "…" in place of components in its middle, unless it is short enough.
+    """Return a path with "…" in place of components in its middle, unless it is short enough.
 
     Whole components are dropped: part of a secret might not be recognized and masked.
     """
@@ -43,12 +43,12 @@ def shortened(path: str, most: int) -> str:
 
 
 def permissions(mode: int) -> str:
-    """The permissions as ls shows them, without the file type: "rw-r--r--"."""
+    """Return the permissions as ls shows them, without the file type: "rw-r--r--"."""
     return stat.filemode(mode)[1:]
 
 
 def mode(number: int) -> str:
-    """A mode with its file type, as ls shows it: "-rw-r--r--"."""
+    """Return a mode with its file type, as ls shows it: "-rw-r--r--"."""
     return stat.filemode(number)
 
 
@@ -64,12 +64,12 @@ _TYPES: Final = {
 
 
 def file_type(mode: int) -> str:
-    """What kind of file it is, with its article."""
+    """Return the type of a file with its article: "a directory"."""
     return _TYPES.get(stat.S_IFMT(mode), "a file of no known type")
 
 
 def span(nanoseconds: int) -> str:
-    """A span of time in one unit: "40 ms", "3 s", "2 h"."""
+    """Return a span of time in one unit: "40 ms", "3 s", "2 h"."""
     milliseconds = max(0, nanoseconds) / 1e6
     if milliseconds < 1000:
         return f"{milliseconds:.1f} ms" if milliseconds < 10 else f"{milliseconds:.0f} ms"
@@ -81,7 +81,7 @@ def span(nanoseconds: int) -> str:
 
 
 def doubt(sentence: str) -> str:
-    """A sentence about what is missing for certainty, so that it can be told from the other evidence."""
+    """Mark a sentence as one about what is missing for certainty."""
     first = sentence[:1].lower() if sentence[1:2].islower() else sentence[:1]
     return f"{DOUBT}{first}{sentence[1:]}"
 
@@ -92,7 +92,7 @@ def is_doubt(sentence: str) -> bool:
 
 
 def sentence(text: str) -> str:
-    """A sentence that may begin with a user, as ``user`` names him; an account's name stays as it is."""
+    """Return a sentence with a capital letter if it begins with a user without a name."""
     if text.startswith("uid "):
         return f"The {text}"
     return f"The {text[4:]}" if text.startswith("the ") else text
@@ -104,12 +104,12 @@ def strerror(return_value: int) -> str:
 
 
 def listed(items: Sequence[str]) -> str:
-    """Items in a sentence: "a, b and c"."""
+    """Return items for a sentence: "a, b and c"."""
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}" if items else ""
 
 
 def user(uid: int) -> str:
-    """The name of a user of this host, or "uid 1000"."""
+    """Return the name of a user of this host, or "uid 1000"."""
     name = _names(USERS, _stamp(USERS)).get(uid) or f"uid {uid}"
     # "nobody may not execute it" would say the contrary.
     return f"the user {name}" if name == "nobody" else name

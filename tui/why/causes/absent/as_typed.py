@@ -23,7 +23,7 @@ _MOST_BLANKS: Final = 8
 
 
 def missing(scene: Scene, resolution: Resolution) -> Diagnosis | None:
-    """ENOENT of a path that is none without a shell."""
+    """Find what only a shell would have made a path of (ENOENT)."""
     return (
         _not_expanded(scene, resolution) or _quoted(scene, resolution) or _with_arguments(scene, resolution)
     )
@@ -78,7 +78,7 @@ def _quoted(scene: Scene, resolution: Resolution) -> Diagnosis | None:
 @cause("arguments-in-path", errno.ENOENT, manual="The path consists of a program and its arguments.")
 @cause("blank-in-path", errno.ENOENT, manual="The path is that of a program, followed by a blank.")
 def _with_arguments(scene: Scene, resolution: Resolution) -> Diagnosis | None:
-    """A program that exists, followed by a blank and more."""
+    """Find a program that exists, followed in the path by a blank and perhaps by arguments."""
     asked = resolution.asked
     blanks = [at for at, letter in enumerate(asked) if at and letter.isspace() and letter not in "\r\n"][
         :_MOST_BLANKS

@@ -57,7 +57,7 @@ may_be_scripts: Final = Reading(_may_be_scripts, "cwd")
 
 
 def script_of(scene: Scene) -> Script | None:
-    """The script for which env may be looking for a program.
+    """Return the script for which env may be looking for a program.
 
     The process is named after the script (begin_new_exec), and the script's path follows env's own arguments.
     That proves nothing: see ``UNPROVEN``.
@@ -74,7 +74,7 @@ def script_of(scene: Scene) -> Script | None:
 
 
 def name_with_cr(scene: Scene, resolution: Resolution) -> Diagnosis | None:
-    """ENOENT of a name that ends in CR, where the first line of a script may have given it to env.
+    """Report a name that ends in CR if the first line of a script may have passed it to env.
 
     Unlike in ``missing`` the script may be mended, in words: its first line is seen to end in CR.
     """
@@ -114,7 +114,7 @@ def without_it(scene: Scene, resolution: Resolution) -> str:
     reads=(may_be_scripts,),
 )
 def missing(scene: Scene, resolution: Resolution) -> Diagnosis | None:
-    """ENOENT of what a script may have asked env for.
+    """Report a missing program that a script may have asked env for.
 
     It is never more than a possibility, and no change of the script is advised: any process can take that
     name and those arguments, for a script of someone else.

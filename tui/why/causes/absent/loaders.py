@@ -90,7 +90,7 @@ _OWN: Final = {62: "/lib64/ld-linux-x86-64.so.2", 183: "/lib/ld-linux-aarch64.so
 
 
 def told(file: File, name: str) -> tuple[str, ...]:
-    """What a missing ELF interpreter says about where a program was built."""
+    """Return what a missing ELF interpreter shows about the system that a program was built for."""
     if file.elf is None:
         return ()
     known = (loader.told for loader in _LOADERS if name.startswith(loader.prefix))
@@ -98,7 +98,7 @@ def told(file: File, name: str) -> tuple[str, ...]:
 
 
 def advice(scene: Scene, file: File, name: str) -> str:
-    """How to have the loader, or to do without."""
+    """Return how to get the loader, or how to do without it."""
     own = None if file.elf is None else _OWN.get(file.elf.machine)
     if name.startswith(("/nix/store/", "/gnu/store/")):
         copy = "opy it with all that it needs, such as by nix copy"
@@ -117,7 +117,7 @@ def advice(scene: Scene, file: File, name: str) -> str:
 
 
 def installing(scene: Scene, path: str) -> str | None:
-    """How to install an interpreter whose package has its name everywhere; None for others."""
+    """Return how to install an interpreter whose package has the same name everywhere; None for others."""
     directory, name = os.path.split(path)
     command = _INSTALL.get(_family(scene) or "")
     if command is None or directory not in ("/bin", "/usr/bin") or name not in _PACKAGES:
@@ -126,7 +126,7 @@ def installing(scene: Scene, path: str) -> str | None:
 
 
 def _family(scene: Scene) -> str | None:
-    """The kind of distribution that the caller's root directory holds."""
+    """Return the family of the distribution in the caller's root directory."""
     for path in _OS_RELEASE:
         resolved = scene.aside(path)
         head = None if resolved is None or resolved.file is None else resolved.file.head

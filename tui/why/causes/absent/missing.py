@@ -25,7 +25,7 @@ _DELETED: Final = " (deleted)"
 @finds(errno.ENOENT)
 @cause("empty-path", errno.ENOENT, manual="The path is empty.")
 def explain(scene: Scene) -> list[Diagnosis]:
-    """The causes of an ENOENT."""
+    """Return the causes of an ENOENT."""
     record, resolved = scene.record, scene.target
     if record.path == "" and not (record.flags or 0) & AT_EMPTY_PATH:
         return [
@@ -58,7 +58,7 @@ def _interpreter(scene: Scene) -> Diagnosis | None:
 
 
 def _close_on_exec(scene: Scene) -> Diagnosis | None:
-    """A script goes to its interpreter as /dev/fd/N, which close-on-exec does not leave open."""
+    """Report a script that closes on exec: its interpreter gets it as /dev/fd/N and cannot open that."""
     file = scene.target.file if scene.target is not None else None
     if not scene.by_descriptor or file is None or file.shebang is None:
         return None
@@ -72,7 +72,7 @@ def _close_on_exec(scene: Scene) -> Diagnosis | None:
 
 
 def _by_elimination(scene: Scene) -> list[Diagnosis]:
-    """The caller is gone: what else but close-on-exec makes a script missing whose interpreters exist?"""
+    """Report close-on-exec if the caller is gone and nothing else explains why a script was missing."""
     file = scene.target.file if scene.target is not None else None
     exists = all(is_found(interpreter.resolved) for interpreter in scene.interpreters)
     if (
@@ -111,7 +111,7 @@ def _closed(scene: Scene, evidence: str, *files: File, lacking: str | None = Non
     manual="A binfmt_misc handler matches the file, but its interpreter does not exist.",
 )
 def _handler(scene: Scene) -> Diagnosis | None:
-    """A binfmt_misc registration takes the file, and its interpreter is missing."""
+    """Report a binfmt_misc handler that takes the file and whose interpreter is missing."""
     file, path = scene.target.file if scene.target is not None else None, scene.record.path or ""
     handler = None if file is None else handlers.handler_of(file, path)
     # With the flag F the interpreter was opened when it was registered.
@@ -138,7 +138,7 @@ def _handler(scene: Scene) -> Diagnosis | None:
     manual="The directory of the descriptor that was passed to execveat was removed.",
 )
 def _start_is_removed(scene: Scene, resolved: ResolvedFile) -> Diagnosis | None:
-    """The path begins in a directory that has no name any more: nothing can be found in it."""
+    """Report that the path begins in a removed directory, in which nothing can be found."""
     resolution = resolved.resolution
     start = resolution.steps[0] if resolution.steps else None
     if resolution.asked.startswith("/") or start is None or len(resolution.steps) > 1:
@@ -176,7 +176,7 @@ def _working_directory_gone(scene: Scene, name: str, lacking: str | None = None)
 
 
 def _start_is_gone(scene: Scene) -> Diagnosis | None:
-    """A relative path, and nowhere to begin: the working directory was removed."""
+    """Report that a relative path begins in a working directory that was removed."""
     record = scene.record
     if record.dirfd not in (None, AT_FDCWD) or record.cwd is None or record.path is None:
         return None

@@ -37,7 +37,7 @@ from execwhy.tui.why.scene.scene import Scene
     reads=suggestions.READS,
 )
 def missing(scene: Scene, resolved: ResolvedFile, interpreter: Interpreter | None = None) -> Diagnosis | None:
-    """ENOENT on the way: the first component that is not there."""
+    """Report the first component of a path that does not exist (ENOENT)."""
     resolution = resolved.resolution
     if resolution.end is not End.MISSING:
         return None
@@ -98,7 +98,7 @@ def missing(scene: Scene, resolved: ResolvedFile, interpreter: Interpreter | Non
     reads=(by_env.may_be_scripts,),
 )
 def _ends_in_cr(scene: Scene, resolution: Resolution) -> Diagnosis | None:
-    """A name out of a text with Windows line endings, such as the argument of ``#!/usr/bin/env``."""
+    """Report a name from a text with Windows line endings, such as the argument of ``#!/usr/bin/env``."""
     if not resolution.path.endswith("\r"):
         return None
     return by_env.name_with_cr(scene, resolution) or scene.diagnosis(
@@ -169,7 +169,7 @@ def _missing_interpreter(
 def not_a_directory(
     scene: Scene, resolved: ResolvedFile, interpreter: Interpreter | None = None
 ) -> Diagnosis | None:
-    """ENOTDIR on the way: a component that is a file."""
+    """Report a component of a path that is not a directory (ENOTDIR)."""
     resolution = resolved.resolution
     if resolution.end is not End.NOT_A_DIRECTORY or not resolution.steps:
         return None
@@ -200,7 +200,7 @@ def not_a_directory(
     "link-not-followed", errno.ELOOP, manual="The path is a link, and execveat was given AT_SYMLINK_NOFOLLOW."
 )
 def looping(scene: Scene, resolved: ResolvedFile, interpreter: Interpreter | None = None) -> Diagnosis | None:
-    """ELOOP on the way: links that lead to each other, or too many of them."""
+    """Report links that lead to each other, or too many links (ELOOP)."""
     resolution = resolved.resolution
     links = resolution.links
     whose = "" if interpreter is None else f"{chain.named(scene, interpreter)}: "
@@ -240,7 +240,7 @@ def looping(scene: Scene, resolved: ResolvedFile, interpreter: Interpreter | Non
     manual="A component of the path is longer than the file system allows.",
 )
 def name_too_long(scene: Scene, resolved: ResolvedFile) -> Diagnosis | None:
-    """ENAMETOOLONG on the way: one component that no file system takes."""
+    """Report a component that is too long for every file system (ENAMETOOLONG)."""
     resolution = resolved.resolution
     if resolution.end is not End.NAME_TOO_LONG:
         return None
@@ -261,7 +261,7 @@ def name_too_long(scene: Scene, resolved: ResolvedFile) -> Diagnosis | None:
 def explain_walk(
     scene: Scene, resolved: ResolvedFile, error: int, interpreter: Interpreter | None = None
 ) -> Diagnosis | None:
-    """What a walk tells about one error, for the file itself or for an interpreter."""
+    """Return how a walk explains an error, for the file itself or for an interpreter; None if it does not."""
     if error == errno.ENOENT:
         return missing(scene, resolved, interpreter)
     if error == errno.EACCES:

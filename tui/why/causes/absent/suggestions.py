@@ -80,7 +80,7 @@ def in_directory(scene: Scene, resolution: Resolution, *, roots_own: bool = Fals
 
 
 def for_link(scene: Scene, resolution: Resolution, link: Step) -> str | None:
-    """Where a dangling link may have been meant to lead: to the nearest name."""
+    """Suggest where a dangling link may have been meant to lead: to the nearest name."""
     directory, name = os.path.split(resolution.path)
     found = None if resolution.left else _nearest_in(scene, directory, name, programs=True)
     if found is None:
@@ -90,7 +90,7 @@ def for_link(scene: Scene, resolution: Resolution, link: Step) -> str | None:
 
 
 def for_interpreter(scene: Scene, resolution: Resolution, file: File) -> str | None:
-    """What to name in the ``#!`` line instead."""
+    """Suggest what to name in the ``#!`` line instead."""
     name = os.path.basename(resolution.asked)
     found = _on_path(scene, name, exactly=True)
     if found is None and not resolution.left:
@@ -117,7 +117,7 @@ def _mean(scene: Scene, path: str | None, *, roots_own: bool = False) -> str | N
 
 
 def _on_path(scene: Scene, name: str, exactly: bool) -> str | None:
-    """A program in the system's directories of the caller's PATH, by its name or by one near it."""
+    """Return a program of that name, or of the nearest one, from the system's directories in PATH."""
     best: tuple[int, str] | None = None
     for directory in _path(scene):
         if directory not in SYSTEM_DIRECTORIES:
@@ -134,7 +134,7 @@ def _on_path(scene: Scene, name: str, exactly: bool) -> str | None:
 
 
 def _nearest_in(scene: Scene, directory: str, name: str, programs: bool) -> str | None:
-    """The path of the nearest name in a directory: a program that the caller may execute, or a directory."""
+    """Return the path of the nearest name in a directory: an executable program, or a directory."""
     deadline = own_time() + NEAREST_SECONDS
     names = _entries(scene, directory, programs)
     for _ in range(_MOST_TRIED):
@@ -172,7 +172,7 @@ def _path(scene: Scene) -> list[str]:
 
 
 def _may_run(scene: Scene, path: str) -> bool:
-    """Whether a path leads to a program that the caller may execute, and not by way of a shim."""
+    """Return whether a path leads to a program that the caller may execute, and not through a shim."""
     resolved = scene.aside(path)
     if resolved is None or resolved.file is None or not stat.S_ISREG(resolved.file.stat.st_mode):
         return False
@@ -182,7 +182,7 @@ def _may_run(scene: Scene, path: str) -> bool:
 
 
 def _may_search(scene: Scene, path: str) -> bool:
-    """Whether a path leads to a directory that the caller may search."""
+    """Return whether a path leads to a directory that the caller may search."""
     resolved = scene.aside(path)
     if (
         resolved is None
@@ -194,13 +194,13 @@ def _may_search(scene: Scene, path: str) -> bool:
 
 
 def _is_open(scene: Scene, resolved: ResolvedFile) -> bool:
-    """Whether the caller has the execute permission of a file and of every directory on the way."""
+    """Return whether the caller may execute a file and search every directory on the way."""
     steps = (step for step in resolved.resolution.steps if step.target is None)
     return all(may_execute(scene.credentials, step.stat, step.acl).allowed for step in steps)
 
 
 def _entries(scene: Scene, directory: str, programs: bool) -> tuple[str, ...]:
-    """The names in a directory of the caller's; of many, as many as are looked at."""
+    """Return the names in a directory of the caller's, up to ``MAX_ENTRIES``."""
     if scene.caller_root is None or scene.out_of_time:
         return ()
     context: WalkContext = scene.caller_root.context(scene.record)

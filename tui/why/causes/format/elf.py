@@ -58,7 +58,7 @@ _TYPES: Final = {1: "an object file that is not linked yet", 4: "a core dump"}
 
 
 def machine_name(elf: Elf) -> str:
-    """The machine that a file is for, as uname calls it where it has a name there."""
+    """Return the machine that a file is for, by the name that uname has for it, if any."""
     if elf.machine in (_RISCV, _LOONGARCH):
         return f"{_MACHINES[elf.machine]}{elf.bits}"
     if elf.machine == _X86_64 and elf.bits == 32:
@@ -71,7 +71,7 @@ def machine_name(elf: Elf) -> str:
 
 
 def is_foreign(elf: Elf, machine: str) -> bool:
-    """A kernel for ``machine`` never runs it; False where that is not known."""
+    """Return whether a kernel for ``machine`` never runs a file; False if that is not known."""
     native = _NATIVE.get(machine)
     if native is None:
         return False
@@ -89,7 +89,7 @@ def is_foreign(elf: Elf, machine: str) -> bool:
     "not-an-executable-elf", errno.ENOEXEC, manual="An ELF file of another type: an object file, a core dump."
 )
 def unrunnable(scene: Scene, file: File) -> Diagnosis | None:
-    """ENOEXEC of an ELF file."""
+    """Report why the kernel cannot run an ELF file (ENOEXEC)."""
     elf, machine = file.elf, os.uname().machine
     if elf is None:
         return _cut_before_header(scene, file)
@@ -142,7 +142,7 @@ def _cut_before_header(scene: Scene, file: File) -> Diagnosis | None:
 
 
 def _wrong_class(scene: Scene, file: File, elf: Elf, machine: str) -> Diagnosis | None:
-    """A machine that this kernel runs, in an ELF class in which it has no programs."""
+    """Report a machine that this kernel runs, in an ELF class that has no programs for it."""
     if elf.big_endian or all(elf.machine != native for _, native in _NATIVE.get(machine, ())):
         return None
     return scene.diagnosis(
@@ -185,7 +185,7 @@ def _foreign(scene: Scene, file: File, elf: Elf, machine: str) -> Diagnosis:
     manual="The ELF interpreter is not an ELF file, is malformed, or is for another machine.",
 )
 def bad_interpreter(scene: Scene, interpreter: Interpreter) -> Diagnosis | None:
-    """ELIBBAD: the ELF interpreter is not one."""
+    """Report a file that is named as ELF interpreter and is none (ELIBBAD)."""
     file = interpreter.resolved.file if interpreter.resolved is not None else None
     if interpreter.of.elf is None or file is None:
         return None
@@ -217,7 +217,7 @@ def bad_interpreter(scene: Scene, interpreter: Interpreter) -> Diagnosis | None:
     manual="The headers of the ELF file point to an offset that no file can have.",
 )
 def cut_off(scene: Scene, file: File) -> Diagnosis | None:
-    """EIO: the kernel read beyond the end of the file."""
+    """Report headers that point beyond the end of the file (EIO)."""
     elf = file.elf
     if elf is None or elf.fault not in (ElfFault.INTERPRETER_CUT_OFF, ElfFault.CUT_OFF):
         return None

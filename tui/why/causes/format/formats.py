@@ -42,7 +42,7 @@ class _Format:
     ending: str = ""
 
     def advise(self, scene: Scene, file: File) -> str | None:
-        """What to do with a file, by a command where one may name it."""
+        """Return what to do with a file, by a command if one may name it."""
         if self.advice is None:
             return None
         by_command = None
@@ -60,12 +60,12 @@ def _text(*beginnings: bytes) -> Callable[[bytes, str], bool]:
 
 
 def _packed(magic: bytes, *, tar: bool) -> Callable[[bytes, str], bool]:
-    """Compressed, and by its name a tar archive or not."""
+    """Return a test for compressed files, tar archives or others by their names."""
     return lambda head, path: head.startswith(magic) and tar == (".t" in os.path.basename(path))
 
 
 def _is_class(head: bytes, path: str) -> bool:
-    """The magic bytes are also those of a universal macOS program, which counts its parts behind them."""
+    """Tell a Java class from a universal macOS program: there, the number of parts follows the magic."""
     return head.startswith(b"\xca\xfe\xba\xbe") and int.from_bytes(head[4:8]) >= 45
 
 
@@ -78,7 +78,7 @@ def _is_compiled_python(head: bytes, path: str) -> bool:
 
 
 def _is_utf16(head: bytes, path: str) -> bool:
-    """Without a byte order mark; with one it is told as such."""
+    """Recognize UTF-16 without a byte order mark; a mark is a cause of its own."""
     begin = head[:64]
     return len(begin) > 3 and (_is_plain(begin[::2], begin[1::2]) or _is_plain(begin[1::2], begin[::2]))
 
@@ -143,7 +143,7 @@ _CODES: Final = {"a Windows program": "windows-program", "a macOS program": "mac
     manual="An archive, a downloaded page or error message, or an unknown format.",
 )
 def known(scene: Scene, file: File) -> Diagnosis | None:
-    """What a file is that is neither an ELF file nor a script, where that is known."""
+    """Name the format of a file that is neither an ELF file nor a script, if it is a known one."""
     head = file.head
     if not head or file.elf is not None or file.shebang is not None:
         return None
@@ -162,7 +162,7 @@ def known(scene: Scene, file: File) -> Diagnosis | None:
 
 
 def unknown(scene: Scene, file: File) -> Diagnosis | None:
-    """A file whose format is not known here."""
+    """Report a file whose format is not known."""
     head = file.head
     if head is None or file.elf is not None or file.shebang is not None:
         return None

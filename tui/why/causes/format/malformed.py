@@ -18,7 +18,7 @@ from execwhy.tui.why.scene.scene import Scene
 
 @finds(errno.ENOEXEC)
 def not_executable(scene: Scene) -> list[Diagnosis]:
-    """ENOEXEC. Where the file is a good script, the fault lies in what its interpreter is."""
+    """Find what the kernel cannot run (ENOEXEC): the file or, if that is a good script, its interpreter."""
     cause: Diagnosis | None = None
     scripts = [one for one in scene.files() if is_regular(one)]
     for file in scripts:
@@ -44,7 +44,7 @@ def not_executable(scene: Scene) -> list[Diagnosis]:
 
 @finds(errno.ELIBBAD)
 def bad_library(scene: Scene) -> list[Diagnosis]:
-    """ELIBBAD: the ELF interpreter."""
+    """Find the fault of the ELF interpreter (ELIBBAD)."""
     causes = (elf.bad_interpreter(scene, interpreter) for interpreter in scene.interpreters)
     return [cause for cause in causes if cause is not None]
 
@@ -54,7 +54,7 @@ def bad_library(scene: Scene) -> list[Diagnosis]:
     "read-error", errno.EIO, manual="The file still cannot be read: the disk or file system reports errors."
 )
 def unreadable(scene: Scene) -> list[Diagnosis]:
-    """EIO: the kernel could not read what the headers promise, or the disk failed."""
+    """Find headers that point beyond the end of the file, or a file that cannot be read (EIO)."""
     for file in scene.files():
         cause = elf.cut_off(scene, file)
         if cause is not None:
@@ -75,7 +75,7 @@ def unreadable(scene: Scene) -> list[Diagnosis]:
 
 @finds(errno.EINVAL)
 def invalid(scene: Scene) -> list[Diagnosis]:
-    """EINVAL without a flag that is at fault: headers that point to where no file can be read."""
+    """Find headers that point where no file can be read (EINVAL), if no flag is at fault."""
     causes = (elf.cut_off(scene, file) for file in scene.files())
     return [cause for cause in causes if cause is not None]
 
@@ -83,7 +83,7 @@ def invalid(scene: Scene) -> list[Diagnosis]:
 @finds(errno.ELOOP)
 @cause("links-forbidden-by-mount", errno.ELOOP, manual="A link lies on a mount with nosymfollow.")
 def looping(scene: Scene) -> list[Diagnosis]:
-    """ELOOP without a loop of links: scripts as interpreters of scripts, or links that a mount forbids."""
+    """Find scripts as interpreters of scripts, or links that a mount forbids (ELOOP)."""
     nested = shebang.nested_too_deep(scene)
     if nested is not None:
         return [nested]
@@ -117,7 +117,7 @@ def _empty(scene: Scene, file: File) -> Diagnosis | None:
 
 
 def _of_interpreter(scene: Scene, file: File, cause: Diagnosis) -> Diagnosis:
-    """The cause with the way to the file, which is not the one that was to be executed."""
+    """Return the cause, with the way to the interpreter that it is about."""
     return dataclasses.replace(
         cause,
         summary=f"{cause.summary} It is {chain.subject(scene, file, capital=False)}.",
@@ -126,7 +126,7 @@ def _of_interpreter(scene: Scene, file: File, cause: Diagnosis) -> Diagnosis:
 
 
 def _with_handler(scene: Scene, cause: Diagnosis) -> Diagnosis:
-    """A binfmt_misc handler that takes the file now contradicts every one of these causes."""
+    """Add a binfmt_misc handler that takes the file now: it contradicts all of these causes."""
     file = scene.target.file if scene.target is not None else None
     handler = None if file is None else handlers.handler_of(file, scene.record.path or "")
     unseen = handlers.unseen(scene)

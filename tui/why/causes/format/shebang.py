@@ -44,7 +44,7 @@ def _name_one(scene: Scene, file: File) -> str:
     manual="The #! line ends in CR LF, so the interpreter's name ends in CR.",
 )
 def carriage_return(scene: Scene, interpreter: Interpreter) -> Diagnosis | None:
-    """The line ends in CR LF, and the CR became part of the interpreter's name."""
+    """Report a line that ends in CR LF, so that the CR became part of the interpreter's name."""
     if not interpreter.path.endswith("\r") or is_found(interpreter.resolved):
         return None
     file = interpreter.of
@@ -84,7 +84,7 @@ def without_carriage_returns(scene: Scene, file: File) -> str:
     manual="A NUL byte follows the #!; the kernel takes the empty name as the working directory.",
 )
 def empty_name(scene: Scene, interpreter: Interpreter) -> Diagnosis | None:
-    """A NUL stands where the name should begin; the kernel takes the empty name for the working directory."""
+    """Report a NUL in place of the name: the kernel takes the empty name as the working directory."""
     file = interpreter.of
     if interpreter.path or file.shebang is None:
         return None
@@ -103,7 +103,7 @@ def empty_name(scene: Scene, interpreter: Interpreter) -> Diagnosis | None:
     manual="The interpreter is a script, whose interpreter is a script, and so on.",
 )
 def nested_too_deep(scene: Scene) -> Diagnosis | None:
-    """ELOOP: interpreters that are scripts themselves."""
+    """Report interpreters that are scripts themselves (ELOOP)."""
     scripts = [interpreter for interpreter in scene.interpreters if interpreter.of.shebang is not None]
     if len(scripts) <= MAX_INTERPRETERS:
         return None
@@ -133,7 +133,7 @@ def nested_too_deep(scene: Scene) -> Diagnosis | None:
     manual="The interpreter's name does not end within the part of the line that the kernel reads.",
 )
 def malformed(scene: Scene, file: File) -> Diagnosis | None:
-    """ENOEXEC: a line out of which the kernel makes no interpreter."""
+    """Report a line in which the kernel finds no interpreter (ENOEXEC)."""
     line = file.shebang
     if line is None or line.fault is None:
         return None
@@ -158,7 +158,7 @@ def malformed(scene: Scene, file: File) -> Diagnosis | None:
 @cause("bom-before-shebang", errno.ENOEXEC, manual="A byte order mark stands before #!.")
 @cause("text-with-bom", errno.ENOEXEC, manual="A text with a byte order mark and without a #! line.")
 def without(scene: Scene, file: File) -> Diagnosis | None:
-    """ENOEXEC: a text that has no ``#!`` line, or has something in front of it."""
+    """Report a text that has no ``#!`` line, or has something before it (ENOEXEC)."""
     head = file.head
     if head is None or file.shebang is not None or file.elf is not None:
         return None
@@ -209,7 +209,7 @@ def _without_mark(scene: Scene, file: File, encoding: str, *, after: bool) -> st
 
 
 def _run_by(scene: Scene, file: File) -> str:
-    """How to run a text, or have it run, by what the ending of its name says that it is for."""
+    """Return how to run a text, or what to add to it, by the ending of its name."""
     ending = os.path.splitext(file.path)[1].lower()
     program = _BY_ENDING.get(ending, "sh")
     line = "#!/bin/sh" if program == "sh" else f"#!/usr/bin/env {program}"

@@ -69,14 +69,14 @@ def writers(scene: Scene, file: File) -> Writers:
 
 
 def fanotify_holders(scene: Scene) -> tuple[str, ...]:
-    """Who has a fanotify group, which may decide about every exec: "fapolicyd (pid 7)"."""
+    """Return who has a fanotify group, which may decide about every exec: "fapolicyd (pid 7)"."""
     found = listing.current(scene).named("anon_inode:[fanotify]", own_time() + listing.SECONDS)
     pids = dict.fromkeys(one.pid for one in found)
     return tuple(f"{comm(pid)} (pid {pid})" for pid in pids)
 
 
 def threads_of(scene: Scene, uid: int) -> int | None:
-    """How many threads a user has, as RLIMIT_NPROC counts; None where they are too many to count."""
+    """Return how many threads a user has, as RLIMIT_NPROC counts them; None if they are too many to count."""
     count = 0
     pids = _pids()
     if len(pids) > MAX_PROCESSES:
@@ -91,7 +91,7 @@ def threads_of(scene: Scene, uid: int) -> int | None:
 
 
 def comm(pid: int) -> str:
-    """A process's command name; "?" where it is gone."""
+    """Return a process's command name; "?" if it is gone."""
     return (read_proc(f"/proc/{pid}/comm") or "?\n").rstrip("\n")
 
 

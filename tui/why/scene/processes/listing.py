@@ -98,7 +98,7 @@ class Listing:
             )
 
     def _listed(self, deadline: float) -> Iterator[Descriptor]:
-        """Go on with the list."""
+        """Continue the list, and yield what is added."""
         began = own_time()
         while self._unlisted is not None and own_time() < deadline:
             chunk = next(self._unlisted, None)
