@@ -164,7 +164,7 @@ ENOENT: Final = [
         "removed working directory",
         "ENOENT",
         "working-directory-gone",
-        "does not exist any more",
+        "no longer exists",
         lambda zoo: Exec(b"nothing"),
         lambda zoo: circumstances.go_to_deleted_directory(zoo.directory),
     ),

@@ -1,8 +1,8 @@
-"""Names the cause of each failed exec, with its evidence.
+"""The cause of each failed exec, with its evidence.
 
 ``diagnose`` looks at what the kernel looked at and calls what ``registry.finds`` has registered for the
-errno. A cause is claimed only where exactly one is found, and is certain only where nothing that it rests on
-has changed.
+errno. A cause is claimed only if exactly one is found, and is certain only if nothing that it rests on has
+changed.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def _of_exec(record: ExecFailure) -> Diagnosis:
 
 
 _DIAGNOSES: Final[Mapping[str, Callable[[ExecFailure], Diagnosis]]] = by_kind({EXEC: _of_exec}, FAILURES)
-"""Who finds the cause, by the kind of failure."""
+"""What finds the cause, by the kind of failure."""
 
 
 @cause("diagnosis-failed", manual="Looking for the cause failed; please report it.")

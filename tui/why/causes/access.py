@@ -1,4 +1,4 @@
-"""EACCES on the way to a file: a directory that the caller may not search, a link that is not followed."""
+"""EACCES on the way to a file: a directory that the caller may not search, or a link that is not followed."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _not_searchable(scene: Scene, step: Step, verdict: Verdict, interpreter: Int
         f" {scene.owner(step.stat)}), so it cannot execute anything in it.",
         f"{scene.who} may not enter {path} ({bits})",
         verdict.by,
-        advice=f"Let {scene.who} enter it only if that is meant, or move the program where it may go.",
+        advice=f"Let {scene.who} enter it if that is intended, or move the program to where it may go.",
     )
 
 
@@ -84,7 +84,7 @@ def _protected_link(scene: Scene, resolution: Resolution) -> Diagnosis | None:
                 " not follow it.",
                 f"link of {scene.owner(step.stat)} in a sticky directory",
                 "The sysctl fs.protected_symlinks is 1.",
-                advice="Let the program lie, and its link, in a directory that only their owner may write.",
+                advice="Move the program and its link to a directory that only their owner may write.",
                 lacking=scene.changed(step.path, step.stat),
             )
     return None

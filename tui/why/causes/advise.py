@@ -1,15 +1,13 @@
-"""What an advice may name: nothing at which someone could aim the one who follows it.
+"""What advice may name: nothing that lets a local user harm the operator who follows it.
 
-Whoever has an exec fail chooses its path, its arguments and its environment, the process's name, the names in
-directories of his own and what his files hold; who follows the advice mostly is root. So a command names a
-file only where root alone decides what that is and what is wrong with it: root's own exec, root's file,
-directories that root alone may change, our own mount namespace. In all other cases an advice says in words
-what is to be done. A path is mentioned without a command where root or the caller alone decide what it leads
-to.
+Who makes an exec fail chooses its path, its arguments and environment, the name of the process, and the names
+and contents of their own files. Who follows the advice is usually root. So a command names a file only if
+root alone decides what that file is and what is wrong with it: root's own exec, root's file, directories that
+only root may change, our own mount namespace. Otherwise the advice says in words what to do. It mentions a
+path without a command if root or the caller alone decides what the path leads to.
 
-Where the cause is in doubt, no command is given at all, whatever it names: ``in_doubt`` is the one gate,
-which each diagnosis passes. Commands without a path, such as what installs a shell, come from tables of our
-own.
+If the cause is in doubt, no command is given, whatever it names: every diagnosis passes ``in_doubt``.
+Commands without a path, such as one that installs a shell, come from tables of this program.
 """
 
 from __future__ import annotations
@@ -28,10 +26,10 @@ from execwhy.tui.model.text.shell_word import shell_word
 from execwhy.tui.why.scene.scene import Scene
 
 ROOT: Final = 0
-"""The user who follows the advice, and whose files only he changes."""
+"""The user who follows the advice; nobody else changes root's files."""
 
 _BY_OTHERS: Final = stat.S_IWGRP | stat.S_IWOTH
-"""Where there is an ACL, the group's bits are its mask: they cover its users and groups."""
+"""If there is an ACL, the group's bits are its mask, which limits its users and groups."""
 
 
 _COMMAND: Final = re.compile(r"`[^`]*(?:`|\Z)")
@@ -39,10 +37,10 @@ _SENTENCE: Final = re.compile(r"(?<=[.?!]) (?=[A-Z])")
 
 
 def in_doubt(cause: Diagnosis) -> Diagnosis:
-    """Return the diagnosis without the sentences of its advice that have a command, unless it is certain.
+    """Return the diagnosis; unless it is certain, without the sentences of its advice that have a command.
 
-    Who makes an error by a filter, or plants its evidence, must not choose what root types. A text in
-    backticks is a command, and there is none elsewhere.
+    Who fakes an error by a filter, or plants its evidence, must not choose what root types. Commands are in
+    backticks, and nothing else is.
     """
     if cause.certain or cause.advice is None or "`" not in cause.advice:
         return cause
@@ -54,12 +52,12 @@ def in_doubt(cause: Diagnosis) -> Diagnosis:
 
 
 def command(scene: Scene, file: File, text: str) -> str | None:
-    """Return an advice with a command on a file; None where no command may name it.
+    """Return advice with a command on a file; None if no command may name the file.
 
     Args:
         scene: The failed exec.
-        file: The file, which was seen.
-        text: The advice; the path's word takes the place of ``{}`` in it.
+        file: The file, as it was seen.
+        text: The advice; ``{}`` in it is replaced by the path, quoted for a shell.
     """
     is_roots = _is_roots_exec(scene) and _only_root_writes(scene, file.path, file.stat)
     word = shell_word(file.path) if is_roots and not file.stat.st_mode & _BY_OTHERS else None
@@ -77,32 +75,32 @@ def relinking(scene: Scene, link: Step, target: str) -> str | None:
 
 
 def mention(scene: Scene, path: str, *, roots_own: bool = False) -> str | None:
-    """Return a path to mention, as a shell takes it; None where others may have chosen what is there.
+    """Return a path to mention, quoted for a shell; None if others may have chosen what is there.
 
     Args:
         scene: The failed exec.
         path: A path that leads to something.
-        roots_own: The caller does not decide either: it is to be named by a file of root's.
+        roots_own: Do not trust the caller either, because a file of root's is to name the path.
     """
     trusted = {0, ROOT} if roots_own else {0, ROOT} | _caller(scene.record)
     return shell_word(path) if path.startswith("/") and _is_decided_by(scene, path, trusted) else None
 
 
 def place(scene: Scene) -> str:
-    """Return what an advice adds that is not for the operator's own files."""
+    """Return where the advice applies, if that is not among the operator's own files."""
     if scene.caller_root is None or not scene.caller_root.own:
         return " in the caller's mount namespace"
     return " below the caller's root directory" if scene.caller_root.base else ""
 
 
 def _caller(record: ExecFailure) -> set[int]:
-    """Return the caller's user, unless the exec has a user's powers at another's request (set-user-ID)."""
+    """Return the caller's user; nobody if a set-user-ID program gives its powers to another user."""
     users = {record.uid, record.euid, record.fsuid}
     return users if len(users) == 1 else set()
 
 
 def _is_roots_exec(scene: Scene) -> bool:
-    """Return whether it is root's own exec, of what has the same paths for the operator."""
+    """Return whether it is root's own exec, whose paths lead to the same files for the operator."""
     caller_root = scene.caller_root
     if caller_root is None or not caller_root.own or caller_root.assumed or caller_root.base:
         return False
@@ -134,10 +132,10 @@ def _is_decided_by(scene: Scene, path: str, users: Collection[int]) -> bool:
 
 
 def _are_closed(way: Sequence[Step], last: os.stat_result, users: Collection[int]) -> bool:
-    """Return whether every step belongs to these users, and no other may put something else in its place.
+    """Return whether every step belongs to these users, and nobody else may replace it.
 
-    In a sticky directory for all, such as /tmp, others cannot replace a directory; but they can put there
-    what looks like a user's file (a hard link), so no file right in it counts.
+    In a world-writable sticky directory such as /tmp, others cannot replace a directory. But they can make a
+    hard link there to a user's file, so no file directly in it counts.
     """
     beneath = [*(step.stat for step in way[1:]), last]
     return last.st_uid in users and all(

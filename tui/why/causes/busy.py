@@ -1,4 +1,4 @@
-"""ETXTBSY: someone writes the program that is to be executed."""
+"""ETXTBSY: a process has the program open for writing."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def explain(scene: Scene) -> list[Diagnosis]:
                 f"Seen {scene.later}, in /proc/{first.pid}/fdinfo/{first.descriptor}.",
                 advice="To replace a program in use, write a new file and rename it over the old one.",
                 lacking=caller.forged(scene)
-                or "When it was opened is not known, as a descriptor bears no time.",
+                or "When it was opened is not known, because a descriptor has no timestamp.",
             )
         ]
     if not files:
@@ -54,8 +54,8 @@ def explain(scene: Scene) -> list[Diagnosis]:
             "perhaps open for writing",
             *(f"{words.quoted(file.path)} was looked for." for file in files),
             *left_out,
-            advice="Often a child that was forked while the file was written held it for a moment;"
+            advice="Often a child that was forked while the file was being written held it for a moment;"
             " try again.",
-            lacking=caller.forged(scene) or "Nobody was seen to have it open.",
+            lacking=caller.forged(scene) or "No process was seen to have it open.",
         )
     ]

@@ -1,4 +1,4 @@
-"""EFAULT, EBADF, EINVAL, ENOSYS, ENAMETOOLONG: the system call itself was wrong, whatever the file."""
+"""EFAULT, EBADF, EINVAL, ENOSYS, ENAMETOOLONG: the call itself is at fault, whatever the file is."""
 
 from __future__ import annotations
 
@@ -19,10 +19,8 @@ AT_EXECVE_CHECK: Final = 0x10000
 """include/uapi/linux/fcntl.h, since 6.14. ``bpf.read.failed_exec`` has it too."""
 
 
-_UNREAD: Final = (
-    "Memory that is paged out, or was never touched, cannot be read here either, and may be there."
-)
-"""What was not read when the call began, nor at its end, need not be what the kernel could not read."""
+_UNREAD: Final = "Memory that is paged out or was never touched cannot be read here either, and may be valid."
+"""What could not be read at the beginning and the end of the call, the kernel may have been able to read."""
 
 
 _READ: Final = "What could be read may not have been in the caller's memory when the kernel read it."

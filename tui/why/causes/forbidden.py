@@ -1,4 +1,4 @@
-"""EACCES: who may not do what, by the kernel's order of checks."""
+"""EACCES: what the caller may not do, in the order in which the kernel checks it."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def _without_capabilities(scene: Scene) -> list[Diagnosis]:
     known = scene.credentials
     scene.credentials = dataclasses.replace(known, capabilities=0)
     scene.doubts.append(
-        "The caller has capabilities that override this for files of its own user namespace; which that was"
-        f" could not be seen any more {scene.later}."
+        "The caller has capabilities that override this for files of its own user namespace; which one that"
+        f" was could no longer be seen {scene.later}."
     )
     causes = _found(scene)
     if not causes:

@@ -17,13 +17,13 @@ from execwhy.tui.why.scene.scene import Scene
 _CODE: Final = "killed-after-point-of-no-return"
 
 _OF_MEMORY: Final = frozenset({"ENOMEM", "EFAULT"})
-"""EFAULT is what a program gets whose stack may not grow (setup_arg_pages of fs/exec.c)."""
+"""A program whose stack may not grow gets EFAULT (setup_arg_pages, fs/exec.c)."""
 
 _OF_CUT_OFF: Final = frozenset({"EIO", "EFAULT"})
-"""What is read beyond the end of a file (elf_read), or cleared there (padzero of fs/binfmt_elf.c)."""
+"""Errors from reading beyond the end of a file (elf_read) or clearing memory there (padzero)."""
 
 _STACK: Final = 128 << 10
-"""By which the stack of every new program grows (stack_expand of setup_arg_pages, fs/exec.c)."""
+"""Bytes by which the stack of every new program grows (stack_expand in setup_arg_pages, fs/exec.c)."""
 
 
 @cause(
@@ -40,7 +40,7 @@ def explain(scene: Scene) -> Diagnosis:
     elif record.path is not None:
         name = words.quoted(record.path)
     else:
-        # begin_new_exec() names the task after the program; the path went with the old memory.
+        # begin_new_exec() names the task after the program; its path was in the old memory.
         name = f"The program {words.quoted(record.comm)}"
     died = f"; as the old program was gone by then, the process was killed by {record.killed_by}."
     evidence = [f"The kernel met {record.error} when it had already discarded the old program."]
@@ -67,7 +67,7 @@ def explain(scene: Scene) -> Diagnosis:
         advice=None
         if file is None
         else advise.command(scene, file, "Look at its segments: `readelf -lW {}`."),
-        lacking="What could not be done leaves no trace; the error is all that is known.",
+        lacking="What could not be done leaves no trace; only the error is known.",
     )
 
 
@@ -104,7 +104,7 @@ def _of_memory(scene: Scene, name: str, died: str, evidence: list[str], file: Fi
     limit, most = low[0]
     needed = limit.needed(scene)
     enough = alive and len(low) == 1 and most < needed
-    told = words.listed([f"{one.name} to {number:,} bytes of {one.of}" for one, number in low])
+    limited = words.listed([f"{one.name} to {number:,} bytes of {one.of}" for one, number in low])
     if enough:
         lacking = caller.undated(scene, "Its limit")
     elif alive:
@@ -113,7 +113,7 @@ def _of_memory(scene: Scene, name: str, died: str, evidence: list[str], file: Fi
         lacking = f"The process was gone when looked at {scene.later}: these are its parent's limits."
     return scene.diagnosis(
         _CODE,
-        f"{name} could not be loaded ({record.error}), as it is limited by {told}{died}",
+        f"{name} could not be loaded ({record.error}), as it is limited by {limited}{died}",
         f"{' or '.join(one.name for one, _ in low)} too low to load it; killed by {record.killed_by}",
         *evidence,
         *((f"Only to be loaded it needs at least {needed:,} bytes of {limit.of}.",) if enough else ()),
@@ -142,10 +142,10 @@ class _Limit:
         title: Its name in /proc/PID/limits.
         of: What it limits.
         name: Its name for setrlimit(2).
-        command: What shows and sets it in a shell.
-        setting: The same in a systemd unit.
-        enough: Bytes of it that no program exceeds only by being loaded.
-        needed: Bytes of it that a program needs at least to be loaded.
+        command: The shell command that shows and sets it.
+        setting: Its setting in a systemd unit.
+        enough: Bytes that no program exceeds merely by being loaded.
+        needed: Returns the bytes that a program needs at least to be loaded.
     """
 
     title: str

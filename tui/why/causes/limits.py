@@ -1,4 +1,4 @@
-"""EAGAIN, EMFILE, ENFILE, ENOMEM: what was too much, against its limit."""
+"""EAGAIN, EMFILE, ENFILE, ENOMEM: what was counted, and its limit."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from execwhy.tui.why.scene.processes import holders
 from execwhy.tui.why.scene.scene import Scene
 
 FAR_BELOW: Final = 2
-"""What is below one part in so many of its limit at the look was not at it at the exec, some milliseconds
-before; what is nearer may have been."""
+"""A count below the limit divided by this was not at the limit some milliseconds before, at the exec."""
 
 _CALLERS: Final = "the caller's"
 _PARENTS: Final = "its parent's"
@@ -55,10 +54,10 @@ def too_many_processes(scene: Scene) -> list[Diagnosis]:
     if limit is not None:
         shown = f"{_ITS_LIMIT[whose]} (RLIMIT_NPROC) is {limit:,}"
     elif whose == _UNKNOWN:
-        shown = "its limit (RLIMIT_NPROC) is not known any more"
+        shown = "its limit (RLIMIT_NPROC) is no longer known"
     else:
         shown = f"{_ITS_LIMIT[whose]} (RLIMIT_NPROC) is unlimited"
-    # A user namespace has limits of its own, from when it was made.
+    # A user namespace has limits of its own, set when it was made.
     if whose == _CALLERS and not record.foreign_user_ns and _is_far_below(count, limit):
         return [unknown.contradicted(scene, f"{name} has {now}, and {shown}", *evidence)]
     exempt = bool(record.capabilities & (CAP_SYS_ADMIN | CAP_SYS_RESOURCE))
@@ -100,7 +99,7 @@ def too_many_files(scene: Scene) -> list[Diagnosis]:
     evidence = (
         *((f"RLIMIT_NOFILE is {whose}: {limit:,}.",) if limit is not None else ()),
         "Since Linux 5.8 only a binfmt_misc handler with the flag O needs a descriptor, once the old"
-        " program is gone; else it is a filter that says so.",
+        " program is gone; otherwise a filter has made this error.",
     )
     if whose == _CALLERS and limit is not None and _is_far_below(count, limit):
         return [unknown.contradicted(scene, f"{has}, and its limit (RLIMIT_NOFILE) is {limit:,}", *evidence)]
@@ -161,7 +160,7 @@ def file_table_full(scene: Scene) -> list[Diagnosis]:
             else "The whole system may have had as many open files as it may have (fs.file-max).",
             "system-wide file limit",
             *((f"{shown} {scene.later}.",) if shown else ()),
-            advice="Raise it, such as by `sysctl fs.file-max=1000000`.",
+            advice="Raise it, for example with `sysctl fs.file-max=1000000`.",
             lacking=caller.forged(scene) or caller.undated(scene, "How full the table is")
             if is_full
             else f"The table is not full {scene.later}.",

@@ -1,4 +1,4 @@
-"""EPERM, and what is left of EACCES: file capabilities, seccomp, security modules. Nothing is guessed."""
+"""EPERM, and what is left of EACCES: file capabilities, seccomp, security modules."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def not_permitted(scene: Scene) -> list[Diagnosis]:
 def remainder(scene: Scene) -> list[Diagnosis]:
     """Return what is left if permissions, mounts and interpreters allow it, and nothing has changed.
 
-    Permissions, which may have been others right before or after, do not make an EPERM.
+    An EPERM does not come from permissions, so it does not matter if these changed right before or after.
     """
     files = list(scene.files())
     if not files or any(scene.has_changed(file.stat) for file in files):
@@ -165,7 +165,7 @@ class _FileCapabilities(NamedTuple):
     permitted: int
     inheritable: int
     root: int
-    """For whom they count: who is root of the caller's user namespace, or of one above; 0 is for all."""
+    """The uid that must be root of the caller's user namespace, or of one above it; 0 stands for all."""
 
 
 def _effective(file: File) -> _FileCapabilities | None:

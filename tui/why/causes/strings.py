@@ -15,7 +15,7 @@ MAX_ARG_STRLEN: Final = 32 * mmap.PAGESIZE
 """The longest single string with its NUL: 32 pages (include/uapi/linux/binfmts.h)."""
 
 _POINTER_BYTES: Final = 8
-"""The kernel counts its own pointer size, for 32-bit callers too."""
+"""The kernel counts pointers of its own size, also for 32-bit callers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ def explain(scene: Scene) -> list[Diagnosis]:
     measured = measured_text(scene.record)
     if measured is not None:
         return [_string_too_long(scene, measured, more, _of_one(strings, measured, evidence))]
-    # The caller's limit may be another than its parent's, or than it was.
+    # Its parent may have another limit, and it may have had another one itself.
     doubt = caller.undated(scene, "Its stack limit") if whose == "the caller's" else _doubt(scene, whose)
     least = "at least " if strings.missing else ""
     if strings.total > limit:
@@ -54,7 +54,7 @@ def explain(scene: Scene) -> list[Diagnosis]:
         return [_all_too_long(scene, f"{least}{strings.total:,}", limit, evidence, lacking)]
     cut = [text for text in strings.texts if not text.whole]
     if len(cut) == len(strings.missing) == 1 and strings.total - cut[0].size + MAX_ARG_STRLEN < limit:
-        # All others are whole and far from the limit together.
+        # All others were read to their end, and together are far from the limit.
         others = f"With the pointers and the path, all others take {strings.total - cut[0].size:,} bytes."
         facts = [*_of_one(strings, cut[0], evidence), others, *evidence[1:2]]
         return [_string_too_long(scene, cut[0], more, facts, doubt, has="may have")]

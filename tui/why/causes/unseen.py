@@ -1,4 +1,4 @@
-"""The diagnosis of a failure at which there was no look, and why there was none."""
+"""The diagnosis of a failure that was not looked at, and why it was not."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ _DROPPED: Final = words.doubt("More execs failed than could be looked at, and it
 
 
 def not_in_time(failure: ExecFailure | Occurrence) -> Look:
-    """Say that the look did not end, and was ended."""
+    """Say that the look was ended because it did not end by itself."""
     return _look(
         failure,
         "not looked at in time",
         words.doubt(
-            "The look was given up, as it did not end in time: something that it needed did not answer."
+            "The look was given up because it did not end in time: something that it needed did not answer."
         ),
     )
 
 
 def shunned(failure: ExecFailure | Occurrence) -> Look:
-    """Say that an earlier look at the same place did not end."""
+    """Say that the place is left alone because an earlier look at it did not end."""
     return _look(
         failure,
         "not looked at in time",
@@ -37,7 +37,7 @@ def shunned(failure: ExecFailure | Occurrence) -> Look:
 
 
 def left_alone(failure: ExecFailure | Occurrence, *, for_good: bool) -> Look:
-    """Say that a look for the same user hangs, and its process with it."""
+    """Say that a look for the same user hangs and cannot be ended."""
     how_long = "until execwhy is started again" if for_good else "for some minutes"
     return _look(
         failure,
@@ -55,7 +55,7 @@ def dropped(failure: ExecFailure | Occurrence) -> Look:
 
 
 def was_dropped(diagnosis: Diagnosis) -> bool:
-    """Return whether it was only for want of time that there was no look: there may be one now."""
+    """Return whether only time was lacking for a look, so that there may be one now."""
     return diagnosis.code == NOT_LOOKED_AT and diagnosis.evidence == (_DROPPED,)
 
 
@@ -67,14 +67,14 @@ def looker_failed(failure: ExecFailure | Occurrence) -> Look:
 
 
 def nobody_looks(failure: ExecFailure | Occurrence) -> Look:
-    """Say that no failure is looked at any more."""
+    """Say that failures are no longer looked at."""
     return _look(
         failure, "not looked at", words.doubt("Looking for causes has stopped: start execwhy again.")
     )
 
 
 def too_long(failure: ExecFailure | Occurrence) -> Look:
-    """Say that the names that the cause has are longer than a diagnosis may be."""
+    """Say that the names in the cause are too long for a diagnosis."""
     return _look(
         failure,
         "left undiagnosed",
@@ -83,7 +83,7 @@ def too_long(failure: ExecFailure | Occurrence) -> Look:
 
 
 def ended_before(failure: ExecFailure | Occurrence) -> Look:
-    """Say that the recording waits no longer."""
+    """Say that the recording could not wait for the look."""
     return _look(
         failure,
         "not looked at in time",

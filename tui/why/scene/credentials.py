@@ -1,7 +1,7 @@
-"""May that caller do it? The kernel's decision about a file's permission bits, made again.
+"""The kernel's decision whether a caller may execute a file, made again from permission bits and ACL.
 
-inode_permission() of fs/namei.c: owner, then the ACL, then the group, then the others; then the
-capabilities that override them.
+In the order of inode_permission() (fs/namei.c): owner, ACL, group, others, then the capabilities that
+override them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ CAP_SYS_ADMIN: Final = 1 << 21
 CAP_SYS_RESOURCE: Final = 1 << 24
 
 ALL_IDS: Final = 2**32 - 1
-"""As many as the first user namespace has (uid_map of user_namespaces(7))."""
+"""The number of ids in the first user namespace (uid_map in user_namespaces(7))."""
 
 _EXECUTE: Final = 1
 _ACL_VERSION: Final = 2
@@ -34,19 +34,19 @@ Ranges = tuple[tuple[int, int], ...]
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Whom the kernel checks file permissions for.
+    """For whom the kernel checks file permissions.
 
     Attributes:
         fsuid: The user.
         fsgid: The group.
-        groups: The supplementary groups; None where not all are known.
-        capabilities: The effective ones.
-        uid_ranges: The (first, count) of the initial namespace's user ids that a foreign one has at the
-            look; None where that is not known. At the exec it may have had others: a caller goes into
-            another namespace below its own as it likes, and a map that is empty can be written later.
-        gid_ranges: The same of the group ids.
-        is_foreign: Its user namespace is not the first one, so that its capabilities count only for the
-            files of owners and groups that it has.
+        groups: The supplementary groups; None if not all of them are known.
+        capabilities: The effective capabilities.
+        uid_ranges: The user ids of a foreign user namespace at the look, as (first, count) of the initial
+            namespace's ids; None if they are not known. At the exec they may have been others: a caller can
+            enter a namespace below its own at any time, and an empty map can be written later.
+        gid_ranges: The group ids, in the same way.
+        is_foreign: The user namespace is not the first one, so capabilities count only for files whose owner
+            and group are in it.
     """
 
     fsuid: int
@@ -87,9 +87,9 @@ class Credentials:
 
     @property
     def has_all_ids(self) -> bool | None:
-        """Whether its user namespace is the first one, or has as many ids; None where that is not known.
+        """Whether its user namespace is the first one, or has as many ids; None if that is not known.
 
-        Where it has them at the look it had them at the exec: what lies below a namespace has no more ids.
+        If it has them at the look, it had them at the exec: a namespace below another one has no more ids.
         """
         if not self.is_foreign:
             return True
@@ -105,11 +105,11 @@ class Verdict:
     """What the permission bits say.
 
     Attributes:
-        allowed: None where a group that decides is not known.
+        allowed: Whether they allow it; None if that depends on a group that is not known.
         by: The entry that decided, a sentence: "The permission bits for the owner apply."
-        class_: Whose bits those are, as chmod(1) calls them: "u", "g" or "o"; "a" where all lack the
-            permission, "" where an ACL decides.
-        by_namespace: Which ids the caller's user namespace had decides, and of that the look says nothing.
+        class_: Whose bits those are, as chmod(1) calls them: "u", "g" or "o"; "a" if all lack the permission,
+            "" if an ACL decides.
+        by_namespace: The ids that the caller's user namespace had decide, which the look does not show.
     """
 
     allowed: bool | None
@@ -121,7 +121,10 @@ class Verdict:
 def may_execute(who: Credentials, status: os.stat_result, acl: bytes | None) -> Verdict:
     """Return whether ``who`` may execute a file, or search a directory.
 
-    ``acl`` is the raw system.posix_acl_access, or None where there is none.
+    Args:
+        who: The caller.
+        status: The file or directory.
+        acl: Its raw system.posix_acl_access; None if it has none.
     """
     verdict = _by_bits(who, status, acl)
     if verdict.allowed:
@@ -131,7 +134,7 @@ def may_execute(who: Credentials, status: os.stat_result, acl: bytes | None) -> 
         overriding |= CAP_DAC_READ_SEARCH
         by = "A capability overrides the permissions of directories."
     elif not status.st_mode & 0o111:
-        # Nobody may, whoever asks; even root needs one execute bit, whosever it is (generic_permission).
+        # Nobody may: even root needs one execute bit, of any class (generic_permission).
         return Verdict(False, "No execute bit is set.", "a")
     else:
         by = "The capability CAP_DAC_OVERRIDE applies."

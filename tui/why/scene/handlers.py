@@ -23,12 +23,12 @@ class Handler:
 
     Attributes:
         name: Its name.
-        enabled: It is in force.
-        interpreter: The program that is started instead.
+        enabled: It is switched on.
+        interpreter: The program that is started instead of the file.
         flags: Such as "POCF".
-        offset: Where the magic bytes are.
+        offset: Position of the magic bytes.
         magic: The bytes; b"" for a handler by extension.
-        mask: Which bits of them count.
+        mask: The bits of them that count.
         extension: The ending of the name, without its dot; "" for a handler by magic.
     """
 

@@ -1,7 +1,7 @@
-"""Since when the mounts of the host's namespace, and of this program's own, are as they are now.
+"""Since when the mounts have not changed, in the host's mount namespace and in this program's own.
 
-A mount that was taken away leaves no trace: nothing in mountinfo has a time. So the kernel is asked to say
-when one changes (POLLPRI on /proc/self/mountinfo, proc(5)), from before the execs that are looked at.
+A mount that was removed leaves no trace, and mountinfo has no times. So the kernel reports when a mount
+changes (POLLPRI on /proc/self/mountinfo, proc(5)), from before the execs that are looked at.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ _FIRST: Final = "/proc/1"
 
 
 class Handed(NamedTuple):
-    """What a process hands over to one that it forks: it will be noticed what changes from before ``since``.
+    """What a process hands over to one that it forks: all changes after ``since`` will be noticed.
 
     Attributes:
-        descriptor: A mountinfo that was opened for the other process alone.
-        since: Since when nothing has changed, on the boot clock.
+        descriptor: An open mountinfo that no other process uses.
+        since: Time since which nothing has changed, on the boot clock.
     """
 
     descriptor: int
@@ -35,11 +35,11 @@ class Handed(NamedTuple):
 
 
 class MountWatch:
-    """Knows since when no mount of a namespace has changed. Safe to share between threads.
+    """The time since which no mount of a namespace has changed. Safe to share between threads.
 
     Args:
         process: A process there, such as "/proc/1".
-        handed: What is known of it from before; None for nothing.
+        handed: What another process has handed over, if one has.
 
     Raises:
         OSError: Its mounts cannot be read.
@@ -60,8 +60,8 @@ class MountWatch:
     def unchanged_since(self) -> int:
         """Return the time on the boot clock since which surely no mount has changed, in nanoseconds.
 
-        It is the time at which the last change was noticed, which is never before it happened. What has
-        changed before this call is noticed by it at the latest.
+        That is when the last change was noticed, never before it happened. This call notices every change
+        that happened before it.
         """
         with self._lock:
             if self._changes.poll(0):
@@ -69,16 +69,16 @@ class MountWatch:
             return self._since
 
     def hand_over(self) -> Handed:
-        """Return what another process needs to go on from here.
+        """Return what another process needs to continue from here.
 
         Raises:
-            OSError: There is no descriptor left.
+            OSError: No descriptor is left.
         """
-        # Opened first: what changes in between is noticed on both sides.
+        # Opened first, so that both sides notice what changes in between.
         return Handed(_open(self._process), self.unchanged_since())
 
     def _wait(self, doorbell: select.poll) -> None:
-        # Its own descriptor: a poll that returns takes the change away from all who ask the same one.
+        # With a descriptor of its own: a change is reported to only one poll of each descriptor.
         while True:
             doorbell.poll()
             self.unchanged_since()
@@ -99,18 +99,18 @@ def _now() -> int:
 
 
 def watch_mounts() -> None:
-    """Begin to watch. Whoever diagnoses calls it first: only what was handed is known from before."""
+    """Begin to watch. Call this before the first diagnosis: nothing else is known from before it."""
     _watches_of(os.getpid())
 
 
 def mount_watch(mount_ns: int | None) -> MountWatch | None:
-    """Return the watch over a mount namespace, by default our own; None where nobody watches it."""
+    """Return the watch over a mount namespace, by default our own; None if it is not watched."""
     watches = _watches_of(os.getpid())
     return watches.get(mount_ns, watches[None] if mount_ns is None else None)
 
 
 class MountWatches:
-    """The watches of a process without threads, for those that it forks: none of them begins anew."""
+    """The watches of a process without threads, which it hands over to the processes that it forks."""
 
     def __init__(self) -> None:
         self._watches: dict[str, MountWatch] = {}
@@ -125,7 +125,7 @@ class MountWatches:
 
     @contextlib.contextmanager
     def handed_over(self) -> Iterator[None]:
-        """Hold the locks during a fork, so that the child knows what this process knows."""
+        """Let a process that is forked within know what this process knows."""
         for process, watch in self._watches.items():
             with suppress(OSError):
                 _handed[process] = watch.hand_over()
@@ -141,7 +141,7 @@ _handed: Final[dict[str, Handed]] = {}
 
 @functools.lru_cache(maxsize=1)
 def _watches_of(pid: int) -> dict[int | None, MountWatch]:
-    """Return the watches of one process, by the mount namespace: a fork has no thread of its parent's."""
+    """Return the watches of a process by mount namespace. A forked process needs threads of its own."""
     own = _attended(_OWN)
     watches: dict[int | None, MountWatch] = {None: own}
     for process in (_FIRST, _OWN):

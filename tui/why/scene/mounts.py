@@ -1,4 +1,4 @@
-"""What a mount forbids, and which one a device number means."""
+"""What a mount forbids, and the mount of a device number."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def device(number: str, caller_root: CallerRoot | None, path: str | None) -> str
 
     Args:
         number: "major:minor", as in mountinfo.
-        caller_root: Where the caller's mounts are known from.
-        path: A file on it: of several mounts of one device the one on the way there is named.
+        caller_root: The caller's root directory and mounts, if they are known.
+        path: A file on it. Of several mounts of the device, the one that has this file is named.
     """
     mounts = [] if caller_root is None else caller_root.mounts.on_device(number)
     if not mounts:

@@ -1,6 +1,6 @@
-"""The words of the sentences: quoted names, modes, spans of time, users.
+"""Words for sentences: quoted names, modes, spans of time, users.
 
-The names stay as they are, whatever they hold; only ``tui.model.text.printable`` makes them fit to show.
+Names are not escaped here: ``tui.model.text.printable`` makes them safe to show.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from execwhy.bpf.events.accounts import USERS, read_names
 from execwhy.bpf.events.record import DOUBT
 
 MAX_QUOTED: Final = 4096
-"""Characters of a name that a sentence quotes: PATH_MAX bytes have no more."""
+"""Characters of a name that a sentence quotes; PATH_MAX bytes are no more than that."""
 
 MAX_IN_REMARK: Final = 512
-"""Characters of a path in a sentence that is not about it, but about a directory on the way to it."""
+"""Characters of a path in a sentence that is one of many, such as one about a directory on the way."""
 
 
 def quoted(name: str) -> str:
@@ -34,7 +34,7 @@ def quoted_briefly(path: str) -> str:
 def shortened(path: str, most: int) -> str:
     """Return a path with "…" in place of components in its middle, unless it is short enough.
 
-    Whole components are dropped: part of a secret might not be recognized and masked.
+    Only whole components are dropped, because part of a secret might not be recognized and masked.
     """
     if len(path) <= most:
         return path

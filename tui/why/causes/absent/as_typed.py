@@ -1,4 +1,4 @@
-"""A path as one types it for a shell, which the kernel takes as it stands: ~, $HOME, quotes, arguments."""
+"""A path as one types it in a shell, which the kernel takes literally: ~, $HOME, quotes, arguments."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from execwhy.tui.why.scene.scene import Scene
 
 _VARIABLE: Final = re.compile(r"\$(?:\w+|\{\w+\})")
 _BEGINNING: Final = re.compile(rf"(?:\A|(?<=[/=])){_VARIABLE.pattern}")
-"""A variable where one mostly stands: at the beginning of a component or of a value."""
+"""A variable where variables usually stand: at the beginning of a component or of a value."""
 
 _QUOTES: Final = "\"'`"
 _MOST_BLANKS: Final = 8
-"""Blanks of a path at which it may end and its arguments begin."""
+"""Blanks in a path that are tried as the end of the program."""
 
 
 def missing(scene: Scene, resolution: Resolution) -> Diagnosis | None:
@@ -39,21 +39,21 @@ def _not_expanded(scene: Scene, resolution: Resolution) -> Diagnosis | None:
     tilde = asked.startswith("~")
     found = None if tilde else _BEGINNING.search(asked)
     if (not tilde and found is None) or not asked.isprintable():
-        # Any name can have such a sign in it, and one with control characters was hardly typed.
+        # Any name can contain such a sign, and nobody types one with control characters.
         return None
     what = "~" if found is None else found[0]
     meant = "the home directory" if found is None else "its value"
     return scene.diagnosis(
         "not-expanded",
-        f"The path {words.quoted(asked)} has {what} in it, which only a shell replaces by {meant}; to the"
-        " kernel it is a name like any other.",
+        f"The path {words.quoted(asked)} has {what} in it, which only a shell replaces by {meant}; the kernel"
+        " takes it literally.",
         f"{what} was not expanded",
         advice=f"Write {meant} itself.",
     )
 
 
 def hint(resolution: Resolution) -> tuple[str, ...]:
-    """Say that a name looks as if it had a variable in it, where nothing proves that one was meant."""
+    """Say that a name seems to contain a variable, though nothing proves that one was meant."""
     found = _VARIABLE.search(resolution.asked)
     if found is None:
         return ()
@@ -67,8 +67,8 @@ def _quoted(scene: Scene, resolution: Resolution) -> Diagnosis | None:
         return None
     return scene.diagnosis(
         "quotes-in-path",
-        f"The path begins with a quotation mark ({asked[0]}), which belongs to the name here: no shell takes"
-        " it away.",
+        f"The path begins with a quotation mark ({asked[0]}), which is part of the name: no shell removes"
+        " it.",
         f"a quotation mark ({asked[0]}) in the path",
         f"The path is {asked}",
         advice="Leave out the quotation marks.",
@@ -102,6 +102,6 @@ def _with_arguments(scene: Scene, resolution: Resolution) -> Diagnosis | None:
             f"{words.quoted(asked)} was taken for the name of one file; the program {words.quoted(program)}"
             f" exists, and {words.quoted(rest)} looks like its arguments.",
             f"path includes arguments: {asked}",
-            advice="Pass the program and each of its arguments as a word of its own.",
+            advice="Pass the program and each of its arguments as separate words.",
         )
     return None

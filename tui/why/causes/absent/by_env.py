@@ -1,4 +1,4 @@
-"""A script whose first line asks env(1) for its interpreter: env succeeds, and its own exec is what fails."""
+"""A script whose first line asks env(1) for its interpreter: env runs, and its own exec fails."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _COMM_BYTES: Final = 15
 """TASK_COMM_LEN without its NUL."""
 
 _MOST_WORDS: Final = 16
-"""Words behind ``env -S`` among which the script's path is looked for."""
+"""Words after ``env -S`` that may be the script's path."""
 
 UNPROVEN: Final = (
     "That the process was started for that script is taken from its name and its arguments, which any process"
@@ -31,7 +31,7 @@ UNPROVEN: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A script that asks env for a program: the file, its first line, and what that says after env."""
+    """A script that asks env for a program: its file, its first line, and the argument of env in it."""
 
     file: File
     line: bytes
@@ -41,7 +41,7 @@ class Script:
 def _may_be_scripts(record: ExecFailure) -> tuple[tuple[str, ...], str | None]:
     """Return the arguments that may be the script, and the directory where one of them begins, if any does.
 
-    They are those after which the process can have been named.
+    The process can have got its name from each of these.
     """
     comm = os.fsencode(record.comm)
     words_ = tuple(
@@ -76,7 +76,7 @@ def script_of(scene: Scene) -> Script | None:
 def name_with_cr(scene: Scene, resolution: Resolution) -> Diagnosis | None:
     """Report a name that ends in CR if the first line of a script may have passed it to env.
 
-    Unlike in ``missing`` the script may be mended, in words: its first line is seen to end in CR.
+    Unlike ``missing`` this advises, in words, to change the script: its first line is seen to end in CR.
     """
     script, name = script_of(scene), os.path.basename(resolution.asked)
     if script is None or name not in (script.argument, script.argument.rpartition(" ")[2]):
@@ -116,8 +116,8 @@ def without_it(scene: Scene, resolution: Resolution) -> str:
 def missing(scene: Scene, resolution: Resolution) -> Diagnosis | None:
     """Report a missing program that a script may have asked env for.
 
-    It is never more than a possibility, and no change of the script is advised: any process can take that
-    name and those arguments, for a script of someone else.
+    This is only a possibility, and no change of the script is advised: any process can take that name and
+    those arguments, for a script of another user.
     """
     script = script_of(scene)
     if script is None:

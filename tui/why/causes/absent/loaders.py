@@ -1,4 +1,4 @@
-"""A missing loader or shell: for which system the program was built, and what package brings it here."""
+"""A missing loader or shell: the system that the program was built for, and the package that has it here."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ _SAME: Final = {"ubuntu": "debian", "rhel": "fedora", "centos": "fedora", "opens
 
 @dataclass(frozen=True, slots=True)
 class _Loader:
-    """A loader: how its path begins, what it tells of a program, and what installs it, by ``_family``."""
+    """A loader: how its path begins, what it shows about a program, and what installs it, by ``_family``."""
 
     prefix: str
-    told: str
+    shows: str
     commands: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -86,14 +86,14 @@ _INSTALL: Final = {
 }
 
 _OWN: Final = {62: "/lib64/ld-linux-x86-64.so.2", 183: "/lib/ld-linux-aarch64.so.1"}
-"""By e_machine: glibc's loader, for a program that was built with another path to it."""
+"""glibc's loader by e_machine, for programs that were built with another path to it."""
 
 
-def told(file: File, name: str) -> tuple[str, ...]:
+def built_for(file: File, name: str) -> tuple[str, ...]:
     """Return what a missing ELF interpreter shows about the system that a program was built for."""
     if file.elf is None:
         return ()
-    known = (loader.told for loader in _LOADERS if name.startswith(loader.prefix))
+    known = (loader.shows for loader in _LOADERS if name.startswith(loader.prefix))
     return ("The ELF interpreter is the loader that starts a program and loads its libraries.", *known)
 
 
@@ -111,7 +111,7 @@ def advice(scene: Scene, file: File, name: str) -> str:
         return "NixOS has no loader at that path: run it in nix-shell, or enable programs.nix-ld."
     for loader in _LOADERS:
         if name.startswith(loader.prefix) and family is not None and family in loader.commands:
-            brought = f"What brings it{advise.place(scene)} is `{loader.commands[family]}`."
+            brought = f"Install it{advise.place(scene)} with `{loader.commands[family]}`."
             return f"Use a build for this system, or have that loader. {brought}"
     return "Use a build for this system or one that is linked statically."
 

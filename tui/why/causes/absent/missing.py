@@ -1,4 +1,4 @@
-"""ENOENT where the file itself exists: its interpreter, or the way back to a script, does not."""
+"""ENOENT: the file, its interpreter, or the descriptor of a script does not exist."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from execwhy.tui.why.scene.scene import Scene
 
 _O_CLOEXEC: Final = os.O_CLOEXEC
 _DELETED: Final = " (deleted)"
-"""What the kernel writes behind the path of a directory that has no name any more (d_path)."""
+"""What the kernel appends to the path of a removed directory (d_path)."""
 
 
 @finds(errno.ENOENT)
@@ -168,9 +168,9 @@ def _working_directory_gone(scene: Scene, name: str, lacking: str | None = None)
     return scene.diagnosis(
         "working-directory-gone",
         f"The path {words.quoted(scene.record.path or '')} is relative, and the working directory"
-        f" {words.quoted(name)} does not exist any more.",
+        f" {words.quoted(name)} no longer exists.",
         f"removed working directory {name}",
-        advice="Change to a directory that exists, such as by `cd /`, in the process that starts it.",
+        advice="Change to a directory that exists, for example with `cd /`, in the process that starts it.",
         lacking=lacking,
     )
 

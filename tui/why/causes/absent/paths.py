@@ -1,4 +1,4 @@
-"""What can go wrong on the way to a file: a component that is missing, no directory, not searchable."""
+"""Faults on the way to a file: a component that is missing, is no directory or may not be searched."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def _missing_interpreter(
             for letter in odd
         ),
         *passed,
-        *loaders.told(file, name),
+        *loaders.built_for(file, name),
         advice=suggestions.for_interpreter(scene, resolution, file)
         if file.elf is None
         else loaders.advice(scene, file, name),

@@ -1,7 +1,7 @@
 """What to do about a missing file: the nearest name that exists.
 
-Only what was seen in a directory is suggested; but for interpreters that have the name of their package. It
-lies beside the missing name or in a directory of the system, and the caller may execute it.
+Only what was seen is suggested: it lies beside the missing name or in a directory of the system, and the
+caller may execute it. For interpreters whose package has their name, installing it is suggested, too.
 """
 
 from __future__ import annotations
@@ -28,34 +28,34 @@ from execwhy.tui.why.scene.mounts import forbids_exec
 from execwhy.tui.why.scene.scene import Scene
 
 MAX_ENTRIES: Final = 20_000
-"""Directory entries that are compared; /usr/bin has some thousand."""
+"""Directory entries that are compared; /usr/bin has a few thousand."""
 
 MAX_PATH_DIRECTORIES: Final = 16
 _PLAIN: Final = re.compile(r"[\w/.+-]+", re.ASCII)
-"""Paths that mean themselves in a command of sed."""
+"""Paths without special characters of sed."""
 
 DEFAULT_PATH: Final = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
 
 SYSTEM_DIRECTORIES: Final = frozenset(DEFAULT_PATH.split(":"))
-"""Where programs of PATH are suggested from: what lies in a user's own directory is for that user."""
+"""Directories of PATH from which programs are suggested: a user's own directory is for that user alone."""
 
 _SHIMS: Final = "shims"
-"""The directory in which pyenv, rbenv, nodenv, asdf and mise have what fails without their set-up."""
+"""The directory of pyenv, rbenv, nodenv, asdf and mise for programs that fail without their setup."""
 
 _MOST_TRIED: Final = 4
-"""How many near names to try before giving up on one that the caller may execute."""
+"""Near names that are tried until the caller may execute one."""
 
 
 def for_missing(scene: Scene, resolution: Resolution, *, roots_own: bool = False) -> str | None:
     """Suggest a program of the same name in PATH, or the nearest name in the directory, or in PATH.
 
-    In PATH a near name is sought only for one that was itself looked for in PATH: elsewhere directory and
-    name would both have to be wrong.
+    A near name is sought in PATH only if the missing one was looked for there: otherwise both its directory
+    and its name would have to be wrong.
 
     Args:
         scene: The failed exec.
         resolution: How its path was resolved.
-        roots_own: Suggest only what root alone decides, as the name may be for a file of root's.
+        roots_own: Suggest only what root alone decides, because a file of root's may get the name.
     """
     directory, name = os.path.split(resolution.path)
     elsewhere = _on_path(scene, name, exactly=True)
@@ -67,7 +67,7 @@ def for_missing(scene: Scene, resolution: Resolution, *, roots_own: bool = False
         return beside()
     on_path = partial(_on_path, scene, name, exactly=False)
     if program_name(scene.record) == name:
-        # Most likely a try of a search: each of them is to mean the same program, the first of PATH.
+        # Probably one try of a search: all tries get the same suggestion, the first program of PATH.
         return _mean(scene, on_path(), roots_own=roots_own) or beside()
     return beside() or _mean(scene, on_path(), roots_own=roots_own)
 

@@ -1,3 +1,3 @@
-"""Causes of ENOEXEC and its kin: the file is there, and the kernel cannot run it."""
+"""Causes of ENOEXEC and similar errors: the file exists, and the kernel cannot run it."""
 
 __all__ = ["malformed", "shebang"]

@@ -1,4 +1,4 @@
-"""What is wrong with an ELF file, or with a program for another system."""
+"""Faults of ELF files, and programs for other machines."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _MACHINES: Final = {
 
 _RISCV, _LOONGARCH, _X86_64, _PPC64 = 243, 258, 62, 21
 
-# What each kernel runs: (bits, e_machine), its own first. Big-endian ones are marked by the sign.
+# What each kernel runs: (bits, e_machine), its own first.
 _NATIVE: Final = {
     "x86_64": ((64, 62), (32, 3), (32, 6), (32, 62)),
     "i686": ((32, 3), (32, 6)),

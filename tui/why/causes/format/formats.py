@@ -1,4 +1,4 @@
-"""ENOEXEC of a file that is something else altogether: what it is, and what to do with that."""
+"""ENOEXEC: the file is no program at all. What it is, and what to do with it."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class _Format:
     """A format.
 
     Attributes:
-        what: What a file of it is.
-        advice: What to do with it, without a full stop; None where there is nothing to say.
-        is_it: Tells of a file's first bytes and its path.
-        command: The command that does it, ``{}`` being the path; it makes no file but by a new name.
-        ending: What the path must end in for the command.
+        what: What a sentence calls such a file.
+        advice: What to do with it, without a full stop; None if there is no advice.
+        is_it: Returns whether a file has the format, by its first bytes and its path.
+        command: The command for that, ``{}`` being the path; it writes only files with other names.
+        ending: How the path must end for the command.
     """
 
     what: str
@@ -65,7 +65,7 @@ def _packed(magic: bytes, *, tar: bool) -> Callable[[bytes, str], bool]:
 
 
 def _is_class(head: bytes, path: str) -> bool:
-    """Tell a Java class from a universal macOS program: there, the number of parts follows the magic."""
+    """Return whether it is not a universal macOS program, where the same magic precedes a number of parts."""
     return head.startswith(b"\xca\xfe\xba\xbe") and int.from_bytes(head[4:8]) >= 45
 
 
@@ -78,7 +78,7 @@ def _is_compiled_python(head: bytes, path: str) -> bool:
 
 
 def _is_utf16(head: bytes, path: str) -> bool:
-    """Recognize UTF-16 without a byte order mark; a mark is a cause of its own."""
+    """Return whether it is UTF-16 without a byte order mark; a text with a mark is a cause of its own."""
     begin = head[:64]
     return len(begin) > 3 and (_is_plain(begin[::2], begin[1::2]) or _is_plain(begin[1::2], begin[::2]))
 
@@ -132,7 +132,7 @@ _FORMATS: Final = (
 """In the order in which they are asked."""
 
 _CODES: Final = {"a Windows program": "windows-program", "a macOS program": "macos-program"}
-"""Of those that have one of their own."""
+"""The codes of formats that have one of their own."""
 
 
 @cause("windows-program", errno.ENOEXEC, manual="A program for Windows.")
@@ -168,11 +168,11 @@ def unknown(scene: Scene, file: File) -> Diagnosis | None:
         return None
     return scene.diagnosis(
         "not-a-program",
-        f"{words.quoted(file.path)} is data in no format that is known here, not a program.",
-        "in no format that is known here",
+        f"{words.quoted(file.path)} is data in an unknown format, not a program.",
+        "in an unknown format",
         _beginning(head),
         _KERNEL,
-        advice=advise.command(scene, file, "Look what it is: `file {}`."),
+        advice=advise.command(scene, file, "Look what it is with `file {}`."),
     )
 
 

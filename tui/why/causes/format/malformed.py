@@ -1,4 +1,4 @@
-"""ENOEXEC, ELIBBAD, EIO, ELOOP of formats: the file is there and allowed, but the kernel cannot run it."""
+"""ENOEXEC, ELIBBAD, EIO, ELOOP: the file may be executed, but the kernel cannot run it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is wrong with a ``#!`` line."""
+"""Faults of ``#!`` lines."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BY_ENDING: Final = {
     ".bash": "bash", ".js": "node", ".lua": "lua", ".pl": "perl", ".py": "python3", ".rb": "ruby",
     ".tcl": "tclsh", ".zsh": "zsh",
 }  # fmt: skip
-"""Which interpreter a script without a ``#!`` line most likely is for, by the ending of its name."""
+"""The likely interpreter of a script without a ``#!`` line, by the ending of its name."""
 
 _BOMS: Final = {
     b"\xef\xbb\xbf": "UTF-8",
@@ -29,7 +29,7 @@ _BOMS: Final = {
 
 
 WITHOUT_CR: Final = "Give it Unix line endings, as dos2unix does."
-# No command has a backslash in it: the screen shows two for one. A line that ends in a tab is left as it is.
+# Without a backslash, because the screen shows two for one. Lines that end in a tab are left alone.
 _REMOVE_CR: Final = "Remove the CRs: `sed -i '/[[:blank:]]$/b;s/[[:cntrl:]]$//' {}`."
 
 
@@ -203,7 +203,7 @@ def without(scene: Scene, file: File) -> Diagnosis | None:
 def _without_mark(scene: Scene, file: File, encoding: str, *, after: bool) -> str:
     if encoding != "UTF-8":
         return "Save it as UTF-8 (iconv), without a byte order mark."
-    # What stands before the # is the mark, in a locale of UTF-8 a character and else three bytes.
+    # The mark stands before the #: one character in a UTF-8 locale, otherwise three bytes.
     by_command = advise.command(scene, file, "Remove the mark: `sed -i '1s/^[^#]*//' {}`.") if after else None
     return by_command or "Save it without the byte order mark."
 

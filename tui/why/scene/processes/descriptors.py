@@ -26,7 +26,7 @@ _DELETED: Final = " (deleted)"
 
 @dataclass(frozen=True, slots=True)
 class Descriptor:
-    """An open descriptor: whose, its number, and what its link says."""
+    """An open descriptor: its process, its number, and its link in /proc."""
 
     pid: int
     number: int
@@ -39,7 +39,7 @@ class Descriptor:
 
 
 def numbers_of(pid: int) -> list[int]:
-    """Return the numbers of a process's open descriptors, the highest first; [] where it is gone."""
+    """Return the numbers of a process's open descriptors, the highest first; [] if the process is gone."""
     numbers: list[int] = []
     try:
         with os.scandir(f"/proc/{pid}/fd") as entries:
@@ -71,7 +71,7 @@ def descriptors_of(pid: int, numbers: Iterable[int]) -> list[Descriptor]:
 
 
 def facts_of(descriptor: Descriptor) -> dict[str, str]:
-    """Return what /proc/PID/fdinfo says of a descriptor, without asking the file; {} where it is closed."""
+    """Return what /proc/PID/fdinfo says about a descriptor, without asking the file; {} if it is closed."""
     text = read_proc(f"/proc/{descriptor.pid}/fdinfo/{descriptor.number}") or ""
     lines = (line.partition(":") for line in text.splitlines())
     return {name: value.strip() for name, found, value in lines if found}
@@ -83,13 +83,13 @@ def writes(facts: dict[str, str]) -> bool:
 
 
 def is_file(scene: Scene, descriptor: Descriptor, facts: dict[str, str], file: File) -> bool:
-    """Return whether a descriptor is of a file, without asking a file system that may keep us waiting."""
+    """Return whether a descriptor is of this file, without asking a file system that may block."""
     # Since Linux 5.14 the inode's number is there; before, another name of the same inode is not found.
     known = facts.get("ino")
     if known is not None and known != str(file.stat.st_ino):
         return False
     number = int(facts.get("mnt_id", "-1"))
-    # What a link says does not make it a memfd: any user can have a root directory with such a file in it.
+    # The link alone does not prove a memfd: any user can have such a file in a root directory of their own.
     if is_memfd_mount(number):
         return _has_inode_of(descriptor, number, file)
     mount = _mount(scene, descriptor, number)
@@ -111,7 +111,7 @@ def _has_inode_of(descriptor: Descriptor, mount_number: int, file: File) -> bool
     except OSError:
         return False
     try:
-        # By now the process may have something else there, of a file system that never answers.
+        # By now the process may have another file there, on a file system that never answers.
         if mount_id(opened) != mount_number:
             return False
         status = os.fstat(opened)

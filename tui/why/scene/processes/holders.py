@@ -1,4 +1,4 @@
-"""What other processes have to do with it: bounded looks through /proc."""
+"""Processes that have a file open, and threads of a user: bounded looks through /proc."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class Holder:
 
 @dataclass(frozen=True, slots=True)
 class Writers:
-    """Who has a file open for writing.
+    """The processes that have a file open for writing.
 
     Attributes:
-        holders: Those that were found.
-        left_out: A sentence about whom the look did not reach, or None.
+        holders: The processes that were found.
+        left_out: A sentence about the processes that the look did not reach, or None.
     """
 
     holders: tuple[Holder, ...]
@@ -39,10 +39,10 @@ class Writers:
 
 
 def writers(scene: Scene, file: File) -> Writers:
-    """Return who has a file open for writing now, by any of its names, as far as there is time to look.
+    """Return the processes that have a file open for writing now, by any name, as far as there is time.
 
-    Relatives of the caller first; then all who have a file of that name open; then, by their inodes, those
-    who have it open by another name.
+    First come relatives of the caller, then processes that have a file of that name open, then those that
+    have it open by another name, which the inode shows.
     """
     deadline = own_time() + listing.SECONDS
     name = os.path.basename(file.path)

@@ -1,8 +1,9 @@
 """Who has a file open: the descriptors of all processes, by the names that /proc shows for them.
 
-A name is a link of /proc/PID/fd, read without a look at the file; only what has the file's name, or else
-its inode number, is looked at further (/proc/PID/fdinfo). The caller, its parents, children and siblings are
-asked first, each time anew. A list of all processes serves many failures, so that a flood costs little.
+Names come from the links in /proc/PID/fd, which are read without looking at the files; only descriptors with
+the file's name, or with its inode number, are looked at further (/proc/PID/fdinfo). The caller, its parents,
+children and siblings come first, anew for each failure. One list of all processes serves many failures, so
+that a flood costs little.
 """
 
 from __future__ import annotations
@@ -26,33 +27,33 @@ from execwhy.tui.why.scene.processes.descriptors import (
 from execwhy.tui.why.scene.scene import Scene
 
 SECONDS: Final = 0.2
-"""For one look at most: all that is asked of it must be done within a quarter of a second."""
+"""Time limit of one look: a diagnosis must be done within a quarter of a second."""
 
 MAX_PROCESSES: Final = 4096
 MAX_RELATIVES: Final = 64
 MAX_DESCRIPTORS: Final = 65_536
-"""Over all processes; each costs about 5 us, and those of one process no more than those of eight others."""
+"""Of all processes together; each takes about 5 us."""
 
 MAX_LINK_BYTES: Final = 16 << 20
-"""Memory for what their links say, 16 KB at most each; mostly they take about 150 bytes."""
+"""Memory for their links, each 16 KB at most and usually about 150 bytes."""
 
 _AT_ONCE: Final = 256
-"""Descriptors of a process that are listed before those of the next: a few with many hide no other."""
+"""Descriptors of a process that are listed before those of the next, so that no crowd hides others."""
 
 _SHARE: Final = 4
-"""A new list is begun when three times as long has passed as the last one took: a quarter of the time."""
+"""Lists take a quarter of the time: a new one waits three times as long as the last one took."""
 
 _LASTS: Final = 1_000_000_000
-"""Nanoseconds for which a list is kept for what failed before it was begun."""
+"""Nanoseconds for which a list serves what failed before it was begun."""
 
 
 class Listing:
-    """The descriptors of all processes, listed and asked only as far as there was time, and never twice.
+    """The descriptors of all processes, as far as there was time to list them. None is read twice.
 
     Attributes:
-        began: When it was begun, in nanoseconds on the records' clock.
-        free_at: When another may be begun, on the clock of ``own_time``.
-        left_out: A sentence about what was not looked at by the last question; None where that is nothing.
+        began: When the list was begun, in nanoseconds on the clock of the records.
+        free_at: When another one may be begun, on the clock of ``own_time``.
+        left_out: A sentence about what the last search did not reach; None if it reached everything.
     """
 
     def __init__(self, uid: int) -> None:
@@ -68,7 +69,7 @@ class Listing:
         self._by_inode: dict[int, list[Descriptor]] = {}
 
     def named(self, name: str, deadline: float) -> Iterator[Descriptor]:
-        """Yield the descriptors of files of a name: first of the same user, then of the newest processes."""
+        """Yield the descriptors of files with a name: the same user's first, then the newest processes'."""
         yield from tuple(self._by_name.get(name, ()))
         for descriptor in self._listed(deadline):
             if descriptor.name == name:
@@ -93,8 +94,8 @@ class Listing:
         self._count(began)
         if now >= deadline:
             self.left_out = (
-                "Not all open files were asked for their inodes, by which one is found that has another name:"
-                " there is only so much time."
+                "Not all open files were asked for their inodes, which show the file under another name: the"
+                " time was too short."
             )
 
     def _listed(self, deadline: float) -> Iterator[Descriptor]:
@@ -149,14 +150,14 @@ class Listing:
 
 
 _last: Final[list[Listing]] = []
-"""The one that was begun last, if any."""
+"""The list that was begun last, if there is one."""
 
 
 def current(scene: Scene) -> Listing:
-    """Begin a list of all open descriptors, or take the last one where it serves as well.
+    """Begin a list of all open descriptors, or return the last one if it serves as well.
 
-    It does for all that failed before it was begun: whoever had a file open then, and has it open still, is
-    in it. For others it has to do until there may be another.
+    It serves all that failed before it was begun: it has every process that had the file open then and still
+    has. It also serves others until another list may be begun.
     """
     known, failed = _last[-1] if _last else None, scene.record.timestamp
     if known is not None:
@@ -168,16 +169,16 @@ def current(scene: Scene) -> Listing:
 
 
 def began_before(listed: Listing, scene: Scene) -> str | None:
-    """Return a sentence where a list does not have what was opened right before the exec; else None."""
+    """Return a sentence if a list lacks what was opened right before the exec; else None."""
     if listed.began >= scene.record.timestamp:
         return None
-    return "But for its relatives, what other processes have open was listed a moment before the exec."
+    return "Except for the caller's relatives, what processes have open was listed a moment before the exec."
 
 
 def of_relatives(scene: Scene, deadline: float) -> Iterator[list[Descriptor]]:
-    """Return the descriptors of the caller, of its kin only the highest ones, as they are now.
+    """Yield the descriptors of the caller and the highest ones of its relatives, as they are now.
 
-    Its kin are its children, its parent and that one's other children, then its ancestors.
+    The relatives are its children, its parent, the parent's other children, then its ancestors.
     """
     record = scene.record
     numbers = numbers_of(record.pid)

@@ -27,10 +27,10 @@ def program(path: Path, loader: str) -> Path:
 @pytest.mark.parametrize(
     ("loader", "family", "advice"),
     [
-        ("/lib/ld-musl-none.so.1", "debian", "What brings it is `apt install musl`."),
+        ("/lib/ld-musl-none.so.1", "debian", "Install it with `apt install musl`."),
         ("/lib/ld-musl-none.so.1", None, "Use a build for this system or one that is linked statically"),
-        ("/lib64/ld-linux-x86-64.so.9", "alpine", "What brings it is `apk add gcompat`."),
-        ("/lib/ld-linux.so.2.none", "fedora", "What brings it is `dnf install glibc.i686`."),
+        ("/lib64/ld-linux-x86-64.so.9", "alpine", "Install it with `apk add gcompat`."),
+        ("/lib/ld-linux.so.2.none", "fedora", "Install it with `dnf install glibc.i686`."),
         ("/nix/store/none/ld.so", "debian", "Name this system's loader in it: `patchelf --set-interpreter"),
         ("/nowhere/ld.so", "debian", "Use a build for this system or one"),
     ],

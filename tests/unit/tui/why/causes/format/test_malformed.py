@@ -65,7 +65,7 @@ def elf_header(machine: int, *, bits: int = 64, big: bool = False, kind: int = 2
         (b"404: Not Found", "not-a-program", "the error message of a server"),
         (b'{"message":"Not Found"}', "not-a-program", "the error message of a server"),
         (b"<?php echo 1;", "not-a-program", "a PHP script without a #! line"),
-        (bytes(range(256)), "not-a-program", "in no format that is known here"),
+        (bytes(range(256)), "not-a-program", "in an unknown format"),
     ],
 )
 def test_what_the_file_is_is_said(content: bytes, code: str, brief: str, tmp_path: Path) -> None:
