@@ -373,7 +373,7 @@ ENOEXEC: Final = [
     Cause("object file", "ENOEXEC", "not-an-executable-elf", "an object file", named("object")),
     Cause("compressed", "ENOEXEC", "not-a-program", "gzip", named("compressed")),
     Cause("Windows program", "ENOEXEC", "windows-program", "a Windows program", named("windows.exe")),
-    Cause("data", "ENOEXEC", "not-a-program", "no format", named("data")),
+    Cause("data", "ENOEXEC", "not-a-program", "an unknown format", named("data")),
     Cause("Java archive", "ENOEXEC", "not-a-program", "a Java archive", named("app.jar")),
     Cause("Java class", "ENOEXEC", "not-a-program", "a Java class", named("java-class")),
     Cause("compiled Python", "ENOEXEC", "not-a-program", "compiled Python", named("module.pyc")),
