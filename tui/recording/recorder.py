@@ -26,6 +26,8 @@ from execwhy.tui.recording.source import WaitingSource
 from execwhy.tui.recording.writer import RecordWriter
 from execwhy.tui.why.causes import unseen
 
+_Arrival = Event | Occurrence | SearchEnd
+
 _WAIT: Final = 0.2
 """Seconds by which a signal or the end of the duration may be noticed late."""
 
@@ -108,8 +110,7 @@ class Recording:
 
     def run(self) -> Result:
         """Record until a limit, ``stop`` or the end of the source."""
-        problem = ""
-        began, fate = False, ""
+        began, problem, fate = False, "", ""
         fault: Exception | None = None
         try:
             self._source.start()
@@ -139,16 +140,15 @@ class Recording:
         status = self._source.status()
         if status.stage is Stage.FAILED:
             problem = problem or status.detail
-        output = self._output
         return Result(
             began,
-            output.written,
+            self._output.written,
             status.counters,
-            problem or output.problem or self._lookers_problem,
-            dict(output.left_out),
-            output.files,
-            output.kept,
-            output.name,
+            problem or self._output.problem or self._lookers_problem,
+            dict(self._output.left_out),
+            self._output.files,
+            self._output.kept,
+            self._output.name,
             fate,
             fault,
         )
@@ -252,12 +252,7 @@ class Recording:
         self._hold_back((), untold, self._source.status().behind)
         return self._write_complete(_WRITING_SECONDS) or came
 
-    def _hold_back(
-        self,
-        piece: Sequence[Event | Occurrence | SearchEnd],
-        untold: int,
-        behind: Collection[int] | None,
-    ) -> None:
+    def _hold_back(self, piece: Sequence[_Arrival], untold: int, behind: Collection[int] | None) -> None:
         before = len(self._held_back)
         try:
             wanted = self._held_back.take(piece, time.monotonic_ns(), untold, behind)
@@ -301,5 +296,5 @@ class Recording:
         )
 
 
-def _events(reports: Iterable[Event | Occurrence | SearchEnd]) -> list[Event | Occurrence]:
+def _events(reports: Iterable[_Arrival]) -> list[Event | Occurrence]:
     return [report for report in reports if not isinstance(report, SearchEnd)]
