@@ -1,8 +1,8 @@
 """The nice value of this process and of its session.
 
-Where the kernel groups processes by session (``kernel.sched_autogroup_enabled``, as on desktops), the nice
-value of a process counts within its session only, and among sessions that of the session does: sched(7),
-"The autogroup feature". So both are changed, the session's only for as long as the program needs it.
+If the kernel groups processes by session (``kernel.sched_autogroup_enabled``, as on desktops), the nice
+value of a process counts only within its session, and that of the session counts among sessions: sched(7),
+"The autogroup feature". So both are changed; the session's only for as long as the program needs it.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from contextlib import suppress
 from typing import Final
 
 _NICER: Final = -5
-"""What is added to the nice value: three times the processor time of another process that wants all of it."""
+"""Added to the nice value: three times the processor time of another process that never sleeps."""
 
 _AUTOGROUP: Final = "/proc/self/autogroup"
 
 _SECONDS: Final = 1.0
-"""How long a write is tried again: unless it is root's, the kernel takes one in 0.1 s from all processes
-together (``proc_sched_autogroup_set_nice`` in kernel/sched/autogroup.c)."""
+"""How long to retry a write: from processes without root, the kernel accepts only one in 0.1 s in total
+(``proc_sched_autogroup_set_nice`` in kernel/sched/autogroup.c)."""
 
 _PAUSE: Final = 0.02
 
 _LINE: Final = re.compile(rb"/autogroup-\d+ nice (-?\d+)\n")
-"""What the kernel shows; nothing where the session has no group of its own."""
+"""The kernel's text; it is empty if the session has no group of its own."""
 
 
 class Session:
-    """The session of this process. Where its nice value cannot be changed, nothing happens."""
+    """The session of this process. If its nice value cannot be changed, nothing happens."""
 
     def __init__(self, path: str = _AUTOGROUP) -> None:
         self._path = path
@@ -39,13 +39,13 @@ class Session:
         self._may_return = False
 
     def go_first(self) -> None:
-        """Have the session run before most others, until ``step_back``; takes root."""
+        """Have the session run before most others until ``step_back``; this takes root."""
         with suppress(OSError):
             self._descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
         if self._descriptor is None:
             return
         former = _nice_value(self._descriptor)
-        # One that has no less already was raised by another, or left so by one that was killed.
+        # A value as low as this was set by another program, or left behind by one that was killed.
         if former is not None and former > _NICER:
             self._may_return = _permit()
             if _write(self._descriptor, _NICER):
@@ -54,7 +54,7 @@ class Session:
         self._close()
 
     def pause(self) -> None:
-        """Step back while the program is stopped, if ``resume`` will be allowed to take that back."""
+        """Step back while the program is stopped, if ``resume`` will be allowed to undo it."""
         if self._may_return:
             self.step_back()
 
@@ -64,7 +64,7 @@ class Session:
             _write(self._descriptor, _NICER)
 
     def step_back(self) -> None:
-        """Give the session the nice value that it had before. May be called at any time, and again."""
+        """Restore the session's nice value. May be called at any time, and more than once."""
         if self._descriptor is not None and self._former is not None:
             _write(self._descriptor, self._former)
 
@@ -81,13 +81,13 @@ class Session:
 
 
 SESSION: Final = Session()
-"""That of the monitor, which is its shell's too."""
+"""The session of the monitor, which is also that of its shell."""
 
 
 def go_first() -> None:
-    """Run before most others where the processors are busy, and have the session do so.
+    """Run before most other processes when the processors are busy, and have the session do so.
 
-    Otherwise whoever starts many processes that fail takes the time from what is to show others' failures.
+    Otherwise a user who starts many failing processes leaves no time to show the failures of others.
     """
     with suppress(OSError):
         os.nice(_NICER)
@@ -103,10 +103,10 @@ def _nice_value(descriptor: int) -> int | None:
 
 
 def _permit() -> bool:
-    """Let this process write ``_NICER`` and more once it is not root: RLIMIT_NICE is 20 less the value.
+    """Allow this process to write ``_NICER`` even without root: RLIMIT_NICE is 20 minus the lowest value.
 
     Returns:
-        Whether it may; raising the limit takes CAP_SYS_RESOURCE, which containers lack.
+        Whether it is allowed. Raising the limit takes CAP_SYS_RESOURCE, which containers lack.
     """
     least = 20 - _NICER
     soft, hard = resource.getrlimit(resource.RLIMIT_NICE)

@@ -1,8 +1,8 @@
-"""Giving up what is no longer needed, for good.
+"""Give up privileges for good.
 
-What compiles, loads and attaches is a process of its own (``bpf.load.loader``), so the monitor keeps only
-what diagnosis needs to read, and is the user behind sudo, before it has shown or read anything.
-Capabilities belong to threads: everything here happens while there is one, and all others inherit it.
+A separate process compiles, loads and attaches (``bpf.load.loader``). So the monitor keeps only the
+capabilities that diagnosis needs for reading, and becomes the user behind sudo before it shows or reads
+anything. Capabilities belong to threads: this happens while there is only one, and all others inherit it.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from dataclasses import dataclass
 from typing import Final
 
 CAP_DAC_READ_SEARCH: Final = 2
-"""To look at files and directories that the user may not read: those are what execs fail on."""
+"""To look at files and directories that the user may not read: execs often fail because of them."""
 CAP_SETPCAP: Final = 8
 CAP_SYS_PTRACE: Final = 19
-"""To follow /proc/PID/root, cwd, fd and ns of others: that needs no setns, so no CAP_SYS_ADMIN."""
+"""To follow /proc/PID/root, cwd, fd and ns of other users. That takes no setns, so no CAP_SYS_ADMIN."""
 
 FOR_DIAGNOSIS: Final = frozenset((CAP_DAC_READ_SEARCH, CAP_SYS_PTRACE))
 FOR_READING_A_FILE: Final = frozenset((CAP_DAC_READ_SEARCH,))
 
 _NO_ID: Final = 0xFFFFFFFF
-"""(uid_t)-1 is no id: chown(2) and setresuid(2) take it as "leave it as it is"."""
+"""(uid_t)-1 is not an id: to chown(2) and setresuid(2) it means "unchanged"."""
 
 _PR_SET_DUMPABLE: Final = 4
 _PR_SET_KEEPCAPS: Final = 8
@@ -50,7 +50,7 @@ class PrivilegeError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Who the monitor shall be: uid, gid and supplementary groups."""
+    """The user that the monitor becomes: uid, gid and supplementary groups."""
 
     uid: int
     gid: int
@@ -58,7 +58,7 @@ class User:
 
 
 def behind_sudo(environment: Mapping[str, str]) -> tuple[int, int] | None:
-    """The uid and gid of the user who called sudo; None where it left none, or nonsense."""
+    """Return the uid and gid of the user who called sudo; None if sudo set none, or invalid ones."""
     uid, gid = (_id(environment.get(name, "")) for name in ("SUDO_UID", "SUDO_GID"))
     return None if uid is None or gid is None else (uid, gid)
 
@@ -71,7 +71,7 @@ def _id(text: str) -> int | None:
 
 
 def user_behind_sudo(environment: Mapping[str, str]) -> User | None:
-    """The user who called sudo, with the groups that the system's database gives them."""
+    """Return the user who called sudo, with their groups in the system's database."""
     found = behind_sudo(environment)
     if found is None:
         return None
@@ -84,27 +84,27 @@ def user_behind_sudo(environment: Mapping[str, str]) -> User | None:
 
 
 def user_of_the_system(uid: int) -> User:
-    """The user with that id, as the system's database has it.
+    """Return the user with an id from the system's database.
 
     Raises:
-        KeyError: There is none.
+        KeyError: There is no such user.
     """
     found = pwd.getpwuid(uid)
     return User(uid, found.pw_gid, tuple(os.getgrouplist(found.pw_name, found.pw_gid)))
 
 
 def drop(user: User | None, kept: Collection[int]) -> None:
-    """Become that user, with these capabilities at most, and never anything more.
+    """Become a user, with at most these capabilities, for good.
 
-    No later exec, set-user-ID program or uid 0 brings anything back. The process's memory, which
-    holds what others had in their arguments, can be neither dumped nor traced by the user.
+    No later exec, set-user-ID program or uid 0 restores anything. The user can neither dump nor trace the
+    process, whose memory holds the arguments of other users' programs.
 
     Args:
-        user: Whom to become; None stays who this is.
-        kept: Capabilities to keep, by number, as far as they are there.
+        user: The user to become; None keeps the current one.
+        kept: Capabilities to keep, by number, as far as the process has them.
 
     Raises:
-        PrivilegeError: The kernel refused, or there are other threads already.
+        PrivilegeError: The kernel refused, or there are other threads.
     """
     try:
         threads = os.listdir("/proc/self/task")

@@ -1,4 +1,4 @@
-"""Find where the kernel maps all physical memory in its own address space."""
+"""Find the address at which the kernel maps all physical memory in its own address space."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _NOWHERE: Final = 0xFFFF_FFFF_FFFF_FFFF
 
 @cache
 def direct_map() -> int | None:
-    """Return the kernel's address of physical address 0; None where it is of no use here or not revealed.
+    """Return the kernel's address of physical address 0; None if it is not needed here, or not available.
 
-    /proc/kcore describes each piece of memory by both of its addresses. It is missing under lockdown and
-    without CONFIG_PROC_KCORE.
+    /proc/kcore has both addresses of each piece of memory. It is missing under lockdown and without
+    CONFIG_PROC_KCORE.
     """
     facts = architecture().direct_map
     if facts is None:
@@ -44,7 +44,7 @@ def direct_map() -> int | None:
 
 
 def numbers() -> dict[str, int]:
-    """Return what the BPF program needs to find the kernel's copy of argv and envp; empty if it cannot."""
+    """Return the numbers by which the BPF program finds the kernel's copy of argv and envp; {} if none."""
     facts, base = architecture().direct_map, direct_map()
     if facts is None or base is None:
         return {}

@@ -1,7 +1,7 @@
-"""Where the kernel's structures keep their members: from installed kernel headers, for kernels without BTF.
+"""Offsets of members of the kernel's structures from installed kernel headers, for kernels without BTF.
 
-A small program is compiled against the headers, as bcc does by itself where they are; its instructions
-are nothing but the numbers that are asked for.
+A small program is compiled against the headers, which bcc finds by itself. Its instructions load the numbers
+and nothing else.
 """
 
 from __future__ import annotations
@@ -47,16 +47,16 @@ struct mnt_namespace {
     struct user_namespace *user_ns;
 };
 """
-"""What the installed headers do not have, because only the kernel's file systems use it."""
+"""Structures that the installed headers lack, because they are private to the kernel's fs directory."""
 
 _NAMES: Final = {
     "start_boottime|real_start_time": (5, 5),
     "parent|__parent": (6, 15),
     "i_ctime|__i_ctime": (6, 6),
 }
-"""Members by two names, and since when Linux has the newer one: __parent, __i_ctime, start_boottime."""
+"""Members with two names, and the first Linux version with the newer one."""
 _FLAT_CTIME: Final = (6, 11)
-"""Since then an inode has i_ctime_sec and i_ctime_nsec."""
+"""The first Linux version with inode.i_ctime_sec and i_ctime_nsec."""
 
 _INSTRUCTION: Final = struct.Struct("<BBhi")
 _MOVE_NUMBER_TO_R0: Final = (0xB7, 0)
@@ -64,18 +64,18 @@ FUNCTION: Final = "numbers"
 
 
 class HeaderError(Exception):
-    """The headers do not tell; the message is one sentence that says what to do."""
+    """The headers do not have the offsets; the message is one sentence that says what to do."""
 
 
 def header_offsets(compiled: Callable[[str], bytes]) -> dict[str, int]:
-    """All offsets and sizes that the BPF program needs, as ``bpf.program.btf.offsets`` has them.
+    """Return all offsets and sizes that the BPF program needs, named as by ``bpf.program.btf.offsets``.
 
     Args:
         compiled: Compiles a program's text against the installed headers, and returns the instructions of
             its function ``FUNCTION``; raises HeaderError.
 
     Raises:
-        HeaderError: They cannot be had.
+        HeaderError: The headers are missing, or lack a structure.
     """
     release = os.uname().release
     version = kernel_version(release)[:2]

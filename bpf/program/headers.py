@@ -1,8 +1,8 @@
-"""The small header tree that bcc's compiler asks for, made without kernel headers.
+"""A small header tree for bcc's compiler, which replaces kernel headers.
 
-bcc 0.26 looks for a kernel's build tree (BCC_KERNEL_SOURCE, else /lib/modules) and puts its own
-bpf.h and helpers.h in front of every program; those two include what is written here. Everything
-else that the program needs of the kernel comes from ``bpf.program.btf`` as numbers.
+bcc 0.26 looks for a kernel's build tree (BCC_KERNEL_SOURCE, otherwise /lib/modules) and puts its own bpf.h
+and helpers.h in front of every program. These two include the files written here. All other facts about the
+kernel come from ``bpf.program.btf`` as numbers.
 """
 
 from __future__ import annotations
@@ -47,24 +47,24 @@ _VERSION: Final = """\
 _PLACES: Final = ("/run", "/tmp", "/var/tmp")
 _NAME: Final = re.compile(r"execwhy-\d+-\w+", re.ASCII)
 _SETTLED: Final = 60.0
-"""Seconds after which a tree that nobody has locked was left by a process that was killed."""
+"""Seconds after which a tree without a lock must have been left behind by a killed process."""
 
 _GUARD: Final = ("/bin/sh", "-c", 'read -r _; exec /bin/rm -rf -- "$1"', "execwhy-guard")
-"""Waits for the end of its standard input, which comes with the end of who holds the other one."""
+"""Waits for the end of its standard input, which comes when the process at the other end ends."""
 
 _EMPTY: Final = ("uapi/linux/bpf.h", "uapi/linux/if_packet.h", "linux/log2.h", "linux/bpf_common.h")
 EMPTY: Final = os.path.join("include", _EMPTY[0])
-"""A file of the tree that is empty."""
+"""An empty file of the tree."""
 
 
 def kernel_version(release: str) -> tuple[int, int, int]:
-    """("6.1.0-56-amd64") -> (6, 1, 0); a release without three numbers is filled with zeros."""
+    """Return the three numbers of a release: (6, 1, 0) for "6.1.0-56-amd64". Missing numbers are zeros."""
     numbers = [int(n) for n in re.findall(r"\d+", release)[:3]] + [0, 0, 0]
     return numbers[0], numbers[1], numbers[2]
 
 
 class HeaderTreeError(Exception):
-    """There is no place for the tree; the message is one sentence that says what to do."""
+    """The tree cannot be written anywhere; the message is one sentence that says what to do."""
 
 
 def _new_directory() -> str:
@@ -84,9 +84,9 @@ def _new_directory() -> str:
 def header_tree() -> Iterator[str]:
     """Make a directory for BCC_KERNEL_SOURCE, private to this user (mode 0700), and remove it afterwards.
 
-    A small process removes it where this one is killed; a tree that outlived that, too, is removed by the
-    next start, which knows by the lock that nobody uses it. It lies where only root, or nobody but its
-    owner (sticky), could put another one in its place; never in the working directory or where TMPDIR says.
+    If this process is killed, a small process removes it. If that one is killed, too, the next start does:
+    the missing lock shows that nobody uses the tree. It is in a directory where only root or the owner
+    (sticky bit) can replace it, never in the working directory or in TMPDIR.
 
     Raises:
         HeaderTreeError: No temporary directory can be written.
@@ -115,7 +115,7 @@ def header_tree() -> Iterator[str]:
 
 
 def _guard(root: str) -> subprocess.Popen[bytes] | None:
-    """Start what removes the tree when this process ends, however it ends; None where there is no shell."""
+    """Start the process that removes the tree however this one ends; return None if there is no shell."""
     with suppress(OSError):
         return subprocess.Popen(
             [*_GUARD, root], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -125,7 +125,7 @@ def _guard(root: str) -> subprocess.Popen[bytes] | None:
 
 
 def _remove_left_behind(place: str) -> None:
-    """Remove trees of this user whose processes were killed."""
+    """Remove trees of this user that killed processes have left behind."""
     with suppress(OSError), os.scandir(place) as entries:
         for entry in entries:
             if _NAME.fullmatch(entry.name):

@@ -1,4 +1,4 @@
-"""Where the records of the kernel program are taken from."""
+"""The buffer that the kernel program writes its records to."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ from execwhy.bpf.read.ring import RecordRun, Ring
 
 
 class Buffer(Protocol):
-    """Where records come from: a ring buffer, or a perf buffer for each CPU."""
+    """A ring buffer, or a perf buffer for each CPU."""
 
     descriptors: tuple[int, ...]
 
     def consume(self, max_bytes: int, *, at_end: bool = False) -> Sequence[bytes | RecordRun]:
-        """Take the records that are due."""
+        """Take and return the records that are due."""
 
     @property
     def pending(self) -> int:
-        """Bytes not yet taken."""
+        """Number of bytes not yet taken."""
 
     @property
     def is_holding(self) -> bool:
-        """Records will be due without anything new to come."""
+        """Whether records will be due even if nothing new comes."""
 
     def close(self) -> None:
         """Unmap."""
 
 
 def buffer_of(loaded: Loaded) -> Buffer:
-    """The one that the kernel program writes to."""
+    """Return the buffer that the kernel program writes to."""
     if loaded.buffers:
         return PerfBuffers(loaded.buffers, min(loaded.ring_bytes, MAX_PERF_BUFFER))
     return Ring(loaded.events, loaded.ring_bytes)
 
 
 def default_ring_bytes() -> int:
-    """A 512th of the memory, as a power of two between 4 and 16 MiB: some 5,000 to 20,000 records.
+    """Return a 512th of the memory, as a power of two between 4 and 16 MiB: some 5,000 to 20,000 records.
 
-    All of it counts as resident memory of the monitor, of which 100 MB are for all but the history.
+    All of it counts as resident memory of the monitor, which may take 100 MB besides the history.
     """
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return max(4 << 20, min(16 << 20, 1 << (memory // 512).bit_length() - 1))

@@ -1,8 +1,8 @@
-"""Reads perf event buffers, one for each CPU: what kernels before 5.8 have instead of a ring buffer.
+"""Read perf event buffers, one for each CPU: kernels before 5.8 have no ring buffer.
 
-The layout is the kernel's (include/uapi/linux/perf_event.h): a page with the positions of both sides,
-and the data. Positions are single aligned 8-byte loads and stores, without barriers: the processor has to
-keep them in order (``Architecture.keeps_order``).
+The layout is the kernel's (include/uapi/linux/perf_event.h): a page with the positions of both sides, and the
+data. As in ``ring``, the processor has to keep the order of accesses (``Architecture.keeps_order``): load
+data_head, load the data, store data_tail.
 Records of different CPUs come in no order: they are held for a moment and sorted by their time.
 """
 
@@ -19,18 +19,18 @@ from execwhy.bpf.events.clock import monotonic_clock
 from execwhy.bpf.program import layout
 
 MAX_PERF_BUFFER: Final = 512 << 10
-"""Bytes for each CPU that the kernel lets a user map without a privilege (perf_event_mlock_kb: 516)."""
+"""Most bytes for each CPU that a user may map without a privilege (perf_event_mlock_kb: 516)."""
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 _HEAD, _TAIL = 1024 // 8, 1032 // 8
-"""Places of data_head and data_tail in struct perf_event_mmap_page, in words."""
+"""Offsets of data_head and data_tail in struct perf_event_mmap_page, in words."""
 _EVENT_HEADER: Final = struct.Struct("<IHH")
 _RAW_SIZE: Final = struct.Struct("<I")
 _TIME: Final = struct.Struct("<Q")
 _USED: Final = struct.Struct("<I")
 _SAMPLE: Final = 9
-"""PERF_RECORD_SAMPLE. What else comes is PERF_RECORD_LOST, and losses are counted where they occur."""
+"""PERF_RECORD_SAMPLE. The only other type is PERF_RECORD_LOST; losses are counted where they occur."""
 _DELAY: Final = 10_000_000
-"""Nanoseconds for which a record is held: from its time to its place in the buffer take microseconds."""
+"""Nanoseconds for which a record is held. It is in the buffer some microseconds after its time."""
 
 
 class _Buffer:
@@ -96,11 +96,11 @@ class PerfBuffers:
         self._arrived = 0
 
     def consume(self, max_bytes: int, *, at_end: bool = False) -> list[bytes]:
-        """The records that no earlier one can come before any more, oldest first.
+        """Return the records that have been held long enough, oldest first: no older one will come.
 
         Args:
-            max_bytes: Stop after about this much of each CPU.
-            at_end: No more are written, so none is held.
+            max_bytes: Stop after about this much from each CPU.
+            at_end: No more records will be written, so none is held.
         """
         now = monotonic_clock()
         for buffer in self._buffers:
@@ -114,12 +114,12 @@ class PerfBuffers:
 
     @property
     def pending(self) -> int:
-        """Bytes not yet consumed."""
+        """Number of bytes not yet consumed."""
         return sum(buffer.pending for buffer in self._buffers) + sum(len(held[2]) for held in self._held)
 
     @property
     def is_holding(self) -> bool:
-        """Whether records are held that will be due without anything new to come."""
+        """Whether records are held that will be due even if nothing new comes."""
         return bool(self._held)
 
     def close(self) -> None:

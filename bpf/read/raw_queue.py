@@ -1,7 +1,8 @@
-"""Records that wait to be decoded, as bytes, with a fair share for each user.
+"""A queue of raw records that wait to be decoded, with a fair share for each user.
 
-The reader moves them here from the ring at once, so that what one user writes stands in nobody else's way:
-they are taken out user by user in turn, and beyond the bound the oldest of the user who has most are dropped.
+The reader moves records here from the ring at once, so that one user's records do not delay those of others.
+They are taken out user by user in turn. Beyond the bound, the oldest records of the user with the most bytes
+are dropped.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from execwhy.bpf.program import layout
 from execwhy.bpf.read.ring import RecordRun
 
 MAX_BYTES: Final = 12 << 20
-"""What may wait: a second of a storm that nobody can decode as fast, and no more than memory is there for."""
+"""Most bytes that may wait: a second of a storm that comes faster than it can be decoded."""
 
 _QUANTUM: Final = 32 << 10
-"""Bytes that one user's records have before it is the next user's turn; one record at least."""
+"""Bytes of one user's records in each turn; at least one record."""
 
 _UID: Final = struct.Struct("<I")
 _UID_AT: Final = layout.offset_of("uid")
@@ -30,24 +31,24 @@ _KIND_AT: Final = layout.offset_of("kind")
 
 _TIME_BYTES: Final = 8
 FEWEST: Final = 32
-"""Records that are taken together at least."""
+"""Fewest records of a run."""
 
 Raw = bytes | RecordRun
 
 
 class RawQueue:
-    """A bounded queue of records with a lane for each user. Not safe to share between threads."""
+    """A bounded queue of records with a lane for each user. Threads must not share it without a lock."""
 
     def __init__(self, max_bytes: int = MAX_BYTES) -> None:
         self._max_bytes = max_bytes
-        # The order is that of the turns.
+        # In the order of turns.
         self._lanes: dict[int, deque[Raw]] = {}
         self._lane_bytes: dict[int, int] = {}
         self.bytes = 0
-        """Bytes that wait."""
+        """Number of bytes that wait."""
 
     def __len__(self) -> int:
-        """How many users have something waiting."""
+        """Return the number of users who have records waiting."""
         return len(self._lanes)
 
     def put(self, record: Raw) -> int:
@@ -71,15 +72,15 @@ class RawQueue:
         return frozenset(self._lanes)
 
     def has_any(self, held_up: Collection[int] = ()) -> bool:
-        """Return whether something waits of a user who is none of these."""
+        """Return whether a user who is not held up has records waiting."""
         return any(uid not in held_up for uid in self._lanes)
 
     def take(self, max_bytes: int, held_up: Collection[int] = ()) -> list[Raw]:
-        """Take out about so many bytes, or all: each user in turn, each one's oldest first.
+        """Take records out, user by user in turn, the oldest of each first.
 
         Args:
-            max_bytes: About how many.
-            held_up: Users, as of ``user_of``, of whom nothing is taken.
+            max_bytes: Stop after about this much.
+            held_up: Users (``user_of``) whose records are left.
         """
         taken: list[Raw] = []
         before = self.bytes
@@ -113,15 +114,15 @@ class RawQueue:
 
 
 def folded(records: list[Raw]) -> list[Raw]:
-    """Return the records with runs of them that differ only in their time taken together."""
+    """Return the records with those combined into runs that differ only in their time."""
     result: list[Raw] = []
     at = 0
     while at < len(records):
         end = at + 1
         first = records[at]
         if isinstance(first, bytes):
-            told = first[_TIME_BYTES:]
-            while end < len(records) and _says(records[end], told):
+            body = first[_TIME_BYTES:]
+            while end < len(records) and _has_body(records[end], body):
                 end += 1
         if end - at >= FEWEST:
             times = np.fromiter((_time_of(record) for record in records[at:end]), np.uint64, end - at)
@@ -133,8 +134,8 @@ def folded(records: list[Raw]) -> list[Raw]:
     return result
 
 
-def _says(record: Raw, told: bytes) -> bool:
-    return isinstance(record, bytes) and len(record) == len(told) + _TIME_BYTES and record.endswith(told)
+def _has_body(record: Raw, body: bytes) -> bool:
+    return isinstance(record, bytes) and len(record) == len(body) + _TIME_BYTES and record.endswith(body)
 
 
 def _time_of(record: Raw) -> int:
@@ -143,7 +144,7 @@ def _time_of(record: Raw) -> int:
 
 
 def failures_in(record: Raw) -> int:
-    """Return how many failed execs a record from the ring is; the end of a search is none."""
+    """Return the number of failed execs in a record from the ring; the end of a search is none."""
     raw = record if isinstance(record, bytes) else record.raw
     if len(raw) > _KIND_AT and raw[_KIND_AT] == SEARCH_END_CODE:
         return 0

@@ -1,4 +1,4 @@
-"""The background thread between the kernel's ring buffer and whoever drains it."""
+"""Read the kernel's records in a background thread, and decode them when they are drained."""
 
 from __future__ import annotations
 
@@ -13,59 +13,61 @@ from typing import Final
 
 from execwhy.bpf.events.arrivals import Report
 from execwhy.bpf.events.clock import boot_clock, suspended, this_machine
-from execwhy.bpf.events.source import Capture, Counters, Stage, Status
+from execwhy.bpf.events.source import Capture, Stage, Status
 from execwhy.bpf.load.loader import Loaded, Loader
 from execwhy.bpf.load.probe import ProbeError
 from execwhy.bpf.load.rlimits import obstacle
 from execwhy.bpf.load.support import KernelError
-from execwhy.bpf.maps.counters import SHARE_FULL, CaptureMap, CounterMap, without
-from execwhy.bpf.maps.misses import Misses
-from execwhy.bpf.program.text import Settings, possible_cpus
+from execwhy.bpf.program.text import Settings
+from execwhy.bpf.read.account import Account
 from execwhy.bpf.read.buffers import Buffer, buffer_of, default_ring_bytes
 from execwhy.bpf.read.decode import DecodeError, Decoder
-from execwhy.bpf.read.losses import READER_STOPPED, Losses
+from execwhy.bpf.read.losses import Losses
 from execwhy.bpf.read.raw_queue import RawQueue, failures_in, folded
 from execwhy.bpf.read.ring import RecordRun
 
 DEFAULT_ARGS_BYTES: Final = 8192
 DEFAULT_ENV_BYTES: Final = 8192
-"""Nearly every real command line and environment; a record takes only what there is."""
+"""Enough for nearly every real command line and environment; a record is only as large as its content."""
 MAX_TEXT_BYTES: Final = 65536
-"""The most of argv or envp that one record holds."""
+"""Most bytes of argv or envp in one record."""
 
 _BATCH_BYTES: Final = 1 << 20
-"""Records taken at once: a few thousand, so that a closing program waits for no more than those."""
+"""Most bytes taken from the ring at once: a few thousand records, the most that closing waits for."""
 _DRAINED_BYTES: Final = 128 << 10
 """Bytes of records that are decoded at once: some milliseconds of work."""
 _SILENCE: Final = 0.25
-"""Seconds between looks for losses that no record has mentioned."""
+"""Seconds between two checks for losses that no record has reported."""
 _BUSY_SILENCE: Final = 1.0
-"""Seconds that such a look is put off at most while records keep coming."""
+"""Most seconds by which such a check is postponed while records keep coming."""
 _CLOSING_SECONDS: Final = 0.1
-"""How long a source that is closed goes on emptying its ring; what is left then is counted as lost."""
+"""How long a closed source continues to empty its ring; what is left then is counted as lost."""
 _PAUSE: Final = 0.02
-"""Seconds between looks while the queue is full."""
+"""Seconds to wait for new records while a buffer holds some back."""
 _IDLE: Final = 0.25
-"""Seconds after which losses that no record has told of are looked for."""
+"""Most seconds to wait for new records, even if the kernel does not wake the thread."""
 
 
-def _place(error: BaseException) -> str:
+def _stopped(error: BaseException) -> str:
+    """Return the sentence about an unexpected error."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{os.path.basename(frame.filename)}, line {frame.lineno}"
+    # The error's message may quote what a process wrote; its name cannot.
+    what = f"{type(error).__name__} in {os.path.basename(frame.filename)}, line {frame.lineno}"
+    return f"the reader stopped ({what}): start execwhy again, and report this."
 
 
 def _detached(loaded: Loaded) -> Loaded:
-    """The same without its hooks: nothing is recorded from now on."""
+    """Detach the hooks, so that nothing more is recorded; return the rest."""
     for link in loaded.links:
         os.close(link)
     return replace(loaded, links=())
 
 
 class KernelSource:
-    """This kernel's failing execs: an ``EventSource`` with a thread of its own.
+    """An ``EventSource`` of this kernel's failing execs, with a thread of its own.
 
-    That thread moves records from the ring into a queue that is fair to all users. They are decoded as they
-    are drained. Neither touches a file of a caller: see ``tui.why.lookers``.
+    The thread moves records from the ring into a queue that is fair to all users. ``drain`` decodes them.
+    Neither touches a file of a caller: that is done by ``tui.why.lookers``.
     """
 
     def __init__(
@@ -80,17 +82,17 @@ class KernelSource:
         types: str | None = None,
         exec_binprm: str | None = None,
     ) -> None:
-        """Prepare; nothing runs before ``start``.
+        """Prepare; nothing runs before ``load`` or ``start``.
 
         Args:
             plan: Name of the hook plan, or None for the best one.
-            max_args_bytes: Bytes of argv to read, ``MAX_TEXT_BYTES`` at most.
-            max_env_bytes: The same for envp.
-            capture: What to record; None records everything.
-            ring_bytes: Size of the ring buffer, a power of two; None goes by the memory.
-            all_failures: Attach to what sees the failures that the plan's own hooks do not, too.
-            types: Where the kernel's types come from, "btf" or "headers"; None takes BTF where there is any.
-            exec_binprm: A function that takes the place of exec_binprm in the legacy plan, for developers.
+            max_args_bytes: Bytes of argv to read, at most ``MAX_TEXT_BYTES``.
+            max_env_bytes: Bytes of envp to read, at most as many.
+            capture: The capture filter; None records everything.
+            ring_bytes: Size of the ring buffer, a power of two; None depends on the memory.
+            all_failures: Attach the plan's ``all_failures`` hooks, too.
+            types: Source of the kernel's types, "btf" or "headers"; None takes BTF if there is any.
+            exec_binprm: A function to attach to instead of exec_binprm in the legacy plan, for developers.
         """
         self._settings = Settings(
             plan,
@@ -107,15 +109,10 @@ class KernelSource:
         self._origin = this_machine(plan)
         self._lock = threading.Lock()
         self._queue = RawQueue()
-        self._dropped = 0
-        self._abandoned = 0
+        self._account = Account()
         self._losses_due = 0.0
-        self._handed_over = 0
         self._stage = Stage.STARTING
         self._detail = ""
-        self._kernel_counters = self._counters = Counters()
-        self._counter_map: CounterMap | None = None
-        self._capture_map: CaptureMap | None = None
         self._loader: Loader | None = None
         self._something = threading.Event()
         self._stopping = threading.Event()
@@ -125,14 +122,13 @@ class KernelSource:
         self._decoder = Decoder(self._origin.boot_time, self._limits)
         self._losses = Losses(self._counted_losses)
         self._is_monotonic = False
-        self._taken = 0
 
     # ---- EventSource ----
 
     def load(self) -> None:
-        """Have a process of its own compile and attach from now on, with the privileges that are held now.
+        """Start the process that compiles and attaches, with the privileges that this one has now.
 
-        After it this process needs none. Without it, ``start`` begins with that.
+        Afterwards this process needs no privileges. Without this call, ``start`` does the same first.
 
         Raises:
             ProbeError: No Python here has bcc.
@@ -145,16 +141,16 @@ class KernelSource:
         self._thread.start()
 
     def drain(self, held_up: Collection[int] = ()) -> list[Report]:
-        """Take what has come, or as much as is decoded in some milliseconds: call it until it is empty.
+        """Decode waiting records for some milliseconds, and return them; call it until it returns none.
 
         Args:
-            held_up: Users, as of ``bpf.events.users.user_of``, of whom nothing is taken now.
+            held_up: Users (``bpf.events.users.user_of``) whose records are left waiting for now.
         """
         if self._stage is Stage.FAILED:
             self.abandon()
         with self._lock:
             records = folded(self._queue.take(_DRAINED_BYTES, held_up))
-            self._handed_over += sum(map(failures_in, records))
+            self._account.add_handed_over(sum(map(failures_in, records)))
             is_empty = not self._queue.bytes
             if not self._queue.has_any(held_up):
                 self._something.clear()
@@ -165,7 +161,7 @@ class KernelSource:
             try:
                 self._decode(raw, events)
             except Exception as error:
-                # Whatever it is, it must reach the operator, and what was decoded before it is kept.
+                # Every error must reach the operator, and the records before it are kept.
                 self._fail(error, records[at:])
                 break
         overdue = time.monotonic() - self._losses_due
@@ -175,41 +171,38 @@ class KernelSource:
         return events
 
     def status(self) -> Status:
-        """The state now; the counters are read from the kernel."""
+        """Return the current state; the counters are read from the kernel."""
         with self._lock:
             self._read_counters()
-            return Status(self._stage, self._detail, self._counters, self._origin, behind=self._queue.users)
+            return Status(
+                self._stage, self._detail, self._account.counters, self._origin, behind=self._queue.users
+            )
 
     def _fail(self, error: Exception, left: Sequence[bytes | RecordRun]) -> None:
-        """End for an error that must not have been, and count what is left as lost."""
-        # Its message may quote what a process wrote; its name cannot.
-        what = f"{type(error).__name__} in {_place(error)}"
-        self._enter(Stage.FAILED, f"the reader stopped ({what}): start execwhy again, and report this.")
+        """Stop because of an unexpected error, and count all remaining records as lost."""
+        self._enter(Stage.FAILED, _stopped(error))
         with self._lock:
-            count = sum(map(failures_in, left))
-            self._handed_over -= count
-            self._abandoned += count
+            self._account.abandon_handed_over(sum(map(failures_in, left)))
         self.abandon()
         self.finish()
 
     def abandon(self) -> None:
-        """Drop what waits to be drained, counted as lost: whoever drained has no time left for it."""
+        """Drop all records that wait to be drained, and count them as lost."""
         with self._lock:
-            self._abandoned += sum(map(failures_in, self._queue.take(1 << 62)))
+            self._account.add_abandoned(sum(map(failures_in, self._queue.take(self._queue.bytes))))
 
     def set_capture(self, capture: Capture | None) -> None:
         """Apply a capture filter from now on.
 
         Raises:
-            ValueError: It does not fit.
+            ValueError: It has too many ranges or paths, or too long ones.
         """
         with self._lock:
-            if self._capture_map is not None:
-                self._capture_map.set(capture)
+            self._account.set_capture(capture)
             self._capture = capture
 
     def finish(self) -> None:
-        """Detach now; what was recorded before can be drained until the stage is ENDED."""
+        """Detach now; earlier records can be drained until the stage is ENDED."""
         if not self._stopping.is_set() and not self._finishing.is_set():
             self._finishing.set()
             os.eventfd_write(self._wake, 1)
@@ -217,8 +210,8 @@ class KernelSource:
     def close(self) -> None:
         """Detach, and free everything in the kernel.
 
-        What was taken from the ring before can still be drained. What is left there after a tenth of a
-        second is counted as lost, whatever a storm has left.
+        Records that were taken from the ring can still be drained. Records that are left there after a tenth
+        of a second, as a storm can leave them, are counted as lost.
         """
         if self._stopping.is_set():
             return
@@ -234,7 +227,7 @@ class KernelSource:
     # ---- for callers without an event loop ----
 
     def wait(self, seconds: float) -> None:
-        """Sleep until there is something to drain, or the stage changes; that long at most."""
+        """Sleep until there are records to drain, or the stage changes; at most that long."""
         self._something.wait(seconds)
 
     # ---- the thread ----
@@ -259,10 +252,8 @@ class KernelSource:
             else:
                 self._enter(Stage.FAILED, str(error))
         except Exception as error:
-            # An error in this thread must reach the operator, whatever it is.
-            # Its message may quote what a process wrote; its name cannot.
-            what = f"{type(error).__name__} in {_place(error)}"
-            self._enter(Stage.FAILED, f"the reader stopped ({what}): start execwhy again, and report this.")
+            # Every error in this thread must reach the operator.
+            self._enter(Stage.FAILED, _stopped(error))
 
     def _begin_loading(self) -> Loader:
         with self._lock:
@@ -291,11 +282,7 @@ class KernelSource:
         try:
             ring = buffer_of(loaded)
             with self._lock:
-                self._counter_map = CounterMap(
-                    loaded.counters, possible_cpus(), Misses(loaded.hooks, loaded.links)
-                )
-                self._capture_map = CaptureMap(loaded.captures, loaded.controls)
-                self._capture_map.set(self._capture)
+                self._account.open(loaded, self._capture)
             self._is_monotonic = bool(loaded.buffers)
             self._enter(Stage.LIVE)
             with select.epoll() as poll:
@@ -310,37 +297,28 @@ class KernelSource:
             loaded = _detached(loaded)
             with self._lock:
                 self._read_counters()
-                if self._counter_map is not None:
-                    self._counter_map.close()
-                if self._capture_map is not None:
-                    self._capture_map.close()
-                self._counter_map = self._capture_map = None
+                self._account.close()
             if ring is not None:
                 ring.close()
             loaded.close()
             with self._lock:
-                left = self._kernel_counters.recorded - self._dropped - self._taken
-                if left > 0:
-                    self._abandoned += left
-                    self._read_counters()
+                self._account.abandon_rest()
                 self._something.set()
 
     def _empty(self, ring: Buffer) -> None:
-        """Take what is left once nothing more is recorded: when closed, what there is time for."""
+        """Take the remaining records once nothing more is recorded; if closed, as many as time allows."""
         deadline = time.monotonic() + _CLOSING_SECONDS
         while ring.pending and self._take(ring):
             if self._stopping.is_set() and time.monotonic() > deadline:
                 return
 
     def _take(self, ring: Buffer) -> bool:
-        """Move a batch from the ring to the queue; False where nothing came."""
+        """Move a batch from the ring to the queue; return False if there was none."""
         at_end = self._stopping.is_set() or self._finishing.is_set()
         records = ring.consume(_BATCH_BYTES, at_end=at_end)
         with self._lock:
             for record in records:
-                dropped = self._queue.put(record)
-                self._dropped += dropped
-                self._taken += failures_in(record) - dropped
+                self._account.add_taken(failures_in(record), self._queue.put(record))
             if records:
                 self._something.set()
         return bool(records)
@@ -361,25 +339,14 @@ class KernelSource:
             events.append(report)
 
     def _read_counters(self) -> None:
-        """Read the counters, without what has yet to be handed over; the lock is held.
-
-        What waits may still be dropped here: it would count as recorded first, and as lost later.
-        """
-        if self._counter_map is not None:
-            try:
-                self._kernel_counters = self._counter_map.read()
-            except ValueError as error:
-                self._detail = str(error)
-        dropped = {SHARE_FULL: self._dropped, READER_STOPPED: self._abandoned}
-        counters = without(self._kernel_counters, dropped)
-        waiting = max(0, counters.recorded - self._handed_over)
-        self._counters = replace(counters, seen=counters.seen - waiting, recorded=counters.recorded - waiting)
+        """Bring the account up to date; the lock is held."""
+        self._detail = self._account.read() or self._detail
 
     def _counted_losses(self) -> Mapping[str, int]:
         with self._lock:
             self._read_counters()
-            return self._counters.losses
+            return self._account.counters.losses
 
     def _now(self) -> int:
-        """The time on the clock of the records' timestamps, which no one can set."""
+        """Return the time on the clock of the records' timestamps, which nobody can set."""
         return self._origin.boot_time + boot_clock()

@@ -1,14 +1,19 @@
-"""Reads a BPF ring buffer through its mapping, records in whole batches, without a call for each.
+"""Read a BPF ring buffer through its mapping: records in whole batches, without a call for each.
 
 The layout is the kernel's (kernel/bpf/ringbuf.c): a page with the consumer's position, a page with
-the producer's, and the data twice in a row, so that no record is split. Only the first of the two is
+the producer's, and the data twice in a row, so that no record is split. Only the first copy is
 mapped, since the kernel maps all pages at once (remap_vmalloc_range) and each counts as resident
-memory; a record that goes on at the beginning is joined here. Each record follows an 8-byte header
-whose first word is its length and two flags. Positions are single aligned 8-byte loads and stores, without
-barriers: the processor has to keep them in order (``Architecture.keeps_order``).
+memory; a record that continues at the beginning is joined here. Each record follows an 8-byte header
+whose first word is its length and two flags.
 
-A core that does nothing but fail writes one record over and over, with another time in its first word.
-Those are taken together, by comparing all of them at once.
+Four accesses must happen in this order: load the producer's position, load a record's length, load its data,
+store the consumer's position. Python has no barriers, so the processor has to keep that order
+(``Architecture.keeps_order``); each position and length is one aligned load or store. The order of the store
+and a later load is not needed: at worst the kernel sees the old position and does not wake the reader up, and
+the reader does not rely on being woken up for longer than a fraction of a second.
+
+A core that does nothing but fail writes the same record over and over, with another time in its first word.
+Such a run is taken as a whole, by comparing all of its records at once.
 """
 
 from __future__ import annotations
@@ -26,15 +31,15 @@ _HEADER_SIZE: Final = 8
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 _TIME_SIZE: Final = 8
 _FEWEST: Final = 32
-"""Records that are taken together at least: with fewer it takes longer than one by one."""
+"""Fewest records of a run: taking fewer together takes longer than one by one."""
 
 
 class RecordRun(NamedTuple):
-    """Records, one behind the other, that are alike in all but their first eight bytes.
+    """Consecutive records that differ only in their first eight bytes, the time.
 
     Attributes:
-        raw: The first one.
-        times: The first word of each.
+        raw: The first record.
+        times: The first word of each record.
     """
 
     raw: bytes
@@ -63,11 +68,11 @@ class Ring:
         self._words = memoryview(self._data)[_PAGE:].cast("I")
 
     def consume(self, max_bytes: int, *, at_end: bool = False) -> list[bytes | RecordRun]:
-        """Copies of the records that are there, oldest first; their room is the kernel's again.
+        """Return copies of the records in the ring, oldest first, and give their room back to the kernel.
 
         Args:
             max_bytes: Stop after about this much.
-            at_end: No more are written; that makes no difference here.
+            at_end: No more records will be written; that makes no difference here.
         """
         start = position = self._consumer[0]
         end = min(self._producer[0], start + max_bytes)
@@ -86,10 +91,10 @@ class Ring:
                 if at + size > whole:
                     raw += data[_PAGE : at + size - self._size]
                 if size == len(last) > _TIME_SIZE and raw.endswith(last[_TIME_SIZE:]):
-                    alike = self._alike(position, raw, end)
-                    if alike is not None:
-                        records.append(alike)
-                        position += len(alike.times) * _room(size)
+                    run = self._run(position, raw, end)
+                    if run is not None:
+                        records.append(run)
+                        position += len(run.times) * _room(size)
                         continue
                 records.append(raw)
                 last = raw
@@ -98,10 +103,10 @@ class Ring:
             self._consumer[0] = position
         return records
 
-    def _alike(self, position: int, raw: bytes, end: int) -> RecordRun | None:
-        """The record there, and those right behind it that tell the same; None where these are few."""
+    def _run(self, position: int, raw: bytes, end: int) -> RecordRun | None:
+        """Return the run of records that begins at a position with ``raw``; None if it is too short."""
         offset, room = position & (self._size - 1), _room(len(raw))
-        # Those up to where the data ends, and the next ones begin at its beginning.
+        # Only up to the end of the data: then the ring starts over at the beginning.
         most = min(end - position, self._size - offset) // room
         last = offset + (_FEWEST - 1) * room
         if most < _FEWEST or self._words[last >> 2] != len(raw):
@@ -111,17 +116,17 @@ class Ring:
             return None
         rows = np.ndarray((most, room), np.uint8, self._data, _PAGE + offset)
         lengths = rows[:, :4].view(np.uint32)[:, 0]
-        told = np.frombuffer(raw, np.uint8)[_TIME_SIZE:]
-        whole_words = len(told) & ~7
+        body = np.frombuffer(raw, np.uint8)[_TIME_SIZE:]
+        whole_words = len(body) & ~7
         bodies = rows[:, _HEADER_SIZE + _TIME_SIZE : _HEADER_SIZE + len(raw)]
         words = bodies[:, :whole_words].view(np.uint64)
         count, step = 1, _FEWEST
         while count < len(rows):
-            # Lengths first: a record whose length says that it is complete is complete.
+            # Lengths first: if its length says that a record is complete, its data is.
             part = slice(count, count + _leading(lengths[count : count + step] == len(raw)))
-            alike = (words[part] == told[:whole_words].view(np.uint64)).all(axis=1)
-            alike &= (bodies[part, whole_words:] == told[whole_words:]).all(axis=1)
-            found = _leading(alike)
+            equal = (words[part] == body[:whole_words].view(np.uint64)).all(axis=1)
+            equal &= (bodies[part, whole_words:] == body[whole_words:]).all(axis=1)
+            found = _leading(equal)
             count += found
             if found < step:
                 break
@@ -133,12 +138,12 @@ class Ring:
 
     @property
     def is_holding(self) -> bool:
-        """Nothing is held back: records come in the order of their times."""
+        """Whether records are held back: never, since they come in the order of their times."""
         return False
 
     @property
     def pending(self) -> int:
-        """Bytes not yet consumed."""
+        """Number of bytes not yet consumed."""
         return int(self._producer[0] - self._consumer[0])
 
     def close(self) -> None:
@@ -150,10 +155,10 @@ class Ring:
 
 
 def _room(size: int) -> int:
-    """Bytes that a record of this size takes in the ring."""
+    """Return how many bytes a record of this size takes in the ring."""
     return (size + _HEADER_SIZE + 7) & ~7
 
 
 def _leading(wanted: npt.NDArray[np.bool_]) -> int:
-    """How many there are before the first one that is not so."""
+    """Return the number of leading true elements."""
     return len(wanted) if wanted.all() else int(wanted.argmin())

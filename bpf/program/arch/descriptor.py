@@ -1,4 +1,4 @@
-"""The shape of an architecture's descriptor: every fact about a processor that the rest of ``bpf`` needs."""
+"""The type of an architecture's descriptor: all facts about a processor that the rest of ``bpf`` needs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class EntryPoints:
 
     Attributes:
         callers: The kind, as ``--check`` prints it: "64-bit callers".
-        functions: Their symbols, those of other kernel versions included.
+        functions: Their symbols, including those in other kernel versions.
         optional: A kernel may be built without them.
     """
 
@@ -37,17 +37,17 @@ class Registers:
 
     @property
     def members(self) -> tuple[str, ...]:
-        """All of them, each once, as "structure.member"."""
+        """All of these members, each once, as "structure.member"."""
         names = dict.fromkeys(self.of_calls + self.of_functions)
         return tuple(f"{self.structure}.{name}" for name in names)
 
 
 @dataclass(frozen=True, slots=True)
 class DirectMap:
-    """Where the kernel maps all physical memory in its own address space, and how its page tables look.
+    """Where the kernel maps all physical memory in its own address space, and the shape of its page tables.
 
     Attributes:
-        end: The address from which on only the kernel itself and its modules are mapped.
+        end: The address above which only the kernel itself and its modules are mapped.
         alignment: The kernel puts the map at a multiple of this, in bytes.
         levels: Return the number of page-table levels, given the address at which the map begins.
     """
@@ -61,28 +61,29 @@ class DirectMap:
 class Architecture:
     """A processor architecture that execs can be captured on; ``MACHINE.c`` beside it is the C part.
 
-    The C part defines, in terms of ``numbers`` and of the offsets of ``registers`` and ``members``:
+    The C part uses ``numbers`` and the offsets of ``registers`` and ``members``, and defines:
 
-        exec_call                exec call that a caller entered the kernel with
-        fill_call                its arguments
-        function_argument_1..3   arguments of a kernel function, at its kprobe
-        function_result          its result, at its kretprobe
-        read_string              a string of the call: in the caller's memory or, of an exec that the kernel
-        read_strings_memory      starts, in the kernel's; any bytes there
-        kernel_address           the kernel's own address of a page; only where there is a ``direct_map``
+        exec_call                return the exec call that a caller entered the kernel with
+        fill_call                take the call's arguments from the registers
+        function_argument_1..3   return an argument of a kernel function, at its kprobe
+        function_result          return its result, at its kretprobe
+        read_string              read a string of the call, from the caller's memory or, if the kernel itself
+                                 starts the exec, from the kernel's
+        read_strings_memory      read any bytes there
+        kernel_address           return the kernel's own address of a page; only with a ``direct_map``
 
     Attributes:
         machine: The name that uname(2) reports.
         bpf: Number of the system call bpf(2).
         perf_event_open: Number of perf_event_open(2).
         numbers: Further numbers for the C part: system calls and flags.
-        entry_points: The kernel functions behind execve and execveat; the first one named is in every kernel.
+        entry_points: The kernel functions behind execve and execveat; every kernel has the first one.
         registers: How the kernel saves registers.
         members: Members of other kernel structures that only this architecture's C part reads.
-        direct_map: How to find the kernel's own copy of argv and envp; None where the C part cannot walk the
+        direct_map: How to find the kernel's own copy of argv and envp; None if the C part cannot walk the
             page tables.
-        keeps_order: The processor orders loads with loads and stores with stores, so that aligned 8-byte
-            positions shared with the kernel need no barrier.
+        keeps_order: The processor performs loads in the order of the program, and no store before an earlier
+            load: so ``bpf.read.ring`` needs no barriers.
     """
 
     machine: str
@@ -97,5 +98,5 @@ class Architecture:
 
     @property
     def exec_function(self) -> str:
-        """A kernel function that every kernel of this architecture has: what probes are tried on."""
+        """A function that every kernel of this architecture has; probes are tried on it."""
         return self.entry_points[0].functions[0]

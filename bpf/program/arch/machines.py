@@ -1,4 +1,4 @@
-"""The architectures that execs can be captured on, and the one that this machine has."""
+"""The architectures that execs can be captured on, and that of this machine."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def architecture() -> Architecture:
     """Return the descriptor of this machine.
 
     Raises:
-        MachineError: There is none.
+        MachineError: There is no such descriptor.
     """
     system = os.uname()
     found = ARCHITECTURES.get(system.machine) if system.sysname == "Linux" else None
@@ -35,7 +35,7 @@ def architecture() -> Architecture:
 def entry_points() -> tuple[EntryPoints, ...]:
     """Return the kernel functions behind execve and execveat; none on a machine without a descriptor.
 
-    The hook plans have names that options and recordings use, so their tables exist on every machine.
+    Options and recordings use the names of the hook plans, so their tables exist on every machine.
     """
     try:
         return architecture().entry_points

@@ -14,7 +14,7 @@ _CANONICAL_48: Final = 0xFFFF
 
 
 def _levels(direct_map: int) -> int:
-    """Return how many levels the page tables have: five put the direct map below any 48-bit address."""
+    """Return the number of page-table levels: with five, the direct map begins below any 48-bit address."""
     return 4 if direct_map >> 48 == _CANONICAL_48 else 5
 
 
@@ -59,5 +59,5 @@ X86_64: Final = Architecture(
         alignment=1 << 30,  # KASLR moves page_offset_base by whole PUDs (arch/x86/mm/kaslr.c)
         levels=_levels,
     ),
-    keeps_order=True,  # Intel SDM volume 3, "Memory Ordering": only a store may pass a later load
+    keeps_order=True,  # Intel SDM volume 3, "Memory Ordering": only a load may pass an earlier store
 )

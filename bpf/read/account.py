@@ -1,0 +1,95 @@
+"""The account of all records: the kernel's counters, corrected by what user space has dropped."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from execwhy.bpf.events.source import Capture, Counters
+from execwhy.bpf.load.loader import Loaded
+from execwhy.bpf.maps.counters import SHARE_FULL, CaptureMap, CounterMap, without
+from execwhy.bpf.maps.misses import Misses
+from execwhy.bpf.program.text import possible_cpus
+from execwhy.bpf.read.losses import READER_STOPPED
+
+
+class Account:
+    """The counters, and the capture filter that they depend on. Threads must not share it without a lock.
+
+    Attributes:
+        counters: The counters when they were last read; ``read`` brings them up to date.
+    """
+
+    def __init__(self) -> None:
+        self.counters = self._of_kernel = Counters()
+        self._counter_map: CounterMap | None = None
+        self._capture_map: CaptureMap | None = None
+        self._taken = 0
+        self._dropped = 0
+        self._abandoned = 0
+        self._handed_over = 0
+
+    def open(self, loaded: Loaded, capture: Capture | None) -> None:
+        """Map the kernel's counters and set its capture filter.
+
+        Raises:
+            OSError: They can be neither mapped nor read.
+            ValueError: The capture filter does not fit.
+        """
+        self._counter_map = CounterMap(loaded.counters, possible_cpus(), Misses(loaded.hooks, loaded.links))
+        self._capture_map = CaptureMap(loaded.captures, loaded.controls)
+        self._capture_map.set(capture)
+
+    def set_capture(self, capture: Capture | None) -> None:
+        """Apply a capture filter from now on, if the kernel has one; raise ValueError if it does not fit."""
+        if self._capture_map is not None:
+            self._capture_map.set(capture)
+
+    def add_taken(self, failures: int, dropped: int) -> None:
+        """Count failures taken from the ring, and those dropped for them from a user's full queue."""
+        self._taken += failures - dropped
+        self._dropped += dropped
+
+    def add_abandoned(self, failures: int) -> None:
+        """Count failures as lost that will not be decoded."""
+        self._abandoned += failures
+
+    def add_handed_over(self, failures: int) -> None:
+        """Count failures that are handed over to be decoded."""
+        self._handed_over += failures
+
+    def abandon_handed_over(self, failures: int) -> None:
+        """Count failures as lost that were handed over, but could not be decoded."""
+        self._handed_over -= failures
+        self._abandoned += failures
+
+    def read(self) -> str:
+        """Read the counters; return what is wrong with them, or "" if nothing is.
+
+        A failure counts as recorded only once it is handed over: until then it may still be dropped, and
+        would count as recorded first and as lost later.
+        """
+        problem = ""
+        if self._counter_map is not None:
+            try:
+                self._of_kernel = self._counter_map.read()
+            except ValueError as error:
+                problem = str(error)
+        dropped = {SHARE_FULL: self._dropped, READER_STOPPED: self._abandoned}
+        counters = without(self._of_kernel, dropped)
+        waiting = max(0, counters.recorded - self._handed_over)
+        self.counters = replace(counters, seen=counters.seen - waiting, recorded=counters.recorded - waiting)
+        return problem
+
+    def close(self) -> None:
+        """Unmap; may be called twice."""
+        for opened in (self._counter_map, self._capture_map):
+            if opened is not None:
+                opened.close()
+        self._counter_map = self._capture_map = None
+
+    def abandon_rest(self) -> None:
+        """Count what was recorded but never taken from the ring as lost, once nothing more is taken."""
+        left = self._of_kernel.recorded - self._dropped - self._taken
+        if left > 0:
+            self.add_abandoned(left)
+            self.read()
