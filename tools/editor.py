@@ -15,7 +15,7 @@ from typing import Final
 ROOT: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 
-from execwhy.bpf.program import btf, text  # noqa: E402
+from execwhy.bpf.program import members, text  # noqa: E402
 from execwhy.bpf.program.headers import TYPES  # noqa: E402
 from execwhy.bpf.program.plans import FENTRY, LEGACY, TRACEPOINT, Plan  # noqa: E402
 
@@ -40,9 +40,9 @@ FLAGS: Final = (
 
 def header(part: str, plan: Plan) -> str:
     """Return the C text that a part is parsed with."""
-    names = [btf.macro_name(member) for member in btf.members()] + list(btf.BY_VERSION)
-    types = dict.fromkeys(names, 0) | {f"SIZE_{struct}": _SOME_BYTES for struct in btf.SIZES}
-    types |= dict.fromkeys(btf.spans(types), _SOME_BYTES)
+    names = [members.macro_name(member) for member in members.members()] + list(members.BY_VERSION)
+    types = dict.fromkeys(names, 0) | {f"SIZE_{struct}": _SOME_BYTES for struct in members.SIZES}
+    types |= dict.fromkeys(members.spans(types), _SOME_BYTES)
     if "JOINED" in plan.features:
         types |= {"COPIES": 1, "DIRECT_MAP": 0, "PAGE_TABLE_LEVELS": 5}
     settings = text.Settings(plan.name, 8192, 8192, 1 << 20, all_failures=True)

@@ -1,6 +1,6 @@
-"""Loads a compiled plan's programs and attaches them, each hook on its own.
+"""Load a compiled plan's programs and attach them, each hook on its own.
 
-A hook that is optional may be refused: the plan then works without it. What was refused, and why, is told.
+An optional hook may be refused: the plan then works without it. The refusals and their reasons are returned.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ from execwhy.bpf.program.btf import Btf, BtfError
 from execwhy.bpf.program.plans import Hook
 
 REMEDY: Final = "try another --plan, or run execwhy --check and report what it says"
-"""What to do where a program is refused that should be accepted."""
+"""What to do if a program is refused that should have been accepted."""
 
 _ATTACH_TYPES: Final = {"fentry": TRACE_FENTRY, "fexit": TRACE_FEXIT}
 
 
 class AttachError(Exception):
-    """A hook that the plan needs was refused; the message is one sentence that says what to do."""
+    """A required hook was refused; the message is one sentence that says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attached:
-    """A hook that is in force, by two descriptors: closing the link detaches it."""
+    """A hook that is attached, with two descriptors: closing the link detaches it."""
 
     hook: Hook
     program: int
@@ -56,14 +56,14 @@ class Attached:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A hook that is not, and why, in one sentence."""
+    """A hook that was refused, and the reason, in one sentence."""
 
     hook: Hook
     reason: str
 
 
 class Attacher:
-    """Attaches hooks whose programs were compiled together."""
+    """Attach hooks whose programs were compiled together."""
 
     def __init__(
         self,
@@ -74,15 +74,15 @@ class Attacher:
         """Prepare.
 
         Args:
-            code: The instructions of a function of the program.
-            jump_table: Descriptor of the map through which a program goes on in another; None without one.
-            callback: What stands in the code for the address of a function that helpers call, and the
+            code: Return the instructions of a function of the program.
+            jump_table: Descriptor of the map for tail calls; None without one.
+            callback: The placeholder in the code for the address of a function that helpers call, and the
                 function's instructions.
         """
         self._code = code
         self._jump_table = jump_table
         self._callback = callback
-        # By type of program, and by prototype of the function where it must have one of its own.
+        # By type of program, and by prototype of the function if it needs a table of its own.
         self._tables: dict[int | str, int] = {}
         self._locks: dict[int, threading.Lock] = {}
 
@@ -94,7 +94,7 @@ class Attacher:
         """Load and attach all of them, each on its own.
 
         Raises:
-            AttachError: One is refused that is not optional.
+            AttachError: A hook that is not optional is refused.
         """
         refused: list[Refused] = []
         wanted = self._present(hooks, refused)
@@ -103,7 +103,7 @@ class Attacher:
         with ThreadPoolExecutor(len(wanted)) as pool:
             programs = {hook: pool.submit(self._load, hook) for hook in wanted}
             attempts: dict[Hook, Future[Attached]] = {}
-            # The hooks of events come last, so that whatever the others see is known of the first event.
+            # The hooks that report events come last, so that the first event already has the others' facts.
             for is_event in (False, True):
                 hooks_now = [hook for hook in wanted if hook.is_event is is_event]
                 attempts |= {hook: pool.submit(self._attach, hook, programs[hook]) for hook in hooks_now}
@@ -124,7 +124,7 @@ class Attacher:
 
     @property
     def tables(self) -> list[int]:
-        """Descriptors that must stay open: the kernel empties such a map when its last one is closed."""
+        """Descriptors of maps for tail calls; the kernel empties such a map on its last close."""
         return list(self._tables.values())
 
     def _attach(self, hook: Hook, loading: Future[int]) -> Attached:
@@ -140,7 +140,7 @@ class Attacher:
         refused.append(refusal)
 
     def _present(self, hooks: tuple[Hook, ...], refused: list[Refused]) -> list[Hook]:
-        """Those whose function this kernel has; the others need no trial."""
+        """Return the hooks whose function this kernel has; the others need no trial."""
         present: list[Hook] = []
         for hook in hooks:
             if hook.instead_of in {other.target for other in present}:
@@ -155,7 +155,7 @@ class Attacher:
         return present
 
     def _fill_tables(self, hooks: list[Hook]) -> None:
-        """For each type of program a map with the program that its hooks go on in."""
+        """For each type of program, make a map with the program for its hooks' tail calls."""
         first: dict[int | str, Hook] = {}
         for hook in hooks:
             if hook.tail_call:
@@ -193,7 +193,7 @@ class Attacher:
         except OSError as error:
             if hook.kind not in _ATTACH_TYPES or error.errno != errno.EINVAL:
                 raise
-        # Since Linux 6.12 only functions with the same prototype may share it. Verifying takes a while.
+        # Since Linux 6.12 only functions with the same prototype may share a table. Verifying takes a while.
         return self._load_code(hook, with_map(code, self._jump_table, self._table_of_prototype(hook)))
 
     def _load_code(self, hook: Hook, code: bytes) -> int:

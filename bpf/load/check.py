@@ -1,6 +1,6 @@
-"""What --check prints: what this kernel allows, which plan follows, and why the better ones do not work.
+"""The report of --check: what this kernel allows, which plan is used, and why better ones do not work.
 
-The plan is attached for a moment: what its hooks are worth here, only the kernel can tell.
+The plan is attached for a moment, since only the kernel knows which of its hooks work.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from execwhy.bpf.program.text import Settings
 
 _NEEDS: tuple[Need, ...] = ("BTF", "raw tracepoints", "ring buffer", "kprobes", "trampolines")
 _SIZE = 4096
-"""Bytes for argv, envp and the ring buffer while it is tried."""
+"""Bytes for argv, envp and the ring buffer during the trial."""
 
 
 def report(plan: str | None, *, all_failures: bool = False, types: str | None = None) -> tuple[str, int]:
-    """The report, and the exit status: 0 where the monitor can run, else 1.
+    """Return the report, and the exit status: 0 if the monitor can run, otherwise 1.
 
     Args:
-        plan: The plan that --plan asks for, or None.
-        all_failures: As --all-failures asks for.
-        types: As --types asks for.
+        plan: The value of --plan, or None.
+        all_failures: Whether --all-failures was given.
+        types: The value of --types, or None.
     """
     system = os.uname()
     lines = [f"{'kernel':<16} {system.release} {system.machine}, uid {os.geteuid()}"]

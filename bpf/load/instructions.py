@@ -1,4 +1,4 @@
-"""What is mended in compiled instructions before the kernel gets them."""
+"""Changes to compiled instructions before the kernel gets them."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _LOAD_64: Final = 0x18
 """BPF_LD | BPF_IMM | BPF_DW: two instructions long; with source BPF_PSEUDO_MAP_FD, a map's descriptor."""
 _PSEUDO_MAP_FD: Final = 1
 _PSEUDO_FUNCTION: Final = 4
-"""BPF_PSEUDO_FUNC: the other source, by the distance from the next instruction (include/uapi/linux/bpf.h)."""
+"""BPF_PSEUDO_FUNC: the source is a function, by its distance (include/uapi/linux/bpf.h)."""
 
 _NEW, _ON_THE_WAY, _DONE = range(3)
 
 
 def with_map(code: bytes, old: int, new: int) -> bytes:
-    """The same instructions with another map, by descriptor, in place of one."""
+    """Return the instructions with the descriptor of one map replaced by another."""
     changed = bytearray(code)
     for at in range(0, len(code), _SIZE):
         operation, registers, offset, operand = _INSTRUCTION.unpack_from(code, at)
@@ -34,15 +34,15 @@ def with_map(code: bytes, old: int, new: int) -> bytes:
 
 
 def with_callback(code: bytes, mark: int, callback: bytes) -> tuple[bytes, int]:
-    """The same instructions with a function behind them, and its address wherever the mark is loaded.
+    """Append a function to the instructions, and put its address wherever the mark is loaded.
 
     Args:
         code: The instructions.
-        mark: A number of 64 bits that stands for the function's address.
+        mark: The 64-bit placeholder of the function's address.
         callback: The function's instructions.
 
     Returns:
-        The instructions, and how many come before the function; ``code`` and 0 where no mark is in it.
+        The instructions, and the number of those before the function; ``code`` and 0 if it has no mark.
     """
     low, high = struct.unpack("<ii", struct.pack("<Q", mark))
     behind = len(code) // _SIZE
@@ -60,11 +60,11 @@ def with_callback(code: bytes, mark: int, callback: bytes) -> tuple[bytes, int]:
 
 
 def with_loops_closed_by_jumps(code: bytes) -> bytes:
-    """The same program, in which no loop is closed by running on into its first instruction.
+    """Return the program with a jump at the end of each loop that falls through to its first instruction.
 
-    The compiler lays a loop out like that where it saves a jump, and Linux before 6.8 or so refuses it
-    ("back-edge from insn ...", check_cfg of kernel/bpf/verifier.c). A jump of length 0 in between does
-    nothing, and closes it as well.
+    The compiler lays out a loop like that if it saves a jump, and Linux before 6.8 or so refuses it
+    ("back-edge from insn ...", check_cfg of kernel/bpf/verifier.c). A jump of length 0 in between has no
+    effect and is accepted.
     """
     while (place := _run_into(list(_INSTRUCTION.iter_unpack(code)))) is not None:
         code = _with_jump_before(code, place)
@@ -72,7 +72,7 @@ def with_loops_closed_by_jumps(code: bytes) -> bytes:
 
 
 def _next(program: list[tuple[int, int, int, int]], at: int) -> Iterator[tuple[int, bool]]:
-    """Where it goes on from an instruction, and whether a jump leads there, in the verifier's order."""
+    """Yield the successors of an instruction in the verifier's order, and whether a jump leads there."""
     operation, _, offset, _ = program[at]
     if operation == _EXIT:
         return
@@ -88,7 +88,7 @@ def _next(program: list[tuple[int, int, int, int]], at: int) -> Iterator[tuple[i
 
 
 def _run_into(program: list[tuple[int, int, int, int]]) -> int | None:
-    """The first instruction of a loop that is closed without a jump."""
+    """Return the first instruction of a loop that is closed without a jump; None if there is none."""
     states = [_NEW] * len(program)
     states[0] = _ON_THE_WAY
     way = [(0, _next(program, 0))]
@@ -108,7 +108,7 @@ def _run_into(program: list[tuple[int, int, int, int]]) -> int | None:
 
 
 def _with_jump_before(code: bytes, place: int) -> bytes:
-    """Insert a jump of length 0; whatever jumps to ``place`` still does."""
+    """Insert a jump of length 0; jumps to ``place`` still lead to the same instruction."""
     changed = []
     for index, (operation, registers, offset, operand) in enumerate(_INSTRUCTION.iter_unpack(code)):
         if operation & _CLASS in _JUMPS and operation not in (_CALL, _EXIT):

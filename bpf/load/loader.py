@@ -1,4 +1,4 @@
-"""Starts ``bpf.load.probe`` in a process of its own and takes over the descriptors of what it loaded."""
+"""Start ``bpf.load.probe`` in a process of its own, and take over the descriptors that it opened."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from execwhy.bpf.program.plans import PLANS, Hook
 from execwhy.bpf.program.text import Settings
 
 _FOLDER: Final = os.path.abspath(os.path.join(os.path.dirname(__file__), "../.."))
-"""Where ``bpf`` lies: the package's directory, or the checkout."""
+"""The directory of ``bpf``: that of the package, or the checkout."""
 _SYSTEM_PYTHON: Final = "/usr/bin/python3"
 _MAX_FDS: Final = 250
 _ENVIRONMENT: Final = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
-"""All that the process gets: no LD_* or BCC_* variable reaches the loader, the compiler or bcc."""
+"""The whole environment of the process: no LD_* or BCC_* variable reaches the loader, the compiler or bcc."""
 _RUN: Final = (
     "import sys, types; sys.modules['execwhy'] = package = types.ModuleType('execwhy');"
     " package.__path__ = [{!r}]; from execwhy.bpf.load import probe; probe.main()"
@@ -34,7 +34,7 @@ _RUN: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """Descriptors of a program that is attached; closing them all removes it from the kernel.
+    """Descriptors of an attached program; closing all of them removes it from the kernel.
 
     Attributes:
         plan: The plan's name.
@@ -42,12 +42,12 @@ class Loaded:
         events: The ring buffer's map.
         counters: The map of the counters.
         captures: The map of the capture filters.
-        controls: The map of what user space sets meanwhile: ``layout.ACTIVE_CAPTURE``.
-        hooks: What is attached, each with its program.
-        refused: What is not, and why.
-        links: What holds the hooks.
-        buffers: The CPUs' perf events, where the plan has no ring buffer.
-        kept: What must only stay open.
+        controls: The map of values that user space sets at run time: ``layout.ACTIVE_CAPTURE``.
+        hooks: The attached hooks, each with its program.
+        refused: The refused hooks, each with the reason.
+        links: The links; closing one detaches its hook.
+        buffers: The CPUs' perf events, if the plan has no ring buffer.
+        kept: Descriptors that must only stay open.
     """
 
     plan: str
@@ -70,7 +70,7 @@ class Loaded:
 
 
 def interpreter() -> str:
-    """The Python that has bcc: this one, or else the distribution's, for which bcc is packaged.
+    """Return the Python that has bcc: this one, or the distribution's, for which bcc is packaged.
 
     Raises:
         ProbeError: Neither has it.
@@ -90,7 +90,7 @@ def interpreter() -> str:
 
 
 def _how_it_ended(status: int, noise: bytes) -> str:
-    """Say how the process ended that should have compiled and attached, and what to do."""
+    """Return the sentence that says how the loading process ended, and what to do."""
     if status == -signal.SIGKILL:
         return (
             "the process that compiles the BPF program was killed (SIGKILL), as the kernel does where memory "
@@ -115,12 +115,12 @@ def _signal_name(number: int) -> str:
 class Loader:
     """One attempt to load. ``cancel`` may be called from another thread.
 
-    The process ends when this end of its socket is closed, by ``cancel`` or because the monitor is gone:
-    a monitor that has given up root's privileges could not kill it.
+    The process ends when this end of its socket is closed, by ``cancel`` or at the end of the monitor: a
+    monitor that has given up root's privileges could not kill it.
     """
 
     def __init__(self, settings: Settings) -> None:
-        """Start the process; it works on its own until ``finish``.
+        """Start the process, which works on its own until ``finish``.
 
         Raises:
             ProbeError: No Python here has bcc.
@@ -137,7 +137,7 @@ class Loader:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
-                cwd="/",  # the compiler needs one, and the shell's may have been removed
+                cwd="/",  # the compiler needs a directory, and the shell's may have been removed
                 start_new_session=True,  # Ctrl-C at the terminal is not meant for it
             )
 
@@ -166,7 +166,7 @@ class Loader:
                         message = json.loads(line)
                         if "error" in message:
                             raise ProbeError(message["error"])
-                        # The kernel may hand over several messages at once, with the descriptors of the last.
+                        # One read can return several messages, with the descriptors of the last one.
                         if "hooks" in message:
                             return self._loaded(message, held)
                         on_stage(message["stage"], message["plan"])

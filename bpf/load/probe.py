@@ -1,9 +1,9 @@
-"""Compiles the BPF program, attaches it, and hands its descriptors over: the only module that imports bcc.
+"""Compile the BPF program, attach it, and pass its descriptors on: the only module that imports bcc.
 
-It runs as a process of its own (``loader`` starts it), which ends once the descriptors are with
-its parent. So the compiler's 70 MB, its messages on standard error and its hold on the interpreter
-never burden the monitor, and the monitor can run on another Python than the one bcc was installed
-for. Everything that the kernel keeps (maps, programs, links) lives by those descriptors alone.
+It runs as a process of its own (``loader`` starts it), which ends once its parent has the descriptors. So the
+monitor never has the compiler's 70 MB, its messages on standard error or its hold on the interpreter, and can
+run on another Python than the one that bcc is installed for. All kernel objects (maps, programs, links) live
+only as long as these descriptors.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from execwhy.bpf.program.plans import EXEC_BINPRM, Plan
 from execwhy.bpf.program.text import EVENTS_MAP, ON_MEMORY, Settings, online_cpus, source
 
 MAPS: Final = ("events", "counters", "captures", "controls")
-"""The maps whose descriptors are handed over, in this order; then those of each hook, its program's and
-its link's; then what must only stay open."""
+"""The maps whose descriptors are passed on first, in this order. Those of each hook's program and link
+follow, then those that must only stay open."""
 
 _CLONE_NEWNS: Final = 0x20000
 """include/uapi/linux/sched.h."""
@@ -72,12 +72,12 @@ def _import_bcc() -> Any:  # noqa: ANN401  # bcc has no types
 
 
 def _mount_for_loading(empty: str) -> None:
-    """Show this process alone an empty /proc/kallsyms, and tracefs if it is not mounted.
+    """Mount an empty /proc/kallsyms, and tracefs if it is missing, for this process alone.
 
-    bcc reads those 100,000 symbols at each compilation, to see which helpers it has to replace by older ones,
-    and replaces none of ours. That takes a sixth of a second, also where a container refuses the mount.
-    tracefs has the numbers of tracepoints.
-    Where a namespace is refused there must be no mount: execwhy.service has none in its SystemCallFilter.
+    At each compilation bcc reads the 100,000 symbols there, to find out which helpers to replace by older
+    ones, and replaces none of ours. Where a container refuses the mount, this costs a sixth of a second.
+    tracefs has the numbers of tracepoints. If a namespace is refused, nothing may be mounted: execwhy.service
+    does not have mount in its SystemCallFilter.
     """
     libc = ct.CDLL(None)
     if libc.unshare(_CLONE_NEWNS) or libc.mount(None, b"/", None, _MS_REC | _MS_PRIVATE, None):
@@ -89,7 +89,7 @@ def _mount_for_loading(empty: str) -> None:
 
 
 def _compile(bcc: Any, source: str, tree: str | None) -> Any:  # noqa: ANN401
-    """Compile against a header tree; None is that of the running kernel, as far as it is installed."""
+    """Compile against a header tree; None stands for that of the running kernel, if it is installed."""
     if tree is None:
         os.environ.pop("BCC_KERNEL_SOURCE", None)
     else:
@@ -113,7 +113,7 @@ def _code(bcc: Any, program: Any, function: str) -> bytes:  # noqa: ANN401
 
 
 def _types(bcc: Any, settings: Settings) -> dict[str, int]:  # noqa: ANN401
-    """Offsets and sizes of the kernel's structures: from BTF, else from installed headers."""
+    """Return offsets and sizes of the kernel's structures: from BTF, otherwise from installed headers."""
     if settings.types != "headers":
         try:
             return btf.offsets()
@@ -140,13 +140,13 @@ def _argument_counts() -> dict[str, int]:
     return {}
 
 
-def _load(settings: Settings, tree: str, tell: Callable[..., None]) -> None:
+def _load(settings: Settings, tree: str, send: Callable[..., None]) -> None:
     bcc = _import_bcc()
     support.lift_memory_limit()
     attempts = [(plan, typed) for plan in support.candidates(settings.plan) for typed in _ways(plan)]
     for plan, typed in attempts:
         try:
-            _load_plan(bcc, settings, plan, tree, tell, typed=typed)
+            _load_plan(bcc, settings, plan, tree, send, typed=typed)
             return
         except (ProbeError, AttachError):
             if (plan, typed) == attempts[-1]:
@@ -154,7 +154,7 @@ def _load(settings: Settings, tree: str, tell: Callable[..., None]) -> None:
 
 
 def _ways(plan: Plan) -> tuple[bool, ...]:
-    """Whether to let the verifier follow types, in the order of trying; it may refuse what it follows."""
+    """Return whether to use known types, in the order of trying: the verifier may refuse such a program."""
     return (True, False) if support.knows_types() and "PERF_BUFFER" not in plan.features else (False,)
 
 
@@ -163,11 +163,11 @@ def _load_plan(
     settings: Settings,
     plan: Plan,
     tree: str,
-    tell: Callable[..., None],
+    send: Callable[..., None],
     *,
     typed: bool,
 ) -> None:
-    tell(stage="compiling", plan=plan.name)
+    send(stage="compiling", plan=plan.name)
     finds_memory = typed and "JOINED" not in plan.features and support.finds_memory()
     text = source(
         settings, plan, _types(bcc, settings), _argument_counts(), typed=typed, finds_memory=finds_memory
@@ -177,7 +177,7 @@ def _load_plan(
     capture = CaptureMap(program["captures"].map_fd, program["controls"].map_fd)
     capture.set(settings.capture)
     capture.close()
-    tell(stage="attaching", plan=plan.name)
+    send(stage="attaching", plan=plan.name)
     buffers = _open_buffers(events) if "PERF_BUFFER" in plan.features else []
     jump_table = program["recorders"].map_fd if "JOINED" in plan.features else None
     callback = (ON_MEMORY, _code(bcc, program, "on_memory")) if finds_memory else None
@@ -193,7 +193,7 @@ def _load_plan(
             for hook in hooks
         )
     attached, refused = attacher.attach(hooks)
-    tell(
+    send(
         stage="live",
         plan=plan.name,
         hooks=[hooks.index(done.hook) for done in attached],
@@ -207,7 +207,7 @@ def _load_plan(
 
 
 def _open_buffers(events: int) -> list[int]:
-    """A buffer for each CPU that is online, in the map that the program writes through."""
+    """Open a buffer for each CPU that is online, and put it into the map that the program writes to."""
     buffers = []
     for cpu in online_cpus():
         buffer = open_buffer(cpu)
@@ -217,19 +217,19 @@ def _open_buffers(events: int) -> list[int]:
 
 
 def main() -> None:
-    """Load as told by argv: settings as JSON, and the number of the socket to the parent."""
+    """Load according to argv: the settings as JSON, and the number of the socket to the parent."""
     settings = _settings(sys.argv[1])
     parent = socket.socket(fileno=int(sys.argv[2]))
     files, ending = ExitStack(), threading.Lock()
 
-    def tell(fds: list[int] | None = None, **message: object) -> None:
+    def send(fds: list[int] | None = None, **message: object) -> None:
         socket.send_fds(parent, [json.dumps(message).encode() + b"\n"], fds or [])
 
     try:
         tree = files.enter_context(header_tree())
         _mount_for_loading(os.path.join(tree, EMPTY))
         threading.Thread(target=_end_with, args=(parent, files, ending), daemon=True).start()
-        _load(settings, tree, tell)
+        _load(settings, tree, send)
     except (
         ProbeError,
         AttachError,
@@ -238,23 +238,23 @@ def main() -> None:
         support.KernelError,
         ValueError,
     ) as error:
-        tell(error=str(error))
+        send(error=str(error))
     except Exception as error:
         if (sentence := obstacle(error)) is not None:
-            tell(error=sentence)
+            send(error=sentence)
         elif not isinstance(error, btf.BtfError | OSError):
             raise
         else:
             reason = os.strerror(error.errno or 0) if isinstance(error, OSError) else str(error).rstrip(".")
-            tell(error=f"the BPF program cannot be loaded, since {reason}: {REMEDY}.")
+            send(error=f"the BPF program cannot be loaded, since {reason}: {REMEDY}.")
     ending.acquire()
     files.close()
-    # Without the interpreter's own clean-up, which would make bcc close what was handed over.
+    # Skip the interpreter's clean-up, in which bcc would close the descriptors that were passed on.
     os._exit(0)
 
 
 def _end_with(parent: socket.socket, files: ExitStack, ending: threading.Lock) -> None:
-    """End when the parent closes its end, as it does when it no longer waits or is no more."""
+    """End when the parent closes its end of the socket, which happens at the latest when it ends."""
     with suppress(OSError):
         parent.recv(1)
     ending.acquire()
@@ -263,7 +263,7 @@ def _end_with(parent: socket.socket, files: ExitStack, ending: threading.Lock) -
 
 
 def arguments(settings: Settings) -> str:
-    """The settings as ``main`` takes them."""
+    """Return the settings as ``main`` takes them."""
     return json.dumps(asdict(settings))
 
 

@@ -1,4 +1,4 @@
-"""Limits of this process that are in the way, by the names that an operator sets them by."""
+"""Resource limits of this process that are too low, by the names with which an operator sets them."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from collections.abc import Iterator
 from typing import Final
 
 MEMORY: Final = 1 << 30
-"""Bytes of addresses with which any work here goes well: compiling takes 400 MB of them, the screen less."""
+"""Bytes of address space that are enough for any work here: compiling takes 400 MB, the screen less."""
 
 FILES: Final = 256
-"""Descriptors with which any work here goes well."""
+"""Descriptors that are enough for any work here."""
 
 _MEMORY_LIMITS: Final = ((resource.RLIMIT_AS, "v"), (resource.RLIMIT_DATA, "d"))
-"""What bounds memory, and by which option of ulimit it is set."""
+"""The limits on memory, each with its option of ulimit."""
 
 _NO_THREAD: Final = "can't start new thread"
-"""What Python says where a thread cannot be started, whatever the reason."""
+"""Python's message if a thread cannot be started, for any reason."""
 
 _NO_MEMORY: Final = (
     "there is not enough memory: give it 300 MB, and the screen as much more as --history-bytes says."
@@ -28,11 +28,11 @@ _UNMAPPED: Final = (
     "failed to map segment",
     "cannot create shared object descriptor",
 )
-"""What the dynamic linker says of a library for which there is no memory."""
+"""The dynamic linker's messages if there is no memory for a library."""
 
 
 def obstacle(error: BaseException | None) -> str | None:
-    """Say which limit made this error, or one that led to it; None where it is none's doing.
+    """Return which limit caused this error, or one that led to it; None if no limit did.
 
     Returns:
         One sentence that names the limit with its value, and says what to do.
@@ -42,7 +42,7 @@ def obstacle(error: BaseException | None) -> str | None:
             return _too_few_files()
         if isinstance(each, OSError) and each.errno == errno.ENFILE:
             return "all files that the system may have open are in use (sysctl fs.file-max): raise it."
-        if _is_for_want_of_memory(each):
+        if _is_lack_of_memory(each):
             return memory_obstacle() or _NO_MEMORY
         if isinstance(each, RuntimeError) and _NO_THREAD in str(each):
             return memory_obstacle() or _processes()
@@ -52,7 +52,7 @@ def obstacle(error: BaseException | None) -> str | None:
 
 
 def file_obstacle() -> str | None:
-    """Name the limit on this process's open files where it is so low that anything may fail of it."""
+    """Return a sentence about the limit on open files if it is so low that anything may fail; else None."""
     return _too_few_files() if 0 <= _soft(resource.RLIMIT_NOFILE) < FILES else None
 
 
@@ -64,7 +64,7 @@ def _too_few_files() -> str:
 
 
 def memory_obstacle() -> str | None:
-    """Name the limit on this process's memory where it is so low that anything may fail of it."""
+    """Return a sentence about the limit on memory if it is so low that anything may fail; else None."""
     for limit, option in _MEMORY_LIMITS:
         value = _soft(limit)
         if 0 <= value < MEMORY:
@@ -89,20 +89,20 @@ def _processes() -> str:
 
 
 def _soft(limit: int) -> int:
-    """Return the limit that is in force; -1 for none."""
+    """Return the current (soft) limit; -1 for none."""
     value = resource.getrlimit(limit)[0]
     return -1 if value == resource.RLIM_INFINITY else value
 
 
-def _is_for_want_of_memory(error: BaseException) -> bool:
+def _is_lack_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         return True
-    # A library that cannot be loaded has no number.
+    # The error of a library that cannot be loaded has no errno.
     return isinstance(error, ImportError | OSError) and any(words in str(error) for words in _UNMAPPED)
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """Return the error, and those that led to it."""
+    """Yield the error, and those that led to it."""
     seen = set[int]()
     while error is not None and id(error) not in seen:
         seen.add(id(error))

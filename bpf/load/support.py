@@ -1,4 +1,4 @@
-"""What this kernel allows, found out by trying: each answer is None or a sentence that says why not."""
+"""Find out what this kernel allows, by trying: each answer is None, or a sentence that says why not."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ _INSTRUCTION_SIZE: Final = 8
 _PRIVILEGES: Final = 1 << 38 | 1 << 39
 """CAP_PERFMON and CAP_BPF (include/uapi/linux/capability.h)."""
 _ALL_IDS: Final = ["0", "0", "4294967295"]
-"""What uid_map of the first user namespace says (user_namespaces(7))."""
+"""The uid_map of the first user namespace (user_namespaces(7))."""
 _CURRENT_TASK_BTF: Final = 158
 """The helper bpf_get_current_task_btf (include/uapi/linux/bpf.h)."""
 _FIND_VMA: Final = 180
-"""bpf_find_vma, likewise."""
+"""The helper bpf_find_vma."""
 
 
 class KernelError(Exception):
@@ -55,7 +55,7 @@ def _refusal(error: OSError) -> str:
 
 
 def _who_forbids(lockdown: str = "/sys/kernel/security/lockdown") -> str:
-    """Why root may not load BPF programs."""
+    """Return why root may not load BPF programs."""
     try:
         with open(lockdown, encoding="ascii") as file:
             mode = file.read().partition("[")[2].partition("]")[0]
@@ -69,7 +69,7 @@ def _who_forbids(lockdown: str = "/sys/kernel/security/lockdown") -> str:
 
 
 def _holds_privileges() -> bool:
-    """Whether this process has CAP_BPF and CAP_PERFMON, and has them in the first user namespace."""
+    """Return whether this process has CAP_BPF and CAP_PERFMON in the first user namespace."""
     try:
         with open("/proc/self/status", encoding="ascii", errors="replace") as file:
             line = next(line for line in file if line.startswith("CapEff:"))
@@ -159,17 +159,17 @@ _TRIALS: Final[dict[Need, Callable[[], str | None]]] = {
 
 @cache
 def why_not(need: Need) -> str | None:
-    """None where the kernel has it, else one sentence; tried once a process."""
+    """Return None if the kernel has it, otherwise one sentence; tried once in a process."""
     lift_memory_limit()
     return _TRIALS[need]()
 
 
 @cache
 def lift_memory_limit() -> None:
-    """Let this process lock memory without limit, where it may.
+    """Let this process lock memory without a limit, if that is allowed.
 
-    Kernels before 5.11 count programs and maps against RLIMIT_MEMLOCK, those of other processes of the
-    user too, and refuse with EPERM; later ones count them in the cgroup.
+    Kernels before 5.11 count programs and maps against RLIMIT_MEMLOCK, including those of the user's other
+    processes, and refuse with EPERM. Later ones count them in the cgroup.
     """
     with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
@@ -177,7 +177,7 @@ def lift_memory_limit() -> None:
 
 @cache
 def knows_types() -> bool:
-    """The verifier knows the type of the current task and of what its members point to (5.11 and later)."""
+    """Return whether the verifier knows the types of the current task and its pointers (5.11 and later)."""
     try:
         cred = offsets()["AT_task_struct_cred"]
         instructions = struct.pack("<BBhi", 0x85, 0, 0, _CURRENT_TASK_BTF)  # call
@@ -190,13 +190,13 @@ def knows_types() -> bool:
 
 @cache
 def finds_memory() -> bool:
-    """A program may ask what an address of the caller's memory is mapped to (5.17 and later)."""
+    """Return whether a program may find the vma of a user address (5.17 and later)."""
     instructions = struct.pack(
         "<" + "BBhi" * 9,
         0x85, 0, 0, _CURRENT_TASK_BTF,
         0xBF, 0x01, 0, 0,  # r1 = r0
         0xB7, 2, 0, 0,  # r2 = 0
-        0x18, 0x43, 0, 7,  # r3 = the function behind all this
+        0x18, 0x43, 0, 7,  # r3 = the function after these instructions
         0, 0, 0, 0,
         0xBF, 0xA4, 0, 0,  # r4 = r10
         0x07, 4, 0, -8,
@@ -213,12 +213,12 @@ def finds_memory() -> bool:
 
 
 def obstacles(plan: Plan) -> list[str]:
-    """What keeps a plan from working here, one sentence each; empty where it works."""
+    """Return why a plan does not work here, one sentence each; empty if it works."""
     return [reason for need in plan.needs if (reason := why_not(need))]
 
 
 def check_machine() -> None:
-    """Make sure that the program can run at all.
+    """Check that the program can run at all.
 
     Raises:
         KernelError: It cannot.
@@ -231,7 +231,7 @@ def check_machine() -> None:
 
 
 def require_root() -> None:
-    """Make sure that this process is root; raises KernelError."""
+    """Raise KernelError unless this process is root."""
     if os.geteuid() != 0:
         raise KernelError(
             "watching execs needs root: run sudo execwhy, or open a recording with --open FILE."
@@ -239,10 +239,10 @@ def require_root() -> None:
 
 
 def candidates(name: str | None) -> list[Plan]:
-    """The plans that work here, best first; or the one of this name.
+    """Return the plans that work here, best first, or the one of this name.
 
     Raises:
-        KernelError: There is none, or that one does not work here.
+        KernelError: There is none, or the named one does not work here.
     """
     check_machine()
     if name is not None:
@@ -265,5 +265,5 @@ def candidates(name: str | None) -> list[Plan]:
 
 
 def choose(name: str | None) -> Plan:
-    """The first of ``candidates``."""
+    """Return the first of ``candidates``."""
     return candidates(name)[0]

@@ -1,4 +1,4 @@
-"""The elements of a BPF array, through memory where the kernel shares it (since 5.5), else call by call."""
+"""Read and write a BPF array, through shared memory if the kernel allows it (5.5), otherwise by calls."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 
 
 class Array:
-    """An array map. Through memory, reading it takes neither a call nor a privilege."""
+    """An array map. Through shared memory, reading takes neither a call nor a privilege."""
 
     def __init__(self, fd: int, entries: int, size: int) -> None:
-        """Look at it.
+        """Map it, if the kernel allows that.
 
         Args:
-            fd: The map's descriptor; it stays the caller's.
-            entries: How many elements it has.
-            size: Bytes of one: a multiple of 8.
+            fd: The map's descriptor, which the caller closes.
+            entries: The number of elements.
+            size: Bytes of an element: a multiple of 8.
 
         Raises:
             OSError: It can be neither mapped nor read.
@@ -35,13 +35,13 @@ class Array:
             self.read(0)
 
     def read(self, index: int) -> bytes:
-        """An element; raises OSError where calls are needed and refused."""
+        """Return an element; raise OSError if a call is needed and refused."""
         if self._memory is None:
             return lookup_map(self._fd, struct.pack("<I", index), self._size)
         return self._memory[index * self._size : (index + 1) * self._size]
 
     def write(self, index: int, value: bytes) -> None:
-        """Set an element, of at most 8 bytes at once; raises OSError as ``read`` does."""
+        """Set an element; one of 8 bytes is set at once. Raise OSError as ``read`` does."""
         if self._memory is None:
             update_map(self._fd, struct.pack("<I", index), value)
         elif len(value) == 8:

@@ -1,4 +1,4 @@
-"""The small maps: the counters, and the capture filter in force."""
+"""The maps of the counters and of the capture filter."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ PROBE_MISSED: Final = "probe of an exec of the kernel's own missed"
 """Names of losses."""
 
 _MAX_READS: Final = 100
-"""The kernel's update takes a nanosecond, unless its task is put aside within it."""
+"""The kernel's update takes a nanosecond, unless its task is preempted in the middle."""
 
 
 class CounterMap:
-    """The kernel's counters, one set for each CPU."""
+    """The kernel's counters, a set for each CPU."""
 
     def __init__(self, fd: int, cpus: int, misses: MissCounts | None = None) -> None:
-        """Look at them.
+        """Map them, if the kernel allows that.
 
         Args:
             fd: The map's descriptor.
-            cpus: How many sets there are.
+            cpus: The number of sets.
             misses: Counts of programs that did not run.
 
         Raises:
@@ -42,10 +42,11 @@ class CounterMap:
         self._sets: list[Any] = [nothing] * cpus
 
     def read(self) -> Counters:
-        """All CPUs' counters added up.
+        """Return the sum of all CPUs' counters.
 
-        The kernel writes on. A set that is caught in between is read again, and where its task was put aside
-        in between, the one that was read before stands: each adds up, whenever it was.
+        The kernel keeps writing. A set that is read in the middle of an update is read again; if the update's
+        task is preempted, the set of the previous reading is used. So every set is consistent, at some
+        moment.
         """
         self._sets = [self._read(cpu) for cpu in range(len(self._sets))]
         total = layout.Counts._make(map(sum, zip(*self._sets, strict=True)))
@@ -98,18 +99,18 @@ def without(counters: Counters, dropped: Mapping[str, int]) -> Counters:
 
 
 class CaptureMap:
-    """The capture filter in force. A change is written beside it, and then put in its place at once."""
+    """The capture filter. A new one is written beside the current one, and then takes effect as a whole."""
 
     def __init__(self, captures_fd: int, active_fd: int) -> None:
-        """Look at them; raises OSError."""
+        """Map them, if the kernel allows that; raise OSError if they cannot be read."""
         self._captures = Array(captures_fd, 2, layout.CAPTURE_STRUCT.size)
         self._active = Array(active_fd, 1, 8)
 
     def set(self, capture: Capture | None) -> None:
-        """Put a capture filter in force; None records everything.
+        """Apply a capture filter; None records everything.
 
         Raises:
-            ValueError: It does not fit the map; one sentence.
+            ValueError: It does not fit the map; the message is one sentence.
         """
         packed = _pack(capture or Capture())
         other = 1 - int.from_bytes(self._active.read(layout.ACTIVE_CAPTURE), "little")
@@ -153,5 +154,5 @@ def _pack(capture: Capture) -> bytes:
 
 
 def _compared(exact: tuple[str, ...], prefixes: tuple[str, ...]) -> list[bytes]:
-    """What the kernel compares with the beginning of a path; an exact one's includes the NUL."""
+    """Return the bytes to compare with the beginning of a path; an exact path includes its NUL."""
     return [os.fsencode(path) + b"\0" for path in exact] + [os.fsencode(prefix) for prefix in prefixes]

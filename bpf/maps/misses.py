@@ -1,12 +1,12 @@
-"""How often a program did not run although its hook was reached.
+"""Count how often a program did not run although its hook was reached.
 
-The kernel lets no program run while it runs already on the same CPU. With full preemption that happens:
-a task is put aside within one, and another comes to the same hook. The kernel counts it
-(recursion_misses in /proc/PID/fdinfo, since 5.12), and a look there needs no privilege.
+The kernel does not run a program while it is already running on the same CPU. With full preemption that
+happens: a task is preempted inside a program, and another one reaches the same hook. The kernel counts this
+(recursion_misses in /proc/PID/fdinfo, since 5.12), and reading it needs no privilege.
 
-A kretprobe has room for some calls that are under way at once (10, or twice the processors' number), and an
-exec may sleep. How often that was too little, the kernel tells of a probe's link since 6.7. Before, it tells
-so only of probes that are defined in tracefs, where they would outlive this program if it were killed.
+A kretprobe has room for a number of concurrent calls (10, or twice the number of processors), and an exec may
+sleep. Since 6.7 the kernel reports for a probe's link how often there was no room. Before that it does so
+only for probes defined in tracefs, which would outlive this program if it were killed.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ from execwhy.bpf.program.plans import Hook
 
 TABLE_FULL: Final = "table of execs under way full"
 UNREADABLE: Final = "hooks of which it cannot be read how often the kernel skipped them"
-"""Counted in hooks, not in execs: how many execs it may be is not known."""
+"""A number of hooks, not of execs: the number of execs is not known."""
 _AGE: Final = 0.25
-"""Seconds for which counts are good: looking takes a few microseconds for each program."""
+"""Seconds for which counts are valid: reading them takes a few microseconds for each program."""
 
 
 class MissCounts(Protocol):
-    """How often programs were skipped, by name of their hook."""
+    """How often programs were skipped, by the names of their hooks."""
 
     def of_events(self) -> dict[str, int]:
-        """Of hooks that tell of an event: each miss may be one that is lost."""
+        """Return the counts of hooks that report an event: each miss may be a lost event."""
 
     def of_facts(self) -> dict[str, int]:
-        """Of hooks that tell more of an event."""
+        """Return the counts of hooks that add facts to an event."""
 
 
 class Misses:
-    """The counts of all hooks, by name."""
+    """The counts of all hooks."""
 
     def __init__(self, hooks: Sequence[tuple[Hook, int]], links: Sequence[int]) -> None:
-        """Watch hooks, each with the descriptor of its program, and those of their links."""
+        """Take hooks, each with the descriptor of its program, and the descriptors of their links."""
         self._hooks = hooks
         self._links = links
         self._read_at = float("-inf")
@@ -47,11 +47,11 @@ class Misses:
         self._unreadable = 0
 
     def of_events(self) -> dict[str, int]:
-        """Of hooks that tell of an event: each miss may be one that is lost."""
+        """Return the counts of hooks that report an event: each miss may be a lost event."""
         return self._named(events=True)
 
     def of_facts(self) -> dict[str, int]:
-        """Of hooks that tell more of an event."""
+        """Return the counts of hooks that add facts to an event."""
         facts = self._named(events=False)
         return facts | ({UNREADABLE: self._unreadable} if self._unreadable else {})
 

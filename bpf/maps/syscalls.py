@@ -1,7 +1,7 @@
-"""The system calls that load, attach and read BPF: bpf(2), and perf_event_open(2) for kprobes.
+"""The system calls for BPF programs and maps: bpf(2), and perf_event_open(2) for kprobes.
 
-bcc compiles, but what it does beyond that is done here: it loads one program for one target only, and
-leaves no choice of what a refusal means.
+bcc only compiles. Its own loading is not used: it loads a program for one target only, and leaves no choice
+of how to handle a refusal.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _PERF_EVENT: Final = 41
 """include/uapi/linux/bpf.h."""
 
 _LINK_INFO: Final = struct.Struct("<I12xI28xQ8x")
-"""Of struct bpf_link_info: the kind of link, the kind of perf event, and how often a kprobe has missed."""
+"""From struct bpf_link_info: the type of the link, that of the perf event, and the misses of a kprobe."""
 _OF_PERF_EVENT: Final = 7
 _KPROBES: Final = (3, 4)
 """BPF_LINK_TYPE_PERF_EVENT; BPF_PERF_EVENT_KPROBE and _KRETPROBE."""
@@ -49,7 +49,7 @@ _BTF_KIND_FUNC_PROTO: Final = 13
 _BTF_INT_SIGNED: Final = 1
 """include/uapi/linux/btf.h."""
 _FUNCTIONS: Final = struct.Struct("<IIII")
-"""Two of struct bpf_func_info: a function's first instruction, and its number in ``_load_types``."""
+"""Two of struct bpf_func_info: a function's first instruction, and its type in ``_load_types``."""
 _OF_PROGRAM: Final = 3
 _OF_CALLBACK: Final = 4
 
@@ -58,9 +58,9 @@ _LOG_SIZE: Final = 1 << 20
 _LOG_LEVEL: Final = 1
 
 EVENT_SOURCES: Final = "/sys/bus/event_source/devices"
-"""What perf_event_open(2) knows; without /sys it is not there."""
+"""The event sources of perf_event_open(2); missing without /sys."""
 TRACEFS: Final = ("/sys/kernel/tracing", "/sys/kernel/debug/tracing")
-"""Where it is mounted, if it is."""
+"""Where tracefs is mounted, if it is."""
 _KPROBE_TYPE: Final = f"{EVENT_SOURCES}/kprobe/type"
 _PERF_ATTR_SIZE: Final = 72
 """PERF_ATTR_SIZE_VER1: up to config2."""
@@ -89,7 +89,7 @@ def _bpf(command: int, attributes: bytes) -> int:
 
 
 def create_map(kind: int, key_size: int, value_size: int, entries: int) -> int:
-    """A map's descriptor.
+    """Create a map and return its descriptor.
 
     Raises:
         OSError: The kernel refused.
@@ -98,7 +98,7 @@ def create_map(kind: int, key_size: int, value_size: int, entries: int) -> int:
 
 
 def update_map(fd: int, key: bytes, value: bytes) -> None:
-    """Set an element; raises OSError."""
+    """Set an element; raise OSError if the kernel refuses."""
     key_buffer, value_buffer = (
         ct.create_string_buffer(key, len(key)),
         ct.create_string_buffer(value, len(value)),
@@ -107,7 +107,7 @@ def update_map(fd: int, key: bytes, value: bytes) -> None:
 
 
 def lookup_map(fd: int, key: bytes, value_size: int) -> bytes:
-    """An element's value; raises OSError."""
+    """Return an element's value; raise OSError if the kernel refuses."""
     key_buffer, value_buffer = ct.create_string_buffer(key, len(key)), ct.create_string_buffer(value_size)
     _bpf(_MAP_LOOKUP, struct.pack("<IxxxxQQQ", fd, ct.addressof(key_buffer), ct.addressof(value_buffer), 0))
     return value_buffer.raw
@@ -116,17 +116,18 @@ def lookup_map(fd: int, key: bytes, value_size: int) -> bytes:
 def load_program(
     kind: int, instructions: bytes, attach_type: int = 0, btf_id: int = 0, callback: int = 0
 ) -> int:
-    """A program's descriptor.
+    """Load a program and return its descriptor.
 
     Args:
         kind: PROG_TYPE_...
-        instructions: As the kernel takes them, with the descriptors of their maps.
-        attach_type: For PROG_TYPE_TRACING, TRACE_...
-        btf_id: For PROG_TYPE_TRACING, the kernel function's.
-        callback: The instruction that a function begins with which helpers call; 0 without one.
+        instructions: The instructions, with the descriptors of their maps.
+        attach_type: TRACE_..., for PROG_TYPE_TRACING.
+        btf_id: BTF id of the kernel function, for PROG_TYPE_TRACING.
+        callback: Index of the first instruction of a function that helpers call; 0 without one.
 
     Raises:
-        OSError: The kernel refused; ``strerror`` ends with the verifier's last words, if it had any.
+        OSError: The kernel refused; ``strerror`` ends with the last line of the verifier's log, if there is
+        one.
     """
     target = (attach_type, btf_id, callback)
     try:
@@ -171,7 +172,7 @@ def _load(
 
 
 def _load_types() -> int:
-    """A descriptor of the types of a program's functions, which the kernel demands of one with a callback."""
+    """Return a descriptor of the types of a program's functions, which a program with a callback needs."""
     names = b"\0int\0program\0callback\0"
     kinds = struct.pack(
         "<IIII" "III" "III" "III",
@@ -187,18 +188,18 @@ def _load_types() -> int:
 
 
 def attach_raw_tracepoint(program: int, name: str) -> int:
-    """A link's descriptor; raises OSError."""
+    """Attach a program and return the link's descriptor; raise OSError if the kernel refuses."""
     buffer = ct.create_string_buffer(name.encode())
     return _bpf(_RAW_TRACEPOINT_OPEN, struct.pack("<QI", ct.addressof(buffer), program))
 
 
 def attach_trampoline(program: int) -> int:
-    """A link's descriptor: a PROG_TYPE_TRACING program knows its function; raises OSError."""
+    """Attach a PROG_TYPE_TRACING program to its function and return the link's descriptor; raise OSError."""
     return _bpf(_RAW_TRACEPOINT_OPEN, struct.pack("<QI", 0, program))
 
 
 def attach_kprobe(program: int, function: str, *, at_return: bool) -> int:
-    """A descriptor that holds the probe: a link's, or before Linux 5.15 a perf event's; raises OSError."""
+    """Attach a program and return a link's descriptor, or before Linux 5.15 a perf event's; raise OSError."""
     with open(_KPROBE_TYPE, encoding="ascii") as file:
         kind = int(file.read())
     name = ct.create_string_buffer(function.encode())
@@ -211,7 +212,7 @@ def attach_kprobe(program: int, function: str, *, at_return: bool) -> int:
 
 
 def attach_tracepoint(program: int, name: str) -> int:
-    """A descriptor that holds it, as of a kprobe.
+    """Attach a program to a tracepoint and return a descriptor, as for a kprobe.
 
     Args:
         program: The program.
@@ -252,7 +253,7 @@ def _attach_event(program: int, attributes: bytes) -> int:
 
 
 def open_buffer(cpu: int) -> int:
-    """A perf event's descriptor, into whose buffer a CPU's BPF programs write; raises OSError."""
+    """Return the descriptor of a perf event whose buffer a CPU's BPF programs write to; raise OSError."""
     attributes = struct.pack(
         "<IIQQQQQIIQQ", _PERF_TYPE_SOFTWARE, _PERF_ATTR_SIZE, _PERF_COUNT_SW_BPF_OUTPUT, 1,
         _PERF_SAMPLE_RAW, 0, 0, 1, 0, 0, 0,
@@ -264,9 +265,9 @@ def open_buffer(cpu: int) -> int:
 
 
 def missed_runs(program: int) -> int | None:
-    """How often a program did not run because it was running on that CPU already; 0 before Linux 5.12.
+    """Return how often a program did not run because that CPU was already running it; 0 before Linux 5.12.
 
-    None where that cannot be read, such as without /proc.
+    Return None if that cannot be read, for instance without /proc.
     """
     try:
         with open(f"/proc/self/fdinfo/{program}", encoding="ascii") as file:
@@ -277,9 +278,9 @@ def missed_runs(program: int) -> int | None:
 
 
 def missed_hits(link: int) -> int:
-    """How often a kprobe could not be entered, or a kretprobe had no room for one more call under way.
+    """Return how often a kprobe could not be entered, or a kretprobe had no room for another call.
 
-    Linux tells it of a link since 6.7 (bpf_get_kprobe_info); before, and of what is no kprobe, this is 0.
+    Linux reports it for links since 6.7 (bpf_get_kprobe_info); before that, and for other links, return 0.
     """
     info = ct.create_string_buffer(_LINK_INFO.size)
     try:

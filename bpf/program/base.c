@@ -3,7 +3,7 @@
  * What all parts share: how memory is read, the maps, the scratch buffers and the counters.
  *
  * The program writes one record for each exec that fails. bpf/program/text.py joins the parts (`PARTS`) and
- * puts in front of them the declarations of bpf/program/layout.py, the offsets of bpf/program/btf.py
+ * puts in front of them the declarations of bpf/program/layout.py, the offsets of bpf/program/members.py
  * (AT_<struct>_<member>, in bytes), the sizes from the settings, and the features of the hook plan:
  *
  *   JOINED       hooks see the exec's struct linux_binprm, and its contents are joined with the failure

@@ -11,8 +11,8 @@ import struct
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from execwhy.bpf.program.btf import BY_VERSION, SIZES, macro_name, members, spans
 from execwhy.bpf.program.headers import kernel_version
+from execwhy.bpf.program.members import BY_VERSION, SIZES, macro_name, members, spans
 
 _INCLUDES: Final = (
     "ptrace", "sched", "sched/signal", "sched/task", "mm_types", "cred", "fs", "fs_struct", "fdtable",

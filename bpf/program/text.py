@@ -10,7 +10,7 @@ from typing import Final
 from execwhy.bpf.events.clock import TICK_NS
 from execwhy.bpf.events.source import Capture
 from execwhy.bpf.events.users import subordinate_span
-from execwhy.bpf.program import btf, direct_map, layout
+from execwhy.bpf.program import direct_map, layout, members
 from execwhy.bpf.program.arch.machines import architecture
 from execwhy.bpf.program.headers import kernel_version
 from execwhy.bpf.program.plans import Plan
@@ -191,7 +191,7 @@ def declarations(
     numbers["FIRST_SUBORDINATE"], numbers["AFTER_SUBORDINATE"] = subordinate_span()
     max_record = MAX_PERF_RECORD if features["PERF_BUFFER"] else None
     structs = layout.c_declarations(settings.max_args_bytes, settings.max_env_bytes, max_record)
-    return structs + btf.defines(numbers)
+    return structs + members.defines(numbers)
 
 
 def _release() -> tuple[int, int]:
