@@ -106,7 +106,9 @@ class Btf:
         return self._type(self._find(struct))[3]
 
     def offset(self, path: str) -> int:
-        """Return the byte offset of a member such as "task_struct.thread_info.status", anonymous ones included.
+        """Return the byte offset of a member such as "task_struct.thread_info.status".
+
+        Members of an anonymous structure count as those of the structure around it.
 
         Raises:
             BtfError: There is no such member.
