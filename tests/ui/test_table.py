@@ -245,6 +245,15 @@ async def test_resizing_keeps_the_cursor_on_its_event() -> None:
             assert "n000001" in screen.line_with("▌")
 
 
+async def test_the_last_row_of_a_frozen_view_stays_on_a_screen_that_grows_and_shrinks() -> None:
+    async with opened(numbered(70), size=(120, 40)) as screen:
+        await screen.press("end", "space")
+        for size in ((80, 24), (250, 80), (80, 24), (250, 80), (120, 40)):
+            await screen.pilot.resize_terminal(*size)
+            await screen.settle()
+            assert "n000069" in screen.line_with("▌")
+
+
 async def test_losses_in_a_row_are_one_line_with_their_sum_and_their_last_time() -> None:
     losses = [Loss(START + n * 100_000_000, 1_000 + n, "ring buffer full") for n in range(12)]
     async with opened([failure(timestamp=START), *losses], size=(80, 24)) as screen:

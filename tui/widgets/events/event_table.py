@@ -173,9 +173,12 @@ class EventTable(RowWindow):
         self._strips.clear()
 
     def on_resize(self) -> None:
-        """Other columns, other lines."""
+        """Lay out the columns anew, and keep a cursor that was on the screen there."""
+        was_on_screen = self._line is not None
         self._strips.clear()
         self.sync()
+        if was_on_screen and not self.following and self._reveal(self.cursor_row):
+            self._settle()
         self.post_message(self.CellFocused())
 
     def notify_style_update(self) -> None:
