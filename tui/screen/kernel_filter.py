@@ -1,4 +1,4 @@
-"""The filter that the kernel applies, beside the one that the screen does."""
+"""The filter that the kernel applies, besides the screen's own."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from execwhy.tui.screen import sentences
 
 
 class KernelFilter:
-    """What ``K`` turns on and off.
+    """Turns the kernel's filter on and off.
 
     Attributes:
-        text: The filter in force; "" where everything is recorded.
+        text: The filter in force; "" if everything is recorded.
     """
 
     def __init__(self, source: EventSource, text: str) -> None:
@@ -19,7 +19,7 @@ class KernelFilter:
         self.text = text
 
     def toggle(self, query: Query) -> str:
-        """Apply what the kernel can of a filter, or end it where that is in force; what to say of it."""
+        """Apply as much of a filter as the kernel can, or end it if it is in force; return a message."""
         if query.is_empty and not self.text:
             return "There is no filter for the kernel to apply: type one with / first."
         try:

@@ -1,4 +1,4 @@
-"""Going to a row: to the next match of a search, to a mark, to a time. Nothing is hidden by it."""
+"""Moves the cursor: to the next match of a search, to a mark, to a time. No row is hidden."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from execwhy.tui.widgets.events.event_table import EventTable
 from execwhy.tui.widgets.painting.shorten import keep_beginning
 
 _PATIENCE: Final = 0.3
-"""Seconds that one waits for a filter's scan when one asks for a time: all of a full history takes less."""
+"""Seconds that going to a time waits for a filter's scan: that of a full history takes less."""
 
 _WIDEST: Final = 24
-"""Cells of a search where it is told; who typed it knows the rest."""
+"""Cells of a search in the line of filter; the operator knows the rest."""
 
 
 class Navigation:
-    """Moves the table's cursor.
+    """Moves the table's cursor, and keeps a search and marks.
 
     Args:
         history: Where the events are.
@@ -41,17 +41,17 @@ class Navigation:
         self._before: Finding | None = None
         self._pending: int | None = None
 
-    # What the table and the filter line ask
+    # For the table and the line of filter
 
     def sign(self, event_id: int) -> str:
-        """What stands left of a row: ``*`` for a mark, ``>`` for a match, else nothing."""
+        """Return the sign of a row: ``*`` for a mark, ``>`` for a match, else ""."""
         if event_id in self._marked:
             return "*"
         return ">" if self._finding is not None and self._finding.holds(event_id) else ""
 
     @property
     def summary(self) -> str:
-        """How many matches there are, and which of them the cursor is on; printable."""
+        """How many rows match, and which match the cursor is on; printable."""
         finding = self._finding
         if finding is None:
             return ""
@@ -64,7 +64,7 @@ class Navigation:
         return f"s {words}: {len(finding):,} found"
 
     def advance(self, seconds: float) -> bool:
-        """Go on searching for about this long; True where rows are to be painted anew."""
+        """Search for about this long; return whether rows have to be painted anew."""
         if self._finding is None:
             return False
         changed = self._finding.advance(seconds)
@@ -74,18 +74,18 @@ class Navigation:
 
     @property
     def goes_on(self) -> bool:
-        """More is to be searched at once."""
+        """The search has not seen all rows yet."""
         return self._finding is not None and not self._finding.complete
 
     # Search
 
     def begin(self) -> None:
-        """A search begins to be typed: remember where one is."""
+        """Remember the cursor and the search, before another search is typed."""
         self._began = (self._table.cursor_id, self._table.following)
         self._before = self._finding
 
     def revert(self) -> None:
-        """Back to where one was, and to the search before."""
+        """Go back to the remembered row and search."""
         self._finding, self._pending = self._before, None
         event_id, following = self._began
         if event_id is not None:
@@ -94,9 +94,9 @@ class Navigation:
         self._table.refresh()
 
     def look_for(self, text: str) -> str:
-        """Look for this from where one was, or go to this time; what is wrong with it, else "".
+        """Search from the remembered row on, or go to a time; return what is wrong with the text, or "".
 
-        A search matches as a filter does; a time begins with ``@``.
+        A search has the language of filters; a time begins with ``@``.
         """
         if is_moment(text):
             return self._go_to_time(text)
@@ -113,7 +113,7 @@ class Navigation:
         return ""
 
     def _lead(self) -> None:
-        """To the match that is nearest to where the search began."""
+        """Go to the match nearest to the row where the search began."""
         assert self._finding is not None and self._pending is not None
         found = self._finding.nearest(self._pending)
         if found is None and not self._finding.complete:
@@ -123,7 +123,7 @@ class Navigation:
             self._go(found)
 
     def step(self, step: int) -> str:
-        """To the next match (1) or the one before (-1); what is to be said of it, else ""."""
+        """Go to the next match (1) or the one before (-1); return a message, or ""."""
         finding = self._finding
         if finding is None:
             return "There is no search yet: s begins one."
@@ -142,7 +142,7 @@ class Navigation:
         return "The search went on from the top." if step > 0 else "The search went on from the bottom."
 
     def end_search(self) -> bool:
-        """Forget the search; False where there is none."""
+        """Forget the search; return whether there was one."""
         had = self._finding is not None
         self._finding = self._pending = None
         if had:
@@ -152,7 +152,7 @@ class Navigation:
     # Marks
 
     def mark(self) -> str:
-        """Mark the event under the cursor, or take its mark away; what is to be said."""
+        """Mark the event under the cursor, or remove its mark; return a message."""
         event_id = self._table.cursor_id
         if event_id is None:
             return sentences.nothing_shown(self._view, self._history)
@@ -161,7 +161,7 @@ class Navigation:
         return "Marked; M goes from mark to mark." if event_id in self._marked else "The mark is taken away."
 
     def next_mark(self) -> str:
-        """To the next mark that is shown, from the last one to the first; what is to be said, else ""."""
+        """Go to the next mark that is shown, from the last to the first; return a message, or ""."""
         self._marked = {event_id for event_id in self._marked if event_id in self._history}
         if not self._marked:
             return "There is no mark yet: m sets one."

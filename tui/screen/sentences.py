@@ -1,4 +1,4 @@
-"""What the screen says in words about its own state. All of it is printable."""
+"""The screen's sentences about its own state; all are printable."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from execwhy.tui.widgets.bars.key_bar import Hint
 from execwhy.tui.widgets.body import Body
 
 GREETING: Final = "↑ goes to a row, Enter says why it failed; / filters, ? helps, q quits"
-"""For who sees the screen for the first time."""
+"""For those who see the screen for the first time."""
 
 GREETING_BESIDE_DETAIL: Final = (
     "↑ goes to a row, the detail says why it failed; / filters, t groups, ? helps, q quits"
 )
-"""The same where the detail is open already, and Enter would close it."""
+"""The same if the detail is open, and Enter would close it."""
 
 EVICTED: Final = "It has been evicted from memory: nothing of it is left to copy."
-"""Of a row of a frozen view."""
+"""For a row of a frozen view."""
 
 _BEFORE_LIVE: Final = {
     Stage.STARTING: "Starting…",
@@ -40,7 +40,7 @@ _BEFORE_LIVE: Final = {
 
 
 def shown(status: Status, view: View, history: History, capture: str) -> tuple[str, str]:
-    """What the filter matches, the kernel filters, and a file holds of all; whole and in brief."""
+    """Say how much is shown, what the kernel filters and how much of a file is here: in full, and briefly."""
     parts = []
     if status.stage is Stage.WAITING and history.blocks:
         parts.append(f"last event {_moment(history.blocks[-1].newest)}")
@@ -56,23 +56,24 @@ def shown(status: Status, view: View, history: History, capture: str) -> tuple[s
         )
     if not view.complete:
         parts.append(f"filtering {view.progress:.0%}")
-    told = ""
+    folded_away = ""
     gone, _ = view.evicted()
     if gone or view.failures > view.shown or not view.query.is_empty:
         repeats, tries = view.counted - view.shown, view.folded - view.hidden + view.hidden_found
         folded = [counted(repeats, "repeat")] if repeats else []
         folded += [counted(tries, "try", "tries")] if tries else []
-        told = f", {' and '.join(folded)} folded" if folded else ""
-        told += f", {counted(view.hidden, 'try', 'tries')} of found searches hidden" if view.hidden else ""
+        folded_away = f", {' and '.join(folded)} folded" if folded else ""
+        if view.hidden:
+            folded_away += f", {counted(view.hidden, 'try', 'tries')} of found searches hidden"
         parts.append(f"{view.shown - gone:,} of {history.failures:,} shown")
         if gone:
             parts.append(f"{gone:,} evicted")
     brief = "   ".join(parts)
-    return brief + told, brief
+    return brief + folded_away, brief
 
 
 def missing(status: Status, view: View, history: History, behind: int) -> str:
-    """What a snapshot that is made now cannot hold, though the filter might select it."""
+    """Say what a snapshot made now lacks, though the filter might select it."""
     said = []
     if history.evicted:
         verb = "is" if history.evicted == 1 else "are"
@@ -87,13 +88,13 @@ def missing(status: Status, view: View, history: History, behind: int) -> str:
 
 
 def _moment(timestamp: int) -> str:
-    """A time in nanoseconds since 1970 UTC: the local time of day, with the date where it is not today's."""
+    """Return a time in nanoseconds since 1970 UTC as local time, with the date if it is not today."""
     local = datetime.fromtimestamp(timestamp // 1_000_000_000)
     return f"{local:%H:%M:%S}" if local.date() == datetime.now().date() else f"{local:%Y-%m-%d %H:%M:%S}"
 
 
 def empty(status: Status, view: View, history: History, *, editing: bool) -> str:
-    """Why the table shows no failed exec, and what shows them again; "" where it shows one."""
+    """Say why the table shows no failed exec, and which key shows some; "" if it shows one."""
     if view.shown:
         return ""
     if status.stage is Stage.FAILED and status.detail:
@@ -116,7 +117,7 @@ def empty(status: Status, view: View, history: History, *, editing: bool) -> str
 
 
 def nothing_shown(view: View, history: History) -> str:
-    """What to do where a key needs a row and the table has none."""
+    """Say what to do after a key that needs a row, if the table has none."""
     if view.failures:
         return "Nothing is shown: h shows the searches that found their program."
     if history.failures and not view.query.is_empty:
@@ -125,21 +126,21 @@ def nothing_shown(view: View, history: History) -> str:
 
 
 def alone(message: str) -> str:
-    """What is wrong with a filter, as a sentence of its own; raw text."""
+    """Return what is wrong with a filter as a sentence; raw text."""
     first, _, _ = message.partition(" ")
-    told = message if first in FIELDS else message[:1].upper() + message[1:]
-    return told if told.endswith((".", "?")) else f"{told}."
+    sentence = message if first in FIELDS else message[:1].upper() + message[1:]
+    return sentence if sentence.endswith((".", "?")) else f"{sentence}."
 
 
 def searches(shown: bool) -> str:
-    """Whether searches that ended well are shown from now on."""
+    """Say whether searches that found their program are shown from now on."""
     if shown:
         return "Searches that found their program are shown; h hides them."
     return "Searches that found their program are hidden; h shows them."
 
 
 def repeats(folded: bool) -> str:
-    """Whether failures that are alike share a row from now on."""
+    """Say whether repeats of a failure share its row from now on."""
     if folded:
         return "The same failure of the same program again within a minute has no row of its own; r unfolds."
     return "Every failure has a row of its own; r folds repeats again."
@@ -151,14 +152,14 @@ def mouse(has_mouse: bool) -> str:
 
 
 def copied(*, in_tmux: bool) -> str:
-    """That it was sent to the clipboard, and what may keep it from there."""
+    """Say that a text was sent to the clipboard, and what may stop it on its way."""
     if in_tmux:
         return "Copied; tmux passes it on only after tmux set -g set-clipboard on (OSC 52)."
     return "Copied, where the terminal allows it (OSC 52)."
 
 
 def captured(text: str, left_out: Sequence[str]) -> str:
-    """What the kernel records from now on, and which conditions it cannot apply."""
+    """Say what the kernel records from now on, and which conditions it cannot apply."""
     if not text:
         return "The kernel records everything again."
     if left_out:
@@ -170,7 +171,7 @@ def captured(text: str, left_out: Sequence[str]) -> str:
 
 
 def group_keys(frozen: bool) -> tuple[Hint, ...]:
-    """The keys that serve while the groups are shown."""
+    """Return the keys that work while the groups are shown."""
     return (
         ("Enter", "its events", ""),
         ("← →", "group by", ""),
@@ -183,7 +184,7 @@ def group_keys(frozen: bool) -> tuple[Hint, ...]:
 
 
 def keys(editing: bool, body: Body, frozen: bool) -> tuple[Hint, ...]:
-    """The keys that serve now, in the order in which one needs them."""
+    """Return the keys that work now, the most useful first."""
     if editing:
         return (("Enter", "keep", ""), ("Esc", "revert", ""), ("↑ ↓", "earlier filters", ""))
     if body.detail_is_all:

@@ -187,7 +187,7 @@ def first_theme(environment: Mapping[str, str], asked: str | None = None) -> str
     """The theme to begin with.
 
     What the command line asks for comes first, then NO_COLOR, then ``EXECWHY_THEME`` where it names a
-    theme. Without them terminals of 16 colours get their own; COLORFGBG, where a terminal sets it, tells a
+    theme. Without them terminals of 16 colours get their own; COLORFGBG, if the terminal sets it, shows a
     light background ("0;15": the last number is the background's colour).
     """
     if asked is not None:

@@ -40,7 +40,7 @@ class UnderCursor:
         self._are_diagnosed = are_diagnosed
 
     def facts(self, event_id: int) -> list[Section]:
-        """All facts of an event; of one that has been evicted, that it was."""
+        """Return all facts of an event, or that it was evicted."""
         event = self._event(event_id)
         if event is None:
             return _EVICTED
@@ -62,7 +62,7 @@ class UnderCursor:
         return loss_sections(replace(loss, count=count), last, self._source.status().counters)
 
     def condition(self, body: Body) -> tuple[str, object] | None:
-        """The field and the value of the focused fact or cell; None where it cannot be made a filter.
+        """Return the field and the value of the focused fact or cell; None if it cannot become a filter.
 
         A masked text cannot: the filter would show it.
         """
@@ -78,22 +78,22 @@ class UnderCursor:
         return place.column.field, value
 
     def fact(self, body: Body) -> str | None:
-        """The focused fact, printable; None where the focus is on the table."""
+        """Return the focused fact, printable; None if the focus is on the table."""
         fact = body.detail.focused_fact if body.detail.has_focus else None
         return None if fact is None else printable(fact.text)
 
     def record(self, body: Body) -> ExecFailure | None:
-        """The record as it may be shown; None for a loss, and where there is none."""
+        """Return the record as it may be shown; None if there is none, or a loss."""
         record = self._record(body)
         return None if record is None else self._shown(record)
 
     def is_evicted(self, body: Body) -> bool:
-        """Whether the row under the cursor is of an event that is not held any more."""
+        """Return whether the event under the cursor has been evicted."""
         event_id = body.table.cursor_id
         return event_id is not None and self._event(event_id) is None
 
     def _findings(self, event_id: int, event: ExecFailure) -> dict[str, str]:
-        """Of a row that tells a whole search, what each of its tries came to, by its path."""
+        """Return the cause of each try of a search that has one row, by path."""
         if event.search is None or not event.search.attempts:
             return {}
         return {

@@ -1,4 +1,4 @@
-"""Where table and detail stand: below each other, beside each other, or one in place of the other."""
+"""The layout of table and detail: one below the other, side by side, or one at a time."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _BELOW: Final = (100, 20)
 """Columns and lines from which on it stands below."""
 
 _PAUSE: Final = 0.4
-"""Seconds between two details while they change by themselves: faster than that nobody reads."""
+"""Seconds between two details while new events come: nobody reads faster."""
 
 
 class Body(Contained, Container):
     """The table and the detail of the event under its cursor."""
 
     class Arranged(Message):
-        """The detail was opened or closed, or has another place."""
+        """The detail was opened, closed or moved."""
 
     def __init__(self, table: EventTable, facts_of: Callable[[int], list[Section]], *, id: str) -> None:
         super().__init__(id=id)
@@ -50,7 +50,7 @@ class Body(Contained, Container):
         self._shown: int | None = None
 
     def compose(self) -> ComposeResult:
-        """The table under its headings, and the detail."""
+        """Yield the table under its headings, and the detail."""
         with Vertical(id="list"):
             yield self.header
             yield self.problem
@@ -59,7 +59,7 @@ class Body(Contained, Container):
 
     @property
     def mode(self) -> Mode:
-        """Where the detail has its place."""
+        """Where the detail is, or would be if it were open."""
         width, height = self.size
         if width >= _BESIDE:
             return "beside"
@@ -67,12 +67,12 @@ class Body(Contained, Container):
 
     @property
     def detail_is_open(self) -> bool:
-        """The detail is on the screen: by default where it takes no room from the table's columns."""
+        """The detail is on the screen; by default it is, unless it would cover the table."""
         return self._is_open[self.mode == "over"]
 
     @property
     def detail_is_all(self) -> bool:
-        """The detail stands in place of the table."""
+        """The detail covers the table."""
         return self.mode == "over" and self.detail_is_open
 
     def open_detail(self, is_open: bool) -> None:
@@ -83,18 +83,18 @@ class Body(Contained, Container):
         self._arrange()
 
     def other_pane(self) -> bool:
-        """Move the focus between table and detail; False where only one of them is there."""
+        """Move the focus between table and detail; return False if only one of them is there."""
         if self.mode == "over" or not self.detail_is_open:
             return False
         (self.table if self.detail.has_focus else self.detail).focus()
         return True
 
     def focus_pane(self) -> None:
-        """Put the focus where one reads."""
+        """Focus the detail if it covers the table, else the table."""
         (self.detail if self.detail_is_all else self.table).focus()
 
     def on_resize(self, event: events.Resize) -> None:
-        """Another width has room for something else."""
+        """Lay out anew."""
         self._arrange()
 
     def _arrange(self) -> None:
@@ -129,11 +129,11 @@ class Body(Contained, Container):
         self.header.display = problem is None
 
     def renew(self) -> None:
-        """The event under the cursor has got new facts."""
+        """Note that the event under the cursor has new facts."""
         self._stale = True
 
     def show_event(self, *, at_once: bool = False) -> None:
-        """Show the event under the cursor, where it is another one or has changed."""
+        """Show the event under the cursor, if it is another one or has changed."""
         event_id = self.table.cursor_id
         if not self.detail_is_open or (event_id == self._shown and not self._stale):
             return

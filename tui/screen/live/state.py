@@ -111,7 +111,7 @@ class StateLines:
         )
         whole, brief = sentences.shown(status, view, history, self._kernel_filter.text)
         found = self._navigation.summary
-        self._filter.tell(*("   ".join(filter(None, (found, said))) for said in (whole, brief)))
+        self._filter.show_matches(*("   ".join(filter(None, (found, said))) for said in (whole, brief)))
         self._body.table.empty = self._groups.table.empty = sentences.empty(
             status, view, history, editing=self._filter.is_editing
         )

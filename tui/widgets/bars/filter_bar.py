@@ -1,4 +1,4 @@
-"""One line of filter: what is typed, what it matches, and what is wrong with it."""
+"""The line of filter: what is typed, what it matches, and what is wrong with it."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from execwhy.tui.widgets.painting.painted import Painted, in_role
 from execwhy.tui.widgets.painting.shorten import cells, keep_beginning
 
 _QUIET: Final = 0.08
-"""Seconds without a key after which what was typed is checked: not each letter of a long filter is."""
+"""Seconds without a key after which the filter is checked, so that not every letter is."""
 
 _QUIET_NAME: Final = 0.4
-"""The same where it may be the name of a field, and what follows makes it another filter."""
+"""The same if the last word may be a field's name: what follows then makes it another filter."""
 
 _WORD_AT_END: Final = re.compile(r"(?<![^\s(!])[\w.]+$", re.ASCII)
-"""What is being typed right now, where it may yet become a field's name."""
+"""A word at the end that may become a field's name."""
 
 _OPERATOR_NEXT: Final = re.compile(r"\s*(?:[=<>:~]|![=:~])")
 
@@ -37,17 +37,17 @@ _HINT: Final = "filter: a word, ENOENT, uid:1000"
 
 
 _LEAST: Final = 24
-"""Cells that there is to type in."""
+"""Cells left for typing."""
 
 _AROUND: Final = 6
-"""Cells of the prompt, and of the blanks around what is told."""
+"""Cells of the prompt, and of the blanks around the text at the right."""
 
 
 class Line(Painted):
-    """One line of text in one role, as wide as the text or as its container."""
+    """One line of text in one role."""
 
     text: reactive[str] = reactive("", layout=True)
-    """What it says; printable."""
+    """The text; printable."""
 
     def __init__(self, text: str, role: str) -> None:
         super().__init__()
@@ -55,15 +55,15 @@ class Line(Painted):
         self.set_reactive(Line.text, text)
 
     def get_content_width(self, container: Size, viewport: Size) -> int:
-        """As wide as the text."""
+        """Return the width of the text."""
         return cells(self.text)
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        """One line."""
+        """Return one line."""
         return 1
 
     def render_line(self, y: int) -> Strip:
-        """The text."""
+        """Paint the text."""
         return self.line([(self.text, self._role)], self.size.width)
 
 
@@ -78,7 +78,7 @@ class FilterBar(Contained, Horizontal):
             self.query = query
 
     class Problem(Message):
-        """What is typed is no filter (or is one again, where there is no problem)."""
+        """What is typed is no filter, or without a problem, is one again."""
 
         def __init__(self, problem: QueryError | None) -> None:
             super().__init__()
@@ -104,13 +104,13 @@ class FilterBar(Contained, Horizontal):
         self._typing: Timer | None = None
 
     def compose(self) -> ComposeResult:
-        """The prompt, the text, and what it matches."""
+        """Yield the prompt, the text, and what it matches."""
         yield Line(" / ", "key")
         yield self._input
         yield self._shown
 
     def on_mount(self) -> None:
-        """Show the filter of the start: the input takes a text only while the app runs."""
+        """Show the first filter: the input takes a text only while the app runs."""
         with self.prevent(Input.Changed):
             self._input.value = self.active.text
 
@@ -119,14 +119,14 @@ class FilterBar(Contained, Horizontal):
         """The operator is typing."""
         return self._input.can_focus
 
-    def tell(self, whole: str, brief: str) -> None:
-        """Say at the right what the filter matches; in brief where the filter itself needs the room."""
+    def show_matches(self, whole: str, brief: str) -> None:
+        """Show at the right what the filter matches, briefly if the filter itself needs the room."""
         needed = max(_LEAST, cells(self._input.value) + 1)
         text = whole if cells(whole) + needed + _AROUND <= self.size.width else brief
         self._shown.text = f"  {text} " if text else ""
 
     def edit(self, text: str | None = None) -> None:
-        """Begin to type, in place of the filter where a text is given."""
+        """Begin to type, in place of the filter if a text is given."""
         self._before = self.active
         self._input.begin()
         if text is not None:
@@ -154,7 +154,7 @@ class FilterBar(Contained, Horizontal):
             self.set_text(self._set_aside)
 
     def on_click(self, event: events.Click) -> None:
-        """A click begins to type."""
+        """Begin to type."""
         if not self.is_editing:
             self.edit()
 
@@ -183,7 +183,7 @@ class FilterBar(Contained, Horizontal):
         self._activate(query)
 
     def _take_back_name(self) -> None:
-        """A word that became the name of a field while typing is no word to search for any more."""
+        """Drop a word from the filter that became the name of a field while it was typed."""
         active = self.active.text
         word = _WORD_AT_END.search(active)
         typed = self._input.value
@@ -194,7 +194,7 @@ class FilterBar(Contained, Horizontal):
 
     @on(FilterInput.Keep)
     def _keep(self, event: FilterInput.Keep) -> None:
-        """A filter with a mistake stays open: Enter must not throw it away."""
+        """Keep the filter; one with a mistake stays open, so that Enter does not throw it away."""
         event.stop()
         self._forget_typing()
         self._check()
@@ -212,7 +212,7 @@ class FilterBar(Contained, Horizontal):
         self._close()
 
     def on_descendant_blur(self) -> None:
-        """A click elsewhere keeps the last filter that is one; Up brings back what was typed.
+        """Keep the last valid filter after a click elsewhere; Up brings back what was typed.
 
         A terminal that loses the focus gives it back.
         """
@@ -246,7 +246,7 @@ class FilterBar(Contained, Horizontal):
 
 
 class ProblemLine(Painted):
-    """What is wrong with a filter, right below the place; it stands where the headings are."""
+    """What is wrong with a filter, right below the place; it replaces the headings."""
 
     def __init__(self, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -254,17 +254,17 @@ class ProblemLine(Painted):
         self._problem: QueryError | None = None
 
     def show(self, problem: QueryError | None) -> None:
-        """Show another problem, or hide."""
+        """Show a problem, or hide without one."""
         self._problem = problem
         self.display = problem is not None
         self.refresh()
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        """One line."""
+        """Return one line."""
         return 1
 
     def render_line(self, y: int) -> Strip:
-        """A caret below the place, then what was expected."""
+        """Paint a caret below the place, then what was expected."""
         problem, width = self._problem, self.size.width
         if problem is None:
             return Strip.blank(width, self.base)

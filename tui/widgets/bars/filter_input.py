@@ -1,4 +1,4 @@
-"""The line that a filter is typed in."""
+"""A line to type a filter or a search in."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CONTROL_PICTURES: Final = 0x2400
 
 
 def _visible(character: str) -> str:
-    """A character of one cell for one that must not reach the terminal."""
+    """Return a character of one cell for one that must not reach the terminal."""
     code = ord(character)
     if character.isprintable():
         return character
@@ -65,11 +65,11 @@ class FilterInput(Contained, PaintedInput):
         self.cursor_blink = False
 
     def on_resize(self) -> None:
-        """Keep the cursor in sight where something beside takes or leaves room."""
+        """Keep the cursor in sight when the text beside takes or leaves room."""
         self.scroll_to_region(Region(self.cursor_cell, 0, 1, 1), force=True, animate=False)
 
     def render_line(self, y: int) -> Strip:
-        """The text, with an ellipsis where its beginning does not fit."""
+        """Paint the text, with an ellipsis if its beginning does not fit."""
         strip = super().render_line(y)
         if y or not self.scroll_offset.x or not self.value:
             return strip
@@ -77,7 +77,7 @@ class FilterInput(Contained, PaintedInput):
         return Strip.join([ellipsis, strip.crop(1, strip.cell_length)])
 
     def begin(self) -> None:
-        """Take the keys; Up brings back the newest of the lines that are remembered."""
+        """Take the focus; Up brings back the newest remembered line."""
         self._recalled = len(self._kept)
         self.can_focus = True
         self.screen.set_focus(self)
@@ -95,7 +95,7 @@ class FilterInput(Contained, PaintedInput):
 
     @property
     def painted_value(self) -> Text:
-        """What is painted: as many characters as the value has, all of them harmless."""
+        """The text to paint: as many characters as the value has, all harmless."""
         text = Text("".join(map(_visible, self.value)), no_wrap=True, overflow="ignore", end="")
         if self._problem is not None:
             start, end = self._problem
@@ -103,18 +103,18 @@ class FilterInput(Contained, PaintedInput):
         return text
 
     def action_keep(self) -> None:
-        """Enter."""
+        """Keep what was typed."""
         self.post_message(self.Keep())
 
     def action_revert(self) -> None:
-        """Escape."""
+        """Go back to what was there before."""
         self.post_message(self.Revert())
 
     def action_recall(self, step: int) -> None:
-        """Up and down: an older line (-1), or a newer one (1)."""
+        """Bring back an older line (-1), or a newer one (1)."""
         self._recalled = min(max(0, self._recalled + step), len(self._kept))
         self.value = self._kept[self._recalled] if self._recalled < len(self._kept) else ""
         self.cursor_position = len(self.value)
 
     def action_stay(self) -> None:
-        """Tab must not leave an edit half done."""
+        """Do nothing: Tab must not leave an edit half done."""

@@ -1,4 +1,4 @@
-"""One line of keys; a message takes its place for a moment, so that it covers no row."""
+"""The line of keys; a message replaces it for a moment, so that it covers no row."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SECONDS: Final = 8.0
 """Long enough to read two lines."""
 
 _MAX_LINES: Final = 3
-"""A message longer than that is cropped; none of the program's own is."""
+"""Longer messages are cropped; none of the program's own is that long."""
 
 
 class KeyBar(Painted):
@@ -39,12 +39,12 @@ class KeyBar(Painted):
             self.refresh()
 
     def say(self, message: list[Run], role: str = "notice", *, stays: bool = False) -> None:
-        """Show a message in place of the hints; no message brings them back.
+        """Show a message in place of the hints; an empty one brings them back.
 
         Args:
             message: Printable runs.
             role: How it is painted.
-            stays: It does not go by itself after some seconds.
+            stays: It stays until the next key.
         """
         if not message and not self._message:
             return
@@ -60,11 +60,11 @@ class KeyBar(Painted):
         return wrapped(self._message, max(1, width - 2))[:_MAX_LINES]
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        """One line, more for a long message."""
+        """Return one line, or more for a long message."""
         return len(self._lines(width)) if self._message else 1
 
     def render_line(self, y: int) -> Strip:
-        """The message, or as many hints as there is room for; the last one always stays."""
+        """Paint the message, or as many hints as fit; the last one always stays."""
         width = self.size.width
         if self._message:
             lines = self._lines(width)

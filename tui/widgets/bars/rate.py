@@ -11,7 +11,7 @@ SECONDS: Final = 60
 """What the sparkline spans."""
 
 _RECENT: Final = 3
-"""Seconds that the rate is the mean of: it neither flickers nor lags."""
+"""Seconds of which the rate is the mean, so that it neither flickers nor lags."""
 
 
 class Rate:
@@ -27,7 +27,7 @@ class Rate:
 
         Args:
             total: Its value.
-            reads: What is there already is being read, which is no rate of anything that fails.
+            reads: Old events are being read; how fast is no rate of failures.
         """
         came = 0 if self._last is None or reads or self._reads else max(0, total - self._last)
         self._counts.append(came)
@@ -35,9 +35,9 @@ class Rate:
 
     @property
     def now(self) -> float:
-        """Failed execs a second, over the last seconds."""
+        """Failed execs a second, over the last few seconds."""
         return sum(list(self._counts)[-_RECENT:]) / _RECENT
 
     def sparkline(self, bars: int) -> str:
-        """The last minute in ``bars`` characters."""
+        """Return the last minute in ``bars`` characters."""
         return sparkline(self._counts, bars)

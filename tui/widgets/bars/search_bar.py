@@ -1,4 +1,4 @@
-"""Where a search is typed: in the line of keys, as in a pager."""
+"""The line that a search is typed in, in place of the keys, as in a pager."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from execwhy.tui.widgets.bars.filter_input import FilterInput
 from execwhy.tui.widgets.painting.shorten import cells, keep_beginning
 
 _QUIET: Final = 0.08
-"""Seconds without a key after which the search leads to its first match."""
+"""Seconds without a key after which the cursor goes to the first match."""
 
 _PROMPT: Final = " search "
 
 _LEAST: Final = 22
-"""Cells that there is to type in, whatever is said beside it."""
+"""Cells left for typing, whatever is said beside it."""
 
 _AROUND: Final = 3
 """Blanks around what is said."""
@@ -33,22 +33,22 @@ _HINT: Final = "a word, EACCES, why:noexec-mount; or a time: @21:50"
 
 
 class SearchBar(Contained, Horizontal):
-    """Shown while a search is typed; it asks whoever listens to look for what it holds."""
+    """Takes a search and posts it; shown while it is typed."""
 
     class Typed(Message):
-        """Look for this; where it is no search yet, nothing is to be said."""
+        """Search for this; while it is typed, an incomplete text is no mistake."""
 
         def __init__(self, text: str, *, is_final: bool) -> None:
             super().__init__()
             self.text = text
             self.is_final = is_final
-            """Enter was pressed: what is wrong with it is to be said now."""
+            """Enter was pressed: every mistake is shown."""
 
     class Reverted(Message):
-        """Escape: go back to where one was."""
+        """Escape: go back to the row from before."""
 
     class Left(Message):
-        """Something else has the focus now: look for this as after Enter, or where it is none, go back."""
+        """Something else has the focus now: search for this as after Enter, or go back if it is no search."""
 
         def __init__(self, text: str) -> None:
             super().__init__()
@@ -62,13 +62,13 @@ class SearchBar(Contained, Horizontal):
         self._timer: Timer | None = None
 
     def compose(self) -> ComposeResult:
-        """A word that says what is typed here, the text, and what is wrong with it."""
+        """Yield the prompt, the text, and what is wrong with it."""
         yield Line(_PROMPT, "key")
         yield self._input
         yield self._said
 
     def on_mount(self) -> None:
-        """It takes a place only while it is used."""
+        """Hide until it is used."""
         self.display = False
         self._input.can_focus = False
 
@@ -97,12 +97,12 @@ class SearchBar(Contained, Horizontal):
         self.display = False
 
     def say(self, problem: str, *, is_final: bool) -> None:
-        """Say what is wrong with what was typed, and mark the place.
+        """Show what is wrong with the text, and mark the place.
 
-        As long as it is typed, what only lacks its end is not wrong yet.
+        Until Enter, a text that only lacks its end is not wrong.
 
         Args:
-            problem: One sentence, printable; "" where nothing is wrong.
+            problem: One sentence, printable; "" if nothing is wrong.
             is_final: Enter was pressed.
         """
         place = _place(self._input.value) if problem else None
@@ -113,7 +113,7 @@ class SearchBar(Contained, Horizontal):
         self._show_problem()
 
     def _show_problem(self) -> None:
-        """Show it at the right, cut so that there is room to type."""
+        """Show the problem at the right, cut so that there is room to type."""
         room = self.size.width - cells(_PROMPT) - _LEAST - _AROUND
         text = "".join(run for run, _ in keep_beginning(self._problem, max(0, room)))
         self._said.text = f"  {text} " if text else ""
@@ -122,14 +122,14 @@ class SearchBar(Contained, Horizontal):
     def _changed(self, event: Input.Changed) -> None:
         event.stop()
         self._forget_timer()
-        self._timer = self.set_timer(_QUIET, lambda: self._tell(is_final=False))
+        self._timer = self.set_timer(_QUIET, lambda: self._post(is_final=False))
 
     @on(FilterInput.Keep)
     def _keep(self, event: FilterInput.Keep) -> None:
         event.stop()
         self._forget_timer()
         self._input.remember(self._input.value)
-        self._tell(is_final=True)
+        self._post(is_final=True)
 
     @on(FilterInput.Revert)
     def _revert(self, event: FilterInput.Revert) -> None:
@@ -138,12 +138,12 @@ class SearchBar(Contained, Horizontal):
         self.post_message(self.Reverted())
 
     def on_descendant_blur(self) -> None:
-        """A click, or a filter that is typed instead; a terminal that loses the focus gives it back."""
+        """End the search after a click elsewhere; a terminal that loses the focus gives it back."""
         if self.is_editing and self.app.app_focus and self.screen.focused is not self._input:
             self._forget_timer()
             self.post_message(self.Left(self._input.value))
 
-    def _tell(self, *, is_final: bool) -> None:
+    def _post(self, *, is_final: bool) -> None:
         self.post_message(self.Typed(self._input.value, is_final=is_final))
 
     def _forget_timer(self) -> None:
@@ -153,7 +153,7 @@ class SearchBar(Contained, Horizontal):
 
 
 def _place(text: str) -> tuple[int, int]:
-    """Return where what was typed is wrong; of a time all of it is."""
+    """Return the wrong part of a text, from where to where; of a time, all of it."""
     try:
         if not is_moment(text):
             parse(text)

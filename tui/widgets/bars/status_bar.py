@@ -1,4 +1,4 @@
-"""One line of state: is it live, is something failing now, is anything missing."""
+"""The line of state: is it live, is something failing now, is anything missing."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ _SIGNS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What the line tells.
+    """What the line shows.
 
     Attributes:
         stage: What the source is doing.
         host: Where the events come from; raw text.
         plan: The hook plan, where there is one.
         counters: What became of all events.
-        hidden: Tries of PATH searches that found their program, which are not shown.
+        hidden: Tries of PATH searches that found their program; they are not shown.
         evicted: Events dropped from memory.
-        behind: How many recorded ones the screen has not taken in yet, where it cannot keep up.
-        lacks_causes: No cause is looked for, though it should be.
+        behind: How many recorded ones the screen has not taken in yet, if it cannot keep up.
+        lacks_causes: No causes are looked for, though they should be.
         rate: Failed execs a second.
         sparklines: The last minute, by how many bars it has; the longest that fits is shown.
-        frozen: How many events came since the view was frozen; None where it is not.
+        frozen: How many events came since the view was frozen; None if it is not.
     """
 
     stage: Stage = Stage.STARTING
@@ -61,10 +61,10 @@ class State:
 
 
 class StatusBar(Painted):
-    """Shows a ``State``; repaints only when it is another one."""
+    """Shows a ``State``; paints only when it changes."""
 
     class Pointed(Message):
-        """A bar of the sparkline was clicked: what came ``ago`` seconds ago is wanted."""
+        """A bar of the sparkline was clicked: go to what came ``ago`` seconds ago."""
 
         def __init__(self, ago: float) -> None:
             super().__init__()
@@ -83,11 +83,11 @@ class StatusBar(Painted):
             self.refresh()
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        """One line."""
+        """Return one line."""
         return 1
 
     def render_line(self, y: int) -> Strip:
-        """State on the left, numbers on the right, as many as there is room for."""
+        """Paint the state on the left and numbers on the right, as many as fit."""
         width = self.size.width
         left, right = self._sides(width)
         gap = width - _width(left) - _width(right) - 1
@@ -95,7 +95,7 @@ class StatusBar(Painted):
         return self.line(self._painted, width)
 
     async def on_click(self, event: events.Click) -> None:
-        """A bar leads to its time, the state freezes the view, what is hidden is shown."""
+        """Go to a bar's time, freeze the view by its state, or show what is hidden."""
         x = event.x
         for text, _ in self._painted:
             if x < cells(text):
@@ -111,7 +111,7 @@ class StatusBar(Painted):
             await self.run_action("app.freeze")
 
     def _sides(self, width: int) -> tuple[list[Piece], list[Piece]]:
-        """What there is room for: the numbers matter more than the plan and the host."""
+        """Return what fits: the numbers matter more than the plan and the host."""
         whole, least = self._rights()
         lefts = [self._left(width, more) for more in (2, 1, 0)]
         sides = [(left, right) for left in lefts for right in whole]
@@ -120,7 +120,7 @@ class StatusBar(Painted):
         return next(fitting, (lefts[-1], []))
 
     def _left(self, width: int, more: int) -> list[Piece]:
-        """The state, and how much ``more``: 1 for the host, 2 for the plan as well."""
+        """Return the state, and ``more``: 1 adds the host, 2 the plan as well."""
         state = self._state
         name: list[Piece] = [(" execwhy ", "strong"), (" " if width >= 100 else "", "plain")]
         if state.frozen is not None:
@@ -145,7 +145,7 @@ class StatusBar(Painted):
         return [("  no causes", "danger")] if self._state.lacks_causes else []
 
     def _rights(self) -> tuple[list[list[Piece]], list[list[Piece]]]:
-        """The right side in forms that need less and less room: those that tell what matters, and others."""
+        """Return the right side in ever shorter forms: those with all that matters, then others."""
         state = self._state
         counters = state.counters
         whole = counters.suppressed or counters.lost

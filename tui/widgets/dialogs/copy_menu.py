@@ -1,4 +1,4 @@
-"""What can be copied of the event under the cursor."""
+"""The menu of what can be copied of the event under the cursor."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from execwhy.tui.faults.contained import Dialog
 from execwhy.tui.widgets.painting.painted import Painted, Piece
 
 Choice = tuple[str, str, str]
-"""The key that takes it, what it is, and what stands beside it."""
+"""Its key, its name, and an explanation."""
 
 _WIDTH: Final = 15
-"""Cells of what it is: "a shell command"."""
+"""Cells of the names: "a shell command" is the longest."""
 
 
 class ChoiceList(Painted, can_focus=True):
@@ -44,33 +44,33 @@ class ChoiceList(Painted, can_focus=True):
         self._at = 0
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        """A line each."""
+        """Return a line for each choice."""
         return len(self._choices)
 
     def action_move(self, step: int) -> None:
-        """Up or down."""
+        """Move the cursor up or down."""
         self._at = min(max(0, self._at + step), len(self._choices) - 1)
         self.refresh()
 
     def action_take(self) -> None:
-        """Take the one under the cursor."""
+        """Take the choice under the cursor."""
         self.post_message(self.Taken(self._choices[self._at][0]))
 
     def on_key(self, event: events.Key) -> None:
-        """A choice's own key takes it."""
+        """Take the choice with this key."""
         if any(event.character == key for key, _, _ in self._choices):
             event.stop()
             self.post_message(self.Taken(str(event.character)))
 
     def on_click(self, event: events.Click) -> None:
-        """A click takes the line."""
+        """Take the choice that was clicked."""
         event.stop()
         place = event.get_content_offset(self)
         if place is not None and place.y < len(self._choices):
             self.post_message(self.Taken(self._choices[place.y][0]))
 
     def render_line(self, y: int) -> Strip:
-        """One choice."""
+        """Paint one choice."""
         key, what, beside = self._choices[y]
         over = self.role("cursor") if y == self._at else None
         pieces: list[Piece] = [
@@ -83,7 +83,7 @@ class ChoiceList(Painted, can_focus=True):
 
 
 class CopyMenu(Dialog[str | None]):
-    """Gives back the key of what was chosen, or None."""
+    """Dismissed with the key of the choice, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q", "close", "Close", show=False),
@@ -95,25 +95,25 @@ class CopyMenu(Dialog[str | None]):
         self._list.id = "copy-pane"
 
     def compose(self) -> ComposeResult:
-        """The choices, in a pane of their own."""
+        """Yield the choices."""
         self._list.border_title = "copy"
         self._list.border_subtitle = "Esc closes"
         yield self._list
 
     def on_mount(self) -> None:
-        """The keys go to the choices."""
+        """Give the keys to the choices."""
         self._list.focus()
 
     def on_choice_list_taken(self, message: ChoiceList.Taken) -> None:
-        """One was chosen."""
+        """Close with the choice."""
         self._leave(message.key)
 
     def on_click(self) -> None:
-        """A click beside it closes it."""
+        """Close after a click beside the menu."""
         self._leave(None)
 
     def action_close(self) -> None:
-        """Copy nothing."""
+        """Close without a choice."""
         self._leave(None)
 
     def _leave(self, key: str | None) -> None:

@@ -1,4 +1,4 @@
-"""Help: one screen, in the order in which one needs it, of the keys that serve where one is."""
+"""Help: one screen of the keys that work here, the most useful first."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from execwhy.tui.widgets.painting.painted import Painted, Piece
 from execwhy.tui.widgets.painting.shorten import cells, wrapped
 
 Place = Literal["table", "detail", "groups"]
-"""Where one is: which keys serve there."""
+"""Where the help was opened: other keys work there."""
 
 Row = tuple[str, str]
 """Keys and what they do; or a filter and what it means."""
@@ -82,7 +82,7 @@ _EVERY: Final = 1.0
 """Seconds between two looks at the counters."""
 
 _MARGIN: Final = 25
-"""Cells of the keys and the examples: both columns meet at one line."""
+"""Cells of the keys and the examples, so that their explanations are aligned."""
 
 
 class HelpText(Painted):
@@ -93,13 +93,13 @@ class HelpText(Painted):
         self.chosen = 0
         """The example under the cursor: an index of ``FILTERS``."""
         self.top = 0
-        """The first line that is shown, where a small terminal has no room for all."""
+        """The first line shown, if a small terminal has no room for all."""
         self._keys = _KEYS[place]
         self._ask = counted
         self._counted = self._count()
 
     def on_mount(self) -> None:
-        """What is counted goes on while one reads."""
+        """Keep the counters up to date."""
         self.set_interval(_EVERY, self._renew)
 
     def _count(self) -> str:
@@ -119,7 +119,7 @@ class HelpText(Painted):
         return len(self._keys) + 1
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        """Every line: the keys, a heading, the examples, the counters in as many as they need."""
+        """Return the lines of the keys, a heading, the examples and the counters."""
         return self._first_count + len(self._counts(width))
 
     @property
@@ -131,12 +131,12 @@ class HelpText(Painted):
         return self._first_count + len(self._counts(self.size.width))
 
     def _counts(self, width: int) -> list[str]:
-        """The counters, broken into lines of that width."""
+        """Return the counters, broken into lines of that width."""
         lines = wrapped([(self._counted, False)], width)
         return ["".join(text for text, _ in line).strip() for line in lines]
 
     def on_resize(self) -> None:
-        """Say how to see the rest where not all is shown."""
+        """Say how to see the rest if not all is shown."""
         self._show_from(self.top)
         is_whole = self._lines <= self.size.height
         self.border_subtitle = "Esc closes" if is_whole else "PgUp PgDn scroll, Esc closes"
@@ -150,7 +150,7 @@ class HelpText(Painted):
     def page(self, step: int) -> None:
         """Show the next page (1) or the one before (-1).
 
-        Where there is none, choose the last example or the first.
+        If there is none, choose the last example or the first.
         """
         before = self.top
         self._show_from(self.top + step * max(1, self.size.height))
@@ -162,7 +162,7 @@ class HelpText(Painted):
         self.refresh()
 
     def render_line(self, y: int) -> Strip:
-        """One line."""
+        """Paint one line."""
         y += self.top
         width, example = self.size.width, y - self.first_example
         if y < len(self._keys):
@@ -186,7 +186,7 @@ class HelpText(Painted):
 
 
 class Help(Dialog[str | None]):
-    """Shows the help; gives back the filter that is to be taken over, or None."""
+    """Shows the help; dismissed with the example to use as a filter, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,question_mark,f1,space", "leave", "Close", show=False),
@@ -198,11 +198,11 @@ class Help(Dialog[str | None]):
     ]
 
     def __init__(self, place: Place, counted: Callable[[], tuple[Counters, int]]) -> None:
-        """Make it.
+        """Make the dialog.
 
         Args:
-            place: Where one is.
-            counted: The counters now, and how many events were evicted from memory.
+            place: Where it was opened.
+            counted: Returns the counters, and how many events were evicted from memory.
         """
         super().__init__()
         self._text = HelpText(place, counted)
@@ -210,7 +210,7 @@ class Help(Dialog[str | None]):
         self._place = place
 
     def compose(self) -> ComposeResult:
-        """One pane in the middle."""
+        """Yield one pane in the middle."""
         self._text.border_title = {"table": "execwhy", "detail": "the detail", "groups": "groups"}[
             self._place
         ]
@@ -226,7 +226,7 @@ class Help(Dialog[str | None]):
         self._text.page(step)
 
     def action_take(self) -> None:
-        """Take the chosen example over."""
+        """Use the chosen example as the filter."""
         self._leave(FILTERS[self._text.chosen][0])
 
     def action_leave(self) -> None:
@@ -234,7 +234,7 @@ class Help(Dialog[str | None]):
         self._leave(None)
 
     def on_click(self, event: events.Click) -> None:
-        """A click on an example takes it over, any other closes the help."""
+        """Use the example that was clicked as the filter; any other click closes the help."""
         place = event.get_content_offset(self._text)
         line = -1 if place is None else place.y + self._text.top - self._text.first_example
         self._leave(FILTERS[line][0] if 0 <= line < len(FILTERS) else None)

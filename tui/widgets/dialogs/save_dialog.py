@@ -53,7 +53,7 @@ class SaveDialog(Dialog[str | None]):
         self._said = Static(_kind(selection.default_name), markup=False, id="save-said")
 
     def compose(self) -> ComposeResult:
-        """The count, the name, and what is wrong."""
+        """Yield the count, the name, and what is wrong."""
         query = self._selection.header.query
         what = execs(self._selection.failures)
         if query:
@@ -71,7 +71,7 @@ class SaveDialog(Dialog[str | None]):
             yield self._said
 
     def on_mount(self) -> None:
-        """Begin with the name."""
+        """Focus the name."""
         self.query_one(Input).focus()
 
     @property

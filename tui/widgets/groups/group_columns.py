@@ -76,24 +76,24 @@ _TIERS: Final[tuple[tuple[int, tuple[tuple[GroupColumn, int], ...]], ...]] = (
 of the sparkline divide the minute."""
 
 _WIDEST: Final = {"error": 15, "why": 28, "user": 20, "comm": 15, "unit": 44, "container": 20, "parent": 15}
-"""Cells that a value has use for; WHY gets the rest. A comm has at most 15 bytes, and of a container's
+"""Cells that a value needs at most; WHY gets the rest. A comm has at most 15 bytes, and of a container's
 id the first 12 characters are what other tools show."""
 
 _WIDEST_PATH: Final = 64
 """As in the table of events."""
 
 _SEARCHED: Final = " (PATH search)"
-"""Stands behind a name that has no directory."""
+"""Follows a name that has no directory."""
 
 _SEARCHED_BRIEFLY: Final = " (PATH)"
 
 _WITH_CLOCK: Final = 24
-"""Cells of LAST from which on the clock time stands beside the age."""
+"""Cells of LAST from which on it shows the clock time beside the age."""
 
 
 @lru_cache(maxsize=64)
 def group_places(width: int, by_name: str) -> tuple[GroupPlace, ...]:
-    """The columns for a table of ``width`` cells, from the left, grouped by this name of ``BY``."""
+    """Return the columns of a table of ``width`` cells, from the left, grouped by this name of ``BY``."""
     fixed = next(columns for smallest, columns in _TIERS if width >= smallest)
     gap = 1 if width < 112 else 2
     x = GUTTER
@@ -109,13 +109,13 @@ def group_places(width: int, by_name: str) -> tuple[GroupPlace, ...]:
 
 
 def group_cell(group: Group, by: By, place: GroupPlace, now: int, mask: Callable[[str], str]) -> list[Piece]:
-    """What stands in one cell: exactly ``place.width`` cells wide.
+    """Return one cell, exactly ``place.width`` cells wide.
 
     Args:
         group: The group.
-        by: What it is a group by.
+        by: What the failures are grouped by.
         place: The column.
-        now: The time that ages are told for, nanoseconds since 1970 UTC.
+        now: The time that ages refer to, nanoseconds since 1970 UTC.
         mask: Masks the secrets of its texts.
     """
     pieces = _pieces(group, by, place, now, mask)
@@ -147,14 +147,14 @@ def _pieces(group: Group, by: By, place: GroupPlace, now: int, mask: Callable[[s
 
 
 def rate_text(rate: float) -> str:
-    """Failures a second, in as many digits as one can use."""
+    """Return failures a second, in as many digits as are of use."""
     return f"{rate:,.0f}" if rate >= 10 or not rate else f"{rate:.1f}"
 
 
 def why_text(group: Group, by: By) -> str:
-    """What the most of them failed of, and whether all did; raw text.
+    """Return the most frequent cause, and how many causes there are; raw text.
 
-    As in a row, a question mark is in front of what is not certain.
+    As in a row, a question mark precedes a cause that is not certain.
     """
     if group.why is None:
         return ""
@@ -165,7 +165,7 @@ def why_text(group: Group, by: By) -> str:
 
 
 def group_text(group: Group, by: By) -> str:
-    """What the failures of a group have in common, in words; raw text."""
+    """Return what the failures of a group have in common; raw text."""
     return f"{group.search}{_SEARCHED}" if group.search else _value_text(group.value, by)
 
 
@@ -181,9 +181,9 @@ def _value_text(value: Key, by: By) -> str:
 
 
 def _search(name: str, last: str, width: int) -> list[Piece]:
-    """The name, and as much of how it was searched for as there is room for.
+    """Return a name, and how it was searched for as far as that fits.
 
-    Where it was looked for last tells two groups of one name apart.
+    The last directory distinguishes two groups of one name.
     """
     shown = in_role(keep_beginning(name, width), "name")
     left = width - width_of((text, False) for text, _ in shown)
@@ -202,7 +202,7 @@ def _value(value: Key, by: By, width: int, mask: Callable[[str], str]) -> list[P
     if by.field == "path":
         directory, name = keep_name(mask(text), width)
         return [*in_role(directory, "muted"), *in_role(name, "name")]
-    # A unit's or a template's own name is at its end; the first digits of a container tell it apart.
+    # A unit's own name is at its end; a container is known by its first digits.
     keep = keep_end if by.field == "unit" else keep_beginning
     return in_role(keep(mask(text), width), "name")
 
@@ -215,17 +215,17 @@ def _users(group: Group) -> str:
 
 
 def _when(time: int, now: int, width: int) -> str:
-    """An age in words where there is room for it, with "ago" and the clock time where there is more."""
+    """Return an age in words if that fits, with "ago" and the clock time if these do; else the clock time."""
     age = max(0, now - time)
     moment = datetime.fromtimestamp(time // SECOND)
     is_today = moment.date() == datetime.fromtimestamp(now // SECOND).date()
-    told = clock(time) if is_today else f"{moment:%d %b}"
+    shown = clock(time) if is_today else f"{moment:%d %b}"
     if width < 10:
-        return told
+        return shown
     words = humanize.naturaldelta(timedelta(seconds=age // SECOND)) if age >= SECOND else "now"
     if width < 14 or words == "now":
         return words
-    return f"{words} ago" if width < _WITH_CLOCK else f"{words} ago".ljust(width - 9) + f" {told}"
+    return f"{words} ago" if width < _WITH_CLOCK else f"{words} ago".ljust(width - 9) + f" {shown}"
 
 
 def _fitting(number: str, width: int) -> str:

@@ -17,12 +17,12 @@ from execwhy.tui.widgets.painting.painted import Painted, Piece
 from execwhy.tui.widgets.painting.shorten import cells
 
 _SHORT: Final = {"container": "ctr"}
-"""For windows in which the whole words have no room."""
+"""For narrow windows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Heading:
-    """What the lines tell.
+    """What the lines show.
 
     Attributes:
         by: The name of what the failures are grouped by.
@@ -68,27 +68,27 @@ class GroupHeader(Painted):
         self._heading = Heading()
 
     def show(self, heading: Heading) -> None:
-        """Show something else."""
+        """Show another heading."""
         if heading != self._heading:
             self._heading = heading
             self.refresh()
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        """Two lines."""
+        """Return two lines."""
         return 2
 
     def render_line(self, y: int) -> Strip:
-        """What to group by, then the headings."""
+        """Paint what to group by, then the headings."""
         return self._titles() if y else self._choices()
 
     def _choices(self) -> Strip:
         width = self.size.width
-        told = self._told()
+        summaries = self._summaries()
         gap = 2 if width >= 112 else 1
         choices = [self._choice(number, name, gap) for number, name in enumerate(BY, 1)]
         left = self.line([(" by", "muted"), (" " * gap, "plain")], 3 + gap)
         used = left.cell_length + sum(choice.cell_length for choice in choices)
-        fitting = next((text for text in told if used + cells(text) < width), "")
+        fitting = next((text for text in summaries if used + cells(text) < width), "")
         space = width - used - len(fitting) - 1
         right = self.line(
             [(" " * space, "plain"), (fitting, "muted"), (" ", "plain")], space + len(fitting) + 1
@@ -104,18 +104,18 @@ class GroupHeader(Painted):
         return strip.apply_style(Style.from_meta({"@click": f"choose('{name}')"}))
 
     def action_choose(self, name: str) -> None:
-        """A click on a name."""
+        """Group by the name that was clicked."""
         self.post_message(self.Chosen(name))
 
     def on_click(self, event: events.Click) -> None:
-        """A click on a heading that one can sort by."""
+        """Sort by the heading that was clicked, if that is possible."""
         for place in group_places(self.size.width - 1, self._heading.by) if event.y == 1 else ():
             is_there = place.x <= event.x < place.x + place.width
             if is_there and place.column in (GroupColumn.RATE, GroupColumn.COUNT):
                 self.post_message(self.Sorted(by_rate=place.column is GroupColumn.RATE))
 
-    def _told(self) -> tuple[str, ...]:
-        """How many groups, in forms that need less and less room."""
+    def _summaries(self) -> tuple[str, ...]:
+        """Return the number of groups, in ever shorter forms."""
         heading = self._heading
         if heading.progress < 1:
             return (f"counting {heading.progress:.0%}",)
@@ -131,7 +131,7 @@ class GroupHeader(Painted):
             if place.column is GroupColumn.MINUTE and place.width < len(title):
                 title = "MINUTE"
             if place.column is GroupColumn.GROUP:
-                # WHY is what the last column tells in words.
+                # The last column has WHY as its heading.
                 title = "CAUSE" if self._heading.by == "why" else self._heading.by.upper()
             is_sorted = place.column is sorted_by
             title = (("▾" if is_sorted else "") + title)[: place.width]

@@ -1,4 +1,4 @@
-"""The groups and what they are grouped by, with the keys that choose."""
+"""The groups and what they are grouped by, with the keys to choose."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class GroupPane(Contained, Vertical):
     ]
 
     class Opened(Message):
-        """The events of a group are wanted: those where ``field`` of the filter equals ``value``."""
+        """Show the events of a group: those where the filter's ``field`` equals ``value``."""
 
         def __init__(self, field: str, value: object) -> None:
             super().__init__()
@@ -64,7 +64,7 @@ class GroupPane(Contained, Vertical):
             self.reason = reason
 
     class Closed(Message):
-        """The table of events is wanted again."""
+        """Show the table of events again."""
 
     def __init__(
         self,
@@ -80,8 +80,8 @@ class GroupPane(Contained, Vertical):
         Args:
             history: Where the events are.
             view: Which of them count.
-            clock: The time that rates and ages are told for, nanoseconds since 1970 UTC: now, while
-                events come live; of a file or a frozen view its end.
+            clock: Returns the time that rates and ages refer to, nanoseconds since 1970 UTC: now while
+                events come live, or the end of a file or a frozen view.
             show_secrets: Nothing is masked.
             id: Textual's.
         """
@@ -91,20 +91,20 @@ class GroupPane(Contained, Vertical):
         self._view = view
 
     def compose(self) -> ComposeResult:
-        """Headings and groups."""
+        """Yield headings and groups."""
         yield self.header
         yield self.table
 
     def sync(self, seconds: float) -> bool:
-        """Take in what has changed, for about this long; True if there is more to do at once.
+        """Take in what has changed, for about this long; return whether there is more to do.
 
-        To be called some times a second while it is displayed, and only then.
+        Call it a few times a second, and only while this is displayed.
         """
         return self.table.sync(seconds)
 
     @property
     def condition(self) -> tuple[str, object] | None:
-        """Field and value of the group under the cursor, for a filter; None where there is none to show.
+        """Field and value of the group under the cursor, for a filter; None if there is none.
 
         A masked text cannot be a condition: the filter would show it.
         """
@@ -140,7 +140,7 @@ class GroupPane(Contained, Vertical):
         table, groups = self.table, self.table.groups
         progress = 1.0
         if not groups.complete:
-            # One who reads 100 % while it goes on does not believe the next number either.
+            # A reader who sees 100 % while it goes on no longer believes the number.
             progress = min(0.99, groups.failures / max(1, self._view.counted) * self._view.progress)
         self.header.show(Heading(table.by.name, table.by_rate, len(groups), groups.failures, progress))
 
@@ -167,12 +167,12 @@ class GroupPane(Contained, Vertical):
         self._show_heading()
 
     def action_other(self, step: int) -> None:
-        """Group by the next, or the one before."""
+        """Group by the next name, or the one before."""
         names = list(BY)
         self.action_group_by(names[(names.index(self.table.by.name) + step) % len(names)])
 
     def action_sort(self) -> None:
-        """Sort by count in place of rate, or by rate again."""
+        """Sort by count instead of rate, or by rate again."""
         self.table.sort(by_rate=not self.table.by_rate)
 
     def action_close(self) -> None:

@@ -1,9 +1,9 @@
 """The table of groups: failures by what they have in common, the worst first, live.
 
-The order must be right and yet hold still for who reads it. Before the cursor is put on a row, rows
-are sorted anew every second. The group under the cursor keeps its line, the others are sorted around
-it; and for some seconds after a key, a click or a scroll nothing moves at all, numbers aside: new
-groups come in at the end.
+The order must be right, and hold still for the reader. Until the cursor is on a row, rows are sorted anew
+every second. Then the group under the cursor keeps its line, and the others are sorted around it. For
+some seconds after a key, a click or a scroll no row moves: only numbers change, and new groups come in
+at the end.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from execwhy.tui.widgets.painting.painted import Piece
 from execwhy.tui.widgets.painting.row_window import RowWindow
 
 _MOST_ROWS: Final = 1_000
-"""Groups that have a row: beyond that one filters instead of scrolling."""
+"""Groups that have a row: with more, one filters instead of scrolling."""
 
 _EVERY: Final = 1.0
-"""Seconds between two sorts, and two looks at rates: faster than that nobody reads a number."""
+"""Seconds between two sorts, and two looks at rates: nobody reads numbers faster."""
 
 _HOLD: Final = 5.0
 """Seconds after a key for which the order holds."""
@@ -48,7 +48,7 @@ class GroupTable(RowWindow):
         """Other groups, another order, or another count."""
 
     class Opened(Message):
-        """The events of this group are wanted."""
+        """Show the events of this group."""
 
         def __init__(self, group: Group) -> None:
             super().__init__()
@@ -66,7 +66,7 @@ class GroupTable(RowWindow):
         super().__init__(id=id)
         self.groups = Groups(history, view, BY["path"])
         self.by_rate = True
-        """The rate decides about the order; else the count."""
+        """Sort by rate; else by count."""
         self._history = history
         self._view = view
         self._query = view.query
@@ -89,7 +89,7 @@ class GroupTable(RowWindow):
 
     @property
     def cursor_row(self) -> int:
-        """The row of the cursor; 0 where it is on none."""
+        """The row of the cursor; 0 if it is on none."""
         return self._cursor or 0
 
     @property
@@ -98,23 +98,23 @@ class GroupTable(RowWindow):
         return self.groups.by
 
     def group_by(self, name: str) -> None:
-        """Group by something else: a name of ``BY``."""
+        """Group by a name of ``BY``."""
         if BY[name] is not self.by:
             self.groups.by = BY[name]
             self._restart()
             self.sync(0.0)
 
     def sort(self, *, by_rate: bool) -> None:
-        """Sort by rate or by count, at once and all rows."""
+        """Sort all rows by rate or by count, at once."""
         self.by_rate = by_rate
         self._cursor, self._held_until, self._due = None, 0.0, 0.0
         self._scroll(0)
         self.sync(0.0)
 
     def sync(self, seconds: float) -> bool:
-        """Count what has changed in the view, for about this long; True if there is more to count now."""
+        """Count what has changed in the view, for about this long; return whether there is more to count."""
         if self.fault:
-            # What has failed may have left them half changed.
+            # A failed step may have left the groups half changed.
             self.groups.by = self.by
             self._restart()
         if self._view.query is not self._query:
@@ -130,7 +130,7 @@ class GroupTable(RowWindow):
         return not self.groups.complete
 
     def masker(self, group: Group) -> Callable[[str], str]:
-        """What masks the secrets in a group's texts, also those that only its newest event gives away."""
+        """Return what masks a group's secrets, even those that only its newest event reveals as such."""
         if self._show_secrets:
             return str
         example = -1 if group.example is None else group.example
@@ -140,7 +140,7 @@ class GroupTable(RowWindow):
         return self._maskers[example]
 
     def focused_group(self) -> Group | None:
-        """The group under the cursor, or the first one where there is no cursor yet."""
+        """Return the group under the cursor, or the first one if there is no cursor yet."""
         if not self._rows:
             return None
         return self._group(self._rows[self.cursor_row])
@@ -153,7 +153,7 @@ class GroupTable(RowWindow):
         self._scroll(0)
 
     def _arrange(self, sort: bool) -> None:
-        """Look again; sort the rows, or leave them as they are and put new ones below."""
+        """Look at rates again; sort the rows, or leave them and add new ones below."""
         self._now = self._clock()
         self.groups.look(self._now)
         self._described.clear()
@@ -175,7 +175,7 @@ class GroupTable(RowWindow):
         self.post_message(self.Changed())
 
     def _group(self, value: Key) -> Group:
-        """What is known of a group; all on the screen are asked for at once."""
+        """Return what is known of a group; all groups on the screen are described at once."""
         if value not in self._described:
             top = self._top
             wanted = dict.fromkeys([value, *self._rows[top : top + self.size.height]])
@@ -187,18 +187,18 @@ class GroupTable(RowWindow):
         self._held_until = time.monotonic() + _HOLD
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
-        """Who scrolls reads."""
+        """Hold the order after a scroll: the operator reads."""
         super().watch_scroll_y(old_value, new_value)
         if self._is_scrolled(old_value, new_value):
             self._hold()
 
     def on_resize(self) -> None:
-        """Other columns, other lines."""
+        """Lay out anew."""
         self._resize()
         self.refresh()
 
     def watch_has_focus(self, has_focus: bool) -> None:
-        """The cursor is drawn stronger or weaker."""
+        """Draw the cursor stronger or weaker."""
         super().watch_has_focus(has_focus)
         self.refresh()
 
@@ -224,7 +224,7 @@ class GroupTable(RowWindow):
             self.post_message(self.Opened(group))
 
     def on_click(self, event: events.Click) -> None:
-        """The cursor goes to the row; a second click opens it."""
+        """Put the cursor on the row; a double click opens it."""
         row = self._top + event.y
         if row < len(self._rows):
             self.move_to(row)
@@ -234,7 +234,7 @@ class GroupTable(RowWindow):
     # Painting
 
     def render_line(self, y: int) -> Strip:
-        """One line of the window."""
+        """Paint one line of the window."""
         row, width = self._top + y, self._width
         if row >= len(self._rows):
             silent = self._rows or not self.groups.complete

@@ -1,4 +1,4 @@
-"""Which kind of trouble an errno is: a hue for the eye, always with the errno's name beside it."""
+"""The class of an errno, which decides its hue; its name always stands beside it."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ _BY_NUMBER: Final = {number: name for name, numbers in _CLASSES.items() for numb
 
 
 def error_class(return_value: int) -> ErrorClass:
-    """The class of a negative errno."""
+    """Return the class of a negative errno."""
     return _BY_NUMBER.get(-return_value, "other")
 
 
 def own_words(record: ExecFailure) -> str:
-    """What the C library says about the errno: "No such file or directory"."""
+    """Return the C library's words for the errno: "No such file or directory"."""
     return os.strerror(-record.return_value)

@@ -1,4 +1,4 @@
-"""How every widget here draws: lines of (text, role) pairs, the roles coloured in theme.tcss.
+"""How every widget draws: lines of (text, role) pairs; theme.tcss has the roles' colours.
 
 Text reaches a line only after ``tui.model.text.printable`` has seen it, and never as markup.
 """
@@ -53,16 +53,16 @@ Render = Callable[[Any, int], Strip]
 class Painted(Contained, Widget):
     """A widget that draws strips of roles.
 
-    A line that cannot be drawn says why, and the others stay.
+    A line that cannot be drawn says why, and leaves the others as they are.
 
     Attributes:
-        fault: Why what it shows could not be brought up to date, in a few words; its first line says so.
+        fault: Why it could not be brought up to date, in a few words; its first line says so.
     """
 
     fault = ""
 
     def __init_subclass__(cls, **arguments: Any) -> None:  # noqa: ANN401
-        """Guard the subclass's lines."""
+        """Guard the lines of a subclass."""
         super().__init_subclass__(**arguments)
         if "render_line" in vars(cls):
             setattr(cls, "render_line", _guarded(cls.render_line))  # noqa: B010
@@ -73,27 +73,27 @@ class Painted(Contained, Widget):
 
     @property
     def base(self) -> Style:
-        """The widget's own colours; Textual works them out anew each time, through every parent."""
+        """The widget's own colours; Textual computes them anew each time, through every parent."""
         if self._base is None:
             self._base = self.rich_style
         return self._base
 
     def notify_style_update(self) -> None:
-        """Another theme, or another state."""
+        """Forget the colours: the theme or the state has changed."""
         super().notify_style_update()
         self._base = None
 
     def role(self, name: str) -> Style:
-        """What theme.tcss says about a role, without a background unless it sets one."""
+        """Return a role's style of theme.tcss, without a background unless it sets one."""
         return self.get_component_rich_style(f"role--{name}", partial=True)
 
     def line(self, pieces: Iterable[Piece], width: int, over: Style | None = None) -> Strip:
-        """A strip of exactly ``width`` cells: what is longer is cropped.
+        """Return a strip of exactly ``width`` cells; longer text is cropped.
 
         Args:
             pieces: Text and roles, from the left.
             width: Cells.
-            over: A style that is laid over all of it, such as the cursor's.
+            over: A style laid over the whole line, such as the cursor's.
         """
         base = self.base if over is None else self.base + over
         segments: list[Segment] = []
@@ -114,19 +114,19 @@ class Painted(Contained, Widget):
         return strip if used == width else strip.adjust_cell_length(width, base)
 
     def fail(self, words: str) -> None:
-        """Say in the first line what has failed; "" for nothing."""
+        """Show in the first line what has failed; "" ends that."""
         if words != self.fault:
             self.fault = words
             self.refresh()
 
     def line_of_fault(self, words: str) -> Strip:
-        """A line about a fault; it asks nothing of what may have failed."""
+        """Return a line about a fault; it uses nothing that may have failed."""
         width = max(1, self.size.width)
         said = f"this part of the screen failed ({words}): {TRY_AGAIN}"
         return Strip([Segment(said[:width].ljust(width), Style(reverse=True))], width)
 
     def _laid_over(self, role: str, over: Style | None) -> Style:
-        """A role under a style; where that reverses, hues would become backgrounds, so they go."""
+        """Return a role under a style; one that reverses drops hues, which would become backgrounds."""
         if over is None:
             return self.role(role)
         if over.reverse:
@@ -135,7 +135,7 @@ class Painted(Contained, Widget):
 
 
 def _add_blanks(segments: list[Segment], count: int, style: Style) -> None:
-    """Append blanks, to the segment before them where they look the same: a row then has half as many."""
+    """Append blanks, to the segment before if they look the same: that halves the segments of a row."""
     blanks = " " * count
     if segments:
         text, before, _ = segments[-1]
@@ -165,5 +165,5 @@ def _guarded(render_line: Render) -> Render:
 
 
 def in_role(runs: Iterable[Run], role: str) -> list[Piece]:
-    """Runs in one role, their escapes in the role of escapes."""
+    """Return runs in one role, their escapes in the role of escapes."""
     return [(text, "escape" if is_escape else role) for text, is_escape in runs]

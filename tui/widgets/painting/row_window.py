@@ -1,4 +1,4 @@
-"""What the tables have in common: a window onto rows, a cursor's keys, and what is said below the rows."""
+"""What the tables share: a window onto rows, the cursor's keys, and the text below the rows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from execwhy.tui.widgets.painting.shorten import wrapped
 
 
 class RowWindow(Painted, ScrollView, can_focus=True):
-    """A table of one line a row; which rows there are, and where the cursor is, the table itself knows."""
+    """A table of one line a row; a subclass knows the rows and the cursor."""
 
     DEFAULT_CSS = """
     RowWindow {
@@ -39,10 +39,10 @@ class RowWindow(Painted, ScrollView, can_focus=True):
     ]
 
     empty: reactive[str] = reactive("")
-    """What to say below the rows, such as why there is none; printable."""
+    """The text below the rows, such as why there is none; printable."""
 
     _placing = False
-    """The table itself scrolls, not a person."""
+    """The program scrolls, not the operator."""
 
     @property
     @abstractmethod
@@ -52,14 +52,14 @@ class RowWindow(Painted, ScrollView, can_focus=True):
     @property
     @abstractmethod
     def cursor_row(self) -> int:
-        """The row of the cursor; 0 where it is on none."""
+        """The row of the cursor; 0 if it is on none."""
 
     @abstractmethod
     def move_to(self, row: int) -> None:
-        """Put the cursor on a row, as far as there are rows, and the row on the screen."""
+        """Put the cursor on a row, or the nearest there is, and scroll to it."""
 
     def action_page(self, pages: float) -> None:
-        """Move the cursor and the window by a part of what is on the screen."""
+        """Move the cursor and the window by this many pages."""
         rows = round(pages * max(1, self.size.height - 1))
         self._scroll(self._top + rows)
         self.move_to(self.cursor_row + rows)
@@ -79,24 +79,24 @@ class RowWindow(Painted, ScrollView, can_focus=True):
 
     @property
     def _width(self) -> int:
-        """Cells of a line: the scrollbar has the last one of the widget."""
+        """Cells of a line; the scrollbar takes the widget's last one."""
         return self.scrollable_content_region.width
 
     def _resize(self) -> None:
-        """There are more rows, or fewer."""
+        """Set the height to the number of rows."""
         self._placing = True
         self.virtual_size = Size(self._width, self.row_count)
         self._placing = False
 
     def _scroll(self, top: int) -> None:
-        """Put a row in the first line, as far as there are rows, without an animation."""
+        """Put a row in the first line, or the nearest there is, without an animation."""
         self._placing = True
         last = max(0, self.row_count - self.size.height)
         self.scroll_target_y = self.scroll_y = float(min(max(0, top), last))
         self._placing = False
 
     def _reveal(self, row: int) -> bool:
-        """Scroll as far as it takes to have a row on the screen; False where it is there already."""
+        """Scroll until a row is on the screen; return False if it is there already."""
         top, height = self._top, self.size.height
         if row < top:
             self._scroll(row)
@@ -107,11 +107,11 @@ class RowWindow(Painted, ScrollView, can_focus=True):
         return True
 
     def _is_scrolled(self, old: float, new: float) -> bool:
-        """Whether it is a person who scrolled, by a row at least."""
+        """Return whether the operator has scrolled, by a row at least."""
         return not self._placing and round(new) != round(old)
 
     def _line_below(self, row: int) -> Strip:
-        """The line of a row that there is not: blank, or part of what is said there."""
+        """Paint a line below the rows: blank, or part of the text there."""
         y, width = row - self.row_count, self._width
         lines = wrapped([(self.empty, False)], max(10, min(width - 4, 72)))
         top = max(0, (self.size.height - self.row_count - len(lines)) // 3)

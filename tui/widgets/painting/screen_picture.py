@@ -12,7 +12,7 @@ from execwhy.tui.textual_private import whole_screen
 
 
 def svg_of(screen: Screen[object], title: str) -> str:
-    """Draw a screen, whether or not another one is on top of it."""
+    """Return an SVG of a screen, even if another one covers it."""
     console = Console(
         width=screen.size.width,
         height=screen.size.height,
@@ -25,5 +25,5 @@ def svg_of(screen: Screen[object], title: str) -> str:
     )
     console.print(whole_screen(screen))
     style, end, picture = console.export_svg(title=title).partition("</style>")
-    # Who looks at a picture is not to fetch fonts from the network for it: any of fixed width does.
+    # A picture must not fetch fonts from the network: any font of fixed width will do.
     return re.sub(r"\s*@font-face \{.*?\}", "", style, flags=re.DOTALL) + end + picture

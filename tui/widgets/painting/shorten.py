@@ -22,17 +22,17 @@ _ESCAPES: Final = re.compile(r"\\(?:x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8}|.)")
 
 
 def cells(text: str) -> int:
-    """Terminal cells that a printable text takes."""
+    """Return the terminal cells of a printable text."""
     return len(text) if text.isascii() else cell_len(text)
 
 
 def width_of(runs: Iterable[Run]) -> int:
-    """Terminal cells that the runs take together."""
+    """Return the terminal cells of all runs."""
     return sum(cells(text) for text, _ in runs)
 
 
 def _units(text: str) -> list[Run]:
-    """The smallest parts that may stand alone: one character, or one whole escape."""
+    """Return the smallest parts that may stand alone: characters, and whole escapes."""
     units: list[Run] = []
     for piece, is_escape in pieces(text):
         units += [(unit, is_escape) for unit in (_ESCAPES.findall(piece) if is_escape else piece)]
@@ -40,7 +40,7 @@ def _units(text: str) -> list[Run]:
 
 
 def _joined(units: Iterable[Run]) -> list[Run]:
-    """Neighbours of one kind become one run."""
+    """Join neighbours of one kind into runs."""
     runs: list[Run] = []
     for text, is_escape in units:
         if runs and runs[-1][1] == is_escape:
@@ -51,7 +51,7 @@ def _joined(units: Iterable[Run]) -> list[Run]:
 
 
 def _beginning(units: list[Run], width: int) -> list[Run]:
-    """As many units from the start as fit."""
+    """Return as many units from the start as fit."""
     taken = used = 0
     for text, _ in units:
         used += cells(text)
@@ -62,7 +62,7 @@ def _beginning(units: list[Run], width: int) -> list[Run]:
 
 
 def keep_beginning(text: str, width: int) -> list[Run]:
-    """The text, or its beginning and an ellipsis, in at most ``width`` cells."""
+    """Return the text, or its beginning and an ellipsis, in at most ``width`` cells."""
     # A unit takes no cell where it combines with the one before; four a cell is more than any script.
     runs = pieces(text[: 4 * width + 4])
     if len(text) <= 4 * width + 4 and width_of(runs) <= width:
@@ -73,7 +73,7 @@ def keep_beginning(text: str, width: int) -> list[Run]:
 
 
 def keep_end(text: str, width: int) -> list[Run]:
-    """The text, or an ellipsis and its end, in at most ``width`` cells."""
+    """Return the text, or an ellipsis and its end, in at most ``width`` cells."""
     runs = pieces(text[-4 * width - 4 :])
     if len(text) <= 4 * width + 4 and width_of(runs) <= width:
         return runs
@@ -84,7 +84,7 @@ def keep_end(text: str, width: int) -> list[Run]:
 
 
 def keep_name(path: str, width: int) -> tuple[list[Run], list[Run]]:
-    """A path in at most ``width`` cells that loses its middle, then its head, never its name.
+    """Shorten a path to at most ``width`` cells: it loses its middle, then its head, never its name.
 
     Returns:
         The directories, shortened, and the last component.
@@ -114,12 +114,12 @@ def keep_name(path: str, width: int) -> tuple[list[Run], list[Run]]:
 
 
 def wrapped(runs: Iterable[Run], width: int, first: int | None = None) -> list[list[Run]]:
-    """Runs broken into lines of at most ``width`` cells, at spaces where there are some.
+    """Break runs into lines of at most ``width`` cells, at spaces if there are any.
 
     Args:
         runs: What to break; already safe to show.
         width: Cells of a line; at least 1 is assumed.
-        first: Cells that are left in the first line, where that is shorter.
+        first: Cells left in the first line, if it is shorter.
     """
     width = max(1, width)
     room = width if first is None else first
@@ -146,7 +146,7 @@ def wrapped(runs: Iterable[Run], width: int, first: int | None = None) -> list[l
 
 
 def _words(runs: Iterable[Run]) -> Iterable[list[Run]]:
-    """Words as lists of units; each space is a word of its own."""
+    """Yield words as lists of units; each space is a word of its own."""
     word: list[Run] = []
     for text, is_escape in runs:
         for unit in _ESCAPES.findall(text) if is_escape else text:

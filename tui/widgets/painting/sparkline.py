@@ -8,14 +8,14 @@ from typing import Final
 _BARS: Final = "▁▂▃▄▅▆▇█"
 
 _LOWEST_TOP: Final = 4
-"""What the highest bar stands for at least: a lone failure is no tower."""
+"""The least that the highest bar stands for, so that a lone failure is no tower."""
 
 
 def sparkline(counts: Collection[int], bars: int) -> str:
-    """The counts in ``bars`` characters, each the sum of as many counts; nothing is the lowest bar.
+    """Return the counts in ``bars`` characters, each for the sum of as many counts; 0 is the lowest bar.
 
     Args:
-        counts: Oldest first; ``bars`` divides their number.
+        counts: The oldest first; ``bars`` divides their number.
         bars: How many characters.
     """
     each = len(counts) // bars
