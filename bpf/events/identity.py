@@ -73,13 +73,13 @@ class Identity:
         """
         wholes = {name for name, within in columns.items() if all(map(self.has, within))}
         covered = {each for name in wholes for each in columns[name]}
-        rest = (name for name in self.fields if name not in covered and name.partition(".")[0] not in covered)
+        rest = (name for name in self.fields if name not in covered and _whole(name) not in covered)
         return frozenset(wholes), tuple(rest)
 
     def has(self, name: str) -> bool:
         """Return whether ``fields`` has a field, or each field of a part."""
         within = [leaf for leaf in leaves() if _is_within(leaf, name)]
-        return bool(within) and all(any(_is_within(leaf, one) for one in self.fields) for leaf in within)
+        return bool(within) and all(leaf in self.fields or _whole(leaf) in self.fields for leaf in within)
 
 
 @functools.cache
@@ -102,6 +102,11 @@ def _is_within(name: str, whole: str) -> bool:
     return name == whole or name.startswith(f"{whole}.")
 
 
+def _whole(name: str) -> str:
+    """Return the part that a field is of, or the field itself."""
+    return name.partition(".")[0]
+
+
 def _key(names: Iterable[str]) -> Key:
     """Return a function that takes these fields from a record; None if they are of a binary that it lacks."""
     names = tuple(names)
@@ -121,7 +126,7 @@ def _key(names: Iterable[str]) -> Key:
 
 def all_but(*differing: str) -> tuple[str, ...]:
     """Return all fields except these; the name of a part stands for all of its fields."""
-    return tuple(name for name in leaves() if not any(_is_within(name, whole) for whole in differing))
+    return tuple(name for name in leaves() if name not in differing and _whole(name) not in differing)
 
 
 FOUND_LATER: Final = {
