@@ -11,7 +11,7 @@ from execwhy.bpf.events.record import Diagnosis
 from execwhy.tui.why.causes import since
 from execwhy.tui.why.registry import cause
 from execwhy.tui.why.scene import caller, mounts, words
-from execwhy.tui.why.scene.proof import NOT_SEEN
+from execwhy.tui.why.scene.proof.names import NOT_SEEN
 from execwhy.tui.why.scene.scene import Scene
 
 OTHER_MEANINGS: Final[Mapping[int, str]] = {

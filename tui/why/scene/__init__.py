@@ -9,7 +9,6 @@ __all__ = [
     "mount_watch",
     "mounts",
     "proc",
-    "proof",
     "readings",
     "scene",
     "words",

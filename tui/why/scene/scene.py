@@ -26,7 +26,8 @@ from execwhy.tui.why.scene.credentials import Credentials, Verdict
 from execwhy.tui.why.scene.files import Interpreter
 from execwhy.tui.why.scene.moment import Moment
 from execwhy.tui.why.scene.proc import CallerProcess
-from execwhy.tui.why.scene.proof import Looks, changed_shortly_before
+from execwhy.tui.why.scene.proof.looks import Looks
+from execwhy.tui.why.scene.proof.names import changed_shortly_before
 
 SECONDS: Final = 0.25
 """Time limit of the looks for one diagnosis."""

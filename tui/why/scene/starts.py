@@ -9,7 +9,7 @@ from execwhy.bpf.caller.caller_root import CallerRoot
 from execwhy.bpf.caller.lookup import ResolvedFile, look_at
 from execwhy.bpf.caller.resolution import Step, WalkContext
 from execwhy.tui.why.scene import words
-from execwhy.tui.why.scene.proof import NOT_SEEN
+from execwhy.tui.why.scene.proof.names import NOT_SEEN
 
 _DELETED: Final = " (deleted)"
 """What the kernel appends to the path of a removed directory (d_path)."""

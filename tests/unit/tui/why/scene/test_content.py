@@ -13,7 +13,7 @@ import pytest
 from execwhy.bpf.caller.binfmt import read_elf, read_shebang
 from execwhy.bpf.caller.lookup import HEAD_BYTES, File
 from execwhy.bpf.caller.mountinfo import Mount
-from execwhy.tui.why.scene.content import doubts
+from execwhy.tui.why.scene.proof.content import doubts
 
 _HEADER = 64
 _ENTRY = 56

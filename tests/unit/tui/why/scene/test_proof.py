@@ -24,9 +24,10 @@ from execwhy.bpf.events.arrivals import Occurrence
 from execwhy.bpf.events.record import Binary, Diagnosis, ExecFailure
 from execwhy.tui.why.causes import diagnose
 from execwhy.tui.why.lookers.cause_key import cause_key
-from execwhy.tui.why.scene import caller, moment, proof
+from execwhy.tui.why.scene import caller, moment
 from execwhy.tui.why.scene.moment import CLOCK_STEP, Moment
 from execwhy.tui.why.scene.proc import CallerProcess
+from execwhy.tui.why.scene.proof import mounted, names
 from execwhy.tui.why.scene.scene import Scene
 from tests.settled import SETTLED
 from tests.unit.tui.why.failing import a_failure, failed_exec
@@ -225,7 +226,7 @@ def test_a_file_system_without_times_of_changes_proves_nothing(
     path = script(tmp_path)
     record = failed_exec(path)
     assert diagnose(record).certain
-    monkeypatch.setattr(proof.Looks, "_kind", staticmethod(lambda step: "vfat"))
+    monkeypatch.setattr(names, "kind_of", lambda step: "vfat")
     assert "of type vfat" in doubts(diagnose(record))
 
 
@@ -304,7 +305,7 @@ def test_the_file_that_the_kernel_had_open_needs_no_proof_of_the_way_to_it(tmp_p
 def test_where_nobody_watches_what_a_user_could_have_mounted_on_is_not_proven(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prompt_changes: None
 ) -> None:
-    monkeypatch.setattr(proof, "mount_watch", lambda mount_ns: None)
+    monkeypatch.setattr(mounted, "mount_watch", lambda mount_ns: None)
     monkeypatch.setattr(MountTable, "unchanged_since", lambda table, moment: False)
     path = script(tmp_path)
 
@@ -323,9 +324,9 @@ def test_where_nobody_watches_what_a_user_could_have_mounted_on_is_not_proven(
     # In a container it is the runtime that mounts; but any user can make a pid namespace.
     me = os.getpid()
     inside = dataclasses.replace(record, pid=me, tid=me, pid_ns=os.stat("/proc/self/ns/pid").st_ino)
-    monkeypatch.setattr(proof, "_own_pid_ns", lambda: 1)
+    monkeypatch.setattr(mounted, "_own_pid_ns", lambda: 1)
     for has_all_ids in (True, False):
-        monkeypatch.setattr(proof, "_has_all_ids", lambda pid, answer=has_all_ids: answer)
+        monkeypatch.setattr(mounted, "_has_all_ids", lambda pid, answer=has_all_ids: answer)
         assert diagnose(inside).certain is has_all_ids
 
 
