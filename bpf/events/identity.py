@@ -6,7 +6,7 @@ that no field is missing, so a new field needs an entry here for each purpose.
 Three comparisons have no key here. ``IdentityMemo`` and ``Enricher`` compare template objects, which
 occurrences share. The ring's ``RecordRun`` and the ``Decoder`` compare bytes; ``RUN`` and ``OCCURRENCE``
 state the same in terms of fields. The kernel program reuses the cgroup and the ancestors of a task that it
-has just seen if ``layout.KNOWN_WORDS`` addresses and ids agree, which no record has.
+has just seen if ``limits.KNOWN_WORDS`` addresses and ids agree, which no record has.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ class Loaded:
         events: The ring buffer's map.
         counters: The map of the counters.
         captures: The map of the capture filters.
-        controls: The map of values that user space sets at run time: ``layout.ACTIVE_CAPTURE``.
+        controls: The map of values that user space sets at run time: ``limits.ACTIVE_CAPTURE``.
         hooks: The attached hooks, each with its program.
         refused: The refused hooks, each with the reason.
         links: The links; closing one detaches its hook.

@@ -10,7 +10,7 @@ from typing import Any, Final
 from execwhy.bpf.events.source import Capture, Counters
 from execwhy.bpf.maps.arrays import Array
 from execwhy.bpf.maps.misses import TABLE_FULL, MissCounts
-from execwhy.bpf.program import layout
+from execwhy.bpf.program import layout, limits
 
 RING_FULL: Final = "ring buffer full"
 SHARE_FULL: Final = "a user's share of the buffer full"
@@ -113,9 +113,9 @@ class CaptureMap:
             ValueError: It does not fit the map; the message is one sentence.
         """
         packed = _pack(capture or Capture())
-        other = 1 - int.from_bytes(self._active.read(layout.ACTIVE_CAPTURE), "little")
+        other = 1 - int.from_bytes(self._active.read(limits.ACTIVE_CAPTURE), "little")
         self._captures.write(other, packed)
-        self._active.write(layout.ACTIVE_CAPTURE, other.to_bytes(8, "little"))
+        self._active.write(limits.ACTIVE_CAPTURE, other.to_bytes(8, "little"))
 
     def close(self) -> None:
         """Unmap; may be called twice."""
@@ -124,32 +124,32 @@ class CaptureMap:
 
 
 def _pack(capture: Capture) -> bytes:
-    if len(capture.uid_ranges) > layout.MAX_UID_RANGES:
+    if len(capture.uid_ranges) > limits.MAX_UID_RANGES:
         raise ValueError(
-            f"the kernel program takes {layout.MAX_UID_RANGES} uid ranges at most, "
+            f"the kernel program takes {limits.MAX_UID_RANGES} uid ranges at most, "
             f"not {len(capture.uid_ranges)}: give fewer or wider ones."
         )
     excluded = _compared(capture.excluded_paths, capture.excluded_prefixes)
     paths = excluded + _compared(capture.paths, capture.path_prefixes)
-    if len(paths) > layout.MAX_CAPTURE_PATHS:
+    if len(paths) > limits.MAX_CAPTURE_PATHS:
         raise ValueError(
-            f"the kernel program takes {layout.MAX_CAPTURE_PATHS} paths at most, "
+            f"the kernel program takes {limits.MAX_CAPTURE_PATHS} paths at most, "
             f"not {len(paths)}: give fewer."
         )
     longest = max((len(path.removesuffix(b"\0")) for path in paths), default=0)
-    if longest > layout.CAPTURE_PATH_SIZE - 2:
+    if longest > limits.CAPTURE_PATH_SIZE - 2:
         raise ValueError(
-            f"the kernel program compares {layout.CAPTURE_PATH_SIZE - 2} bytes of a path at most, "
+            f"the kernel program compares {limits.CAPTURE_PATH_SIZE - 2} bytes of a path at most, "
             f"not {longest}: give a shorter one."
         )
     lows = [low for low, _ in capture.uid_ranges]
     highs = [high for _, high in capture.uid_ranges]
-    no_ranges = [0] * (layout.MAX_UID_RANGES - len(lows))
-    no_paths = [0] * (layout.MAX_CAPTURE_PATHS - len(paths))
+    no_ranges = [0] * (limits.MAX_UID_RANGES - len(lows))
+    no_paths = [0] * (limits.MAX_CAPTURE_PATHS - len(paths))
     return layout.CAPTURE_STRUCT.pack(
         len(lows), len(paths), len(excluded), *lows, *no_ranges, *highs, *no_ranges,
         *map(len, paths), *no_paths,
-        b"".join(path.ljust(layout.CAPTURE_PATH_SIZE, b"\0") for path in paths),
+        b"".join(path.ljust(limits.CAPTURE_PATH_SIZE, b"\0") for path in paths),
     )  # fmt: skip
 
 

@@ -1,8 +1,8 @@
-"""The bytes of a record, defined once: C declarations for the BPF program, and their decoding.
+"""The layout of a record, defined once: for the BPF program as C declarations, and for decoding.
 
 A record is a fixed header and, right behind it, sections of variable length in the order of
 ``SECTIONS``; the header holds each section's length. All integers are little-endian, as on
-every machine that a plan exists for.
+every supported machine.
 """
 
 from __future__ import annotations
@@ -14,86 +14,28 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from execwhy.bpf.events.kinds import KINDS, SEARCH_END_CODE
+from execwhy.bpf.program import limits
+from execwhy.bpf.program.limits import (
+    CAPTURE_PATH_SIZE,
+    CHUNK,
+    MAX_CAPTURE_PATHS,
+    MAX_PATH_BYTES,
+    MAX_UID_RANGES,
+)
 
 COMM_SIZE: Final = 16
 """TASK_COMM_LEN of include/linux/sched.h."""
 TTY_SIZE: Final = 32
-"""Half of tty_struct.name: real names ("pts/12", "ttyUSB0") are far shorter."""
+"""Half of tty_struct.name; real names ("pts/12", "ttyUSB0") are far shorter."""
 UNKNOWN: Final = 0xFFFFFFFF
 """The count of an array whose end was not reached."""
-CHUNK: Final = 4096
-"""Bytes that one read of a string takes at most, its NUL included (PATH_MAX)."""
-MAX_ELEMENTS: Final = 512
-"""Reads of argv's or envp's strings at most: what the verifier is willing to follow."""
-MAX_COUNTED_BLOCKS: Final = 64
-"""Blocks of 32 pointers that are only counted once a limit is reached: argc to at least 2,048."""
-MAX_MEASURES: Final = 64
-"""Reads by which it is found out, after E2BIG alone, which string is too long: one takes 33 of them."""
-MAX_ARG_STRLEN: Final = 131_072
-"""The longest single string with its NUL: 32 pages of 4 KiB (include/uapi/linux/binfmts.h)."""
-BLOCK: Final = 256
-"""Bytes of pointers that are read at once: a power of two, so that no block crosses a page."""
-MAX_COMPONENTS: Final = 96
-"""Components of one path that are walked; each mount on the way takes one as well."""
-MAX_PATH_BYTES: Final = 4096
-"""Bytes after which a walk ends."""
-MAX_ANCESTORS: Final = 32
-"""Parents that are read, up to the top in nearly every case: a build in a container has a dozen."""
-MAX_CGROUP_DEPTH: Final = 32
-"""Components of a cgroup's path that are read."""
-MAX_GROUPS: Final = 32
-"""Supplementary groups that are read; a caller with more has them as unknown."""
-MAX_STACK_PAGES: Final = 640
-"""Pages of a new program's strings: a quarter of the usual 8 MiB stack limit, and some."""
-MAX_SEARCHERS: Final = 16384
-"""Living tasks that have failed to exec and may yet succeed; beyond it their searches are not followed."""
-MAX_EXECS: Final = 4096
-"""Execs that can be under way at once; more fail without the facts that their file was opened with."""
-MAX_COPIES: Final = 256
-"""Execs that can be on their way from their failure to the caller at once: some microseconds each."""
-SHARE_OF_TABLE: Final = 4
-"""Of the entries of these three a user may have one in so many."""
-HOLDING_BITS: Final = 12
-"""Places for users, as a power of two: of two users, one pair in 4,096 has a share together."""
-KEPT_SIZE: Final = 480
-"""Bytes of a path that are kept while its exec is under way; with what is known of it, 512."""
-KEPT_BITS: Final = 13
-"""Places for them, as a power of two: 4 MiB in all. Of ten execs at once, one in 800 loses its place."""
-LONG_BITS: Final = 6
-"""Places for whole paths that are longer."""
-STRIDE: Final = 32
-"""Bytes of a path that are compared in one turn of a loop."""
-MAX_USERS: Final = 1024
-"""Users of whom it is known how much of theirs waits in the ring."""
-ACTIVE_CAPTURE: Final = 0
-"""Index of the array ``controls``: which capture filter is in force."""
-SUBORDINATES: Final = 0x10000
-"""How many subordinate ids a user has (useradd(8)); together they have one share."""
-SHARE_OF_ROOM: Final = 2
-"""Of a ring that is half full a user may take so many times what is still free; what is more is lost."""
-INTERPRETER_SIZE: Final = 256
-"""BINPRM_BUF_SIZE of include/uapi/linux/binfmts.h: no ``#!`` line is longer."""
-MAX_UID_RANGES: Final = 16
-"""Ranges of a capture filter."""
-MAX_CAPTURE_PATHS: Final = 8
-"""Paths of a capture filter."""
-CAPTURE_PATH_SIZE: Final = 256
-"""Bytes of a capture path that are compared."""
-
-NS_PER_MS: Final = 1_000_000
-
-KNOWN_NS: Final = 10_000_000
-"""How long cgroup and ancestors of a task are taken over from one of its failing execs to the next."""
-KNOWN_WORDS: Final = 5
-"""What must be the same for that: addresses of the task and of what belongs to it, and its ids."""
-
 CONTINUED: Final = 0x4000
-"""Flag of an element's length: the next element continues this string; if there is none, it was cut."""
+"""Flag in an element's length: the next element continues this string; without a next one, it was cut."""
 UNREAD: Final = 0xFFFF
 """Instead of an element's length: its memory could not be read."""
 
 SECTIONS: Final = (
-    # First what stays in place from one exec of a task to its next.
+    # First the sections that stay in place from one exec of a task to the next.
     "cgroup",
     "ancestors",
     "cwd",
@@ -108,13 +50,13 @@ SECTIONS: Final = (
     "environment",
     "copied",
 )
-"""What follows the header: strings end in NUL; paths are walked, so their components are leaf first.
+"""The sections behind the header. Strings end in NUL. Paths are walked, so their components come leaf first.
 
-``arguments`` and ``environment`` are of the caller's memory; ``copied`` is the kernel's own copy of both,
-one string behind the other, each with its NUL."""
+``arguments`` and ``environment`` are from the caller's memory; ``copied`` is the kernel's own copy of both,
+string after string, each with its NUL."""
 
 KIND_CODES: Final = {kind.name: kind.code for kind in KINDS if kind.code} | {"search_end": SEARCH_END_CODE}
-"""What ``record.kind`` is, by name: in C "KIND_EXEC" and so on."""
+"""The values of ``record.kind``, by name; in C they are "KIND_EXEC" and so on."""
 
 # Bits of record.bits
 COMPAT: Final = 1
@@ -131,7 +73,7 @@ ENVIRONMENT_UNREAD: Final = 1024
 GROUPS_CUT: Final = 2048
 NEW_IMAGE: Final = 4096
 FOUND: Final = 8192
-"""Of the end of a search: another exec has succeeded; else the task has ended."""
+"""For the end of a search: an exec has succeeded; otherwise the task has ended."""
 UNTRACKED: Final = 32768
 BINARY_KNOWN: Final = 1 << 16
 LATE: Final = 1 << 17
@@ -140,15 +82,15 @@ FOREIGN_MOUNT_NS: Final = 1 << 20
 PATH_OF_KERNEL: Final = 1 << 21
 """The path is the kernel's own copy."""
 PATH_UNCHANGED: Final = 1 << 22
-"""It was the same before the kernel copied it, in memory where nobody else could write."""
+"""The path was the same before the kernel copied it, in memory where nobody else could write."""
 PATH_BEFORE: Final = 1 << 23
-"""It is what the caller's memory said before the kernel copied it; ``path_afterwards``, what it says now."""
+"""The path is what the memory held before the kernel copied it; ``path_afterwards`` what it held later."""
 PATH_BY_DIRECTORY: Final = 1 << 24
-"""It is the kernel's copy, and begins with "/dev/fd/" and the directory's descriptor where that counts."""
+"""The path is the kernel's copy; it begins with "/dev/fd/" and the directory's descriptor if that counts."""
 FOREIGN_USER_NS: Final = 1 << 25
 """The caller's user namespace is not the first one, so its capabilities do not count for every file."""
 OF_ARCHITECTURE: Final = 1 << 19
-"""Used only inside the BPF program, by the architecture's own part."""
+"""Used only within the BPF program, by the architecture's part."""
 
 # How a path walk ended
 AT_ROOT: Final = 0
@@ -157,12 +99,10 @@ UNFINISHED: Final = 2
 NO_FILE: Final = 3
 OF_NO_TREE: Final = 4
 
-BITS: Final = {
-    name: value
-    for name, value in list(globals().items())
-    if name.isupper() and isinstance(value, int) and not name.startswith("_")
+NUMBERS: Final = {
+    name: value for name, value in list(globals().items()) if name.isupper() and isinstance(value, int)
 }
-"""Every number above, for the C program's #defines."""
+"""Every number above, by its macro in C."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +112,8 @@ class Field:
     Attributes:
         ctype: Its C type.
         name: Its name.
-        count: How many elements it has; 1: it is not an array.
-        elements: What Python calls each element of an array.
+        count: The number of its elements; 1: it is not an array.
+        elements: Python's names for the elements of an array.
     """
 
     ctype: str
@@ -197,13 +137,13 @@ def _format(fields: tuple[Field, ...]) -> str:
 
 
 def _padded(*fields: Field) -> tuple[Field, ...]:
-    """With what C would put behind them, since the sections begin there: the largest member is a u64."""
+    """Return the fields with the padding that C adds at the end, since the largest member is a u64."""
     rest = -struct.calcsize(_format(fields)) % 8
     return (*fields, Field("u8", "reserved", rest)) if rest else fields
 
 
 HEADER: Final = _padded(
-    # First what differs from record to record in a storm, see OWN_STRUCT.
+    # First the members that differ from record to record in a storm: see OWN_STRUCT.
     Field("u64", "timestamp"),  # boot clock, ns
     Field("u64", "started"),  # boot clock, ns
     Field("u64", "task"),  # the kernel's address of the caller: the same after an exec in a thread
@@ -257,7 +197,7 @@ def _before(name: str) -> tuple[Field, ...]:
 
 
 def offset_of(name: str) -> int:
-    """Where a member of the header is in a record's bytes."""
+    """Return the offset of a header's member in a record's bytes."""
     return struct.calcsize(_format(_before(name)))
 
 
@@ -272,11 +212,11 @@ def _values(fields: tuple[Field, ...]) -> tuple[str, ...]:
 
 
 VALUES: Final = _values(HEADER)
-"""Names of what ``HEADER_STRUCT`` unpacks."""
+"""Names of the values that ``HEADER_STRUCT`` unpacks."""
 OWN_STRUCT: Final = struct.Struct(_format(_before("return_value")))
-"""What the records of a storm differ in; two that are alike in all bytes after it tell the same."""
+"""The members in which the records of a storm differ; two records with equal bytes after them are repeats."""
 USED_AT: Final = struct.calcsize(_format(_before("used")))
-"""Where in a record's bytes it says how many follow its header."""
+"""Offset of the number of bytes that follow the header."""
 ANCESTOR: Final = (Field("u32", "pid"), Field("char", "comm", COMM_SIZE))
 ANCESTOR_STRUCT: Final = struct.Struct(_format(ANCESTOR))
 COUNTERS: Final = (
@@ -296,11 +236,11 @@ COUNTERS: Final = (
 COUNTERS_STRUCT: Final = struct.Struct(_format(COUNTERS))
 _named_tuple: Final[Callable[[str, Iterable[str]], Any]] = namedtuple
 Counts: Final = _named_tuple("Counts", _values(COUNTERS))
-"""What ``COUNTERS_STRUCT`` unpacks, by name."""
+"""The values that ``COUNTERS_STRUCT`` unpacks, by name."""
 CAPTURE: Final = (
     Field("u32", "uid_ranges"),
     Field("u32", "paths"),
-    Field("u32", "excluded"),  # so many of the paths, the first ones, are those that are not wanted
+    Field("u32", "excluded"),  # the number of paths to exclude, which come first
     Field("u8", "reserved", 4),  # the kernel rounds an element up to 8 bytes
     Field("u32", "uid_low", MAX_UID_RANGES),
     Field("u32", "uid_high", MAX_UID_RANGES),
@@ -319,12 +259,13 @@ def _c_struct(name: str, fields: tuple[Field, ...], size: int) -> str:
 
 
 def c_declarations(max_args_bytes: int, max_env_bytes: int, max_record_bytes: int | None = None) -> str:
-    """The C text that the BPF program needs of this module.
+    """Return this module's part of the C text.
 
     Args:
         max_args_bytes: Bytes of argv after which no further element is read.
-        max_env_bytes: The same for envp.
-        max_record_bytes: The most that can be handed over at once; what does not fit is left out and marked.
+        max_env_bytes: Bytes of envp after which no further element is read.
+        max_record_bytes: The largest record that can be written; data that does not fit is left out and
+        marked.
     """
     copy_size = max(CHUNK, max_args_bytes + max_env_bytes)
     # Each section may overshoot its limit by one read.
@@ -333,12 +274,16 @@ def c_declarations(max_args_bytes: int, max_env_bytes: int, max_record_bytes: in
     if max_record_bytes is not None:
         data_size = min(data_size, (max_record_bytes - HEADER_STRUCT.size) & ~7)
         copy_size = min(copy_size, max_record_bytes // 4)
-    numbers = BITS | {
-        "MAX_ARGS_BYTES": max_args_bytes,
-        "MAX_ENV_BYTES": max_env_bytes,
-        "COPY_SIZE": copy_size,
-        "DATA_SIZE": data_size,
-    }
+    numbers = (
+        limits.NUMBERS
+        | NUMBERS
+        | {
+            "MAX_ARGS_BYTES": max_args_bytes,
+            "MAX_ENV_BYTES": max_env_bytes,
+            "COPY_SIZE": copy_size,
+            "DATA_SIZE": data_size,
+        }
+    )
     numbers |= {f"KIND_{name.upper()}": code for name, code in KIND_CODES.items()}
     numbers |= {f"SECTION_{name.upper()}": index for index, name in enumerate(SECTIONS)}
     # The indices of "ends" are CWD_END and so on. Those of "lengths" are the sections.

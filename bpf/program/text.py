@@ -10,7 +10,7 @@ from typing import Final
 from execwhy.bpf.events.clock import TICK_NS
 from execwhy.bpf.events.source import Capture
 from execwhy.bpf.events.users import subordinate_span
-from execwhy.bpf.program import direct_map, layout, members
+from execwhy.bpf.program import direct_map, layout, limits, members
 from execwhy.bpf.program.arch.machines import architecture
 from execwhy.bpf.program.headers import kernel_version
 from execwhy.bpf.program.plans import Plan
@@ -180,7 +180,7 @@ def declarations(
     # The legacy plan is the same text on all kernels, so it calls only what 5.4 has.
     has_jiffies = _release() >= _JIFFIES and not features["PERF_BUFFER"]
     numbers["HAS_JIFFIES"] = int(has_jiffies)
-    numbers["TICK_NS"] = TICK_NS if has_jiffies else layout.NS_PER_MS
+    numbers["TICK_NS"] = TICK_NS if has_jiffies else limits.NS_PER_MS
     numbers["BPRM_EXECVE"] = int("free_bprm" not in arguments)
     numbers["BPRM_EXECVE_ARGUMENTS"] = arguments.get("bprm_execve", 0)
     numbers["TYPED"] = int(typed)

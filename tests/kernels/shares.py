@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Final
 
 from execwhy.bpf.events.record import ExecFailure
-from execwhy.bpf.program.layout import MAX_COPIES, MAX_EXECS, MAX_SEARCHERS, SHARE_OF_TABLE
+from execwhy.bpf.program.limits import MAX_COPIES, MAX_EXECS, MAX_SEARCHERS, SHARE_OF_TABLE
 from tests.kernels.kinds import Found
 from tests.kernels.listening import live
 from tests.kernels.tables import SEARCHERS, Tables, newest_table

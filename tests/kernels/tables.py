@@ -8,7 +8,7 @@ import os
 import struct
 from typing import Final
 
-from execwhy.bpf.program.layout import HOLDING_BITS
+from execwhy.bpf.program.limits import HOLDING_BITS
 from tests.live.exec_child import libc
 
 STATE: Final = frozenset(("execs", "interpreters", "copies", "kernel_calls", "recorded_early"))

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from execwhy.bpf.caller.cgroups import cgroup_in, where_of
 from execwhy.bpf.events.record import Binary, ExecFailure
-from execwhy.bpf.program.layout import MAX_ANCESTORS
+from execwhy.bpf.program.limits import MAX_ANCESTORS
 from execwhy.bpf.read.reader import DEFAULT_ARGS_BYTES, DEFAULT_ENV_BYTES
 from execwhy.tui.why.scene.moment import CLOCK_STEP
 from tests.live.exec_child import AT_EXECVE_CHECK, Array, Attempt, Pointer, Strings

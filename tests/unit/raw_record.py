@@ -5,15 +5,15 @@ from __future__ import annotations
 import struct
 
 from execwhy.bpf.events.kinds import EXEC
-from execwhy.bpf.program import layout
+from execwhy.bpf.program import layout, limits
 
 
 def element(text: bytes) -> bytes:
     """One string of argv or envp; long ones in pieces, as the kernel's reads give them."""
     pieces = []
-    while len(text) >= layout.CHUNK - 1:
-        pieces.append((text[: layout.CHUNK - 1], True))
-        text = text[layout.CHUNK - 1 :]
+    while len(text) >= limits.CHUNK - 1:
+        pieces.append((text[: limits.CHUNK - 1], True))
+        text = text[limits.CHUNK - 1 :]
     pieces.append((text, False))
     return b"".join(
         struct.pack("<H", len(piece) | (layout.CONTINUED if more else 0)) + piece for piece, more in pieces

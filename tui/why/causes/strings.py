@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from execwhy.bpf.events.record import ExecFailure
-from execwhy.bpf.program.layout import MAX_ELEMENTS
+from execwhy.bpf.program.limits import MAX_ELEMENTS
 from execwhy.tui.why.scene import words
 
 MAX_ARG_STRLEN: Final = 32 * mmap.PAGESIZE

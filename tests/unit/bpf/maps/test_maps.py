@@ -8,7 +8,7 @@ import pytest
 from execwhy.bpf.events.source import Capture
 from execwhy.bpf.maps.counters import NO_BUFFER, PROBE_MISSED, RING_FULL, CaptureMap, CounterMap
 from execwhy.bpf.maps.misses import TABLE_FULL
-from execwhy.bpf.program import layout
+from execwhy.bpf.program import layout, limits
 
 
 @pytest.fixture
@@ -91,17 +91,17 @@ def test_a_capture_filter_is_written_beside_the_one_in_force(fds: tuple[int, int
     capture.set(Capture(paths=("/bin/x",), path_prefixes=("/opt/",)))
     assert os.pread(fds[1], 8, 0) != first
     ranges, paths, excluded, *rest = in_force(fds)
-    lengths = rest[2 * layout.MAX_UID_RANGES :][:2]
+    lengths = rest[2 * limits.MAX_UID_RANGES :][:2]
     assert (ranges, paths, excluded, lengths) == (0, 2, 0, [7, 5])
     text = rest[-1]
     assert isinstance(text, bytes)
     assert text.startswith(b"/bin/x\0")
-    assert text[layout.CAPTURE_PATH_SIZE :].startswith(b"/opt/")
+    assert text[limits.CAPTURE_PATH_SIZE :].startswith(b"/opt/")
     capture.set(Capture(path_prefixes=("/opt/",), excluded_paths=("/opt/x",), excluded_prefixes=("/a/",)))
     _, paths, excluded, *rest = in_force(fds)
     text = rest[-1]
     assert isinstance(text, bytes)
-    assert (paths, excluded, rest[2 * layout.MAX_UID_RANGES :][:3]) == (3, 2, [7, 3, 5])
+    assert (paths, excluded, rest[2 * limits.MAX_UID_RANGES :][:3]) == (3, 2, [7, 3, 5])
     assert text.startswith(b"/opt/x\0"), "what is excluded comes first"
     capture.set(None)
     assert in_force(fds)[:2] == (0, 0)
@@ -111,11 +111,11 @@ def test_a_capture_filter_is_written_beside_the_one_in_force(fds: tuple[int, int
 @pytest.mark.parametrize(
     "capture",
     [
-        Capture(uid_ranges=((1, 1),) * (layout.MAX_UID_RANGES + 1)),
-        Capture(paths=("/x",) * (layout.MAX_CAPTURE_PATHS + 1)),
-        Capture(path_prefixes=("/" + "x" * layout.CAPTURE_PATH_SIZE,)),
-        Capture(paths=("/x",) * layout.MAX_CAPTURE_PATHS, excluded_paths=("/y",)),
-        Capture(excluded_prefixes=("/" + "x" * layout.CAPTURE_PATH_SIZE,)),
+        Capture(uid_ranges=((1, 1),) * (limits.MAX_UID_RANGES + 1)),
+        Capture(paths=("/x",) * (limits.MAX_CAPTURE_PATHS + 1)),
+        Capture(path_prefixes=("/" + "x" * limits.CAPTURE_PATH_SIZE,)),
+        Capture(paths=("/x",) * limits.MAX_CAPTURE_PATHS, excluded_paths=("/y",)),
+        Capture(excluded_prefixes=("/" + "x" * limits.CAPTURE_PATH_SIZE,)),
     ],
 )
 def test_a_filter_that_does_not_fit_is_refused_and_the_old_one_stays(

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from execwhy.bpf.program import layout
+from execwhy.bpf.program import limits
 from execwhy.bpf.program import text as program
 
 RING = 1 << 20
@@ -34,8 +34,8 @@ typedef unsigned long long u64;
 #define __always_inline inline
 #define FIRST_SUBORDINATE 0
 #define AFTER_SUBORDINATE 0
-#define SUBORDINATES {layout.SUBORDINATES}
-#define SHARE_OF_ROOM {layout.SHARE_OF_ROOM}
+#define SUBORDINATES {limits.SUBORDINATES}
+#define SHARE_OF_ROOM {limits.SHARE_OF_ROOM}
 #define RING_BYTES {RING}ULL
 #define BPF_RINGBUF_HDR_SZ 8
 #define EVENTS_MAP 0

@@ -12,7 +12,7 @@ import pytest
 
 from execwhy.bpf.caller.namespaces import own_mount_ns
 from execwhy.bpf.events.users import SubordinateIds
-from execwhy.bpf.program import layout
+from execwhy.bpf.program import limits
 from execwhy.bpf.program import text as program
 from execwhy.tui.why.lookers.owner import NAMESPACE_GROUPS, owner_of
 from tests.unit.tui.why.failing import a_failure
@@ -80,7 +80,7 @@ def test_subordinate_ids_have_one_share_of_the_ring(tmp_path: Path) -> None:
     source.write_text(
         "typedef unsigned int u32;\n#define __always_inline inline\n"
         "#define FIRST_SUBORDINATE 100000\n#define AFTER_SUBORDINATE 231072\n"
-        f"#define SUBORDINATES {layout.SUBORDINATES}\n{function}"
+        f"#define SUBORDINATES {limits.SUBORDINATES}\n{function}"
         "u32 exported(u32 uid) { return user_of(uid); }\n"
     )
     compiler = shutil.which("cc")
