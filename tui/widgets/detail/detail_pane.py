@@ -1,4 +1,4 @@
-"""The facts of one event, laid out for the room there is."""
+"""The facts of one event, laid out for the width of the pane."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _GAP: Final = 3
 """Cells between two facts in one line."""
 
 _LIST_FROM: Final = 16
-"""Lines of the pane from which on each argument and variable has a line of its own."""
+"""Lines of the pane from which on each argument and variable gets a line of its own."""
 
 Line = list[tuple[str, str, int]]
 """Text, role and the index of the fact it belongs to (-1: none)."""
 
 
 class DetailPane(Painted, ScrollView, can_focus=True):
-    """Shows sections of facts; one fact has the focus, for the filter and the clipboard."""
+    """Shows sections of facts; the filter and the clipboard take the focused one."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "fact(-1)", "Up", show=False),
@@ -44,7 +44,7 @@ class DetailPane(Painted, ScrollView, can_focus=True):
     ]
 
     class FactFocused(Message):
-        """Another fact has the focus."""
+        """Another fact is focused."""
 
     def __init__(self, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -60,7 +60,7 @@ class DetailPane(Painted, ScrollView, can_focus=True):
         return self._facts[self._focused] if self._focused < len(self._facts) else None
 
     def show(self, sections: list[Section], *, same_event: bool) -> None:
-        """Show other facts; the place in them is kept for the same event."""
+        """Show other facts; of the same event, the cursor keeps its place."""
         if sections == self._sections:
             return
         self._sections = sections
@@ -111,7 +111,7 @@ class DetailPane(Painted, ScrollView, can_focus=True):
         self._lines.append(line)
 
     def action_fact(self, step: int) -> None:
-        """Focus the nearest fact in the line above or below that has one."""
+        """Focus the nearest fact in the next line with facts, above or below."""
         if not self._places:
             return
         line, x = self._places[self._focused]
@@ -129,7 +129,7 @@ class DetailPane(Painted, ScrollView, can_focus=True):
         self._focus_fact(max(0, len(self._facts) - 1) if end else 0)
 
     def action_page(self, pages: int) -> None:
-        """Scroll by what is on the screen, and focus the first fact that is there."""
+        """Scroll by pages, and focus the first fact on the screen."""
         top = round(self.scroll_y) + pages * max(1, self.size.height - 1)
         self._scroll(top)
         inside = [index for index, place in enumerate(self._places) if place[0] >= round(self.scroll_y)]
@@ -166,15 +166,15 @@ class DetailPane(Painted, ScrollView, can_focus=True):
             x += cells(text)
 
     def on_focus(self) -> None:
-        """The focused fact is marked."""
+        """Mark the focused fact."""
         self.refresh()
 
     def on_blur(self) -> None:
-        """The mark goes."""
+        """Remove the mark."""
         self.refresh()
 
     def render_line(self, y: int) -> Strip:
-        """One line of the window."""
+        """Paint one line of the window."""
         row = round(self.scroll_y) + y
         if row >= len(self._lines):
             return Strip.blank(self.size.width, self.base)
@@ -186,7 +186,7 @@ class DetailPane(Painted, ScrollView, can_focus=True):
 
 
 def _parts(fact: Fact) -> list[tuple[Run, str]]:
-    """A fact's label, text and note, each with its role."""
+    """Return a fact's label, text and note, each with its role."""
     parts: list[tuple[Run, str]] = []
     if fact.label:
         parts.append(((f"{fact.label} ", False), "muted"))
@@ -197,7 +197,7 @@ def _parts(fact: Fact) -> list[tuple[Run, str]]:
 
 
 def _wrap(parts: list[tuple[Run, str]], width: int, first: int) -> list[list[Piece]]:
-    """Parts broken into lines; each keeps its role."""
+    """Break parts into lines; each keeps its role."""
     lines: list[list[Piece]] = [[]]
     left = first
     for run, role in parts:

@@ -11,11 +11,11 @@ class Fact:
     """One fact.
 
     Attributes:
-        text: What it is; raw text of a record.
+        text: The fact; raw text of a record.
         label: Words before it.
         note: Words after it.
         role: How ``text`` is painted.
-        field: What the filter language calls it, where it can be made a filter.
+        field: Its name in the filter language, if it can become a filter.
         value: What ``field`` is compared with.
         starts_line: It stands at the beginning of a line.
     """
@@ -34,9 +34,9 @@ class Section:
     """Facts that belong together.
 
     Attributes:
-        title: What stands left of them.
+        title: Stands left of them.
         facts: The facts.
-        is_list: Each fact gets a line of its own where there is room.
+        is_list: Each fact gets a line of its own if there is room.
     """
 
     title: str
@@ -45,7 +45,7 @@ class Section:
 
 
 def maybe(label: str, text: str | None, field: str | None, *, starts_line: bool = False) -> Fact:
-    """A fact, or that it could not be had."""
+    """Return a fact, or that it is not known."""
     if text is None:
         return Fact("—", label, role="muted", starts_line=starts_line)
     return Fact(text, label, field=field, value=text, starts_line=starts_line)

@@ -47,13 +47,13 @@ def sections(
         record: The record as it was captured.
         shown: The same with its secrets masked, or the very same where they are to be shown.
         looking: The diagnosis is still to come.
-        repeats: What its row tells beside it.
+        repeats: The failures that share its row.
         findings: Of a whole search, why each try failed, in brief, by the path as it was captured.
     """
     lay_out = _LAYOUTS[record.kind]
-    told = lay_out(record, shown, looking, repeats, findings)
+    laid_out = lay_out(record, shown, looking, repeats, findings)
     if shown is record:
-        return told
+        return laid_out
     # What is masked cannot be made a filter: the filter would show it, or match nothing.
     return [
         replace(
@@ -63,7 +63,9 @@ def sections(
                 for fact, own in zip(section.facts, unmasked.facts, strict=True)
             ),
         )
-        for section, unmasked in zip(told, lay_out(record, record, looking, repeats, findings), strict=True)
+        for section, unmasked in zip(
+            laid_out, lay_out(record, record, looking, repeats, findings), strict=True
+        )
     ]
 
 
@@ -157,7 +159,7 @@ def _why(shown: ExecFailure, looking: bool) -> tuple[Fact, ...]:
             facts[0] = replace(facts[0], role="plain", starts_line=True)
             facts.insert(0, of_all)
             facts.append(Fact(search_words.WENT_ON, role="muted", starts_line=True))
-        elif search_words.tells_more(shown):
+        elif search_words.says_more(shown):
             facts.insert(1, replace(of_all, role="plain", starts_line=True))
         else:
             facts[0] = replace(facts[0], role="plain", starts_line=True, label="Last try:")

@@ -14,7 +14,7 @@ _ALL_CAPABILITIES: Final = 1 << 38
 """More bits than this are set only where every capability is (CAP_CHECKPOINT_RESTORE is 40)."""
 
 _NEAREST: Final = 5
-"""Ancestors that are told in any case: in 80 columns they and the top fill two lines."""
+"""Ancestors that are always shown: in 80 columns they and the top fill two lines."""
 
 _TOPS: Final = frozenset({1, 2})
 """Processes that have no parent: init, and kthreadd where the kernel itself started it."""
@@ -32,9 +32,9 @@ _TYPES: Final = {
 
 
 def process(shown: ExecFailure) -> tuple[Fact, ...]:
-    """The process, its ancestors, its ids, and what it had open and around it.
+    """Return the process, its ancestors, its ids, its directories and its standard input.
 
-    An id is left out where it equals the one before it: euid after uid, fsuid after euid.
+    An id is left out if it equals the one before it: euid after uid, fsuid after euid.
     """
     facts = [Fact(f"{shown.comm} {shown.pid}", role="name", field="pid", value=shown.pid)]
     if shown.tid not in (0, shown.pid):

@@ -1,4 +1,4 @@
-"""The table's columns: which of them a width has room for, and what stands in a cell.
+"""The table's columns: which of them fit into a width, and what stands in a cell.
 
 Numbers are right-aligned. WHY and PATH share what the others leave, so their widths depend on the
 width of the table alone and never on what is shown.
@@ -16,7 +16,7 @@ from typing import Final
 from execwhy.bpf.events.kinds import EXEC, FAILURES, by_kind
 from execwhy.bpf.events.record import Diagnosis, ExecFailure
 from execwhy.tui.model.text.printable import printable
-from execwhy.tui.widgets.events.search_words import in_brief, outcome, tells_more
+from execwhy.tui.widgets.events.search_words import in_brief, outcome, says_more
 from execwhy.tui.widgets.painting.accounts import user_name
 from execwhy.tui.widgets.painting.error_class import error_class, own_words
 from execwhy.tui.widgets.painting.painted import Piece, in_role
@@ -26,7 +26,7 @@ LOOKING: Final = "looking…"
 """WHY while the diagnosis is under way."""
 
 GUTTER: Final = 1
-"""Cells left of the first column: the cursor's mark stands there."""
+"""Cells left of the first column, for the cursor's mark."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +35,8 @@ class Column:
 
     Attributes:
         title: Its heading.
-        field: What the filter language calls it; None where a cell cannot be made a filter.
-        value: What ``field`` is compared with for one record; None where the record has none.
+        field: Its name in the filter language; None if its cells cannot become filters.
+        value: Returns what ``field`` is compared with; None if the record has none.
         right: Right-aligned.
     """
 
@@ -62,7 +62,7 @@ WHY: Final = Column(
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A column at its place: the cell it begins in and how many it has."""
+    """A column at its place: its first cell, and how many it has."""
 
     column: Column
     x: int
@@ -80,30 +80,30 @@ _TIERS: Final[tuple[tuple[int, tuple[tuple[Column, int], ...]], ...]] = (
     (0, ((ERROR, 7),)),
 )
 """From which width on which columns stand left of PATH and WHY. A comm has at most 15 bytes, and few have
-more than 10, so that PATH has more use for the others where it is short of room; a pid has at most 7 digits
+more than 10, so that PATH can use the others if it is short of room; a pid has at most 7 digits
 (PID_MAX_LIMIT is 4,194,304), and of the errors only ENAMETOOLONG needs more than 7. Where WHY would have less
 than some 32 cells, it needs the room of PID more, which the detail has as well."""
 
 _HOST_WIDTHS: Final = ((172, 16), (106, 12), (0, 8))
-"""From which width on HOST has how many cells: the beginnings of most host names tell them apart."""
+"""From which width on HOST has how many cells: the beginnings of most host names differ."""
 
 _WIDE: Final = 200
-"""From here on WHY has the room for nearly all that is said there, and the others for some distance."""
+"""From here on nearly every WHY fits, and there is space between columns."""
 
 _PATH_SHARES: Final = ((130, 38), (106, 40), (98, 42), (0, 36))
-"""From which width on PATH has how many percent of what it shares with WHY: a path can do with its name."""
+"""From which width on PATH has how many percent of what it shares with WHY: of a path the name may do."""
 
 _WIDEST_PATH: Final = 64
-"""Beyond it WHY gains more from the room."""
+"""Beyond this WHY makes more use of the room."""
 
 
 @lru_cache(maxsize=64)
 def placed_columns(width: int, with_host: bool = False) -> tuple[Placed, ...]:
-    """The columns for a table of ``width`` cells, from the left.
+    """Return the columns of a table of ``width`` cells, from the left.
 
     Args:
         width: Cells of the table.
-        with_host: Events of several hosts are shown, so each tells its own.
+        with_host: Events of several hosts are shown, so each has its own beside it.
     """
     gap = 1 if width < 90 else 2
     host = next(cells for smallest, cells in _HOST_WIDTHS if width >= smallest) if with_host else 0
@@ -116,7 +116,7 @@ def placed_columns(width: int, with_host: bool = False) -> tuple[Placed, ...]:
     places: list[Placed] = []
     for column, cells in fixed:
         places.append(Placed(column, x, cells))
-        # What stands in these columns rarely fills them, and keeps the distance by itself.
+        # These columns are rarely full, so one blank between them is enough.
         x += cells + (1 if column in (TIME, COMM, ERROR) and width < _WIDE else gap)
     rest = max(2, width - x - gap)
     share = next(percent for smallest, percent in _PATH_SHARES if width >= smallest)
@@ -132,18 +132,18 @@ def _clock(second: int) -> str:
 
 
 def clock(timestamp: int, width: int = 8) -> str:
-    """Local time of day of a time in nanoseconds; with milliseconds where 12 cells are there."""
+    """Return the local time of day of a time in nanoseconds, with milliseconds if 12 cells are there."""
     second, rest = divmod(timestamp, 1_000_000_000)
     return _clock(second) if width < 12 else f"{_clock(second)}.{rest // 1_000_000:03d}"
 
 
 def why_text(record: ExecFailure, looking: bool) -> tuple[str, str]:
-    """What stands under WHY, and its role."""
+    """Return what stands under WHY, and its role."""
     diagnosis = record.diagnosis
     if record.search is not None and not record.search.folded:
         if record.search.outcome == "found":
             return outcome(record), "muted"
-        if diagnosis is not None and tells_more(record):
+        if diagnosis is not None and says_more(record):
             return in_brief(record, _cause(diagnosis)), "why"
         return outcome(record), "why"
     if diagnosis is not None:
@@ -152,7 +152,7 @@ def why_text(record: ExecFailure, looking: bool) -> tuple[str, str]:
 
 
 def _cause(diagnosis: Diagnosis) -> str:
-    """The cause; a question mark in front of what is not certain, since the end may have no room."""
+    """Return the cause, after a question mark if it is not certain: its end may not fit."""
     brief = diagnosis.brief or diagnosis.summary
     return brief if diagnosis.certain else f"? {brief}"
 
@@ -164,7 +164,7 @@ def cell(record: ExecFailure, place: Placed, looking: bool, times: int = 1) -> l
         record: The failed exec, its secrets masked already.
         place: The column.
         looking: Its diagnosis is still to come.
-        times: How many failures the row tells, all alike.
+        times: How many failures the row stands for.
     """
     column, width = place.column, place.width
     if column is PATH:
@@ -220,7 +220,7 @@ def _cut(word: str, width: int) -> str:
 
 
 def _path(record: ExecFailure, width: int) -> list[Piece]:
-    """The directories recede, the name stands out; of a search the name alone counts."""
+    """Return the path with muted directories and a bright name; of a search, the name alone."""
     if record.search is not None and not record.search.folded:
         role = "muted" if record.search.outcome == "found" else "name"
         if record.return_value == -errno.ENOENT or record.path is None:
@@ -249,7 +249,7 @@ _ERRORS: Final[Mapping[str, Callable[[ExecFailure], tuple[str, str]]]] = by_kind
 
 
 def row_text(record: ExecFailure) -> str:
-    """A row without its limits, for the clipboard: printable, two spaces between the columns."""
+    """Return a row for the clipboard, not cut: printable, with two spaces between the columns."""
     name = user_name(record.uid)
     texts = (
         clock(record.timestamp, 12),

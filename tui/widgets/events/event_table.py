@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Final
 
-from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.message import Message
@@ -45,7 +44,7 @@ class EventTable(RowWindow):
     """The newest event stays on the screen, with the cursor on it."""
 
     with_host: reactive[bool] = reactive(False)
-    """Each event tells its host."""
+    """Each event has its host beside it."""
 
     class CursorMoved(Message):
         """The cursor is on another event, or on none."""
@@ -63,7 +62,7 @@ class EventTable(RowWindow):
         self.is_diagnosed = False
         """Records without a diagnosis will get one."""
         self.sign: Callable[[int], str] = lambda event_id: ""
-        """What stands left of an event's row: one character, or none."""
+        """Returns the sign left of an event's row: one character, or ""."""
         self._show_secrets = show_secrets
         self._wanted: int | None = None
         self._shown: int | None = None
@@ -80,7 +79,7 @@ class EventTable(RowWindow):
 
     @property
     def cursor_row(self) -> int:
-        """The row of the cursor; 0 where it is on none."""
+        """The row of the cursor; 0 if it is on none."""
         if self._wanted is None or not len(self.view):
             return 0
         return min(max(0, self.view.row_of(self._wanted)), len(self.view) - 1)
@@ -92,12 +91,12 @@ class EventTable(RowWindow):
 
     @property
     def cursor_times(self) -> int:
-        """How many failed execs the row under the cursor tells; 0 where there is none."""
+        """How many failed execs the row under the cursor stands for; 0 if there is none."""
         return self.view.times(self.cursor_row) if len(self.view) else 0
 
     @property
     def focused_cell(self) -> Placed | None:
-        """The column whose cell is focused; None where it has no room now."""
+        """The column whose cell is focused; None if it is not shown now."""
         return next((place for place in self._places if place.column.title == self._column), None)
 
     @property
@@ -106,18 +105,18 @@ class EventTable(RowWindow):
         return max(0, len(self.view) - self._top - self.size.height)
 
     def visible_ids(self) -> list[int]:
-        """The events on the screen, from the top."""
-        top = self._top
-        return [self.view[row] for row in range(top, min(len(self.view), top + self.size.height))]
+        """Return the events on the screen, from the top."""
+        end = min(len(self.view), self._top + self.size.height)
+        return [self.view[row] for row in range(self._top, end)]
 
     @property
     def _places(self) -> tuple[Placed, ...]:
         return placed_columns(self._width, self.with_host)
 
-    # What comes from outside
+    # Changes of the view
 
     def sync(self) -> None:
-        """The view has changed: keep the end in sight, or the cursor where it is on the screen."""
+        """Show a view that has changed: keep the end in sight, or the cursor on its line of the screen."""
         rows = len(self.view)
         if self.following:
             self._resize()
@@ -131,7 +130,7 @@ class EventTable(RowWindow):
         self.refresh()
 
     def redraw(self, event_ids: set[int] | None = None) -> None:
-        """Paint some events anew, or everything."""
+        """Paint some events anew, or all."""
         if event_ids is None:
             self._strips.clear()
         else:
@@ -139,7 +138,7 @@ class EventTable(RowWindow):
         self.refresh()
 
     def follow(self, following: bool) -> None:
-        """Begin or end to follow."""
+        """Begin or end following."""
         if following != self.following:
             self.following = following
             if following:
@@ -149,7 +148,7 @@ class EventTable(RowWindow):
     # Placing
 
     def _settle(self) -> None:
-        """Remember where the cursor is now, and tell when it is on another event."""
+        """Remember where the cursor is, and post a message if it is on another event."""
         rows = len(self.view)
         shown = self.view[self.cursor_row] if rows else None
         if self.view.complete and shown is not None:
@@ -161,7 +160,7 @@ class EventTable(RowWindow):
             self.post_message(self.CursorMoved())
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
-        """The wheel and the scrollbar end following as the keys do."""
+        """End following after the wheel and the scrollbar, as after keys."""
         super().watch_scroll_y(old_value, new_value)
         if self._is_scrolled(old_value, new_value):
             if new_value < old_value:
@@ -169,7 +168,7 @@ class EventTable(RowWindow):
             self._settle()
 
     def watch_with_host(self) -> None:
-        """Other columns."""
+        """Forget the rows as they were painted."""
         self._strips.clear()
 
     def on_resize(self) -> None:
@@ -182,12 +181,12 @@ class EventTable(RowWindow):
         self.post_message(self.CellFocused())
 
     def notify_style_update(self) -> None:
-        """Another theme."""
+        """Forget the rows as they were painted: the theme has changed."""
         super().notify_style_update()
         self._strips.clear()
 
     def watch_has_focus(self, has_focus: bool) -> None:
-        """The cursor is drawn stronger or weaker."""
+        """Draw the cursor stronger or weaker."""
         super().watch_has_focus(has_focus)
         self.refresh_line(self.cursor_row)
 
@@ -238,7 +237,7 @@ class EventTable(RowWindow):
         self.post_message(self.CellFocused())
 
     def on_click(self, event: events.Click) -> None:
-        """The cursor goes to the row, the focus to the cell."""
+        """Put the cursor on the row, and the focus on the cell."""
         row = self._top + event.y
         if row < len(self.view):
             self.move_to(row)
@@ -249,9 +248,8 @@ class EventTable(RowWindow):
     # Painting
 
     def render_line(self, y: int) -> Strip:
-        """One line of the window."""
+        """Paint one line of the window."""
         row = self._top + y
-        width = self._width
         if row >= len(self.view):
             return self._line_below(row)
         event_id = self.view[row]
@@ -261,25 +259,17 @@ class EventTable(RowWindow):
         sign = self.sign(event_id)
         times = self.view.times(row)
         key = (event_id, times, cursor, self._column if cursor else "", sign)
-        return self._strips.get(key, lambda: self._event_line(row, times, cursor, sign, width))
+        return self._strips.get(key, lambda: self._event_line(row, times, cursor, sign))
 
-    def _event_line(self, row: int, times: int, cursor: str, sign: str, width: int) -> Strip:
-        over: Style | None = self.role(cursor) if cursor else None
+    def _event_line(self, row: int, times: int, cursor: str, sign: str) -> Strip:
+        width, over = self._width, self.role(cursor) if cursor else None
         mark: Piece = (sign or ("▌" if cursor else " "), "sign" if sign else "mark")
         try:
             event = self.history[self.view[row]]
         except KeyError:
-            pieces = [mark, ("— evicted from memory —", "muted")]
-            return self.line(pieces, width, over)
-        pieces = _PAINTERS[event.kind](self, event, row, times, bool(cursor))
-        return self.line([mark, *pieces], width, over)
-
-    def _cells(self, record: ExecFailure, times: int, cursor: bool) -> list[Piece]:
-        # argv and envp are not in the table, and masking them would cost more than all the rest.
-        row = replace(record, arguments=(), environment=())
-        shown = row if self._show_secrets else masked(row)
-        looking = self.is_diagnosed and record.diagnosis is None
-        return cells_of(shown, self._places, looking, times, self._column if cursor else "")
+            return self.line([mark, ("— evicted from memory —", "muted")], width, over)
+        painted = _PAINTERS[event.kind](self, event, row, times, bool(cursor))
+        return self.line([mark, *painted], width, over)
 
     def paint_failure(self, failure: ExecFailure, row: int, times: int, is_current: bool) -> list[Piece]:
         """Return what stands in the row of a failure."""
@@ -290,7 +280,11 @@ class EventTable(RowWindow):
             failure = search_words.with_best_cause(
                 failure, lambda: tries_of(self.history, event_id, search.id)
             )
-        return self._cells(failure, times, is_current)
+        # argv and envp are not in the table, and masking them would cost more than all the rest.
+        brief = replace(failure, arguments=(), environment=())
+        shown = brief if self._show_secrets else masked(brief)
+        looking = self.is_diagnosed and failure.diagnosis is None
+        return cells_of(shown, self._places, looking, times, self._column if is_current else "")
 
     def paint_loss(self, loss: Loss, row: int, _times: int, _is_current: bool) -> list[Piece]:
         """Return what stands in the row of a loss."""

@@ -1,4 +1,4 @@
-"""What became of a PATH search, in words: its one row tells all its tries."""
+"""How a PATH search ended, in words: one row stands for all its tries."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from execwhy.bpf.events.record import ExecFailure, Search
 from execwhy.tui.model.text.counted import counted
 
 _PASSED_OVER: Final = frozenset({errno.ENOENT, errno.ENOTDIR})
-"""As of execwhy.tui.model.search.representative: a search goes on as if nothing had been there."""
+"""As in execwhy.tui.model.search.representative: the search goes on as if nothing had been there."""
 
 _NOT_SEEN: Final = frozenset({"not-looked-at", "namespace-gone", "diagnosis-failed"})
 """Codes of tries whose files were not looked at."""
@@ -29,7 +29,7 @@ _OF_ONE_PLACE: Final = frozenset(
         "diagnosis-failed",
     }
 )
-"""Codes that say of a try that was passed over no more than that: the other directories count as much."""
+"""Codes that say only that a try was passed over, so that the other directories matter as much."""
 
 WENT_ON: Final = (
     "A search goes on after such an error, and ends with it where it finds nothing else (execvp(3))."
@@ -37,7 +37,7 @@ WENT_ON: Final = (
 
 
 def outcome(record: ExecFailure) -> str:
-    """How a PATH search ended: "not found in 8 directories"."""
+    """Say how a PATH search ended: "not found in 8 directories"."""
     search = record.search
     assert search is not None
     tries = counted(search.tries, "try", "tries")
@@ -52,15 +52,15 @@ def outcome(record: ExecFailure) -> str:
 
 
 def end(search: Search) -> str:
-    """How a search that did not end well ended, in two or three words."""
+    """Say in two or three words how a search ended that did not find its program."""
     if search.outcome == "open":
         return "its end was not seen"
     met = any(-attempt.return_value not in _PASSED_OVER for attempt in search.attempts)
     return "not executed" if met else "not found"
 
 
-def tells_more(record: ExecFailure) -> bool:
-    """Whether the try that stands for the search tells more than that nothing was there: it comes first."""
+def says_more(record: ExecFailure) -> bool:
+    """Return whether the try that stands for a search says more than that nothing was there."""
     diagnosis = record.diagnosis
     if diagnosis is None or record.search is None or record.search.outcome == "found":
         return False
@@ -68,20 +68,20 @@ def tells_more(record: ExecFailure) -> bool:
 
 
 def with_best_cause(record: ExecFailure, tries: Callable[[], Iterable[ExecFailure]]) -> ExecFailure:
-    """Return the record whose row tells a search, with the cause that another try has where it has none.
+    """Return a record that stands for a search, with the cause of another try if it has none.
 
     Args:
         record: Any record.
-        tries: Return all tries of its search; called only where its own file was not looked at.
+        tries: Returns all tries of its search; called only if its own file was not looked at.
     """
     if record.search is None or not lacks_cause(record):
         return record
     others = (replace(record, diagnosis=one.diagnosis) for one in tries() if not stopped(one))
-    return next((other for other in others if tells_more(other)), record)
+    return next((other for other in others if says_more(other)), record)
 
 
 def lacks_cause(record: ExecFailure) -> bool:
-    """Whether its row tells a search that ended badly, and the try that stands for it was not looked at."""
+    """Return whether a record stands for a search that failed, and was not looked at."""
     search, diagnosis = record.search, record.diagnosis
     if search is None or search.folded or search.outcome == "found" or stopped(record):
         return False
@@ -89,12 +89,12 @@ def lacks_cause(record: ExecFailure) -> bool:
 
 
 def stopped(record: ExecFailure) -> bool:
-    """Whether the try that stands for the search was not just passed over, such as one with EACCES."""
+    """Return whether the try that stands for the search was more than passed over, as with EACCES."""
     return -record.return_value not in _PASSED_OVER
 
 
 def in_brief(record: ExecFailure, brief: str) -> str:
-    """What stands under WHY where the try ``tells_more``."""
+    """Return what stands under WHY if the try ``says_more``."""
     others = _elsewhere(record)
     if record.binary is None and not stopped(record):
         return f"{brief}; {outcome(record)}"
@@ -102,7 +102,7 @@ def in_brief(record: ExecFailure, brief: str) -> str:
 
 
 def sentence(record: ExecFailure) -> str:
-    """How the search ended, as a sentence; raw text."""
+    """Return how the search ended, as a sentence; raw text."""
     search = record.search
     assert search is not None
     name = f'"{search.name}"'
@@ -110,21 +110,21 @@ def sentence(record: ExecFailure) -> str:
         return f"{name} was {outcome(record)}."
     others = _elsewhere(record)
     if record.binary is None:
-        told = f"The search for {name} ended with {record.error}, which it met at {record.path}"
+        said = f"The search for {name} ended with {record.error}, which it met at {record.path}"
     else:
-        told = f"{name} was found at {record.path}, where it could not be executed"
-    return f"{told}; {others}." if others else f"{told}."
+        said = f"{name} was found at {record.path}, where it could not be executed"
+    return f"{said}; {others}." if others else f"{said}."
 
 
 def _elsewhere(record: ExecFailure) -> str:
-    """What the other directories had; "" where there were none."""
+    """Say what the other directories had; "" if there were none."""
     search = record.search
     assert search is not None
     others = _places(record) - 1
-    alike = [one for one in search.attempts if one.path != record.path]
+    rest = [one for one in search.attempts if one.path != record.path]
     if others < 1 or len(search.attempts) < search.tries:
         return ""
-    if any(-one.return_value not in _PASSED_OVER for one in alike):
+    if any(-one.return_value not in _PASSED_OVER for one in rest):
         return f"nor was it executed in {others:,} other {_directories(others)}"
     return f"it is not in {others:,} other {_directories(others)}"
 

@@ -1,4 +1,4 @@
-"""The headings above the table, and the place of the focused cell among them."""
+"""The headings above the table; that of the focused cell stands out."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from execwhy.tui.widgets.painting.painted import Painted, Piece
 
 
 class TableHeader(Painted):
-    """One line; it must be as wide as the table, whose scrollbar takes the last cell."""
+    """A line of headings, as wide as the table, whose scrollbar takes the last cell."""
 
     focused_column: reactive[str] = reactive("")
     """The title of the column whose cell is focused, or ""."""
 
     with_host: reactive[bool] = reactive(False)
-    """As of the table."""
+    """As in the table: a column has the host."""
 
     class Chosen(Message):
-        """A heading was clicked: its cell is to be focused."""
+        """A heading was clicked: focus its cell."""
 
         def __init__(self, title: str) -> None:
             super().__init__()
             self.title = title
 
     def on_click(self, event: events.Click) -> None:
-        """A click on a heading."""
+        """Choose the heading that was clicked."""
         for place in placed_columns(self.size.width - 1, self.with_host):
             if place.x <= event.x < place.x + place.width:
                 self.post_message(self.Chosen(place.column.title))
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        """One line."""
+        """Return one line."""
         return 1
 
     def render_line(self, y: int) -> Strip:
-        """The titles, each aligned as its column is."""
+        """Paint the titles, each aligned as its column is."""
         pieces: list[Piece] = []
         used = 0
         for place in placed_columns(self.size.width - 1, self.with_host):
