@@ -16,7 +16,7 @@ START = 1_795_557_012_031_000_000
 
 
 class ScriptedSource:
-    """Hands over what a test gives it; keeps what it is told."""
+    """Hands over what a test gives it, and keeps what the app asks of it."""
 
     def __init__(self, events: Sequence[Report] = (), *, stage: Stage = Stage.LIVE, detail: str = "") -> None:
         self._queued: list[Report] = []

@@ -128,7 +128,7 @@ async def test_a_step_that_fails_costs_that_step(
             await screen.give(failure("/come"))
             await screen.until(lambda: bool(screen.app.faults.reports))
             await goes_on(screen)
-            # While a search is typed, its line stands where faults are told.
+            # While a search is typed, its line hides that of faults.
             await screen.until(lambda: keys[-1:] == ("enter",) or bool(FAULT.search(screen.text)))
         await screen.press("escape", "ctrl+l")
         await screen.give(failure("/come/back"))

@@ -34,7 +34,7 @@ async def test_y_twice_copies_the_row() -> None:
         assert "Copied" in screen.keys
 
 
-async def test_tmux_is_told_of_once(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_tmux_needs_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMUX", "/tmp/tmux-0/default,1,0")
     async with opened(a_day(4)) as screen:
         await screen.press("y", "y")
@@ -50,8 +50,8 @@ async def test_y_in_the_detail_copies_the_fact() -> None:
 
 async def test_json_is_the_line_of_a_recording_and_masks_secrets() -> None:
     async with opened([failure("/opt/x", environment=("DB_PASSWORD=hunter2",))]) as screen:
-        told = json.loads(await copied(screen, "y", "j"))
-        assert told["path"] == "/opt/x"
+        copied_json = json.loads(await copied(screen, "y", "j"))
+        assert copied_json["path"] == "/opt/x"
         assert "hunter2" not in screen.app.clipboard
 
 
@@ -86,7 +86,7 @@ async def test_a_hostile_path_cannot_leave_its_place_in_a_bug_report() -> None:
         assert not any(line.startswith("# x") for line in report.splitlines())
 
 
-async def test_what_no_shell_can_name_is_told() -> None:
+async def test_what_no_shell_can_name_is_refused() -> None:
     async with opened([failure(None)]) as screen:
         assert await copied(screen, "y", "s") == ""
         assert "A shell cannot name what was to be executed: copy it as JSON." in screen.keys

@@ -1,4 +1,4 @@
-"""The detail: every fact of a record, told where something is missing, secrets as dots."""
+"""The detail: every fact of a record, marks where something is missing, secrets as dots."""
 
 from __future__ import annotations
 
@@ -125,15 +125,15 @@ def test_no_masked_text_of_a_search_or_a_path_can_be_made_a_filter() -> None:
     assert fields(masked(record))["path"] == 1, "a try whose path is shown as it is"
 
 
-def test_the_search_is_told_once() -> None:
+def test_the_search_is_described_once() -> None:
     search = Search(1, "cmake", 2, "not-found", None, (Attempt("/a/cmake", -2), Attempt("/b/cmake", -2)))
     record = failure("/b/cmake", search=search)
     found = sections(record, record, looking=False)
-    told = [section.title for section in found for fact in section.facts if fact.text == "cmake"]
-    assert told == ["Search"]
+    words = [section.title for section in found for fact in section.facts if fact.text == "cmake"]
+    assert words == ["Search"]
 
 
-async def test_a_search_tells_what_each_of_its_tries_came_to() -> None:
+async def test_a_search_lists_the_cause_of_each_try() -> None:
     attempts = tuple(Attempt(f"{directory}/cmake", -2) for directory in ("/opt/bin", "/usr/bin", "/sbin"))
     folded = Search(1, "cmake", 3, "not-found", None, folded=True)
     briefs = ("missing directory /opt/bin", "no such file", "no such file")
@@ -155,8 +155,8 @@ async def test_a_search_tells_what_each_of_its_tries_came_to() -> None:
         assert any('Last try: "/sbin/cmake" does not exist.' in line for line in lines)
 
 
-def told_of_search(standing: ExecFailure, others: tuple[Attempt, ...]) -> str:
-    """WHY of the row that tells a whole search, and what the detail tells of it."""
+def words_of_search(standing: ExecFailure, others: tuple[Attempt, ...]) -> str:
+    """Return WHY of the row of a search, and what its detail says."""
     path, value = standing.path or "", standing.return_value
     attempts = (*others, Attempt(path, value))
     search = Search(1, path.rpartition("/")[2], len(attempts), "not-found", None, attempts)
@@ -172,34 +172,34 @@ def test_a_search_that_ends_with_eacces_found_what_may_not_be_executed() -> None
     found = failure("/srv/bin/deploy", error=errno.EACCES, binary=binary("/srv/bin/deploy"))
     brief = "not executable by anyone (rw-r--r--)"
     found = diagnosed(found, "no-execute-permission", brief, "root may not execute it.", "chmod +x it")
-    told = told_of_search(found, MISSING)
-    assert f"{brief}; it is not in 2 other directories" in told
+    words = words_of_search(found, MISSING)
+    assert f"{brief}; it is not in 2 other directories" in words
     assert (
-        '"deploy" was found at /srv/bin/deploy, where it could not be executed; it is not in 2 other' in told
+        '"deploy" was found at /srv/bin/deploy, where it could not be executed; it is not in 2 other' in words
     )
-    assert "A search goes on after such an error" in told
-    assert "not found in 3 directories" not in told
+    assert "A search goes on after such an error" in words
+    assert "not found in 3 directories" not in words
 
 
 def test_a_search_that_met_a_directory_it_may_not_enter_has_found_nothing() -> None:
     met = failure("/srv/bin/deploy", error=errno.EACCES, binary=None)
     met = diagnosed(met, "unsearchable-directory", "unsearchable directory /srv", "It may not.", None)
-    told = told_of_search(met, MISSING)
+    words = words_of_search(met, MISSING)
     assert (
-        'The search for "deploy" ended with EACCES, which it met at /srv/bin/deploy; it is not in 2' in told
+        'The search for "deploy" ended with EACCES, which it met at /srv/bin/deploy; it is not in 2' in words
     )
-    assert "was found" not in told
+    assert "was found" not in words
 
 
-def test_what_the_last_try_of_a_search_tells_beyond_its_place_comes_first() -> None:
+def test_a_cause_of_the_last_try_beyond_its_directory_comes_first() -> None:
     last = failure("/srv/bin/deploy", error=errno.ENOENT, binary=None)
     last = diagnosed(last, "name-ends-in-cr", "its name ends in CR", "Its name ends in CR.", None)
-    told = told_of_search(last, MISSING)
-    assert "its name ends in CR; not found in 3 directories" in told
-    assert 'Its name ends in CR. | "deploy" was not found in 3 directories.' in told
+    words = words_of_search(last, MISSING)
+    assert "its name ends in CR; not found in 3 directories" in words
+    assert 'Its name ends in CR. | "deploy" was not found in 3 directories.' in words
 
 
-async def told_of_ancestors(*pids: int) -> str:
+async def words_of_ancestors(*pids: int) -> str:
     family = tuple(Ancestor(pid, f"p{pid}") for pid in pids)
     async with opened([failure("/bin/x", ppid=pids[0], ancestors=family)], size=(80, 40)) as screen:
         await screen.press("enter")
@@ -207,15 +207,15 @@ async def told_of_ancestors(*pids: int) -> str:
 
 
 async def test_ancestors_end_with_the_top_one_and_those_left_out_are_counted() -> None:
-    assert "← p9 9 ← p8 8 ← p7 7 ← p6 6 ← p5 5 ← p4 4 ← p1 1 uid" in await told_of_ancestors(
+    assert "← p9 9 ← p8 8 ← p7 7 ← p6 6 ← p5 5 ← p4 4 ← p1 1 uid" in await words_of_ancestors(
         9, 8, 7, 6, 5, 4, 1
     )
-    told = await told_of_ancestors(*range(20, 0, -1))
-    assert "← p20 20 ← p19 19 ← p18 18 ← p17 17 ← p16 16 ← … 14 more ← p1 1 uid" in told
+    words = await words_of_ancestors(*range(20, 0, -1))
+    assert "← p20 20 ← p19 19 ← p18 18 ← p17 17 ← p16 16 ← … 14 more ← p1 1 uid" in words
 
 
-async def test_ancestors_that_were_not_read_to_the_top_are_told_so() -> None:
-    assert "← p9 9 ← p8 8 ← … uid" in await told_of_ancestors(9, 8)
+async def test_ancestors_that_were_not_read_to_the_top_are_marked() -> None:
+    assert "← p9 9 ← p8 8 ← … uid" in await words_of_ancestors(9, 8)
 
 
 async def test_a_fact_becomes_a_filter() -> None:
@@ -226,7 +226,7 @@ async def test_a_fact_becomes_a_filter() -> None:
         assert "binary.inode_number==1835021" in screen.filter
 
 
-async def test_what_is_cut_unread_or_left_out_is_told_at_its_place() -> None:
+async def test_what_is_cut_unread_or_left_out_is_marked_at_its_place() -> None:
     record = failure(
         arguments=("run", None, "beginning"),
         environment=("A=1",) * 41,

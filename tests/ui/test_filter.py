@@ -136,7 +136,7 @@ async def test_capital_k_applies_what_the_kernel_can_and_names_the_rest() -> Non
         assert "in the kernel" not in screen.filter
 
 
-async def test_capital_k_says_that_the_kernel_can_do_nothing_of_it() -> None:
+async def test_capital_k_says_that_the_kernel_can_apply_nothing() -> None:
     async with opened(a_day(7), query="comm:cron or uid:0") as screen:
         await screen.press("K")
         assert screen.source.captures == []
@@ -252,7 +252,7 @@ async def test_a_word_that_begins_like_a_field_and_stands_alone_applies_while_on
         await screen.until(lambda: screen.shows(1))
 
 
-async def test_what_is_told_of_a_filter_leaves_it_room_in_a_narrow_window() -> None:
+async def test_what_a_filter_matches_leaves_room_for_it_in_a_narrow_window() -> None:
     loop = [failure("/opt/agent", pid=n, timestamp=START + n * 1_000_000, comm="agent") for n in range(20)]
     async with opened(loop, size=(80, 24)) as screen:
         assert "1 of 20 shown, 19 repeats folded" in screen.filter

@@ -40,7 +40,7 @@ class GroupApp(App[None]):
         self.history = history
         self.view = View(history, parse(""))
         self.pane = GroupPane(history, self.view, lambda: self.now, show_secrets=show_secrets)
-        self.told: list[Message] = []
+        self.posted: list[Message] = []
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return dict(themes.VARIABLES)
@@ -52,13 +52,13 @@ class GroupApp(App[None]):
         self.pane.table.focus()
 
     def on_group_pane_opened(self, message: GroupPane.Opened) -> None:
-        self.told.append(message)
+        self.posted.append(message)
 
     def on_group_pane_refused(self, message: GroupPane.Refused) -> None:
-        self.told.append(message)
+        self.posted.append(message)
 
     def on_group_pane_closed(self, message: GroupPane.Closed) -> None:
-        self.told.append(message)
+        self.posted.append(message)
 
 
 class Opened:
@@ -165,7 +165,7 @@ async def test_the_worst_group_stands_first_with_all_that_one_asks() -> None:
         ]
         worst, other = screen.rows
         assert worst.split("  ")[0].strip() == ""
-        for told in (
+        for text in (
             "600",
             " 10 ",
             "████████████",
@@ -175,9 +175,9 @@ async def test_the_worst_group_stands_first_with_all_that_one_asks() -> None:
             "/usr/bin/agent",
             "it is missing",
         ):
-            assert told in worst
-        for told in ("1,204", " 0 ", "21:47:02", "3 minutes ago", "root", "/opt/app/run.sh", "it is missing"):
-            assert told in other
+            assert text in worst
+        for text in ("1,204", " 0 ", "21:47:02", "3 minutes ago", "root", "/opt/app/run.sh", "it is missing"):
+            assert text in other
         assert "2 groups of 1,804 failures" in screen.choices
 
 
@@ -201,10 +201,10 @@ async def test_one_key_chooses_what_to_group_by() -> None:
         container_id="4f9c2a1be07d",
         parent_comm="init",
     )
-    told = ["/bin/x", "EACCES", "missing-file", "54321", "cron", "a.service", "4f9c2a1be07d", "init"]
+    values = ["/bin/x", "EACCES", "missing-file", "54321", "cron", "a.service", "4f9c2a1be07d", "init"]
     titles = ["PATH", "ERROR", "CAUSE", "USER", "COMM", "UNIT", "CONTAINER", "PARENT"]
     async with opened([record]) as screen:
-        for key, value, title in zip("12345678", told, titles, strict=True):
+        for key, value, title in zip("12345678", values, titles, strict=True):
             await screen.press(key)
             (row,) = screen.rows
             assert f" {value} " in row
@@ -298,7 +298,7 @@ async def test_enter_asks_for_the_events_of_the_group_and_esc_goes_back(key: str
     other = replace(PLAIN, path="/z", return_value=-13, diagnosis=None)
     async with opened([wanted, other, wanted]) as screen:
         await screen.press(key, "enter", "escape")
-        asked, closed = screen.app.told
+        asked, closed = screen.app.posted
         assert isinstance(asked, GroupPane.Opened)
         assert isinstance(closed, GroupPane.Closed)
         assert screen.app.pane.condition == (asked.field, asked.value)
@@ -311,7 +311,10 @@ async def test_enter_opens_the_group_under_the_cursor_and_so_does_a_second_click
         await screen.press("down", "down", "enter")
         await screen.pilot.click("GroupTable", offset=(30, 2), times=2)
         await screen.pilot.pause()
-        assert [told.value for told in screen.app.told if isinstance(told, GroupPane.Opened)] == ["/b", "/c"]
+        assert [message.value for message in screen.app.posted if isinstance(message, GroupPane.Opened)] == [
+            "/b",
+            "/c",
+        ]
         assert screen.app.pane.text == "3  0.3/s  /c  it is missing  root"
 
 
@@ -322,14 +325,14 @@ async def test_a_secret_is_masked_and_cannot_be_opened() -> None:
     async with opened(events) as screen:
         assert "hunter2" not in "".join(screen.lines())
         await screen.press("enter")
-        (refused,) = screen.app.told
+        (refused,) = screen.app.posted
         assert isinstance(refused, GroupPane.Refused)
         assert screen.app.pane.condition is None
         assert "hunter2" not in str(screen.app.pane.text)
     async with opened(events, show_secrets=True) as screen:
         assert "token=hunter2hunter2" in screen.rows[0]
         await screen.press("enter")
-        assert isinstance(screen.app.told[0], GroupPane.Opened)
+        assert isinstance(screen.app.posted[0], GroupPane.Opened)
 
 
 @pytest.mark.parametrize("width", [40, 64, 80, 120, 150, 250])
@@ -383,12 +386,12 @@ async def test_it_says_why_there_is_no_group_once_it_knows() -> None:
         assert screen.app.pane.condition is None
         assert screen.app.pane.text is None
         await screen.press("enter", "down", "up", "pagedown", "home", "end")
-        assert screen.app.told == []
+        assert screen.app.posted == []
         await screen.give(*failing("/a", 1))
         assert "no exec has failed yet" not in "".join(screen.rows)
 
 
-async def test_a_long_count_tells_how_far_it_is() -> None:
+async def test_a_long_count_shows_its_progress() -> None:
     async with opened([], history=History(max_events=3200)) as screen:
         screen.app.history.append([event for n in range(30) for event in failing(f"/{n}", 100)])
         screen.app.view.refresh()
@@ -411,7 +414,7 @@ async def test_a_group_of_searches_has_the_name_that_was_searched_for() -> None:
 
 
 @pytest.mark.parametrize("width", [80, 120, 250])
-async def test_searches_of_other_names_never_look_alike_and_why_has_room(width: int) -> None:
+async def test_searches_of_different_names_look_different_and_why_has_room(width: int) -> None:
     names = ("python3.11-config", "python3.12-config")
     why = replace(MISSING, brief="not found in 8 directories")
     events = [

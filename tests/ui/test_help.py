@@ -143,8 +143,8 @@ def test_every_letter_that_the_app_binds_is_in_the_help_of_the_table() -> None:
         if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "Binding"
         if isinstance(call.args[0], ast.Constant)
     }
-    told = {word for keys, _ in _KEYS["table"] for word in re.split(r"\s+", keys)}
-    assert {key for key in bound if len(key) == 1} <= told
+    listed = {word for keys, _ in _KEYS["table"] for word in re.split(r"\s+", keys)}
+    assert {key for key in bound if len(key) == 1} <= listed
 
 
 async def test_a_greeting_says_what_one_does_first_until_the_first_key() -> None:

@@ -85,7 +85,7 @@ async def test_esc_in_the_table_ends_the_search() -> None:
         assert "There is no search yet: s begins one." in screen.keys
 
 
-async def test_a_search_that_is_none_is_told_at_enter_and_not_before() -> None:
+async def test_a_wrong_search_is_reported_at_enter_and_not_before() -> None:
     async with opened(a_day(7)) as screen:
         await screen.press("s")
         await screen.type("error in (")
@@ -195,7 +195,7 @@ async def test_marks_are_set_and_taken_away_and_gone_to() -> None:
         assert sum(line.startswith("*") for line in screen.lines()) == 1
 
 
-async def test_marks_that_the_filter_hides_are_told() -> None:
+async def test_marks_that_the_filter_hides_are_mentioned() -> None:
     async with opened(a_day(7), query="") as screen:
         await screen.press("M")
         assert "There is no mark yet: m sets one." in screen.keys

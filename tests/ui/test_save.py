@@ -78,7 +78,7 @@ async def test_what_the_filter_shows_is_written(tmp_path: Path) -> None:
     assert b"hunter2" not in (tmp_path / "x.jsonl").read_bytes()
 
 
-async def test_a_snapshot_tells_what_was_evicted_before(tmp_path: Path) -> None:
+async def test_a_snapshot_counts_what_was_evicted_before(tmp_path: Path) -> None:
     async with opened(a_day(40), history=History(max_events=16)) as screen:
         evicted = screen.app.history.evicted
         assert evicted > 0
@@ -150,7 +150,7 @@ async def test_a_snapshot_of_a_file_that_is_not_taken_in_yet_says_so_first() -> 
         assert "write a snapshot" in screen.text and "still being read" not in screen.text
 
 
-async def test_a_snapshot_tells_what_the_screen_has_not_taken_in_yet(tmp_path: Path) -> None:
+async def test_a_snapshot_counts_what_the_screen_has_not_taken_in_yet(tmp_path: Path) -> None:
     async with opened(a_day(3)) as screen:
         screen.source.waiting = 5_000
         await screen.press("w")
@@ -158,7 +158,7 @@ async def test_a_snapshot_tells_what_the_screen_has_not_taken_in_yet(tmp_path: P
         assert "5,000 that the screen is behind are not in it." in " ".join(screen.text.split())
 
 
-async def test_the_dialog_tells_what_else_than_rows_is_written(tmp_path: Path) -> None:
+async def test_the_dialog_names_what_is_written_besides_rows(tmp_path: Path) -> None:
     async with opened([failure(), failure(), failure(path="/other")]) as screen:
         await screen.press("w")
         assert "3 failed execs: 2 rows, 1 repeat" in screen.text
@@ -270,11 +270,11 @@ async def test_a_large_snapshot_is_whole(tmp_path: Path, ending: str) -> None:
         assert "5,000 failed execs are in" in screen.keys
 
 
-async def test_the_dialog_tells_what_a_name_makes_of_it() -> None:
+async def test_the_dialog_says_what_an_ending_stands_for() -> None:
     async with opened(a_day(3)) as screen:
         await screen.press("w")
         assert "JSON Lines; .csv for a table" in screen.text
-        for name, told in (
+        for name, said in (
             ("x.csv", "CSV, a line for each"),
             ("x.SVG", "A picture of this screen"),
             ("x.pdf", "No format has the ending .pdf: end the name in .jsonl, .csv or .svg"),
@@ -282,7 +282,7 @@ async def test_the_dialog_tells_what_a_name_makes_of_it() -> None:
         ):
             screen.app.screen.query_one(Input).value = name
             await screen.settle()
-            assert told in screen.text
+            assert said in screen.text
 
 
 @pytest.mark.parametrize("name", ["x.pdf", "x.txt", "x", "jsonl"])
@@ -305,7 +305,7 @@ async def test_an_editing_key_and_the_text_behind_it_keep_their_order_though_the
         assert screen.app.screen.query_one(Input).value == "xac"
 
 
-async def test_a_name_that_is_told_of_after_the_dialog_was_closed_does_no_harm() -> None:
+async def test_a_message_after_the_dialog_was_closed_does_no_harm() -> None:
     async with opened(a_day(3)) as screen:
         await screen.press("w")
         dialog = screen.app.screen

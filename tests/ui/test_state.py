@@ -40,7 +40,7 @@ async def test_a_failure_with_nothing_to_see_ends_the_screen_with_its_sentence_a
     assert source.is_closed
 
 
-async def test_a_failure_later_on_is_told_below_the_rows_and_again_at_the_end() -> None:
+async def test_a_later_failure_is_shown_below_the_rows_and_again_at_the_end() -> None:
     async with opened(a_day(3)) as screen:
         screen.source.stage = Stage.FAILED
         screen.source.detail = "The reader stopped."
@@ -76,7 +76,7 @@ async def test_the_speed_of_reading_is_no_rate() -> None:
         assert screen.parts.intake.rate.now == 1
 
 
-async def test_of_a_file_that_is_too_large_for_the_memory_is_told_how_much_is_there() -> None:
+async def test_the_part_of_a_large_file_that_is_in_memory_is_counted() -> None:
     source = ScriptedSource(a_day(40), stage=Stage.ENDED)
     async with opened(source=source, history=History(max_events=16)) as screen:
         history = screen.app.history
@@ -270,7 +270,7 @@ async def test_plan_and_host_go_before_what_was_lost(width: int) -> None:
         assert "1,234,567 lost" in screen.status
 
 
-async def test_plan_and_host_are_told_where_there_is_room() -> None:
+async def test_plan_and_host_are_shown_if_they_fit() -> None:
     async with opened(a_day(3), size=(80, 24)) as screen:
         assert "tracepoint  web-1" in screen.status and "lost 0" in screen.status
 
