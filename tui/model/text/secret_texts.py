@@ -79,7 +79,7 @@ def mask_named(text: str, found: list[str]) -> str:
             continue
         start, end = value
         is_bare = bool(named["quoted"]) and text[start - 1] not in "\"'["
-        # What has its own name in braces is a template, but for an entry of a connection string.
+        # A value that is its own name in braces is a template, except in a connection string.
         is_bare |= text[start - 1] == "{" and text[named.start() - 1 : named.start()] != ";"
         if start < end and is_secret(named["name"], text[start:end], in_script=True, is_bare=is_bare):
             found.append(text[start:end])
