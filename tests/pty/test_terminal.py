@@ -55,7 +55,7 @@ def test_keys_work_and_q_leaves_the_terminal_as_it_was() -> None:
         assert terminal.modes_left_on() == []
 
 
-def test_another_size_is_drawn_anew() -> None:
+def test_a_new_size_is_drawn_again() -> None:
     with opened("day") as terminal:
         terminal.resize(120, 40)
         terminal.wait_for_text("COMM")
@@ -78,7 +78,7 @@ def test_an_interrupt_from_outside_restores_the_terminal() -> None:
         assert terminal.modes_left_on() == []
 
 
-def test_a_signal_ends_it_where_nobody_reads_what_it_draws() -> None:
+def test_a_signal_ends_it_even_if_nobody_reads_its_output() -> None:
     with opened("day") as terminal:
         # Each of these draws the whole screen, until the terminal takes no more.
         terminal.type("\x0c" * 400)
@@ -99,7 +99,7 @@ def wakings(pid: int) -> int:
     return int(status.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
 
 
-def test_bytes_that_are_no_text_are_no_end() -> None:
+def test_bytes_that_are_not_text_do_not_end_it() -> None:
     with opened("day") as terminal:
         terminal.wait_for_text("entrypoint.sh")
         terminal.type_bytes(b"/\xff\xfe\x80\xc3(\x15EACCES\r")
@@ -176,7 +176,7 @@ def test_nohup_does_not_keep_it_alive_when_the_terminal_is_gone() -> None:
             time.sleep(0.05)
 
 
-def test_a_crash_restores_the_terminal_and_tells_no_arguments() -> None:
+def test_a_crash_restores_the_terminal_and_prints_no_arguments() -> None:
     with opened("crash", first="execwhy stopped") as terminal:
         assert terminal.status() == 1
         assert terminal.modes_left_on() == []
@@ -232,7 +232,7 @@ def test_what_a_library_writes_to_standard_error_stays_off_the_screen() -> None:
         assert b"libbpf" not in terminal.output
 
 
-def test_what_a_library_wrote_before_a_crash_is_told_and_controls_nothing() -> None:
+def test_what_a_library_wrote_before_a_crash_is_printed_escaped() -> None:
     with opened("noisy-crash", first="execwhy stopped") as terminal:
         assert terminal.status() == 1
         assert b"libbpf: \\x1b]0;owned\\x07\\xff\r\n" in terminal.output
@@ -283,13 +283,13 @@ def test_a_dialog_takes_the_keys_that_were_typed_before_it_was_there(tmp_path: P
     assert second.read_bytes().startswith(b"timestamp")
 
 
-def test_alt_moves_by_words_where_one_types() -> None:
+def test_alt_moves_by_words_in_an_input_line() -> None:
     with opened("day") as terminal:
         terminal.type("/path:/opt worker\x1bb\x1bbX")
         terminal.wait_for_text("/ path:/Xopt worker")
 
 
-def test_what_is_pasted_behind_a_key_goes_where_the_key_leads() -> None:
+def test_text_pasted_after_a_key_goes_where_the_key_leads() -> None:
     with opened("day") as terminal:
         terminal.wait_for_text("entrypoint.sh")
         terminal.type("/\x1b[200~EACCES\x1b[201~\rt2")

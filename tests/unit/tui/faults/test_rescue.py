@@ -68,7 +68,7 @@ def test_secrets_are_masked_unless_they_are_shown() -> None:
         assert (b"hunter2" in Path(rescued.path).read_bytes()) == show_secrets
 
 
-def test_the_newest_ones_are_kept_where_not_all_fit() -> None:
+def test_the_newest_events_are_kept_if_not_all_fit() -> None:
     rescued = rescue(filled(2000), ScriptedSource(), show_secrets=False, max_bytes=200_000)
     _, events = written(rescued)
     assert rescued is not None and os.stat(rescued.path).st_size <= 200_000
@@ -78,7 +78,7 @@ def test_the_newest_ones_are_kept_where_not_all_fit() -> None:
     assert f"{rescued.left_out:,} older ones are left out" in str(rescued)
 
 
-def test_what_has_not_come_to_the_history_yet_is_the_newest() -> None:
+def test_events_that_have_not_reached_the_history_are_the_newest() -> None:
     record = failure("/late")
     times = START + np.arange(3, dtype=np.int64)
     late: list[Report] = [
@@ -124,7 +124,7 @@ def test_without_events_there_is_no_file(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_directory_of_ones_own_is_made_and_links_on_the_way_are_refused(tmp_path: Path) -> None:
+def test_a_private_directory_is_created_and_links_on_the_way_are_refused(tmp_path: Path) -> None:
     # As root, /root is; else the home directory.
     home = Path("/root") if os.geteuid() == 0 else Path.home()
     base = home / f".execwhy-test-{os.getpid()}"
@@ -145,6 +145,6 @@ def test_a_directory_of_ones_own_is_made_and_links_on_the_way_are_refused(tmp_pa
                 path.rmdir()
 
 
-def test_a_directory_that_all_can_write_to_is_not_ones_own() -> None:
+def test_a_directory_that_all_can_write_to_is_not_private() -> None:
     with pytest.raises(PermissionError):
         module._own_directory("/tmp/execwhy")

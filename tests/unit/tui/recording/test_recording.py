@@ -188,13 +188,13 @@ def test_every_record_is_diagnosed_unless_it_is_already() -> None:
     output = Kept()
     known = failure(path="/b", diagnosis=Diagnosis("known", "known before"))
     recorder(Script([[failure(path="/a"), known]]), output).run()
-    told = {line["path"]: line["diagnosis"]["code"] for line in output.lines if "path" in line}
-    assert told == {"/a": "missing-file", "/b": "known"}
+    codes = {line["path"]: line["diagnosis"]["code"] for line in output.lines if "path" in line}
+    assert codes == {"/a": "missing-file", "/b": "known"}
 
 
 @pytest.mark.parametrize("text", ["", "path:/opt/**", "pid==7", "pid!=7", "age<1d"])
 @pytest.mark.parametrize("show_secrets", [False, True])
-def test_a_storm_is_written_as_if_each_record_had_come_whole(text: str, show_secrets: bool) -> None:
+def test_the_lines_of_a_storm_are_those_of_single_records(text: str, show_secrets: bool) -> None:
     def recorded(storm: list[Report]) -> bytes:
         output = Kept()
         options: dict[str, Any] = {"query": "", "lookers": InlineLookers(lambda _: known)}
@@ -273,7 +273,7 @@ def tried(path: str, task: int, timestamp: int) -> ExecFailure:
 
 
 @pytest.mark.parametrize("selected", ["/a/B", "/b/B"])
-def test_a_search_is_selected_whole_though_another_one_parts_its_tries(selected: str) -> None:
+def test_a_search_is_selected_whole_even_with_another_between_its_tries(selected: str) -> None:
     a, b, c = 1, 2, 3
     output = Kept()
     source = Script([
@@ -283,12 +283,12 @@ def test_a_search_is_selected_whole_though_another_one_parts_its_tries(selected:
     ])  # fmt: skip
     recorder(source, output, Only(selected)).run()
     assert paths(output) == ["/a/B", "/b/B"]
-    told = [line["search"] for line in output.lines if "path" in line]
-    assert told[0] == told[1] and (told[0]["name"], told[0]["tries"]) == ("B", 2)
+    searches = [line["search"] for line in output.lines if "path" in line]
+    assert searches[0] == searches[1] and (searches[0]["name"], searches[0]["tries"]) == ("B", 2)
 
 
 @pytest.mark.parametrize(("answer", "expected"), [(False, []), (True, ["/a/B", "/b/B"])])
-def test_what_was_decided_of_a_search_holds_for_its_later_tries(answer: bool, expected: list[str]) -> None:
+def test_the_decision_about_a_search_holds_for_its_later_tries(answer: bool, expected: list[str]) -> None:
     class Changing(Only):
         """Says something else a moment later, as the filter "age" does."""
 
@@ -349,17 +349,17 @@ def test_a_long_batch_is_written_whole_while_nothing_more_is_captured(
     assert output.writes > 3
 
 
-def test_it_is_told_once_it_records_and_never_before() -> None:
-    output, told = Kept(), list[str]()
+def test_the_beginning_is_announced_when_it_records_and_not_before() -> None:
+    output, announced = Kept(), list[str]()
 
     def begin(origin: Origin) -> None:
         assert output.lines[0]["plan"] == origin.plan
-        told.append(beginning(origin, "/tmp/\x1b.jsonl", at_terminal=True))
+        announced.append(beginning(origin, "/tmp/\x1b.jsonl", at_terminal=True))
 
     recorder(Script([], starting=[Stage.ATTACHING]), output, on_begin=begin).run()
-    assert told == [r"execwhy: recording into /tmp/\x1b.jsonl (tracepoint plan); Ctrl-C ends it."]
+    assert announced == [r"execwhy: recording into /tmp/\x1b.jsonl (tracepoint plan); Ctrl-C ends it."]
     recorder(Script([], stage=Stage.FAILED), Kept(), on_begin=begin).run()
-    assert len(told) == 1
+    assert len(announced) == 1
     assert beginning(ORIGIN, "x", at_terminal=False) == "execwhy: recording into x (tracepoint plan)."
 
 
@@ -410,7 +410,7 @@ def test_stopping_before_the_hooks_are_attached_leaves_no_file() -> None:
     assert output.state == "discarded"
 
 
-def test_a_reader_that_has_had_enough_is_no_problem() -> None:
+def test_a_reader_that_closes_the_pipe_is_no_problem() -> None:
     output = Kept(room=2000, error=ReaderGone())
     source = Script([failures("/a"), failures(*"b" * 50)], stage=Stage.LIVE)
     result = recorder(source, output).run()
@@ -577,7 +577,7 @@ def test_the_first_signal_stops_and_the_handlers_come_back(number: signal.Signal
     assert signal.getsignal(number) is before
 
 
-def test_the_summary_tells_the_equation_and_names_each_loss() -> None:
+def test_the_summary_has_the_equation_and_names_each_loss() -> None:
     counters = Counters(seen=1204, recorded=1000, suppressed=72, lost=132, losses={"ring buffer full": 132})
     assert summary(Result(True, 38, counters), "/tmp/\x1b.jsonl") == (
         "execwhy: 1,204 seen = 1,000 recorded + 72 suppressed + 132 lost (ring buffer full: 132); "

@@ -42,11 +42,11 @@ def test_no_text_can_be_taken_for_a_formula(record: ExecFailure) -> None:
 
 
 @pytest.mark.parametrize("path", ["=1+1", "+1", "-1", "@SUM(A1)", " =1", "＝1", "=cmd|' /C calc'!A0"])
-def test_a_formula_is_put_behind_an_apostrophe(path: str) -> None:
+def test_a_formula_gets_an_apostrophe(path: str) -> None:
     assert table(failure(path=path))[0]["path"] == "'" + path
 
 
-def test_a_formula_at_the_head_of_argv_is_put_behind_an_apostrophe() -> None:
+def test_a_formula_at_the_head_of_argv_gets_an_apostrophe() -> None:
     assert table(failure(arguments=("@SUM", "-x")))[0]["arguments"] == "'@SUM -x"
 
 
@@ -64,12 +64,12 @@ def test_argv_is_one_shell_quoted_cell_and_an_unread_element_a_bare_question_mar
     assert row["arguments"] == """sh -c 'echo '"'"'a b'"'"'' ? '?' ''"""
 
 
-def test_facts_that_could_not_be_had_are_empty() -> None:
+def test_unknown_values_are_empty() -> None:
     row = table(failure(path=None))[0]
     assert (row["path"], row["binary_path"], row["inode_number"], row["why"], row["cwd"]) == ("",) * 5
 
 
-def test_the_binary_is_spelled_as_ls_and_stat_do() -> None:
+def test_the_binary_is_formatted_as_ls_and_stat_do() -> None:
     binary = Binary("/opt/x", 0xFE00001, "254:1", 1 << 63, 1_795_557_012_000_000_001, 0o100755, "resolved")
     row = table(dataclasses.replace(failure(), binary=binary, stdin_type=0o020000))[0]
     assert row["inode_number"] == str(1 << 63)
@@ -86,7 +86,7 @@ def test_a_loss_is_a_row_at_its_place() -> None:
     assert rows[1]["path"] == ""
 
 
-def test_the_diagnosis_and_the_outcome_of_a_search_stand_behind_all_other_columns() -> None:
+def test_the_diagnosis_and_the_outcome_of_a_search_are_the_last_columns() -> None:
     diagnosis = Diagnosis("missing-file", '"/x" does not exist.', (), None, False, "no such file")
     search = Search(7, "x", 8, "not-found", None)
     record = dataclasses.replace(failure(), diagnosis=diagnosis, search=search)

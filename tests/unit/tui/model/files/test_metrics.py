@@ -78,7 +78,7 @@ def test_prometheus_reads_the_counters_and_totals() -> None:
     }
 
 
-def test_every_sample_has_a_type_that_node_exporter_takes_and_a_help_of_its_own_name() -> None:
+def test_every_sample_has_a_type_and_a_help_of_its_own_name() -> None:
     lines = text(STATUS, totals(ENOENT=1), totals(**{"missing-file": 1}), 0).splitlines()
     sampled = {line.partition(" ")[0].partition("{")[0] for line in lines if line[0] != "#"}
     helped = {line.split()[2] for line in lines if line.startswith("# HELP ") and len(line.split()) > 3}
@@ -101,7 +101,7 @@ def test_quotes_backslashes_and_line_ends_are_escaped() -> None:
     assert escaped('a"b\\c\nd\udcff') == 'a\\"b\\\\c\\nd�'
 
 
-def test_there_is_a_bound_to_the_number_of_series_and_nothing_goes_uncounted() -> None:
+def test_the_number_of_series_is_limited_and_everything_is_counted() -> None:
     many = Totals()
     for number in range(MAX_SERIES + 50):
         many.add(f"name-{number}")
@@ -151,7 +151,7 @@ def test_others_may_read_the_file_and_nothing_is_left_beside_it(tmp_path: Path) 
     assert path.read_text(encoding="utf-8").startswith("# HELP execwhy_execs_seen_total ")
 
 
-def test_a_file_that_can_no_longer_be_written_is_a_problem_that_the_screen_tells(tmp_path: Path) -> None:
+def test_a_file_that_can_no_longer_be_written_is_reported_as_a_problem(tmp_path: Path) -> None:
     source = InstrumentedSource(Source([failure()]), str(tmp_path / "gone" / "execwhy.prom"))
     assert len(source.drain()) == 1
     assert "its directory does not exist" in source.status().problem
@@ -160,7 +160,7 @@ def test_a_file_that_can_no_longer_be_written_is_a_problem_that_the_screen_tells
     assert source.status() == STATUS
 
 
-def test_no_counter_says_what_the_error_has_not_said_to_its_caller() -> None:
+def test_no_counter_reveals_more_than_the_error_does() -> None:
     certain = Diagnosis("missing-file", "So.")
     uncertain = [Diagnosis(code, "So.", certain=False) for code in ("missing-file", "appeared-since")]
     of_the_call = Diagnosis("process-limit", "So.", certain=False)

@@ -147,7 +147,7 @@ def test_least_bytes_give_each_user_room_for_ten_records() -> None:
         assert Bounds(least - KB, Kept, files).shares().floor < LEAST_FLOOR
 
 
-def test_large_files_give_a_user_who_came_late_a_256th_part() -> None:
+def test_large_files_give_a_user_who_begins_late_a_256th_part() -> None:
     assert Bounds(64 * MB, Kept, 8).shares().floor == (64 * MB - 8 * KB) * 2 // 256
     assert Bounds(64 * MB).shares().floor == (64 * MB - 8 * KB) // 256
 
@@ -215,7 +215,7 @@ def test_a_flood_leaves_room_for_others_and_is_counted_by_user(bound: str) -> No
     assert {line["reason"] for line in losses} == {name} and len(losses) <= 3
 
 
-def test_space_that_is_free_again_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_space_that_becomes_free_again_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     wait = passing(monkeypatch)
     kept = Disk()
     kept.free = 1 << 17

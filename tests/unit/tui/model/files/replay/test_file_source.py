@@ -70,7 +70,7 @@ def test_a_file_source_is_an_event_source(tmp_path: Path) -> None:
     assert source.status().stage is Stage.STARTING
 
 
-def test_the_filter_of_the_header_can_be_asked_for(tmp_path: Path) -> None:
+def test_the_source_has_the_filter_of_the_header(tmp_path: Path) -> None:
     (tmp_path / "x").write_text(HEADER)
     source = FileSource(str(tmp_path / "x"))
     drained(source)
@@ -90,7 +90,7 @@ def test_a_recording_without_its_ending_counts_what_is_there(tmp_path: Path) -> 
     assert status.counters == Counters(seen=10, recorded=3, lost=7, losses={"ring buffer full": 7})
 
 
-def test_a_torn_last_line_is_told_and_left_out(tmp_path: Path) -> None:
+def test_a_torn_last_line_is_reported_and_left_out(tmp_path: Path) -> None:
     events, status = opened(tmp_path, HEADER, LINES[0], LINES[1][:100])
     assert events == [*EVENTS[:1], Loss(EVENTS[0].timestamp, 1, UNREADABLE)]
     assert status.stage is Stage.ENDED
@@ -112,7 +112,7 @@ def test_damaged_lines_are_left_out_and_the_first_is_named(tmp_path: Path) -> No
     assert 'line 3: "pid" is not a whole number, and 1 more.' in status.problem
 
 
-def test_lines_that_cannot_be_read_are_told_at_their_place_whatever_comes_before_and_behind(
+def test_unreadable_lines_are_reported_at_their_place(
     tmp_path: Path,
 ) -> None:
     bad = b'garbage\n{"x":1}\n'
@@ -123,7 +123,7 @@ def test_lines_that_cannot_be_read_are_told_at_their_place_whatever_comes_before
     assert events == [Loss(1_795_557_012_000_000_000, 2, UNREADABLE)]
 
 
-def test_what_was_unreadable_where_a_snapshot_was_made_is_told_again_and_is_no_lost_event(
+def test_lines_that_were_unreadable_for_a_snapshot_are_reported_again_and_are_not_lost_events(
     tmp_path: Path,
 ) -> None:
     loss = Loss(5, 7, UNREADABLE)
@@ -174,7 +174,9 @@ def test_a_long_file_of_something_else_is_not_read_to_its_end(tmp_path: Path) ->
     assert status.stage is Stage.FAILED
 
 
-def test_a_line_that_is_too_long_is_skipped_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_whole_of_a_line_that_is_too_long_is_skipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(file_source, "MAX_LINE_BYTES", 10_000)
     monkeypatch.setattr("execwhy.tui.model.files.replay.lines.MAX_LINE_BYTES", 10_000)
     monkeypatch.setattr("execwhy.tui.model.files.json_lines.MAX_LINE_BYTES", 10_000)
@@ -296,7 +298,7 @@ def test_a_recording_is_followed_until_its_ending(tmp_path: Path) -> None:
     source.close()
 
 
-def test_a_recording_that_nobody_has_written_to_for_long_is_waited_for_and_not_called_live(
+def test_a_recording_that_has_not_grown_for_long_is_waited_for_and_not_called_live(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "old.jsonl"
@@ -330,7 +332,7 @@ def test_a_recording_whose_writer_was_killed_is_not_called_live(rest: str, said:
     source.close()
 
 
-def test_where_nobody_tells_of_a_writer_a_file_is_live_once_it_has_grown(
+def test_a_file_whose_writer_is_unknown_is_live_when_it_has_grown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Lines, "has_writer", None)
@@ -363,7 +365,7 @@ def test_a_writer_may_take_back_the_line_that_it_had_begun(tmp_path: Path) -> No
     source.close()
 
 
-def test_a_file_that_becomes_shorter_is_told_and_what_was_read_is_kept(tmp_path: Path) -> None:
+def test_a_file_that_becomes_shorter_is_reported_and_its_events_are_kept(tmp_path: Path) -> None:
     path = tmp_path / "rotated.jsonl"
     path.write_text(BEGUN + LINES[0] + LINES[1])
     source = FileSource(str(path))
@@ -376,7 +378,7 @@ def test_a_file_that_becomes_shorter_is_told_and_what_was_read_is_kept(tmp_path:
     source.close()
 
 
-def test_a_stream_that_ends_without_its_ending_is_told(tmp_path: Path) -> None:
+def test_a_stream_without_its_ending_is_reported(tmp_path: Path) -> None:
     reading, writing = os.pipe()
     os.write(writing, BEGUN.encode() + LINES[0].encode())
     os.close(writing)
@@ -385,7 +387,7 @@ def test_a_stream_that_ends_without_its_ending_is_told(tmp_path: Path) -> None:
     assert "ended before its recording did" in status.problem
 
 
-def test_a_command_that_brings_nothing_is_told_so() -> None:
+def test_a_command_without_output_is_reported() -> None:
     reading, writing = os.pipe()
     os.close(writing)
     source = FileSource(f"/dev/fd/{reading}", name="input 1")
@@ -421,7 +423,7 @@ def test_a_capture_filter_cannot_be_applied_to_a_file(tmp_path: Path) -> None:
     source.set_capture(None)
 
 
-def test_records_are_in_the_order_of_their_times_though_each_was_written_once_complete(
+def test_records_of_a_recording_are_sorted_by_time(
     tmp_path: Path,
 ) -> None:
     second = 1_000_000_000

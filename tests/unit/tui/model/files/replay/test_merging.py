@@ -68,7 +68,7 @@ def times(events: Sequence[Event]) -> list[float]:
     return [(event.timestamp - FROM) / SECOND for event in events]
 
 
-def test_one_file_is_read_as_it_is(tmp_path: Path) -> None:
+def test_one_file_is_not_merged(tmp_path: Path) -> None:
     source = opened([file(tmp_path / "a", header("web-1"), exec_at(1))])
     (event,) = drained(source)
     assert event.host is None
@@ -85,7 +85,7 @@ def test_events_of_several_files_come_in_the_order_of_their_times_with_their_hos
     assert source.status().is_merged
 
 
-def test_many_events_are_handed_over_in_parts_and_in_order(
+def test_many_events_are_returned_in_parts_and_in_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(merging, "_AT_ONCE", 7)
@@ -104,21 +104,21 @@ def test_a_file_without_a_header_is_called_by_its_name(tmp_path: Path) -> None:
     assert [event.host for event in drained(opened([a, b]))] == ["grepped.jsonl", "web-2"]
 
 
-def test_hosts_that_records_tell_themselves_are_kept(tmp_path: Path) -> None:
+def test_hosts_in_records_are_kept(tmp_path: Path) -> None:
     path = file(tmp_path / "a", header("web-1, web-2"), exec_at(1, host="web-2"))
     source = opened([path])
     assert [event.host for event in drained(source)] == ["web-2"]
     assert source.status().is_merged
 
 
-def test_losses_tell_their_host_too(tmp_path: Path) -> None:
+def test_losses_have_their_host_too(tmp_path: Path) -> None:
     lost = event_line(Loss(FROM + 2 * SECOND, 7, "ring buffer full"), show_secrets=False)
     a = file(tmp_path / "a", header("web-1"), exec_at(1), lost)
     events = drained(opened([a, file(tmp_path / "b", header("web-2"))]))
     assert [(type(event), event.host) for event in events] == [(ExecFailure, "web-1"), (Loss, "web-1")]
 
 
-def test_searches_of_different_hosts_are_not_taken_for_one(tmp_path: Path) -> None:
+def test_searches_of_different_hosts_have_different_ids(tmp_path: Path) -> None:
     search = Search(5, "helm", 2, "not-found")
     paths = [file(tmp_path / host, header(host), exec_at(1, search=search)) for host in ("web-1", "web-2")]
     events = drained(opened(paths))
@@ -137,7 +137,7 @@ def test_the_counters_are_summed_and_the_hosts_named(tmp_path: Path) -> None:
     assert status.origin == Origin("web-1, web-2", "6.1.0", FROM, "tracepoint")
 
 
-def test_one_that_fails_is_told_and_the_others_are_shown(tmp_path: Path) -> None:
+def test_a_source_that_fails_is_reported_and_the_others_are_shown(tmp_path: Path) -> None:
     a = file(tmp_path / "a", header("web-1"), exec_at(1))
     source = opened([a, file(tmp_path / "b", "hello\n"), str(tmp_path / "missing")])
     assert times(drained(source)) == [1]
@@ -147,14 +147,14 @@ def test_one_that_fails_is_told_and_the_others_are_shown(tmp_path: Path) -> None
     assert "missing cannot be read" in status.problem
 
 
-def test_when_all_fail_all_is_told(tmp_path: Path) -> None:
+def test_if_all_sources_fail_all_are_reported(tmp_path: Path) -> None:
     source = opened([str(tmp_path / "a"), str(tmp_path / "b")])
     assert drained(source) == []
     assert source.status().stage is Stage.FAILED
     assert source.status().detail.count("cannot be read") == 2
 
 
-def test_a_cut_off_file_among_several_is_told(tmp_path: Path) -> None:
+def test_a_cut_off_file_among_several_is_reported(tmp_path: Path) -> None:
     a = file(tmp_path / "a", header("web-1"), exec_at(1), exec_at(2)[:40])
     source = opened([a, file(tmp_path / "b", header("web-2"), exec_at(3))])
     (_, lost, _) = events = drained(source)
@@ -205,7 +205,7 @@ def test_an_event_waits_for_older_ones_of_a_silent_host_and_no_longer_than_it_mu
     hosts.close()
 
 
-def test_a_host_that_speaks_lets_older_events_of_the_other_pass_at_once() -> None:
+def test_an_event_of_one_host_releases_older_events_of_the_other_at_once() -> None:
     hosts = Hosts()
     hosts.say(0, header("web-1"), exec_at(1), exec_at(2))
     hosts.say(1, header("web-2"), exec_at(3))
@@ -229,7 +229,7 @@ def test_a_capture_filter_cannot_be_applied(tmp_path: Path) -> None:
         opened([str(tmp_path / "a"), str(tmp_path / "b")]).set_capture(Capture(uid_ranges=((0, 0),)))
 
 
-def test_the_pipes_of_a_shell_are_read_and_named_until_they_tell_their_host(tmp_path: Path) -> None:
+def test_the_pipes_of_a_shell_are_read_and_named_until_their_host_is_known(tmp_path: Path) -> None:
     a = file(tmp_path / "a", header("web-1"), exec_at(1), exec_at(3))
     b = file(tmp_path / "b", header("web-2"), exec_at(2))
     script = (
