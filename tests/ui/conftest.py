@@ -6,6 +6,8 @@ import time
 
 import pytest
 
+from execwhy.tui.widgets.bars import key_bar
+
 
 @pytest.fixture(autouse=True)
 def _same_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -16,3 +18,5 @@ def _same_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("COLORFGBG", raising=False)
     monkeypatch.delenv("EXECWHY_THEME", raising=False)
     monkeypatch.delenv("TMUX", raising=False)
+    # On a slow machine a message would be gone before a test looks at it.
+    monkeypatch.setattr(key_bar, "_SECONDS", 600.0)
