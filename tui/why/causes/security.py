@@ -56,16 +56,10 @@ def not_permitted(scene: Scene) -> list[Diagnosis]:
 @cause(
     "unexplained-denial",
     errno.EPERM,
-    manual="Permissions and mounts allow the exec. The evidence lists security modules and other parts that"
-    " can refuse it.",
-    reads=(CAPABILITIES, INHERITED),
-)
-@cause(
-    "unexplained-denial",
     errno.EACCES,
     manual="Permissions and mounts allow the exec. The evidence lists security modules and other parts that"
     " can refuse it.",
-    reads=(CAPABILITIES,),
+    reads=(CAPABILITIES, INHERITED),
 )
 def remainder(scene: Scene) -> list[Diagnosis]:
     """Return what is left if permissions, mounts and interpreters allow it, and nothing has changed.

@@ -87,6 +87,7 @@ def test_a_set_user_id_program_gets_no_commands_of_its_user(
     [
         (errno.EPERM, {"ppid": 7}),
         (errno.EPERM, {"cgroup": "/other"}),
+        (errno.EACCES, {"ppid": 7}),
         (errno.ENOENT, {"mount_ns": 7}),
         (errno.ENOENT, {"fsuid": 12345}),
         (errno.ENOENT, {"check_only": True}),
@@ -114,7 +115,7 @@ def test_what_only_one_process_has_is_not_shared(error: int, path: str, facts: d
     assert cause_key(record) != cause_key(dataclasses.replace(record, pid=2))
 
 
-@pytest.mark.parametrize("error", [errno.ENOENT, errno.EACCES, errno.ENOEXEC, errno.ETXTBSY])
+@pytest.mark.parametrize("error", [errno.ENOENT, errno.ENOTDIR, errno.ENOEXEC, errno.ETXTBSY])
 @pytest.mark.parametrize(
     "facts",
     [
