@@ -176,7 +176,7 @@ def test_a_foreign_link_in_a_sticky_directory_is_followed_to_a_directory(
     assert (diagnosis.code, diagnosis.certain) == ("no-execute-permission", True), diagnosis
 
 
-def test_a_binfmt_misc_handler_without_its_interpreter_is_told(files: Zoo, listener: Listener) -> None:
+def test_a_binfmt_misc_handler_without_its_interpreter_is_named(files: Zoo, listener: Listener) -> None:
     def in_child() -> Exec:
         time.sleep(SETTLED)  # binfmt_misc may have been mounted for it
         return Exec(files.path("handled"))
@@ -210,7 +210,7 @@ def test_no_descriptor_left_for_a_binfmt_misc_handler_kills_the_caller(
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="x32 is an ABI of x86_64")
-def test_a_program_for_an_abi_that_is_not_built_in_is_told(files: Zoo, listener: Listener) -> None:
+def test_a_program_for_an_abi_that_is_not_built_in_is_recognized(files: Zoo, listener: Listener) -> None:
     with attempted(lambda: Exec(files.path("x32"))) as attempt:
         assert attempt.error == "ENOEXEC"
         diagnosis = diagnose(the_record(attempt, listener))
@@ -239,7 +239,7 @@ def test_a_namespace_that_lives_on_in_another_process_is_seen_through_that(
     assert any("its mounts may have changed since" in fact for fact in diagnosis.evidence), diagnosis
 
 
-def test_a_fuse_file_system_of_another_user_is_told_to_be_closed(files: Zoo, listener: Listener) -> None:
+def test_a_fuse_file_system_of_another_user_is_reported_as_closed(files: Zoo, listener: Listener) -> None:
     def in_child() -> Exec:
         time.sleep(FORGOTTEN)
         mount_silent_file_system(files / "directory")

@@ -92,8 +92,8 @@ def unseen(scene: Scene) -> str | None:
 def undated(scene: Scene, handler: Handler, file: File, path: str) -> str | None:
     """Return a sentence unless this was the handler that took the file at the exec.
 
-    A registration has the ctime of when it was made. One that is switched on or off need not get another, so
-    that of two for the same files neither is sure to be the one.
+    The ctime of a registration is when it was made. Switching it on or off need not change that, so of two
+    handlers for the same files neither is sure to be the one.
     """
     if sum(other.takes(file.head or b"", path) for other in registered()) > 1:
         return "Several handlers of binfmt_misc take such files; which of them was in force is not known."

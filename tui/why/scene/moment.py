@@ -1,7 +1,7 @@
-"""The time of an exec by the clock that files have their ctime from, and what a ctime proves.
+"""The time of an exec on the clock of the ctimes of files, and what a ctime proves.
 
-A ctime cannot be chosen: every change of an inode sets it to the time of the change, and no system call sets
-it to another one. Only who may set the machine's clock can make it lie; see ``_offset_since``.
+Nobody can choose a ctime: every change of an inode sets it to the current time, and no system call sets it to
+another. Only a change of the machine's clock can make it wrong; see ``_offset_since``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from execwhy.bpf.events import clock
 from execwhy.bpf.events.record import ExecFailure
 
 CLOCK_STEP: Final = 8 * clock.TICK_NS
-"""Nanoseconds by which a ctime may be early: file systems take the time of the last clock tick.
+"""Nanoseconds by which a ctime may be too early: file systems use the time of the last clock tick.
 
 A virtual machine's ticks come late: CLOCK_REALTIME_COARSE was seen to lag by two of them, and a processor
 takes over from one that has stalled after five of its own (MAX_STALLED_JIFFIES, kernel/time/tick-sched.c).
@@ -37,22 +37,22 @@ _NOISE: Final = 1_000_000
 _TRIES: Final = 9
 
 _readings: Final[deque[tuple[int, int]]] = deque(maxlen=64)
-"""By how much the wall clock was ahead of the boot clock, and since when (by that), in nanoseconds."""
+"""Since when, on the boot clock, the wall clock was ahead of it, and by how much, in nanoseconds."""
 _lock: Final = threading.Lock()
 
 
 class Moment:
     """When an exec began and failed, for comparing with the ctimes of files.
 
-    Whoever can hold an exec up, with a lease on a file or a file system of their own on the way, can have
-    files changed while it lasts. What was before and what is after are therefore two times.
+    Whoever can delay an exec, with a lease on a file or a file system of their own on the way, can change
+    files while it lasts. So there are two times: one for what was before, and one for what came after.
 
     Args:
         timestamp: When it failed, on the clock of the records: nanoseconds since 1970 UTC.
         duration_ms: How long the call took, rounded up; None is unknown, and taken as no time.
 
     Attributes:
-        began: When the call began, or earlier, on the same clock.
+        began: When the call began, or an earlier time, on the same clock.
     """
 
     def __init__(self, timestamp: int, duration_ms: int | None = None) -> None:
@@ -63,7 +63,7 @@ class Moment:
 
     @classmethod
     def of(cls, record: ExecFailure) -> Moment:
-        """Return the moment of a record. A call that nobody saw begin is as old as its process."""
+        """Return the moment of a record. A call that no hook saw begin is as old as its process."""
         duration = record.duration_ms
         if duration is None and record.started is not None:
             duration = (record.timestamp - clock.boot_time() - record.started) // _MS + 1
@@ -74,7 +74,7 @@ class Moment:
         return self._is_older(ctime, CLOCK_STEP)
 
     def is_long_unchanged(self, ctime: int) -> bool:
-        """Return whether that goes as well for changes that somebody delays; see ``SLOW_SECONDS``."""
+        """Return whether this also holds if somebody delayed the change; see ``SLOW_SECONDS``."""
         return self._is_older(ctime, CLOCK_STEP + SLOW_SECONDS * _SECOND)
 
     def is_changed(self, ctime: int) -> bool:
@@ -82,7 +82,7 @@ class Moment:
         return ctime >= self._wall
 
     def _is_older(self, ctime: int, margin: int) -> bool:
-        """Return whether a ctime is older than the exec by so many nanoseconds.
+        """Return whether a ctime is older than the exec by a margin in nanoseconds.
 
         A file system that keeps whole seconds (ext4 with inodes of 128 bytes) cuts off the rest.
         """
@@ -94,14 +94,14 @@ class Moment:
 def note_clock() -> None:
     """Remember how far ahead the wall clock is now, in this process and in all that are forked from it.
 
-    A process that notes this now and then knows later that the clock was set meanwhile.
+    A process that does this now and then can tell later whether the clock was set.
     """
     with _lock:
         _read_clock()
 
 
 def _read_clock() -> tuple[int, int]:
-    """Return since when the wall clock is as far ahead as now, and how far; with ``_lock`` held."""
+    """Return since when the wall clock is as far ahead as now, and how far. The caller holds ``_lock``."""
     for _ in range(_TRIES):
         before, wall, boot = clock.boot_clock(), time.time_ns(), clock.boot_clock()
         if boot - before < _NOISE:
@@ -115,11 +115,11 @@ def _read_clock() -> tuple[int, int]:
 
 
 def _offset_since(timestamp: int) -> int:
-    """Return by how much the wall clock is ahead of the records'; the least since then, where it was set.
+    """Return how far the wall clock is ahead of the records' clock; if it was set since, the least of that.
 
-    Both clocks are slewed in the same way: only setting one, or a leap second, changes their distance. A
-    file that changed after the exec has its ctime from a clock that was in force after it, so that the
-    smallest of their offsets lets none of them seem older than the exec.
+    Both clocks are slewed in the same way, so only setting one, or a leap second, changes their distance. A
+    file that changed after the exec has a ctime from one of the clocks since, so with the smallest offset
+    none of them seems older than the exec.
     """
     then = timestamp - clock.boot_time()
     with _lock:

@@ -121,14 +121,10 @@ class Scene:
         context = self.caller_root.context(self.record, self._deadline, with_acls=True)
         resolved = look_at_target(self.record, self.caller_root, context, thorough=True)
         binary = self.record.binary
-        if (
-            resolved is None
-            and binary is not None
-            and binary.path is not None
-            and binary.path.startswith("/")
-        ):
+        path = None if binary is None else binary.path
+        if resolved is None and binary is not None and path is not None and path.startswith("/"):
             # The descriptor is gone with its owner, but the kernel knew the file's path.
-            found = look_at(self.caller_root, context, binary.path, thorough=True)
+            found = look_at(self.caller_root, context, path, thorough=True)
             if found.file is not None and found.file.stat.st_ino == binary.inode_number:
                 resolved = found
         if resolved is not None:
@@ -154,7 +150,7 @@ class Scene:
         return resolved
 
     def aside(self, path: str) -> ResolvedFile | None:
-        """Return the same for advice or a remark, so that no cause rests on it."""
+        """Return what a path leads to for advice or a remark, on which no cause rests."""
         if self.caller_root is None:
             return None
         context = self.caller_root.context(self.record, self._deadline, with_acls=True)

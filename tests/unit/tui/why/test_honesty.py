@@ -139,7 +139,7 @@ def test_a_script_that_came_after_the_exec_is_not_blamed_for_certain(tmp_path: P
     assert not diagnose(record).certain
 
 
-def test_an_interpreter_that_came_after_the_exec_is_told(tmp_path: Path) -> None:
+def test_an_interpreter_that_appeared_after_the_exec_is_reported(tmp_path: Path) -> None:
     interpreter = tmp_path / "interpreter"
     path = tmp_path / "job"
     path.write_text(f"#!{interpreter}\n")

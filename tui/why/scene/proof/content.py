@@ -1,6 +1,6 @@
-"""Whether the bytes of a file were the same at the exec, where its ctime alone does not prove it.
+"""Whether the bytes of a file were the same at the exec, if its ctime alone does not prove it.
 
-Only root's writes go by their ctime alone. See ``proof`` for what else a cause rests on.
+The ctime is proof enough of files that only root may write.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from execwhy.tui.why.scene import words
 _IN_MEMORY: Final = frozenset({"tmpfs", "ramfs", "rootfs", "devtmpfs"})
 
 _UNTRACED: Final = _IN_MEMORY | {"xfs", "f2fs"}
-"""File systems on which content can change without the ctime: by a shared mapping on those of memory, and by
-a call that moves blocks from one file to another on XFS (XFS_IOC_SWAPEXT) and F2FS (F2FS_IOC_MOVE_RANGE).
-An overlay has the mappings of what it lies on, and none of these calls."""
+"""File systems on which content can change without a new ctime: those in memory, by a shared mapping; XFS and
+F2FS, by a call that moves blocks between two files (XFS_IOC_SWAPEXT, F2FS_IOC_MOVE_RANGE). An overlay has the
+mappings of what it lies on, but none of these calls."""
 
 _ZEROING: Final = frozenset({"ext2", "ext3", "ext4", "overlay"})
-"""File systems on which a whole block can become zeros without the ctime: EXT4_IOC_MOVE_EXT leaves that of
-its donor behind, and so in the upper layer of an overlay."""
+"""File systems on which a whole block can become zeros without a new ctime: EXT4_IOC_MOVE_EXT does not set
+that of the donor. The same holds for the upper layer of an overlay."""
 
 _SMALLEST_BLOCK: Final = 1024
-"""Bytes of the smallest block of ext4 (EXT4_MIN_BLOCK_SIZE); a larger one begins where one of these does."""
+"""Bytes of the smallest block of ext4 (EXT4_MIN_BLOCK_SIZE); larger ones begin where one of these does."""
 
 _DENIES_NO_WRITERS: Final = re.compile(r"6\.11(?!\d)|6\.12\.[01](?!\d)")
 """Releases of Linux that execute what is open for writing (2a010c412853; reverted by 3b832035387f)."""
 
 
 def doubts(file: File, *, was_opened: bool, below: frozenset[str] = frozenset()) -> Iterator[str]:
-    """Say what leaves open whether a file's bytes were the same, whatever its ctime is.
+    """Yield why a file's bytes may have been others at the exec, whatever its ctime is.
 
     Args:
         file: A regular file.
-        was_opened: The kernel had surely opened it for the exec, when nobody had it open for writing.
+        was_opened: The kernel had surely opened it for the exec, so that nobody had it open for writing.
         below: The types of file systems that its overlay lies on.
     """
     others = file.stat.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
@@ -64,7 +64,7 @@ def doubts(file: File, *, was_opened: bool, below: frozenset[str] = frozenset())
 
 
 def _may_be_zeroed(file: File) -> bool:
-    """Return whether a block of what was read of a file may have held something else.
+    """Return whether a block of the part of a file that was read may have held something else.
 
     One that has any byte but NUL has not become zeros. The structures of an ELF file, and a ``#!`` line, are
     proven by the magic if they lie in the same block.

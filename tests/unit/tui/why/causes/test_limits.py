@@ -67,7 +67,7 @@ def test_a_string_that_is_too_long_is_not_said_to_be_short(measured: bool) -> No
     assert "largest string" not in said and "at least" not in said
 
 
-def test_two_strings_of_which_only_the_beginning_was_read_are_not_told_apart() -> None:
+def test_neither_of_two_truncated_strings_is_blamed() -> None:
     truncated = Truncated(arguments=True, argc=3, envc=0, argument_indexes=(1, 2))
     facts = {"arguments": ("true", "x" * 4095, "y" * 4095), "truncated": truncated}
     assert too_big(**facts)[:2] == ("arguments-too-big", False)
@@ -78,7 +78,7 @@ def test_strings_that_were_not_read_at_all_leave_it_open() -> None:
     assert too_big(arguments=("true",) * 41, truncated=truncated)[:2] == ("arguments-too-big", False)
 
 
-def test_what_is_missing_of_the_strings_is_told() -> None:
+def test_what_is_missing_of_the_strings_is_said() -> None:
     truncated = Truncated(arguments=True, argc=5, envc=1, argument_indexes=(1,))
     arguments = ("true", "x" * 4095, None)
     facts = {"arguments": arguments, "environment": ("A=1",), "truncated": truncated}
@@ -119,7 +119,7 @@ def test_all_strings_together_are_it_for_certain_only_beyond_what_any_limit_allo
         assert too_big(**facts)[:2] == ("arguments-too-big", certain)
 
 
-def test_a_stack_smaller_than_what_exec_always_allows_is_told_as_the_limit(
+def test_a_stack_smaller_than_what_exec_always_allows_is_named_as_the_limit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(too_big_strings, "limit_of", limited(65_536, "the caller's"))
@@ -153,7 +153,7 @@ def test_strings_within_the_limit_of_a_parent_may_exceed_the_one_of_a_caller_who
     assert any("all strings were read" in fact for fact in diagnosis.evidence)
 
 
-def test_what_was_not_counted_is_not_told_as_a_count() -> None:
+def test_what_was_not_counted_is_not_shown_as_a_count() -> None:
     truncated = Truncated(arguments=True, argc=None, envc=0)
     diagnosis = diagnose(a_failure("/bin/true", errno.E2BIG, arguments=("x",) * 512, truncated=truncated))
     assert "at least 512 arguments and 0 variables" in diagnosis.summary
@@ -170,7 +170,7 @@ def test_options_that_have_more_read_are_named_where_they_help() -> None:
         assert ("--max-args-bytes" in " ".join(diagnosis.evidence)) is helps
 
 
-def test_a_count_that_the_kernel_told_is_the_one_that_is_told() -> None:
+def test_the_count_of_the_kernel_is_the_one_that_is_shown() -> None:
     truncated = Truncated(arguments=True, argc=60_000, envc=3)
     diagnosis = diagnose(a_failure("/bin/true", errno.E2BIG, arguments=("x",) * 512, truncated=truncated))
     assert "60,000 arguments and 3 variables" in diagnosis.summary
@@ -178,7 +178,7 @@ def test_a_count_that_the_kernel_told_is_the_one_that_is_told() -> None:
     assert "at least 540," in diagnosis.evidence[0]
 
 
-def test_the_limit_is_told_with_what_it_follows_from(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_limit_is_shown_with_what_it_follows_from(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(too_big_strings, "limit_of", limited(8 << 20, "the caller's"))
     facts = {"arguments": ("x" * 100_000,) * 30, "truncated": Truncated(argc=30, envc=0)}
     diagnosis = diagnose(a_failure("/bin/true", errno.E2BIG, **facts))
@@ -326,7 +326,7 @@ def test_of_strings_that_were_not_all_read_another_one_may_be_the_bad_one() -> N
     assert (diagnosis.code, diagnosis.certain) == ("bad-argument-pointer", False)
 
 
-def test_a_file_open_for_writing_is_told_with_its_holder(tmp_path: Path) -> None:
+def test_a_file_open_for_writing_is_named_with_its_holder(tmp_path: Path) -> None:
     path = tmp_path / "job"
     path.write_bytes(b"#!/bin/sh\n")
     path.chmod(0o755)
@@ -345,7 +345,7 @@ def test_a_file_open_for_writing_is_told_with_its_holder(tmp_path: Path) -> None
     assert afterwards.summary.endswith("no process was found holding it open for writing.")
 
 
-def test_how_far_the_look_for_a_holder_came_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_how_far_the_look_for_a_holder_came_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "job"
     path.write_bytes(b"#!/bin/sh\n")
     path.chmod(0o755)

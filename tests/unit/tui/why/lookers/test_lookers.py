@@ -397,7 +397,7 @@ def test_after_a_fault_causes_are_looked_for_again(
 
 
 @pytest.mark.parametrize("dies", [True, False], ids=["the thread fails", "its lookers' parent is gone"])
-def test_once_nobody_looks_any_more_nothing_is_waited_for(
+def test_nothing_is_waited_for_once_nobody_looks(
     slow: Slow, monkeypatch: pytest.MonkeyPatch, dies: bool
 ) -> None:
     class Orphaned(ThreadSpawner):

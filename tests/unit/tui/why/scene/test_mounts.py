@@ -37,12 +37,12 @@ def test_in_a_chroot_the_way_begins_at_its_root() -> None:
     assert device("254:0", view("/", "/jail/srv", base="/jail"), "/srv/x").endswith('on "/jail/srv")')
 
 
-def test_a_device_of_no_mount_is_told_alone() -> None:
+def test_a_device_without_a_mount_is_named_alone() -> None:
     assert device("8:1", view("/"), "/x") == "device 8:1"
     assert device("8:1", None, "/x") == "device 8:1"
 
 
-def test_a_file_that_is_gone_is_told_with_its_file_system(tmp_path: Path) -> None:
+def test_a_file_that_is_gone_is_named_with_its_file_system(tmp_path: Path) -> None:
     path = tmp_path / "job"
     path.write_text("no program\n")
     path.chmod(0o755)

@@ -35,7 +35,7 @@ def executable(path: Path, content: str) -> Path:
         ("/opt/cash$/tool", "missing-directory", "does not exist"),
     ],
 )
-def test_a_path_that_is_none_without_a_shell_is_told(path: str, code: str, said: str) -> None:
+def test_a_path_that_only_a_shell_understands_is_recognized(path: str, code: str, said: str) -> None:
     diagnosis = diagnose(failed_exec(path))
     assert (diagnosis.code, diagnosis.certain) == (code, True)
     assert said in diagnosis.summary
@@ -94,7 +94,7 @@ def test_words_that_env_splits_come_before_the_script(tmp_path: Path) -> None:
     assert '"no-such-program"' in diagnosis.summary
 
 
-def test_words_that_env_does_not_split_are_told(tmp_path: Path) -> None:
+def test_words_that_env_does_not_split_are_named(tmp_path: Path) -> None:
     script = executable(tmp_path / "a job", "#! /usr/bin/env sh -e\necho done\n")
     diagnosis = by_env(script, "sh -e")
     assert (diagnosis.code, diagnosis.certain) == ("blank-in-env-argument", False)
@@ -110,7 +110,7 @@ def test_what_another_process_looks_for_is_not_blamed_on_a_script_in_its_argumen
     assert diagnose(dataclasses.replace(record, comm="make")).code == "missing-file"
 
 
-def test_what_was_found_out_for_one_script_is_not_told_of_another(tmp_path: Path) -> None:
+def test_scripts_of_different_names_share_no_diagnosis(tmp_path: Path) -> None:
     keys = set()
     for name in ("first", "second"):
         script = executable(tmp_path / name, "#!/usr/bin/env no-such-program\n")

@@ -154,7 +154,7 @@ def test_a_mistyped_interpreter_is_sought_beside_itself_before_path(tmp_path: Pa
     assert f"If {tmp_path}/usual/python3 is meant" in (diagnosis.advice or "")
 
 
-def test_a_relative_path_is_told_with_the_working_directory(tmp_path: Path) -> None:
+def test_a_relative_path_is_named_with_the_working_directory(tmp_path: Path) -> None:
     diagnosis = diagnose(failed_exec("bin/app", cwd=tmp_path))
     assert diagnosis.code == "missing-directory"
     assert f'The path is relative to the working directory "{tmp_path}".' in diagnosis.evidence

@@ -91,7 +91,7 @@ def test_what_the_file_is_is_said(content: bytes, code: str, brief: str, tmp_pat
     ],
 )
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="foreign to this machine are others")
-def test_a_foreign_program_is_told_with_its_machine(
+def test_a_foreign_program_is_named_with_its_machine(
     machine: int, bits: int, big: bool, name: str, tmp_path: Path
 ) -> None:
     record = failed_exec(program(tmp_path / "job", elf_header(machine, bits=bits, big=big)))
@@ -101,7 +101,7 @@ def test_a_foreign_program_is_told_with_its_machine(
     assert diagnosis.brief == f"built for {name}, this is x86_64"
 
 
-def test_an_elf_file_that_is_no_program_is_told(tmp_path: Path) -> None:
+def test_an_elf_file_that_is_no_program_is_recognized(tmp_path: Path) -> None:
     native = {"x86_64": 62, "aarch64": 183}[os.uname().machine]
     for kind, what in ((1, "an object file"), (4, "a core dump")):
         record = failed_exec(program(tmp_path / "job", elf_header(native, kind=kind)))
