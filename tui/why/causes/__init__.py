@@ -80,7 +80,7 @@ def failed(record: ExecFailure, error: Exception) -> Diagnosis:
         code="diagnosis-failed",
         summary=f"The exec failed with {record.error}; looking for the cause failed with"
         f" {type(error).__name__}.",
-        evidence=(words.doubt("This is a fault of execwhy; nothing is known of the cause."),),
+        evidence=(words.doubt("This is a fault of execwhy; the cause is not known."),),
         certain=False,
         brief=os.strerror(-record.return_value),
     )
@@ -117,7 +117,7 @@ def _one(causes: list[Diagnosis]) -> Diagnosis:
     advice = [cause.advice for cause in causes if cause.advice is not None]
     return Diagnosis(
         code="several-causes",
-        summary=f"Several causes fit, and each alone would do: {words.listed(briefs)}.",
+        summary=f"Several causes fit, and each alone would explain it: {words.listed(briefs)}.",
         evidence=tuple(
             dict.fromkeys((*facts, words.doubt("Which of them the kernel met first was not seen.")))
         ),

@@ -79,7 +79,7 @@ def _protected_link(scene: Scene, resolution: Resolution) -> Diagnosis | None:
         if open_to_all and is_foreign and _is_at_end(scene, resolution, step):
             return scene.diagnosis(
                 "protected-link",
-                f"The link {words.quoted(step.path)} lies in a sticky directory that all may write,"
+                f"The link {words.quoted(step.path)} lies in a sticky directory that everybody may write,"
                 f" and belongs neither to {scene.who} nor to the directory's owner, so the kernel does"
                 " not follow it.",
                 f"link of {scene.owner(step.stat)} in a sticky directory",

@@ -84,7 +84,8 @@ def _of_memory(scene: Scene, name: str, died: str, evidence: list[str], file: Fi
     if not low:
         evidence += limits.tight_memory(scene)
         evidence.append(
-            "A segment that cannot be mapped or written fails so, too, such as one below vm.mmap_min_addr."
+            "A segment that cannot be mapped or written also fails like this, for example one below"
+            " vm.mmap_min_addr."
         )
         look = (
             None if file is None else advise.command(scene, file, " Look at its segments: `readelf -lW {}`.")
@@ -108,7 +109,7 @@ def _of_memory(scene: Scene, name: str, died: str, evidence: list[str], file: Fi
     if enough:
         lacking = caller.undated(scene, "Its limit")
     elif alive:
-        lacking = f"How much it needs was not worked out: at least {needed:,} bytes of {limit.of}."
+        lacking = f"How much it needs is not known: at least {needed:,} bytes of {limit.of}."
     else:
         lacking = f"The process was gone when looked at {scene.later}: these are its parent's limits."
     return scene.diagnosis(
@@ -116,7 +117,7 @@ def _of_memory(scene: Scene, name: str, died: str, evidence: list[str], file: Fi
         f"{name} could not be loaded ({record.error}), as it is limited by {limited}{died}",
         f"{' or '.join(one.name for one, _ in low)} too low to load it; killed by {record.killed_by}",
         *evidence,
-        *((f"Only to be loaded it needs at least {needed:,} bytes of {limit.of}.",) if enough else ()),
+        *((f"Merely to be loaded it needs at least {needed:,} bytes of {limit.of}.",) if enough else ()),
         advice=" ".join(
             f"Raise {one.name}: {one.setting} of the service, or {one.command} in a shell." for one, _ in low
         ),

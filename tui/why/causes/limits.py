@@ -108,8 +108,8 @@ def too_many_files(scene: Scene) -> list[Diagnosis]:
     return [
         scene.diagnosis(
             "descriptor-limit",
-            f"The caller may have had as many open files as it may have{shown}, with this exec in need of"
-            f" one more{counted}.",
+            f"The caller may have reached its limit of open files{shown}, while this exec needed one"
+            f" more{counted}.",
             "too many open files",
             *evidence,
             *_forged(scene),
@@ -155,9 +155,9 @@ def file_table_full(scene: Scene) -> list[Diagnosis]:
     return [
         scene.diagnosis(
             "system-file-limit",
-            "The whole system has as many open files as it may have (fs.file-max)."
+            "The whole system has reached its limit of open files (fs.file-max)."
             if is_full
-            else "The whole system may have had as many open files as it may have (fs.file-max).",
+            else "The whole system may have reached its limit of open files (fs.file-max).",
             "system-wide file limit",
             *((f"{shown} {scene.later}.",) if shown else ()),
             advice="Raise it, for example with `sysctl fs.file-max=1000000`.",

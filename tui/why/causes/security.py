@@ -95,14 +95,14 @@ def remainder(scene: Scene) -> list[Diagnosis]:
     return [
         scene.diagnosis(
             "unexplained-denial",
-            f"Neither permissions nor mount options forbid it; what can have refused it with"
-            f" {scene.record.error} is {left} or something else that leaves no trace in the file system.",
+            f"Neither permissions nor mount options forbid it; it may have been refused with"
+            f" {scene.record.error} by {left} or by something else that leaves no trace in the file system.",
             f"denied, not by permissions; {left}?",
             *evidence,
             advice="Look for a denial in the kernel's log (dmesg) and the audit log (ausearch -m AVC)."
             if active
             else None,
-            lacking="Who refused it leaves no trace that could be looked at.",
+            lacking="What refused it leaves no trace.",
         )
     ]
 

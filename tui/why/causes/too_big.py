@@ -20,8 +20,8 @@ MOST_FOR_STRINGS: Final = 6 << 20
 """Bytes that they may take at most: three quarters of _STK_LIM, which is 8 MiB."""
 
 _IN_PARTS: Final = (
-    "Pass them in parts, as xargs does, or through a file. Or raise the stack limit before:"
-    " `ulimit -s 24576` gives the most, 6 MiB."
+    "Pass them in parts, as xargs does, or through a file. Or raise the stack limit first:"
+    " `ulimit -s 24576` allows the maximum, 6 MiB."
 )
 
 
@@ -69,8 +69,8 @@ def explain(scene: Scene) -> list[Diagnosis]:
         return [_short_enough(scene, strings, limit, evidence, doubt)]
     else:
         left = (
-            "All strings were read, and neither one of them nor all are too long for these limits; what also"
-            " gives this error is a shortage of memory, or of address space (RLIMIT_AS)."
+            "All strings were read, and they are not too long for these limits, neither one of them nor all"
+            " together; a shortage of memory or of address space (RLIMIT_AS) also gives this error."
         )
     return [
         scene.diagnosis(
@@ -95,7 +95,7 @@ def _short_enough(
         scene,
         f"{strings.counts} take {strings.total:,} bytes, and the kernel takes {limit:,}",
         *evidence,
-        "What also gives this error is a shortage of memory, or of address space (RLIMIT_AS).",
+        "A shortage of memory or of address space (RLIMIT_AS) also gives this error.",
         lacking=doubt or caller.rewritable(scene),
     )
 
@@ -202,7 +202,7 @@ def _stack_words(stack: int | None, whose: str) -> str:
     """Return where the limit on argv and envp comes from, in the same words whosever it is."""
     if stack is None:
         why = "is not known" if whose == "not known" else "is unlimited"
-        return f"as much as it ever takes, as the stack limit (RLIMIT_STACK) {why}"
+        return f"the maximum, because the stack limit (RLIMIT_STACK) {why}"
     if stack < ARG_MAX:
         return f"the whole stack limit (RLIMIT_STACK), which is {stack:,}"
     return (

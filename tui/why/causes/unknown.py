@@ -54,7 +54,7 @@ def namespace_gone(scene: Scene) -> Diagnosis:
             if record.interpreter_path
             else ()
         ),
-        advice="Keep the namespace open to see more: run the program in it by sh -c, and sleep 1 after it.",
+        advice="To see more, keep the namespace open: run the program with sh -c, followed by sleep 1.",
         lacking="None of the caller's files could be looked at.",
     )
 
@@ -172,11 +172,11 @@ def _refused_by_server(scene: Scene, path: str) -> tuple[str, ...]:
     if mount is None:
         return ()
     if mount.file_system.startswith("nfs") and scene.record.fsuid == 0:
-        return ("An NFS server takes root for nobody unless it exports with no_root_squash.",)
+        return ("An NFS server treats root as nobody unless it exports with no_root_squash.",)
     if mount.file_system.startswith("fuse"):
         return (
-            "A FUSE file system is closed to all but the user who mounted it, even to root, unless it is"
-            " mounted with allow_other (or allow_root).",
+            "A FUSE file system is closed to everybody except the user who mounted it, even to root, unless"
+            " it is mounted with allow_other (or allow_root).",
         )
     return ()
 
@@ -185,6 +185,6 @@ def _not_entered(resolution: Resolution) -> str:
     """Return why a walk was given up before a file system."""
     mount = resolution.refused
     if mount is None:
-        return f"{resolution.refusal}, and was not looked at as that could block"
+        return f"{resolution.refusal}, and was not looked at because that could block"
     place = f"{words.quoted(mount.point)} ({mount.file_system})"
-    return f"lies on {place}, a file system that is not looked into as that could block"
+    return f"lies on {place}, a file system that is not looked into because that could block"

@@ -43,7 +43,7 @@ def left_alone(failure: ExecFailure | Occurrence, *, for_good: bool) -> Look:
         failure,
         "not looked at",
         words.doubt(
-            "A look for the same user did not end, and the process that was at it could not be killed, so"
+            "A look for the same user did not end, and its process could not be killed, so"
             f" nothing of this user is looked at {how_long}."
         ),
     )

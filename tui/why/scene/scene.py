@@ -290,7 +290,7 @@ class Scene:
         if by_descriptor:
             self._looks.add_open(resolved)
         elif cwd is None or not cwd.startswith("/"):
-            self._doubt("The working directory was asked of the caller, which may have left it since.")
+            self._doubt("The working directory is the caller's at the look, which may have changed it since.")
         elif (way := self.aside(cwd)) is not None:
             self._looks.add(way)
             self._doubt(starts.doubt_of_cwd(cwd, resolved.resolution.steps[0], way))

@@ -24,7 +24,7 @@ _MOST_WORDS: Final = 16
 """Words after ``env -S`` that may be the script's path."""
 
 UNPROVEN: Final = (
-    "That the process was started for that script is taken from its name and its arguments, which any process"
+    "That the process was started for that script follows only from its name and arguments, which any process"
     " can choose."
 )
 
@@ -132,7 +132,7 @@ def missing(scene: Scene, resolution: Resolution) -> Diagnosis | None:
             " line as one word.",
             f"env looks for {words.quoted(name)} as one name",
             f"Its first line is {words.quoted(line)}.",
-            advice="If so, let env split it: the line is to begin with #!/usr/bin/env -S.",
+            advice="If so, let env split it: begin the line with #!/usr/bin/env -S.",
             lacking=UNPROVEN,
         )
     return scene.diagnosis(

@@ -48,12 +48,12 @@ _LOADERS: Final = (
     ),
     _Loader(
         "/lib64/ld-linux-x86-64.so",
-        "It was built for glibc on x86_64, the C library of nearly every distribution but Alpine Linux.",
+        "It was built for glibc on x86_64, the C library of almost every distribution except Alpine Linux.",
         {"alpine": "apk add gcompat"},
     ),
     _Loader(
         "/lib/ld-linux-aarch64.so",
-        "It was built for glibc on aarch64, the C library of nearly every distribution but Alpine Linux.",
+        "It was built for glibc on aarch64, the C library of almost every distribution except Alpine Linux.",
         {"alpine": "apk add gcompat"},
     ),
     _Loader(
@@ -71,8 +71,8 @@ _LOADERS: Final = (
         "It is a 32-bit ARM program, and needs the 32-bit C library.",
         {"debian": "dpkg --add-architecture armhf && apt update && apt install libc6:armhf"},
     ),
-    _Loader("/nix/store/", "It was built by Nix, and needs what it was built with in Nix's store."),
-    _Loader("/gnu/store/", "It was built by Guix, and needs what it was built with in Guix's store."),
+    _Loader("/nix/store/", "It was built by Nix, and needs its dependencies in the Nix store."),
+    _Loader("/gnu/store/", "It was built by Guix, and needs its dependencies in the Guix store."),
     _Loader("/system/bin/linker", "It was built for Android."),
 )
 
@@ -101,7 +101,7 @@ def advice(scene: Scene, file: File, name: str) -> str:
     """Return how to get the loader, or how to do without it."""
     own = None if file.elf is None else _OWN.get(file.elf.machine)
     if name.startswith(("/nix/store/", "/gnu/store/")):
-        copy = "opy it with all that it needs, such as by nix copy"
+        copy = "opy it with its dependencies, for example with nix copy"
         if own is not None and is_found(scene.aside(own)):
             change = f"Name this system's loader in it: `patchelf --set-interpreter {own} {{}}`; or c{copy}."
             return advise.command(scene, file, change) or f"C{copy}, or let it name this system's loader."
@@ -112,7 +112,7 @@ def advice(scene: Scene, file: File, name: str) -> str:
     for loader in _LOADERS:
         if name.startswith(loader.prefix) and family is not None and family in loader.commands:
             brought = f"Install it{advise.place(scene)} with `{loader.commands[family]}`."
-            return f"Use a build for this system, or have that loader. {brought}"
+            return f"Use a build for this system, or get that loader. {brought}"
     return "Use a build for this system or one that is linked statically."
 
 

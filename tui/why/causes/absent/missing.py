@@ -125,7 +125,7 @@ def _handler(scene: Scene) -> Diagnosis | None:
         f"{words.quoted(file.path)} is taken by the binfmt_misc handler {words.quoted(handler.name)}, whose"
         f" interpreter {words.quoted(handler.interpreter)} does not exist here.",
         f"missing binfmt_misc handler {handler.interpreter}",
-        advice="Install it there, or have no handler for such files.",
+        advice="Install it there, or remove the handler.",
         lacking=handlers.unseen(scene)
         or handlers.undated(scene, handler, file, path)
         or caller.forged(scene),
@@ -186,7 +186,7 @@ def _start_is_gone(scene: Scene) -> Diagnosis | None:
     if resolved is None or paths.explain_walk(scene, resolved, errno.ENOENT) is None:
         return None
     if record.cwd == directory:
-        lacking = f"It may have been removed only since, {scene.later}."
+        lacking = f"It may have been removed since; it was looked at {scene.later}."
     else:
         lacking = f"There is {words.quoted(record.cwd)}." if is_found(scene.look(record.cwd)) else None
     return _working_directory_gone(scene, directory, lacking=lacking)

@@ -149,7 +149,7 @@ def _missing_interpreter(
         summary,
         f"missing {interpreter.kind} {name}",
         *(
-            f"The name holds U+{ord(letter):04X}, a blank that does not end it for the kernel."
+            f"The name contains U+{ord(letter):04X}, a blank at which the kernel does not end it."
             for letter in odd
         ),
         *passed,
@@ -179,7 +179,7 @@ def not_a_directory(
     if scene.by_descriptor and len(resolution.steps) == 1 and interpreter is None:
         return scene.diagnosis(
             "descriptor-is-no-directory",
-            f"File descriptor {scene.record.dirfd} is {kind}, {words.quoted(step.path)}, and no directory in"
+            f"File descriptor {scene.record.dirfd} is {kind}, {words.quoted(step.path)}, not a directory in"
             f" which {words.quoted(resolution.asked)} could be looked up.",
             f"dirfd is {kind}",
         )

@@ -119,11 +119,11 @@ def unrunnable(scene: Scene, file: File) -> Diagnosis | None:
     if (elf.bits, elf.machine) != _NATIVE.get(machine, ((elf.bits, elf.machine),))[0]:
         return scene.diagnosis(
             "32-bit-not-supported",
-            f"{name} is a {machine_name(elf)} program, which this {machine} kernel is able to run only when"
+            f"{name} is a {machine_name(elf)} program, which this {machine} kernel can run only if"
             " its 32-bit support is on.",
             f"{machine_name(elf)} programs are not supported",
             "What the file holds is in order.",
-            lacking="Whether this kernel has that support was not asked; that it is off is what is left.",
+            lacking="Whether this kernel has that support was not checked; nothing else explains the error.",
         )
     return None
 
@@ -133,8 +133,7 @@ def _cut_before_header(scene: Scene, file: File) -> Diagnosis | None:
         return None
     return scene.diagnosis(
         "truncated-elf",
-        f"{words.quoted(file.path)} is cut off: all that it has is the beginning of an ELF file's first four"
-        " bytes.",
+        f"{words.quoted(file.path)} is cut off: it has only the beginning of an ELF file's first four bytes.",
         "a truncated ELF file",
         f"It has {len(file.head)} of them.",
         advice=_AGAIN,
@@ -200,7 +199,7 @@ def bad_interpreter(scene: Scene, interpreter: Interpreter) -> Diagnosis | None:
     return scene.diagnosis(
         "bad-elf-interpreter",
         f"The ELF interpreter {words.quoted(interpreter.path)} of {words.quoted(interpreter.of.path)} {why}.",
-        f"ELF interpreter {interpreter.path} is no such",
+        f"bad ELF interpreter {interpreter.path}",
     )
 
 

@@ -20,7 +20,9 @@ _KERNEL: Final = (
     " (binfmt_misc)."
 )
 _FOR_LINUX: Final = "Use a build for Linux"
-_AGAIN: Final = "Download it again, such as by curl -f, which stops at an error instead of saving its page"
+_AGAIN: Final = (
+    "Download it again, for example with curl -f, which stops at an error instead of saving its page"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +94,12 @@ _MACH_O: Final = tuple(
 )
 
 _FORMATS: Final = (
-    _Format("a Windows program", "Use a build for Linux, or run it by Wine", _begins(b"MZ"), "wine {}"),
-    _Format("a Java class", "Run it by Java, with its directory as -cp and its name", _is_class),
+    _Format("a Windows program", "Use a build for Linux, or run it with Wine", _begins(b"MZ"), "wine {}"),
+    _Format("a Java class", "Run it with Java, with its directory as -cp and its name", _is_class),
     _Format("a macOS program", _FOR_LINUX, _begins(*_MACH_O)),
-    _Format("a Java archive", "Run it by Java", _is_jar, "java -jar {}"),
+    _Format("a Java archive", "Run it with Java", _is_jar, "java -jar {}"),
     _Format("a zip archive", "Unpack it", _begins(b"PK\3\4"), "unzip {}"),
-    _Format("a WebAssembly module", "Run it by a runtime for it, such as wasmtime", _begins(b"\0asm")),
+    _Format("a WebAssembly module", "Run it with a runtime such as wasmtime", _begins(b"\0asm")),
     _Format("an archive, compressed with gzip", "Unpack it", _packed(b"\x1f\x8b", tar=True), "tar -xzf {}"),
     _Format("compressed with gzip", "Unpack it", _packed(b"\x1f\x8b", tar=False), "gunzip -k {}", ".gz"),
     _Format("an archive, compressed with xz", "Unpack it", _packed(b"\xfd7zXZ\0", tar=True), "tar -xJf {}"),
@@ -112,7 +114,7 @@ _FORMATS: Final = (
     _Format("a snap", "It is to be installed, not run",
             lambda head, path: head.startswith(b"hsqs") and path.endswith(".snap")),
     _Format("a squashfs image", None, _begins(b"hsqs")),
-    _Format("compiled Python", "Run it by Python", _is_compiled_python, "python3 {}"),
+    _Format("compiled Python", "Run it with Python", _is_compiled_python, "python3 {}"),
     _Format("an SQLite database", None, _begins(b"SQLite format 3\0")),
     _Format("a PNG image", None, _begins(b"\x89PNG")),
     _Format("a PDF document", None, _begins(b"%PDF")),
@@ -122,9 +124,9 @@ _FORMATS: Final = (
                   b'{"message": "not found"', b"<?xml version=\"1.0\" encoding=\"utf-8\"?><error>",
                   b"<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<error>")),
     _Format("an XML document", None, _text(b"<?xml")),
-    _Format("a Git LFS pointer", "Fetch the file itself, such as by git lfs pull",
+    _Format("a Git LFS pointer", "Fetch the file itself, for example with git lfs pull",
             _text(b"version https://git-lfs")),
-    _Format("a PHP script without a #! line", "Run it by PHP", _text(b"<?php"), "php {}"),
+    _Format("a PHP script without a #! line", "Run it with PHP", _text(b"<?php"), "php {}"),
     _Format("a text in UTF-16", "Save it as UTF-8 (iconv)", _is_utf16),
     _Format("filled with zero bytes, as after a crash or where a disk was full", "Copy or build it again",
             lambda head, path: len(head) > 3 and not any(head)),

@@ -122,7 +122,7 @@ def nested_too_deep(scene: Scene) -> Diagnosis | None:
         f"{words.quoted(first.path)} is a script, and {how}.",
         "#! scripts nested too deep",
         *(f"{words.quoted(one.of.path)} names {words.quoted(one.path)}." for one in scripts),
-        advice="Let the first line name a program that is no script, such as /bin/sh.",
+        advice="Let the first line name a program that is not a script, such as /bin/sh.",
     )
 
 
@@ -192,10 +192,10 @@ def without(scene: Scene, file: File) -> Diagnosis | None:
         )
     return scene.diagnosis(
         "no-shebang",
-        f"{name} is a text without a #! line, so the kernel does not know what is to run it.",
+        f"{name} is a text without a #! line, so the kernel does not know what should run it.",
         "a text without #! line",
-        "After this error a shell runs such a text as a shell script itself, and so does execvp(3); if one of"
-        " these was the caller, nothing was amiss.",
+        "After this error a shell runs such a text as a shell script itself, and so does execvp(3); if the"
+        " caller was one of these, nothing went wrong.",
         advice=_run_by(scene, file),
     )
 
@@ -219,9 +219,9 @@ def _run_by(scene: Scene, file: File) -> str:
         advise.command(
             scene,
             file,
-            f"{whatever}{run} it by `{program} {{0}}`, or give it a #! line: `sed -i '1i {line}' {{0}}`.",
+            f"{whatever}{run} it with `{program} {{0}}`, or give it a #! line: `sed -i '1i {line}' {{0}}`.",
         )
-        or f"{whatever}{run} it by {program}, or let its first line be {line}."
+        or f"{whatever}{run} it with {program}, or let its first line be {line}."
     )
 
 

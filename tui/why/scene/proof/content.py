@@ -53,7 +53,7 @@ def doubts(file: File, *, was_opened: bool, below: frozenset[str] = frozenset())
     elif _DENIES_NO_WRITERS.match(os.uname().release) or not was_opened:
         yield (
             f"Whether the kernel had opened {words.quoted_briefly(file.path)}, which others than root may"
-            " write, is not known: who had it mapped for writing can have changed it without a trace."
+            " write, is not known: who had it mapped for writing may have changed it without a trace."
         )
     elif kind in _ZEROING and _may_be_zeroed(file):
         yield (

@@ -31,7 +31,7 @@ def doubts(
     watch = mount_watch(None if caller_root.own else record.mount_ns)
     if watch is not None:
         if watch.unchanged_since() >= moment.began - clock.boot_time():
-            yield f"Whether all that is mounted {later} was so at the exec is not known."
+            yield f"Whether the same was mounted at the exec as {later} is not known."
         return
     if caller_root.mounts.unchanged_since(moment.began):
         return
@@ -41,7 +41,7 @@ def doubts(
         return
     elif record.capabilities & CAP_SYS_ADMIN and _is_inhabited(record):
         yield (
-            "The caller's mount namespace is its own, and as it has CAP_SYS_ADMIN, its mounts may have"
+            "The caller's mount namespace is its own, and because it has CAP_SYS_ADMIN, its mounts may have"
             " changed since."
         )
     else:
@@ -49,7 +49,7 @@ def doubts(
         if covered is not None:
             yield (
                 "The caller's mount namespace was not watched, and what others than root may write, as"
-                f" {words.quoted_briefly(covered.path)}, can have had something mounted on it."
+                f" {words.quoted_briefly(covered.path)}, may have had something mounted on it."
             )
 
 

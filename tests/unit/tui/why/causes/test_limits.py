@@ -231,7 +231,7 @@ def test_a_count_just_below_the_limit_leaves_it_possible(monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     ("most", "code", "said"),
     [
-        (3, "descriptor-limit", "may have had as many open files as it may have (its limit is 3)"),
+        (3, "descriptor-limit", "may have reached its limit of open files (its limit is 3)"),
         (1 << 20, "unexplained", "its limit (RLIMIT_NOFILE) is 1,048,576"),
     ],
 )
@@ -246,7 +246,7 @@ def test_the_descriptor_limit_is_the_cause_only_where_the_count_does_not_contrad
 def test_open_files_of_one_who_is_gone_are_not_counted() -> None:
     diagnosis = diagnose(a_failure("/bin/true", errno.EMFILE))
     assert diagnosis.code == "descriptor-limit"
-    assert diagnosis.summary.startswith("The caller may have had")
+    assert diagnosis.summary.startswith("The caller may have reached")
     assert diagnosis.evidence[-2].startswith("Not certain: whether a seccomp filter made this error")
     assert diagnosis.evidence[-1] == "Not certain: how many files it had open was not counted."
 
@@ -261,7 +261,7 @@ def test_the_file_table_is_the_cause_only_where_it_is_nearly_full(
     monkeypatch.setattr(limits, "read_proc", lambda path: numbers if path.endswith("file-nr") else None)
     diagnosis = diagnose(a_failure("/bin/true", errno.ENFILE))
     assert (diagnosis.code, diagnosis.certain) == (code, False)
-    assert ("may have had" in diagnosis.summary) is (numbers == "99 0 100")
+    assert ("may have reached" in diagnosis.summary) is (numbers == "99 0 100")
 
 
 def test_a_filter_that_made_the_error_is_named_where_the_facts_do_not_explain_it(

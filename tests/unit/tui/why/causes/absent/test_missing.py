@@ -193,7 +193,7 @@ def test_a_mount_namespace_that_is_gone_is_said_to_be_gone() -> None:
     diagnosis = diagnose(a_failure("/usr/bin/no-such-program", 2, mount_ns=1, pid=2**22 + 1))
     assert diagnosis.code == "namespace-gone"
     assert not diagnosis.certain
-    assert diagnosis.advice is not None and "sh -c, and sleep 1" in diagnosis.advice
+    assert diagnosis.advice is not None and "sh -c, followed by sleep 1" in diagnosis.advice
 
 
 def test_an_unknown_mount_namespace_makes_it_uncertain(tmp_path: Path) -> None:
