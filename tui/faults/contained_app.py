@@ -14,7 +14,6 @@ from textual.app import ComposeResult, ScreenStackError
 from textual.await_complete import AwaitComplete
 from textual.command import CommandList, CommandPalette
 from textual.css.query import NoMatches
-from textual.screen import Screen
 from textual.theme import ThemeProvider
 from textual.worker import WorkerFailed
 
@@ -36,10 +35,6 @@ _NEXT_FRAME: Final = 1.0
 _WRITING: Final = (
     f"Writing the events in memory to a file, for at most {MOST_SECONDS:.0f} seconds; Ctrl-C ends that."
 )
-
-
-class _BaseScreen(Contained, Screen[None]):
-    """The screen below all dialogs."""
 
 
 class _CommandList(Contained, SafeCommandList):
@@ -156,10 +151,6 @@ class ContainedApp(Contained, FaultHooks):
     def report_faults(self) -> None:
         """Print the reports of the contained faults when the program ends."""
         self.print_at_exit(self.faults.reports.values())
-
-    def get_default_screen(self) -> Screen[None]:
-        """Return a screen that survives its own faults."""
-        return _BaseScreen(id="_default")
 
     def action_command_palette(self) -> None:
         """Show the palette."""
