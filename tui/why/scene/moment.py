@@ -94,7 +94,7 @@ class Moment:
 def note_clock() -> None:
     """Remember how far ahead the wall clock is now, in this process and in all that are forked from it.
 
-    A process that does this now and then can tell later whether the clock was set.
+    A process that does this now and then knows later whether the clock was set.
     """
     with _lock:
         _read_clock()

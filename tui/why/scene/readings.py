@@ -55,7 +55,7 @@ def _working_directory(record: ExecFailure) -> str | None:
 
 
 def _mount_namespace(record: ExecFailure) -> tuple[object, ...]:
-    """Return the namespace, and whom it can be told by from another that got its number after it ended."""
+    """Return the namespace; another one that gets its number later has other processes and cgroups."""
     is_home = record.mount_ns in home_namespaces()
     return record.mount_ns, None if is_home else (record.ppid, record.cgroup)
 
