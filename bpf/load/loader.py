@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from execwhy.bpf.load.probe import MAPS, ProbeError, arguments
@@ -61,6 +61,12 @@ class Loaded:
     links: tuple[int, ...]
     buffers: tuple[int, ...]
     kept: tuple[int, ...]
+
+    def detach(self) -> Loaded:
+        """Detach the hooks, so that nothing more is recorded; return the rest."""
+        for link in self.links:
+            os.close(link)
+        return replace(self, links=())
 
     def close(self) -> None:
         """Detach and free."""

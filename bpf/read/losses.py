@@ -1,4 +1,4 @@
-"""Which losses have been told of: each is one, at its place among the events."""
+"""Report each loss once, at its place among the events."""
 
 from __future__ import annotations
 
@@ -8,38 +8,38 @@ from typing import Final
 from execwhy.bpf.events.loss import Loss
 
 UNDECODABLE: Final = "record that could not be decoded"
-"""The name of a loss that only a defect of this program, or of memory, brings."""
+"""The name of a loss that is caused only by a defect of this program or of memory."""
 READER_STOPPED: Final = "reader stopped"
-"""The name of what was recorded and can no longer be handed over, because of an error that is told too."""
+"""The name of a loss of recorded events that an error, which is reported, too, kept from being handed over."""
 
 
 class Losses:
-    """Tells of what the kernel program has lost, once.
+    """Report the events that the kernel program has lost, each once.
 
     Args:
-        counted: How many events were lost by now, by the name of the loss.
+        counted: Return the number of lost events, by the name of the loss.
     """
 
     def __init__(self, counted: Callable[[], Mapping[str, int]]) -> None:
         self._counted = counted
         self._announced: dict[str, int] = {}
-        self._told = 0
+        self._reported = 0
         self._undecodable = 0
 
     def before(self, lost: int, timestamp: int) -> list[Loss]:
-        """So many events were lost right before a record of this time, as the kernel program tells with it.
+        """Return the losses right before a record, which has their number and this timestamp.
 
-        Which loss that was is not in the record: the names are given out as they are counted.
+        The record does not say which losses these are: the names come from the counters.
         """
-        self._told += lost
-        return self._announce(self._told - sum(self._announced.values()), timestamp)
+        self._reported += lost
+        return self._announce(self._reported - sum(self._announced.values()), timestamp)
 
     def not_decoded(self, count: int) -> None:
-        """So many records could not be decoded."""
+        """Count records that could not be decoded."""
         self._undecodable += count
 
     def silent(self, now: int) -> list[Loss]:
-        """Losses after which no record came on their CPU, and so none that tells of them."""
+        """Return the losses that no record has reported, since none came after them on their CPU."""
         losses = self._announce(None, now)
         if self._undecodable:
             losses.append(Loss(now, self._undecodable, UNDECODABLE))
@@ -47,7 +47,7 @@ class Losses:
         return losses
 
     def _announce(self, most: int | None, timestamp: int) -> list[Loss]:
-        """Tell of losses that have not been told of: of so many, or of all."""
+        """Return losses that have not been reported, at most ``most`` of them; None means all."""
         counted = self._counted()
         room = sum(counted.values()) if most is None else most
         losses: list[Loss] = []

@@ -21,9 +21,9 @@ from execwhy.bpf.load.support import KernelError
 from execwhy.bpf.program.text import Settings
 from execwhy.bpf.read.account import Account
 from execwhy.bpf.read.buffers import Buffer, buffer_of, default_ring_bytes
-from execwhy.bpf.read.decode import DecodeError, Decoder
-from execwhy.bpf.read.losses import Losses
+from execwhy.bpf.read.decode import Decoder
 from execwhy.bpf.read.raw_queue import RawQueue, failures_in, folded
+from execwhy.bpf.read.reporting import Reporter
 from execwhy.bpf.read.ring import RecordRun
 
 DEFAULT_ARGS_BYTES: Final = 8192
@@ -36,10 +36,6 @@ _BATCH_BYTES: Final = 1 << 20
 """Most bytes taken from the ring at once: a few thousand records, the most that closing waits for."""
 _DRAINED_BYTES: Final = 128 << 10
 """Bytes of records that are decoded at once: some milliseconds of work."""
-_SILENCE: Final = 0.25
-"""Seconds between two checks for losses that no record has reported."""
-_BUSY_SILENCE: Final = 1.0
-"""Most seconds by which such a check is postponed while records keep coming."""
 _CLOSING_SECONDS: Final = 0.1
 """How long a closed source continues to empty its ring; what is left then is counted as lost."""
 _PAUSE: Final = 0.02
@@ -54,13 +50,6 @@ def _stopped(error: BaseException) -> str:
     # The error's message may quote what a process wrote; its name cannot.
     what = f"{type(error).__name__} in {os.path.basename(frame.filename)}, line {frame.lineno}"
     return f"the reader stopped ({what}): start execwhy again, and report this."
-
-
-def _detached(loaded: Loaded) -> Loaded:
-    """Detach the hooks, so that nothing more is recorded; return the rest."""
-    for link in loaded.links:
-        os.close(link)
-    return replace(loaded, links=())
 
 
 class KernelSource:
@@ -104,13 +93,11 @@ class KernelSource:
             types,
             exec_binprm,
         )
-        self._limits = (max_args_bytes, max_env_bytes)
         self._capture = capture
         self._origin = this_machine(plan)
         self._lock = threading.Lock()
         self._queue = RawQueue()
         self._account = Account()
-        self._losses_due = 0.0
         self._stage = Stage.STARTING
         self._detail = ""
         self._loader: Loader | None = None
@@ -119,8 +106,8 @@ class KernelSource:
         self._finishing = threading.Event()
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._thread = threading.Thread(target=self._run, name="execwhy-reader", daemon=True)
-        self._decoder = Decoder(self._origin.boot_time, self._limits)
-        self._losses = Losses(self._counted_losses)
+        decoder = Decoder(self._origin.boot_time, (max_args_bytes, max_env_bytes))
+        self._reporter = Reporter(decoder, self._counted_losses)
         self._is_monotonic = False
 
     # ---- EventSource ----
@@ -155,20 +142,17 @@ class KernelSource:
             if not self._queue.has_any(held_up):
                 self._something.clear()
         if self._is_monotonic:
-            self._decoder.boot_time = self._origin.boot_time + suspended()
+            self._reporter.decoder.boot_time = self._origin.boot_time + suspended()
         events: list[Report] = []
         for at, raw in enumerate(records):
             try:
-                self._decode(raw, events)
+                events += self._reporter.decode(raw)
             except Exception as error:
                 # Every error must reach the operator, and the records before it are kept.
                 self._fail(error, records[at:])
                 break
-        overdue = time.monotonic() - self._losses_due
-        if overdue >= _BUSY_SILENCE or (is_empty and (overdue >= 0 or self._stopping.is_set())):
-            self._losses_due = time.monotonic() + _SILENCE
-            events += self._losses.silent(self._now())
-        return events
+        is_ending = self._stopping.is_set()
+        return events + self._reporter.silent_losses(self._now(), is_idle=is_empty, is_ending=is_ending)
 
     def status(self) -> Status:
         """Return the current state; the counters are read from the kernel."""
@@ -291,10 +275,10 @@ class KernelSource:
                 while not self._stopping.is_set() and not self._finishing.is_set():
                     poll.poll(_PAUSE if ring.is_holding else _IDLE)
                     self._take(ring)
-            loaded = _detached(loaded)
+            loaded = loaded.detach()
             self._empty(ring)
         finally:
-            loaded = _detached(loaded)
+            loaded = loaded.detach()
             with self._lock:
                 self._read_counters()
                 self._account.close()
@@ -322,21 +306,6 @@ class KernelSource:
             if records:
                 self._something.set()
         return bool(records)
-
-    def _decode(self, record: bytes | RecordRun, events: list[Report]) -> None:
-        try:
-            decoded = (
-                [self._decoder.decode(record)]
-                if isinstance(record, bytes)
-                else self._decoder.decode_alike(record)
-            )
-        except DecodeError:
-            self._losses.not_decoded(1 if isinstance(record, bytes) else len(record.times))
-            return
-        for report, lost_before in decoded:
-            if lost_before:
-                events += self._losses.before(lost_before, report.timestamp)
-            events.append(report)
 
     def _read_counters(self) -> None:
         """Bring the account up to date; the lock is held."""
