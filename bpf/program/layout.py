@@ -84,7 +84,7 @@ PATH_OF_KERNEL: Final = 1 << 21
 PATH_UNCHANGED: Final = 1 << 22
 """The path was the same before the kernel copied it, in memory where nobody else could write."""
 PATH_BEFORE: Final = 1 << 23
-"""The path is what the memory held before the kernel copied it; ``path_afterwards`` what it held later."""
+"""The path is from the caller's memory before the kernel copied it; ``path_afterwards`` is from later."""
 PATH_BY_DIRECTORY: Final = 1 << 24
 """The path is the kernel's copy; it begins with "/dev/fd/" and the directory's descriptor if that counts."""
 FOREIGN_USER_NS: Final = 1 << 25
@@ -226,9 +226,11 @@ COUNTERS: Final = (
     Field("u64", "lost"),
     Field("u64", "reported"),  # of the lost, those that a record's ``lost_before`` has reported
     Field("u64", "search_ends_lost"),  # ends of searches for which there was no room
-    Field("u64", "untracked"),  # failed execs of tasks whose search had no room in its table, or share of it
+    Field(
+        "u64", "untracked"
+    ),  # failed execs of tasks whose search had no room in the table or in the user's share
     Field("u64", "crowded"),  # of the lost, those for which no buffer was free
-    Field("u64", "unjoined"),  # execs that had no room in a table of those under way, or share of it
+    Field("u64", "unjoined"),  # execs that had no room in a table of execs under way, or in the user's share
     Field("u64", "unprobed"),  # of the lost, execs of the kernel's own whose beginning or end no probe saw
     Field("u64", "outshared"),  # of the lost, those of a user who had taken more than their share of the ring
     Field("u64", "reserved", 5),  # cache lines of its own for each CPU

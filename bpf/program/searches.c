@@ -74,7 +74,7 @@ static __always_inline void end_search(void *ctx, u64 task, u64 filename)
     r->timestamp = record_clock();
     r->task = task;
     u64 ids = bpf_get_current_pid_tgid();
-    r->pid = ids >> 32; /* with the task's address, this tells it from all others */
+    r->pid = ids >> 32; /* with the address, this identifies the task */
     r->tid = ids;
     r->uid = uid; /* user space keeps it in order with the tries by this */
     r->kind = KIND_SEARCH_END;

@@ -1,4 +1,4 @@
-"""argv and envp of a record: from the kernel's own copy where there is one, else from the caller's memory."""
+"""argv and envp of a record: from the kernel's own copy or, without one, from the caller's memory."""
 
 from __future__ import annotations
 
@@ -15,23 +15,24 @@ NO_LIMITS: Final = (1 << 30, 1 << 30)
 _ELEMENT: Final = struct.Struct("<H")
 
 _KNOWN_BYTES: Final = 256 << 10
-"""Bytes of sections that are known again: some hundred environments, most of which repeat. Decoded they take
-up to 16 times as much, where they have many short strings."""
+"""Bytes of sections whose decoded form is kept: some hundred environments, since most of them repeat.
+
+Decoded, a section with many short strings takes up to 16 times as much."""
 
 Strings = tuple[str | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class KernelCopy:
-    """What the kernel's struct linux_binprm told.
+    """The arguments in the kernel's struct linux_binprm.
 
     Attributes:
-        block: The beginning of its copy of argv and envp; empty where it was not had.
+        block: The beginning of its copy of argv and envp; empty if there is none.
         total: Bytes of the whole copy.
-        argc: How many arguments were passed; UNKNOWN where that is not known, as the next two.
-        envc: How many variables were passed.
-        copied_argc: How many arguments the copy has.
-        rewritten: A ``#!`` line was followed, so the copy's arguments are others.
+        argc: Number of arguments that were passed. It can be UNKNOWN, as can the next two.
+        envc: Number of variables that were passed.
+        copied_argc: Number of arguments in the copy.
+        rewritten: A ``#!`` line was followed, so the copy has other arguments.
     """
 
     block: bytes
@@ -44,7 +45,7 @@ class KernelCopy:
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
-    """argv and envp, what of them is missing, and whose copy of argv it is."""
+    """argv and envp, their missing parts, and the source of argv."""
 
     arguments: Strings
     environment: Strings
@@ -62,33 +63,34 @@ def arguments_of(
     bits: int,
     limits: tuple[int, int],
 ) -> Arguments:
-    """Join what the sections of a record hold.
+    """Combine the sections of a record.
 
     Args:
         arguments: The section of the caller's argv.
         environment: The section of the caller's envp.
-        copy: What the kernel had.
-        counts: argc and envc as the caller's memory told.
-        too_long: The first argument and the first variable that is too long; UNKNOWN where none was found.
+        copy: The kernel's copy.
+        counts: argc and envc in the caller's memory.
+        too_long: Index of the first argument and of the first variable that is too long; UNKNOWN if none is.
         bits: The record's bits.
         limits: Bytes of argv and envp to keep of the kernel's copy.
     """
     argv, cut_arguments = elements(arguments)
     envp, cut_environment = elements(environment)
-    # The kernel takes an empty argv for one empty string (since 5.18).
+    # Since 5.18 the kernel replaces an empty argv by one empty string.
     is_empty = counts[0] == 0 and copy.argc == 1
     argc = 0 if is_empty else _known(copy.argc, counts[0])
     envc = _known(copy.envc, counts[1])
     source = _source(argv, envp, bits)
     argv_is_cut = bool(cut_arguments) or bool(bits & (layout.ARGUMENTS_CUT | layout.ARGUMENTS_UNREAD))
     envp_is_cut = bool(cut_environment) or bool(bits & (layout.ENVIRONMENT_CUT | layout.ENVIRONMENT_UNREAD))
-    # Another thread was at it: what could be read afterwards is not what the kernel had counted.
+    # If the numbers differ, another thread has changed the memory after the kernel had counted.
     argv_is_cut |= argc is not None and len(argv) != argc
     envp_is_cut |= envc is not None and len(envp) != envc
     copied = _from_copy(copy, argv, limits)
     if copied is not None:
         of_argv, of_envp = copied
-        # One word for both: where the copy did not reach envp, that is still the caller's memory.
+        # There is one source for both: if the copy did not reach envp, envp is still from the caller's
+        # memory.
         source = "user" if of_envp is None else "kernel"
         argv, cut_arguments, argv_is_cut = _text(of_argv)
         if is_empty:
@@ -124,7 +126,7 @@ def _from_copy(
     if not copy.block or layout.UNKNOWN in counts:
         return None
     if copy.rewritten and copy.argc == copy.copied_argc:
-        return None  # what was passed was not counted before the #! line
+        return None  # the arguments were not counted before the #! line was followed
     first = argv[0].encode("utf-8", "surrogateescape") if argv and argv[0] is not None else None
     return split(copy.block, copy.total, counts, first, limits)
 
@@ -139,7 +141,7 @@ def _decoded(raw: bytes) -> str:
 
 
 def _elements(section: bytes) -> tuple[Strings, tuple[int, ...]]:
-    """The strings of a section, and the indexes of those that were cut."""
+    """Return the strings of a section, and the indexes of those that were cut."""
     strings: list[str | None] = []
     cut: list[int] = []
     begun = b""
@@ -148,7 +150,7 @@ def _elements(section: bytes) -> tuple[Strings, tuple[int, ...]]:
         (length,) = _ELEMENT.unpack_from(section, at)
         at += 2
         if length == layout.UNREAD:
-            # Where only the rest of a string could not be read, its beginning is kept, as cut.
+            # If only the rest of a string could not be read, its beginning is kept, and marked as cut.
             if begun:
                 cut.append(len(strings))
             strings.append(_decoded(begun) if begun else None)
@@ -170,7 +172,7 @@ elements: Final = Known(_elements, _KNOWN_BYTES, len).__getitem__
 
 
 def _source(argv: Strings, envp: Strings, bits: int) -> ArgumentsSource:
-    """Whose copy of argv was read; of envp where argv is empty."""
+    """Return the source of argv, or of envp if argv is empty."""
     strings = argv or (() if bits & layout.ARGUMENTS_UNREAD else envp)
     whose: ArgumentsSource = "kernel" if bits & layout.KERNEL_INVOKED else "user"
     if strings:

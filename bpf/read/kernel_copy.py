@@ -1,7 +1,7 @@
-"""argv and envp out of the kernel's own copy, which no thread can change any more.
+"""Parse argv and envp in the kernel's own copy, which no thread can change.
 
 The kernel copies them to the top of the new program's stack: argv's strings, then envp's, each with its
-NUL (copy_strings of fs/exec.c). Where a ``#!`` line was followed, argv[0] has given way to the
+NUL (copy_strings of fs/exec.c). If a ``#!`` line was followed, argv[0] has been replaced by the
 interpreter, its argument and the script's path (load_script of fs/binfmt_script.c).
 """
 
@@ -11,19 +11,19 @@ from dataclasses import dataclass
 from typing import Final
 
 _SLACK: Final = 4096
-"""A string that begins within the limit is kept whole if it ends at most this much behind it."""
+"""A string that begins within the limit is kept whole if it ends at most this many bytes after it."""
 
 Strings = tuple[bytes | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """One of argv and envp.
+    """Either argv or envp.
 
     Attributes:
-        strings: The elements, as far as they were copied and the limit allows.
-        cut: Indexes of those of which only the beginning is there.
-        total: How many there are in all.
+        strings: The elements that were copied, up to the limit.
+        cut: Indexes of strings of which there is only the beginning.
+        total: Number of all elements.
     """
 
     strings: Strings
@@ -43,13 +43,13 @@ def split(
     first: bytes | None,
     limits: tuple[int, int],
 ) -> tuple[Copied, Copied | None] | None:
-    """Take argv and envp apart; no envp where the block ends early, None where it is not what it should be.
+    """Return argv and envp; no envp if the block ends early, and None if the block is inconsistent.
 
     Args:
-        block: The copy's beginning.
+        block: The beginning of the copy.
         total: Bytes of the whole copy.
-        counts: argc and envc as passed, and argc as it is in the copy.
-        first: argv[0] as the caller's memory has it, for the place that a ``#!`` line has taken.
+        counts: argc and envc as passed, and argc in the copy.
+        first: argv[0] in the caller's memory, to put back if a ``#!`` line has replaced it.
         limits: Bytes of argv and of envp to keep.
     """
     argc, envc, copied_argc = counts

@@ -10,7 +10,7 @@ from execwhy.bpf.events.loss import Loss
 UNDECODABLE: Final = "record that could not be decoded"
 """The name of a loss that is caused only by a defect of this program or of memory."""
 READER_STOPPED: Final = "reader stopped"
-"""The name of a loss of recorded events that an error, which is reported, too, kept from being handed over."""
+"""The name of a loss of recorded events that were not handed over, because of an error that is shown, too."""
 
 
 class Losses:

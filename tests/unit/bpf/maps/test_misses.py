@@ -38,16 +38,16 @@ def test_what_is_no_probe_has_missed_nothing() -> None:
         os.close(descriptor)
 
 
-def test_what_cannot_be_read_is_told_and_is_not_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_count_that_cannot_be_read_is_reported_and_keeps_its_value(monkeypatch: pytest.MonkeyPatch) -> None:
     descriptor = os.open(os.devnull, os.O_RDONLY)
     os.close(descriptor)
     assert missed_runs(descriptor) is None
     monkeypatch.setattr(misses, "missed_hits", lambda link: 0)
     monkeypatch.setattr(misses, "_AGE", -1.0)
-    told: dict[int, int | None] = {10: 3, 11: 0}
-    monkeypatch.setattr(misses, "missed_runs", told.__getitem__)
+    readings: dict[int, int | None] = {10: 3, 11: 0}
+    monkeypatch.setattr(misses, "missed_runs", readings.__getitem__)
     counts = Misses(((EVENT, 10), (FACT, 11)), (20, 21))
     assert counts.of_facts() == {}
-    told |= {10: None, 11: None}
+    readings |= {10: None, 11: None}
     assert counts.of_facts() == {UNREADABLE: 2}
     assert counts.of_events() == {"fexit __x64_sys_execve skipped by the kernel": 3}, "what was known stays"

@@ -354,15 +354,15 @@ def test_a_record_that_is_known_again_tells_what_decoding_it_would_tell(
     storm: list[tuple[dict[str, int], dict[str, int], bytes]],
 ) -> None:
     decoder = Decoder(1_000)
-    told = set()
+    seen = set()
     for own, others, path in storm:
         fields: dict[str, Any] = own | others
         raw = raw_record({"path": path}, **fields)
         report, lost_before = decoder.decode(raw)
         assert not isinstance(report, SearchEnd)
-        assert isinstance(report, Occurrence) == (raw[layout.OWN_STRUCT.size :] in told)
+        assert isinstance(report, Occurrence) == (raw[layout.OWN_STRUCT.size :] in seen)
         assert (report.materialize(), lost_before) == decode(raw, 1_000)
-        told.add(raw[layout.OWN_STRUCT.size :])
+        seen.add(raw[layout.OWN_STRUCT.size :])
 
 
 @given(own_facts, other_facts, st.lists(st.integers(0, 1 << 62), min_size=1, max_size=9), st.booleans())
@@ -393,6 +393,6 @@ def test_a_decoder_remembers_within_bounds() -> None:
     decoder = Decoder(0)
     for number in range(30_000):
         decoder.decode(raw_record({"path": b"/%d\0" % number}, pid=number))
-    held = sum(len(told) for told in decoder._known)
+    held = sum(len(body) for body in decoder._known)
     assert 0 < held <= 1 << 20
     assert isinstance(decoder.decode(raw_record({"path": b"/29999\0"}))[0], Occurrence)

@@ -141,8 +141,8 @@ def expand_bursts(records: Sequence[bytes | RecordRun]) -> list[bytes]:
     ]
 
 
-def storm(told: bytes, count: int) -> list[bytes]:
-    return [struct.pack("<Q", 1 + number) + told for number in range(count)]
+def storm(body: bytes, count: int) -> list[bytes]:
+    return [struct.pack("<Q", 1 + number) + body for number in range(count)]
 
 
 @given(
@@ -163,7 +163,7 @@ def test_records_that_differ_in_their_time_alone_come_together_and_are_what_was_
     if before:
         kernel.write(b"x" * before)
         ring.consume(1 << 20)
-    written = [raw for told, count in storms for raw in storm(told, count)][:150]
+    written = [raw for body, count in storms for raw in storm(body, count)][:150]
     for raw in written:
         kernel.write(raw)
     taken: list[bytes] = []
