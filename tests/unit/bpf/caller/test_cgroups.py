@@ -1,4 +1,4 @@
-"""What is read out of a cgroup's path, on paths as the service managers and container runtimes make them."""
+"""Cgroup paths, as service managers and container runtimes create them, are parsed."""
 
 from __future__ import annotations
 
@@ -244,27 +244,27 @@ def test_the_container_is_the_one_whose_runtime_made_the_cgroup(
 
 
 @pytest.mark.parametrize(("cgroup", "where"), NESTED, ids=[cgroup for cgroup, _ in NESTED])
-def test_in_a_container_in_a_container_the_innermost_one_is_told(cgroup: str, where: Where) -> None:
+def test_the_innermost_of_nested_containers_is_found(cgroup: str, where: Where) -> None:
     assert where_of(cgroup) == where
 
 
 @pytest.mark.parametrize(("cgroup", "pod"), PODS, ids=[cgroup for cgroup, _ in PODS])
-def test_the_pod_is_told_as_the_kubernetes_api_writes_its_uid(cgroup: str, pod: str | None) -> None:
+def test_the_uid_of_a_pod_is_written_as_by_the_kubernetes_api(cgroup: str, pod: str | None) -> None:
     assert pod_of(cgroup) == pod
 
 
 @pytest.mark.parametrize(("text", "cgroup"), HIERARCHIES)
-def test_of_several_hierarchies_the_one_that_tells_most_counts(text: str, cgroup: str | None) -> None:
+def test_the_most_informative_of_several_hierarchies_counts(text: str, cgroup: str | None) -> None:
     assert cgroup_in(text) == cgroup
 
 
-def test_a_service_in_a_container_is_told_by_both() -> None:
+def test_a_service_in_a_container_has_a_unit_and_a_container() -> None:
     cgroup = f"/system.slice/docker-{ID}.scope/init.scope"
     assert where_of(cgroup) == (f"docker-{ID}.scope", ID, "docker", None)
 
 
 @given(st.lists(st.text(max_size=20), max_size=8))
-def test_what_is_read_out_of_any_path_is_a_part_of_it(components: list[str]) -> None:
+def test_every_fact_is_a_part_of_the_path(components: list[str]) -> None:
     cgroup = "/" + "/".join(components)
     where = where_of(cgroup)
     assert (where.unit or "") in cgroup

@@ -1,4 +1,4 @@
-"""The file that a path names is found as the kernel finds it, without touching anything on the way."""
+"""A path leads to the same file as for the kernel, and nothing on the way is touched."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_dots_lead_to_the_directory_above_a_links_target(tmp_path: Path, context
     assert resolution_of(context, "/link/../file").path == "/x/file"
 
 
-def test_what_is_missing_in_a_links_target_is_told_with_the_link(
+def test_a_component_missing_in_a_links_target_is_reported_with_the_link(
     tmp_path: Path, context: WalkContext
 ) -> None:
     (tmp_path / "one").symlink_to("two")
@@ -129,7 +129,9 @@ def test_what_is_missing_in_a_links_target_is_told_with_the_link(
         ("/", End.FOUND, "/"),
     ],
 )
-def test_each_end_is_the_kernels(path: str, end: End, at: str, tmp_path: Path, context: WalkContext) -> None:
+def test_a_walk_ends_as_the_kernels_does(
+    path: str, end: End, at: str, tmp_path: Path, context: WalkContext
+) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "directory").mkdir()
     (tmp_path / "loop").symlink_to("pool")
@@ -156,9 +158,7 @@ def test_forty_links_are_followed_as_the_kernel_does(
     assert followed is (end is End.FOUND)
 
 
-def test_a_link_at_the_end_is_not_followed_where_that_is_asked_for(
-    tmp_path: Path, context: WalkContext
-) -> None:
+def test_a_link_at_the_end_is_not_followed_if_so_asked(tmp_path: Path, context: WalkContext) -> None:
     (tmp_path / "link").symlink_to("file")
     resolution = resolution_of(context, "/link", follow_last=False)
     assert (resolution.end, resolution.steps[-1].target) == (End.NOT_FOLLOWED, "file")
@@ -192,7 +192,7 @@ def test_a_step_knows_the_mount_that_it_was_reached_through(tmp_path: Path, cont
     assert resolution.may_read
 
 
-def test_where_the_kernel_has_no_openat2_a_walk_ends_in_the_same_way(
+def test_without_openat2_a_walk_ends_in_the_same_way(
     tmp_path: Path, context: WalkContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "a").mkdir()
@@ -221,7 +221,7 @@ def test_where_the_kernel_has_no_openat2_a_walk_ends_in_the_same_way(
     os.close(root)
 
 
-def test_what_is_not_cached_is_looked_up_in_directories_of_root_and_of_the_caller_alone(
+def test_names_that_are_not_cached_are_looked_up_only_in_directories_of_root_and_the_caller(
     tmp_path: Path, context: WalkContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").touch()
@@ -272,7 +272,7 @@ def test_a_walk_agrees_with_the_kernel_about_any_path(text: str) -> None:
 # ---- the file ----
 
 
-def test_the_binary_is_what_stat_says(tmp_path: Path) -> None:
+def test_the_binary_has_the_facts_of_stat(tmp_path: Path) -> None:
     path = tmp_path / "job"
     path.write_text("#!/bin/sh -e\n")
     path.chmod(0o4751)
@@ -307,7 +307,7 @@ def test_a_relative_path_begins_at_the_callers_working_directory(tmp_path: Path)
     assert binary is not None and binary.path == f"{tmp_path}/job"
 
 
-def test_a_changed_root_directory_is_taken_for_the_root(tmp_path: Path) -> None:
+def test_a_chroots_root_directory_is_the_root(tmp_path: Path) -> None:
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/job").touch()
     (tmp_path / "job").symlink_to("/bin/job")
@@ -317,7 +317,7 @@ def test_a_changed_root_directory_is_taken_for_the_root(tmp_path: Path) -> None:
     assert (binary.path, binary.inode_number) == ("/bin/job", (tmp_path / "bin/job").stat().st_ino)
 
 
-def test_a_descriptor_of_execveat_is_the_callers(tmp_path: Path) -> None:
+def test_the_descriptor_of_execveat_is_the_callers(tmp_path: Path) -> None:
     (tmp_path / "job").touch()
     directory = os.open(tmp_path, os.O_PATH)
     file = os.open(tmp_path / "job", os.O_RDONLY)
@@ -339,7 +339,7 @@ def test_proc_self_is_the_caller_and_not_this_program() -> None:
     assert binary is not None and binary.inode_number == os.stat("/bin/sleep").st_ino
 
 
-def test_a_pid_that_means_another_process_now_is_not_asked(tmp_path: Path) -> None:
+def test_a_pid_that_was_reused_is_not_looked_at(tmp_path: Path) -> None:
     file = os.open(tmp_path, os.O_RDONLY)
     try:
         record = failure("", dirfd=file, flags=0x1000, syscall="execveat", started=1)
@@ -348,7 +348,7 @@ def test_a_pid_that_means_another_process_now_is_not_asked(tmp_path: Path) -> No
         os.close(file)
 
 
-def test_nothing_but_regular_files_is_opened(tmp_path: Path) -> None:
+def test_only_regular_files_are_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(tmp_path / "socket"))
@@ -374,7 +374,7 @@ def test_nothing_but_regular_files_is_opened(tmp_path: Path) -> None:
         dataclasses.replace(failure("x"), path=None),
     ],
 )
-def test_what_is_not_there_is_none(record: ExecFailure) -> None:
+def test_a_missing_file_is_none(record: ExecFailure) -> None:
     assert look_up(record, time.time_ns()) == (None, None)
 
 
@@ -384,7 +384,7 @@ def test_a_caller_in_the_same_chroot_as_this_program_is_looked_at_from_their_roo
     assert interpreter is not None
 
 
-def test_those_that_failed_before_a_look_share_its_answer_and_a_later_one_does_not(tmp_path: Path) -> None:
+def test_failures_before_a_look_share_its_answer_and_later_ones_do_not(tmp_path: Path) -> None:
     path = tmp_path / "job"
     path.touch()
     waiting = failure(str(path))
@@ -464,7 +464,7 @@ def test_a_shebang_line_without_interpreter_is_refused_as_by_the_kernel(body: by
 
 
 @given(st.binary(max_size=400))
-def test_no_first_bytes_are_too_odd(head: bytes) -> None:
+def test_any_first_bytes_can_be_parsed(head: bytes) -> None:
     for content in (head, b"#!" + head, b"\x7fELF" + head):
         shebang = read_shebang(content)
         assert shebang is None or len(shebang.line) <= BINPRM_BUF_SIZE
@@ -482,7 +482,7 @@ def reading(content: bytes) -> Callable[[int, int], bytes]:
     return lambda count, offset: content[offset : offset + count]
 
 
-def test_an_interpreters_name_far_behind_the_beginning_is_found() -> None:
+def test_an_interpreters_name_far_from_the_beginning_is_found() -> None:
     content = with_interpreter(b"/lib/ld.so\0", 1 << 20)
     elf = read_elf(content[:4096], reading(content))
     assert elf is not None and elf.interpreter == "/lib/ld.so"
@@ -499,6 +499,6 @@ def test_an_interpreters_name_far_behind_the_beginning_is_found() -> None:
         (with_interpreter(b"/lib/ld.so\0", 200)[:60], ElfFault.SHORT_HEADER),
     ],
 )
-def test_a_broken_elf_file_is_told(content: bytes, fault: ElfFault) -> None:
+def test_the_fault_of_a_broken_elf_file_is_named(content: bytes, fault: ElfFault) -> None:
     elf = read_elf(content[:4096], reading(content))
     assert elf is not None and elf.fault is fault

@@ -1,4 +1,4 @@
-"""The mounts of a process are read line by line, and judged by what serves them."""
+"""The mounts of a process are parsed, and judged by their file systems."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_line_is_read_with_its_escapes() -> None:
 
 
 @pytest.mark.parametrize("line", [b"", b"36 35 98:0", b"36 35 98:0 / /x rw shared:1 ext3 x rw", b"\n\n"])
-def test_a_line_that_is_none_is_no_mount(line: bytes) -> None:
+def test_an_incomplete_line_is_not_a_mount(line: bytes) -> None:
     assert MountTable(line).get(36) is None
 
 
@@ -76,26 +76,26 @@ def test_only_a_file_system_that_is_known_to_be_safe_is_looked_into(kind: str, e
     assert of_kind(kind) is expected
 
 
-def test_what_our_own_root_directory_is_on_is_looked_into_whatever_it_is() -> None:
+def test_the_file_system_of_our_own_root_directory_is_always_looked_into() -> None:
     own = MountTable(b"1 0 0:30 / / rw - virtiofs root rw\n2 1 0:31 / /x rw - virtiofs x rw\n")
     assert [mount and mount.access for mount in (own.get(1), own.get(2))] == [Access.READ, Access.NONE]
     assert access("9 1 0:30 / / rw - virtiofs root rw", own=own) is Access.READ
     assert access("9 1 0:31 / / rw - virtiofs x rw", own=own) is Access.NONE
 
 
-def test_a_disk_that_is_a_file_of_a_user_is_not_looked_into() -> None:
+def test_a_loop_device_of_a_user_is_not_looked_into() -> None:
     assert of_kind("iso9660", "ro,nosuid,nodev", "7:3") is Access.NONE
     assert of_kind("squashfs", "ro,nodev", "7:3") is Access.READ
     assert of_kind("ext4", "rw,nosuid", "8:3") is Access.READ
 
 
 @pytest.mark.parametrize(("mount", "expected"), [(3, 2), (5, 0), (6, 2), (7, 2), (8, 0)])
-def test_an_overlay_of_roots_is_as_safe_as_its_layers(mount: int, expected: int) -> None:
+def test_an_overlay_mounted_by_root_is_as_safe_as_its_layers(mount: int, expected: int) -> None:
     found = OWN.get(mount)
     assert found is not None and found.access is Access(expected)
 
 
-def test_what_an_overlay_lies_on_is_known_by_its_layers() -> None:
+def test_the_layers_show_which_file_systems_an_overlay_is_on() -> None:
     table = MountTable(
         b"""1 0 8:1 / / rw - ext4 /dev/sda1 rw
 2 1 0:30 / /run rw - tmpfs tmpfs rw
@@ -107,7 +107,7 @@ def test_what_an_overlay_lies_on_is_known_by_its_layers() -> None:
     assert below == {"/": set(), "/mnt/live": {"ext4", "tmpfs"}, "/mnt/disk": {"ext4"}}
 
 
-def test_an_overlay_of_a_user_is_not_looked_into_whatever_its_layers_are_called() -> None:
+def test_an_overlay_mounted_by_a_user_is_never_looked_into() -> None:
     line = "9 1 0:77 / /x rw - overlay overlay rw,lowerdir=/usr:/bin,userxattr"
     assert access(line, trusted=False, own=OWN) is Access.NONE
     assert access(line, trusted=True, own=OWN) is Access.READ
@@ -123,7 +123,7 @@ def test_layers_are_read_with_their_escapes() -> None:
     assert list(safety.layers(options)) == [rb"/a:b", rb"/c\040d", b"/e", b"/f"]
 
 
-def test_of_two_mounts_on_one_place_the_upper_one_counts() -> None:
+def test_the_topmost_of_two_mounts_at_a_mount_point_counts() -> None:
     table = MountTable(b"5 1 8:1 / /x rw - ext4 a rw\n9 5 8:2 / /x rw - ext4 b rw\n")
     moved = MountTable(b"5 9 8:1 / /x rw - ext4 a rw\n9 1 8:2 / /x rw - ext4 b rw\n")
     tops = [each.at("/x") for each in (table, moved)]
@@ -136,14 +136,14 @@ def test_the_mount_on_the_way_is_the_innermost() -> None:
     assert MountTable().on_the_way("/x/y") is None
 
 
-def test_the_places_that_are_remembered_are_few() -> None:
+def test_only_a_bounded_number_of_mount_points_is_remembered() -> None:
     table = MountTable(b"1 0 8:1 / / rw - ext4 /dev/sda1 rw")
     for number in range(2 * mounts._POINTS):
         assert table.on_the_way(f"/{number}") == table.get(1)
     assert len(table._points) <= mounts._POINTS
 
 
-def test_an_automounter_counts_where_nothing_lies_above_it() -> None:
+def test_an_automounter_counts_unless_another_mount_covers_it() -> None:
     lines = (
         "9 1 0:46 / /net rw - autofs a rw",
         "11 1 0:48 / /auto rw - autofs a rw",
@@ -152,7 +152,7 @@ def test_an_automounter_counts_where_nothing_lies_above_it() -> None:
     assert MountTable("\n".join(lines).encode()).automounts == {"/net"}
 
 
-def test_every_mount_of_ours_is_found_by_its_id() -> None:
+def test_each_of_our_mounts_is_found_by_its_id() -> None:
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         fields = line.split()
         mount = own_mounts().get(int(fields[0]))
@@ -170,7 +170,7 @@ def test_the_mount_of_a_descriptor_is_known_without_an_fstat(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("name", ["pipe", "memfd", "ns"])
-def test_what_lies_on_a_mount_of_the_kernels_own_is_known_by_that(name: str) -> None:
+def test_internal_mounts_of_the_kernel_are_recognized(name: str) -> None:
     reading, writing = os.pipe()
     samples = {
         "pipe": reading,

@@ -1,4 +1,4 @@
-"""Time that is spent waiting for a processor does not count, other time does."""
+"""Time spent waiting for a processor does not count; other time does."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def starved_by_a_second() -> None:
         assert passed < PATIENCE
 
 
-def test_waiting_for_a_processor_counts_as_nothing() -> None:
+def test_waiting_for_a_processor_does_not_count() -> None:
     with crowded_child(starved_by_a_second) as child:
         _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 0
 
 
-def test_without_statistics_of_the_scheduler_it_is_the_wall_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_scheduler_statistics_it_is_the_wall_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_SCHEDSTAT", "/nonexistent")
     before, began = own_time(), time.monotonic()
     time.sleep(0.05)
@@ -54,7 +54,7 @@ def test_without_statistics_of_the_scheduler_it_is_the_wall_clock(monkeypatch: p
     assert module._read(7.0) == 7.0
 
 
-def test_a_slow_machine_has_more_time_for_the_same_work(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_machine_gets_more_time_for_the_same_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "slowness", lambda: 4.0)
     monkeypatch.setattr(module, "_SCHEDSTAT", "/nonexistent")
     module._forget()
@@ -64,9 +64,7 @@ def test_a_slow_machine_has_more_time_for_the_same_work(monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(("seconds", "expected"), [(1e-9, 1.0), (0.003, 2.0), (7.0, 10.0)])
-def test_how_slow_a_machine_is_has_bounds(
-    seconds: float, expected: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_slowness_is_bounded(seconds: float, expected: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_work", lambda: seconds)
     slowness.cache_clear()
     assert slowness() == pytest.approx(expected)

@@ -1,4 +1,4 @@
-"""Instructions are mended without a change to what they do."""
+"""Instructions are repaired, and still compute the same."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ LOOP_THAT_IS_RUN_INTO = code(
 )
 
 
-def test_a_loop_that_is_closed_by_running_on_gets_a_jump_and_counts_as_before() -> None:
+def test_a_loop_closed_by_falling_through_gets_a_jump_and_computes_the_same() -> None:
     mended = with_loops_closed_by_jumps(LOOP_THAT_IS_RUN_INTO)
     assert run(mended) == run(LOOP_THAT_IS_RUN_INTO) == 35
     assert listed(mended)[3] == (ALWAYS, 0, 0, 0)
     assert len(mended) == len(LOOP_THAT_IS_RUN_INTO) + 8
 
 
-def test_what_is_mended_needs_no_more_mending() -> None:
+def test_a_repaired_program_needs_no_repair() -> None:
     mended = with_loops_closed_by_jumps(LOOP_THAT_IS_RUN_INTO)
     assert with_loops_closed_by_jumps(mended) == mended
 
@@ -66,13 +66,13 @@ def test_a_loop_that_a_jump_closes_stays_as_it_is() -> None:
     assert with_loops_closed_by_jumps(program) == program
 
 
-def test_a_number_of_64_bits_is_one_instruction() -> None:
+def test_a_load_of_64_bits_counts_as_one_instruction() -> None:
     # Its second half must not be taken for an instruction: its operation is 0.
     program = code((LOAD_64, 0x11, 0, 7), (0, 0, 0, 0), (MOVE, 0, 0, 0), (EXIT, 0, 0, 0))
     assert with_loops_closed_by_jumps(program) == program
 
 
-def test_only_the_map_that_is_meant_is_replaced() -> None:
+def test_only_the_given_map_is_replaced() -> None:
     program = code(
         (LOAD_64, 0x11, 0, 7), (0, 0, 0, 0),  # a map
         (LOAD_64, 0x11, 0, 8), (0, 0, 0, 0),  # another
@@ -83,7 +83,7 @@ def test_only_the_map_that_is_meant_is_replaced() -> None:
     assert operands == [9, 0, 8, 0, 7, 0, 7]
 
 
-def test_a_callback_comes_behind_the_code_and_its_address_in_the_marks_place() -> None:
+def test_a_callback_follows_the_code_and_its_address_replaces_the_mark() -> None:
     mark = 0x6F6E5F6D_656D6F72
     program = code(
         (MOVE, 0, 0, 0),

@@ -1,4 +1,4 @@
-"""A limit that is in the way is named with its value."""
+"""A limit that is too low is named with its value."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def limited(monkeypatch: pytest.MonkeyPatch, **values: int) -> None:
         (OSError(errno.ENFILE, ""), {}, "fs.file-max"),
     ],
 )
-def test_what_is_in_the_way_is_named(
+def test_the_limit_that_is_too_low_is_named(
     error: Exception, values: dict[str, int], sentence: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limited(monkeypatch, **values)
@@ -59,7 +59,7 @@ def test_what_is_in_the_way_is_named(
     assert obstacle(caused) == obstacle(error)
 
 
-def test_other_errors_are_no_limits_doing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_errors_are_not_blamed_on_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     limited(monkeypatch)
     assert obstacle(OSError(errno.ENOENT, "")) is obstacle(RuntimeError("x")) is obstacle(None) is None
 
@@ -72,7 +72,7 @@ def test_other_errors_are_no_limits_doing(monkeypatch: pytest.MonkeyPatch) -> No
         ("ulimit -n 8", "ulimit -n is 8"),
     ],
 )
-def test_a_start_with_too_little_is_one_sentence(commands: str, sentence: str) -> None:
+def test_a_start_with_too_low_a_limit_fails_with_one_sentence(commands: str, sentence: str) -> None:
     run = subprocess.run(
         ["sh", "-c", f"{commands}; exec {sys.executable} -m execwhy.tui.cli.main --record - --duration 1"],
         cwd=PROJECT, capture_output=True, text=True, check=False,
@@ -89,7 +89,7 @@ def test_a_start_with_too_little_is_one_sentence(commands: str, sentence: str) -
         ("os._exit(3)", r"ended with status 3: run `execwhy --check`"),
     ],
 )
-def test_how_the_process_that_compiles_ended_is_said(
+def test_the_end_of_the_compiling_process_is_described(
     ends: str, sentence: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loader, "interpreter", lambda: sys.executable)
@@ -108,7 +108,7 @@ with headers.header_tree() as tree:
 """
 
 
-def test_a_tree_goes_with_the_process_that_is_killed(tmp_path: Path) -> None:
+def test_a_header_tree_is_removed_when_its_process_is_killed(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", HOLDS_A_TREE, str(tmp_path)], stdout=subprocess.PIPE, text=True, cwd=PROJECT
     ) as process:
@@ -119,7 +119,7 @@ def test_a_tree_goes_with_the_process_that_is_killed(tmp_path: Path) -> None:
     wait_for(lambda: not tree.exists())
 
 
-def test_a_tree_that_was_left_behind_goes_at_the_next_start(
+def test_a_header_tree_left_behind_is_removed_by_the_next_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(headers, "_PLACES", (str(tmp_path),))

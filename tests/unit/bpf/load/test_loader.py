@@ -1,4 +1,4 @@
-"""The loader's messages, however many of them come at once."""
+"""The loader's messages are read one by one, even if several arrive together."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ parent.recv(1)
 """
 
 
-def test_messages_that_come_all_at_once_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_messages_that_arrive_together_are_separated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loader, "interpreter", lambda: sys.executable)
     monkeypatch.setattr(loader, "_RUN", AT_ONCE)
     monkeypatch.setattr(loader, "_ENVIRONMENT", {"MAPS": str(len(MAPS))})

@@ -26,19 +26,19 @@ def test_members_of_anonymous_and_nested_structs_are_found() -> None:
 
 
 @pytest.mark.parametrize("member", ["task_struct.no_such_member", "no_such_struct.x"])
-def test_a_member_that_is_not_there_is_a_sentence(member: str) -> None:
+def test_a_missing_member_is_reported_in_one_sentence(member: str) -> None:
     with btf.Btf() as types, pytest.raises(btf.BtfError, match=r"no .*\.$"):
         types.offset(member)
 
 
-def test_the_header_tree_is_private_and_goes_away() -> None:
+def test_the_header_tree_is_private_and_is_removed() -> None:
     with headers.header_tree() as root:
         assert os.stat(root).st_mode & 0o777 == 0o700
         assert Path(root, "include/linux/kconfig.h").exists()
     assert not os.path.exists(root)
 
 
-def test_the_header_tree_goes_away_after_an_error() -> None:
+def test_the_header_tree_is_removed_after_an_error() -> None:
     with pytest.raises(RuntimeError), headers.header_tree() as root:
         raise RuntimeError
     assert not os.path.exists(root)
@@ -48,7 +48,7 @@ def test_the_header_tree_goes_away_after_an_error() -> None:
     ("release", "version"),
     [("6.18.44-fc", (6, 18, 44)), ("5.10.0-46-amd64", (5, 10, 0)), ("6.12", (6, 12, 0)), ("x", (0, 0, 0))],
 )
-def test_a_kernel_release_is_read(release: str, version: tuple[int, int, int]) -> None:
+def test_a_kernel_release_is_parsed(release: str, version: tuple[int, int, int]) -> None:
     assert headers.kernel_version(release) == version
 
 

@@ -1,4 +1,4 @@
-"""The plans' tables: a hook that hands over an event is one whose missed runs are lost events."""
+"""In the plans, a missed run of a hook that reports events counts as a lost event."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def hands_over_an_event(hook: Hook) -> bool:
 
 
 @pytest.mark.parametrize("plan", PLANS, ids=lambda plan: plan.name)
-def test_a_missed_run_of_a_hook_that_hands_over_an_event_is_a_lost_event(plan: Plan) -> None:
+def test_a_missed_run_of_a_hook_that_reports_an_event_is_a_lost_event(plan: Plan) -> None:
     hooks = [*plan.hooks, *plan.all_failures]
     assert any(hook.is_event for hook in hooks)
     for hook in hooks:

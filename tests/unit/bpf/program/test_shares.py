@@ -1,6 +1,6 @@
-"""How the kernel program shares out the ring: its own functions, compiled for this machine.
+"""Users' shares of the ring: the kernel program's own functions, compiled for this machine.
 
-The ring is one of the test, and holds whose its records are, in the order of writing.
+The ring is simulated: it holds the user of each record, in the order of writing.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def ring(library: ctypes.CDLL) -> Ring:
     return Ring(library)
 
 
-def test_one_user_leaves_a_quarter_of_the_ring(ring: Ring) -> None:
+def test_a_single_user_leaves_a_quarter_of_the_ring(ring: Ring) -> None:
     for _ in range(2 * RING // ROOM):
         ring.write(HOGS[0])
     assert RING * 0.74 < len(ring.waiting) * ROOM < RING * 0.76
@@ -137,7 +137,7 @@ def test_one_user_leaves_a_quarter_of_the_ring(ring: Ring) -> None:
 
 
 @pytest.mark.parametrize("hogs", [1, 2, 8, 40])
-def test_who_has_written_nothing_finds_room_however_many_fill_the_ring(ring: Ring, hogs: int) -> None:
+def test_a_user_who_has_written_nothing_finds_room_however_many_fill_the_ring(ring: Ring, hogs: int) -> None:
     for _ in range(2 * RING // ROOM):
         for hog in HOGS[:hogs]:
             ring.write(hog)
@@ -150,7 +150,7 @@ def test_who_has_written_nothing_finds_room_however_many_fill_the_ring(ring: Rin
     assert max(counts) - min(counts) <= 2 + RING / 4 / ROOM
 
 
-def test_who_was_refused_writes_again_once_it_is_read(ring: Ring) -> None:
+def test_a_refused_user_can_write_again_once_records_are_read(ring: Ring) -> None:
     for _ in range(2 * RING // ROOM):
         ring.write(HOGS[0])
     ring.take(len(ring.waiting))
@@ -160,7 +160,7 @@ def test_who_was_refused_writes_again_once_it_is_read(ring: Ring) -> None:
     assert ring.refused[HOGS[0]] == refused
 
 
-def test_who_wrote_much_long_ago_is_not_refused_for_it(ring: Ring) -> None:
+def test_a_user_is_not_refused_for_what_they_wrote_long_ago(ring: Ring) -> None:
     for _ in range(2 * RING // ROOM):
         ring.write(HOGS[0])
     ring.take(len(ring.waiting))
@@ -175,7 +175,7 @@ def test_who_wrote_much_long_ago_is_not_refused_for_it(ring: Ring) -> None:
 @given(
     st.lists(st.tuples(st.integers(1, 12), st.integers(0, 400), st.integers(0, 400)), min_size=1, max_size=30)
 )
-def test_who_writes_now_and_then_is_never_refused(
+def test_a_user_who_writes_now_and_then_is_never_refused(
     library: ctypes.CDLL, steps: list[tuple[int, int, int]]
 ) -> None:
     ring, written = Ring(library), 0

@@ -1,4 +1,4 @@
-"""argv and envp from the kernel's own copy: what was passed, never what a ``#!`` line made of it."""
+"""argv and envp from the kernel's own copy are those that were passed, without a ``#!`` line's changes."""
 
 from __future__ import annotations
 

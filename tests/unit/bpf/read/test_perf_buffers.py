@@ -1,4 +1,4 @@
-"""Perf buffers: each CPU's records, in the order of their times, whole where the buffer begins anew."""
+"""Perf buffers return the records of all CPUs in order of time, and join those that wrap around."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def times(records: list[bytes]) -> list[int]:
     return [struct.unpack_from("<Q", record)[0] for record in records]
 
 
-def test_records_of_all_cpus_come_in_the_order_of_their_times(cpus: tuple[Cpu, Cpu]) -> None:
+def test_records_of_all_cpus_come_in_order_of_time(cpus: tuple[Cpu, Cpu]) -> None:
     for timestamp in (1, 4, 5):
         cpus[0].record(timestamp)
     for timestamp in (2, 3, 6):
@@ -80,14 +80,14 @@ def test_a_record_is_held_while_an_earlier_one_may_still_come(cpus: tuple[Cpu, C
     buffers.close()
 
 
-def test_the_kernels_padding_is_no_part_of_a_record(cpus: tuple[Cpu, Cpu]) -> None:
+def test_the_kernels_padding_is_not_part_of_a_record(cpus: tuple[Cpu, Cpu]) -> None:
     cpus[0].record(1, b"/a/path")
     buffers = PerfBuffers([cpus[0].fd], SIZE)
     assert buffers.consume(1 << 20) == [raw_record({"path": b"/a/path\0"}, timestamp=1)]
     buffers.close()
 
 
-def test_what_is_no_sample_is_passed_over(cpus: tuple[Cpu, Cpu]) -> None:
+def test_events_other_than_samples_are_skipped(cpus: tuple[Cpu, Cpu]) -> None:
     cpus[0].write(LOST, struct.pack("<QQ", 1, 5))
     cpus[0].record(7)
     buffers = PerfBuffers([cpus[0].fd], SIZE)
@@ -95,7 +95,7 @@ def test_what_is_no_sample_is_passed_over(cpus: tuple[Cpu, Cpu]) -> None:
     buffers.close()
 
 
-def test_a_record_that_runs_over_the_end_is_whole(cpus: tuple[Cpu, Cpu]) -> None:
+def test_a_record_that_wraps_around_is_complete(cpus: tuple[Cpu, Cpu]) -> None:
     buffers = PerfBuffers([cpus[0].fd], SIZE)
     found = []
     for timestamp in range(1, 101):

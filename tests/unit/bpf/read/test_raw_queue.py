@@ -1,4 +1,4 @@
-"""Records wait fairly: whoever writes most waits longest, and loses records first."""
+"""The queue is fair: the user with the most records waits longest, and loses records first."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def number_of(record: bytes) -> tuple[int, int]:
     return struct.unpack_from("<I", record, layout.offset_of("uid"))[0], struct.unpack_from("<Q", record)[0]
 
 
-def test_a_flood_of_one_user_is_not_before_the_first_record_of_another() -> None:
+def test_a_flood_of_one_user_does_not_delay_the_first_record_of_another() -> None:
     queue = RawQueue()
     for number in range(10_000):
         queue.put(raw(666, number, 4000))
@@ -37,7 +37,7 @@ def test_a_flood_of_one_user_is_not_before_the_first_record_of_another() -> None
     assert (7, 1) in taken
 
 
-def test_beyond_the_bound_only_the_user_who_has_most_loses_records() -> None:
+def test_beyond_the_bound_only_the_user_with_the_most_records_loses_some() -> None:
     queue = RawQueue(max_bytes=100_000)
     assert queue.put(raw(7, 1)) == 0
     dropped = sum(queue.put(raw(666, number, 4000)) for number in range(100))
@@ -57,7 +57,7 @@ def test_a_user_with_subordinate_ids_has_one_turn(monkeypatch: pytest.MonkeyPatc
     assert len(queue) == 2
 
 
-def test_an_end_of_a_search_is_no_failure_and_a_run_is_many() -> None:
+def test_the_end_of_a_search_is_not_a_failure_and_a_run_is_many() -> None:
     assert failures_in(raw(1)) == 1
     assert failures_in(raw(1, kind=SEARCH_END_CODE)) == 0
     assert failures_in(RecordRun(raw(1), np.arange(5, dtype=np.uint64))) == 5
@@ -68,7 +68,7 @@ def test_an_end_of_a_search_is_no_failure_and_a_run_is_many() -> None:
     st.lists(st.tuples(st.integers(0, 4), st.integers(300, 9000)), max_size=60),
     st.integers(1, 50_000),
 )
-def test_whatever_is_put_in_comes_out_in_each_users_order(puts: list[tuple[int, int]], step: int) -> None:
+def test_each_users_records_come_out_in_order(puts: list[tuple[int, int]], step: int) -> None:
     queue = RawQueue()
     for number, (uid, size) in enumerate(puts):
         assert queue.put(raw(uid, number, size)) == 0
@@ -82,7 +82,7 @@ def test_whatever_is_put_in_comes_out_in_each_users_order(puts: list[tuple[int, 
     assert (queue.bytes, len(queue)) == (0, 0)
 
 
-def test_users_who_are_held_up_wait_and_nobody_else_does() -> None:
+def test_only_users_who_are_held_up_wait() -> None:
     queue = RawQueue()
     for number in range(100):
         queue.put(raw(666, number, 4000))
@@ -94,7 +94,7 @@ def test_users_who_are_held_up_wait_and_nobody_else_does() -> None:
     assert len(queue.take(1 << 20)) == 100 and queue.bytes == 0
 
 
-def test_records_that_differ_only_in_their_time_are_taken_together() -> None:
+def test_records_that_differ_only_in_their_time_form_a_run() -> None:
     run: list[Raw] = [raw(1, number) for number in range(50)]
     others: list[Raw] = [raw(2, 7), raw(1, 3, size=900)]
     first, *rest = folded([*others, *run, raw(1, 99, size=900)])

@@ -66,7 +66,7 @@ def test_nothing_outside_depends_on_the_processor() -> None:
     assert not found
 
 
-def test_what_must_not_be_outside_is_inside() -> None:
+def test_the_search_finds_the_processors_own_files() -> None:
     # Else the test above could not fail.
     inside = {
         path.name
