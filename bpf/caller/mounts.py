@@ -148,9 +148,20 @@ class MountTable:
                 return mount
             path = path.rstrip("/").rpartition("/")[0]
 
-    def types_below(self, mount: Mount) -> frozenset[str]:
-        """Return the known types of the file systems that an overlay's layers are on."""
-        return frozenset(layer.file_system for layer in self._layers(mount.layers))
+    def types_below(self, mount: Mount) -> frozenset[str] | None:
+        """Return the types of the file systems that an overlay's layers are on; None if one is not known."""
+        types: set[str] = set()
+        devices, waiting = {mount.device}, [mount]
+        while waiting:
+            for layer in self._layers(waiting.pop()):
+                if layer is None:
+                    return None
+                if layer.file_system != "overlay":
+                    types.add(layer.file_system)
+                elif layer.device not in devices:
+                    devices.add(layer.device)
+                    waiting.append(layer)
+        return frozenset(types)
 
     def on_device(self, device: str) -> list[Mount]:
         """Return the mounts of a file system, by its device "major:minor"."""
@@ -191,16 +202,25 @@ class MountTable:
         self._renew()
         return not self.refused and self._read_at <= moment
 
-    def _layers(self, options: bytes) -> Iterator[Mount]:
-        """Yield the mounts that an overlay's layers are on.
+    def _layers(self, mount: Mount) -> Iterator[Mount | None]:
+        """Yield the mounts that an overlay's layers are on, and None for each layer whose mount is not known.
 
-        It may have been mounted in this namespace or, like a container's, in ours.
+        The overlay may have been mounted in this namespace or, like a container's, in ours. Relative paths
+        began at the working directory of whoever mounted it.
         """
-        for layer in safety.layers(options):
-            for table in {self, self._own or self}:
-                mount = table.on_the_way(unescaped(layer))
-                if mount is not None:
-                    yield mount
+        for layer in safety.layers(mount.layers):
+            path = unescaped(layer)
+            tables = {self, self._own or self} if path.startswith("/") else ()
+            found = [under for table in tables if (under := table._under(path, mount.device)) is not None]
+            if found:
+                yield from found
+            else:
+                yield None
+
+    def _under(self, path: str, device: str) -> Mount | None:
+        """Return the mount that a path lies on, below the one of a device that may have been put over it."""
+        mount = self.on_the_way(path)
+        return self.get(mount.parent) if mount is not None and mount.device == device else mount
 
     def _by_device(self, descriptor: int) -> Access:
         """Judge a mount that is not in the table, as in a chroot, by our own mounts of its file system."""
@@ -276,7 +296,7 @@ class MountTable:
         if device not in self._judged:
             # Until it is judged it counts as safe: the paths of its layers may lead back to it.
             self._judged[device] = Access.READ
-            if any(layer.may_block for layer in self._layers(line.super_options)):
+            if any(layer is None or layer.may_block for layer in self._layers(mount)):
                 self._judged[device] = Access.NONE
         return self._judged[device]
 

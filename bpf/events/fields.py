@@ -45,6 +45,7 @@ class Storage(enum.Enum):
     SHARED = "a code in a column of distinct values"
     TEXTS = "the same, with the values as bytes: tuples of many strings"
     NUMBER = "an integer of 64 bits for each event: nearly every one is different"
+    NONE = "not at all: only needed before an event is in the history"
 
 
 @dataclass(frozen=True, slots=True)

@@ -194,7 +194,7 @@ class ExecFailure:
         column="identity", in_file=False))
     task: int = field(default=0, metadata=fact(
         "Which task it was, 0 where that is unknown; only good for comparing.",
-        in_file=False))
+        storage=Storage.NONE, in_file=False))
     started: U63 | None = field(default=None, metadata=fact(
         "When its process started: nanoseconds of the boot clock.",
         Kind.NUMBER, storage=Storage.NUMBER))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from execwhy.bpf.events.source import Capture, Counters
 from execwhy.bpf.load.loader import Loaded
 from execwhy.bpf.maps.counters import SHARE_FULL, CaptureMap, CounterMap, without
@@ -26,7 +24,6 @@ class Account:
         self._taken = 0
         self._dropped = 0
         self._abandoned = 0
-        self._handed_over = 0
 
     def open(self, loaded: Loaded, capture: Capture | None) -> None:
         """Map the kernel's counters and set its capture filter.
@@ -53,20 +50,10 @@ class Account:
         """Count failures as lost that will not be decoded."""
         self._abandoned += failures
 
-    def add_handed_over(self, failures: int) -> None:
-        """Count failures that are handed over to be decoded."""
-        self._handed_over += failures
-
-    def abandon_handed_over(self, failures: int) -> None:
-        """Count failures as lost that were handed over, but could not be decoded."""
-        self._handed_over -= failures
-        self._abandoned += failures
-
     def read(self) -> str:
         """Read the counters; return what is wrong with them, or "" if nothing is.
 
-        A failure counts as recorded only once it is handed over: until then it may still be dropped, and
-        would count as recorded first and as lost later.
+        A failure that waits counts as recorded. If it is dropped, it counts as lost from then on.
         """
         problem = ""
         if self._counter_map is not None:
@@ -75,9 +62,7 @@ class Account:
             except ValueError as error:
                 problem = str(error)
         dropped = {SHARE_FULL: self._dropped, READER_STOPPED: self._abandoned}
-        counters = without(self._of_kernel, dropped)
-        waiting = max(0, counters.recorded - self._handed_over)
-        self.counters = replace(counters, seen=counters.seen - waiting, recorded=counters.recorded - waiting)
+        self.counters = without(self._of_kernel, dropped)
         return problem
 
     def close(self) -> None:

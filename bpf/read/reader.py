@@ -137,7 +137,6 @@ class KernelSource:
             self.abandon()
         with self._lock:
             records = folded(self._queue.take(_DRAINED_BYTES, held_up))
-            self._account.add_handed_over(sum(map(failures_in, records)))
             is_empty = not self._queue.bytes
             if not self._queue.has_any(held_up):
                 self._something.clear()
@@ -166,7 +165,7 @@ class KernelSource:
         """Stop because of an unexpected error, and count all remaining records as lost."""
         self._enter(Stage.FAILED, _stopped(error))
         with self._lock:
-            self._account.abandon_handed_over(sum(map(failures_in, left)))
+            self._account.add_abandoned(sum(map(failures_in, left)))
         self.abandon()
         self.finish()
 

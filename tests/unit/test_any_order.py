@@ -24,6 +24,7 @@ from execwhy.tui.model.view.group_by import BY
 from execwhy.tui.model.view.groups import Groups
 from execwhy.tui.model.view.view import View
 from tests.ui.scripted_source import binary
+from tests.unit.tui.model.history.held import as_held
 from tests.unit.tui.model.view.test_groups import VALUES
 
 SECOND = 10**9
@@ -289,7 +290,7 @@ class AnyOrder(RuleBasedStateMachine):
     def read_event(self, place: float) -> None:
         event_id = int(place * len(self.events))
         if event_id in self.history:
-            assert self.history[event_id] == self.events[event_id]
+            assert self.history[event_id] == as_held(self.events[event_id])
             assert self.history.told_by(event_id) < len(self.events)
 
     @invariant()
@@ -306,7 +307,7 @@ class AnyOrder(RuleBasedStateMachine):
         held = held_ids(history)
         assert held == sorted(set(held)) and len(held) == len(history)
         for event_id in held:
-            assert history[event_id] == self.events[event_id]
+            assert history[event_id] == as_held(self.events[event_id])
         assert history.losses == sum(isinstance(self.events[event_id], Loss) for event_id in held)
         self.frozen = False
         view.refresh()

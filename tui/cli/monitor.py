@@ -59,6 +59,8 @@ def monitor(options: Namespace, query: Query, closed: frozenset[int]) -> int:
         greets=True,
     )
     status = terminal.run(app, mouse=not options.no_mouse)
+    if counted is not None:
+        counted.abandon()
     return complain(app.failure, status) if app.failure else status
 
 

@@ -105,8 +105,9 @@ class InstrumentedSource:
         self._source.finish()
 
     def abandon(self) -> None:
-        """Drop what the other source still has."""
+        """Drop what the other source still has, and write the file, where it now counts as lost."""
         self._source.abandon()
+        self._renew()
 
     def close(self) -> None:
         """Close the other source, and count the events that it still has, which can be drained.

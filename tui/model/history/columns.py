@@ -23,7 +23,11 @@ Key = Hashable
 NO_NUMBER: Final = -(2**63)
 """Stands for None in a column of numbers; no time, no pid and no id is that small."""
 
-_STORED: Final = tuple(field for field in fields_of(ExecFailure).values() if not field.derived)
+_STORED: Final = tuple(
+    field
+    for field in fields_of(ExecFailure).values()
+    if not field.derived and field.fact.storage is not Storage.NONE
+)
 
 
 def _number(name: str, *, optional: bool) -> Callable[[ExecFailure | Occurrence], int]:

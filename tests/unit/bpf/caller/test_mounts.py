@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Set
 from pathlib import Path
 
 import pytest
@@ -89,7 +90,7 @@ def test_a_loop_device_of_a_user_is_not_looked_into() -> None:
     assert of_kind("ext4", "rw,nosuid", "8:3") is Access.READ
 
 
-@pytest.mark.parametrize(("mount", "expected"), [(3, 2), (5, 0), (6, 2), (7, 2), (8, 0)])
+@pytest.mark.parametrize(("mount", "expected"), [(3, 2), (5, 0), (6, 0), (7, 2), (8, 0)])
 def test_an_overlay_mounted_by_root_is_as_safe_as_its_layers(mount: int, expected: int) -> None:
     found = OWN.get(mount)
     assert found is not None and found.access is Access(expected)
@@ -103,8 +104,26 @@ def test_the_layers_show_which_file_systems_an_overlay_is_on() -> None:
 4 1 0:41 / /mnt/disk rw - overlay overlay rw,lowerdir=/usr,upperdir=/srv/u,workdir=/srv/w
 """
     )
-    below = {mount.point: table.types_below(mount) for number in (1, 3, 4) if (mount := table.get(number))}
-    assert below == {"/": set(), "/mnt/live": {"ext4", "tmpfs"}, "/mnt/disk": {"ext4"}}
+    assert types_below(table, 1, 3, 4) == [set(), {"ext4", "tmpfs"}, {"ext4"}]
+
+
+def test_layers_of_overlays_are_followed_and_what_hides_its_own_is_looked_under() -> None:
+    table = MountTable(
+        b"""2 1 0:39 / / rw - overlay overlay rw,lowerdir=/ro,upperdir=/cow/u
+3 2 0:30 / /run rw - tmpfs tmpfs rw
+4 2 8:1 / /disk rw - ext4 /dev/sda1 rw
+5 3 0:40 / /run/etc rw - overlay overlay rw,lowerdir=/run/etc,upperdir=/disk/u
+6 2 0:41 / /mnt/outer rw - overlay overlay rw,lowerdir=/run/etc,upperdir=/run/v
+7 2 0:42 / /mnt/relative rw - overlay overlay rw,lowerdir=l,upperdir=u
+8 2 0:43 / /mnt/unknown rw - overlay overlay rw,lowerdir=/mnt/relative,upperdir=/disk/u
+"""
+    )
+    expected = [None, {"tmpfs", "ext4"}, {"tmpfs", "ext4"}, None, None]
+    assert types_below(table, 2, 5, 6, 7, 8) == expected
+
+
+def types_below(table: MountTable, *numbers: int) -> list[Set[str] | None]:
+    return [table.types_below(mount) for number in numbers if (mount := table.get(number))]
 
 
 def test_an_overlay_mounted_by_a_user_is_never_looked_into() -> None:

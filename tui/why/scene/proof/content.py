@@ -32,18 +32,24 @@ _DENIES_NO_WRITERS: Final = re.compile(r"6\.11(?!\d)|6\.12\.[01](?!\d)")
 """Releases of Linux that execute what is open for writing (2a010c412853; reverted by 3b832035387f)."""
 
 
-def doubts(file: File, *, was_opened: bool, below: frozenset[str] = frozenset()) -> Iterator[str]:
+def doubts(file: File, *, was_opened: bool, below: frozenset[str] | None = frozenset()) -> Iterator[str]:
     """Yield why a file's bytes may have been others at the exec, whatever its ctime is.
 
     Args:
         file: A regular file.
         was_opened: The kernel had surely opened it for the exec, so that nobody had it open for writing.
-        below: The types of file systems that its overlay lies on.
+        below: The types of the file systems that its overlay lies on; None if they are not known.
     """
     others = file.stat.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
     if not file.stat.st_uid and not others and file.acl is None:
         return
     kind = None if file.mount is None else file.mount.file_system
+    if below is None:
+        yield (
+            f"{words.quoted_briefly(file.path)}, which others than root may write, lies on an overlay whose"
+            " layers are not known."
+        )
+        return
     kind = next(iter(below & _IN_MEMORY), kind)
     if kind in _UNTRACED:
         yield (

@@ -108,7 +108,9 @@ class Looks:
 
     def _of_content(self, file: File) -> Iterator[str]:
         mounts = None if self._caller_root is None else self._caller_root.mounts
-        below = frozenset[str]() if mounts is None or file.mount is None else mounts.types_below(file.mount)
+        below: frozenset[str] | None = frozenset()
+        if mounts is not None and file.mount is not None:
+            below = mounts.types_below(file.mount)
         return content.doubts(file, was_opened=self._was_opened(file), below=below)
 
     def _has_content(self, file: File) -> bool:

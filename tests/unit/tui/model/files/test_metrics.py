@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,10 +28,12 @@ class Source:
 
     def __init__(self, *batches: list[Report]) -> None:
         self.batches = list(batches)
+        self.lost = 0
 
     def start(self) -> None: ...
     def abandon(self) -> None:
-        pass
+        self.lost += sum(map(len, self.batches))
+        self.batches.clear()
 
     def finish(self) -> None:
         pass
@@ -43,7 +46,8 @@ class Source:
         return self.batches.pop(0) if self.batches else []
 
     def status(self) -> Status:
-        return STATUS
+        counters = replace(COUNTERS, recorded=COUNTERS.recorded - self.lost, lost=COUNTERS.lost + self.lost)
+        return replace(STATUS, counters=counters)
 
 
 def totals(**counts: int) -> Totals:
@@ -139,6 +143,15 @@ def test_what_is_drained_after_the_end_is_counted_too(tmp_path: Path) -> None:
     found = samples(path.read_text())
     assert found["execwhy_failures_total", (("error", "ENOENT"),)] == 3
     assert found["execwhy_causes_total", (("why", "missing-file"),)] == 2
+
+
+def test_what_nobody_drains_any_more_is_counted_as_lost(tmp_path: Path) -> None:
+    path = tmp_path / "execwhy.prom"
+    source = InstrumentedSource(Source([failure(), failure()]), str(path))
+    source.write()
+    assert samples(path.read_text())["execwhy_execs_recorded_total", ()] == 2
+    source.abandon()
+    assert samples(path.read_text())["execwhy_execs_recorded_total", ()] == 0
 
 
 def test_others_may_read_the_file_and_nothing_is_left_beside_it(tmp_path: Path) -> None:

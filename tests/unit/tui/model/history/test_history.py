@@ -27,6 +27,7 @@ from execwhy.bpf.events.record import (
 from execwhy.tui.model.history.store import History
 from execwhy.tui.model.query import parse
 from execwhy.tui.model.view.view import View
+from tests.unit.tui.model.history.held import as_held
 
 FULL = ExecFailure(
     timestamp=1_790_000_000_123_456_789,
@@ -74,7 +75,7 @@ def test_what_goes_in_comes_out() -> None:
     history = History()
     events: list[Event] = [FULL, PLAIN, Loss(5, 132, "ring buffer full"), FULL]
     assert history.append(events) == range(0, 4)
-    assert [history[event_id] for event_id in range(4)] == events
+    assert [history[event_id] for event_id in range(4)] == list(map(as_held, events))
     assert type(history[0].compat) is bool if isinstance(history[0], ExecFailure) else False
     assert (history.failures, history.losses, len(history)) == (3, 1, 4)
 
@@ -291,7 +292,7 @@ def test_a_time_that_no_kernel_tells_is_refused_and_changes_nothing() -> None:
     with pytest.raises(OverflowError):
         history.append([replace(PLAIN, timestamp=2**80)])
     assert history.append([FULL]) == range(1, 2)
-    assert history[1] == FULL
+    assert history[1] == as_held(FULL)
 
 
 def test_a_history_needs_room() -> None:
@@ -358,7 +359,7 @@ def test_what_comes_again_is_held_as_if_it_had_come_whole(arrivals: list[Arrival
     assert history.append(arrivals) == range(len(alone)) == range(expected.end_id)
     assert history.first_id == expected.first_id
     held = [event_id for event_id in range(history.first_id, history.end_id) if event_id in history]
-    assert [history[event_id] for event_id in held] == [alone[event_id] for event_id in held]
+    assert [history[event_id] for event_id in held] == [as_held(alone[event_id]) for event_id in held]
     assert len(held) == len(history) <= most
     for block, like in zip(history.blocks, expected.blocks, strict=True):
         assert (block.first_id, block.oldest, block.newest) == (like.first_id, like.oldest, like.newest)

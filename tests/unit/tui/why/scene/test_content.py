@@ -97,6 +97,7 @@ def test_an_overlay_on_a_tmpfs_is_as_untraced_as_that() -> None:
     file = a_file(b"#!/no/such/interpreter\n", "overlay")
     assert "of type tmpfs" in " ".join(doubts(file, was_opened=True, below=frozenset({"ext4", "tmpfs"})))
     assert not list(doubts(file, was_opened=True, below=frozenset({"ext4"})))
+    assert "layers are not known" in " ".join(doubts(file, was_opened=True, below=None))
 
 
 def test_what_the_kernel_had_not_opened_could_be_mapped_for_writing() -> None:
