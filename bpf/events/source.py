@@ -35,7 +35,7 @@ class Counters:
         suppressed: Skipped by the capture filter.
         lost: Not written, for want of room.
         losses: ``lost``, by name of the cause.
-        untold: Ends of PATH searches that were lost; they are no failed execs.
+        untold: Ends of PATH searches that were lost, in the kernel or afterwards; they are no failed execs.
         untracked: Recorded, but of tasks whose searches could not be followed: the table was full.
         incomplete: Execs of which the kernel's own facts (binary, interpreter, its copy of argv) may be
             missing, since the hook that has them did not run or had no room; by name of the cause.
@@ -51,6 +51,11 @@ class Counters:
     untracked: int = 0
     incomplete: Mapping[str, int] = field(default_factory=dict)
     unreadable: int = 0
+
+    @property
+    def ends_lost(self) -> int:
+        """Return how many ends of PATH searches may be missing: lost, or of tasks not followed."""
+        return self.untold + self.untracked
 
 
 @dataclass(frozen=True, slots=True)

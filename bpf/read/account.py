@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
+
 from execwhy.bpf.events.source import Capture, Counters
 from execwhy.bpf.load.loader import Loaded
 from execwhy.bpf.maps.counters import SHARE_FULL, CaptureMap, CounterMap, without
 from execwhy.bpf.maps.misses import Misses
 from execwhy.bpf.program.text import possible_cpus
 from execwhy.bpf.read.losses import READER_STOPPED
+from execwhy.bpf.read.raw_queue import Raw, failures_in, search_ends_in
 
 
 class Account:
@@ -24,6 +28,7 @@ class Account:
         self._taken = 0
         self._dropped = 0
         self._abandoned = 0
+        self._ends_dropped = 0
 
     def open(self, loaded: Loaded, capture: Capture | None) -> None:
         """Map the kernel's counters and set its capture filter.
@@ -41,14 +46,19 @@ class Account:
         if self._capture_map is not None:
             self._capture_map.set(capture)
 
-    def add_taken(self, failures: int, dropped: int) -> None:
-        """Count failures taken from the ring, and those dropped for them from a user's full queue."""
-        self._taken += failures - dropped
-        self._dropped += dropped
+    def add_taken(self, record: Raw, dropped: Iterable[Raw]) -> None:
+        """Count a record taken from the ring, and those dropped for it from a user's full queue."""
+        self._taken += failures_in(record)
+        for each in dropped:
+            self._taken -= failures_in(each)
+            self._dropped += failures_in(each)
+            self._ends_dropped += search_ends_in(each)
 
-    def add_abandoned(self, failures: int) -> None:
-        """Count failures as lost that will not be decoded."""
-        self._abandoned += failures
+    def add_abandoned(self, records: Iterable[Raw]) -> None:
+        """Count records as lost that will not be decoded."""
+        for each in records:
+            self._abandoned += failures_in(each)
+            self._ends_dropped += search_ends_in(each)
 
     def read(self) -> str:
         """Read the counters; return what is wrong with them, or "" if nothing is.
@@ -62,7 +72,8 @@ class Account:
             except ValueError as error:
                 problem = str(error)
         dropped = {SHARE_FULL: self._dropped, READER_STOPPED: self._abandoned}
-        self.counters = without(self._of_kernel, dropped)
+        counters = without(self._of_kernel, dropped)
+        self.counters = replace(counters, untold=counters.untold + self._ends_dropped)
         return problem
 
     def close(self) -> None:
@@ -73,8 +84,11 @@ class Account:
         self._counter_map = self._capture_map = None
 
     def abandon_rest(self) -> None:
-        """Count what was recorded but never taken from the ring as lost, once nothing more is taken."""
+        """Count what was recorded but never taken from the ring as lost, once nothing more is taken.
+
+        Nobody knows how many ends of searches were among it: the kernel counts only the failures it records.
+        """
         left = self._of_kernel.recorded - self._dropped - self._taken
         if left > 0:
-            self.add_abandoned(left)
+            self._abandoned += left
             self.read()

@@ -51,8 +51,8 @@ class RawQueue:
         """Return the number of users who have records waiting."""
         return len(self._lanes)
 
-    def put(self, record: Raw) -> int:
-        """Add a record, and return how many failed execs were dropped to make room for it."""
+    def put(self, record: Raw) -> list[Raw]:
+        """Add a record, and return those that were dropped to make room for it."""
         uid, size = _uid_of(record), _size_of(record)
         lane = self._lanes.get(uid)
         if lane is None:
@@ -61,9 +61,9 @@ class RawQueue:
         lane.append(record)
         self._lane_bytes[uid] += size
         self.bytes += size
-        dropped = 0
+        dropped: list[Raw] = []
         while self.bytes > self._max_bytes and self.bytes > size:
-            dropped += self._drop()
+            dropped.append(self._drop())
         return dropped
 
     @property
@@ -101,7 +101,7 @@ class RawQueue:
                 turns.append(uid)
         return taken
 
-    def _drop(self) -> int:
+    def _drop(self) -> Raw:
         uid = max(self._lane_bytes, key=self._lane_bytes.__getitem__)
         lane = self._lanes[uid]
         record = lane.popleft()
@@ -110,7 +110,7 @@ class RawQueue:
         self.bytes -= size
         if not lane:
             del self._lanes[uid], self._lane_bytes[uid]
-        return failures_in(record)
+        return record
 
 
 def folded(records: list[Raw]) -> list[Raw]:
@@ -145,9 +145,20 @@ def _time_of(record: Raw) -> int:
 
 def failures_in(record: Raw) -> int:
     """Return the number of failed execs in a record from the ring; the end of a search is none."""
+    return 0 if _is_search_end(record) else _count(record)
+
+
+def search_ends_in(record: Raw) -> int:
+    """Return the number of ends of searches in a record from the ring."""
+    return _count(record) if _is_search_end(record) else 0
+
+
+def _is_search_end(record: Raw) -> bool:
     raw = record if isinstance(record, bytes) else record.raw
-    if len(raw) > _KIND_AT and raw[_KIND_AT] == SEARCH_END_CODE:
-        return 0
+    return len(raw) > _KIND_AT and raw[_KIND_AT] == SEARCH_END_CODE
+
+
+def _count(record: Raw) -> int:
     return 1 if isinstance(record, bytes) else len(record.times)
 
 

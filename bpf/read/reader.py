@@ -22,7 +22,7 @@ from execwhy.bpf.program.text import Settings
 from execwhy.bpf.read.account import Account
 from execwhy.bpf.read.buffers import Buffer, buffer_of, default_ring_bytes
 from execwhy.bpf.read.decode import Decoder
-from execwhy.bpf.read.raw_queue import RawQueue, failures_in, folded
+from execwhy.bpf.read.raw_queue import RawQueue, folded
 from execwhy.bpf.read.reporting import Reporter
 from execwhy.bpf.read.ring import RecordRun
 
@@ -165,14 +165,14 @@ class KernelSource:
         """Stop because of an unexpected error, and count all remaining records as lost."""
         self._enter(Stage.FAILED, _stopped(error))
         with self._lock:
-            self._account.add_abandoned(sum(map(failures_in, left)))
+            self._account.add_abandoned(left)
         self.abandon()
         self.finish()
 
     def abandon(self) -> None:
         """Drop all records that wait to be drained, and count them as lost."""
         with self._lock:
-            self._account.add_abandoned(sum(map(failures_in, self._queue.take(self._queue.bytes))))
+            self._account.add_abandoned(self._queue.take(self._queue.bytes))
 
     def set_capture(self, capture: Capture | None) -> None:
         """Apply a capture filter from now on.
@@ -301,7 +301,7 @@ class KernelSource:
         records = ring.consume(_BATCH_BYTES, at_end=at_end)
         with self._lock:
             for record in records:
-                self._account.add_taken(failures_in(record), self._queue.put(record))
+                self._account.add_taken(record, self._queue.put(record))
             if records:
                 self._something.set()
         return bool(records)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from execwhy.bpf.events import users
 from execwhy.bpf.events.kinds import EXEC, SEARCH_END_CODE
 from execwhy.bpf.program import layout
-from execwhy.bpf.read.raw_queue import Raw, RawQueue, failures_in, folded
+from execwhy.bpf.read.raw_queue import Raw, RawQueue, failures_in, folded, search_ends_in
 from execwhy.bpf.read.ring import RecordRun
 
 
@@ -39,10 +39,12 @@ def test_a_flood_of_one_user_does_not_delay_the_first_record_of_another() -> Non
 
 def test_beyond_the_bound_only_the_user_with_the_most_records_loses_some() -> None:
     queue = RawQueue(max_bytes=100_000)
-    assert queue.put(raw(7, 1)) == 0
-    dropped = sum(queue.put(raw(666, number, 4000)) for number in range(100))
+    assert queue.put(raw(7, 1)) == []
+    dropped = [each for number in range(100) for each in queue.put(raw(666, number, 4000))]
     taken = queue.take(1 << 30)
-    assert len(taken) + dropped == 101
+    assert [*dropped, *(record for record in taken if record != raw(7, 1))] == [
+        raw(666, number, 4000) for number in range(100)
+    ]
     numbers = [number_of(record) for record in taken if isinstance(record, bytes)]
     assert (7, 1) in numbers
     assert numbers[-1] == (666, 99) or (666, 99) in numbers, "the oldest went"
@@ -62,6 +64,9 @@ def test_the_end_of_a_search_is_not_a_failure_and_a_run_is_many() -> None:
     assert failures_in(raw(1, kind=SEARCH_END_CODE)) == 0
     assert failures_in(RecordRun(raw(1), np.arange(5, dtype=np.uint64))) == 5
     assert failures_in(b"") == 1
+    assert search_ends_in(raw(1)) == search_ends_in(b"") == 0
+    assert search_ends_in(raw(1, kind=SEARCH_END_CODE)) == 1
+    assert search_ends_in(RecordRun(raw(1, kind=SEARCH_END_CODE), np.arange(5, dtype=np.uint64))) == 5
 
 
 @given(
@@ -71,7 +76,7 @@ def test_the_end_of_a_search_is_not_a_failure_and_a_run_is_many() -> None:
 def test_each_users_records_come_out_in_order(puts: list[tuple[int, int]], step: int) -> None:
     queue = RawQueue()
     for number, (uid, size) in enumerate(puts):
-        assert queue.put(raw(uid, number, size)) == 0
+        assert queue.put(raw(uid, number, size)) == []
     came: list[tuple[int, int]] = []
     while records := queue.take(step):
         came += [number_of(record) for record in records if isinstance(record, bytes)]
