@@ -179,7 +179,7 @@ class Arrivals:
         if came:
             self._waiting.append(came)
             status = self._source.status()
-            self._untold, self._behind = status.counters.untold, status.behind
+            self._untold, self._behind = status.counters.ends_lost, status.behind
         return bool(came)
 
     def take_searches(self) -> Changed:

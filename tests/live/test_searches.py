@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -260,6 +262,55 @@ for one in work: one.join()
     for one in by_thread.values():
         _, search = the_search(one)
         assert (search.tries, search.outcome) == (5, "not-found")
+
+
+@pytest.mark.parametrize(("tried", "outcome"), [(4, "open"), (5, "not-found")])
+def test_a_task_that_lives_on_has_found_nothing_once_it_has_tried_all_of_path(
+    folding: Folding, name: str, path: str, tried: int, outcome: str
+) -> None:
+    script = f"""
+import os
+for directory in os.environ["PATH"].split(":")[:{tried}]:
+    try: os.execv(f"{{directory}}/{name}", ["x"])
+    except OSError: pass
+print("tried", flush=True)
+input()
+"""
+    with subprocess.Popen(
+        [sys.executable, "-I", "-c", script],
+        env={"PATH": path},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None and process.stdout.readline() == b"tried\n"
+        _, search = the_search(folding.of(name))
+        process.kill()
+    assert (search.outcome, search.tries) == (outcome, tried)
+
+
+def test_a_search_whose_next_exec_is_held_up_is_open(
+    folding: Folding, name: str, path: str, tmp_path: Path
+) -> None:
+    """A lease holds up the exec that succeeds, as a slow network disk does."""
+    program = tmp_path / "third" / name
+    program.write_bytes(Path("/bin/true").read_bytes())
+    program.chmod(0o755)
+    held_up: list[int] = []
+    before = signal.signal(signal.SIGIO, lambda *_: held_up.append(1))
+    try:
+        with program.open("rb") as file:
+            fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+            with subprocess.Popen(["/usr/bin/env", name], env={"PATH": path}) as process:
+                deadline = time.monotonic() + PATIENCE
+                while not held_up and time.monotonic() < deadline:
+                    time.sleep(0.01)
+                _, search = the_search(folding.of(name))
+                assert process.poll() is None
+                fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    finally:
+        signal.signal(signal.SIGIO, before)
+    assert process.returncode == 0, "it was found in the end"
+    assert (search.outcome, search.tries, search.found_path) == ("open", 2, None)
 
 
 _SEARCHER = """

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from execwhy.bpf.events.record import Ancestor, Attempt, ExecFailure, Search, Truncated
+from execwhy.bpf.events.record import Ancestor, Attempt, ExecFailure, Outcome, Search, Truncated
 from execwhy.tui.model.text.secrets import masked
 from execwhy.tui.widgets.detail.fact import Fact
 from execwhy.tui.widgets.detail.facts import sections
@@ -155,11 +155,13 @@ async def test_a_search_lists_the_cause_of_each_try() -> None:
         assert any('Last try: "/sbin/cmake" does not exist.' in line for line in lines)
 
 
-def words_of_search(standing: ExecFailure, others: tuple[Attempt, ...]) -> str:
+def words_of_search(
+    standing: ExecFailure, others: tuple[Attempt, ...], outcome: Outcome = "not-found"
+) -> str:
     """Return WHY of the row of a search, and what its detail says."""
     path, value = standing.path or "", standing.return_value
     attempts = (*others, Attempt(path, value))
-    search = Search(1, path.rpartition("/")[2], len(attempts), "not-found", None, attempts)
+    search = Search(1, path.rpartition("/")[2], len(attempts), outcome, None, attempts)
     record = replace(standing, search=search)
     facts = [fact for section in sections(record, record, looking=False) for fact in section.facts]
     return " | ".join([why_text(record, False)[0], *(f"{fact.label} {fact.text}".strip() for fact in facts)])
@@ -197,6 +199,18 @@ def test_a_cause_of_the_last_try_beyond_its_directory_comes_first() -> None:
     words = words_of_search(last, MISSING)
     assert "its name ends in CR; not found in 3 directories" in words
     assert 'Its name ends in CR. | "deploy" was not found in 3 directories.' in words
+
+
+def test_a_search_that_may_go_on_has_found_nothing_so_far() -> None:
+    last = failure("/srv/bin/deploy", error=errno.ENOENT, binary=None)
+    words = words_of_search(last, MISSING, "open")
+    assert words.startswith("not found in 3 directories so far")
+    assert "its end was not seen" in words
+    met = failure("/srv/bin/deploy", error=errno.EACCES, binary=None)
+    met = diagnosed(met, "unsearchable-directory", "unsearchable directory /srv", "It may not.", None)
+    words = words_of_search(met, MISSING, "open")
+    assert 'The search for "deploy" met EACCES at /srv/bin/deploy; it is not in 2 other' in words
+    assert "ended with" not in words
 
 
 async def words_of_ancestors(*pids: int) -> str:

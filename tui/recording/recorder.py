@@ -10,7 +10,7 @@ from typing import Final
 
 from execwhy.bpf.events.arrivals import Event, Occurrence, SearchEnd, expand_bursts
 from execwhy.bpf.events.record import Diagnosis
-from execwhy.bpf.events.source import Origin, Stage
+from execwhy.bpf.events.source import Counters, Origin, Stage
 from execwhy.tui.arrivals import Looking
 from execwhy.tui.model.files.event_lines import EventLines
 from execwhy.tui.model.files.safe_file import SnapshotError
@@ -195,7 +195,8 @@ class Recording:
             pass
         self._source.abandon()
         # What was just dropped is a loss, too, and so is what the storm has left no time to report.
-        self._hold_back(list(expand_bursts(self._source.drain())), 0, ())
+        reports = list(expand_bursts(self._source.drain()))
+        self._hold_back(reports, self._source.status().counters, ())
         self._held_back.give_up()
         self._write_complete(max(_FEWEST_SECONDS, end - time.monotonic()))
         self._leave_out_rest(NO_TIME)
@@ -240,22 +241,25 @@ class Recording:
 
     def _take(self) -> bool:
         """Take in arrivals and write complete events; return whether there were any."""
-        untold = self._source.status().counters.untold
         deadline = time.monotonic() + _TAKING_SECONDS
         came = False
         # Events of users whose share is full here wait in the source, which is shared between users, too.
         while reports := self._source.drain(self._held_back.held_up):
             came = True
-            self._hold_back(list(expand_bursts(reports)), untold, None)
+            # The end of a search is counted as lost before what its task did next comes out.
+            self._hold_back(list(expand_bursts(reports)), self._source.status().counters, None)
             if time.monotonic() > deadline:
                 break
-        self._hold_back((), untold, self._source.status().behind)
+        status = self._source.status()
+        self._hold_back((), status.counters, status.behind)
         return self._write_complete(_WRITING_SECONDS) or came
 
-    def _hold_back(self, piece: Sequence[_Arrival], untold: int, behind: Collection[int] | None) -> None:
+    def _hold_back(
+        self, piece: Sequence[_Arrival], counters: Counters, behind: Collection[int] | None
+    ) -> None:
         before = len(self._held_back)
         try:
-            wanted = self._held_back.take(piece, time.monotonic_ns(), untold, behind)
+            wanted = self._held_back.take(piece, time.monotonic_ns(), counters.ends_lost, behind)
         except Exception:
             self._leave_out_after_fault(_events(piece)[len(self._held_back) - before :])
             raise

@@ -61,6 +61,13 @@ class SearchPath:
             return False
         return earlier.first < later.last or not self._is_ordered
 
+    def ends_at(self, path: str, times: int) -> bool:
+        """Return whether a search has nothing left to try after ``path``, which it has tried that often."""
+        directory = _directory(path)
+        if not self._is_ordered or directory != _comparable(self.value.rpartition(":")[2]):
+            return False
+        return times >= _entries[self.value][directory].times
+
 
 class _Entry(NamedTuple):
     """A directory of a PATH: at which places it comes first and last there, and how often."""

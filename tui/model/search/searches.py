@@ -6,6 +6,10 @@ with another or has ended. A search ends with that, with a failure for another n
 that was tried before (a new search, or a retry) or that is none of PATH, or 2 s after its last try.
 Losses do not end it.
 
+It has found nothing if its end was seen and was no success, or if its last try was in the last directory of
+PATH. If time has run out before that, the task may still find its program: the search is "open". It is also
+"open" if its true end may be among those that were lost.
+
 It has found its program if what succeeds is of that name, and further on in PATH than what was tried.
 A try whose error ends execvp(3) is never hidden: it stands for a search that found nothing, or is none.
 A single try is a search only where the name was then found. Where PATH was not read, a search has tries
@@ -28,8 +32,8 @@ from execwhy.tui.model.search.representative import MOST_ATTEMPTS, supersedes
 from execwhy.tui.model.search.search_path import CONTINUING, SearchPath, Try, as_try, in_default_path, name_of
 
 TIMEOUT: Final = 2_000_000_000
-"""Nanoseconds after its last try at which a search has ended: the next try follows within microseconds,
-but for a directory on a slow network."""
+"""Nanoseconds to wait for the next try. It usually follows within microseconds, but a slow network disk can
+hold it up for longer."""
 
 MOST_OPEN: Final = 16_384
 """Searches at once: as many tasks as the kernel program follows. Beyond that, and beyond ``MOST_TRIES``,
@@ -119,6 +123,12 @@ class _Tries:
         if self._path is None:
             return in_default_path(path)
         return self._path.comes_after(path, self._made[-1][1].path)
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether the last try was in the last directory of PATH, so that nothing can be found any more."""
+        last = self._made[-1][1].path
+        return self._path is not None and self._path.ends_at(last, self._times[last])
 
     @property
     def path_is_read(self) -> bool:
@@ -217,7 +227,7 @@ class Searches:
         Args:
             reports: What the source handed over, without a gap. None means that it has nothing more.
             now: Nanoseconds of a clock that does not jump, such as time.monotonic_ns.
-            untold: How many ends of searches the kernel program could not tell so far.
+            untold: How many ends of searches may have been lost so far.
             behind: Users, as of ``user_of``, of whom more waits at the source: what has come of others says
                 nothing of the time that they have reached. None means any user may be one.
 
@@ -342,7 +352,7 @@ class Searches:
             self._held += tries.weight - before
             self._users[tries.user].weight += tries.weight - before
         else:
-            self._finish(task, "not-found")
+            self._finish_unfound(task)
 
     def _take_end(self, end: SearchEnd) -> None:
         tries = self._open.get(end.task)
@@ -351,17 +361,24 @@ class Searches:
         if tries.is_over(end.timestamp):
             self._time_out(end.task)
         elif end.found_path is None or name_of(end.found_path) != tries.name:
-            self._finish(end.task, "not-found")
+            self._finish_unfound(end.task)
         elif tries.may_find(end.found_path):
             self._finish(end.task, "found", end.found_path)
+        elif tries.path_is_read:
+            self._finish_unfound(end.task)
         else:
             # Where PATH was not read it may have been found, but a row is hidden only for what is known.
-            self._finish(end.task, "not-found" if tries.path_is_read else "open")
+            self._finish(end.task, "open")
+
+    def _finish_unfound(self, task: int) -> None:
+        """End a search without its program, unless an earlier end, which found it, may have been lost."""
+        tries = self._open[task]
+        may_be_lost = self._lost_at + TIMEOUT > tries.last
+        self._finish(task, "open" if may_be_lost and not tries.is_exhausted else "not-found")
 
     def _time_out(self, task: int) -> None:
-        """Its end did not come: there was none, or it was among those lost around that time."""
-        may_be_lost = self._lost_at + TIMEOUT > self._open[task].last
-        self._finish(task, "open" if may_be_lost else "not-found")
+        """End a search whose end did not come in time: its next try may still be under way."""
+        self._finish(task, "not-found" if self._open[task].is_exhausted else "open")
 
     def _finish(self, task: int, outcome: Outcome, found_path: str | None = None) -> None:
         tries = self._take_out(task)

@@ -43,12 +43,11 @@ def outcome(record: ExecFailure) -> str:
     tries = counted(search.tries, "try", "tries")
     if search.outcome == "found":
         return f"found at {search.found_path} after {tries}"
-    if search.outcome == "open":
-        return f"not found in {tries} that are known"
+    so_far = " so far" if search.outcome == "open" else ""
     if len(search.attempts) < search.tries:
-        return f"not found in {tries}"
+        return f"not found in {tries}{so_far}"
     places = _places(record)
-    return f"not found in {counted(places, 'directory', 'directories')}"
+    return f"not found in {counted(places, 'directory', 'directories')}{so_far}"
 
 
 def end(search: Search) -> str:
@@ -109,7 +108,9 @@ def sentence(record: ExecFailure) -> str:
     if search.outcome == "found" or (record.binary is None and not stopped(record)):
         return f"{name} was {outcome(record)}."
     others = _elsewhere(record)
-    if record.binary is None:
+    if record.binary is None and search.outcome == "open":
+        said = f"The search for {name} met {record.error} at {record.path}"
+    elif record.binary is None:
         said = f"The search for {name} ended with {record.error}, which it met at {record.path}"
     else:
         said = f"{name} was found at {record.path}, where it could not be executed"

@@ -566,6 +566,33 @@ def test_a_flood_is_held_up_once_its_share_is_full_and_is_not_written_before_ano
     assert len(paths(output)) == flood.handed_over + 1
 
 
+class Losing(Script):
+    """Counts one more of something once its second batch has come out."""
+
+    counter = ""
+
+    def status(self) -> Status:
+        status = super().status()
+        lost: dict[str, Any] = {self.counter: int(self._taken > 2)} if self.counter else {}
+        return replace(status, counters=replace(status.counters, **lost))
+
+
+@pytest.mark.parametrize(
+    ("counter", "outcome"), [("", "not-found"), ("untold", "open"), ("untracked", "open")]
+)
+def test_an_end_that_was_lost_is_known_before_what_its_task_did_next(counter: str, outcome: str) -> None:
+    """The search may have found /c/x, which then failed at /opt/y."""
+    tries = [
+        replace(failure(path, environment=("PATH=/a:/b:/c",)), task=1) for path in ("/a/x", "/b/x", "/opt/y")
+    ]
+    output = Kept()
+    source = Losing([tries[:2], tries[2:]])
+    source.counter = counter
+    recorder(source, output).run()
+    searches = [line["search"] for line in output.lines if line.get("path") in ("/a/x", "/b/x")]
+    assert [search["outcome"] for search in searches] == [outcome] * 2
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_first_signal_stops_and_the_handlers_come_back(number: signal.Signals) -> None:
     before = signal.getsignal(number)
