@@ -190,7 +190,7 @@ CACHED_LOOKUP: Final = Identity(
             "truncated.argument_indexes", "truncated.environment_indexes", "truncated.long_argument",
             "truncated.long_variable", "stdin_type", "stdin_path", "comm", "parent_comm", "ancestors", "tty",
             "unit", "container_id", "container_runtime", "pod_uid", "pid_ns", "foreign_mount_ns", "tid",
-            "task", "started", "duration_ms",
+            "task", "started", "duration_ms", "shared_directories",
         ),
         "a path leads to the same file whatever this is",
     )
@@ -208,12 +208,12 @@ SHARED_DIAGNOSIS: Final = Identity(
     " them while no file changes.",
     fields=(
         "kind", "return_value", "path", "path_source", "truncated.path", "binary", "interpreter_path", "root",
-        "uid", "euid", "fsuid", "fsgid", "groups", "capabilities", "foreign_mount_ns", "foreign_user_ns",
-        "pid_ns", "syscall", "flags", "compat", "kernel_invoked", "check_only",
+        "cwd", "uid", "euid", "fsuid", "fsgid", "groups", "capabilities", "foreign_mount_ns",
+        "foreign_user_ns", "shared_directories", "pid_ns", "syscall", "flags", "compat", "kernel_invoked",
+        "check_only",
     ),
     sometimes={OF_SOME_CAUSES: ("ppid", "cgroup", "arguments", "environment", "comm")},
     derived={
-        "cwd": "the beginning of a path that may be relative, and of what a cause looks for beside it",
         "mount_ns": "with the parent and the cgroup where it is not execwhy's own: numbers are used again",
         "duration_ms": "nothing, where it is so short that it makes no difference",
         "dirfd": "whether the path begins at a descriptor; then the diagnosis is not shared",
@@ -251,7 +251,8 @@ ON_SCREEN: Final = Identity(
         "kind", "path_source", "kernel_invoked", "arguments_source", "return_value", "syscall", "compat",
         "dirfd", "flags", "check_only", "killed_by",
         "uid", "euid", "gid", "egid", "fsuid", "fsgid", "groups", "capabilities", "foreign_user_ns",
-        "comm", "parent_comm", "cwd", "root", "unit", "container_id", "mount_ns", "host",
+        "shared_directories", "comm", "parent_comm", "cwd", "root", "unit", "container_id", "mount_ns",
+        "host",
     ),
     sometimes={OF_THE_STRINGS: ("arguments", "environment")},
     left_out=_OF_ITS_OWN

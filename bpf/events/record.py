@@ -192,6 +192,10 @@ class ExecFailure:
         "The caller was not in the initial user namespace: its capabilities count only for files of its "
         "own.",
         column="identity", in_file=False))
+    shared_directories: bool = field(default=False, metadata=fact(
+        "Another task (CLONE_FS) may have changed the caller's working or root directory during the call, "
+        "or it is not known that none could.",
+        column="place", in_file=False))
     task: int = field(default=0, metadata=fact(
         "Which task it was, 0 where that is unknown; only good for comparing.",
         storage=Storage.NONE, in_file=False))

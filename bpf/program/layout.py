@@ -89,6 +89,8 @@ PATH_BY_DIRECTORY: Final = 1 << 24
 """The path is the kernel's copy; it begins with "/dev/fd/" and the directory's descriptor if that counts."""
 FOREIGN_USER_NS: Final = 1 << 25
 """The caller's user namespace is not the first one, so its capabilities do not count for every file."""
+OWN_DIRECTORIES: Final = 1 << 26
+"""No other task shared the caller's working and root directory when the call began."""
 OF_ARCHITECTURE: Final = 1 << 19
 """Used only within the BPF program, by the architecture's part."""
 

@@ -41,6 +41,7 @@ MEMBERS: Final = (
     "mm_struct.arg_end",
     "fs_struct.root",
     "fs_struct.pwd",
+    "fs_struct.users",
     "path.mnt",
     "path.dentry",
     "mount.mnt",

@@ -34,6 +34,7 @@ struct kept_path {
 #define BY_DIRECTORY 2 /* it begins with execveat's directory: "/dev/fd/3/program" */
 #define OF_ONE_TASK 4 /* no other task could run in the memory that holds it */
 #define BEGAN_BEFORE 8 /* the call began before the first hook saw it */
+#define IN_OWN_DIRECTORIES 16 /* see has_own_directories() */
 
 BPF_ARRAY(kept_paths, struct kept_path, 1 << KEPT_BITS);
 
@@ -152,18 +153,33 @@ static __always_inline s64 read_long_path(void *to, u64 task)
 
 /* ---- keeping and reading, with a claim on the slot ---- */
 
+/*
+ * Whether no other task has the caller's working and root directory as its own (CLONE_FS), and could change
+ * them. Ask this when the call begins: until it returns, the caller cannot share them with anybody.
+ */
+static __always_inline bool has_own_directories(u64 task)
+{
+#if TYPED
+    u64 me = bpf_get_current_task_typed();
+#else
+    u64 me = task;
+#endif
+    return member_u32(member(me, AT_task_struct_fs), AT_fs_struct_users) == 1;
+}
+
 static __always_inline void begin_call(struct kept_path *kept, u64 task)
 {
     kept->task = task;
     kept->began = ticks_now();
     kept->length = NOT_KEPT;
+    kept->facts = has_own_directories(task) ? IN_OWN_DIRECTORIES : 0;
 }
 
 static __always_inline void keep_path(struct kept_path *kept, u64 task, u64 from, u32 facts)
 {
     kept->pointer = from;
     kept->length = read_path_at(kept->bytes, KEPT_SIZE, from);
-    kept->facts = facts | (kept->length == KEPT_SIZE ? keep_long_path(task, from) : 0);
+    kept->facts = (kept->facts & IN_OWN_DIRECTORIES) | facts | (kept->length == KEPT_SIZE ? keep_long_path(task, from) : 0);
 }
 
 /* Return the number of ticks since the call began, including the one in which it did. */
@@ -230,7 +246,10 @@ static __always_inline s64 read_copied_path(struct scratch *s, u64 task)
         return n;
     if (kept->task == task) {
         n = read_kept_path(s->path.bytes, kept, task, &is_cut);
-        s->ticks = kept->length != NOT_KEPT && kept->facts & BEGAN_BEFORE ? 0 : ticks_of(kept);
+        bool began_before = kept->length != NOT_KEPT && kept->facts & BEGAN_BEFORE;
+        s->ticks = began_before ? 0 : ticks_of(kept);
+        if (!began_before && kept->facts & IN_OWN_DIRECTORIES)
+            s->record.bits |= OWN_DIRECTORIES;
     }
     if (n >= 0)
         s->record.bits |=

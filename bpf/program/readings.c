@@ -162,6 +162,8 @@ static __always_inline void compare_with_kept(struct scratch *s, u64 task)
     bool is_of_call = kept->task == task && kept->pointer == s->call.path && !(s->record.bits & COMPAT);
     u32 facts = kept->facts;
     s->ticks = is_of_call ? ticks_of(kept) : 0;
+    if (is_of_call && facts & IN_OWN_DIRECTORIES)
+        s->record.bits |= OWN_DIRECTORIES;
     s64 before = is_of_call ? read_kept_path(s->before.bytes, kept, task, &is_cut) : -1;
     leave_path(kept);
     if (is_of_call && !is_cut)

@@ -135,6 +135,7 @@ def failed_exec(
         mount_ns=mount_ns or None,
         foreign_mount_ns=bool(bits & layout.FOREIGN_MOUNT_NS),
         foreign_user_ns=bool(bits & layout.FOREIGN_USER_NS),
+        shared_directories=not bits & layout.OWN_DIRECTORIES and not kernel_invoked,
         pid_ns=pid_ns or None,
         task=0 if bits & layout.UNTRACKED else identify_task(task, pid),
         started=started,

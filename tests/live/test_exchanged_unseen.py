@@ -26,6 +26,8 @@ from tests.live.zoo import Zoo
 from tests.settled import SETTLED
 
 _CLONE_NEWUSER: Final = 0x10000000
+_CLONE: Final = 56
+_CLONE_FS: Final = 0x200
 _PR_SET_DUMPABLE: Final = 4
 _PR_SET_NO_NEW_PRIVS: Final = 38
 _CREATE_RULESET: Final = 444
@@ -102,6 +104,24 @@ def test_capabilities_of_the_first_user_namespace_are_certain_of_one_who_leaves_
     record, diagnosis = looked_at(listener, in_child, "EACCES", lambda: libc.unshare(_CLONE_NEWUSER))
     assert not record.foreign_user_ns
     assert (diagnosis.code, diagnosis.certain) == ("interpreter-not-executable", True), diagnosis
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["own", "shared"])
+@pytest.mark.parametrize("path", [b"no-such-program", b"/execwhy-no-such-directory/program"])
+def test_directories_that_another_task_may_change_make_no_cause_certain(
+    path: bytes, shared: bool, zoo: Zoo, listener: Listener
+) -> None:
+    def in_child() -> Exec:
+        os.chdir("/usr/lib")
+        if shared and libc.syscall(_CLONE, _CLONE_FS | signal.SIGCHLD, 0, 0, 0, 0) == 0:
+            signal.alarm(60)
+            signal.pause()
+        time.sleep(SETTLED)
+        return Exec(path)
+
+    record, diagnosis = looked_at(listener, in_child, "ENOENT")
+    assert record.shared_directories is shared
+    assert diagnosis.certain is not shared, diagnosis
 
 
 @pytest.mark.skipif(

@@ -76,6 +76,7 @@ FULL: Final = ExecFailure(
     foreign_mount_ns=True,
     pid_ns=4_026_531_836,
     foreign_user_ns=True,
+    shared_directories=True,
     task=0xFFFF_8880_0000_1234,
     started=123_456_789,
     duration_ms=12,

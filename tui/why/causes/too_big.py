@@ -174,8 +174,8 @@ def _string_too_long(
     argument = text.name.startswith("argument")
     return scene.diagnosis(
         "argument-too-long" if argument else "variable-too-long",
-        f"{text.name[0].upper()}{text.name[1:]} {has} {size} bytes; the kernel takes"
-        f" {MAX_ARG_STRLEN:,} bytes for one string.",
+        f"{text.name[0].upper()}{text.name[1:]} {has} {size} bytes, its NUL included; the"
+        f" kernel takes {MAX_ARG_STRLEN:,} bytes for one string.",
         f"{text.name} is too long",
         *evidence,
         advice="Pass it through a file or standard input."

@@ -44,16 +44,6 @@ def _duration(record: ExecFailure) -> int | None:
     return 0 if 0 < (record.duration_ms or 0) <= moment.CLOCK_STEP // 2 // _MS else record.duration_ms
 
 
-def _working_directory(record: ExecFailure) -> str | None:
-    """Return where a relative path begins: that of the file, or one that its #! line or PT_INTERP names.
-
-    Where the path is not proven no hook has seen the kernel's interpreter, so that it may be relative.
-    """
-    if record.path_is_proven and (record.path or "").startswith("/"):
-        return None if (record.interpreter_path or "/").startswith("/") else record.cwd
-    return record.cwd
-
-
 def _mount_namespace(record: ExecFailure) -> tuple[object, ...]:
     """Return the namespace; another one that gets its number later has other processes and cgroups."""
     is_home = record.mount_ns in home_namespaces()
@@ -61,11 +51,11 @@ def _mount_namespace(record: ExecFailure) -> tuple[object, ...]:
 
 
 SCENE: Final = (
+    # A path, or one that a #! line or PT_INTERP names, may be relative to the working directory.
     whole(*SHARED_DIAGNOSIS.fields),
     Reading(_own_files, "dirfd"),
     Reading(_killed, "killed_by"),
     Reading(_duration, "duration_ms"),
-    Reading(_working_directory, "cwd"),
     Reading(_mount_namespace, "mount_ns"),
 )
 """In what two failures agree, whatever their errno is, if they share a diagnosis."""

@@ -107,9 +107,11 @@ def test_a_field_that_no_cause_declares_is_noticed(scratch: None) -> None:
     assert reads(a_failure("/nowhere", errno.EXDEV), "environment") == set()
 
 
-def test_a_field_may_be_read_where_its_value_is_part_of_the_key() -> None:
-    assert reads(a_failure("job", errno.EIO), "cwd") == set()
-    assert reads(a_failure("/srv/job", errno.EIO), "cwd") == {"cwd"}
+def test_a_field_may_be_read_where_its_value_is_part_of_the_key(scratch: None) -> None:
+    of_checks = Reading(lambda record: record.tty if record.check_only else None, "tty")
+    cause("new-cause", errno.EIO, manual="New.", reads=(of_checks,))
+    assert reads(a_failure("/srv/job", errno.EIO, check_only=True), "tty") == set()
+    assert reads(a_failure("/srv/job", errno.EIO, check_only=False), "tty") == {"tty"}
 
 
 def test_a_part_of_the_truncated_facts_is_noticed_by_its_name() -> None:

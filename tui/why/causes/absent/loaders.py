@@ -113,6 +113,8 @@ def advice(scene: Scene, file: File, name: str) -> str:
         if name.startswith(loader.prefix) and family is not None and family in loader.commands:
             brought = f"Install it{advise.place(scene)} with `{loader.commands[family]}`."
             return f"Use a build for this system, or get that loader. {brought}"
+    if scene.record.root is not None and name == own:
+        return "Copy it and its libraries into that root directory, or use a build that is linked statically."
     return "Use a build for this system or one that is linked statically."
 
 

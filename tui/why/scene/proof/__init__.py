@@ -12,6 +12,9 @@ The working directory
     is a path that the kernel program read. The walk along it counts, and must end where the walk of the file
     began. What a descriptor of execveat led to is not recorded, so it is in doubt.
 
+    Both are read when the call has failed, and a task that shares them (CLONE_FS) can change them during the
+    call. So they are proven only if no task shared them when it began (``shared_directories``).
+
 A component
     existed at the exec, under that name, if one of two inodes has not changed since. The first is the
     directory that holds it: every entry that is added, removed or renamed sets its ctime. The second is what

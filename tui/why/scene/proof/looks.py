@@ -70,6 +70,11 @@ class Looks:
                 yield from self._of_permissions(resolved.file)
             if self._has_content(resolved.file):
                 yield from self._of_content(resolved.file)
+        if not proven and self._record.shared_directories:
+            yield (
+                "Another task may have shared the caller's working and root directory, and changed them"
+                " during the exec."
+            )
         if self._resolved and self._caller_root is not None and (denied or not proven):
             steps = (step for resolved in self._resolved for step in resolved.resolution.steps)
             yield from mounted.doubts(self._record, self._caller_root, self._moment, steps, later)

@@ -81,7 +81,11 @@ def test_an_element_that_is_neither_a_string_nor_base64_gives_a_sentence(element
 
 
 def test_every_field_that_files_have_is_in_the_object() -> None:
-    names = {field.name for field in dataclasses.fields(ExecFailure)} - {"task", "foreign_user_ns"}
+    names = {field.name for field in dataclasses.fields(ExecFailure)} - {
+        "task",
+        "foreign_user_ns",
+        "shared_directories",
+    }
     assert set(record_to_json(replace(failure(), host="web-1"), show_secrets=False)) == names | {"error"}
 
 

@@ -450,18 +450,18 @@ def test_a_string_that_was_measured_is_named_whatever_follows_it() -> None:
     facts = {"arguments": ("true",), "environment": environment, "truncated": truncated}
     code, certain, summary = too_big(**facts)
     assert (code, certain) == ("variable-too-long", True)
-    assert summary.startswith('Variable "LONG" has more than 131,072 bytes; ')
+    assert summary.startswith('Variable "LONG" has more than 131,072 bytes, its NUL included; ')
 
 
 def test_a_string_that_was_measured_and_not_read_has_its_number() -> None:
     truncated = Truncated(environment=True, argc=1, envc=40, long_variable=25)
     code, certain, summary = too_big(arguments=("true",), environment=("A=1",), truncated=truncated)
     assert (code, certain) == ("variable-too-long", True)
-    assert summary.startswith("Environment element 25 has more than 131,072 bytes; ")
+    assert summary.startswith("Environment element 25 has more than 131,072 bytes, its NUL included; ")
     truncated = Truncated(arguments=True, argc=40, envc=0, long_argument=25)
     code, certain, summary = too_big(arguments=("true",), truncated=truncated)
     assert (code, certain) == ("argument-too-long", True)
-    assert summary.startswith("Argument 25 has more than 131,072 bytes; ")
+    assert summary.startswith("Argument 25 has more than 131,072 bytes, its NUL included; ")
 
 
 @pytest.mark.parametrize(

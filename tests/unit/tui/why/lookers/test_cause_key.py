@@ -121,7 +121,6 @@ def test_what_only_one_process_has_is_not_shared(error: int, path: str, facts: d
     [
         {"pid": 2, "tid": 2, "timestamp": 2},
         {"ppid": 7},
-        {"cwd": "/srv"},
         {"environment": ("A=1",)},
         {"tty": "pts/1"},
     ],
