@@ -179,7 +179,8 @@ static __always_inline void keep_path(struct kept_path *kept, u64 task, u64 from
 {
     kept->pointer = from;
     kept->length = read_path_at(kept->bytes, KEPT_SIZE, from);
-    kept->facts = (kept->facts & IN_OWN_DIRECTORIES) | facts | (kept->length == KEPT_SIZE ? keep_long_path(task, from) : 0);
+    kept->facts = (kept->facts & IN_OWN_DIRECTORIES) | facts |
+                  (kept->length == KEPT_SIZE ? keep_long_path(task, from) : 0);
 }
 
 /* Return the number of ticks since the call began, including the one in which it did. */
