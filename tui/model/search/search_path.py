@@ -1,10 +1,10 @@
 """The directories that a PATH search tries, and the errors after which it goes on.
 
-An exec is part of a search only if execvp(3) or its kin could have made it: its directory is one of PATH.
-The PATH of a record is that of envp. A caller that searches with another one than it hands on, as
-posix_spawnp(3) with an environment of its own does, is not seen as searching, so its tries stay rows.
-Where PATH was not read, for instance because much else stands before it, a caller could claim any directory:
-only those of the default path count then.
+An exec is part of a search only if execvp(3) or a relative could have made it: its directory is in PATH.
+The PATH of a record is the one in envp. A caller that searches another PATH than the one it passes on, as
+posix_spawnp(3) does when it is given an environment, is not seen as searching, so its tries stay rows.
+Where PATH was not read, for example because too much comes before it in envp, a caller could claim any
+directory, so only those of the default path count.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from execwhy.bpf.events.record import ExecFailure
 CONTINUING: Final = frozenset(
     {errno.ENOENT, errno.EACCES, errno.ENOTDIR, errno.ENODEV, errno.ETIMEDOUT, errno.ESTALE}
 )
-"""Errors after which glibc's execvp tries the next directory (posix/execvpe.c); musl's goes on after the
-first three. dash and Python go on after any, but what they pass over then is worth a row."""
+"""Errors after which glibc's execvp tries the next directory (posix/execvpe.c); musl's does after the
+first three. dash and Python continue after any error, but any other error is worth a row."""
 
 _AT_FDCWD: Final = -100
 
 
 class SearchPath:
-    """The entries of PATH, as far as they can be compared with the directories of paths.
+    """The entries of PATH, compared with the directories of paths.
 
-    It takes as much as the value does: a search that goes on has one, and of 8 KiB that are all colons and
-    letters the table would be a hundred times as large.
+    It holds only the value, because each open search has one: the table of an 8 KiB value that is all colons
+    and letters would be a hundred times as large.
 
     Args:
-        value: The directories, as the variable has them.
-        is_ordered: They are tried in this order.
+        value: The value of the variable: directories, separated by colons.
+        is_ordered: Whether they are tried in this order.
 
     Attributes:
-        value: The same.
+        value: The value of the variable.
     """
 
     def __init__(self, value: str, *, is_ordered: bool = True) -> None:
@@ -62,7 +62,7 @@ class SearchPath:
         return earlier.first < later.last or not self._is_ordered
 
     def ends_at(self, path: str, times: int) -> bool:
-        """Return whether a search has nothing left to try after ``path``, which it has tried that often."""
+        """Return whether a search has no directory left once it has tried ``path`` this many times."""
         directory = _directory(path)
         if not self._is_ordered or directory != _comparable(self.value.rpartition(":")[2]):
             return False
@@ -70,7 +70,7 @@ class SearchPath:
 
 
 class _Entry(NamedTuple):
-    """A directory of a PATH: at which places it comes first and last there, and how often."""
+    """A directory of a PATH: its first and last index, and how many times it is listed."""
 
     first: int
     last: int
@@ -93,7 +93,7 @@ _ENTRY_BYTES: Final = 300
 _entries: Final = Known(
     _entries_of, _KNOWN_BYTES, lambda value: 2 * getsizeof(value) + _ENTRY_BYTES * (value.count(":") + 1)
 )
-"""The tables of the PATHs that came last: nearly all callers have one of a few."""
+"""The tables of the latest PATHs: nearly all callers use one of a few."""
 
 
 def _directory(path: str) -> str:
@@ -102,7 +102,7 @@ def _directory(path: str) -> str:
 
 
 def _comparable(entry: str) -> str:
-    """Return an entry without what makes no difference: "/bin//" is "/bin", and "" the working directory."""
+    """Return an entry in its shortest form: "/bin//" is "/bin", and "" is ".", the working directory."""
     stripped = entry.rstrip("/")
     if not stripped:
         return "/" if entry else "."
@@ -110,11 +110,11 @@ def _comparable(entry: str) -> str:
 
 
 _DEFAULT: Final = SearchPath("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", is_ordered=False)
-"""Where programs search without a PATH: the built-in ones of dash, bash, musl, glibc and Python together."""
+"""The built-in search paths of dash, bash, musl, glibc and Python together, used without a PATH."""
 
 
 def _search_path(record: ExecFailure) -> SearchPath | None:
-    """Return the PATH of its environment, or what takes its place; None where that was not read."""
+    """Return the PATH of a record, or the default one if it has none; None where PATH was not read."""
     environment, truncated = record.environment, record.truncated
     try:
         # No variable holds a null character, and one long text is searched faster than forty short ones.
@@ -127,18 +127,18 @@ def _search_path(record: ExecFailure) -> SearchPath | None:
     if at < 0:
         return _DEFAULT if is_whole else None
     if truncated.environment_indexes and variables.count("\0", 0, at) in truncated.environment_indexes:
-        # Of a value of which only the beginning was read, the last entry is not known, nor the next.
+        # The end of a truncated value is missing, so its last entry may be incomplete.
         return None
     return SearchPath(variables[at + 6 :].partition("\0")[0])
 
 
 class Try(NamedTuple):
-    """What an exec is as a try of a search.
+    """An exec as a try of a search.
 
     Attributes:
-        name: What is searched for; "" where it is no try.
-        path: The PATH that its caller probably searched; None where that was not read.
-        times: How many entries of PATH, or else of the default path, are its directory.
+        name: The name that is searched for; "" if the exec is no try.
+        path: The PATH that the caller probably searched; None where it was not read.
+        times: How often PATH, or without it the default path, lists the directory of the exec.
     """
 
     name: str
@@ -150,7 +150,7 @@ _NO_TRY: Final = Try("", None, 0)
 
 
 def _as_try(record: ExecFailure) -> Try:
-    """Return what a record is as a try: by path, and in a directory of PATH or of the default path."""
+    """Return the try that a record is, if it is by path and in a directory of PATH or the default path."""
     path = record.path
     name = "" if path is None else name_of(path)
     if path is None or not name or record.kernel_invoked or record.kind != EXEC.name:
@@ -166,17 +166,17 @@ _as_try_again: Final = IdentityMemo(_as_try)
 
 
 def as_try(failure: ExecFailure | Occurrence) -> Try:
-    """Return what a failed exec is as a try of a search."""
+    """Return a failed exec as a try of a search; its name is "" if it is none."""
     template = failure.template
-    # A record of its own comes once; a template comes again with each repeat.
+    # A record comes only once, but a template comes with each of its occurrences.
     return _as_try(template) if template is failure else _as_try_again(template)
 
 
 def in_default_path(path: str) -> bool:
-    """Return whether a path's directory is one of the default path."""
+    """Return whether the directory of a path is in the default path."""
     return _DEFAULT.times(path) > 0
 
 
 def name_of(path: str) -> str:
-    """Return the last component; "" where there is none, as of a directory with a slash at its end."""
+    """Return the last component of a path; "" if the path ends with a slash."""
     return path.rpartition("/")[2]

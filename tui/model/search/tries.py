@@ -1,4 +1,4 @@
-"""What was found out about each try of a search, whose one row tells all of them."""
+"""The records of the tries of a search, of which only one has a row."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from execwhy.bpf.events.record import ExecFailure
 from execwhy.tui.model.history.store import History
 
 _NEAR: Final = 32_768
-"""Events: how far from one of them the tries are looked for, since they come within moments."""
+"""Events on each side of a known try that are searched for the others, which come within moments."""
 
 
 def tries_of(history: History, event_id: int, search_id: int) -> list[ExecFailure]:
-    """The tries of a search that are still held, oldest first.
+    """Return the tries of a search that are still in the history, oldest first.
 
     Args:
-        history: Where they are.
-        event_id: One of them, such as the one whose row tells the others.
-        search_id: The search's.
+        history: The history.
+        event_id: The id of a try, such as the one that has the row.
+        search_id: The id of the search.
     """
     found: list[ExecFailure] = []
     for block in history.blocks:

@@ -478,13 +478,13 @@ def test_what_a_task_does_next_does_not_show_that_it_found_nothing_if_ends_were_
     searches.take(kernel.reports, now=0)
     kernel.reports.clear()
     go_on(kernel)
-    searches.take(kernel.reports, now=0, untold=1)
+    searches.take(kernel.reports, now=0, ends_lost=1)
     assert [search.outcome for _, search in searches.ended()] == [outcome] * 2
     kernel.reports.clear()
     kernel.waits(60)
     kernel.tries("x", "/a", "/b", variable=variable)
     go_on(kernel)
-    searches.take(kernel.reports, now=60 * SECOND, untold=1)
+    searches.take(kernel.reports, now=60 * SECOND, ends_lost=1)
     searches.give_up()
     assert {search.outcome for _, search in searches.ended()} <= {"not-found"}
 
@@ -566,8 +566,8 @@ def test_a_user_with_many_open_searches_ends_own_ones(
     searches.take([SearchEnd(kernel.now + MS, 1, "/bin/x")], now=MS)
     assert {search.outcome for number, search in searches.ended() if number < 2} == {"found"}
     searches.give_up()
-    assert searches._held == 0
-    assert not searches._users
+    assert searches._open.weight == 0
+    assert not searches._open.users
 
 
 def test_a_user_whose_reports_come_late_is_not_timed_out_by_those_of_others(kernel: Kernel) -> None:
