@@ -12,7 +12,8 @@ import numpy as np
 from execwhy.bpf.events.arrivals import Burst, Failure, Occurrence
 from execwhy.bpf.events.record import Diagnosis, ExecFailure, Look
 from execwhy.tui.why.lookers.fair_queue import EventIds
-from execwhy.tui.why.lookers.process import LookAt, Spawned, serve
+from execwhy.tui.why.lookers.process import LookAt, serve
+from execwhy.tui.why.lookers.spawner import Spawned
 
 
 class InlineLookers:

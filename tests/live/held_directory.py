@@ -22,7 +22,8 @@ from execwhy.bpf.caller import cached_lookup
 from execwhy.bpf.events import clock
 from execwhy.tui.why import look
 from execwhy.tui.why.lookers.dispatcher import Lookers
-from execwhy.tui.why.lookers.process import MAX_UNDEAD, Begin, Spawner, start_parent
+from execwhy.tui.why.lookers.process import MAX_UNDEAD, Begin, start_parent
+from execwhy.tui.why.lookers.spawner import Spawner
 from tests.live.silent_server import Server, mount
 from tests.unit.tui.why.failing import a_failure
 from tests.unit.waiting import PATIENCE, wait_for
@@ -149,7 +150,7 @@ def main(place: str, kind: str) -> None:
         end = time.monotonic() + PATIENCE
         while not has_come(ATTACKS) and time.monotonic() < end:
             time.sleep(0.05)
-        wait_for(lambda: lookers._hung.next_due is None)
+        wait_for(lambda: lookers._seats.hung.next_due is None)
         print(json.dumps({
             "hostile": [found.get(number, "") for number in range(ATTACKS)],
             "other": found.get(ATTACKS, ""),

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from execwhy.bpf.privileges import User
     from execwhy.bpf.read.reader import KernelSource
     from execwhy.tui.recording.instrumented import InstrumentedSource
-    from execwhy.tui.why.lookers.process import Begin, LookAt, Spawner
+    from execwhy.tui.why.lookers.process import Begin, LookAt
+    from execwhy.tui.why.lookers.spawner import Spawner
 
 
 def check_capture_options(options: Namespace) -> None:
@@ -125,7 +126,8 @@ def _become_unprivileged(options: Namespace) -> Spawner:
     """Fork the parent of the lookers, which keeps the capabilities that they need, and drop them here."""
     from execwhy.bpf.caller.namespaces import home_namespaces
     from execwhy.bpf.privileges import FOR_DIAGNOSIS, drop
-    from execwhy.tui.why.lookers.process import Spawner, start_parent
+    from execwhy.tui.why.lookers.process import start_parent
+    from execwhy.tui.why.lookers.spawner import Spawner
 
     user = _user(options.user)
     home_namespaces()  # finding them out takes privileges

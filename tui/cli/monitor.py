@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from execwhy.bpf.events.source import EventSource
     from execwhy.tui.model.query import Query
     from execwhy.tui.recording.instrumented import InstrumentedSource
-    from execwhy.tui.why.lookers.process import Spawner
+    from execwhy.tui.why.lookers.spawner import Spawner
 
 _FIRST_LINE: Final = 0.3
 """Seconds to wait for a file's first line before the screen opens; only a pipe may need them."""

@@ -1,4 +1,4 @@
-"""Looks that wait to be taken: a turn for each user, and one entry for all events that share a look."""
+"""Looks to hand out: a turn for each user, and one entry for all events that share a look."""
 
 from __future__ import annotations
 
@@ -100,6 +100,32 @@ class Done:
                     del self._bytes[user]
                 taken.append((pieces[0] if len(pieces) == 1 else np.sort(np.concatenate(pieces)), look))
         return taken
+
+
+class Dropped:
+    """Events that get no look for the same reason. In a storm there are tens of thousands a second.
+
+    Attributes:
+        look: What is said of each of them.
+    """
+
+    def __init__(self, look: Look) -> None:
+        self.look = look
+        self._single: list[int] = []
+        self._several: list[EventIds] = []
+
+    def add(self, ids: EventIds) -> None:
+        """Add the events of a group."""
+        if len(ids) == 1:
+            self._single.append(int(ids[0]))
+        else:
+            self._several.append(ids)
+
+    @property
+    def ids(self) -> EventIds:
+        """Their ids, ascending, each once."""
+        ids: EventIds = np.unique(np.concatenate([np.array(self._single, np.int64), *self._several]))
+        return ids
 
 
 def _weight_of(look: Look) -> int:

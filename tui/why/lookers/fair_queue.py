@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from execwhy.bpf.events.arrivals import Burst, Failure
-from execwhy.tui.why.lookers.owner import Owner, owner_of
+from execwhy.tui.why.lookers.grouping import Owner, owner_of
 
 MAX_BYTES: Final = 8 << 20
 """What the records that wait may take, as far as their footprints go."""

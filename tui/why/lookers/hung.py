@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from execwhy.bpf.caller.namespaces import home_namespaces
-from execwhy.tui.why.lookers.owner import Owner
+from execwhy.tui.why.lookers.grouping import Owner
 
 LEFT_ALONE_SECONDS: Final = 300.0
 """How long nothing of a user is looked at after a first look of theirs that could not be ended."""

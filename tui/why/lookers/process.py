@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import ctypes
 import gc
-import itertools
 import json
 import os
 import resource
@@ -20,18 +19,21 @@ import signal
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Final, NamedTuple, NoReturn
+from typing import Final, NoReturn
 
 from execwhy.bpf.caller.own_time import slowness
 from execwhy.bpf.events.record import ExecFailure, Look
 from execwhy.tui.why.lookers.bounds import within_bounds
-from execwhy.tui.why.lookers.process_clock import ProcessClock, clock_of
+from execwhy.tui.why.lookers.process_clock import clock_of
 from execwhy.tui.why.lookers.wire import LEAVING, Frames, WireError, framed, look_to_wire, record_from_wire
 from execwhy.tui.why.scene.moment import note_clock
 from execwhy.tui.why.scene.mount_watch import MountWatches
 
 MAX_UNDEAD: Final = 6
 """Lookers that were killed and have not died: from then on no other is forked in their place."""
+
+MAX_MESSAGE: Final = 4096
+"""Bytes of one message on the control connection."""
 
 _TICK: Final = 1.0
 """Seconds between two looks at whether a looker has died, and at whether the clock was set."""
@@ -44,15 +46,10 @@ _MAX_DATA: Final = 96 << 20
 fails. Looks mostly take less than 20 MB."""
 
 _MAX_ADDRESS_SPACE: Final = 1 << 30
-_MAX_MESSAGE: Final = 4096
-_MOST_DESCRIPTORS: Final = 3
 _CHUNK: Final = 1 << 18
 
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_NAME: Final = 15
-
-ANSWER_SECONDS: Final = 10.0
-"""Seconds for the parent to fork; it does nothing else, so this is for a machine that hardly runs."""
 
 LookAt = Callable[[ExecFailure], Look]
 
@@ -126,7 +123,7 @@ def _serve_monitor(control: socket.socket, begin: Begin) -> None:
         _reap(alive, killed)
         if not readable:
             continue
-        message = control.recv(_MAX_MESSAGE)
+        message = control.recv(MAX_MESSAGE)
         if not message:
             break
         request = json.loads(message)
@@ -259,93 +256,3 @@ def serve(connection: socket.socket, look_at: LookAt, *, is_full: Callable[[], b
             with suppress(OSError):
                 connection.sendall(framed(LEAVING))
             return
-
-
-class Spawned(NamedTuple):
-    """A looker that was forked.
-
-    Attributes:
-        connection: To it.
-        number: By which it is killed.
-        clock: Its time; None where that cannot be read.
-    """
-
-    connection: socket.socket
-    number: int
-    clock: ProcessClock | None = None
-
-    @classmethod
-    def of(cls, number: int, descriptors: Sequence[int]) -> Spawned | None:
-        """Return the looker whose connection and clock came as these descriptors; None without any."""
-        if not descriptors:
-            return None
-        connection, *times = descriptors
-        clock = ProcessClock(*times) if len(times) == 2 else None
-        return cls(socket.socket(fileno=connection), number, clock)
-
-    def close(self) -> None:
-        """Let go of its descriptors."""
-        self.connection.close()
-        if self.clock is not None:
-            self.clock.close()
-
-
-class Spawner:
-    """The monitor's side of the parent: asks for lookers and has them killed.
-
-    Attributes:
-        undead: The numbers of the lookers that were killed and had not died, when the parent was last asked.
-    """
-
-    def __init__(self, control: socket.socket, answer_seconds: float = ANSWER_SECONDS) -> None:
-        self._control = control
-        self._control.settimeout(answer_seconds)
-        self._numbers = itertools.count(1)
-        self.undead: frozenset[int] = frozenset()
-
-    def spawn(self) -> Spawned | None:
-        """Return a new looker; None where none can be forked.
-
-        Raises:
-            OSError: The parent is gone, or does not answer.
-        """
-        return self._ask("fork")
-
-    def look_for_undead(self) -> None:
-        """Bring ``undead`` up to date.
-
-        Raises:
-            OSError: The parent is gone, or does not answer.
-        """
-        self._ask("undead")
-
-    def _ask(self, what: str) -> Spawned | None:
-        number = next(self._numbers)
-        self._control.send(json.dumps({what: number}).encode())
-        while True:
-            message, fds, _, _ = socket.recv_fds(self._control, _MAX_MESSAGE, _MOST_DESCRIPTORS)
-            if not message:
-                raise ConnectionResetError("the parent of the lookers is gone")
-            answer = json.loads(message)
-            spawned = Spawned.of(answer["to"], fds)
-            if answer["to"] == number:
-                self.undead = frozenset(answer["undead"])
-                return spawned
-            if spawned is not None:
-                # Too late for the request that it answers, which was given up.
-                spawned.close()
-                self.kill(spawned.number)
-
-    def kill(self, number: int) -> None:
-        """Have a looker killed; it may take a while to die."""
-        with suppress(OSError):
-            self._control.send(json.dumps({"kill": number}).encode())
-
-    def end(self) -> None:
-        """End the parent and its lookers; whoever waits for it, in another thread, waits no longer."""
-        with suppress(OSError):
-            self._control.shutdown(socket.SHUT_RDWR)
-
-    def close(self) -> None:
-        """End the parent and its lookers, and let go of the connection to it."""
-        self._control.close()

@@ -16,9 +16,9 @@ from execwhy.bpf.events.arrivals import Failure
 from execwhy.bpf.events.record import Look
 from execwhy.tui.why.lookers.bounds import MAX_ANSWER
 from execwhy.tui.why.lookers.fair_queue import EventIds, Group
-from execwhy.tui.why.lookers.owner import Owner
-from execwhy.tui.why.lookers.process import Spawned
+from execwhy.tui.why.lookers.grouping import Owner
 from execwhy.tui.why.lookers.process_clock import ProcessClock
+from execwhy.tui.why.lookers.spawner import Spawned
 from execwhy.tui.why.lookers.wire import LEAVING, Frames, WireError, framed, look_from_wire, record_to_wire
 
 MOST_BYTES_AT_ONCE: Final = 96 << 10
@@ -37,7 +37,7 @@ _numbers: Final = itertools.count(1)
 
 
 class Spawning(Protocol):
-    """Where lookers come from: ``process.Spawner``, or a test.
+    """Where lookers come from: ``spawner.Spawner``, or a test.
 
     Attributes:
         undead: The numbers of the lookers that were killed and had not died, when that was last asked.

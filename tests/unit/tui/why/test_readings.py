@@ -12,7 +12,7 @@ import pytest
 from execwhy.bpf.events.identity import FOUND_LATER, OF_SOME_CAUSES, SHARED_DIAGNOSIS, leaves
 from execwhy.bpf.events.record import ExecFailure
 from execwhy.tui.why.causes import readings
-from execwhy.tui.why.lookers.cause_key import cause_key
+from execwhy.tui.why.lookers.grouping import cause_key
 from tests.unit.bpf.events.test_identity import differing
 from tests.unit.test_pinned_output import FULL
 from tests.unit.tui.why.failing import a_failure

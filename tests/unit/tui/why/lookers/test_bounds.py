@@ -24,7 +24,7 @@ from execwhy.tui.why.causes import unseen
 from execwhy.tui.why.look import look_at
 from execwhy.tui.why.lookers.bounds import MAX_ANSWER, MAX_BRIEF, MAX_FACT, MAX_SENTENCES, within_bounds
 from execwhy.tui.why.lookers.fair_queue import Group
-from execwhy.tui.why.lookers.owner import owner_of
+from execwhy.tui.why.lookers.grouping import owner_of
 from execwhy.tui.why.lookers.seat import Asked, Seat
 from execwhy.tui.why.lookers.wire import WireError, framed, look_from_wire, look_to_wire
 from execwhy.tui.why.scene import words

@@ -12,7 +12,7 @@ import pytest
 
 from execwhy.bpf.events.record import Diagnosis, ExecFailure
 from execwhy.tui.why.causes import advise, diagnose
-from execwhy.tui.why.lookers.cause_key import cause_key
+from execwhy.tui.why.lookers.grouping import cause_key
 from tests.unit.tui.why.failing import a_failure, failed_exec
 
 

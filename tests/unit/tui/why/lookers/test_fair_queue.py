@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 from execwhy.bpf.events.record import ExecFailure
 from execwhy.bpf.program import layout
 from execwhy.bpf.read.decode import decode
-from execwhy.tui.why.lookers.cause_key import cause_key
 from execwhy.tui.why.lookers.fair_queue import _MOST_USERS, MAX_BYTES, FairQueue, Group
-from execwhy.tui.why.lookers.owner import Owner, owner_of
+from execwhy.tui.why.lookers.grouping import Owner, cause_key, owner_of
 from tests.unit.raw_record import element, raw_record, walked
 from tests.unit.tui.why.failing import a_failure
 

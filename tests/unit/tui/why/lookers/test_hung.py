@@ -10,8 +10,8 @@ import pytest
 from execwhy.bpf.caller.namespaces import own_mount_ns
 from execwhy.bpf.events.record import Diagnosis, ExecFailure, Look
 from execwhy.tui.why.lookers.dispatcher import Lookers
+from execwhy.tui.why.lookers.grouping import Owner
 from execwhy.tui.why.lookers.hung import DYING_SECONDS, LEFT_ALONE_SECONDS, Hung
-from execwhy.tui.why.lookers.owner import Owner
 from tests.looks import ThreadSpawner
 from tests.unit.tui.why.lookers.test_lookers import all_of, failure
 from tests.unit.waiting import PATIENCE, wait_for

@@ -19,7 +19,8 @@ import pytest
 from execwhy.bpf.events import clock
 from execwhy.bpf.events.record import Diagnosis, ExecFailure, Look
 from execwhy.tui.why.lookers.dispatcher import Lookers
-from execwhy.tui.why.lookers.process import Begin, LookAt, Spawner, start_parent
+from execwhy.tui.why.lookers.process import Begin, LookAt, start_parent
+from execwhy.tui.why.lookers.spawner import Spawner
 from execwhy.tui.why.lookers.wire import Frames, framed, look_from_wire, record_to_wire
 from execwhy.tui.why.scene.moment import Moment
 from tests.unit.tui.why.failing import a_failure
@@ -249,7 +250,7 @@ def test_a_parent_that_has_died_is_named() -> None:
     spawner = Spawner(start_parent(prepare))
     newest = Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="ascii").split()[-1]
     lookers = Lookers(spawner)
-    wait_for(lambda: bool(lookers._seats))
+    wait_for(lambda: bool(lookers._seats.running))
     os.kill(int(newest), signal.SIGKILL)
     wait_for(lambda: "are gone" in lookers.problem)
     assert not lookers.is_looking

@@ -20,9 +20,9 @@ from execwhy.tui.why.lookers import fair_queue
 from execwhy.tui.why.lookers.dispatcher import Lookers
 from execwhy.tui.why.lookers.done import Done
 from execwhy.tui.why.lookers.fair_queue import Group
-from execwhy.tui.why.lookers.owner import Owner, owner_of
+from execwhy.tui.why.lookers.grouping import Owner, owner_of
 from execwhy.tui.why.lookers.pace import PACE, SHUN_SECONDS, Pace, Shunned
-from execwhy.tui.why.lookers.process import Spawned
+from execwhy.tui.why.lookers.spawner import Spawned
 from execwhy.tui.why.lookers.wire import Frames, framed, look_to_wire, record_from_wire
 from tests.looks import ThreadSpawner
 from tests.unit.tui.why.failing import a_failure
@@ -112,7 +112,7 @@ def test_beyond_the_bound_the_oldest_is_dropped_and_counts_as_not_looked_at_in_t
 ) -> None:
     lookers.submit([(0, failure(0))])
     wait_for(lambda: len(slow.asked) == 1)
-    lookers._queue._max_bytes = 4 * weight_of(failure(1))
+    lookers._backlog._queue._max_bytes = 4 * weight_of(failure(1))
     lookers.submit([(number, failure(number)) for number in range(1, 10)])
     assert lookers.waiting == 4
     dropped = all_of(lookers, 5)
@@ -128,7 +128,7 @@ def test_beyond_the_bound_the_oldest_is_dropped_and_counts_as_not_looked_at_in_t
 def test_all_that_is_dropped_is_named_by_its_error_and_each_event_once(slow: Slow, lookers: Lookers) -> None:
     lookers.submit([(0, failure(0))])
     wait_for(lambda: len(slow.asked) == 1)
-    lookers._queue._max_bytes = 0
+    lookers._backlog._queue._max_bytes = 0
     lookers.submit([(1, burst("/one", errno.ENOENT, range(100))), (101, failure(1))])
     lookers.submit([(102, a_failure("/two", errno.EACCES, uid=1000))])
     results = lookers.results()
@@ -142,9 +142,9 @@ def test_all_that_is_dropped_is_named_by_its_error_and_each_event_once(slow: Slo
 def test_what_was_dropped_is_looked_at_once_it_is_on_screen(slow: Slow, lookers: Lookers) -> None:
     lookers.submit([(0, failure(0))])
     wait_for(lambda: len(slow.asked) == 1)
-    bound, lookers._queue._max_bytes = lookers._queue._max_bytes, 0
+    bound, lookers._backlog._queue._max_bytes = lookers._backlog._queue._max_bytes, 0
     lookers.submit([(1, failure(1))])
-    lookers._queue._max_bytes = bound
+    lookers._backlog._queue._max_bytes = bound
     lookers.prefer([(1, failure(1))])
     slow.may_go_on.release(2)
     results = all_of(lookers, 3)
@@ -261,13 +261,13 @@ def test_of_a_user_whose_looks_wait_to_be_taken_nothing_more_is_looked_at(
     opened: Callable[..., Lookers],
 ) -> None:
     lookers = opened(lambda record: Look(Diagnosis("code", f"{record.path}.")))
-    lookers._done = Done(max_bytes=20_000)
+    lookers._backlog._done = Done(max_bytes=20_000)
     lookers.submit([(number, failure(number, uid=1)) for number in range(300)])
-    wait_for(lambda: not lookers._done.has_room(1))
+    wait_for(lambda: not lookers._backlog._done.has_room(1))
     lookers.submit([(1000, failure(1000, uid=2))])
-    wait_for(lambda: 1000 in lookers._done.ids)
+    wait_for(lambda: 1000 in lookers._backlog._done.ids)
     assert lookers.is_busy
-    assert len(lookers._done) < 200, "the others wait where they are bounded, and have a share"
+    assert len(lookers._backlog._done) < 200, "the others wait where they are bounded, and have a share"
     came = all_of(lookers, 301)
     assert {event_id for event_id, _ in came} == {*range(300), 1000}
 
@@ -357,7 +357,7 @@ def test_a_flood_of_one_user_delays_that_user(
     monkeypatch.setattr(fair_queue.FairQueue, "take", taken)
     lookers = opened(look_at)
     lookers.submit([(number, failure(number, uid=666)) for number in range(300)])
-    wait_for(lambda: any(seat.asked for seat in lookers._seats))
+    wait_for(lambda: any(seat.asked for seat in lookers._seats.running))
     lookers.submit([(1000 + uid, failure(uid, uid=uid)) for uid in (7, 8)])
     first.set()
     all_of(lookers, 302)
@@ -379,14 +379,14 @@ def test_a_looker_that_dies_is_replaced_and_only_its_look_is_lost(opened: Callab
 def test_after_a_fault_causes_are_looked_for_again(
     opened: Callable[..., Lookers], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    take_in = Lookers._take_in
+    receive = Lookers._receive
 
     def fail(lookers: Lookers, seat: Any, asked: Any, look: Look) -> None:
         if look.diagnosis.summary == "/missing/3.":
             raise RuntimeError("what a process wrote")
-        take_in(lookers, seat, asked, look)
+        receive(lookers, seat, asked, look)
 
-    monkeypatch.setattr(Lookers, "_take_in", fail)
+    monkeypatch.setattr(Lookers, "_receive", fail)
     lookers = opened(lambda record: Look(Diagnosis("code", f"{record.path}.")))
     lookers.submit([(3, failure(3))])
     assert dict(all_of(lookers, 1))[3].diagnosis.code == "not-looked-at"
@@ -417,12 +417,12 @@ def test_nothing_is_waited_for_once_nobody_looks(
     lookers.submit([(0, failure(0))])
     slow.may_go_on.release()
     all_of(lookers, 1)
-    with lookers._lock:
-        lookers._pace.park(time.monotonic() + 1e6, lookers_group(1))
+    with lookers._backlog._lock:
+        lookers._backlog._pace.park(time.monotonic() + 1e6, lookers_group(1))
     lookers.submit([(number, failure(number)) for number in range(2, 6)])
     wait_for(lambda: len(slow.asked) == 2)
     spawner.is_orphaned = True
-    lookers._seats[0].connection.shutdown(socket.SHUT_RDWR)
+    lookers._seats.running[0].connection.shutdown(socket.SHUT_RDWR)
     wait_for(lambda: not lookers.is_looking)
     lookers.submit([(6, failure(6)), (7, burst("/later", errno.EACCES, range(3)))])
     lookers.prefer([(10, failure(10))])

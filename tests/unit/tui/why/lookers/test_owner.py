@@ -14,7 +14,7 @@ from execwhy.bpf.caller.namespaces import own_mount_ns
 from execwhy.bpf.events.users import SubordinateIds
 from execwhy.bpf.program import limits
 from execwhy.bpf.program import text as program
-from execwhy.tui.why.lookers.owner import NAMESPACE_GROUPS, owner_of
+from execwhy.tui.why.lookers.grouping import NAMESPACE_GROUPS, owner_of
 from tests.unit.tui.why.failing import a_failure
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from execwhy.bpf.events.record import Diagnosis, Look
 from execwhy.tui.why.lookers.fair_queue import Group
-from execwhy.tui.why.lookers.owner import owner_of
+from execwhy.tui.why.lookers.grouping import owner_of
 from execwhy.tui.why.lookers.process_clock import ProcessClock
 from execwhy.tui.why.lookers.seat import MOST_BYTES_AT_ONCE, Asked, Seat
 from execwhy.tui.why.lookers.wire import framed, look_to_wire

@@ -23,7 +23,7 @@ from execwhy.bpf.events import clock
 from execwhy.bpf.events.arrivals import Occurrence
 from execwhy.bpf.events.record import Binary, Diagnosis, ExecFailure
 from execwhy.tui.why.causes import diagnose
-from execwhy.tui.why.lookers.cause_key import cause_key
+from execwhy.tui.why.lookers.grouping import cause_key
 from execwhy.tui.why.scene import caller, moment
 from execwhy.tui.why.scene.moment import CLOCK_STEP, Moment
 from execwhy.tui.why.scene.proc import CallerProcess

@@ -11,7 +11,7 @@ import pytest
 
 from execwhy.bpf.events.record import Diagnosis
 from execwhy.tui.why.causes import diagnose
-from execwhy.tui.why.lookers.cause_key import cause_key
+from execwhy.tui.why.lookers.grouping import cause_key
 from tests.unit.tui.why.failing import failed_exec
 
 
