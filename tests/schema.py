@@ -1,4 +1,4 @@
-"""schema/record.schema.json as the tests hold lines against it."""
+"""schema/record.schema.json, as the tests validate lines with it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SCHEMA: Final[dict[str, Any]] = json.loads(
 
 
 def _closed(schema: Any) -> Any:
-    """The same without room for names that it does not tell: what this version writes is told whole."""
+    """Return the schema with no room for other names: it describes every field that this version writes."""
     if isinstance(schema, list):
         return [_closed(element) for element in schema]
     if not isinstance(schema, dict):
@@ -24,9 +24,9 @@ def _closed(schema: Any) -> Any:
 
 
 OPEN: Final = jsonschema.Draft202012Validator(SCHEMA)
-"""As it is published: later fields are allowed."""
+"""The schema as published: later versions may add fields."""
 CLOSED: Final = jsonschema.Draft202012Validator(_closed(SCHEMA))
-"""For what this version writes: a field that the schema does not have is a fault."""
+"""For the lines of this version: a field that is missing from the schema is an error."""
 
 
 def kind_of(line: dict[str, Any]) -> str:

@@ -136,7 +136,7 @@ def unlike(number: int) -> str:
 
 
 def growth() -> Iterator[Figure]:
-    """How memory, as the history tells it, and filter grow with the number of events, variables and paths."""
+    """Measure how memory, as the history counts it, and filters scale with events, variables and paths."""
     for count in (10_000, 100_000, 3_000_000):
         history, _, append = filled(count)
         yield Figure(f"history of {count:,} events", history.nbytes / 1e6, "MB", note=f"{append:.1f} us each")

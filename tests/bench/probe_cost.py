@@ -108,7 +108,7 @@ def once(loop: Path, what: str, times: int, path: list[str], prefix: tuple[str, 
 def medians(loop: Path) -> dict[str, dict[str, float]]:
     """Nanoseconds for one of each kind of work, by who watches: the median of alternating rounds.
 
-    Each round tells its least disturbed fortieth part.
+    Each round counts with its least disturbed fortieth.
     """
     results: dict[str, dict[str, list[float]]] = {}
     watchers = peers()

@@ -115,11 +115,11 @@ def storm(loop: Path, seconds: int = STORM_SECONDS, paths: int = 1) -> Iterator[
 
 
 def _counters(monitor: Monitor) -> dict[str, int]:
-    """What the header of a snapshot tells."""
+    """Return the counters in the header of a snapshot."""
     with tempfile.TemporaryDirectory() as place:
         target = Path(place, "end.jsonl")
         monitor.type("/pid==1\r")  # the header is wanted, not a million lines
-        _settle(monitor)  # nothing on the screen tells that the next key is no part of the filter
+        _settle(monitor)  # the screen does not show when the next key is no longer part of the filter
         monitor.type("w")
         monitor.wait_for_text("Enter writes")
         monitor.type("\x15")

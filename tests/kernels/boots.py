@@ -14,7 +14,7 @@ class Boot:
 
     Attributes:
         series: "6.1", as ``tools/kernels`` has installed it.
-        levels: Of page tables: 5 where the kernel is built for it and is not told otherwise.
+        levels: Page-table levels: 5 if the kernel is built for them and started without ``no5lvl``.
         append: More of the kernel's command line.
         plans: Which plans see every kind of failure.
         once: What is looked at besides: names of ``tests.kernels.once``.
@@ -36,7 +36,7 @@ BOOTS: Final = {
         once=(
             "page tables",
             "all failures",
-            "all failures, and no room to tell",
+            "all failures, table full",
             "shares of execs and copies",
             "searches that a user leaves open",
             "no file left in the whole system",

@@ -112,7 +112,7 @@ class Verdict:
 
 
 def judged(kind: str, test: Callable[[], Found]) -> Verdict:
-    """The verdict of a test, which tells the facts that it has looked at, or raises."""
+    """Return the verdict of a test, which returns the facts that it checked, or raises."""
     began = time.monotonic()
     try:
         found = test()
@@ -150,7 +150,7 @@ class Run:
         """One after the other."""
         for kind, test in self._kinds().items():
             verdict = judged(kind, test)
-            # Where the guest does not come to its end, this tells how far it came.
+            # If the guest does not finish, this shows how far it got.
             print(self._plan, kind, verdict.seconds, verdict.problem[:200], flush=True)
             yield verdict
 
@@ -209,8 +209,8 @@ class Run:
         if case.path_afterwards and self._plan != "tracepoint":
             found["whose path"] = "" if record.path_source == "kernel" else record.path_source
         if record.binary:
-            told = record.binary.source
-            found["binary.source"] = "" if told == wanted.binary else told
+            actual = record.binary.source
+            found["binary.source"] = "" if actual == wanted.binary else actual
         source = record.arguments_source
         if record.arguments and any(record.arguments) and wanted.arguments != "unreadable":
             found["whose arguments"] = "" if source == wanted.arguments else source

@@ -68,9 +68,9 @@ def pack(archive: Path, zoo: str) -> Luggage:
 def _paths() -> Iterator[str]:
     for part in _PARTS:
         yield str(PROJECT / part)
-    tell = "import os, bcc; print(os.__file__, bcc.__file__, os.path.realpath('/proc/self/exe'))"
+    program = "import os, bcc; print(os.__file__, bcc.__file__, os.path.realpath('/proc/self/exe'))"
     home = subprocess.run(
-        [python(), "-I", "-c", tell], capture_output=True, text=True, check=True
+        [python(), "-I", "-c", program], capture_output=True, text=True, check=True
     ).stdout.split()
     yield from (os.path.dirname(home[0]), os.path.dirname(home[1]), home[2])
     yield from (f"{packages()}/{name}" for name in os.listdir(packages()) if name in _PACKAGES)
@@ -89,5 +89,5 @@ def _libraries(programs: list[str]) -> Iterator[str]:
             ).stdout
             (path, *_) = re.findall(rf"^\s*{re.escape(program)} .*=> (\S+)$", cache, re.MULTILINE)
             yield os.path.realpath(path)
-        told = subprocess.run(["ldd", path], capture_output=True, text=True, check=False).stdout
-        yield from map(os.path.realpath, re.findall(r"(/\S+) \(0x", told))
+        libraries = subprocess.run(["ldd", path], capture_output=True, text=True, check=False).stdout
+        yield from map(os.path.realpath, re.findall(r"(/\S+) \(0x", libraries))

@@ -64,7 +64,7 @@ def looks(boot: Boot, zoo: Zoo) -> Iterator[Verdict]:
         "page tables": partial(page_tables, boot.levels),
         "types from headers": partial(types_from_headers, zoo),
         "all failures": partial(all_failures, zoo),
-        "all failures, and no room to tell": partial(all_failures_without_room, zoo),
+        "all failures, table full": partial(all_failures_without_room, zoo),
         "shares of execs and copies": partial(execs_and_copies, zoo),
         "no room at the first check": partial(no_room_at_the_first_check, zoo),
         "searches that a user leaves open": partial(searches_left_open, zoo),
@@ -144,7 +144,7 @@ def all_failures(zoo: Zoo) -> Found:
 
 
 def all_failures_without_room(zoo: Zoo) -> Found:
-    """Where it cannot be told at sys_exit that a failure is recorded, it is recorded once all the same."""
+    """A failure is recorded once even if the table has no room to mark it as recorded for sys_exit."""
     newest = newest_table()
     found: Found = {}
     with live(plan="fentry", all_failures=True) as listener:
@@ -181,9 +181,9 @@ def no_file_left(zoo: Zoo) -> Found:
             (record,) = listener.records_of(attempt.caller.pid, attempt.before)
             diagnosis = diagnose(record)
         set_to(before)
-    told = {"error": attempt.error, "code": diagnosis.code, "certain": diagnosis.certain}
+    actual = {"error": attempt.error, "code": diagnosis.code, "certain": diagnosis.certain}
     wanted = {"error": "ENFILE", "code": "system-file-limit", "certain": False}
-    return {name: "" if each == wanted[name] else str(each) for name, each in told.items()}
+    return {name: "" if each == wanted[name] else str(each) for name, each in actual.items()}
 
 
 def skipped_programs(zoo: Zoo) -> Found:

@@ -1,4 +1,4 @@
-"""What the guests have told, and the table of it."""
+"""The results of the guests, and their table."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Final
 import pytest
 
 Results = dict[str, dict[str, Any]]
-"""What the guests have told, by boot."""
+"""Results of the guests by boot."""
 
 RESULTS: Final = pytest.StashKey[Results]()
 
@@ -20,12 +20,12 @@ def table(results: Results) -> str:
             lines.append(f"{boot:<46} did not come to its end")
             continue
         name = f"{boot} ({result['release']})"
-        for plan, told in result["plans"].items():
-            verdicts = told["verdicts"]
+        for plan, outcome in result["plans"].items():
+            verdicts = outcome["verdicts"]
             if verdicts:
-                lines.append(f"{name:<46} {plan:<11} {_counts(verdicts)}  {told['loaded']} s")
+                lines.append(f"{name:<46} {plan:<11} {_counts(verdicts)}  {outcome['loaded']} s")
             else:
-                lines.append(f"{name:<46} {plan:<11} {'; '.join(told['obstacles'])}")
+                lines.append(f"{name:<46} {plan:<11} {'; '.join(outcome['obstacles'])}")
         if verdicts := result["once"]:
             lines.append(
                 f"{name:<46} {'(once)':<11} {_counts(verdicts)}  {result['seconds']} s for all of it"

@@ -32,11 +32,11 @@ class Guests:
         self._boots = {boot: self._pool.submit(self._boot, boot) for boot in BOOTS}
 
     def results(self, boot: str) -> dict[str, Any]:
-        """What a boot has told, once it is at its end."""
+        """Return the results of a boot; wait for its end."""
         return self._boots[boot].result()
 
     def known(self) -> Results:
-        """What all boots have told."""
+        """Return the results of all boots."""
         return {boot: self.results(boot) for boot in BOOTS}
 
     def _boot(self, boot: str) -> dict[str, Any]:
@@ -60,8 +60,8 @@ class Guests:
             return {"failed": str(error), "plans": {}}
         if finished.status or not output.exists():
             return {"failed": finished.output[-3000:], "plans": {}}
-        told: dict[str, Any] = json.loads(output.read_text())
-        return told
+        results: dict[str, Any] = json.loads(output.read_text())
+        return results
 
 
 @pytest.fixture(scope="session")
@@ -78,7 +78,7 @@ def test_the_kernel_comes_up_and_all_plans_work(boot: str, guests: Guests) -> No
     result = guests.results(boot)
     assert "failed" not in result, result["failed"]
     assert result["release"].startswith(f"{BOOTS[boot].series}.")
-    assert {plan: told["obstacles"] for plan, told in result["plans"].items()} == {
+    assert {plan: outcome["obstacles"] for plan, outcome in result["plans"].items()} == {
         plan: [] for plan in BOOTS[boot].plans
     }
 

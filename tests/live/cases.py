@@ -32,7 +32,7 @@ class Case:
         setup: Runs in the child before that.
         binary: Name of the file in the zoo, or its path below the caller's root; None where there is none.
         interpreter: Its interpreter: ``{zoo}`` and ``{loader}`` stand for what only a run knows.
-        interpreter_in_use: The one that the kernel was using, where it tells, if that is another.
+        interpreter_in_use: The interpreter that the kernel was using, if it is known and a different one.
         unseen_by: Plans whose hooks do not see it.
         looked_at: Descriptor of the caller at which the file is, where it has no path.
         in_thread: The exec is made by another thread than the first.

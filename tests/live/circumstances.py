@@ -71,7 +71,7 @@ def mount_noexec(directory: str) -> None:
 def mount_overlay(lower: str, directory: str) -> None:
     """Mount an overlay, in a mount namespace of its own, whose lower files are on another file system.
 
-    stat(2) then tells a device number of no mount for them.
+    stat(2) then reports a device number for them that no mount has.
     """
     checked(libc.unshare(_CLONE_NEWNS))
     checked(libc.mount(b"none", b"/", None, _MS_PRIVATE_ALL, None))
@@ -122,12 +122,12 @@ def exceed_process_limit() -> None:
 
     The kernel looks when the uid changes, and again at the exec (set_user, do_execveat_common).
     """
-    ready, tell = os.pipe()
+    ready, report = os.pipe()
     alive, stay = os.pipe()
     if not os.fork():
         os.close(stay)
         become_user()
-        os.write(tell, b"r")
+        os.write(report, b"r")
         os.read(alive, 1)
         os._exit(0)
     os.read(ready, 1)

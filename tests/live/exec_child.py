@@ -147,7 +147,7 @@ def attempted(
     """Make one exec in a child; the child lives until the block is left, unless the exec killed it.
 
     Args:
-        prepare: Runs in the child and tells what to exec. It may change anything there, and may fork: then
+        prepare: Runs in the child and returns what to exec. It may change anything there, and may fork: then
             the one that returns is the caller.
         in_thread: The exec is made by another thread than the child's first.
         meanwhile: Called with the caller's pid, right before the exec is made.
@@ -291,7 +291,7 @@ def _make(call: Exec, ours: socket.socket, in_thread: bool, afterwards: Callable
     if in_thread:
         name_this_thread(b"execwhy-thread")
         tid = threading.get_native_id()
-    # All memory is there before the test is told: nothing of Python's own comes in between.
+    # All memory is allocated before the test is notified, so that Python itself does nothing in between.
     keep: list[object] = []
     path = _address(call.path, keep)
     argv, envp = _array(call.argv, keep), _array(call.envp, keep)

@@ -51,7 +51,7 @@ class File:
 
 @dataclass(frozen=True)
 class Expected:
-    """What a test knows of a record, beyond what the attempt itself tells.
+    """What a test knows of a record, beyond what the attempt itself shows.
 
     Attributes:
         error: Name of the errno.
@@ -184,9 +184,9 @@ def compare_fields(record: ExecFailure, known: Mapping[str, Any]) -> dict[str, s
 
 def _cgroup(record: ExecFailure, caller: Caller) -> str | None:
     """That of v2; on a host that has v1 hierarchies, the one of these where the caller could be asked."""
-    told = cgroup_in(os.fsdecode(caller.cgroups))
-    if record.cgroup == told:
-        return told
+    current = cgroup_in(os.fsdecode(caller.cgroups))
+    if record.cgroup == current:
+        return current
     return None if caller.cgroup is None else os.fsdecode(caller.cgroup)
 
 
@@ -270,7 +270,7 @@ def _whole(root: bytes) -> str | None:
 
 
 def _cwd(root: bytes, path: bytes) -> bytes:
-    """A working directory as getcwd(2) tells it of one that is not below the root directory."""
+    """Return a working directory as getcwd(2) reports one that is not below the root directory."""
     below = _below(root, path)
     return b"(unreachable)" + below if root != b"/" and below.endswith(path) else below
 

@@ -1,7 +1,7 @@
-"""File systems with errors of their own: damaged, encrypted, cut off, and one that answers as it is told.
+"""File systems with errors of their own: damaged, encrypted, cut off, and one that answers as requested.
 
-They are mounted for as long as a test needs them, where everyone sees them: the exec's caller may be gone
-by the time of the look.
+They stay mounted while a test needs them, where everyone sees them: the caller of the exec may be gone by
+the time of the look.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _KEY: Final = struct.Struct("<II32xII32x")
 _POLICY: Final = struct.Struct("<BBBBB3x16s")
 _VERSION_2, _AES_256_XTS, _AES_256_CTS = 2, 1, 4
 
-# fs/ext4: the superblock's place, its member that tells the size of blocks, and the inode's checksum.
+# fs/ext4: the superblock's place, its block size member, and the inode's checksum.
 _SUPERBLOCK: Final = 1024
 _LOG_BLOCK_SIZE: Final = _SUPERBLOCK + 24
 _CHECKSUM_LOW: Final = 0x7C
@@ -163,7 +163,7 @@ def _block_bytes(image: Path) -> int:
 
 def _spoil_checksum(image: Path, name: str) -> None:
     found = re.search(r"block (\d+), offset (0x[0-9a-f]+)", _debugfs(image, f"imap /{name}"))
-    assert found, "debugfs tells where an inode is"
+    assert found, "debugfs does not show where an inode is"
     at = int(found[1]) * _block_bytes(image) + int(found[2], 16) + _CHECKSUM_LOW
     with image.open("r+b") as file:
         file.seek(at)
@@ -225,14 +225,14 @@ def _serve(device: int) -> None:
                 return
             continue
         _, operation, unique, *_ = _IN.unpack_from(request)
-        told, content = 0, b""
+        error_number, content = 0, b""
         if operation == _INIT:
             content = _INIT_OUT.pack(7, 31, 0, 0, 0, 0, 4096, 1, 0, 0)
         elif operation == _GETATTR:
             content = _ATTRIBUTES.pack(60, 0, 0, 1, *[0] * 5, *[0] * 3, _DIRECTORY, 2, *[0] * 5)
         elif operation == _LOOKUP:
             name = request[_IN.size :].rstrip(b"\0").decode()
-            told = getattr(errno, name, errno.ENOENT)
+            error_number = getattr(errno, name, errno.ENOENT)
         else:
-            told = errno.ENOSYS
-        os.write(device, _OUT.pack(_OUT.size + len(content), -told, unique) + content)
+            error_number = errno.ENOSYS
+        os.write(device, _OUT.pack(_OUT.size + len(content), -error_number, unique) + content)

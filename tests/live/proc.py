@@ -125,9 +125,9 @@ def _tty(number: int) -> str | None:
 
 
 def mounted_device(path: str, pid: int) -> str | None:
-    """The device of the mount that a file is on, as in /proc/PID/mountinfo; stat(2) may tell another.
+    """Return the device of the mount that a file is on, by /proc/PID/mountinfo; stat(2) may report another.
 
-    None where the process is gone, or the file is on no mount.
+    None if the process is gone or the file is on no mount.
     """
     descriptor = os.open(path, os.O_PATH)
     try:

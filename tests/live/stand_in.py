@@ -67,7 +67,7 @@ def stands_in(zoo: Zoo) -> dict[str, str]:
 
 
 def misses_are_counted(zoo: Zoo) -> dict[str, str]:
-    """What is wrong, by name: the kretprobe has no room for so many sleeping execs, and it is told how often.
+    """Return what is wrong, by name: the kretprobe has no room for all sleeping execs, and counts misses.
 
     Raises:
         RuntimeError: The plan does not work here.
@@ -95,7 +95,7 @@ def misses_are_counted(zoo: Zoo) -> dict[str, str]:
     return {
         "missed": "" if 0 < missed < _AT_ONCE else f"{missed} of {_AT_ONCE}, {counters.incomplete}",
         "lost": "" if not counters.lost else str(counters.losses),
-        # What the kretprobe tells is told by free_bprm, too.
+        # free_bprm reports what the kretprobe missed.
         "records": "" if len(whole) == len(records) == _AT_ONCE else f"{len(records)}, {len(whole)} whole",
     }
 
@@ -177,7 +177,7 @@ def _runs(loaded: Loaded) -> dict[str, int]:
         if hook.target == EXEC_BINPRM:
             with open(f"/proc/self/fdinfo/{program}") as file:
                 match = _RUNS.search(file.read())
-            assert match, "the kernel tells how often a program has run"
+            assert match, "the kernel does not report how often a program has run"
             runs[hook.kind] = int(match[1])
     assert set(runs) == {"kprobe", "kretprobe"}
     return runs

@@ -24,7 +24,7 @@ def path(zoo: Zoo) -> Iterator[str]:
 
 
 def write(path: str, content: bytes, mode: int) -> os.stat_result:
-    """Put a new file at a path, in place of the one that is there; returns what stat(2) tells of it."""
+    """Replace the file at a path and return the stat(2) result of the new one."""
     with open(f"{path}.new", "wb") as file:
         file.write(content)
         os.fchmod(file.fileno(), mode)

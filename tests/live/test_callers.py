@@ -224,12 +224,12 @@ for _ in range(50):
     lines = [json.loads(line) for line in (tmp_path / "fails.jsonl").read_text().splitlines()]
     records = [line for line in lines if marker in (line.get("arguments") or ())]
     assert len(records) == 50
-    told = {
+    found = {
         (each["cgroup"], each["container_id"], each["container_runtime"])
         for each in records
         if each.get("container_id")
     }
-    assert told == {(f"/docker/{CONTAINER}", CONTAINER, "docker")}
+    assert found == {(f"/docker/{CONTAINER}", CONTAINER, "docker")}
 
 
 def test_what_was_there_before_an_exec_that_succeeds_leaves_nothing_behind(

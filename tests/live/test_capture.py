@@ -1,4 +1,4 @@
-"""The capture filter: what the kernel is told to leave out is counted as suppressed, and only that."""
+"""The capture filter: the kernel counts as suppressed exactly what the filter leaves out."""
 
 from __future__ import annotations
 

@@ -94,17 +94,19 @@ def test_a_line_of_a_recording_holds_what_the_source_told(listener: Listener, tm
     _, (event,), _ = parsed(output.read_text())
     written = record_from_json(event)
     listener.catch_up()
-    (told,) = (
+    (captured,) = (
         failure for failure in listener.failures if failure.tid == written.tid and failure.path == path
     )
-    # Both convert the boot clock on their own; which task it was is in no file. With cgroup v1 each of the
-    # two asks for the cgroup itself, and the caller may be gone before one of them does.
-    assert abs(written.timestamp - told.timestamp) < 1_000_000_000
+    # Each converts the boot clock by itself, and no file holds the task. With cgroup v1 each reads the
+    # cgroup itself, and the caller may be gone before one of them does.
+    assert abs(written.timestamp - captured.timestamp) < 1_000_000_000
     cgroups = Path("/proc/self/cgroup").read_text()
     unified = next(line[3:] for line in cgroups.splitlines() if line.startswith("0::"))
-    assert {told.cgroup, written.cgroup} <= {cgroup_in(cgroups), unified}
-    alike: dict[str, Any] = {"timestamp": 0, "cgroup": None, **where_of("/")._asdict()}
-    assert replace(told, task=0, **alike) == replace(written, diagnosis=None, search=None, **alike)
+    assert {captured.cgroup, written.cgroup} <= {cgroup_in(cgroups), unified}
+    differing: dict[str, Any] = {"timestamp": 0, "cgroup": None, **where_of("/")._asdict()}
+    assert replace(captured, task=0, **differing) == replace(
+        written, diagnosis=None, search=None, **differing
+    )
 
 
 def test_record_ends_after_a_duration_and_prints_the_counters(tmp_path: Path) -> None:

@@ -203,9 +203,9 @@ def test_a_reader_that_dies_hands_over_what_it_had_and_counts_the_rest(
     assert re.fullmatch(rf"the reader stopped \({error.__name__} in \w+\.py, line \d+\): .+\.", status.detail)
     counters = source.status().counters
     assert add_up(counters)
-    untold = sum(loss.count for loss in listener.losses if loss.reason == READER_STOPPED)
-    assert untold > 0
-    assert untold == counters.losses[READER_STOPPED]
+    unread = sum(loss.count for loss in listener.losses if loss.reason == READER_STOPPED)
+    assert unread > 0
+    assert unread == counters.losses[READER_STOPPED]
     assert len(listener.failures) == counters.recorded
     assert bpf_descriptors() == held
 

@@ -1,4 +1,4 @@
-"""An unprivileged user floods whoever looks; another user's failure is told all the same, with its cause."""
+"""An unprivileged user floods the monitor; another user's failure is still shown, with its cause."""
 
 from __future__ import annotations
 

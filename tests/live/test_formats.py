@@ -218,11 +218,11 @@ def test_headers_that_are_wrong_in_one_field_are_told_with_the_kernels_error(
         "EIO truncated-elf": [(_with("<Q", program, interp + 8, len(program)), "its headers point to")],
         "ENOENT missing-elf-interpreter": [(_with("B", program, begin, ord("q")), "there is no directory")],
     }
-    for told, cases in wrong.items():
+    for expected, cases in wrong.items():
         found = answers([content for content, _ in cases], zoo, listener)
         for answer, (_, says) in zip(found, cases, strict=True):
             assert answer.diagnosis is not None and answer.diagnosis.certain, answer.diagnosis
-            assert f"{answer.error} {answer.diagnosis.code}" == told, answer.diagnosis
+            assert f"{answer.error} {answer.diagnosis.code}" == expected, answer.diagnosis
             assert says in answer.diagnosis.summary
 
 

@@ -1,6 +1,6 @@
-"""Execs that one task makes in a row: what has changed between two of them is told of the later one.
+"""Several execs of one task in a row: the later record shows what changed since the one before.
 
-The kernel program takes over what it told of the same caller a moment ago.
+The kernel program reuses what it read of the same caller a moment ago.
 """
 
 from __future__ import annotations
@@ -104,9 +104,9 @@ def test_what_changes_between_two_execs_of_a_task_is_told(listener: Listener, tm
     ]
     assert {(record.pid, record.tid, record.ppid) for record in records} == {(child, child, os.getpid())}
     first, later = records[:3], records[3:]
-    for number, (_, told) in enumerate(steps):
-        assert not any(map(told, first)), f"change {number} would change nothing"
-        assert all(map(told, later[3 * number : 3 * number + 3])), f"change {number} is not told"
+    for number, (_, shows) in enumerate(steps):
+        assert not any(map(shows, first)), f"change {number} would change nothing"
+        assert all(map(shows, later[3 * number : 3 * number + 3])), f"change {number} is not in the record"
 
 
 def own_mount_ns() -> int:

@@ -70,8 +70,8 @@ def test_jq_reads_every_line_and_selects_by_the_published_names(recorded: Record
         return [json.loads(line) for line in out.splitlines()]
 
     assert len(jq(".timestamp")) == len(recorded.lines)
-    told = jq(f'select((.path // "") | startswith("{recorded.directory}/")) | [.error, .diagnosis.code]')
-    assert told == [[line["error"], line["diagnosis"]["code"]] for line in recorded.ours]
+    selected = jq(f'select((.path // "") | startswith("{recorded.directory}/")) | [.error, .diagnosis.code]')
+    assert selected == [[line["error"], line["diagnosis"]["code"]] for line in recorded.ours]
 
 
 def test_duckdb_makes_a_table_of_it_with_a_type_for_each_field(recorded: Recording) -> None:

@@ -1,4 +1,4 @@
-"""Errors that a file system itself gives, brought about for real: each is told in its own words."""
+"""Errors that a file system itself returns, made for real: each has a sentence of its own."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from tests.live.listener import Listener
 from tests.live.stand_in import opening_waits
 
 FROM_A_SERVER = sorted(errno.errorcode[number] for number in OTHER_MEANINGS.keys() - {errno.ENOTCONN})
-"""Names of the errors that a FUSE server can answer with; of ENOTCONN it must be dead."""
+"""Names of the errors that a FUSE server can answer with; ENOTCONN needs a dead server."""
 
 
 def the_failure(path: Path, error: str, listener: Listener) -> tuple[ExecFailure, Diagnosis]:
-    """Its record and diagnosis; the caller lives until both are there."""
+    """Return the record and the diagnosis of an exec; the caller lives until both exist."""
     with attempted(lambda: Exec(bytes(path))) as attempt:
         assert attempt.error == error
         (record,) = listener.records_of(attempt.caller.pid, attempt.before)

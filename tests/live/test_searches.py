@@ -92,7 +92,7 @@ def path(tmp_path: Path) -> str:
 
 
 def run(command: list[str], path: str, place: Path) -> list[tuple[str, str]]:
-    """Run a command, and tell which of its execs failed, as strace saw it: path and error."""
+    """Run a command and return path and error of each exec of it that failed, as strace saw them."""
     output = place / "strace"
     strace = ["/usr/bin/strace", "-f", "-qq", "-s", "4096", "-e", "trace=execve", "-e", "signal=none"]
     environment = {"PATH": path, "LC_ALL": "C"}
@@ -103,12 +103,12 @@ def run(command: list[str], path: str, place: Path) -> list[tuple[str, str]]:
     return [(match[1], match[2]) for line in lines if (match := _FAILED.search(line))]
 
 
-def told(search: Search) -> list[tuple[str, str]]:
+def tries_of(search: Search) -> list[tuple[str, str]]:
     return [(attempt.path, error_name(attempt.return_value)) for attempt in search.attempts]
 
 
 def the_search(tries: list[ExecFailure]) -> tuple[ExecFailure, Search]:
-    """The row that stands for all of the tries."""
+    """Return the row that represents all tries, and their search."""
     standing = [t for t in tries if t.search is not None and not t.search.folded]
     assert len(standing) == 1, f"{len(standing)} rows for one search"
     search = standing[0].search
@@ -151,7 +151,7 @@ def test_a_program_that_is_nowhere_is_one_search(
     assert len(seen) == 5
     row, search = the_search(folding.of(name))
     assert (search.outcome, search.name, search.found_path) == ("not-found", name, None)
-    assert told(search) == seen
+    assert tries_of(search) == seen
     assert row.error == "ENOENT"
 
 
@@ -165,7 +165,7 @@ def test_a_program_in_the_third_directory_is_found_after_two_tries(
     seen = [call for call in run(SEARCHERS[searcher](name), path, tmp_path) if call[0].endswith(name)]
     _, search = the_search(folding.of(name))
     assert (search.outcome, search.found_path, search.tries) == ("found", str(program), 2)
-    assert told(search) == seen
+    assert tries_of(search) == seen
 
 
 LOOK_FIRST: dict[str, Callable[[str], list[str]]] = {
@@ -199,7 +199,7 @@ for name in "{name}", "other-{name}":
     seen = run([sys.executable, "-I", "-c", script], path, tmp_path)
     for each in (name, f"other-{name}"):
         _, search = the_search(folding.of(each))
-        assert told(search) == [call for call in seen if call[0].endswith(f"/{each}")]
+        assert tries_of(search) == [call for call in seen if call[0].endswith(f"/{each}")]
         assert (search.outcome, search.tries) == ("not-found", 5)
 
 
@@ -218,7 +218,7 @@ def test_empty_and_relative_entries_are_tries_as_well(
 ) -> None:
     seen = run(["/usr/bin/env", name], f":first:{path}", tmp_path)
     _, search = the_search(folding.of(name))
-    assert told(search) == [call for call in seen if call[0].endswith(name)]
+    assert tries_of(search) == [call for call in seen if call[0].endswith(name)]
     assert [attempt.path for attempt in search.attempts][:2] in (
         [f"./{name}", f"first/{name}"],
         [name, f"first/{name}"],

@@ -65,12 +65,12 @@ def load(zoo: Zoo, seconds: float, meanwhile: Callable[[], None]) -> int:
 
 
 def assert_flat(usages: list[Usage]) -> None:
-    """After the first round, in which caches fill, nothing grows any more."""
+    """Assert that nothing grows after the first round, in which caches fill."""
     warm, last = usages[0], usages[-1]
-    told = "; ".join(map(str, usages))
-    assert last.memory <= warm.memory + FLAT, told
-    assert last.threads <= warm.threads, told
-    assert last.descriptors <= warm.descriptors, told
+    history = "; ".join(map(str, usages))
+    assert last.memory <= warm.memory + FLAT, history
+    assert last.threads <= warm.threads, history
+    assert last.descriptors <= warm.descriptors, history
 
 
 def test_a_recording_goes_on_for_ever(zoo: Zoo, tmp_path: Path) -> None:
@@ -102,9 +102,9 @@ def test_the_screen_goes_on_for_ever(zoo: Zoo) -> None:
             usages.append(Usage(terminal.pid))
         print(f"\n{made:,} failed; {'; '.join(map(str, usages))}")
         assert_flat(usages)
-        # One that is not recorded, so that the account is told in full.
+        # An exec that is suppressed, so that the screen shows the full account.
         fail_to_exec("/execwhy-soak/suppressed")
-        terminal.wait_for(lambda: recorded_or_lost(terminal.text) == made, f"told of all {made:,}")
+        terminal.wait_for(lambda: recorded_or_lost(terminal.text) == made, f"all {made:,} accounted for")
         terminal.type("q")
         assert terminal.status() == 0
         assert terminal.modes_left_on() == []
@@ -117,11 +117,11 @@ def look_around(terminal: Terminal) -> None:
     drained = time.monotonic() + 0.2
     while terminal.output_is_waiting() and time.monotonic() < drained:
         terminal.read(0.01)
-    # What it has painted long ago is nobody's any more.
+    # Old output is no longer needed.
     del terminal.output[: -(1 << 16)]
 
 
 def recorded_or_lost(screen: str) -> int | None:
-    """What the account on the screen says of the execs that the filter lets pass."""
-    told = re.search(r"([\d,]+) recorded \+ [\d,]+ suppressed \+ ([\d,]+) lost", screen)
-    return None if told is None else sum(int(number.replace(",", "")) for number in told.groups())
+    """Return how many execs that pass the filter are recorded or lost, by the account on the screen."""
+    account = re.search(r"([\d,]+) recorded \+ [\d,]+ suppressed \+ ([\d,]+) lost", screen)
+    return None if account is None else sum(int(number.replace(",", "")) for number in account.groups())

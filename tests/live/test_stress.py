@@ -50,7 +50,7 @@ def files(tmp_path: Path, zoo: Zoo) -> Iterator[str]:
 
 @dataclass
 class Seen:
-    """What was told of the program's execs. Not the records: there may be millions."""
+    """What was reported of the program's execs, without the records: there may be millions."""
 
     by_uid: Counter[int] = field(default_factory=Counter)
     ids: bytearray = field(default_factory=bytearray)
@@ -132,9 +132,9 @@ def changing() -> Iterator[Capture]:
 def stress(
     zoo: Zoo, files: str, seconds: int, ring_bytes: int | None
 ) -> tuple[Seen, list[tuple[int, int]], int, Counters]:
-    """Run the program; what was told, what it counted, what it must have suffered, and the counters.
+    """Run the program and return what was reported, its own counts, its failures seen, and the counters.
 
-    The last but one is how many failed execs of its users the kernel program saw: all that it saw, less
+    The failures seen are the failed execs of its users that the kernel program saw: all that it saw minus
     those of everyone else, which a second source counts.
     """
     captures = changing()

@@ -1,4 +1,4 @@
-"""A record tells the same whether the verifier follows the kernel's types or each member is read."""
+"""A record is the same whether the verifier follows the kernel's types or each member is read."""
 
 from __future__ import annotations
 

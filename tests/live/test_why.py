@@ -129,10 +129,10 @@ def test_a_limit_on_memory_that_kills_in_the_loader_is_named(
 
         listener.until(lambda: bool(killed()), "the record of the killed process")
         (record,) = killed()
-        told = diagnose(record)
-    assert (record.error, told.code) == (error, "killed-after-point-of-no-return")
-    assert f"limited by RLIMIT_{limit.upper()} to {most:,} bytes" in told.summary
-    assert not told.certain, "anyone of its user may have set it since"
+        diagnosis = diagnose(record)
+    assert (record.error, diagnosis.code) == (error, "killed-after-point-of-no-return")
+    assert f"limited by RLIMIT_{limit.upper()} to {most:,} bytes" in diagnosis.summary
+    assert not diagnosis.certain, "anyone of its user may have set it since"
     gone = diagnose(record)
     assert not gone.certain
     assert any("its limits" in fact and fact.startswith("Not certain: ") for fact in gone.evidence)

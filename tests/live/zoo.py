@@ -48,7 +48,7 @@ class Zoo:
 
     Attributes:
         directory: Where everything is.
-        loader: The ELF interpreter of ``dynamic``, as readelf tells it.
+        loader: The ELF interpreter of ``dynamic``, as readelf reports it.
     """
 
     directory: str

@@ -137,7 +137,7 @@ def busy() -> None:
 
 
 def environments() -> None:
-    """Large environments of which no two are alike."""
+    """Exec with large environments, each of them different."""
 
     def one(number: int) -> None:
         variables = {f"V{at}": f"{number}x{at}" for at in range(400)}

@@ -39,7 +39,7 @@ def raw_record(
     kind: int = EXEC.code,
     **fields: int | bytes,
 ) -> bytes:
-    """A record; what is not told is zero.
+    """Return a record; fields that are not given are zero.
 
     Args:
         sections: Bytes of each section by name.

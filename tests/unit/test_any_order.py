@@ -73,8 +73,8 @@ def held_ids(history: History) -> list[int]:
     return [each for block in history.blocks for each in block.ids_of(np.arange(len(block))).tolist()]
 
 
-def told_along(history: History) -> dict[int, int]:
-    """How many evicted events each one stands for."""
+def evicted_represented(history: History) -> dict[int, int]:
+    """Return how many evicted events each held event represents."""
     return {
         block.id_of(offset): int(block.alike[offset])
         for block in history.blocks
@@ -320,7 +320,7 @@ class AnyOrder(RuleBasedStateMachine):
         groups.look(self.now)
 
     def shown(self, held: list[int]) -> list[int]:
-        """Ids of what the view tells, losses too; of a filter that has a naive form."""
+        """Return the ids that the view shows, losses included, for a filter that has a naive form."""
         asked = PREDICATES[self.text]
         ids = []
         for event_id in held:
@@ -362,7 +362,7 @@ class AnyOrder(RuleBasedStateMachine):
         groups.look(self.now)
         if self.text not in PREDICATES:
             return
-        also = {} if self.view.query.depends_on_moment else told_along(self.history)
+        also = {} if self.view.query.depends_on_moment else evicted_represented(self.history)
         counts: Counter[Key] = Counter()
         for event_id in self.shown(held):
             event = self.events[event_id]

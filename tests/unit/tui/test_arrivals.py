@@ -56,7 +56,7 @@ def test_a_search_that_ends_is_told_to_its_events() -> None:
     assert (0 in ended, 1 in ended, 2 in ended) == (True, True, False)
 
 
-def told(kind: int, burst: bool, moments: range) -> list[Report]:
+def failures_at(kind: int, burst: bool, moments: range) -> list[Report]:
     """Failures of one task, each a nanosecond after the one before."""
     first = replace(failure(f"/missing/{kind}"), timestamp=0, return_value=-(kind + 1), search=None)
     last = Occurrence(first, moments[-1], 7, 8, kind + 1, None)
@@ -84,7 +84,7 @@ def test_a_burst_is_taken_in_and_diagnosed_as_each_of_its_execs(
     try:
         now, total = 0, Counter[str]()
         for kind, burst, times in pieces:
-            reports = told(kind, burst, range(now + 1, now + times + 1))
+            reports = failures_at(kind, burst, range(now + 1, now + times + 1))
             now += times
             total[error_name(-(kind + 1)).lower()] += times
             source.give(*reports)
@@ -144,7 +144,7 @@ def test_a_step_is_bounded_by_its_events_too() -> None:
     source, history = ScriptedSource(), History()
     arrivals = Arrivals(source, history, None)
     source.give(
-        *(report for n in range(20) for report in told(0, True, range(n * 2000 + 1, n * 2000 + 2001)))
+        *(report for n in range(20) for report in failures_at(0, True, range(n * 2000 + 1, n * 2000 + 2001)))
     )
     arrivals.pull(0.0)
     assert 0 < len(history) < 10_000

@@ -40,7 +40,7 @@ class Watched(ExecFailure):
 
 
 def watched() -> Iterator[Watched]:
-    """Yield records that are alike in nothing that a reading may ask first."""
+    """Yield records that differ in everything that a reading may ask first."""
     for changed in ({}, {"path": "x", "path_source": "user", "mount_ns": 1, "arguments": ()}):
         record = replace(FULL, **changed)  # type: ignore[arg-type]
         yield Watched(**{field.name: getattr(record, field.name) for field in fields(ExecFailure)})

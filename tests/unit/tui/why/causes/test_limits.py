@@ -357,11 +357,11 @@ def test_how_far_the_look_for_a_holder_came_is_said(tmp_path: Path, monkeypatch:
     for name, why in (("MAX_DESCRIPTORS", "room"), ("SECONDS", "time")):
         listing._last.clear()
         monkeypatch.setattr(listing, name, 0)
-        told = diagnose(record)
-        assert told.brief == "perhaps open for writing"
+        diagnosis = diagnose(record)
+        assert diagnosis.brief == "perhaps open for writing"
         assert any(
             "processes" in fact and f"were looked at: there is only so much {why}" in fact
-            for fact in told.evidence
+            for fact in diagnosis.evidence
         )
 
 

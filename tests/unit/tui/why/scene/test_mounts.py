@@ -1,4 +1,4 @@
-"""A device number is told with the file system that it stands for, as far as the caller has one of it."""
+"""A device number is shown with its file system if the caller has a mount of it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def view(*points: str, base: str = "") -> CallerRoot:
 
 
 @pytest.mark.parametrize(
-    ("points", "path", "told"),
+    ("points", "path", "mount_point"),
     [
         (("/",), "/bin/x", "/"),
         (("/", "/srv"), "/srv/x", "/srv"),
@@ -28,9 +28,9 @@ def view(*points: str, base: str = "") -> CallerRoot:
     ],
 )
 def test_of_several_mounts_of_a_device_the_one_on_the_way_is_named(
-    points: tuple[str, ...], path: str | None, told: str
+    points: tuple[str, ...], path: str | None, mount_point: str
 ) -> None:
-    assert device("254:0", view(*points), path) == f'device 254:0 (ext4 on "{told}")'
+    assert device("254:0", view(*points), path) == f'device 254:0 (ext4 on "{mount_point}")'
 
 
 def test_in_a_chroot_the_way_begins_at_its_root() -> None:
@@ -49,6 +49,6 @@ def test_a_file_that_is_gone_is_named_with_its_file_system(tmp_path: Path) -> No
     record = failed_exec(path)
     path.unlink()
     assert record.binary is not None
-    told = device(record.binary.device, view(), str(path))
+    named = device(record.binary.device, view(), str(path))
     evidence = diagnose(record).evidence
-    assert any(fact.startswith("At the time of the exec") and f"{told} (" in fact for fact in evidence)
+    assert any(fact.startswith("At the time of the exec") and f"{named} (" in fact for fact in evidence)

@@ -1,4 +1,4 @@
-"""The nearest name: as many edits as the definition tells, and no more time than it is given."""
+"""The nearest name: the number of edits agrees with the definition, and the search ends at its deadline."""
 
 from __future__ import annotations
 
