@@ -34,26 +34,26 @@ def _offsets(path: str = _OFFSETS) -> dict[str, int]:
 
 
 def boot_offset() -> int:
-    """How far the boot clock, and what /proc says of it, is ahead of the kernel's in this time namespace."""
+    """Return how far this time namespace's boot clock, and the one in /proc, is ahead of the kernel's."""
     return _offsets().get("boottime", 0)
 
 
 def boot_clock() -> int:
-    """The boot clock as BPF programs read it: nanoseconds."""
+    """Return the boot clock as BPF programs read it, in nanoseconds."""
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME) - boot_offset()
 
 
 def monotonic_clock() -> int:
-    """The monotonic clock as BPF programs read it: nanoseconds."""
+    """Return the monotonic clock as BPF programs read it, in nanoseconds."""
     return time.clock_gettime_ns(time.CLOCK_MONOTONIC) - _offsets().get("monotonic", 0)
 
 
 @functools.cache
 def boot_time() -> int:
-    """When the boot clock was zero: nanoseconds since 1970 UTC, by the wall clock when it is first asked.
+    """Return when the boot clock was zero: nanoseconds since 1970 UTC, by the wall clock at the first call.
 
-    Of several readings the one that took least is right to a microsecond. It stays the same when the wall
-    clock is set or slewed afterwards, so that one run has one order of time.
+    The fastest of several readings is accurate to a microsecond. The result stays the same when the wall
+    clock is set or slewed afterwards, so that the timestamps of one run stay in order.
     """
     best, found = 1 << 62, 0
     for _ in range(_READINGS):

@@ -1,4 +1,4 @@
-"""What is worked out of a record once, and asked for many times."""
+"""Results that are computed from a record once and used many times."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from execwhy.bpf.events.record import ExecFailure
 T = TypeVar("T")
 
 _MOST_KNOWN: Final = 2048
-"""Records: a storm brings a few over and over."""
+"""Records: a storm repeats a few of them."""
 
 _MOST_BYTES: Final = 2 << 20
-"""Of these records with their answers: 2,048 as they mostly come, and a hundred with 400 variables each."""
+"""Bytes of these records and their answers: 2,048 typical ones, or a hundred with 400 variables each."""
 
 
 class IdentityMemo(Generic[T]):
-    """A function of a record that remembers its answers, by the record's identity: comparing takes longer."""
+    """A function of a record that caches its answers by ``id(record)``: comparing records takes longer."""
 
     def __init__(self, work_out: Callable[[ExecFailure], T]) -> None:
         self._work_out = work_out
-        # The records are held too: else the next one could have the identity of one that is gone.
+        # The records are kept as well, so that no other record gets the same id.
         self._known: dict[int, tuple[ExecFailure, T]] = {}
         self._bytes = 0
 
     def __call__(self, record: ExecFailure) -> T:
-        """What the function says of this record."""
+        """Return the answer for this record."""
         known = self._known.get(id(record))
         if known is not None:
             return known[1]
@@ -44,24 +44,24 @@ class IdentityMemo(Generic[T]):
 
 
 class Enricher:
-    """Adds facts to failures; those that are alike and get the same share the record that has them."""
+    """Adds facts to failures. Occurrences of one template that get the same facts share one record."""
 
     def __init__(self) -> None:
-        # What a key stands for is held as well, so that nothing else gets its identity.
+        # Both objects of a key are kept as well, so that no other object gets the same id.
         self._shared: dict[tuple[int, int], tuple[ExecFailure, ExecFailure, object]] = {}
         self._bytes = 0
 
     def enrich(
         self,
         failure: ExecFailure | Occurrence,
-        told: object,
+        source: object,
         **facts: Any,  # noqa: ANN401
     ) -> ExecFailure | Occurrence:
-        """The failure with these facts; ``told`` is one object for as long as it tells the same facts."""
+        """Return the failure with these facts. The same object as ``source`` means the same facts."""
         template = failure.template
         if template is failure:
             return replace(template, **facts)
-        key = id(template), id(told)
+        key = id(template), id(source)
         shared = self._shared.get(key)
         if shared is None:
             size = size_of_record(template)
@@ -69,5 +69,5 @@ class Enricher:
             if len(self._shared) >= _MOST_KNOWN or self._bytes > _MOST_BYTES:
                 self._shared.clear()
                 self._bytes = size
-            shared = self._shared[key] = replace(template, **facts), template, told
+            shared = self._shared[key] = replace(template, **facts), template, source
         return failure.with_template(shared[0])

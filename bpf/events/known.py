@@ -54,7 +54,7 @@ class Known(dict[K, V]):
 
 
 def size_of(value: Any) -> int:  # noqa: ANN401
-    """Return the bytes that a value takes, with all that it is made of where that is tuples and lists."""
+    """Return the bytes that a value takes, including the elements of tuples and lists."""
     size = getsizeof(value)
     if isinstance(value, _NESTS):
         size += sum(map(getsizeof, value))

@@ -124,10 +124,10 @@ class EventSource(Protocol):
         """Start producing in the background. Errors show in ``status``, never here."""
 
     def drain(self) -> Sequence[Report]:
-        """Take what has come since the last call; where that is much, some of it: call until it is empty."""
+        """Return some of the events since the last call; nothing is left once it returns none."""
 
     def status(self) -> Status:
-        """The state now."""
+        """Return the current state."""
 
     def set_capture(self, capture: Capture | None) -> None:
         """Apply a capture filter from now on; None records everything.

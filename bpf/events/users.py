@@ -37,7 +37,7 @@ class SubordinateIds:
     """The ranges of user ids that each user may run as (subuid(5)).
 
     Args:
-        lines: Lines of /etc/subuid; those that are none are passed over.
+        lines: Lines of /etc/subuid; malformed ones are ignored.
         accounts: User ids by name.
 
     Attributes:
@@ -58,9 +58,9 @@ class SubordinateIds:
         self.span = self._longest_run()
 
     def user_of(self, uid: int) -> int:
-        """Return the id of the user who may run as this one; the id itself where it is nobody's.
+        """Return the id of the user who may run as this one; the id itself if it is not subordinate.
 
-        Where that user is not known, or is root, it is the first of their subordinate ids.
+        If that user is unknown or is root, return the first of their subordinate ids.
         """
         at = bisect_right(self._ranges, uid, key=lambda each: each[0]) - 1
         return self._ranges[at][2] if at >= 0 and uid < self._ranges[at][1] else uid

@@ -1,4 +1,4 @@
-"""A failed exec, from what the kernel program wrote of it."""
+"""A failed exec, from the record that the kernel program wrote."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def _path_argument(section: bytes, bits: int, dirfd: int) -> str | None:
 
 
 def _without_directory(path: bytes, dirfd: int) -> bytes:
-    """A path of execveat as it was given, from what the kernel makes of it (alloc_bprm of fs/exec.c)."""
+    """Return a path of execveat as the caller passed it, from the kernel's form (alloc_bprm of fs/exec.c)."""
     directory = b"/dev/fd/%d" % dirfd
     if path == directory:
         return b""

@@ -14,7 +14,7 @@ from execwhy.tui.why.scene.mount_watch import watch_mounts
 
 
 def prepare() -> None:
-    """Begin to watch what a look will have to know the past of; called once in each looker."""
+    """Start to watch mounts, whose past changes a look must know; called once in each looker."""
     watch_mounts()
 
 

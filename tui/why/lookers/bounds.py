@@ -1,7 +1,7 @@
-"""How long the answer of a looker may be: whoever fails chooses the names in it, and the monitor masks all.
+"""Limits of a looker's answer: the caller chooses the names in it, and the monitor has to mask all of them.
 
-The looker keeps to it (``within_bounds``). The monitor takes no other answer (``check``); to it the looker is
-gone then.
+The looker keeps to them (``within_bounds``). The monitor rejects any other answer (``check``), and then
+treats the looker as gone.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from execwhy.tui.why.causes import unseen
 from execwhy.tui.why.scene import words
 
 MAX_ANSWER: Final = 64 << 10
-"""Bytes of an answer: masking so many takes the monitor some 30 ms. A path of PATH_MAX bytes takes 4 KiB, or
+"""Bytes of an answer: masking them takes the monitor some 30 ms. A path of PATH_MAX bytes takes 4 KiB, or
 24 KiB where no byte of the path is text."""
 
 MAX_SENTENCES: Final = 16
-"""Sentences of evidence, and one that says how many more there were."""
+"""Sentences of evidence, not counting the one that says how many are left out."""
 
 MAX_BRIEF: Final = 1024
 """Characters of the summary in a table column."""
 
 MAX_FACT: Final = 4096
-"""Characters of a path that is a fact of its own. A shortened one would be another path."""
+"""Characters of a path that is a fact of its own. It is not shortened, since that would be another path."""
 
 _FOR_COUNT: Final = 128
-"""Bytes of the sentence that says how many more there were."""
+"""Bytes of the sentence that says how many are left out."""
 
 
 def within_bounds(look: Look, record: ExecFailure) -> Look:
-    """Return a look that the monitor takes; sentences for which there is no room are counted in it."""
+    """Return a look that the monitor accepts; it says how many sentences there was no room for."""
     binary, diagnosis = look.binary, look.diagnosis
     if binary is not None and _is_no_fact(binary.path):
         binary = dataclasses.replace(binary, path=None)
@@ -52,10 +52,10 @@ def within_bounds(look: Look, record: ExecFailure) -> Look:
 
 
 def check(look: Look) -> None:
-    """Check what came as a look, but for the size of its frame.
+    """Check a look that was received; the size of its frame has been checked before.
 
     Raises:
-        ValueError: It is none that ``within_bounds`` returns.
+        ValueError: ``within_bounds`` would not return such a look.
     """
     diagnosis, binary = look.diagnosis, look.binary
     facts = look.interpreter_path, look.cgroup, None if binary is None else binary.path
@@ -71,9 +71,9 @@ def check(look: Look) -> None:
 
 
 def _fitting(evidence: tuple[str, ...], room: int) -> Iterator[str]:
-    """Yield the sentences that there is room for, in their order, and how many more there are.
+    """Yield the sentences that there is room for, in order, and one that says how many are left out.
 
-    The first doubt goes before all facts, since what is not certain says why; the other doubts come last.
+    The first doubt comes before all facts, since an uncertain diagnosis must say why; other doubts come last.
     """
     doubts = [number for number, sentence in enumerate(evidence) if words.is_doubt(sentence)]
     facts = [number for number, sentence in enumerate(evidence) if not words.is_doubt(sentence)]
@@ -96,7 +96,7 @@ def _fitting(evidence: tuple[str, ...], room: int) -> Iterator[str]:
 
 
 def _size(part: Look | str) -> int:
-    """Return how many bytes it takes in an answer, or some more."""
+    """Return at least as many bytes as it takes in an answer."""
     values = part if isinstance(part, str) else dataclasses.astuple(part)
     return len(json.dumps(values))
 

@@ -12,13 +12,14 @@ from execwhy.tui.why.lookers.fair_queue import EventIds
 from execwhy.tui.why.lookers.ready import Ready
 
 MAX_BYTES: Final = 8 << 20
-"""What they may take: users share it out, and of one whose share is full nothing more is looked at."""
+"""Most bytes of all looks, shared equally between users. While a user's share is full, nothing more of theirs
+is looked at."""
 
 _LOOK_BYTES: Final = 800
-"""A look's objects without their text, and its places in the queue."""
+"""Bytes of a look's objects without their text, and of its entries in the queue."""
 
 _IDS_BYTES: Final = 120
-"""An array of ids, or one id, without those in it."""
+"""Bytes of an array without its ids."""
 
 
 class _Entry(NamedTuple):
@@ -28,16 +29,16 @@ class _Entry(NamedTuple):
 
 
 class Done:
-    """The looks that have come, and which events they are for. Not safe to share between threads.
+    """The looks that have arrived, and which events they are for. Not safe to share between threads.
 
     Args:
-        max_bytes: What they may take.
+        max_bytes: Most bytes of all looks.
     """
 
     def __init__(self, max_bytes: int = MAX_BYTES) -> None:
         self._max_bytes = max_bytes
         self._turns = Ready()
-        # By number; a look waits once for each user.
+        # By number; each user has at most one entry for a look.
         self._waiting: dict[int, _Entry] = {}
         self._numbers: dict[tuple[int, Look], int] = {}
         self._bytes: dict[int, int] = {}
@@ -45,22 +46,22 @@ class Done:
         self._last = 0
 
     def __len__(self) -> int:
-        """Return how many looks wait."""
+        """Return the number of looks that wait."""
         return len(self._waiting)
 
     @property
     def nbytes(self) -> int:
-        """About how many bytes wait."""
+        """About how many bytes the looks that wait take."""
         return sum(self._bytes.values())
 
     @property
     def ids(self) -> EventIds:
-        """The events of all looks that wait, in no order."""
+        """The events of all looks that wait, in no particular order."""
         pieces = [piece for entry in self._waiting.values() for piece in entry.ids]
         return np.concatenate(pieces) if pieces else np.zeros(0, np.int64)
 
     def put(self, user: int, ids: EventIds, look: Look) -> None:
-        """Add a look at events of a user; none of them waits for being taken already."""
+        """Add a look at events of a user; none of these events may have a look here already."""
         number = self._numbers.get((user, look))
         weight = _IDS_BYTES + ids.nbytes
         if number is None:
@@ -79,7 +80,7 @@ class Done:
         return not of_user or of_user * 2 * len(self._bytes) < self._max_bytes
 
     def take(self, most: int | None = None) -> list[tuple[EventIds, Look]]:
-        """Take out those that are next.
+        """Remove and return the next looks.
 
         Args:
             most: How many; the last turn may bring some more. None for all.
@@ -103,10 +104,10 @@ class Done:
 
 
 class Dropped:
-    """Events that get no look for the same reason. In a storm there are tens of thousands a second.
+    """Events without a look that share an answer. In a storm there are tens of thousands a second.
 
     Attributes:
-        look: What is said of each of them.
+        look: The answer for each of them.
     """
 
     def __init__(self, look: Look) -> None:

@@ -1,8 +1,8 @@
 """Which failure is looked at next: each user has a fair share of the time that looks take.
 
-Time is shared out among users first, and among the mount namespaces of one user then, so that whoever makes
-looks slow, or floods them, waits for itself. Within a namespace what is on screen comes first, then the
-newest. Failures that share a cause (``cause_key``) are one group, and take one look or two.
+Time is shared among users first, then among the mount namespaces of one user, so a user who makes looks slow,
+or floods the queue, delays only themselves. Within a namespace, failures on screen come first, then the
+newest. Failures that share a cause (``cause_key``) are one group, and take one or two looks.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from execwhy.bpf.events.arrivals import Burst, Failure
 from execwhy.tui.why.lookers.grouping import Owner, owner_of
 
 MAX_BYTES: Final = 8 << 20
-"""What the records that wait may take, as far as their footprints go."""
+"""Most bytes of the records that wait, by their footprints."""
 
 _GROUP_BYTES: Final = 1100
-"""What a group takes beside its failures: its key, and the dicts that it has and is in."""
+"""Bytes of a group besides its failures: its key, its dicts, and its entries in others."""
 
 _OCCURRENCE_BYTES: Final = 160
-"""What one more failure of a group takes: a tuple, and its place in a dict."""
+"""Bytes of one more failure of a group: a tuple, and its entry in a dict."""
 
 _TIME_BYTES: Final = 8
-"""What one more failure of a burst takes: its time."""
+"""Bytes of one more failure of a burst: its time."""
 
 EventIds = npt.NDArray[np.int64]
 
@@ -35,11 +35,11 @@ K = TypeVar("K", bound=Hashable)
 
 
 class Group:
-    """Failures that wait and share a cause, as far as one can say before the look.
+    """Failures that wait and, as far as is known before the look, share a cause.
 
     Attributes:
         owner: Whose they are.
-        key: What they have in common.
+        key: Their common ``cause_key``.
         weight: About how many bytes they take.
     """
 
@@ -47,12 +47,12 @@ class Group:
         self.owner = owner
         self.key = key
         self.weight = _GROUP_BYTES
-        # By the event's id, of a burst its first one's.
+        # By event id; for a burst, the id of its first event.
         self._failures: dict[int, Failure | Burst] = {}
         self._bursts: list[int] = []
 
     def add(self, event_id: int, failure: Failure | Burst) -> None:
-        """Add a failure, or a burst by the id of its first one."""
+        """Add a failure, or a burst by the id of its first event."""
         if event_id in self._failures:
             return
         if failure.event_count > 1:
@@ -63,7 +63,7 @@ class Group:
         self.weight += _OCCURRENCE_BYTES + _TIME_BYTES * (failure.event_count - 1)
 
     def get(self, event_id: int) -> Failure | None:
-        """Return the failure that is this event; None where it is not in the group."""
+        """Return the failure with this event id; None if it is not in the group."""
         if (failure := self._failures.get(event_id)) is not None:
             return failure.first
         for first in self._bursts:
@@ -73,25 +73,25 @@ class Group:
         return None
 
     def merge(self, later: Group) -> None:
-        """Take over the failures of a group of the same key."""
+        """Take over the failures of a group with the same key."""
         for event_id, failure in later._failures.items():
             self.add(event_id, failure)
 
     @property
     def oldest(self) -> tuple[int, Failure]:
-        """The failure that came first, and its event's id."""
+        """The event id of the first failure, and the failure."""
         event_id = min(self._failures)
         return event_id, self._failures[event_id].first
 
     @property
     def newest(self) -> tuple[int, Failure]:
-        """The failure that came last, and its event's id."""
+        """The event id of the last failure, and the failure."""
         event_id, failure = max(self._failures.items())
         return event_id + failure.event_count - 1, failure.last
 
     @property
     def ids(self) -> EventIds:
-        """The ids of all of its events, ascending, each once."""
+        """The ids of all its events, ascending, each once."""
         if not self._bursts:
             return np.array(sorted(self._failures), np.int64)
         pieces = [np.arange(first, first + self._failures[first].event_count) for first in self._bursts]
@@ -100,10 +100,10 @@ class Group:
 
 
 class _Shares(Generic[K]):
-    """How much time each one has used: the one who has used least is next.
+    """The time that each key has used: the one that has used the least is next.
 
-    One who had nothing to do for a while begins where those who had are by now: it has saved nothing up, and
-    what it had used before is forgotten once the others have used as much.
+    A key that was idle for a while starts level with the others, so it cannot save up time. What it had used
+    before is forgotten once the others have used as much.
     """
 
     def __init__(self) -> None:
@@ -111,14 +111,14 @@ class _Shares(Generic[K]):
         self._floor = 0.0
 
     def in_order(self, keys: Collection[K]) -> list[K]:
-        """Return these, the one who has used least first."""
+        """Return these keys, the one that has used the least first."""
         ordered = sorted(keys, key=self._used_by)
         if ordered:
             self._floor = self._used_by(ordered[0])
         return ordered
 
     def charge(self, key: K, seconds: float) -> None:
-        """Count time that one has used."""
+        """Count time that a key has used."""
         self._used[key] = self._used_by(key) + seconds
         if len(self._used) > _MOST_REMEMBERED:
             owing = {key: used for key, used in self._used.items() if used > self._floor}
@@ -129,14 +129,14 @@ class _Shares(Generic[K]):
 
 
 _MOST_REMEMBERED: Final = 4096
-"""Those whose use of time is remembered."""
+"""Keys whose time is remembered."""
 
 _MOST_USERS: Final = 256
-"""Users whose namespaces' use of time is remembered, beside those who have something waiting."""
+"""Users for whose namespaces time is remembered, besides users with waiting failures."""
 
 
 class _Lane:
-    """What waits of one user in one mount namespace, the newest last."""
+    """The groups of one user in one mount namespace, the newest last."""
 
     def __init__(self) -> None:
         self.groups: OrderedDict[Hashable, Group] = OrderedDict()
@@ -144,7 +144,7 @@ class _Lane:
 
 
 class _Lanes(dict[int | None, _Lane]):
-    """What waits of one user, by mount namespace."""
+    """The lanes of one user, by mount namespace."""
 
     __slots__ = ("weight",)
 
@@ -154,7 +154,7 @@ class _Lanes(dict[int | None, _Lane]):
 
     @property
     def heaviest(self) -> int | None:
-        """The namespace of which most waits."""
+        """The namespace whose groups weigh most."""
         return max(self, key=lambda namespace: self[namespace].weight)
 
 
@@ -162,8 +162,8 @@ class FairQueue:
     """The failures that wait for a look. Not safe to share between threads.
 
     Args:
-        max_bytes: What they may take.
-        on_drop: Called with each group that has to be dropped for that.
+        max_bytes: Most bytes that they may take.
+        on_drop: Called with each group that is dropped because of that.
     """
 
     def __init__(
@@ -173,23 +173,23 @@ class FairQueue:
         self._on_drop = on_drop
         self._users: dict[int, _Lanes] = {}
         self._user_shares: _Shares[int] = _Shares()
-        # Of each user one of its own: it begins where that user's namespaces are, not where others' are.
+        # One for each user: a new namespace starts level with that user's others.
         self._lane_shares: dict[int, _Shares[int | None]] = {}
         self._preferred: dict[Owner, list[Hashable]] = {}
         self._weight = 0
         self._length = 0
 
     def __len__(self) -> int:
-        """Return how many groups wait."""
+        """Return the number of groups that wait."""
         return self._length
 
     @property
     def weight(self) -> int:
-        """About how many bytes wait."""
+        """About how many bytes the groups that wait take."""
         return self._weight
 
     def add(self, key: Hashable, event_id: int, failure: Failure | Burst) -> None:
-        """Add a failure. Beyond the bound the oldest of the user who has most waiting are dropped."""
+        """Add a failure. Beyond the limit, the oldest groups of the user with most waiting are dropped."""
         owner = owner_of(failure.last)
         lane = self._lane(owner)
         group = lane.groups.pop(key, None)
@@ -203,7 +203,7 @@ class FairQueue:
         self._hold_bound()
 
     def give_back(self, group: Group) -> None:
-        """Put back a group that was taken and not looked at; what came meanwhile is looked at with it."""
+        """Put back a group that was taken and not looked at, merged with what has arrived since."""
         lane = self._lane(group.owner)
         later = lane.groups.pop(group.key, None)
         if later is not None:
@@ -221,17 +221,17 @@ class FairQueue:
         lanes[namespace].weight += sign * group.weight
 
     def find(self, owner: Owner, key: Hashable) -> Group | None:
-        """Return the group that waits under that key."""
+        """Return the group that waits under this key; None if there is none."""
         lanes = self._users.get(owner[0])
         lane = None if lanes is None else lanes.get(owner[1])
         return None if lane is None else lane.groups.get(key)
 
     def prefer(self, wanted: Mapping[Owner, Sequence[Hashable]]) -> None:
-        """Look at these first among their owner's, in this order; replaces what was preferred before."""
+        """Put these first among their owner's, in this order; this replaces the previous preference."""
         self._preferred = {owner: list(keys) for owner, keys in wanted.items()}
 
     def take(self, may_take: Callable[[Owner], bool] = lambda _owner: True) -> Group | None:
-        """Take the group that is next, of an owner of which one may be taken; None where there is none."""
+        """Remove and return the next group of an owner whom ``may_take`` allows; None if there is none."""
         for uid in self._user_shares.in_order(self._users):
             lanes = self._users[uid]
             for namespace in self._shares_of_lanes(uid).in_order(lanes):
@@ -246,12 +246,12 @@ class FairQueue:
         self._shares_of_lanes(uid).charge(namespace, seconds)
 
     def clear(self) -> None:
-        """Drop all that waits."""
+        """Drop everything that waits."""
         self._users.clear()
         self._weight = self._length = 0
 
     def refuse(self) -> None:
-        """Drop all that waits, and from now on all that is added."""
+        """Drop everything that waits, and everything that is added later."""
         self._max_bytes = 0
         self._hold_bound()
 
@@ -292,7 +292,7 @@ class FairQueue:
 
     def _hold_bound(self) -> None:
         while self._weight > self._max_bytes:
-            # Not the heaviest lane of all: a user with many namespaces would have one light lane in each.
+            # Not simply the heaviest lane: a user with many namespaces has a light lane in each.
             uid, lanes = max(self._users.items(), key=lambda each: each[1].weight)
             namespace = lanes.heaviest
             lane = lanes[namespace]

@@ -1,8 +1,8 @@
-"""Whose looks hang with lookers that cannot be killed: nothing of theirs is looked at for a while, or ever.
+"""Users whose looks hang in lookers that cannot be killed: they are left alone for a while, or for good.
 
 No signal ends a process that waits for the lock of a directory, or for a FUSE server that has its request.
-Whoever can let one look wait so could let all of them, and few lookers can be put up with that do not die. So
-a user may take one, after minutes another one, and no more.
+A user who can block one look could block all of them, and only a few lookers may hang at a time. So a user
+may block one, minutes later a second one, and no more.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from execwhy.bpf.caller.namespaces import home_namespaces
 from execwhy.tui.why.lookers.grouping import Owner
 
 LEFT_ALONE_SECONDS: Final = 300.0
-"""How long nothing of a user is looked at after a first look of theirs that could not be ended."""
+"""How long a user is left alone after their first look that could not be ended."""
 
 DYING_SECONDS: Final = 1.0
-"""Seconds after which a looker that was killed counts as one that does not die. Nothing of its user is looked
-at meanwhile."""
+"""Seconds after which a killed looker counts as hung if it is still there. Until then its user is left alone,
+too."""
 
 _ASK_SECONDS: Final = 0.1
-"""Seconds between two questions whether one that was killed has died."""
+"""Seconds between two checks whether a killed looker has died."""
 
 _MOST_AT_ALL: Final = 2
-"""Looks of a user that hang, after which nothing of theirs is looked at any more."""
+"""Hung looks of a user after which that user is left alone for good."""
 
 _MOST_KNOWN: Final = 4096
 
@@ -52,15 +52,15 @@ class Hung:
 
     @property
     def next_due(self) -> float | None:
-        """When to ask which of them have died, on the clock of time.monotonic(); None where all have."""
+        """When to check which of them have died, on the clock of time.monotonic(); None if all have."""
         return self._next_due
 
     def ask_later(self) -> None:
-        """Note that it was asked just now, or could not be."""
+        """Schedule the next check."""
         self._next_due = time.monotonic() + _ASK_SECONDS if self._killed else None
 
     def see(self, undead: Collection[int]) -> None:
-        """Take in which of those that were killed have not died by now."""
+        """Take note of which killed lookers have not died by now."""
         now = time.monotonic()
         for number, (since, who) in list(self._killed.items()):
             if number not in undead:
@@ -76,18 +76,18 @@ class Hung:
             del self._past[next(iter(self._past))]
 
     def is_pending(self, owner: Owner) -> bool:
-        """Return whether one of this owner's was killed a moment ago: it will be known soon if it dies."""
+        """Return whether a looker of this owner was killed a moment ago and may still die."""
         who = _who(owner)
         return any(who == other for _, other in self._killed.values())
 
     def leaves_alone(self, owner: Owner) -> bool:
-        """Return whether nothing of this owner is looked at now."""
+        """Return whether this owner is left alone now."""
         who = _who(owner)
         past = self._past.get(who)
         return past is not None and (time.monotonic() < past.until or self.is_for_good(owner))
 
     def is_for_good(self, owner: Owner) -> bool:
-        """Return whether nothing of this owner is looked at any more, which the host's root is spared."""
+        """Return whether this owner is left alone for good; the host's root never is."""
         who = _who(owner)
         past = self._past.get(who)
         return past is not None and past.count >= _MOST_AT_ALL and who != _ROOT
@@ -97,6 +97,6 @@ _ROOT: Final[Owner] = (0, None)
 
 
 def _who(owner: Owner) -> Owner:
-    """Return who answers for a look: the user; of root in another mount namespace, that namespace."""
+    """Return who is responsible for a look: the user; for root in another mount namespace, the namespace."""
     uid, namespace = owner
     return (uid, None) if uid or namespace in home_namespaces() else owner

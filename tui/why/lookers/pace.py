@@ -1,4 +1,4 @@
-"""What is not looked at now: failures that were looked at a moment ago, and places where looks do not end."""
+"""What is not looked at now: failures that were looked at a moment ago, and places where looks hang."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from execwhy.bpf.caller.namespaces import home_namespaces
 from execwhy.tui.why.lookers.fair_queue import Group
 
 PACE: Final = 0.1
-"""Seconds between two looks at the same failure: a storm of one takes ten looks a second, each for all that
-came meanwhile."""
+"""Seconds between two looks at the same failure: a storm of it takes ten looks a second, each for all
+repeats since the last."""
 
 SHUN_SECONDS: Final = 10.0
-"""How long a place is not looked at after a look there did not end in time; doubled each time again, until
-looks have ended there for as long as ``_LONGEST_SHUN``."""
+"""How long a place is not looked at after a look there did not end in time. Doubled each time, unless
+the last time ended more than ``_LONGEST_SHUN`` ago."""
 
 _LONGEST_SHUN: Final = 300.0
 _MOST_KNOWN: Final = 8192
@@ -44,7 +44,7 @@ class Pace:
             self._looked.popitem(last=False)
 
     def park(self, due: float, group: Group) -> None:
-        """Hold a group back until then."""
+        """Hold a group back until ``due``."""
         if group.key in self._parked:
             due, earlier = self._parked[group.key]
             earlier.merge(group)
@@ -52,26 +52,26 @@ class Pace:
         self._parked[group.key] = due, group
 
     def unpark(self, now: float) -> list[Group]:
-        """Return the groups that are due at this time; they are held back no longer."""
+        """Return the groups that are due at this time, and no longer hold them back."""
         due = [key for key, (moment, _) in self._parked.items() if moment <= now]
         return [self._parked.pop(key)[1] for key in due]
 
     def find(self, key: Hashable) -> Group | None:
-        """Return the group that is held back under that key."""
+        """Return the group that is held back under this key; None if there is none."""
         parked = self._parked.get(key)
         return None if parked is None else parked[1]
 
     @property
     def next_due(self) -> float | None:
-        """When the first of them is due; None where none is held back."""
+        """When the first group is due; None if none is held back."""
         return min((moment for moment, _ in self._parked.values()), default=None)
 
 
 class Shunned:
     """Places where a look did not end in time.
 
-    In our own mount namespace that is the failure itself: the disk or the network is at fault. In another one
-    it is all that this user has there, since whoever rules the namespace made it so.
+    In our own mount namespace a place is one failure: the disk or the network is at fault. In another one it
+    is everything of this user there, since whoever controls the namespace is responsible for it.
     """
 
     def __init__(self) -> None:
@@ -92,6 +92,6 @@ class Shunned:
 
 
 def _place(group: Group) -> int:
-    """Return a number for a place: what it is made of may have many KiB."""
+    """Return a number that stands for a place: the key itself may take many KiB."""
     namespace = group.newest[1].template.mount_ns
     return hash(group.key if namespace in home_namespaces() else (group.owner[0], namespace))

@@ -1,10 +1,10 @@
 """The processes that look: lookers, and the parent that forks them for the monitor.
 
-The monitor holds no capability, so it could not start a process that has some. The parent is forked from
-it while it still is root, keeps the two capabilities that looking needs, touches no caller's file, and forks
-a looker whenever the monitor asks for one. A looker serves one connection until its other end is closed, or
-until it is killed for a look that takes too long. A looker that waits for a FUSE server cannot die before
-that server answers, so the parent keeps count of those.
+The monitor holds no capability, so it cannot start a process that has any. The parent is forked from it while
+it is still root, keeps the two capabilities that looking needs, touches no caller's file, and forks a looker
+whenever the monitor asks for one. A looker serves one connection until the other end is closed, or until it
+is killed for a look that takes too long. A looker that waits for a FUSE server cannot die before that server
+answers, so the parent keeps count of those.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ from execwhy.tui.why.scene.moment import note_clock
 from execwhy.tui.why.scene.mount_watch import MountWatches
 
 MAX_UNDEAD: Final = 6
-"""Lookers that were killed and have not died: from then on no other is forked in their place."""
+"""Most lookers that were killed and have not died: then no more are forked."""
 
 MAX_MESSAGE: Final = 4096
 """Bytes of one message on the control connection."""
 
 _TICK: Final = 1.0
-"""Seconds between two looks at whether a looker has died, and at whether the clock was set."""
+"""Seconds between two checks whether a looker has died, and whether the clock was set."""
 
 _MAX_RESIDENT: Final = 128 << 10
 """KiB of resident memory at which a looker ends after a look, to be replaced by a fresh one."""
 
 _MAX_DATA: Final = 96 << 20
-"""Bytes of memory of its own that a looker may have beyond those that it begins with: a look that takes more
-fails. Looks mostly take less than 20 MB."""
+"""Bytes of private memory that a looker may allocate; a look that takes more fails. Most take less than
+20 MB."""
 
 _MAX_ADDRESS_SPACE: Final = 1 << 30
 _CHUNK: Final = 1 << 18
@@ -54,7 +54,7 @@ _PR_SET_NAME: Final = 15
 LookAt = Callable[[ExecFailure], Look]
 
 Begin = Callable[[], LookAt]
-"""Called once in each looker; returns what it does with a record."""
+"""Called once in each looker; returns the function that looks at a record."""
 
 
 def start_parent(prepare: Callable[[], Begin]) -> socket.socket:
@@ -69,7 +69,7 @@ def start_parent(prepare: Callable[[], Begin]) -> socket.socket:
     Raises:
         OSError: There is no room for another process or socket.
     """
-    slowness()  # Found out once, for both sides of the fork.
+    slowness()  # Measured once, for both sides of the fork.
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
         pid = os.fork()
@@ -90,17 +90,17 @@ def start_parent(prepare: Callable[[], Begin]) -> socket.socket:
 
 
 def _leave_terminal(keep: int, name: bytes) -> None:
-    """Become a process of no terminal that holds nothing of its parent's but one socket."""
+    """Become a process without a terminal that holds only one socket of its parent."""
     os.setsid()
     null = os.open(os.devnull, os.O_RDWR)
     for number in range(3):
         os.dup2(null, number)
     for number in [int(name) for name in os.listdir("/proc/self/fd")]:
         if number > 2 and number != keep:
-            with suppress(OSError):  # the one that the directory was listed by
+            with suppress(OSError):  # the descriptor by which the directory was listed
                 os.close(number)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
-        # A signal for the whole group or cgroup is meant for the monitor, whose end ends this process.
+        # A signal to the whole group or cgroup is meant for the monitor; when that ends, this process ends.
         signal.signal(number, signal.SIG_IGN)
     ctypes.CDLL(None).prctl(_PR_SET_NAME, name, 0, 0, 0)
 
@@ -108,16 +108,16 @@ def _leave_terminal(keep: int, name: bytes) -> None:
 def _serve_monitor(control: socket.socket, begin: Begin) -> None:
     """Fork and kill lookers as the monitor asks, until it closes its end.
 
-    A looker is known by the number of the request for it: a pid may be that of the next one already.
+    A looker is identified by the number of the request for it, since a pid may be reused.
     """
     alive: dict[int, int] = {}
     killed: dict[int, int] = {}
     mounts = MountWatches()
     gc.freeze()
     while True:
-        # A looker knows from its parent how the clock was set before it began, and when mounts changed.
+        # Lookers inherit this: how the clock was set before they began, and when mounts changed.
         note_clock()
-        with suppress(OSError):  # no memory or descriptor is left for the moment
+        with suppress(OSError):  # out of memory or descriptors for the moment
             mounts.notice()
         readable, _, _ = select.select([control], [], [], _TICK)
         _reap(alive, killed)
@@ -146,7 +146,7 @@ def _serve_monitor(control: socket.socket, begin: Begin) -> None:
 def _fork_looker(
     number: int, control: socket.socket, begin: Begin, alive: dict[int, int], killed: dict[int, int]
 ) -> None:
-    """Fork a looker and hand a connection to it over, or only answer that there is none."""
+    """Fork a looker and hand over a connection to it, or answer that there is none."""
     if len(killed) >= MAX_UNDEAD:
         _answer(control, number, killed)
         return
@@ -170,7 +170,7 @@ def _fork_looker(
             _answer(control, number, killed, [ours.fileno(), *times])
             alive[number] = pid
         except OSError:
-            # There are too many descriptors under way (ETOOMANYREFS), or the monitor has ended.
+            # Too many descriptors are in flight (ETOOMANYREFS), or the monitor has ended.
             os.kill(pid, signal.SIGKILL)
             killed[pid] = number
             _answer(control, number, killed)
@@ -182,11 +182,11 @@ def _fork_looker(
 def _answer(
     control: socket.socket, number: int, killed: dict[int, int], descriptors: Sequence[int] = ()
 ) -> None:
-    """Answer a request of this number: the descriptors of a looker, and which ones have not died.
+    """Answer the request with this number: a looker's descriptors, and which lookers have not died.
 
     Raises:
-        OSError: It cannot be sent with these descriptors; without any, the monitor has ended, which the next
-            ``recv`` notices.
+        OSError: The answer cannot be sent with these descriptors. Without descriptors nothing is raised: the
+            monitor has ended, and the next ``recv`` notices that.
     """
     answer = json.dumps({"to": number, "undead": sorted(killed.values())}).encode()
     if descriptors:
@@ -224,14 +224,14 @@ def _be_looker(connection: socket.socket, begin: Begin) -> NoReturn:
 
 
 def _limit(resource_number: int, most: int) -> None:
-    """Lower a limit of this process, unless it is lower."""
+    """Lower a limit of this process to ``most``, unless it is lower already."""
     _, hard = resource.getrlimit(resource_number)
     if hard == resource.RLIM_INFINITY or hard > most:
         resource.setrlimit(resource_number, (most, most))
 
 
 def _data_bytes() -> int:
-    """Return how much of this process's memory RLIMIT_DATA counts, and its stack (proc_pid_statm(5))."""
+    """Return this process's bytes that RLIMIT_DATA counts, plus its stack (proc_pid_statm(5))."""
     with open("/proc/self/statm", "rb") as file:
         return int(file.read().split()[5]) * resource.getpagesize()
 
@@ -241,7 +241,7 @@ def _has_grown() -> bool:
 
 
 def serve(connection: socket.socket, look_at: LookAt, *, is_full: Callable[[], bool] = lambda: False) -> None:
-    """Answer the records that come with a look each, in order, until the other end is closed."""
+    """Answer each record with a look, in order, until the other end is closed."""
     frames = Frames()
     while data := connection.recv(_CHUNK):
         try:

@@ -1,4 +1,4 @@
-"""How much time a looker has had for a look: a processor that others keep busy is not its fault."""
+"""The time that a looker has had for a look, not counting time in which others kept the processor busy."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _MOST_BYTES: Final = 1024
 class ProcessClock:
     """The clock ``bpf.caller.own_time`` of another process, as far as it can be read from outside.
 
-    Its files are held open, so that they never mean another process of the same pid, and that whoever was
-    handed them may read them (hidepid, proc(5)).
+    Its files stay open, so that they never refer to another process with the same pid, and so that the
+    process that was handed them can read them despite hidepid (proc(5)).
 
     Args:
-        stat: Descriptor of its /proc/PID/stat, which is closed here.
-        schedstat: Descriptor of its /proc/PID/schedstat, likewise.
+        stat: Descriptor of its /proc/PID/stat. ``close`` closes it.
+        schedstat: Descriptor of its /proc/PID/schedstat. ``close`` closes it.
     """
 
     def __init__(self, stat: int, schedstat: int) -> None:
@@ -37,10 +37,10 @@ class ProcessClock:
             self._at_begin = self._times()
 
     def spent(self) -> float:
-        """Return how many seconds it has run or waited for anything but a processor.
+        """Return the seconds in which it has run, or waited for something other than a processor.
 
-        How long one that could run has waited for a processor is known only once it runs. Until then no more
-        counts than it has run.
+        The kernel counts a wait for a processor only once it is over. Until then, only the time in which the
+        process has run counts.
         """
         passed = time.monotonic() - self._began
         try:
@@ -51,7 +51,7 @@ class ProcessClock:
         return (ran / 1e9 if can_run else passed - waited / 1e9) / slowness()
 
     def close(self) -> None:
-        """Let go of its files."""
+        """Close its files."""
         for descriptor in (self._stat, self._schedstat):
             os.close(descriptor)
 
@@ -64,12 +64,12 @@ class ProcessClock:
 
 
 def _state(stat: bytes) -> bytes:
-    """Return the letter for the state of a process; its name before that may hold anything."""
+    """Return the letter for the state of a process; the name in front of it may contain anything."""
     return stat.rpartition(b")")[2].split(None, 1)[0]
 
 
 def clock_of(pid: int) -> list[int]:
-    """Return the descriptors for a ``ProcessClock`` of a process; none where it has no such files."""
+    """Return the descriptors for a ``ProcessClock`` of a process; none if it has no such files."""
     opened: list[int] = []
     try:
         for name in ("stat", "schedstat"):

@@ -1,4 +1,4 @@
-"""Events that are complete and wait to be written, with a fair share for each user."""
+"""A queue in which users take turns."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from collections import deque
 from typing import Final
 
 _TURN: Final = 16
-"""Events of one user that are written before it is the next one's turn."""
+"""Most events in one user's turn."""
 
 _TURN_BYTES: Final = 64 << 10
-"""And what these may weigh, but for the first one: a record of many variables takes milliseconds to write."""
+"""Most weight of a turn with several events: a record of many variables takes milliseconds to write."""
 
 
 class Ready:
-    """A queue of events' numbers with a lane for each user."""
+    """A queue of event numbers with a lane for each user."""
 
     def __init__(self) -> None:
-        # The order is that of the turns.
+        # In the order of the turns.
         self._lanes: dict[int, deque[tuple[int, int]]] = {}
         self._length = 0
         self.bytes = 0
-        """What they weigh."""
+        """The weight of all events that wait."""
 
     def __len__(self) -> int:
-        """Return how many events wait."""
+        """Return the number of events that wait."""
         return self._length
 
     def put(self, user: int, number: int, weight: int) -> None:
@@ -36,7 +36,7 @@ class Ready:
         self.bytes += weight
 
     def next_turn(self) -> list[int]:
-        """Take out the turn of the next user, oldest first; nothing where nothing waits."""
+        """Remove and return the next user's turn, oldest first; an empty list if nothing waits."""
         if not self._lanes:
             return []
         user = next(iter(self._lanes))

@@ -1,4 +1,4 @@
-"""One looker as the monitor sees it: a connection, and what it was asked for."""
+"""One looker as the monitor sees it: its connection, and the looks that it was asked for."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ MOST_BYTES_AT_ONCE: Final = 96 << 10
 does not wait."""
 
 _LONGEST: Final = 5
-"""Deadlines after which a look ends even if it hardly ran: nobody else uses the looker meanwhile."""
+"""Deadlines after which a look is ended even if it hardly ran: it keeps the looker from everyone else."""
 
 _SEE_AGAIN: Final = 0.05
-"""Seconds between two looks at whether one that waits for a processor has got it."""
+"""Seconds between two checks whether a looker that waited for a processor has run."""
 
 _CHUNK: Final = 1 << 16
 
@@ -40,16 +40,17 @@ class Spawning(Protocol):
     """Where lookers come from: ``spawner.Spawner``, or a test.
 
     Attributes:
-        undead: The numbers of the lookers that were killed and had not died, when that was last asked.
+        undead: The numbers of the lookers that were killed and had not died at the last check.
     """
 
     undead: frozenset[int]
 
     def spawn(self) -> Spawned | None:
-        """Return a new looker; None where none can be had now.
+        """Return a new looker; None if none can be started now.
 
         Raises:
-            OSError: None can be had any more.
+            ConnectionError: No looker can be started again.
+            OSError: No answer has come in time.
         """
 
     def kill(self, number: int) -> None:
@@ -59,14 +60,14 @@ class Spawning(Protocol):
         """Bring ``undead`` up to date.
 
         Raises:
-            OSError: It cannot be known.
+            OSError: This cannot be found out now.
         """
 
     def end(self) -> None:
-        """End all of them, and whatever waits for one in another thread."""
+        """End all lookers, and any call that waits in another thread."""
 
     def close(self) -> None:
-        """End all of them, and let go of what is held."""
+        """End all lookers and close all descriptors."""
 
 
 @dataclass
@@ -75,10 +76,10 @@ class Asked:
 
     Attributes:
         group: The group that it is for.
-        failure: The one of the group that is looked at.
-        ids: The events that get what is found.
-        is_oldest: It is the group's oldest failure.
-        number: That of this request alone, greater than those of all before; the answer has it as well.
+        failure: The failure to look at.
+        ids: The events that the answer is for.
+        is_oldest: The failure is the group's oldest.
+        number: The number of this request and of its answer; it is greater than all earlier ones.
     """
 
     group: Group
@@ -89,7 +90,7 @@ class Asked:
 
     @classmethod
     def for_oldest(cls, group: Group) -> Asked:
-        """Return a look at the oldest failure of a group, for all of them."""
+        """Return a look at the oldest failure of a group, for all its events."""
         return cls(group, group.oldest[1], group.ids, is_oldest=True)
 
     @functools.cached_property
@@ -103,15 +104,15 @@ class Seat:
     """A looker.
 
     Attributes:
-        connection: To it.
-        number: By which ``Spawning`` knows it.
+        connection: The socket that leads to it.
+        number: Its number, which ``Spawning.kill`` takes.
         owner: Whose failures it looks at.
-        asked: What it was asked for, in the order in which it answers.
-        postponed: What it will be asked for once there is room for that in its socket's buffer.
-        has_answered: It has looked at something.
+        asked: The looks that it was asked for, in the order in which it answers.
+        postponed: The looks to ask for once its socket's buffer has room.
+        has_answered: It has answered at least once.
         since: When its current look began, on the clock of time.monotonic().
-        due: When to see whether that takes too long, on the same clock.
-        clock: Its own time; None where only the wall clock is there to go by.
+        due: When to check whether that takes too long, on the same clock.
+        clock: The time that it has had; None if that cannot be read, and the wall clock has to do.
     """
 
     connection: socket.socket
@@ -126,17 +127,17 @@ class Seat:
     _frames: Frames = field(default_factory=lambda: Frames(MAX_ANSWER))
 
     def begin(self, deadline: float) -> None:
-        """Note that a look begins now, which may take so many seconds."""
+        """Note that a look begins now, which may take ``deadline`` seconds."""
         self.since = time.monotonic()
         self.due = self.since + deadline
         if self.clock is not None:
             self.clock.begin()
 
     def is_late(self, deadline: float) -> bool:
-        """Return whether its look takes too long, now that it is due; else it is due again later.
+        """Return whether its look takes too long; if not, set when to check again.
 
-        A look has ``deadline`` seconds for what it does and waits for. Time in which it only waits for a
-        processor is added to that, but not without end.
+        A look has ``deadline`` seconds, not counting time in which it only waits for a processor. That time
+        is limited, too.
         """
         now = time.monotonic()
         if now < self.due:
@@ -148,13 +149,13 @@ class Seat:
         return left < 0
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close its descriptors."""
         self.connection.close()
         if self.clock is not None:
             self.clock.close()
 
     def ask(self, batch: Sequence[Asked]) -> bool:
-        """Ask for looks, of which only a single one may be long; False where the looker is gone."""
+        """Ask for looks; return False if the looker is gone. Only a batch of one may be large."""
         self.asked.extend(batch)
         try:
             self.connection.sendall(b"".join(asked.frame for asked in batch))
@@ -163,9 +164,9 @@ class Seat:
         return True
 
     def ask_postponed(self) -> bool:
-        """Ask for what was postponed, as far as sending does not wait; False where the looker is gone.
+        """Ask for as many postponed looks as can be sent without waiting; return False if the looker is gone.
 
-        A looker that is at work reads nothing, so that the sender would wait for room in its socket's buffer.
+        A looker at work reads nothing, so the sender would wait for room in its socket's buffer.
         """
         size = sum(len(asked.frame) for asked in self.asked)
         batch: list[Asked] = []
@@ -177,10 +178,9 @@ class Seat:
         return not batch or self.ask(batch)
 
     def read(self) -> tuple[list[tuple[Asked, Look]], bool, bool]:
-        """Return the looks that have come, whether it ends of its own accord, and whether it is gone.
+        """Return the looks that have arrived, whether it ends of its own accord, and whether it is gone.
 
-        An answer to an earlier request than the present one is none to that: it is passed over. A looker that
-        answers with more than it may counts as gone.
+        Answers to earlier requests are ignored. A looker whose answer is too long counts as gone.
         """
         answered: list[tuple[Asked, Look]] = []
         leaves = False

@@ -23,9 +23,9 @@ class Spawned(NamedTuple):
     """A looker that was forked.
 
     Attributes:
-        connection: To it.
-        number: By which it is killed.
-        clock: Its time; None where that cannot be read.
+        connection: The socket that leads to it.
+        number: Its number, which ``Spawner.kill`` takes.
+        clock: The time that it has had; None if that cannot be read.
     """
 
     connection: socket.socket
@@ -34,7 +34,7 @@ class Spawned(NamedTuple):
 
     @classmethod
     def of(cls, number: int, descriptors: Sequence[int]) -> Spawned | None:
-        """Return the looker whose connection and clock came as these descriptors; None without any."""
+        """Return the looker with this connection and clock; None if there are no descriptors."""
         if not descriptors:
             return None
         connection, *times = descriptors
@@ -42,7 +42,7 @@ class Spawned(NamedTuple):
         return cls(socket.socket(fileno=connection), number, clock)
 
     def close(self) -> None:
-        """Let go of its descriptors."""
+        """Close its descriptors."""
         self.connection.close()
         if self.clock is not None:
             self.clock.close()
@@ -52,7 +52,7 @@ class Spawner:
     """The monitor's side of the parent: asks for lookers and has them killed.
 
     Attributes:
-        undead: The numbers of the lookers that were killed and had not died, when the parent was last asked.
+        undead: The numbers of the lookers that were killed and had not died when the parent was last asked.
     """
 
     def __init__(self, control: socket.socket, answer_seconds: float = ANSWER_SECONDS) -> None:
@@ -62,7 +62,7 @@ class Spawner:
         self.undead: frozenset[int] = frozenset()
 
     def spawn(self) -> Spawned | None:
-        """Return a new looker; None where none can be forked.
+        """Return a new looker; None if none can be forked.
 
         Raises:
             OSError: The parent is gone, or does not answer.
@@ -90,7 +90,7 @@ class Spawner:
                 self.undead = frozenset(answer["undead"])
                 return spawned
             if spawned is not None:
-                # Too late for the request that it answers, which was given up.
+                # This looker was for an earlier request that has been given up.
                 spawned.close()
                 self.kill(spawned.number)
 
@@ -100,10 +100,10 @@ class Spawner:
             self._control.send(json.dumps({"kill": number}).encode())
 
     def end(self) -> None:
-        """End the parent and its lookers; whoever waits for it, in another thread, waits no longer."""
+        """End the parent and its lookers; a call that waits for it in another thread fails."""
         with suppress(OSError):
             self._control.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """End the parent and its lookers, and let go of the connection to it."""
+        """End the parent and its lookers, and close the connection."""
         self._control.close()

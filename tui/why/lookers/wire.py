@@ -1,7 +1,7 @@
-"""How records and looks travel between the monitor and its lookers: frames of JSON on a stream socket.
+"""The format of records and looks between the monitor and its lookers: frames of JSON on a stream socket.
 
-Nothing is unpickled on either side: the lookers may read any file, and the monitor reads what processes
-wrote. Lone surrogates (bytes that are not valid UTF-8) survive, since they travel as ASCII escapes.
+Neither side unpickles anything: the lookers may read any file, and the monitor reads data of hostile
+processes. Lone surrogates (bytes that are not valid UTF-8) survive, since they are sent as ASCII escapes.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from execwhy.bpf.events.record import Ancestor, Binary, Diagnosis, ExecFailure, 
 from execwhy.tui.why.lookers.bounds import check
 
 HEADER: Final = struct.Struct("<IQ")
-"""Every frame begins with the number of bytes that follow it, and with the request's number, or 0."""
+"""Begins every frame: the number of bytes that follow, and the number of the request, or 0."""
 
 MAX_FRAME: Final = 8 << 20
-"""Bytes: a record of 64 KiB of argv and of envp, each byte of which takes six characters, and some."""
+"""Bytes: enough for a record with 64 KiB each of argv and envp, at six characters a byte, and a margin."""
 
 LEAVING: Final = b""
-"""What a looker sends in place of a look when it ends of its own accord."""
+"""Sent by a looker instead of a look when it ends of its own accord."""
 
 _NOT_SENT: Final = frozenset(FOUND_LATER)
 """Fields of a record that no cause depends on."""
@@ -43,7 +43,7 @@ _BINARY, _TRUNCATED, _DIAGNOSIS = _parts(Binary), _parts(Truncated), _parts(Diag
 
 
 class WireError(ValueError):
-    """The bytes are no frame of the other side's; the message says why."""
+    """The bytes are not a valid frame; the message says why."""
 
 
 def record_to_wire(record: ExecFailure) -> bytes:
@@ -66,7 +66,7 @@ def record_from_wire(data: bytes) -> ExecFailure:
     """Decode a record.
 
     Raises:
-        WireError: ``data`` is no record.
+        WireError: ``data`` is not a record.
     """
     try:
         values = {name: _frozen(value) for name, value in json.loads(data).items()}
@@ -92,7 +92,7 @@ def look_from_wire(data: bytes) -> Look:
     """Decode a look.
 
     Raises:
-        WireError: ``data`` is no look, or a longer one than a looker may answer with.
+        WireError: ``data`` is not a look, or exceeds the limits of ``bounds``.
     """
     try:
         diagnosis, binary, interpreter_path, cgroup = _frozen(json.loads(data))
@@ -106,15 +106,15 @@ def look_from_wire(data: bytes) -> Look:
 
 
 def framed(payload: bytes, number: int = 0) -> bytes:
-    """Return the frame of a payload: of a request, or of the answer to it, which has the same number."""
+    """Return a payload as a frame. An answer has the number of its request."""
     return HEADER.pack(len(payload), number) + payload
 
 
 class Frames:
-    """Cuts what comes from a stream into numbers and payloads.
+    """Splits a stream of bytes into numbers and payloads.
 
     Args:
-        longest: Bytes that a payload may have.
+        longest: Most bytes of a payload.
     """
 
     def __init__(self, longest: int = MAX_FRAME) -> None:
@@ -122,10 +122,10 @@ class Frames:
         self._received = bytearray()
 
     def feed(self, data: bytes) -> list[tuple[int, bytes]]:
-        """Take in what has come and return the payloads that are complete, each with its number.
+        """Add received bytes; return the payloads that are complete, each with its number.
 
         Raises:
-            WireError: A frame claims to be longer than any may be.
+            WireError: A frame claims to be longer than is allowed.
         """
         received = self._received
         received += data
