@@ -74,7 +74,7 @@ def guests(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
 
 
 @pytest.mark.parametrize("boot", BOOTS)
-def test_the_kernel_comes_up_and_all_plans_work(boot: str, guests: Guests) -> None:
+def test_the_kernel_boots_and_all_plans_work(boot: str, guests: Guests) -> None:
     result = guests.results(boot)
     assert "failed" not in result, result["failed"]
     assert result["release"].startswith(f"{BOOTS[boot].series}.")
@@ -85,14 +85,14 @@ def test_the_kernel_comes_up_and_all_plans_work(boot: str, guests: Guests) -> No
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("boot", "plan"), [(name, plan) for name in BOOTS for plan in BOOTS[name].plans])
-def test_every_fact_that_can_be_had_is_right(boot: str, plan: str, kind: str, guests: Guests) -> None:
+def test_every_available_fact_is_correct(boot: str, plan: str, kind: str, guests: Guests) -> None:
     verdicts = guests.results(boot)["plans"].get(plan, {}).get("verdicts", [])
     problems = [verdict["problem"] for verdict in verdicts if verdict["kind"] == kind]
     assert problems == [""]
 
 
 @pytest.mark.parametrize(("boot", "name"), [(name, look) for name in BOOTS for look in BOOTS[name].once])
-def test_what_is_looked_at_once_is_right(boot: str, name: str, guests: Guests) -> None:
+def test_every_check_that_runs_once_per_boot_passes(boot: str, name: str, guests: Guests) -> None:
     verdicts = guests.results(boot).get("once", [])
     problems = [verdict["problem"] for verdict in verdicts if verdict["kind"] == name]
     assert problems == [""]

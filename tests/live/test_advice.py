@@ -58,7 +58,7 @@ def attack(place: Path, listener: Listener) -> dict[str, ExecFailure]:
     return {Path(record.path or "").name: record for record in listener.records_with(str(script))}
 
 
-def test_what_an_attacker_has_chosen_is_in_no_command(attack: dict[str, ExecFailure]) -> None:
+def test_no_text_chosen_by_an_attacker_is_in_a_command(attack: dict[str, ExecFailure]) -> None:
     for name, code in {
         "home": "not-expanded",
         "python3": "missing-program-of-env",

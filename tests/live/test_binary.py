@@ -75,7 +75,9 @@ def test_a_file_that_appears_between_two_tries_is_seen(path: str, listener: List
     assert second.error == "EACCES" and is_the_file(second, status)
 
 
-def test_a_file_that_vanishes_between_two_tries_is_not_told_again(path: str, listener: Listener) -> None:
+def test_a_file_that_vanishes_between_two_tries_is_not_in_the_second_record(
+    path: str, listener: Listener
+) -> None:
     status = write(path, b"no program", 0o644)
     (first,) = listener.records_with(failed(path))
     os.unlink(path)
@@ -84,7 +86,7 @@ def test_a_file_that_vanishes_between_two_tries_is_not_told_again(path: str, lis
     assert second.error == "ENOENT" and second.binary is None
 
 
-def test_a_caller_that_is_gone_at_once_leaves_its_file_to_be_found(zoo: Zoo, listener: Listener) -> None:
+def test_the_file_of_a_caller_that_exits_at_once_is_still_found(zoo: Zoo, listener: Listener) -> None:
     # subprocess: a vfork child that changes its directory, fails and exits within microseconds.
     markers = [str(uuid.uuid4()) for _ in range(50)]
     for marker in markers:

@@ -56,7 +56,7 @@ def test_a_32_bit_call_is_recorded_from_either_kind_of_program(
 
 
 @ONLY_X86
-def test_a_munmap_that_fails_is_no_32_bit_execve(zoo: Zoo, listener: Listener) -> None:
+def test_a_failing_munmap_is_not_recorded_as_a_32_bit_execve(zoo: Zoo, listener: Listener) -> None:
     # Number 11: execve of 32-bit callers, munmap of 64-bit ones.
     listener.catch_up()
     before = len(listener.failures)
@@ -117,7 +117,7 @@ def test_many_processes_one_after_the_other_are_recorded_each_once(listener: Lis
     assert {failure.ppid for failure in recorded} == {os.getpid()}
 
 
-def test_what_is_left_out_of_a_path_that_is_too_deep_is_shown(zoo: Zoo, listener: Listener) -> None:
+def test_a_path_that_is_too_deep_shows_that_components_are_missing(zoo: Zoo, listener: Listener) -> None:
     def prepare() -> Exec:
         circumstances.go_to_deep_directory(zoo / "directory", 150)
         return Exec(b"nothing")
@@ -201,7 +201,7 @@ def v1_cgroups(tmp_path: Path) -> Iterator[Path]:
         yield top
 
 
-def test_a_container_in_a_v1_hierarchy_is_told_as_long_as_its_process_lives(
+def test_a_container_in_a_v1_hierarchy_is_recorded_while_its_process_lives(
     v1_cgroups: Path, tmp_path: Path
 ) -> None:
     directory = f"{v1_cgroups}/docker/{CONTAINER}"
@@ -232,9 +232,7 @@ for _ in range(50):
     assert found == {(f"/docker/{CONTAINER}", CONTAINER, "docker")}
 
 
-def test_what_was_there_before_an_exec_that_succeeds_leaves_nothing_behind(
-    zoo: Zoo, listener: Listener
-) -> None:
+def test_a_successful_exec_leaves_no_record(zoo: Zoo, listener: Listener) -> None:
     marker = str(uuid.uuid4())
     subprocess.run([zoo / "succeeds", marker], check=True)
     subprocess.run([zoo / "dynamic", marker], check=True)
@@ -242,7 +240,7 @@ def test_what_was_there_before_an_exec_that_succeeds_leaves_nothing_behind(
     assert listener.records_with(marker) == []
 
 
-def test_a_failure_and_then_a_success_of_one_task_is_one_record(zoo: Zoo, listener: Listener) -> None:
+def test_a_failure_followed_by_a_success_of_one_task_is_one_record(zoo: Zoo, listener: Listener) -> None:
     marker = str(uuid.uuid4())
     # The shell tries the first directory, fails, and goes on to the second in the same process.
     subprocess.run(

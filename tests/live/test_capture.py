@@ -70,7 +70,7 @@ def fail_as_user(path: str) -> int:
     ],
     ids=["exact", "prefix", "either", "bytes", "excluded", "all but"],
 )
-def test_the_kernel_records_only_the_paths_it_was_told(
+def test_the_kernel_records_only_the_paths_of_the_filter(
     wanted: Capture,
     matching: list[str],
     others: list[str],
@@ -104,7 +104,7 @@ def test_the_kernel_records_only_the_paths_it_was_told(
         (((5, 6), (40_000, 41_000)), False, True),
     ],
 )
-def test_the_kernel_records_only_the_users_it_was_told(
+def test_the_kernel_records_only_the_users_of_the_filter(
     ranges: tuple[tuple[int, int], ...],
     root_matches: bool,
     user_matches: bool,
@@ -160,7 +160,7 @@ def test_a_capture_that_does_not_fit_the_kernel_is_refused_and_changes_nothing(
     assert listener.counters.suppressed > suppressed
 
 
-def test_a_capture_path_of_the_longest_length_is_compared_to_its_end(
+def test_a_capture_path_of_maximum_length_is_compared_completely(
     capture: Callable[[Capture], None], listener: Listener
 ) -> None:
     path = f"/no/{uuid.uuid4()}/".ljust(LONGEST, "p")

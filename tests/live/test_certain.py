@@ -57,7 +57,7 @@ def test_an_error_that_a_filter_makes_is_never_certain(error: int, zoo: Zoo, lis
 
 
 @pytest.mark.parametrize("user", [True, False], ids=["a user's", "root's"])
-def test_a_mount_that_is_taken_away_in_a_namespace_of_its_own_leaves_a_doubt(
+def test_a_mount_removed_in_a_namespace_of_its_own_leaves_doubt(
     user: bool, zoo: Zoo, listener: Listener
 ) -> None:
     hidden, shown = Path(zoo / f"hidden-{user}"), Path(zoo / f"shown-{user}")
@@ -86,7 +86,7 @@ def test_a_mount_that_is_taken_away_in_a_namespace_of_its_own_leaves_a_doubt(
 
 
 @pytest.mark.parametrize("exchanged", [False, True], ids=["left alone", "exchanged"])
-def test_a_file_that_is_exchanged_while_its_exec_is_held_up_leaves_a_doubt(
+def test_a_file_replaced_while_its_exec_is_delayed_leaves_doubt(
     exchanged: bool, zoo: Zoo, listener: Listener
 ) -> None:
     script, other = Path(zoo / f"held-up-{exchanged}"), Path(zoo / f"instead-{exchanged}")
@@ -114,7 +114,7 @@ def test_a_file_that_is_exchanged_while_its_exec_is_held_up_leaves_a_doubt(
     assert diagnosis.certain is not exchanged, diagnosis
 
 
-def test_how_long_an_exec_took_is_known(zoo: Zoo, listener: Listener) -> None:
+def test_the_duration_of_an_exec_is_recorded(zoo: Zoo, listener: Listener) -> None:
     with attempted(lambda: Exec(zoo.path("not-executable"))) as attempt:
         record = the_record(listener, attempt.caller.pid, attempt.before)
     assert record.duration_ms is not None

@@ -178,7 +178,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-def test_what_was_changed_right_after_the_exec_is_told_so(
+def test_a_change_right_after_the_exec_is_reported_as_such(
     change: Change, zoo: Zoo, listener: Listener
 ) -> None:
     directory = Path(zoo / f"changed-{time.monotonic_ns()}")

@@ -83,7 +83,7 @@ def test_record_ends_after_count_events(tmp_path: Path) -> None:
     assert ending["counters"]["recorded"] >= 3
 
 
-def test_a_line_of_a_recording_holds_what_the_source_told(listener: Listener, tmp_path: Path) -> None:
+def test_a_line_of_a_recording_equals_the_record_of_the_source(listener: Listener, tmp_path: Path) -> None:
     path = f"/execwhy-twice/{uuid.uuid4()}\x1b[31m\n\udcff\u202e"
     output = tmp_path / "output"
     prefix = path.partition("\x1b")[0]
@@ -127,7 +127,7 @@ def test_record_ends_after_a_duration_and_prints_the_counters(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
-def test_a_recording_that_is_interrupted_ends_whole(number: signal.Signals, tmp_path: Path) -> None:
+def test_an_interrupted_recording_is_complete(number: signal.Signals, tmp_path: Path) -> None:
     path = f"/execwhy-interrupted/{uuid.uuid4()}"
     recording = tmp_path / "recording.jsonl"
     with execwhy(tmp_path / "output", "--record", str(recording)) as process:

@@ -90,7 +90,7 @@ def test_the_counters_add_up_at_every_moment_of_a_storm(zoo: Zoo, listener: List
     assert listener.counters.seen >= before + THREADS * TIMES * 4
 
 
-def test_as_many_records_arrive_as_were_counted(zoo: Zoo, listener: Listener) -> None:
+def test_the_number_of_records_equals_the_counter(zoo: Zoo, listener: Listener) -> None:
     storm(zoo, "/no/such/program", "arrives")
     listener.catch_up()
 
@@ -112,7 +112,7 @@ def one_cpu() -> Iterator[None]:
     os.sched_setaffinity(0, allowed)
 
 
-def test_what_does_not_fit_the_ring_is_counted_and_told_at_its_place_in_time(one_cpu: None) -> None:
+def test_records_that_do_not_fit_the_ring_are_counted_and_reported_in_order(one_cpu: None) -> None:
     here = f"/execwhy-{uuid.uuid4()}"
     source = KernelSource(
         plan=PLAN,
@@ -146,7 +146,7 @@ def test_what_does_not_fit_the_ring_is_counted_and_told_at_its_place_in_time(one
         source.close()
 
 
-def test_what_waits_is_handed_over_when_a_source_with_a_full_queue_is_closed(
+def test_waiting_records_are_handed_over_when_a_source_with_a_full_queue_is_closed(
     zoo: Zoo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("execwhy.bpf.read.reader.RawQueue", functools.partial(RawQueue, 20_000))

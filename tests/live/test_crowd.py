@@ -61,7 +61,7 @@ def start(stack: ExitStack, code: str, *arguments: object) -> subprocess.Popen[b
     return process
 
 
-def test_a_crowd_of_open_files_hides_no_writer_from_the_program(programs: list[Path], tmp_path: Path) -> None:
+def test_many_open_files_do_not_hide_a_writer_from_the_program(programs: list[Path], tmp_path: Path) -> None:
     """20 processes with 1,000 descriptors each took all of a look's time, and no writer was named."""
     few, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(few, MOST_FILES + 100), max(most, MOST_FILES + 100)))

@@ -70,7 +70,7 @@ def test_the_trap_works_on_a_python_that_trusts_its_environment(trap: Trap) -> N
     assert "sitecustomize.py" in trap.sprung() and "bcc.py" in trap.sprung()
 
 
-def test_a_recording_runs_no_code_of_others(trap: Trap) -> None:
+def test_a_recording_runs_no_code_of_other_users(trap: Trap) -> None:
     run = subprocess.run(
         [INSTALLED, "--record", "-", "--duration", "1"], cwd=trap.place, env=trap.environment,
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE, check=False,
@@ -79,7 +79,7 @@ def test_a_recording_runs_no_code_of_others(trap: Trap) -> None:
     assert "seen =" in run.stderr
 
 
-def test_the_screen_runs_no_code_of_others(trap: Trap, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_screen_runs_no_code_of_other_users(trap: Trap, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(trap.place)
     path = f"/execwhy-{uuid.uuid4().hex[:8]}"
     with on_terminal("--filter", f"path=={path}", environment=trap.environment) as terminal:

@@ -62,7 +62,7 @@ def owned(path: Path, content: str, mode: int) -> Path:
 
 
 @pytest.mark.parametrize("leaves", [True, False], ids=["left", "stayed in"])
-def test_a_user_namespace_that_is_left_takes_its_capabilities_along(
+def test_a_caller_in_a_user_namespace_of_its_own_may_lose_its_capabilities(
     leaves: bool, zoo: Zoo, listener: Listener
 ) -> None:
     interpreter = owned(Path(zoo / f"interpreter-{leaves}"), "text", 0o644)
@@ -88,7 +88,7 @@ def test_a_user_namespace_that_is_left_takes_its_capabilities_along(
     assert not diagnosis.certain, diagnosis
 
 
-def test_capabilities_of_the_first_user_namespace_are_certain_of_one_who_leaves_it(
+def test_capabilities_of_the_initial_user_namespace_stay_certain_for_a_caller_that_leaves_it(
     zoo: Zoo, listener: Listener
 ) -> None:
     interpreter = Path(zoo / "interpreter-of-root")
@@ -128,7 +128,7 @@ def test_directories_that_another_task_may_change_make_no_cause_certain(
     libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), _VERSION) < 1,
     reason="this kernel has no Landlock",
 )
-def test_a_script_that_landlock_refuses_is_rewritten_through_a_mapping(zoo: Zoo, listener: Listener) -> None:
+def test_rewriting_a_landlocked_script_through_a_mapping_leaves_doubt(zoo: Zoo, listener: Listener) -> None:
     interpreter = owned(Path(zoo / "interpreter-mapped"), "text", 0o644)
     script = owned(Path(zoo / "script-mapped"), "#!/bin/true".ljust(4096, "\n"), 0o755)
     lie = f"#!{interpreter}\n".encode()
@@ -156,7 +156,7 @@ def test_a_script_that_landlock_refuses_is_rewritten_through_a_mapping(zoo: Zoo,
     assert not diagnosis.certain, diagnosis
 
 
-def test_another_program_takes_the_place_of_the_one_that_a_process_ran(zoo: Zoo, listener: Listener) -> None:
+def test_replacing_the_program_of_a_running_process_leaves_doubt(zoo: Zoo, listener: Listener) -> None:
     first, second = Path(zoo / "runs-first"), Path(zoo / "runs-second")
     for program in (first, second):
         program.write_bytes(Path("/bin/sleep").read_bytes())
@@ -211,7 +211,7 @@ def _emulate(pid: int, error: int) -> None:
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="the registers are those of x86-64")
 @pytest.mark.parametrize("error", ["EFAULT", "ENOENT"])
-def test_a_tracer_that_answers_in_the_kernels_place_and_leaves(
+def test_a_tracer_that_forged_the_error_and_left_leaves_doubt(
     error: str, zoo: Zoo, listener: Listener
 ) -> None:
     number = {"EFAULT": 14, "ENOENT": 2}[error]

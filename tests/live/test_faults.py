@@ -84,7 +84,9 @@ def in_shell(script: str, *wrapper: str) -> subprocess.CompletedProcess[str]:
         "too few files",
     ],
 )
-def test_what_is_missing_is_told_in_one_sentence(wrapper: list[str], script: str, sentence: str) -> None:
+def test_a_missing_requirement_is_reported_in_one_sentence(
+    wrapper: list[str], script: str, sentence: str
+) -> None:
     script = f"export SUDO_UID=65534 SUDO_GID=65534; {script} exec {RECORD}"
     if wrapper[-1] == "-c":
         run = subprocess.run(
@@ -109,7 +111,7 @@ def test_what_is_missing_is_told_in_one_sentence(wrapper: list[str], script: str
     ],
     ids=["no tracefs", "as in a container", "few descriptors"],
 )
-def test_what_is_not_needed_is_not_missed(wrapper: list[str], script: str) -> None:
+def test_a_recording_works_without_optional_features(wrapper: list[str], script: str) -> None:
     run = in_shell(f"{script} {RECORD}", *wrapper)
     assert run.returncode == 0, run.stderr
     ending = parse_line(run.stdout.splitlines()[-1])
@@ -154,7 +156,7 @@ def why_it_failed(source: KernelSource) -> str:
     ],
     ids=["compile failure", "noise", "killed", "a fault of the loader"],
 )
-def test_a_loader_that_fails_is_told(
+def test_a_failing_loader_is_reported(
     before: str, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held = bpf_descriptors()
@@ -164,13 +166,13 @@ def test_a_loader_that_fails_is_told(
     assert bpf_descriptors() == held
 
 
-def test_a_ring_buffer_that_the_kernel_refuses_is_told() -> None:
+def test_a_ring_buffer_that_the_kernel_refuses_is_reported() -> None:
     no_power_of_two = 3 * resource.getpagesize()
     assert "its maps are refused" in why_it_failed(KernelSource(ring_bytes=no_power_of_two))
 
 
 @pytest.mark.parametrize("error", [MemoryError, ZeroDivisionError])
-def test_a_reader_that_dies_hands_over_what_it_had_and_counts_the_rest(
+def test_a_reader_that_dies_hands_over_its_records_and_counts_the_rest(
     error: type[Exception], zoo: Zoo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held = bpf_descriptors()
@@ -210,7 +212,7 @@ def test_a_reader_that_dies_hands_over_what_it_had_and_counts_the_rest(
     assert bpf_descriptors() == held
 
 
-def test_a_reader_that_ends_in_order_has_nothing_left() -> None:
+def test_a_reader_that_ends_normally_has_nothing_left() -> None:
     source = KernelSource()
     listener = Listener(source)
     listener.start()
@@ -222,7 +224,7 @@ def test_a_reader_that_ends_in_order_has_nothing_left() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT])
-def test_a_recording_ends_in_order_with_its_terminal_or_by_a_signal(
+def test_a_recording_ends_normally_with_its_terminal_or_by_a_signal(
     number: signal.Signals, tmp_path: Path
 ) -> None:
     path = f"/execwhy-{uuid.uuid4()}"
@@ -269,7 +271,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", place], check=True)
 
 
-def test_a_disk_that_fills_up_leaves_out_records_and_counts_them(small_disk: Path, zoo: Zoo) -> None:
+def test_records_omitted_because_of_a_full_disk_are_counted(small_disk: Path, zoo: Zoo) -> None:
     with recording(small_disk / "file") as recorder:
         subprocess.run([zoo / "storm", "/no/such", "fills", "4", "200"], check=True, capture_output=True)
         said = recorder.end()
@@ -291,7 +293,7 @@ def test_a_recording_that_is_removed_ends_by_itself_and_says_so(tmp_path: Path) 
     assert said.endswith("file, which was removed meanwhile.\n")
 
 
-def test_a_recording_whose_arguments_are_no_text_stays_within_its_bound(tmp_path: Path) -> None:
+def test_a_recording_of_arguments_that_are_not_text_stays_within_its_size_limit(tmp_path: Path) -> None:
     junk = os.fsdecode(b"\xff" * 8000)
     with recording(tmp_path / "file", "--max-bytes", "768K") as recorder:
         for number in range(100):
@@ -339,7 +341,7 @@ def test_a_recording_outlives_the_directory_it_is_in(tmp_path: Path) -> None:
     assert b"/execwhy-after" in read(tmp_path / "moved")
 
 
-def test_a_screen_that_cannot_go_on_leaves_and_tells_why_in_the_shell_with_status_1() -> None:
+def test_a_screen_that_cannot_continue_exits_with_status_1_and_prints_the_reason() -> None:
     terminal_command = [
         "capsh",
         "--drop=cap_bpf,cap_sys_admin,cap_perfmon",
@@ -355,7 +357,7 @@ def test_a_screen_that_cannot_go_on_leaves_and_tells_why_in_the_shell_with_statu
     assert bytes(terminal.output).rstrip().endswith(b"see execwhy --check for what each needs.")
 
 
-def test_the_terminal_of_a_live_screen_may_go_at_any_time() -> None:
+def test_a_live_screen_ends_if_its_terminal_disappears() -> None:
     with on_terminal() as terminal:
         terminal.hang_up()
         deadline = time.monotonic() + PATIENCE
@@ -364,7 +366,7 @@ def test_the_terminal_of_a_live_screen_may_go_at_any_time() -> None:
             time.sleep(0.05)
 
 
-def test_little_memory_is_told_and_leaves_nothing(tmp_path: Path) -> None:
+def test_too_little_memory_ends_the_program_and_leaves_no_file(tmp_path: Path) -> None:
     run = in_shell(
         f"ulimit -v 60000; exec {sys.executable} -I -m execwhy.tui.cli.main --record {tmp_path}/file"
     )

@@ -291,7 +291,7 @@ def test_memory_is_bounded_while_nobody_reads_a_recording(place: Path) -> None:
     assert most - at_rest < MOST_ABOVE_REST
 
 
-def test_a_recording_is_there_to_be_flooded(place: Path) -> None:
+def test_a_recording_holds_the_failures_of_the_floods_themselves(place: Path) -> None:
     """The floods' own failures are recorded: else they would prove nothing."""
     with recording(place / "file.jsonl") as recorder:
         with flooding("environments", place):
@@ -303,7 +303,7 @@ def test_a_recording_is_there_to_be_flooded(place: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_recording_ends_soon_after_a_storm_and_counts_all_of_it(
+def test_a_recording_ends_soon_after_a_storm_and_counts_all_its_execs(
     number: signal.Signals, place: Path
 ) -> None:
     with recording(place / "file.jsonl") as recorder:

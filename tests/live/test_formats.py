@@ -170,7 +170,7 @@ def test_every_first_line_is_read_as_the_kernel_reads_it(
 
 
 @pytest.mark.parametrize("name", ["succeeds", "dynamic"])
-def test_a_program_that_is_cut_off_anywhere_in_its_headers_is_said_to_be(
+def test_a_program_truncated_anywhere_in_its_headers_is_reported_as_truncated(
     name: str, zoo: Zoo, listener: Listener
 ) -> None:
     with open(zoo / name, "rb") as file:
@@ -192,7 +192,7 @@ def test_a_program_that_is_cut_off_anywhere_in_its_headers_is_said_to_be(
     assert found[-1].error is None, "beyond its headers the kernel begins to load it"
 
 
-def test_headers_that_are_wrong_in_one_field_are_told_with_the_kernels_error(
+def test_headers_with_one_wrong_field_are_reported_with_the_kernels_error(
     zoo: Zoo, listener: Listener
 ) -> None:
     with open(zoo / "dynamic", "rb") as file:

@@ -45,7 +45,7 @@ def test_a_looker_that_waits_for_a_directory_can_be_killed(place: Path) -> None:
     assert found["other"].startswith("missing")
 
 
-def test_a_user_whose_lookers_cannot_be_killed_takes_one(place: Path) -> None:
+def test_a_user_whose_lookers_cannot_be_killed_blocks_only_one_looker(place: Path) -> None:
     found = after(place, "race")
     assert found["undead"] == 1 and not found["problem"]
     causes = found["hostile"]

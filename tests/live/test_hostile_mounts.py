@@ -192,13 +192,13 @@ def _ways(place: Path) -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("way", list(_ways(Path())))
-def test_a_look_asks_a_users_server_nothing(way: str, hostile: Hostile) -> None:
+def test_a_look_sends_no_request_to_a_users_file_server(way: str, hostile: Hostile) -> None:
     record = hostile.failure(**_ways(hostile.place)[way])
     in_a_child(hostile, lambda: looks(record))
     assert hostile.ask("requests") == []
 
 
-def test_what_is_not_looked_into_is_named(hostile: Hostile) -> None:
+def test_a_file_system_that_is_not_entered_is_named(hostile: Hostile) -> None:
     record = hostile.failure(f"{hostile.place}/over/x")
     (binary, interpreter), diagnosis = in_a_child(hostile, lambda: looks(record))
     assert (binary, interpreter) == (None, None)
@@ -207,14 +207,14 @@ def test_what_is_not_looked_into_is_named(hostile: Hostile) -> None:
     assert not diagnosis.certain
 
 
-def test_what_lies_beside_it_is_looked_at(hostile: Hostile) -> None:
+def test_files_beside_a_hostile_mount_are_examined(hostile: Hostile) -> None:
     record = hostile.failure(f"{hostile.place}/plain/x")
     (binary, interpreter), diagnosis = in_a_child(hostile, lambda: looks(record))
     assert (binary.path, interpreter) == (f"{hostile.place}/plain/x", "/bin/sh")
     assert diagnosis.code == "no-execute-permission"
 
 
-def test_an_overlay_in_the_place_of_a_safe_mount_is_not_entered_by_its_number(
+def test_an_overlay_that_replaced_a_safe_mount_is_not_entered_from_a_stale_table(
     hostile: Hostile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record = hostile.failure(f"{hostile.place}/later/x")
@@ -260,7 +260,7 @@ def test_an_overlay_in_the_place_of_a_safe_mount_is_not_entered_by_its_number(
 # ---- what root mounted is looked at ----
 
 
-def test_an_overlay_of_roots_is_looked_at(tmp_path: Path) -> None:
+def test_an_overlay_mounted_by_root_is_examined(tmp_path: Path) -> None:
     place = tmp_path
     script = (
         f"mount -t tmpfs t {place} && cd {place} && mkdir lower upper work merged"
@@ -327,7 +327,7 @@ def opened_for_reading() -> Iterator[list[str]]:
         "/dev/kmsg",
     ],
 )
-def test_no_file_of_the_kernel_is_read_as_a_program(path: str, tmp_path: Path) -> None:
+def test_no_kernel_file_is_read_as_a_program(path: str, tmp_path: Path) -> None:
     script, env = tmp_path / "script", tmp_path / "env"
     script.write_text(f"#!{path}\n")
     env.write_text(f"#!/usr/bin/env {path}\n")
@@ -379,7 +379,7 @@ def test_many_mounts_of_one_namespace_are_read_once(
     assert len(reads) <= 2 + (time.monotonic() - begin) / 0.5
 
 
-def test_too_many_mounts_are_said_and_not_read(hostile: Hostile, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_mounts_are_reported_and_not_read(hostile: Hostile, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mounts, "MAX_FOREIGN_BYTES", 16 << 10)
     assert hostile.ask("fill", 300) is None
     record = hostile.failure("/nonexistent/one")

@@ -71,7 +71,7 @@ def fail_in_a_row(marker: str, changes: list[Callable[[], object]]) -> int:
         os._exit(1)
 
 
-def test_what_changes_between_two_execs_of_a_task_is_told(listener: Listener, tmp_path: Path) -> None:
+def test_changes_between_two_execs_of_a_task_are_recorded(listener: Listener, tmp_path: Path) -> None:
     marker = str(uuid.uuid4())
     (tmp_path / "below").mkdir()
     (tmp_path / "gone").mkdir()

@@ -17,7 +17,7 @@ def records_of(listener: Listener, path: str) -> list[ExecFailure]:
     return [failure for failure in listener.failures if failure.path == path]
 
 
-def test_a_core_dump_handler_that_is_missing_is_the_kernels_own_exec(listener: Listener) -> None:
+def test_a_missing_core_dump_handler_is_an_exec_by_the_kernel(listener: Listener) -> None:
     handler = f"/no/{uuid.uuid4()}"
     with dumping_to(handler):
         pid = crash()
@@ -34,7 +34,7 @@ def test_a_core_dump_handler_that_is_missing_is_the_kernels_own_exec(listener: L
     assert (record.uid, record.euid) == (0, 0)
 
 
-def test_what_such_a_handler_execs_itself_is_not_the_kernels(listener: Listener) -> None:
+def test_an_exec_by_a_core_dump_handler_is_not_one_by_the_kernel(listener: Listener) -> None:
     wanted = f"/no/{uuid.uuid4()}"
     # The kernel looks for it in the root of the first mount namespace, where no file of ours may be.
     handler = "/usr/bin/env"

@@ -119,7 +119,9 @@ def test_a_block_that_was_zeroed_after_the_exec_makes_no_cause_certain(
     assert diagnosis.certain is proven, diagnosis
 
 
-def test_a_name_that_goes_with_its_key_was_not_missing_for_certain(ext4: Path, listener: Listener) -> None:
+def test_a_name_hidden_with_its_encryption_key_is_not_certainly_missing(
+    ext4: Path, listener: Listener
+) -> None:
     with encrypted_directory(ext4) as (directory, lock):
         path = directory / "job"
         path.write_bytes(b"#!/missing/true\n")
@@ -196,7 +198,7 @@ def renamed_slowly(directory: Path) -> dict[str, bool]:
     return met
 
 
-def test_a_rename_that_takes_long_makes_no_cause_certain(ext4: Path, listener: Listener) -> None:
+def test_a_slow_rename_makes_no_cause_certain(ext4: Path, listener: Listener) -> None:
     directory = ext4 / "slow"
     directory.mkdir()
     descriptor = os.open(directory, os.O_RDONLY)

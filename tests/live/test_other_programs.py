@@ -74,7 +74,7 @@ def test_jq_reads_every_line_and_selects_by_the_published_names(recorded: Record
     assert selected == [[line["error"], line["diagnosis"]["code"]] for line in recorded.ours]
 
 
-def test_duckdb_makes_a_table_of_it_with_a_type_for_each_field(recorded: Recording) -> None:
+def test_duckdb_imports_a_recording_with_a_type_for_each_field(recorded: Recording) -> None:
     # JSON has no place for bytes that are not valid UTF-8; they are lone surrogates, which DuckDB refuses.
     with pytest.raises(duckdb.Error, match="surrogate"):
         duckdb.read_json(str(recorded.path)).fetchall()

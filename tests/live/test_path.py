@@ -95,7 +95,7 @@ def test_no_capture_leaves_a_rewritten_path_out(selects: bool, zoo: Zoo, listene
 
 
 @pytest.mark.parametrize("prepare", [in_shared_memory, beside_a_thread])
-def test_a_path_that_others_could_write_is_proven_by_the_kernels_copy_alone(
+def test_a_path_in_memory_that_others_could_write_is_proven_only_by_the_kernels_copy(
     prepare: Callable[[], Exec], listener: Listener
 ) -> None:
     record = record_of(listener, prepare)
@@ -104,7 +104,7 @@ def test_a_path_that_others_could_write_is_proven_by_the_kernels_copy_alone(
 
 
 @pytest.mark.parametrize(("owner", "proven"), [(0, True), (circumstances.USER, False)])
-def test_a_path_that_only_a_file_has_is_proven_if_none_but_root_may_write_it(
+def test_a_path_mapped_from_a_file_is_proven_if_only_root_may_write_the_file(
     owner: int, proven: bool, tmp_path: Path, listener: Listener
 ) -> None:
     record = record_of(listener, in_a_file_of(owner, tmp_path))
@@ -118,7 +118,7 @@ def test_the_parent_of_a_vfork_waits_and_changes_no_path(zoo: Zoo, listener: Lis
     assert record.path_is_proven
 
 
-def test_nothing_that_was_kept_of_one_call_is_of_the_next(zoo: Zoo, listener: Listener) -> None:
+def test_nothing_kept_of_one_call_ends_up_in_the_next(zoo: Zoo, listener: Listener) -> None:
     """What is passed to the next call is in the same place."""
 
     def prepare() -> Exec:
@@ -137,7 +137,7 @@ def test_nothing_that_was_kept_of_one_call_is_of_the_next(zoo: Zoo, listener: Li
     assert record.path_is_proven
 
 
-def test_a_check_that_passes_proves_nothing_of_an_error_that_is_made_up_next(zoo: Zoo) -> None:
+def test_a_passed_check_proves_nothing_about_an_error_that_is_injected_next(zoo: Zoo) -> None:
     """Before 6.14 the kernel refuses to check: then it is the failure of that which must leave nothing."""
 
     def prepare() -> Exec:

@@ -246,7 +246,7 @@ def test_a_descriptor_that_may_have_been_closed_since_is_not_certain_under_a_fil
     assert (alive.code, alive.certain) == (gone.code, gone.certain) == (case.code, False)
 
 
-def test_of_every_cause_it_is_tried_to_plant_its_evidence() -> None:
+def test_every_cause_has_a_test_that_plants_its_evidence() -> None:
     tried = (
         {case.code for case in CASES} | {cause.code for cause in CAUSES if cause.planted} | {"bad-descriptor"}
     )

@@ -66,20 +66,20 @@ def assert_goes_first(pid: int) -> None:
     assert os.getsid(parent) != os.getsid(pid)
 
 
-def test_the_session_goes_first_until_q_is_typed() -> None:
+def test_the_session_has_priority_until_q_is_typed() -> None:
     with in_a_shell() as (terminal, pid):
         assert_goes_first(pid)
         terminal.type("q")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
-def test_the_session_goes_first_until_a_signal_ends_the_program(number: signal.Signals) -> None:
+def test_the_session_has_priority_until_a_signal_ends_the_program(number: signal.Signals) -> None:
     with in_a_shell() as (_, pid):
         assert_goes_first(pid)
         os.kill(pid, number)
 
 
-def test_the_session_of_a_stopped_program_is_as_it_was_if_it_may_be_raised_again() -> None:
+def test_the_session_of_a_stopped_program_loses_priority_if_it_can_get_it_back() -> None:
     with in_a_shell() as (terminal, pid):
         limit = limit_of_nice(pid)
         os.kill(pid, signal.SIGTSTP)
@@ -111,7 +111,7 @@ def wait_for_value(pid: int, value: int) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_the_session_of_a_recording_goes_first_until_it_ends(number: signal.Signals) -> None:
+def test_the_session_of_a_recording_has_priority_until_it_ends(number: signal.Signals) -> None:
     with in_a_shell("--record", "-") as (_, pid):
         assert_goes_first(pid)
         os.kill(pid, number)

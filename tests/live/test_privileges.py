@@ -75,7 +75,7 @@ def test_a_recording_runs_as_the_user_behind_sudo(place: Path) -> None:
         assert (found.st_uid, found.st_gid, found.st_mode & 0o7777) == (NOBODY.pw_uid, NOBODY.pw_gid, 0o600)
 
 
-def test_only_the_lookers_keep_what_looking_needs(place: Path) -> None:
+def test_only_the_lookers_keep_the_capabilities_that_looking_needs(place: Path) -> None:
     with recording(place / "file", **BEHIND_SUDO) as recorder:
         fail_to_exec("/execwhy-looked-at")
         (parent,) = (pid for pid in children_of(recorder.pid) if name_of(pid) == "execwhy-lookers")
@@ -112,7 +112,7 @@ def test_another_user_can_be_chosen_than_the_one_behind_sudo(place: Path, tmp_pa
         assert recorder.output.stat().st_uid == 0
 
 
-def test_all_privileges_are_kept_only_where_that_is_asked_for(tmp_path: Path) -> None:
+def test_all_privileges_are_kept_only_on_request(tmp_path: Path) -> None:
     (own,) = {thread["CapEff"] for thread in status_of_threads(os.getpid())}
     with recording(tmp_path / "file", "--keep-privileges", **BEHIND_SUDO) as recorder:
         for thread in status_of_threads(recorder.pid):
@@ -120,7 +120,7 @@ def test_all_privileges_are_kept_only_where_that_is_asked_for(tmp_path: Path) ->
         assert recorder.output.stat().st_uid == NOBODY.pw_uid
 
 
-def test_what_the_user_may_not_write_is_not_written(tmp_path: Path) -> None:
+def test_a_file_that_the_user_may_not_write_is_not_written(tmp_path: Path) -> None:
     run = subprocess.run(
         [*COMMAND, "--record", str(tmp_path / "file")],
         env={**PLAIN, **BEHIND_SUDO}, capture_output=True, text=True, timeout=PATIENCE, check=False,
@@ -173,7 +173,7 @@ def records(path: Path) -> list[ExecFailure]:
     return [record for record in found if isinstance(record, ExecFailure)]
 
 
-def test_a_file_is_shown_with_no_more_rights_than_to_read_it(tmp_path: Path) -> None:
+def test_showing_a_file_keeps_only_the_right_to_read_it(tmp_path: Path) -> None:
     with recording(tmp_path / "file") as recorder:
         fail_to_exec("/execwhy-recorded")
         recorder.wait_for("/execwhy-recorded")
@@ -186,7 +186,7 @@ def test_a_file_is_shown_with_no_more_rights_than_to_read_it(tmp_path: Path) -> 
             assert int(thread["CapEff"], 16) == int(thread["CapBnd"], 16) == 1 << 2
 
 
-def test_what_only_root_may_see_is_still_diagnosed(place: Path, zoo: Zoo) -> None:
+def test_files_that_only_root_may_see_are_still_diagnosed(place: Path, zoo: Zoo) -> None:
     marker = str(uuid.uuid4())
     script = Path(zoo / "private") / "no-interpreter"
     script.write_text("#!/no/such/interpreter\n")
@@ -215,7 +215,7 @@ def test_what_only_root_may_see_is_still_diagnosed(place: Path, zoo: Zoo) -> Non
         assert record.binary is not None and record.binary.inode_mode == 0o100700
 
 
-def test_the_user_can_neither_trace_nor_dump_it(place: Path) -> None:
+def test_the_user_can_neither_trace_nor_dump_the_program(place: Path) -> None:
     with recording(place / "file", **BEHIND_SUDO) as recorder:
         peek = subprocess.run(
             ["cat", f"/proc/{recorder.pid}/environ"],

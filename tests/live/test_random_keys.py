@@ -138,7 +138,7 @@ def press(terminal: Terminal, random: Random, done: deque[str], until: float) ->
     return True
 
 
-def test_random_keys_while_storms_come(
+def test_random_keys_during_storms_do_not_end_the_program(
     zoo: Zoo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -48,7 +48,7 @@ def answering(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("error", FROM_A_SERVER)
-def test_what_a_fuse_file_system_answers_is_told_with_its_mount(
+def test_an_error_of_a_fuse_file_system_is_reported_with_its_mount(
     error: str, answering: Path, listener: Listener
 ) -> None:
     _, diagnosis = the_failure(answering / error, error, listener)
@@ -58,14 +58,14 @@ def test_what_a_fuse_file_system_answers_is_told_with_its_mount(
     assert not diagnosis.certain
 
 
-def test_a_fuse_file_system_whose_server_has_ended_is_told(tmp_path: Path, listener: Listener) -> None:
+def test_a_fuse_file_system_whose_server_has_ended_is_named(tmp_path: Path, listener: Listener) -> None:
     with dead_file_system(tmp_path / "dead"):
         _, diagnosis = the_failure(tmp_path / "dead/program", "ENOTCONN", listener)
     assert diagnosis.code == "enotconn"
     assert "has lost its server process" in diagnosis.summary
 
 
-def test_a_damaged_file_system_is_told(tmp_path: Path, listener: Listener) -> None:
+def test_a_damaged_file_system_is_named(tmp_path: Path, listener: Listener) -> None:
     with damaged_file_system(tmp_path) as directory:
         _, deleted = the_failure(directory / "deleted", "EUCLEAN", listener)
         _, checksum = the_failure(directory / "checksum", "EBADMSG", listener)
@@ -75,7 +75,7 @@ def test_a_damaged_file_system_is_told(tmp_path: Path, listener: Listener) -> No
         assert any("could not be looked at" in fact for fact in diagnosis.evidence)
 
 
-def test_an_encrypted_program_without_its_key_is_told(tmp_path: Path, listener: Listener) -> None:
+def test_an_encrypted_program_without_its_key_is_named(tmp_path: Path, listener: Listener) -> None:
     with encrypted_file_system(tmp_path) as program:
         record, diagnosis = the_failure(program, "ENOKEY", listener)
     assert diagnosis.code == "enokey"
@@ -83,7 +83,7 @@ def test_an_encrypted_program_without_its_key_is_told(tmp_path: Path, listener: 
     assert record.binary is not None and record.binary.path == str(program)
 
 
-def test_a_program_on_a_disk_that_cannot_be_read_is_told(tmp_path: Path, listener: Listener) -> None:
+def test_a_program_on_an_unreadable_disk_is_named(tmp_path: Path, listener: Listener) -> None:
     with cut_off_file_system(tmp_path) as directory:
         _, diagnosis = the_failure(directory / "program", "EIO", listener)
     assert diagnosis.code == "read-error"

@@ -11,7 +11,7 @@ from tests.live.command import recording
 from tests.schema import kind_of
 
 
-def test_every_line_of_a_real_recording_is_what_the_schema_says(tmp_path: Path) -> None:
+def test_every_line_of_a_real_recording_conforms_to_the_schema(tmp_path: Path) -> None:
     directory = os.fsencode(tmp_path)
     script = directory + b"/\xff crlf"
     with open(script, "wb") as file:

@@ -26,21 +26,21 @@ def record_is_right(case: Case, zoo: Zoo, listener: Listener) -> None:
 
 
 @pytest.mark.parametrize("case", ERRORS, ids=[case.name for case in ERRORS])
-def test_every_error_is_recorded_once_and_right(case: Case, zoo: Zoo, listener: Listener) -> None:
+def test_every_error_is_recorded_once_and_correctly(case: Case, zoo: Zoo, listener: Listener) -> None:
     record_is_right(case, zoo, listener)
 
 
 @pytest.mark.parametrize("case", STRINGS, ids=[case.name for case in STRINGS])
-def test_argv_and_envp_are_what_was_passed_or_marked(case: Case, zoo: Zoo, listener: Listener) -> None:
+def test_argv_and_envp_are_as_passed_or_marked(case: Case, zoo: Zoo, listener: Listener) -> None:
     record_is_right(case, zoo, listener)
 
 
 @pytest.mark.parametrize("case", CALLERS, ids=[case.name for case in CALLERS])
-def test_the_caller_is_who_it_was(case: Case, zoo: Zoo, listener: Listener) -> None:
+def test_the_facts_of_the_caller_are_correct(case: Case, zoo: Zoo, listener: Listener) -> None:
     record_is_right(case, zoo, listener)
 
 
-def test_with_all_failures_what_seccomp_refuses_is_seen_too_and_nothing_twice(zoo: Zoo) -> None:
+def test_with_all_failures_seccomp_refusals_are_recorded_and_nothing_twice(zoo: Zoo) -> None:
     source = KernelSource(plan=PLAN, all_failures=True)
     listener = Listener(source)
     try:

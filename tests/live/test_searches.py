@@ -179,7 +179,7 @@ LOOK_FIRST: dict[str, Callable[[str], list[str]]] = {
 
 
 @pytest.mark.parametrize("caller", LOOK_FIRST)
-def test_who_looks_before_executing_leaves_no_row_for_a_program_that_is_nowhere(
+def test_a_program_that_checks_before_executing_leaves_no_row_for_a_missing_name(
     caller: str, folding: Folding, name: str, path: str, tmp_path: Path
 ) -> None:
     """These search PATH with stat(2): there is no exec that could fail, for strace as for us."""
@@ -203,7 +203,7 @@ for name in "{name}", "other-{name}":
         assert (search.outcome, search.tries) == ("not-found", 5)
 
 
-def test_a_file_that_may_not_be_executed_in_the_middle_of_the_search_is_its_row(
+def test_a_file_in_the_middle_of_a_search_that_may_not_be_executed_is_its_row(
     folding: Folding, name: str, path: str, tmp_path: Path
 ) -> None:
     (tmp_path / "second" / name).touch(0o644)
@@ -213,7 +213,7 @@ def test_a_file_that_may_not_be_executed_in_the_middle_of_the_search_is_its_row(
     assert (search.outcome, search.tries) == ("not-found", 5)
 
 
-def test_empty_and_relative_entries_are_tries_as_well(
+def test_empty_and_relative_path_entries_are_tries_too(
     folding: Folding, name: str, path: str, tmp_path: Path
 ) -> None:
     seen = run(["/usr/bin/env", name], f":first:{path}", tmp_path)
@@ -225,7 +225,7 @@ def test_empty_and_relative_entries_are_tries_as_well(
     )
 
 
-def test_a_loop_over_one_path_is_no_search(folding: Folding, name: str, tmp_path: Path) -> None:
+def test_a_loop_over_one_path_is_not_a_search(folding: Folding, name: str, tmp_path: Path) -> None:
     script = f"""
 import os
 for _ in range(5):
@@ -238,7 +238,7 @@ for _ in range(5):
     assert [t.search for t in tries] == [None] * 5
 
 
-def test_threads_that_search_at_once_are_searches_of_their_own(
+def test_simultaneous_searches_of_threads_are_separate(
     folding: Folding, name: str, path: str, tmp_path: Path
 ) -> None:
     threads = 4
@@ -265,7 +265,7 @@ for one in work: one.join()
 
 
 @pytest.mark.parametrize(("tried", "outcome"), [(4, "open"), (5, "not-found")])
-def test_a_task_that_lives_on_has_found_nothing_once_it_has_tried_all_of_path(
+def test_a_living_task_that_has_tried_all_of_path_has_found_nothing(
     folding: Folding, name: str, path: str, tried: int, outcome: str
 ) -> None:
     script = f"""
@@ -288,7 +288,7 @@ input()
     assert (search.outcome, search.tries) == (outcome, tried)
 
 
-def test_a_search_whose_next_exec_is_held_up_is_open(
+def test_a_search_whose_next_exec_is_delayed_is_open(
     folding: Folding, name: str, path: str, tmp_path: Path
 ) -> None:
     """A lease holds up the exec that succeeds, as a slow network disk does."""
@@ -328,7 +328,7 @@ for _ in range(150):
 """
 
 
-def test_searches_of_two_users_stay_whole_if_they_are_taken_late(
+def test_searches_of_two_users_stay_complete_if_they_are_read_late(
     folding: Folding, name: str, tmp_path: Path
 ) -> None:
     # Tasks that end give their memory to the next ones, of any user.
@@ -348,7 +348,7 @@ def test_searches_of_two_users_stay_whole_if_they_are_taken_late(
     assert {search for _, search in searches} == {("found", 8)}
 
 
-def test_a_program_that_is_none_is_not_hidden_by_its_namesake(
+def test_a_broken_program_is_not_hidden_by_a_working_one_of_the_same_name(
     folding: Folding, name: str, path: str, tmp_path: Path
 ) -> None:
     """A script that falls back to the program on PATH tries a file of its own first."""
@@ -372,7 +372,7 @@ os.execvp("{name}", ["x"])
     assert (search.outcome, search.found_path, search.tries) == ("found", str(program), 2)
 
 
-def test_a_program_that_is_none_within_path_is_a_row_though_python_goes_on(
+def test_a_broken_program_in_path_is_a_row_although_python_continues(
     folding: Folding, name: str, path: str, tmp_path: Path
 ) -> None:
     for directory, text in (("second", "text\n"), ("third", "#!/bin/sh\n")):

@@ -36,7 +36,7 @@ fails(os.execve, "/nonexistent/last", ["x"], environment)
 """
 
 
-def test_none_is_in_what_was_recorded_nor_in_what_is_said_of_it(tmp_path: Path) -> None:
+def test_neither_the_recording_nor_the_messages_contain_a_secret(tmp_path: Path) -> None:
     output = tmp_path / "events.jsonl"
     with recording(output) as recorder:
         subprocess.run([sys.executable, "-I", "-c", _CALLER], check=True)

@@ -41,9 +41,7 @@ def fail_as_other(zoo: Zoo, number: int) -> None:
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, user=OTHER, group=OTHER, extra_groups=[])
 
 
-def test_a_users_storm_while_the_reader_stands_still_costs_nobody_else_a_record(
-    zoo: Zoo, tmp_path: Path
-) -> None:
+def test_a_users_storm_during_a_reader_stall_costs_nobody_else_a_record(zoo: Zoo, tmp_path: Path) -> None:
     output = tmp_path / "file"
     with recording(output) as recorder:
         with storm(zoo):

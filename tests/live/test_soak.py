@@ -73,7 +73,7 @@ def assert_flat(usages: list[Usage]) -> None:
     assert last.descriptors <= warm.descriptors, history
 
 
-def test_a_recording_goes_on_for_ever(zoo: Zoo, tmp_path: Path) -> None:
+def test_a_long_recording_does_not_grow(zoo: Zoo, tmp_path: Path) -> None:
     output, made = tmp_path / "file", 0
     usages = []
     with recording(output, "--capture", f"uid=={UID}") as recorder:
@@ -94,7 +94,7 @@ def test_a_recording_goes_on_for_ever(zoo: Zoo, tmp_path: Path) -> None:
     assert_flat(usages)
 
 
-def test_the_screen_goes_on_for_ever(zoo: Zoo) -> None:
+def test_a_long_running_screen_does_not_grow(zoo: Zoo) -> None:
     with on_terminal("--capture", f"uid=={UID}", "--history", "2000", width=200) as terminal:
         usages, made = [], 0
         for _ in range(ROUNDS):

@@ -78,7 +78,7 @@ def test_a_source_that_is_live_leaves_no_files() -> None:
     assert header_trees() == []
 
 
-def test_what_was_recorded_can_be_drained_after_the_source_was_closed() -> None:
+def test_records_can_be_drained_after_the_source_was_closed() -> None:
     source = new_source()
     listener = Listener(source)
     listener.start()
@@ -120,7 +120,7 @@ def test_two_sources_at_once_see_the_same() -> None:
             listener.source.close()
 
 
-def test_a_capture_is_in_force_from_the_first_event(zoo: Zoo) -> None:
+def test_a_capture_filter_applies_from_the_first_event(zoo: Zoo) -> None:
     source = new_source()
     source.set_capture(Capture(paths=("/execwhy-wanted",)))
     listener = Listener(source)

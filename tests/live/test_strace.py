@@ -21,7 +21,7 @@ CASES = [*ERRORS, *STRINGS, *CALLERS]
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
-def test_strace_saw_the_same(case: Case, zoo: Zoo, listener: Listener, tmp_path: Path) -> None:
+def test_records_agree_with_strace(case: Case, zoo: Zoo, listener: Listener, tmp_path: Path) -> None:
     with witness(str(tmp_path / "strace")) as strace:
         with attempted(case.prepare(zoo), in_thread=case.in_thread, meanwhile=strace.attach) as attempt:
             (record,) = listener.records_of(attempt.caller.pid, attempt.before)
@@ -35,7 +35,7 @@ ONLY_X86 = pytest.mark.skipif(platform.machine() != "x86_64", reason="int $0x80 
 @ONLY_X86
 @pytest.mark.parametrize("program", COMPAT_PROGRAMS)
 @pytest.mark.parametrize("call", [call for call, _ in COMPAT_CALLS.values()], ids=COMPAT_CALLS)
-def test_strace_saw_the_same_of_a_32_bit_call(
+def test_records_of_a_32_bit_call_agree_with_strace(
     program: str, call: Exec, zoo: Zoo, listener: Listener, tmp_path: Path
 ) -> None:
     with witness(str(tmp_path / "strace")) as strace:

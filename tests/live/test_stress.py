@@ -163,7 +163,7 @@ def stress(
     return seen, own, after.seen - before.seen - others, counters
 
 
-def test_nothing_is_lost_or_mixed_up_whatever_fails_to_exec(zoo: Zoo, files: str) -> None:
+def test_no_record_of_any_failing_exec_is_lost_or_mixed_up(zoo: Zoo, files: str) -> None:
     seen, own, ours, counters = stress(zoo, files, SECONDS, 64 << 20)
     (begun, failed), (begun_too, failed_too) = own
     print(f"{ours:,} seen; {failed:,} + {failed_too:,} failed, of {begun:,} + {begun_too:,}; {counters}")
@@ -178,7 +178,7 @@ def test_nothing_is_lost_or_mixed_up_whatever_fails_to_exec(zoo: Zoo, files: str
     assert ours == failed + killed + failed_too
 
 
-def test_the_account_is_right_when_most_is_lost(zoo: Zoo, files: str) -> None:
+def test_the_counters_add_up_when_most_records_are_lost(zoo: Zoo, files: str) -> None:
     seen, own, ours, counters = stress(zoo, files, max(3, SECONDS // 5), 16 << 10)
     (begun, failed), (begun_too, failed_too) = own
     assert counters.lost > 0, "the ring was to overflow"

@@ -251,7 +251,7 @@ SITUATIONS: Final = [(name, place) for name, scene in SCENES.items() for place i
 
 
 @pytest.mark.parametrize("name", SCENES)
-def test_a_cause_is_certain_where_nothing_has_changed(name: str) -> None:
+def test_a_cause_is_certain_if_nothing_has_changed(name: str) -> None:
     scene = SCENES[name]
     with built(scene) as base:
         diagnosis = diagnose(failed(scene, base))
@@ -266,7 +266,7 @@ _OF_ITS_TYPE: Final = {"not-a-directory": "outer/inner/job", "is-directory": "ou
 
 @settings(max_examples=200)
 @given(st.sampled_from(SITUATIONS), st.sampled_from(SWAPS))
-def test_no_cause_is_certain_of_what_was_put_there_since(
+def test_no_cause_is_certain_after_its_evidence_was_replaced(
     situation: tuple[str, str], swap: Callable[[Path], None]
 ) -> None:
     scene, (_, name) = SCENES[situation[0]], situation
@@ -289,7 +289,9 @@ def test_no_cause_is_certain_of_what_was_put_there_since(
 
 @pytest.mark.parametrize("swap", SWAPS)
 @pytest.mark.parametrize("name", ["first", "second", "outer", "outer/inner", "outer/inner/job"])
-def test_the_way_to_a_script_is_exchanged(name: str, swap: Callable[[Path], None]) -> None:
+def test_a_change_on_the_path_of_a_script_makes_the_cause_uncertain(
+    name: str, swap: Callable[[Path], None]
+) -> None:
     scene = SCENES["missing interpreter"]
     with built(scene) as base:
         place = base / name
@@ -306,7 +308,7 @@ def test_the_way_to_a_script_is_exchanged(name: str, swap: Callable[[Path], None
 
 
 @pytest.mark.parametrize("name", [name for name, scene in SCENES.items() if scene.job is not None])
-def test_others_that_write_beside_it_take_nothing_from_a_cause_whose_file_was_there(name: str) -> None:
+def test_writes_to_other_files_do_not_weaken_a_cause(name: str) -> None:
     scene = SCENES[name]
     with built(scene) as base:
         record = failed(scene, base)
@@ -383,7 +385,7 @@ LIKE_ANOTHER: Final = {
 """Causes that rest on the same things as another one, which is tried here: a name, a content, a type."""
 
 
-def test_of_every_cause_it_is_tried_to_exchange_what_it_rests_on() -> None:
+def test_every_cause_has_a_test_that_replaces_its_evidence() -> None:
     tried = {scene.code for scene in SCENES.values()} | set(TRUE.values())
     like = LIKE_ANOTHER | {cause.code: cause.like for cause in CAUSES if cause.like}
     exempt = {*OF_THE_RECORD, *OF_THE_CALLER, *like, *NEVER_CERTAIN}

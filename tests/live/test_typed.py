@@ -23,7 +23,9 @@ def test_this_kernel_knows_the_types() -> None:
 
 
 @pytest.mark.parametrize("typed", [True, False], ids=["types are followed", "members are read"])
-def test_records_are_right_either_way(typed: bool, zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_records_are_correct_with_and_without_typed_access(
+    typed: bool, zoo: Zoo, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = loader._RUN.partition("from execwhy.bpf")[0] + ONLY.format(typed)
     assert run != loader._RUN
     monkeypatch.setattr(loader, "_RUN", run)

@@ -79,7 +79,7 @@ def test_the_cause_is_named_while_the_caller_lives(cause: Cause, files: Zoo, lis
 
 
 @pytest.mark.parametrize("cause", CAUSES, ids=[f"{cause.error}: {cause.name}" for cause in CAUSES])
-def test_the_cause_is_named_or_left_open_once_the_caller_is_gone(
+def test_the_cause_is_named_or_left_open_after_the_caller_has_exited(
     cause: Cause, files: Zoo, listener: Listener
 ) -> None:
     with attempted(prepare(cause, files)) as attempt:
@@ -93,9 +93,7 @@ def test_the_cause_is_named_or_left_open_once_the_caller_is_gone(
     assert diagnosis.certain or any(fact.startswith("Not certain: ") for fact in diagnosis.evidence)
 
 
-def test_a_file_that_was_written_right_before_its_exec_may_have_been_written_right_after_it(
-    files: Zoo, listener: Listener
-) -> None:
+def test_a_file_written_right_before_its_exec_is_not_a_certain_cause(files: Zoo, listener: Listener) -> None:
     def in_child() -> Exec:
         with open(files / "fresh", "w") as file:
             file.write("#!/no/such/interpreter\n")
@@ -155,7 +153,7 @@ def test_the_script_that_had_env_look_for_a_program_is_named(
         assert f'the script "{script}"' in diagnosis.summary
 
 
-def test_the_causes_are_many() -> None:
+def test_the_test_cases_cover_many_causes() -> None:
     assert len({(cause.error, cause.name) for cause in CAUSES}) == len(CAUSES)
     assert len({cause.code for cause in CAUSES}) >= 40
 
@@ -189,7 +187,7 @@ def test_a_binfmt_misc_handler_without_its_interpreter_is_named(files: Zoo, list
     assert diagnosis.certain
 
 
-def test_no_descriptor_left_for_a_binfmt_misc_handler_kills_the_caller(
+def test_a_binfmt_misc_handler_without_a_free_descriptor_kills_the_caller(
     files: Zoo, listener: Listener
 ) -> None:
     def in_child() -> Exec:
@@ -210,7 +208,7 @@ def test_no_descriptor_left_for_a_binfmt_misc_handler_kills_the_caller(
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="x32 is an ABI of x86_64")
-def test_a_program_for_an_abi_that_is_not_built_in_is_recognized(files: Zoo, listener: Listener) -> None:
+def test_a_program_for_an_abi_missing_from_the_kernel_is_recognized(files: Zoo, listener: Listener) -> None:
     with attempted(lambda: Exec(files.path("x32"))) as attempt:
         assert attempt.error == "ENOEXEC"
         diagnosis = diagnose(the_record(attempt, listener))
@@ -218,7 +216,7 @@ def test_a_program_for_an_abi_that_is_not_built_in_is_recognized(files: Zoo, lis
     assert not diagnosis.certain
 
 
-def test_a_namespace_that_lives_on_in_another_process_is_seen_through_that(
+def test_a_namespace_that_lives_on_is_examined_through_another_process(
     files: Zoo, listener: Listener
 ) -> None:
     def in_child() -> Exec:

@@ -154,7 +154,7 @@ def save(terminal: Terminal, path: Path) -> None:
 @few
 @example(all_at_once, (250, 80))
 @given(batches, st.sampled_from(SIZES))
-def test_nothing_but_text_and_its_own_sequences_reaches_the_terminal(
+def test_only_text_and_the_programs_own_sequences_reach_the_terminal(
     chosen: list[str], size: tuple[int, int]
 ) -> None:
     with tempfile.TemporaryDirectory() as directory:

@@ -55,7 +55,7 @@ def test_keys_work_and_q_leaves_the_terminal_as_it_was() -> None:
         assert terminal.modes_left_on() == []
 
 
-def test_a_new_size_is_drawn_again() -> None:
+def test_a_resize_redraws_the_screen() -> None:
     with opened("day") as terminal:
         terminal.resize(120, 40)
         terminal.wait_for_text("COMM")
@@ -78,7 +78,7 @@ def test_an_interrupt_from_outside_restores_the_terminal() -> None:
         assert terminal.modes_left_on() == []
 
 
-def test_a_signal_ends_it_even_if_nobody_reads_its_output() -> None:
+def test_a_signal_ends_the_program_even_if_nobody_reads_its_output() -> None:
     with opened("day") as terminal:
         # Each of these draws the whole screen, until the terminal takes no more.
         terminal.type("\x0c" * 400)
@@ -99,7 +99,7 @@ def wakings(pid: int) -> int:
     return int(status.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
 
 
-def test_bytes_that_are_not_text_do_not_end_it() -> None:
+def test_bytes_that_are_not_text_do_not_end_the_program() -> None:
     with opened("day") as terminal:
         terminal.wait_for_text("entrypoint.sh")
         terminal.type_bytes(b"/\xff\xfe\x80\xc3(\x15EACCES\r")
@@ -108,7 +108,7 @@ def test_bytes_that_are_not_text_do_not_end_it() -> None:
         assert terminal.status() == 0
 
 
-def test_it_stops_with_the_terminal_restored_and_goes_on_where_it_was() -> None:
+def test_stopping_restores_the_terminal_and_continuing_restores_the_screen() -> None:
     with opened("day") as terminal:
         terminal.wait_for_text("entrypoint.sh")
         os.kill(terminal.pid, signal.SIGTSTP)
@@ -130,7 +130,7 @@ def stopped(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
-def test_any_size_will_do_and_the_next_one_too() -> None:
+def test_every_terminal_size_works_after_every_other() -> None:
     with opened("day") as terminal:
         for size in ((1, 1), (2, 1), (1, 30), (500, 2), (7, 3), (300, 120), (80, 24)):
             terminal.resize(*size)
@@ -142,7 +142,7 @@ def test_any_size_will_do_and_the_next_one_too() -> None:
         assert terminal.modes_left_on() == []
 
 
-def test_a_size_that_the_environment_claims_is_not_drawn(tmp_path: Path) -> None:
+def test_the_terminal_size_in_the_environment_is_ignored(tmp_path: Path) -> None:
     lines = [event_line(failure(path="/some/path"), show_secrets=False)]
     origin = Origin("web-1", "6.1.0", 0, "fentry")
     (tmp_path / "file").write_text("".join([header_line(Header(origin, "", Counters(1, 1), 1)), *lines]))
@@ -167,7 +167,7 @@ def test_a_size_that_the_environment_claims_is_not_drawn(tmp_path: Path) -> None
             os.waitpid(terminal.pid, 0)
 
 
-def test_nohup_does_not_keep_it_alive_when_the_terminal_is_gone() -> None:
+def test_nohup_does_not_keep_the_screen_alive_without_its_terminal() -> None:
     with opened("day", "nohup") as terminal:
         terminal.hang_up()
         deadline = time.monotonic() + PATIENCE
@@ -204,7 +204,7 @@ def test_a_crash_leaves_the_events_in_a_file() -> None:
 
 
 @pytest.mark.parametrize("size", [(80, 24), (250, 80)])
-def test_nothing_that_a_process_chose_controls_the_terminal(size: tuple[int, int]) -> None:
+def test_no_text_chosen_by_a_process_controls_the_terminal(size: tuple[int, int]) -> None:
     with opened("hostile", size=size) as terminal:
         terminal.wait_for_text("owned")
         terminal.type("\t" if size[0] > 100 else "\r")
@@ -258,7 +258,7 @@ def test_a_console_of_16_colours_gets_no_others() -> None:
         assert re.search(rb"\x1b\[[0-9;]*3[1-6]", terminal.output)
 
 
-def test_keys_in_one_write_go_where_each_would_have_gone_alone() -> None:
+def test_keys_in_one_write_act_like_single_key_presses() -> None:
     with opened("day") as terminal:
         terminal.wait_for_text("entrypoint.sh")
         # Into the filter and out of it again, from the table into the filter by another key, and out by Esc.
@@ -273,7 +273,7 @@ def test_keys_in_one_write_go_where_each_would_have_gone_alone() -> None:
         terminal.wait_for_text("7 of 60 shown")
 
 
-def test_a_dialog_takes_the_keys_that_were_typed_before_it_was_there(tmp_path: Path) -> None:
+def test_a_dialog_receives_keys_typed_before_it_opened(tmp_path: Path) -> None:
     first, second = tmp_path / "a.jsonl", tmp_path / "b.csv"
     with opened("day") as terminal:
         terminal.wait_for_text("entrypoint.sh")
@@ -289,7 +289,7 @@ def test_alt_moves_by_words_in_an_input_line() -> None:
         terminal.wait_for_text("/ path:/Xopt worker")
 
 
-def test_text_pasted_after_a_key_goes_where_the_key_leads() -> None:
+def test_text_pasted_after_a_key_goes_to_what_the_key_opens() -> None:
     with opened("day") as terminal:
         terminal.wait_for_text("entrypoint.sh")
         terminal.type("/\x1b[200~EACCES\x1b[201~\rt2")

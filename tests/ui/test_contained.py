@@ -70,7 +70,7 @@ async def goes_on(screen: Opened) -> None:
         (ChoiceList, ("y",)),
     ],
 )
-async def test_a_widget_that_cannot_be_drawn_says_so_in_its_place(
+async def test_a_widget_that_cannot_be_drawn_shows_a_message_in_its_place(
     widget: type[Painted], keys: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with opened(a_day(7), may_fail=True) as screen:
@@ -89,7 +89,7 @@ async def test_a_widget_that_cannot_be_drawn_says_so_in_its_place(
     assert SECRET not in report and "painted.py" in report
 
 
-async def test_one_row_that_cannot_be_drawn_leaves_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_row_that_cannot_be_drawn_does_not_affect_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     get = History.__getitem__
     monkeypatch.setattr(
         History, "__getitem__", lambda self, event_id: broken() if event_id == 2 else get(self, event_id)
@@ -119,7 +119,7 @@ async def test_one_row_that_cannot_be_drawn_leaves_the_others(monkeypatch: pytes
         (StatusBar, "show", ()),
     ],
 )
-async def test_a_step_that_fails_costs_that_step(
+async def test_a_step_that_fails_is_skipped(
     owner: type, name: str, keys: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(contained, "_REST", 0.1)
@@ -138,9 +138,7 @@ async def test_a_step_that_fails_costs_that_step(
 
 
 @pytest.mark.parametrize("name", ["reflow", "render_update"])
-async def test_a_frame_that_cannot_be_drawn_costs_that_frame(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_frame_that_cannot_be_drawn_is_skipped(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     async with opened(a_day(7), may_fail=True) as screen:
         with monkeypatch.context() as patched:
             patched.setattr(Compositor, name, broken)
@@ -153,7 +151,9 @@ async def test_a_frame_that_cannot_be_drawn_costs_that_frame(
         await goes_on(screen)
 
 
-async def test_a_handler_that_fails_costs_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_key_handler_that_fails_shows_a_message_and_the_screen_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     async with opened(a_day(7), may_fail=True) as screen:
         monkeypatch.setattr(screen.app, "action_mark", broken)
         await screen.press("m")
@@ -163,7 +163,7 @@ async def test_a_handler_that_fails_costs_its_key(monkeypatch: pytest.MonkeyPatc
         await goes_on(screen)
 
 
-async def test_a_worker_that_fails_costs_what_it_was_for() -> None:
+async def test_a_worker_that_fails_shows_a_message_and_the_screen_goes_on() -> None:
     async with opened(a_day(7), may_fail=True) as screen:
 
         async def work() -> None:
@@ -174,7 +174,7 @@ async def test_a_worker_that_fails_costs_what_it_was_for() -> None:
         await goes_on(screen)
 
 
-async def test_groups_that_failed_are_counted_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_groups_are_counted_again_after_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(contained, "_REST", 0.1)
     async with opened([failure("/a"), failure("/a"), failure("/b")], may_fail=True) as screen:
         with monkeypatch.context() as patched:
@@ -186,7 +186,7 @@ async def test_groups_that_failed_are_counted_anew(monkeypatch: pytest.MonkeyPat
         assert screen.parts.groups.table.row_count == 2
 
 
-def test_no_memory_and_a_fault_a_moment_end_the_program() -> None:
+def test_running_out_of_memory_and_constant_faults_end_the_program() -> None:
     faults = Faults()
     with pytest.raises(MemoryError):
         faults.caught(MemoryError())
@@ -202,7 +202,7 @@ def _no_memory() -> None:
     raise MemoryError
 
 
-async def test_where_the_history_fails_its_events_are_written_with_those_that_wait(
+async def test_if_the_history_fails_its_events_and_the_waiting_ones_are_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(crash_file, "_own_directories", lambda: [])

@@ -34,7 +34,7 @@ async def test_y_twice_copies_the_row() -> None:
         assert "Copied" in screen.keys
 
 
-async def test_what_tmux_needs_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_hint_for_tmux_is_shown_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMUX", "/tmp/tmux-0/default,1,0")
     async with opened(a_day(4)) as screen:
         await screen.press("y", "y")
@@ -86,13 +86,13 @@ async def test_a_hostile_path_cannot_leave_its_place_in_a_bug_report() -> None:
         assert not any(line.startswith("# x") for line in report.splitlines())
 
 
-async def test_what_no_shell_can_name_is_refused() -> None:
+async def test_a_program_that_no_shell_can_name_is_not_copied_as_a_command() -> None:
     async with opened([failure(None)]) as screen:
         assert await copied(screen, "y", "s") == ""
         assert "A shell cannot name what was to be executed: copy it as JSON." in screen.keys
 
 
-async def test_what_terminals_do_not_take_is_not_sent() -> None:
+async def test_a_text_that_is_too_long_for_terminals_is_not_sent() -> None:
     async with opened([failure("/opt/x", environment=("A=" + "x" * clipboard.MOST_BYTES,))]) as screen:
         assert await copied(screen, "y", "j") == ""
         assert "write it to a file with w" in screen.keys
@@ -103,7 +103,7 @@ async def test_a_group_is_copied_at_once() -> None:
         assert "  /" in await copied(screen, "t", "down", "y")
 
 
-async def test_a_key_too_many_does_no_harm() -> None:
+async def test_an_extra_key_press_does_no_harm() -> None:
     async with opened([failure("/opt/x")]) as screen:
         await screen.press("y")
         for _ in range(3):
@@ -112,7 +112,7 @@ async def test_a_key_too_many_does_no_harm() -> None:
         assert json.loads(screen.app.clipboard)["path"] == "/opt/x"
 
 
-async def test_a_row_that_has_been_evicted_says_so_in_its_detail_and_when_it_is_copied() -> None:
+async def test_an_evicted_row_says_so_in_its_detail_and_when_it_is_copied() -> None:
     async with opened([failure(path=f"/{number}") for number in range(16)], history=History(16)) as screen:
         await screen.press("space", "up")
         await screen.give(*(failure(path=f"/later/{number}") for number in range(100)))

@@ -27,7 +27,7 @@ async def focus(screen: Opened, wanted: Callable[[Fact], bool]) -> None:
     raise AssertionError("no such fact")
 
 
-async def test_it_stands_below_the_table_at_120_columns_and_beside_it_at_160() -> None:
+async def test_the_detail_is_below_the_table_at_120_columns_and_beside_it_at_160() -> None:
     async with opened(a_day(3), size=(120, 40)) as screen:
         table, detail = screen.table.region, screen.detail.region
         assert detail.y > table.y and detail.x == 0
@@ -37,7 +37,7 @@ async def test_it_stands_below_the_table_at_120_columns_and_beside_it_at_160() -
         assert detail.x > table.x and detail.y <= table.y
 
 
-async def test_in_a_narrow_window_enter_puts_it_in_place_of_the_table_and_escape_takes_it_away() -> None:
+async def test_in_a_narrow_window_enter_replaces_the_table_with_the_detail_until_escape() -> None:
     async with opened(a_day(3), size=(80, 24)) as screen:
         assert "Binary" not in screen.text
         await screen.press("enter")
@@ -50,7 +50,7 @@ async def test_in_a_narrow_window_enter_puts_it_in_place_of_the_table_and_escape
         assert screen.app.is_running
 
 
-async def test_all_facts_are_there() -> None:
+async def test_the_detail_shows_all_facts() -> None:
     record = failure(
         "run.sh", 13, binary=binary("/srv/run.sh", 0o100644), interpreter_path="/bin/sh", cwd="/srv",
         uid=1234567, euid=0, fsuid=0, gid=7654321, tty="pts/3", compat=True, syscall="execveat", dirfd=5,
@@ -73,7 +73,7 @@ async def test_all_facts_are_there() -> None:
             assert fact in screen.text, fact
 
 
-async def test_a_cause_that_is_not_certain_is_said_to_be_so_once() -> None:
+async def test_an_uncertain_cause_is_marked_as_uncertain_once() -> None:
     record = diagnosed(failure("/x", 13), "no-x", "no x", "It has no execute bit.", None)
     assert record.diagnosis is not None
     for evidence in ((), ("Its mode is 0644.", "Not certain: its directory has changed.")):
@@ -90,12 +90,12 @@ async def test_secrets_are_dots() -> None:
         assert "hunter2" not in screen.text
 
 
-async def test_secrets_are_shown_where_that_was_asked_for() -> None:
+async def test_secrets_are_shown_if_that_was_asked_for() -> None:
     async with opened([failure()], size=(250, 80), show_secrets=True) as screen:
         assert "DB_PASSWORD=hunter2" in screen.text
 
 
-async def test_a_masked_text_stays_out_of_the_filter() -> None:
+async def test_a_masked_text_does_not_become_a_filter() -> None:
     async with opened([failure()], size=(250, 80)) as screen:
         await screen.press("tab")
         await focus(screen, lambda fact: "DB_PASSWORD" in fact.text)
@@ -104,7 +104,7 @@ async def test_a_masked_text_stays_out_of_the_filter() -> None:
         assert "==" not in screen.filter
 
 
-def test_no_masked_text_of_a_search_or_a_path_can_be_made_a_filter() -> None:
+def test_masked_text_of_a_search_or_a_path_does_not_become_a_filter() -> None:
     token = "ghp_" + "a1B2" * 9
     path = f"/srv/{token}/{token}"
     record = failure(
@@ -170,7 +170,7 @@ def words_of_search(
 MISSING: Final = (Attempt("/opt/bin/deploy", -errno.ENOENT), Attempt("/usr/bin/deploy", -errno.ENOENT))
 
 
-def test_a_search_that_ends_with_eacces_found_what_may_not_be_executed() -> None:
+def test_a_search_that_ends_with_eacces_found_a_file_that_may_not_be_executed() -> None:
     found = failure("/srv/bin/deploy", error=errno.EACCES, binary=binary("/srv/bin/deploy"))
     brief = "not executable by anyone (rw-r--r--)"
     found = diagnosed(found, "no-execute-permission", brief, "root may not execute it.", "chmod +x it")
@@ -183,7 +183,7 @@ def test_a_search_that_ends_with_eacces_found_what_may_not_be_executed() -> None
     assert "not found in 3 directories" not in words
 
 
-def test_a_search_that_met_a_directory_it_may_not_enter_has_found_nothing() -> None:
+def test_a_search_that_met_an_inaccessible_directory_found_nothing() -> None:
     met = failure("/srv/bin/deploy", error=errno.EACCES, binary=None)
     met = diagnosed(met, "unsearchable-directory", "unsearchable directory /srv", "It may not.", None)
     words = words_of_search(met, MISSING)
@@ -193,7 +193,7 @@ def test_a_search_that_met_a_directory_it_may_not_enter_has_found_nothing() -> N
     assert "was found" not in words
 
 
-def test_a_cause_of_the_last_try_beyond_its_directory_comes_first() -> None:
+def test_a_cause_of_the_last_try_other_than_its_directory_comes_first() -> None:
     last = failure("/srv/bin/deploy", error=errno.ENOENT, binary=None)
     last = diagnosed(last, "name-ends-in-cr", "its name ends in CR", "Its name ends in CR.", None)
     words = words_of_search(last, MISSING)
@@ -201,7 +201,7 @@ def test_a_cause_of_the_last_try_beyond_its_directory_comes_first() -> None:
     assert 'Its name ends in CR. | "deploy" was not found in 3 directories.' in words
 
 
-def test_a_search_that_may_go_on_has_found_nothing_so_far() -> None:
+def test_an_open_search_has_found_nothing_so_far() -> None:
     last = failure("/srv/bin/deploy", error=errno.ENOENT, binary=None)
     words = words_of_search(last, MISSING, "open")
     assert words.startswith("not found in 3 directories so far")
@@ -220,7 +220,7 @@ async def words_of_ancestors(*pids: int) -> str:
         return " ".join(" ".join(screen.lines()).split())
 
 
-async def test_ancestors_end_with_the_top_one_and_those_left_out_are_counted() -> None:
+async def test_ancestors_end_with_the_topmost_and_omitted_ones_are_counted() -> None:
     assert "← p9 9 ← p8 8 ← p7 7 ← p6 6 ← p5 5 ← p4 4 ← p1 1 uid" in await words_of_ancestors(
         9, 8, 7, 6, 5, 4, 1
     )
@@ -240,7 +240,7 @@ async def test_a_fact_becomes_a_filter() -> None:
         assert "binary.inode_number==1835021" in screen.filter
 
 
-async def test_what_is_cut_unread_or_left_out_is_marked_at_its_place() -> None:
+async def test_truncated_unread_and_omitted_strings_are_marked_in_place() -> None:
     record = failure(
         arguments=("run", None, "beginning"),
         environment=("A=1",) * 41,
@@ -253,7 +253,7 @@ async def test_what_is_cut_unread_or_left_out_is_marked_at_its_place() -> None:
         assert "unread" in screen.text
 
 
-async def test_arguments_that_could_not_be_read_are_not_no_arguments() -> None:
+async def test_unreadable_arguments_differ_from_no_arguments() -> None:
     async with opened(
         [failure(arguments=(), environment=(), arguments_source="unreadable")], size=(250, 80)
     ) as screen:

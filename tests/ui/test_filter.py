@@ -13,7 +13,7 @@ from tests.ui.screens import Opened, opened
 from tests.ui.scripted_source import START, ScriptedSource, a_day, binary, failure
 
 
-async def test_what_is_typed_selects_at_once() -> None:
+async def test_a_filter_applies_while_it_is_typed() -> None:
     async with opened(a_day(7)) as screen:
         await screen.press("slash")
         await screen.type("EACCES")
@@ -22,7 +22,7 @@ async def test_what_is_typed_selects_at_once() -> None:
         assert "run.sh" not in screen.text
 
 
-async def test_a_mistake_keeps_the_last_good_filter_and_says_what_was_expected_below_the_place() -> None:
+async def test_an_invalid_filter_keeps_the_last_valid_one_and_shows_what_was_expected() -> None:
     async with opened(a_day(7)) as screen:
         await screen.press("slash")
         await screen.type("uid:34")
@@ -37,7 +37,7 @@ async def test_a_mistake_keeps_the_last_good_filter_and_says_what_was_expected_b
         assert "TIME" in screen.headings
 
 
-async def test_escape_reverts_to_the_filter_from_before() -> None:
+async def test_escape_restores_the_previous_filter() -> None:
     async with opened(a_day(7), query="ENOENT") as screen:
         assert "3 of 7 shown" in screen.filter
         await screen.press("slash")
@@ -62,7 +62,7 @@ async def test_a_click_elsewhere_keeps_the_filter_and_the_slash_works_again() ->
         assert screen.parts.filter_bar.is_editing
 
 
-async def test_a_click_elsewhere_gives_up_a_filter_with_a_mistake_and_up_brings_it_back() -> None:
+async def test_a_click_elsewhere_drops_an_invalid_filter_and_up_brings_it_back() -> None:
     async with opened(a_day(14)) as screen:
         await screen.press("slash")
         await screen.type("ENOEXEC")
@@ -98,7 +98,7 @@ async def test_up_brings_earlier_filters_back() -> None:
         assert screen.filter.startswith(" / make ")
 
 
-async def test_letters_typed_in_the_filter_run_no_key() -> None:
+async def test_letters_typed_in_the_filter_trigger_no_key_binding() -> None:
     async with opened(a_day(7)) as screen:
         await screen.press("slash")
         await screen.type("qwfc")
@@ -106,14 +106,14 @@ async def test_letters_typed_in_the_filter_run_no_key() -> None:
         assert screen.filter.startswith(" / qwfc")
 
 
-async def test_nothing_matches_says_how_to_go_on() -> None:
+async def test_a_filter_without_matches_says_what_to_do_next() -> None:
     async with opened([failure("/x")], query="uid:1000") as screen:
         assert "Nothing matches uid:1000; 1 hidden, c clears" in screen.text
         await screen.press("slash")
         assert "Nothing matches uid:1000; 1 hidden, Esc reverts" in screen.text
 
 
-async def test_capital_k_gives_the_filter_to_the_kernel_and_takes_it_back() -> None:
+async def test_capital_k_applies_the_filter_in_the_kernel_and_removes_it() -> None:
     async with opened(a_day(7), query="uid:1000..1999 path:/opt/**") as screen:
         await screen.press("K")
         assert screen.source.captures == [Capture(uid_ranges=((1000, 1999),), path_prefixes=("/opt/",))]
@@ -125,7 +125,7 @@ async def test_capital_k_gives_the_filter_to_the_kernel_and_takes_it_back() -> N
         assert "in the kernel" not in screen.filter
 
 
-async def test_capital_k_applies_what_the_kernel_can_and_names_the_rest() -> None:
+async def test_capital_k_applies_what_the_kernel_supports_and_names_the_rest() -> None:
     async with opened(a_day(7), query="comm:cron uid:0", size=(160, 40)) as screen:
         await screen.press("K")
         assert screen.source.captures == [Capture(uid_ranges=((0, 0),))]
@@ -144,7 +144,7 @@ async def test_capital_k_says_that_the_kernel_can_apply_nothing() -> None:
         assert "in the kernel" not in screen.filter
 
 
-async def test_capital_k_ends_it_whatever_the_filter_is_by_then() -> None:
+async def test_capital_k_removes_the_kernel_filter_even_if_the_filter_has_changed() -> None:
     async with opened(a_day(7), query="uid:0", size=(160, 40)) as screen:
         await screen.press("K")
         assert "in the kernel" in screen.filter
@@ -178,7 +178,7 @@ async def test_a_word_that_begins_like_a_field_is_a_word_until_an_operator_follo
             await screen.until(partial(screen.shows, shown))
 
 
-async def test_the_name_of_a_field_is_a_word_like_any_other_once_it_is_kept() -> None:
+async def test_a_field_name_alone_is_a_search_word_after_enter() -> None:
     async with opened(a_day(7)) as screen:
         await screen.press("slash")
         await screen.type("error")
@@ -207,7 +207,7 @@ async def test_the_name_of_a_field_is_a_word_like_any_other_once_it_is_kept() ->
         ("arguments==--confi", ""),
     ],
 )
-async def test_a_filter_that_selects_nothing_says_what_was_probably_meant(query: str, sentence: str) -> None:
+async def test_a_filter_without_matches_suggests_a_correction(query: str, sentence: str) -> None:
     async with opened(a_day(8), query=query) as screen:
         shown = " ".join(screen.text.split())
         assert f"Nothing matches {query}; 8 hidden, c clears" in shown
@@ -215,7 +215,7 @@ async def test_a_filter_that_selects_nothing_says_what_was_probably_meant(query:
         assert "hunter2" not in shown and "did you mean --config" not in shown
 
 
-async def test_a_path_that_no_caller_wrote_leads_to_the_file_itself() -> None:
+async def test_a_path_that_no_caller_wrote_suggests_filtering_by_the_file() -> None:
     events = [failure("./run.sh", binary=binary("/opt/app/run.sh"))]
     async with opened(events, query="path:/opt/**") as screen:
         shown = " ".join(screen.text.split())
@@ -230,7 +230,7 @@ def _says(screen: Opened, words: str) -> bool:
     return words in " ".join(screen.text.split())
 
 
-async def test_a_mistake_in_a_value_says_what_was_probably_meant_while_one_types() -> None:
+async def test_a_mistyped_value_suggests_a_correction_while_typing() -> None:
     async with opened(a_day(7), size=(80, 24)) as screen:
         await screen.press("slash")
         for typed, meant in (
@@ -245,14 +245,14 @@ async def test_a_mistake_in_a_value_says_what_was_probably_meant_while_one_types
         await screen.until(partial(_says, screen, "write 5m for minutes"))
 
 
-async def test_a_word_that_begins_like_a_field_and_stands_alone_applies_while_one_types() -> None:
+async def test_a_word_that_begins_like_a_field_applies_while_typing() -> None:
     async with opened(a_day(7)) as screen:
         await screen.press("slash")
         await screen.type("cont")
         await screen.until(lambda: screen.shows(1))
 
 
-async def test_what_a_filter_matches_leaves_room_for_it_in_a_narrow_window() -> None:
+async def test_the_match_count_leaves_room_for_the_filter_in_a_narrow_window() -> None:
     loop = [failure("/opt/agent", pid=n, timestamp=START + n * 1_000_000, comm="agent") for n in range(20)]
     async with opened(loop, size=(80, 24)) as screen:
         assert "1 of 20 shown, 19 repeats folded" in screen.filter
@@ -263,7 +263,7 @@ async def test_what_a_filter_matches_leaves_room_for_it_in_a_narrow_window() -> 
         assert "1 of 20 shown" in screen.filter and "folded" not in screen.filter
 
 
-async def test_a_noisy_path_is_excluded_by_its_cell_and_then_left_out_by_the_kernel() -> None:
+async def test_a_noisy_path_is_excluded_by_its_cell_and_then_in_the_kernel() -> None:
     async with opened([failure("/opt/noisy"), failure("/opt/other")], size=(160, 40)) as screen:
         await screen.press("home")
         screen.table.focus_cell("PATH")

@@ -145,7 +145,7 @@ def failing(path: str, times: int, seconds_ago: float = 0.5, **facts: object) ->
     return [replace(record, **facts)] * times  # type: ignore[arg-type]
 
 
-async def test_the_worst_group_stands_first_with_all_that_one_asks() -> None:
+async def test_the_group_with_most_failures_is_first_with_count_rate_and_cause() -> None:
     events = failing("/opt/app/run.sh", 1204, 190, uid=0)
     storm = [
         replace(PLAIN, path="/usr/bin/agent", uid=uid, timestamp=START - n * SECOND // 10)
@@ -181,7 +181,7 @@ async def test_the_worst_group_stands_first_with_all_that_one_asks() -> None:
         assert "2 groups of 1,804 failures" in screen.choices
 
 
-async def test_s_sorts_by_count_and_by_rate_again() -> None:
+async def test_s_switches_between_sorting_by_count_and_by_rate() -> None:
     async with opened([*failing("/often", 9, 300), *failing("/now", 2)]) as screen:
         assert screen.order("/often", "/now") == ["/now", "/often"]
         await screen.press("s")
@@ -218,7 +218,7 @@ async def test_one_key_chooses_what_to_group_by() -> None:
         assert " UNIT " in screen.titles
 
 
-async def test_what_is_not_known_of_an_event_is_said_in_words() -> None:
+async def test_an_unknown_value_is_shown_in_words() -> None:
     async with opened([replace(PLAIN, path=None, diagnosis=None)]) as screen:
         for key, words in (
             ("1", "unreadable path"),
@@ -230,7 +230,7 @@ async def test_what_is_not_known_of_an_event_is_said_in_words() -> None:
             assert words in screen.rows[0]
 
 
-async def test_rows_are_sorted_live_until_one_reads_them() -> None:
+async def test_groups_are_sorted_live_until_the_cursor_moves() -> None:
     async with opened([*failing("/a", 5), *failing("/b", 3)]) as screen:
         await screen.give(*failing("/b", 9))
         assert screen.order("/a", "/b") == ["/b", "/a"]
@@ -256,7 +256,7 @@ async def test_the_group_under_the_cursor_keeps_its_line_while_others_are_sorted
         assert " 94 " in row
 
 
-async def test_the_cursor_keeps_its_line_where_the_rows_are_more_than_the_window(
+async def test_the_cursor_keeps_its_line_if_the_rows_do_not_fit_the_window(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     never_hold(monkeypatch)
@@ -353,7 +353,7 @@ async def test_hostile_names_are_escaped_and_keep_their_last_component(width: in
         assert r"\x1b[2J" in "\n".join(screen.lines())
 
 
-async def test_another_filter_begins_with_other_groups() -> None:
+async def test_another_filter_starts_with_new_groups() -> None:
     async with opened([*failing("/a", 5, uid=1), *failing("/b", 3, uid=2)]) as screen:
         await screen.press("down", "down")
         screen.app.view.query = parse("uid==2")
@@ -369,7 +369,7 @@ async def test_a_single_failure_is_counted_in_the_singular() -> None:
         assert "1 group of 1 failure" in screen.choices and "failures" not in screen.choices
 
 
-async def test_numbers_go_on_with_the_time_alone() -> None:
+async def test_rates_and_ages_change_as_time_passes_without_new_events() -> None:
     async with opened(failing("/a", 20)) as screen:
         assert " 2.0 " in screen.rows[0]
         screen.app.now += 60 * SECOND
@@ -378,7 +378,7 @@ async def test_numbers_go_on_with_the_time_alone() -> None:
         assert "a minute" in screen.rows[0]
 
 
-async def test_it_says_why_there_is_no_group_once_it_knows() -> None:
+async def test_an_empty_table_says_why_there_is_no_group() -> None:
     async with opened([]) as screen:
         screen.app.pane.table.empty = "no exec has failed yet"
         await screen.look()

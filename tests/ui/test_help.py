@@ -30,14 +30,14 @@ TUI = Path(__file__).parents[2] / "tui"
         (("t",), "the group's events"),
     ],
 )
-async def test_help_shows_the_keys_of_where_one_is(keys: tuple[str, ...], expected: str) -> None:
+async def test_help_shows_the_keys_of_the_current_view(keys: tuple[str, ...], expected: str) -> None:
     async with opened(a_day(7)) as screen:
         await screen.press(*keys, "question_mark")
         assert expected in screen.text
 
 
 @pytest.mark.parametrize("keys", [(), ("t",)])
-async def test_help_says_what_the_mark_of_a_doubtful_cause_means(keys: tuple[str, ...]) -> None:
+async def test_help_explains_the_mark_of_an_uncertain_cause(keys: tuple[str, ...]) -> None:
     async with opened(a_day(7)) as screen:
         await screen.press(*keys, "question_mark")
         (line,) = [line for line in screen.lines() if "? under WHY" in line]
@@ -53,7 +53,7 @@ async def test_help_is_one_screen_of_a_small_terminal(keys: tuple[str, ...]) -> 
         assert FILTERS[-1][0] in screen.text
 
 
-async def test_enter_takes_an_example_into_the_line_of_filter_where_it_can_be_changed() -> None:
+async def test_enter_puts_an_example_into_the_filter_line_for_editing() -> None:
     async with opened(a_day(7)) as screen:
         await screen.press("question_mark", "down", "down", "down", "down", "enter")
         assert "/ error in (ENOENT,EACCES)" in screen.filter
@@ -63,7 +63,7 @@ async def test_enter_takes_an_example_into_the_line_of_filter_where_it_can_be_ch
         assert "error in" not in screen.filter
 
 
-async def test_page_keys_scroll_a_help_that_does_not_fit_and_its_examples_can_be_chosen_there() -> None:
+async def test_page_keys_scroll_a_long_help_and_its_examples_can_be_chosen() -> None:
     async with opened(a_day(7), size=(80, 14)) as screen:
         await screen.press("question_mark")
         assert "move; ^u ^d" in screen.text and FILTERS[-1][0] not in screen.text
@@ -82,7 +82,7 @@ async def test_page_keys_scroll_a_help_that_does_not_fit_and_its_examples_can_be
 
 
 @pytest.mark.parametrize("width", [60, 80, 120, 250])
-async def test_the_account_at_the_foot_of_the_help_is_whole_at_every_width(width: int) -> None:
+async def test_the_account_at_the_foot_of_the_help_is_complete_at_every_width(width: int) -> None:
     source = ScriptedSource([*a_day(30), Loss(START, 871_171, "ring buffer full")])
     source.suppressed, source.waiting = 1_059_890, 57_025
     async with opened(source=source, size=(width, 40), history=History(max_events=16)) as screen:
@@ -96,7 +96,7 @@ async def test_the_account_at_the_foot_of_the_help_is_whole_at_every_width(width
         assert "Esc closes" in screen.text
 
 
-async def test_an_account_that_comes_to_need_another_line_gets_it_while_help_is_open() -> None:
+async def test_an_account_that_grows_by_a_line_gets_it_while_help_is_open() -> None:
     source = ScriptedSource(a_day(3))
     async with opened(source=source, size=(80, 40)) as screen:
         await screen.press("question_mark")
@@ -106,7 +106,7 @@ async def test_an_account_that_comes_to_need_another_line_gets_it_while_help_is_
         assert "PgUp PgDn scroll" not in screen.text
 
 
-async def test_page_keys_choose_the_last_example_and_the_first_where_all_are_shown() -> None:
+async def test_page_keys_choose_the_last_and_first_example_if_all_are_visible() -> None:
     async with opened(a_day(7), size=(80, 26)) as screen:
         await screen.press("question_mark")
         for key, chosen in (("pagedown", -1), ("pageup", 0)):
@@ -147,7 +147,7 @@ def test_every_letter_that_the_app_binds_is_in_the_help_of_the_table() -> None:
     assert {key for key in bound if len(key) == 1} <= listed
 
 
-async def test_a_greeting_says_what_one_does_first_until_the_first_key() -> None:
+async def test_a_greeting_shows_the_first_steps_until_a_key_is_pressed() -> None:
     app = ExecwhyApp(ScriptedSource(a_day(7)), history=History(), greets=True)
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.pause(0.2)
@@ -168,7 +168,7 @@ async def test_the_greeting_names_no_key_that_would_close_the_detail() -> None:
 
 
 @pytest.mark.parametrize("keys", [(), ("tab",), ("t",)])
-async def test_no_word_of_the_help_is_cut_off(keys: tuple[str, ...]) -> None:
+async def test_no_word_of_the_help_is_truncated(keys: tuple[str, ...]) -> None:
     async with opened(a_day(7)) as screen:
         await screen.press(*keys, "question_mark")
         place = {(): "table", ("tab",): "detail", ("t",): "groups"}[keys]
@@ -176,14 +176,14 @@ async def test_no_word_of_the_help_is_cut_off(keys: tuple[str, ...]) -> None:
             assert f"   {what} " in screen.text
 
 
-async def test_what_is_counted_goes_on_while_help_is_open() -> None:
+async def test_counts_are_updated_while_help_is_open() -> None:
     async with opened(a_day(7)) as screen:
         await screen.press("question_mark")
         await screen.give(*a_day(2))
         await screen.until(lambda: "9 recorded" in screen.text)
 
 
-async def test_the_palette_begins_with_the_programs_own_commands_and_their_keys() -> None:
+async def test_the_palette_lists_the_programs_own_commands_first_with_their_keys() -> None:
     async with opened(a_day(7), size=(80, 24)) as screen:
         await screen.press("ctrl+p")
         await screen.until(lambda: "Group by" in screen.text)

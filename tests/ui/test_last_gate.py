@@ -17,7 +17,7 @@ BLACK = Color(0, 0, 0)
 
 
 @given(st.lists(texts, max_size=4))
-def test_only_what_is_printable_passes_and_takes_as_many_cells(chosen: list[str]) -> None:
+def test_only_printable_text_passes_and_keeps_its_width(chosen: list[str]) -> None:
     line = [Segment(text) for text in chosen]
     passed = ControlCharFilter().apply(line, BLACK)
     for before, after in zip(line, passed, strict=True):
@@ -25,7 +25,7 @@ def test_only_what_is_printable_passes_and_takes_as_many_cells(chosen: list[str]
         assert cell_len(after.text) == sum(cell_len(character) for character in before.text)
 
 
-async def test_a_file_name_that_was_pasted_is_shown_without_its_escape_sequence() -> None:
+async def test_a_pasted_file_name_is_shown_without_its_escape_sequence() -> None:
     from textual.widgets import Input
 
     async with opened(a_day(3)) as screen:

@@ -32,7 +32,7 @@ async def test_a_click_on_a_heading_focuses_its_cell() -> None:
         assert "error==E2BIG" in screen.filter
 
 
-async def test_a_click_on_a_bar_leads_to_what_came_then(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_click_on_a_bar_goes_to_the_events_of_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
     events = [failure(f"/n{second}", timestamp=START + second * 10**9) for second in range(0, 60, 10)]
     async with opened(events) as screen:
         monkeypatch.setattr(screen.parts.control, "moment", lambda: START + 60 * 10**9)
@@ -44,7 +44,7 @@ async def test_a_click_on_a_bar_leads_to_what_came_then(monkeypatch: pytest.Monk
         assert table.cursor_id == 0
 
 
-async def test_a_click_on_the_state_freezes_and_goes_on() -> None:
+async def test_a_click_on_the_status_freezes_and_resumes() -> None:
     async with opened(a_day(7)) as screen:
         await click(screen, "live", on=screen.parts.status_bar)
         assert "frozen" in screen.status
@@ -67,7 +67,7 @@ async def test_a_click_on_a_groups_heading_sorts_by_it() -> None:
         assert "▾RATE/s" in screen.text
 
 
-async def test_a_click_on_what_is_hidden_shows_it() -> None:
+async def test_a_click_on_the_hidden_count_shows_the_hidden_rows() -> None:
     async with opened(a_day(7)) as screen:
         search = Search(1, "ls", 1, "found", "/usr/bin/ls", (Attempt("/opt/ls", -2),))
         await screen.give(failure("/opt/ls", search=search))

@@ -17,7 +17,7 @@ def under_cursor(screen: Opened) -> str:
     return str(getattr(event, "path", "a loss"))
 
 
-async def test_a_search_goes_to_its_first_match_while_it_is_typed_and_hides_nothing() -> None:
+async def test_a_search_moves_to_its_first_match_while_typing_and_hides_nothing() -> None:
     async with opened(a_day(7)) as screen:
         await screen.press("home", "s")
         await screen.type("worker")
@@ -28,7 +28,7 @@ async def test_a_search_goes_to_its_first_match_while_it_is_typed_and_hides_noth
         assert "search" not in screen.keys
 
 
-async def test_matches_are_marked_with_a_sign_and_n_goes_from_one_to_the_next_and_round() -> None:
+async def test_matches_are_marked_and_n_cycles_through_them() -> None:
     async with opened(a_day(14), size=(120, 50)) as screen:
         await screen.press("r", "home", "s")
         await screen.type("EACCES")
@@ -52,7 +52,7 @@ async def test_a_search_from_the_newest_row_goes_to_the_match_nearest_above() ->
         assert "2 of 2" in screen.filter
 
 
-async def test_esc_goes_back_to_where_one_was_and_to_following() -> None:
+async def test_esc_returns_to_the_previous_row_and_to_following() -> None:
     async with opened(a_day(14)) as screen:
         table = screen.app.query_one(EventTable)
         before = table.cursor_id
@@ -65,7 +65,7 @@ async def test_esc_goes_back_to_where_one_was_and_to_following() -> None:
 
 
 @pytest.mark.parametrize("query", ["uid==34", "uid==34 or comm=("])
-async def test_a_search_beside_a_filter_may_have_a_parenthesis_in_it(query: str) -> None:
+async def test_a_search_while_a_filter_is_set_may_contain_a_parenthesis(query: str) -> None:
     async with opened(a_day(14), query=query) as screen:
         await screen.press("s")
         screen.app.query_one("#search FilterInput", FilterInput).value = "comm=("
@@ -95,7 +95,7 @@ async def test_a_wrong_search_is_reported_at_enter_and_not_before() -> None:
 
 
 @pytest.mark.parametrize("typed", ["s comm:bash foo:bar", "path:/a/long/path/to/some/where foo:bar"])
-async def test_what_is_wrong_before_the_end_of_a_search_is_said_beside_it_while_it_is_typed(
+async def test_a_mistake_before_the_end_of_a_search_is_reported_while_typing(
     typed: str,
 ) -> None:
     async with opened(a_day(7), size=(80, 24)) as screen:
@@ -113,7 +113,7 @@ async def test_what_is_wrong_before_the_end_of_a_search_is_said_beside_it_while_
         assert "nknown" not in screen.keys and field._problem is None
 
 
-async def test_an_answer_to_a_time_leaves_room_to_type_and_is_cut_with_an_ellipsis() -> None:
+async def test_the_answer_to_a_time_leaves_room_to_type_and_ends_in_an_ellipsis() -> None:
     async with opened(a_day(7), size=(80, 24)) as screen:
         await screen.press("s")
         await screen.type("@25:99")
@@ -125,7 +125,7 @@ async def test_an_answer_to_a_time_leaves_room_to_type_and_is_cut_with_an_ellips
         assert screen.keys.endswith("or @2026-11-24 21:50.")
 
 
-async def test_a_search_that_is_left_for_something_else_is_over() -> None:
+async def test_switching_to_something_else_ends_a_search() -> None:
     async with opened(a_day(14)) as screen:
         for leave in ("filter", "row", "help"):
             await screen.press("s")
@@ -145,7 +145,7 @@ async def test_a_search_that_is_left_for_something_else_is_over() -> None:
             await screen.press("escape")
 
 
-async def test_a_search_that_is_left_unfinished_is_given_up() -> None:
+async def test_an_unfinished_search_is_discarded_when_it_loses_focus() -> None:
     async with opened(a_day(14)) as screen:
         before = screen.table.cursor_id
         await screen.press("s")
@@ -167,7 +167,7 @@ async def test_a_search_without_a_match_says_so() -> None:
         assert "Nothing that is shown matches zzz." in screen.keys
 
 
-async def test_what_comes_later_is_a_match_too() -> None:
+async def test_events_that_arrive_later_match_too() -> None:
     async with opened(a_day(7)) as screen:
         await screen.press("s")
         await screen.type("worker")
@@ -176,14 +176,14 @@ async def test_what_comes_later_is_a_match_too() -> None:
         assert "of 2" in screen.filter
 
 
-async def test_the_letters_of_a_search_are_no_keys() -> None:
+async def test_letters_typed_in_a_search_trigger_no_key_binding() -> None:
     async with opened(a_day(7)) as screen:
         await screen.press("s")
         await screen.type("s/q@n")
         assert screen.keys.startswith(" search s/q@n")
 
 
-async def test_marks_are_set_and_taken_away_and_gone_to() -> None:
+async def test_marks_can_be_set_removed_and_visited() -> None:
     async with opened(a_day(7)) as screen:
         await screen.press("home", "down", "m", "down", "down", "m")
         assert sum(line.startswith("*") for line in screen.lines()) == 2
@@ -195,7 +195,7 @@ async def test_marks_are_set_and_taken_away_and_gone_to() -> None:
         assert sum(line.startswith("*") for line in screen.lines()) == 1
 
 
-async def test_marks_that_the_filter_hides_are_mentioned() -> None:
+async def test_marks_hidden_by_the_filter_are_mentioned() -> None:
     async with opened(a_day(7), query="") as screen:
         await screen.press("M")
         assert "There is no mark yet: m sets one." in screen.keys
@@ -214,7 +214,7 @@ async def test_marks_that_the_filter_hides_are_mentioned() -> None:
         ("@2026-11-24 21:50:12", "/opt/app/run.sh"),
     ],
 )
-async def test_a_time_leads_to_the_first_row_from_then_on(typed: str, path: str) -> None:
+async def test_a_time_goes_to_the_first_row_at_or_after_it(typed: str, path: str) -> None:
     async with opened(a_day(7)) as screen:
         await screen.press("at")
         await screen.type(typed[1:].replace("-", "-"))
@@ -233,7 +233,7 @@ async def test_a_time_can_be_typed_into_a_search_and_a_wrong_one_is_answered() -
         assert under_cursor(screen) == "/opt/app/run.sh"
 
 
-async def test_s_sorts_the_groups_and_the_keys_of_the_table_say_where_they_belong() -> None:
+async def test_s_sorts_groups_and_a_table_key_says_that_it_belongs_to_the_table() -> None:
     async with opened(a_day(7)) as screen:
         await screen.press("t", "s")
         assert not screen.keys.startswith(" search")
@@ -242,7 +242,7 @@ async def test_s_sorts_the_groups_and_the_keys_of_the_table_say_where_they_belon
 
 
 @pytest.mark.parametrize("keys", [("m",), ("plus",), ("at",)])
-async def test_where_a_filter_hides_everything_a_key_that_needs_a_row_says_so(keys: tuple[str, ...]) -> None:
+async def test_a_key_that_needs_a_row_says_so_if_the_filter_hides_all(keys: tuple[str, ...]) -> None:
     async with opened([failure("/x")]) as screen:
         await screen.press("slash")
         await screen.type("nosuchthing")

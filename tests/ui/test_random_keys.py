@@ -189,7 +189,7 @@ def _check(app: ExecwhyApp) -> None:
     view._clock = clock
 
 
-async def test_random_keys_while_storms_come(
+async def test_random_keys_during_storms_do_not_end_the_program(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)

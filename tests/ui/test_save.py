@@ -64,7 +64,7 @@ async def name_it(screen: Opened, path: Path) -> None:
             return
 
 
-async def test_what_the_filter_shows_is_written(tmp_path: Path) -> None:
+async def test_the_rows_that_the_filter_selects_are_written(tmp_path: Path) -> None:
     async with opened(a_day(7), query="ENOENT") as screen:
         await screen.press("w")
         assert "3 failed execs that match ENOENT" in screen.text
@@ -89,7 +89,7 @@ async def test_a_snapshot_counts_what_was_evicted_before(tmp_path: Path) -> None
     assert isinstance(header, Header) and header.evicted == evicted
 
 
-async def test_what_a_small_history_holds_when_the_name_is_given_is_written(tmp_path: Path) -> None:
+async def test_a_snapshot_holds_what_the_history_holds_when_the_name_is_entered(tmp_path: Path) -> None:
     async with opened(a_day(16), history=History(max_events=16)) as screen:
         await screen.press("w")
         # While one types a name, the whole history turns over.
@@ -138,7 +138,7 @@ async def test_a_frozen_view_offers_and_writes_what_is_still_held(tmp_path: Path
     assert len(events_written) == held
 
 
-async def test_a_snapshot_of_a_file_that_is_not_taken_in_yet_says_so_first() -> None:
+async def test_a_snapshot_of_a_file_that_is_still_being_read_says_so_first() -> None:
     async with opened(source=Unending([failure()], stage=Stage.ENDED), history=History(2_000)) as screen:
         await screen.until(lambda: "○ reading…" in screen.status)
         await screen.press("w")
@@ -150,7 +150,7 @@ async def test_a_snapshot_of_a_file_that_is_not_taken_in_yet_says_so_first() -> 
         assert "write a snapshot" in screen.text and "still being read" not in screen.text
 
 
-async def test_a_snapshot_counts_what_the_screen_has_not_taken_in_yet(tmp_path: Path) -> None:
+async def test_a_snapshot_counts_what_the_screen_has_not_read_yet(tmp_path: Path) -> None:
     async with opened(a_day(3)) as screen:
         screen.source.waiting = 5_000
         await screen.press("w")
@@ -207,7 +207,7 @@ async def test_a_key_that_quits_is_answered_while_a_snapshot_is_written(
     assert written == (["x.jsonl"] if times == 1 else []), "the second time it ends without the file"
 
 
-async def test_whoever_quits_behind_a_snapshot_that_cannot_be_written_stays(
+async def test_quitting_after_a_snapshot_that_cannot_be_written_stays_in_the_dialog(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = Gated(monkeypatch)
@@ -263,14 +263,14 @@ async def test_svg_is_the_screen_without_the_dialog(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "csv"])
-async def test_a_large_snapshot_is_whole(tmp_path: Path, ending: str) -> None:
+async def test_a_large_snapshot_is_complete(tmp_path: Path, ending: str) -> None:
     async with opened(a_day(5_000)) as screen:
         await screen.press("w")
         await name_it(screen, tmp_path / f"x.{ending}")
         assert "5,000 failed execs are in" in screen.keys
 
 
-async def test_the_dialog_says_what_an_ending_stands_for() -> None:
+async def test_the_dialog_names_the_format_of_a_file_extension() -> None:
     async with opened(a_day(3)) as screen:
         await screen.press("w")
         assert "JSON Lines; .csv for a table" in screen.text
@@ -286,7 +286,7 @@ async def test_the_dialog_says_what_an_ending_stands_for() -> None:
 
 
 @pytest.mark.parametrize("name", ["x.pdf", "x.txt", "x", "jsonl"])
-async def test_a_name_without_a_known_ending_writes_nothing(name: str, tmp_path: Path) -> None:
+async def test_a_name_without_a_known_extension_writes_nothing(name: str, tmp_path: Path) -> None:
     async with opened(a_day(3)) as screen:
         await screen.press("w")
         screen.app.screen.query_one(Input).value = str(tmp_path / name)
@@ -296,7 +296,7 @@ async def test_a_name_without_a_known_ending_writes_nothing(name: str, tmp_path:
         assert isinstance(screen.app.screen, SaveDialog)
 
 
-async def test_an_editing_key_and_the_text_behind_it_keep_their_order_though_they_come_at_once() -> None:
+async def test_an_editing_key_and_text_in_one_write_keep_their_order() -> None:
     async with opened(a_day(3)) as screen:
         await screen.press("w")
         for key in ("ctrl+u", "a", "b", "home", "x", "end", "backspace", "c"):

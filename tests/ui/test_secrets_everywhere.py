@@ -57,14 +57,14 @@ async def copied(screen: Opened, *keys: str) -> str:
     return screen.app.clipboard
 
 
-async def test_the_record_is_full_of_secrets_where_they_are_asked_for() -> None:
+async def test_the_test_record_shows_its_secrets_if_they_are_asked_for() -> None:
     async with opened(with_secret(), size=(250, 80), show_secrets=True) as screen:
         assert screen.text.count(SECRET) > 10
         assert SECRET in await copied(screen, "y", "b")
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40), (250, 80)])
-async def test_row_and_detail_show_none(size: tuple[int, int]) -> None:
+async def test_row_and_detail_show_no_secret(size: tuple[int, int]) -> None:
     async with opened(with_secret(), size=size) as screen:
         assert "S3CRET" not in screen.text
         await screen.press("tab", *["down"] * 30)
@@ -72,7 +72,7 @@ async def test_row_and_detail_show_none(size: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("key", ["y", "j", "s", "b"])
-async def test_nothing_that_is_copied_has_one(key: str) -> None:
+async def test_no_copied_text_holds_a_secret(key: str) -> None:
     async with opened(with_secret()) as screen:
         text = await copied(screen, "y", key)
         assert "curl" in text
@@ -80,7 +80,7 @@ async def test_nothing_that_is_copied_has_one(key: str) -> None:
         assert "S3CRET" not in screen.text
 
 
-async def test_no_fact_that_is_copied_has_one() -> None:
+async def test_no_copied_fact_holds_a_secret() -> None:
     async with opened(with_secret(), size=(250, 80)) as screen:
         await screen.press("tab")
         for _ in range(60):
@@ -89,7 +89,7 @@ async def test_no_fact_that_is_copied_has_one() -> None:
 
 
 @pytest.mark.parametrize("by", range(1, 9))
-async def test_no_group_shows_one_nor_becomes_a_filter(by: int) -> None:
+async def test_no_group_shows_a_secret_or_becomes_a_filter_with_one(by: int) -> None:
     async with opened(with_secret(), size=(250, 80)) as screen:
         await screen.press("t", str(by))
         await screen.settle()
@@ -100,7 +100,7 @@ async def test_no_group_shows_one_nor_becomes_a_filter(by: int) -> None:
         assert "S3CRET" not in screen.filter
 
 
-async def test_no_cell_and_no_fact_that_has_one_becomes_a_filter() -> None:
+async def test_no_cell_or_fact_with_a_secret_becomes_a_filter() -> None:
     async with opened(with_secret(), size=(250, 80)) as screen:
         for _ in range(12):
             await screen.press("plus", "right")
@@ -112,7 +112,7 @@ async def test_no_cell_and_no_fact_that_has_one_becomes_a_filter() -> None:
 
 
 @pytest.mark.parametrize("name", ["x.jsonl", "x.csv", "x.svg"])
-async def test_no_file_has_one(name: str, tmp_path: Path) -> None:
+async def test_no_file_holds_a_secret(name: str, tmp_path: Path) -> None:
     async with opened(with_secret(), size=(250, 80)) as screen:
         await screen.press("w")
         await name_it(screen, tmp_path / name)
@@ -122,14 +122,14 @@ async def test_no_file_has_one(name: str, tmp_path: Path) -> None:
     assert "S3CRET" not in text
 
 
-def test_no_line_of_a_recording_has_one() -> None:
+def test_no_line_of_a_recording_holds_a_secret() -> None:
     line = event_lines.EventLines(show_secrets=False).of(RECORD)
     assert json.loads(line)["diagnosis"]["code"] == WHY.code
     assert "S3CRET" not in line
     assert "S3CRET" in event_lines.EventLines(show_secrets=True).of(RECORD)
 
 
-def test_no_cell_of_a_table_has_one() -> None:
+def test_no_cell_of_a_csv_table_holds_a_secret() -> None:
     text = "".join(record_csv.lines([RECORD], show_secrets=False))
     assert len(list(csv.reader(io.StringIO(text)))) == 2
     assert "S3CRET" not in text
@@ -139,7 +139,7 @@ def test_no_cell_of_a_table_has_one() -> None:
     "field",
     ["path", "search.name", "why", "diagnosis.summary", "diagnosis.brief", "diagnosis.advice"],
 )
-def test_no_hint_at_what_was_meant_has_one(field: str) -> None:
+def test_no_suggested_correction_holds_a_secret(field: str) -> None:
     history = History()
     history.append([RECORD])
     for asked in ("/usr/bin/curl -u bob:S3CRET-hunter example.org", WHY.summary[:-1], WHY.brief[:-1], "x"):

@@ -50,7 +50,7 @@ async def test_a_later_failure_is_shown_below_the_rows_and_again_at_the_end() ->
     assert (screen.app.return_code, screen.app.failure) == (1, "The reader stopped.")
 
 
-async def test_what_waits_for_a_key_goes_with_it() -> None:
+async def test_a_failure_of_the_source_is_shown_until_the_next_key() -> None:
     async with opened(a_day(3)) as screen:
         screen.source.stage, screen.source.detail = Stage.FAILED, "The reader stopped."
         await screen.until(lambda: "The reader stopped." in screen.keys)
@@ -58,13 +58,13 @@ async def test_what_waits_for_a_key_goes_with_it() -> None:
         assert "The reader stopped." not in screen.keys and "filter" in screen.keys
 
 
-async def test_a_file_that_may_still_grow_is_not_called_live_and_has_no_rate() -> None:
+async def test_a_growing_file_is_not_called_live_and_has_no_rate() -> None:
     async with opened(source=ScriptedSource([failure()], stage=Stage.WAITING)) as screen:
         assert "○ waiting…" in screen.status and "/s" not in screen.status
         assert "last event 2026-11-24 " in screen.text
 
 
-async def test_the_speed_of_reading_is_no_rate() -> None:
+async def test_the_speed_of_reading_a_file_is_not_shown_as_a_rate() -> None:
     async with opened(source=ScriptedSource([failure()], stage=Stage.READING)) as screen:
         screen.source.waiting = 50_000
         screen.parts.state.count()
@@ -102,7 +102,7 @@ async def test_the_host_of_a_hostile_file_is_escaped() -> None:
 
 
 @pytest.mark.parametrize("width", [80, 120, 250])
-async def test_lost_and_suppressed_are_on_the_line_of_state(width: int) -> None:
+async def test_lost_and_suppressed_are_on_the_status_line(width: int) -> None:
     source = ScriptedSource([failure(), Loss(START, 4, "ring buffer full")])
     source.suppressed = 7
     async with opened(source=source, size=(width, 24)) as screen:
@@ -125,7 +125,7 @@ async def test_a_screen_that_cannot_keep_up_says_how_far_behind_it_is() -> None:
 
 
 @pytest.mark.parametrize("width", [40, 80, 120])
-async def test_the_state_says_for_as_long_as_it_lasts_that_no_cause_is_looked_for(width: int) -> None:
+async def test_the_status_says_while_no_cause_is_looked_for(width: int) -> None:
     async with opened([failure()], size=(width, 24), why=lambda _: Diagnosis("code", "So.")) as screen:
         assert "no causes" not in screen.status
         lookers = screen.parts.intake.arrivals._lookers
@@ -171,7 +171,7 @@ async def test_y_copies_the_row_escaped() -> None:
      "\u202eabc", "\udcff", "\x00\x7f", "日本語" * 40, "e\u0301" * 300, "x" * 4095, "\n\r\t", "\\", ""],
 )  # fmt: skip
 @pytest.mark.parametrize("size", [(80, 24), (250, 80)])
-async def test_hostile_text_is_shown_harmless_everywhere(text: str, size: tuple[int, int]) -> None:
+async def test_hostile_text_is_escaped_everywhere(text: str, size: tuple[int, int]) -> None:
     record = failure(
         f"/tmp/{text}", comm=text, parent_comm=text, arguments=(text, f"[{text}"), environment=(f"A={text}",),
         cwd=text, unit=text, cgroup=text, stdin_path=text, interpreter_path=text,
@@ -217,7 +217,7 @@ async def test_groups_open_their_events_as_a_filter_and_escape_goes_back() -> No
         assert "TIME" in screen.headings
 
 
-async def test_a_search_whose_last_try_was_not_looked_at_has_the_cause_of_another_try() -> None:
+async def test_a_search_whose_last_try_was_not_diagnosed_shows_the_cause_of_another_try() -> None:
     def why(record: ExecFailure) -> Diagnosis:
         if record.path == "/c/sh -e":
             return unseen.dropped(record).diagnosis
@@ -237,7 +237,7 @@ async def test_a_search_whose_last_try_was_not_looked_at_has_the_cause_of_anothe
         )
 
 
-async def test_a_search_is_one_row_and_h_shows_the_ones_that_found_their_program() -> None:
+async def test_a_search_is_one_row_and_h_shows_successful_searches() -> None:
     def search(directories: list[str], name: str, task: int) -> list[ExecFailure]:
         path = ("PATH=/a:/b:/c:/usr/bin",)
         paths = [f"/{directory}/{name}" for directory in directories]
@@ -259,7 +259,7 @@ async def test_a_search_is_one_row_and_h_shows_the_ones_that_found_their_program
 
 
 @pytest.mark.parametrize("width", [60, 80, 100])
-async def test_plan_and_host_go_before_what_was_lost(width: int) -> None:
+async def test_plan_and_host_make_room_for_losses(width: int) -> None:
     source = ScriptedSource([failure(), Loss(START, 1_234_567, "ring buffer full")])
     source.suppressed = 87_654_321
     source.host = "a-host-with-a-long-name"
@@ -278,7 +278,7 @@ async def test_plan_and_host_are_shown_if_they_fit() -> None:
 @pytest.mark.parametrize(
     "leave", [("c",), ("slash", "ctrl+u", "m", "a", "k", "e", "enter"), ("escape", "escape")]
 )
-async def test_repeats_are_folded_again_after_a_group_was_left(leave: tuple[str, ...]) -> None:
+async def test_leaving_a_group_folds_repeats_again(leave: tuple[str, ...]) -> None:
     loop = [failure("/opt/agent", pid=n, timestamp=START + n * 1_000_000, comm="make") for n in range(20)]
     async with opened([*loop, failure("/opt/other")]) as screen:
         await screen.press("t", "home", "enter")
@@ -287,7 +287,7 @@ async def test_repeats_are_folded_again_after_a_group_was_left(leave: tuple[str,
         await screen.until(lambda: "19 repeats folded" in screen.filter)
 
 
-async def test_a_message_goes_with_the_next_key() -> None:
+async def test_a_message_disappears_with_the_next_key() -> None:
     async with opened(a_day(3)) as screen:
         await screen.press("m")
         assert "Marked" in screen.keys

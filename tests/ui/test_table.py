@@ -20,7 +20,7 @@ def numbered(count: int, first: int = 0) -> list[ExecFailure]:
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40), (160, 50), (250, 80), (60, 15)])
-async def test_each_window_shows_error_path_and_why(size: tuple[int, int]) -> None:
+async def test_error_path_and_why_are_shown_at_every_width(size: tuple[int, int]) -> None:
     async with opened(a_day(3), size=size) as screen:
         row = next(row for row in screen.rows if "ENOEXEC" in row)
         assert "agent" in row
@@ -36,7 +36,7 @@ async def test_a_row_of_120_columns_has_time_pid_user_comm_error_path_why() -> N
         ]  # fmt: skip
 
 
-async def test_without_a_diagnosis_the_errno_speaks_for_itself() -> None:
+async def test_without_a_diagnosis_why_explains_the_errno() -> None:
     async with opened([failure("/x", 13)]) as screen:
         assert "Permission denied" in screen.rows[0]
 
@@ -55,27 +55,27 @@ async def test_a_cause_that_is_not_certain_is_marked_by_more_than_its_colour() -
 
 @pytest.mark.parametrize("with_host", [False, True])
 @pytest.mark.parametrize("width", range(13))
-def test_a_table_of_hardly_any_width_still_has_columns(width: int, with_host: bool) -> None:
+def test_a_very_narrow_table_still_has_columns(width: int, with_host: bool) -> None:
     titles = [place.column.title for place in placed_columns(width, with_host)]
     assert titles[-2:] == ["PATH", "WHY"]
     assert ("HOST" in titles) == with_host
 
 
 @pytest.mark.parametrize("width", range(79, 130))
-def test_why_has_its_room_before_the_pid_has(width: int) -> None:
+def test_why_gets_its_width_before_the_pid(width: int) -> None:
     widths = {place.column.title: place.width for place in placed_columns(width)}
     assert widths["WHY"] >= 32
     assert ("PID" in widths) == (width >= 98)
 
 
 @pytest.mark.parametrize("width", range(138, 300))
-def test_why_has_room_for_most_that_is_said_on_a_wide_screen(width: int) -> None:
+def test_most_causes_fit_the_why_column_on_a_wide_screen(width: int) -> None:
     widths = {place.column.title: place.width for place in placed_columns(width)}
     assert widths["WHY"] >= 48
     assert widths["PATH"] >= 28
 
 
-async def test_a_diagnosis_replaces_looking_when_it_comes() -> None:
+async def test_a_diagnosis_replaces_the_looking_placeholder() -> None:
     def why(record: ExecFailure) -> Diagnosis:
         return Diagnosis("gone", "The file is gone.", brief="it is gone")
 
@@ -89,7 +89,7 @@ async def test_a_diagnosis_replaces_looking_when_it_comes() -> None:
         assert "looking…" not in screen.text
 
 
-async def test_a_loss_stands_at_its_place_in_time() -> None:
+async def test_a_loss_has_its_row_at_its_place_in_time() -> None:
     events: list[Event] = [failure("/first"), Loss(START + 5, 132, "ring buffer full"), failure("/second")]
     async with opened(events) as screen:
         first, loss, second = screen.rows[:3]
@@ -107,7 +107,7 @@ async def test_a_long_path_keeps_its_name(width: int) -> None:
         assert "…/" in row
 
 
-async def test_the_newest_event_is_followed() -> None:
+async def test_the_table_follows_the_newest_event() -> None:
     async with opened(numbered(100), size=(80, 24)) as screen:
         assert "n000099" in screen.rows[-1]
         await screen.give(*numbered(5, 100))
@@ -115,7 +115,7 @@ async def test_the_newest_event_is_followed() -> None:
         assert "following" in screen.keys
 
 
-async def test_no_row_moves_under_the_cursor_while_others_come() -> None:
+async def test_no_row_moves_under_the_cursor_while_events_arrive() -> None:
     async with opened(numbered(100), size=(80, 24)) as screen:
         await screen.press("up", "up", "up")
         before = screen.rows
@@ -172,7 +172,7 @@ async def test_keys_move_the_cursor() -> None:
         assert seen == [0, 1, 2, 1, 20, 99, 98, 0, 99, 89, 99, 80]
 
 
-async def test_the_wheel_ends_following() -> None:
+async def test_scrolling_with_the_wheel_stops_following() -> None:
     async with opened(numbered(100), size=(80, 24)) as screen:
         table = screen.table
         table.scroll_to(y=10, animate=False)
@@ -192,7 +192,7 @@ async def test_a_click_puts_the_cursor_on_the_cell() -> None:
         assert place.column.title == "USER"
 
 
-async def test_plus_and_minus_take_the_focused_cell_into_the_filter() -> None:
+async def test_plus_and_minus_add_the_focused_cell_to_the_filter() -> None:
     async with opened(a_day(7)) as screen:
         await screen.press("left", "left", "left", "plus")
         assert screen.filter.startswith(" / error==E2BIG")
@@ -208,7 +208,7 @@ async def test_a_time_cannot_be_filtered_for_and_the_screen_says_so() -> None:
         assert "==" not in screen.filter
 
 
-async def test_a_frozen_view_stays_and_counts_what_comes() -> None:
+async def test_a_frozen_view_does_not_change_and_counts_new_events() -> None:
     async with opened(numbered(50), size=(80, 24)) as screen:
         await screen.press("space")
         before = screen.rows
@@ -254,7 +254,7 @@ async def test_the_last_row_of_a_frozen_view_stays_on_a_screen_that_grows_and_sh
             assert "n000069" in screen.line_with("▌")
 
 
-async def test_losses_in_a_row_are_one_line_with_their_sum_and_their_last_time() -> None:
+async def test_consecutive_losses_are_one_row_with_their_sum_and_last_time() -> None:
     losses = [Loss(START + n * 100_000_000, 1_000 + n, "ring buffer full") for n in range(12)]
     async with opened([failure(timestamp=START), *losses], size=(80, 24)) as screen:
         line = screen.line_with("events lost here")

@@ -64,7 +64,7 @@ def exported(package: str) -> set[str]:
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_each_package_has_its_line_in_the_architecture(package: str) -> None:
+def test_the_architecture_document_describes_each_package(package: str) -> None:
     assert f"`{package.removeprefix('execwhy.').replace('.', '/')}/`" in DESCRIBED
 
 

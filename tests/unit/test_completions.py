@@ -54,14 +54,14 @@ def test_bash_offers_every_option() -> None:
     assert by_bash("--no-m") == {"--no-mouse"}
 
 
-def test_bash_offers_the_values_of_an_option_also_after_an_equals_sign() -> None:
+def test_bash_offers_the_values_of_an_option_after_an_equals_sign_too() -> None:
     assert by_bash("--theme", "") == set(THEME_NAMES)
     assert by_bash("--theme", "=", "mo") == {"mono"}
     assert "tracepoint" in by_bash("--plan", "=")
     assert "root" in by_bash("--uid", "roo")
 
 
-def test_bash_offers_the_fields_of_a_filter_wherever_one_can_stand() -> None:
+def test_bash_offers_filter_fields_wherever_one_can_occur() -> None:
     assert by_bash("--filter", "") == set(FIELDS)
     assert by_bash("--filter", "errno=ENOENT (!binary.inode_n") == {
         f"errno=ENOENT (!binary.inode_number{operator}" for operator in ("=", "!=", ":", "~")
@@ -104,7 +104,7 @@ def at_a_prompt(line: str) -> str:
     return " ".join(re.findall(r"^<(.*)>\r$", shown.decode(), re.MULTILINE))
 
 
-def test_bash_completes_at_a_prompt_also_within_quotes() -> None:
+def test_bash_completes_at_a_prompt_and_within_quotes() -> None:
     assert at_a_prompt("execwhy --keep-p\t--theme=li\t") == "execwhy --keep-privileges --theme=light"
     typed = "execwhy --filter 'uid=0 binary.inode_n\t>0'"
     assert at_a_prompt(typed) == "execwhy --filter uid=0 binary.inode_number>0"

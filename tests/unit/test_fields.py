@@ -31,13 +31,13 @@ TABLE: Final = dict(table())
 
 
 @pytest.mark.parametrize("path", tool.FILES)
-def test_the_schema_and_the_manual_are_those_that_the_table_makes(path: str) -> None:
+def test_the_schema_and_the_manual_are_generated_from_the_table(path: str) -> None:
     text = Path(path).read_text(encoding="utf-8")
     assert tool.FILES[path](text) == text, "run `make fields`"
 
 
 @pytest.mark.parametrize("path", tool.FILES)
-def test_a_description_that_was_changed_by_hand_is_put_right(path: str) -> None:
+def test_a_description_that_was_edited_by_hand_is_generated_again(path: str) -> None:
     text = Path(path).read_text(encoding="utf-8")
     changed = text.replace("Real user id.", "Some id.", 1)
     assert changed != text

@@ -91,7 +91,7 @@ _of_filters = st.sampled_from([
 
 @many
 @given(st.lists(texts | _of_filters, max_size=12).map("".join))
-def test_filters_are_refused_or_answer(text: str) -> None:
+def test_any_filter_is_refused_or_can_be_applied(text: str) -> None:
     parse_filter(text.encode("utf-8", "surrogateescape"))
 
 
@@ -144,13 +144,13 @@ def test_lines_with_values_of_another_type_are_refused_or_understood(
     ],
     ids=lambda line: repr(line[:20]),
 )
-def test_huge_deep_and_doubled_lines_are_refused(line: bytes) -> None:
+def test_huge_deeply_nested_and_duplicate_lines_are_refused(line: bytes) -> None:
     read_line(line)
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(mutated(TARGETS["snapshot"][1]), max_size=5).map(b"\n".join))
-def test_a_damaged_file_is_read_to_its_end_and_its_damage_told(data: bytes) -> None:
+def test_a_damaged_file_is_read_to_its_end_and_its_damage_is_reported(data: bytes) -> None:
     with TemporaryDirectory() as directory:
         path = Path(directory, "file")
         path.write_bytes(data)

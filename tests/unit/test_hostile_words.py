@@ -22,7 +22,7 @@ with_capture = settings(suppress_health_check=[HealthCheck.function_scoped_fixtu
 
 @with_capture
 @given(texts)
-def test_a_complaint_is_one_line_of_printable_text(capfd: pytest.CaptureFixture[str], text: str) -> None:
+def test_an_error_message_is_one_line_of_printable_text(capfd: pytest.CaptureFixture[str], text: str) -> None:
     assert cli.main(["--filter", "(" + text.replace(")", ""), "--open", text or "x"]) == 2
     said = capfd.readouterr().err
     assert said.startswith("execwhy: ") and said.endswith("\n")
@@ -36,7 +36,7 @@ def test_the_summary_of_a_recording_is_printable(path: str, reason: str) -> None
 
 
 @given(texts)
-def test_a_crash_tells_where_and_not_what(text: str) -> None:
+def test_a_crash_report_names_the_place_but_no_values(text: str) -> None:
     try:
         raise ValueError(text)
     except ValueError as error:
@@ -46,7 +46,7 @@ def test_a_crash_tells_where_and_not_what(text: str) -> None:
 
 
 @given(texts)
-def test_a_name_that_is_offered_for_a_file_names_one_in_this_directory(host: str) -> None:
+def test_a_proposed_file_name_is_in_the_current_directory(host: str) -> None:
     name = default_name(host, 0)
     assert name.isprintable() and "/" not in name and len(name.encode()) < 256
 

@@ -143,14 +143,14 @@ OUTPUTS: Final = {
 
 
 @pytest.mark.parametrize("name", OUTPUTS)
-def test_an_output_is_byte_for_byte_what_is_pinned(name: str) -> None:
+def test_the_output_equals_the_stored_one_byte_for_byte(name: str) -> None:
     output = OUTPUTS[name]()
     if os.environ.get("EXECWHY_PIN"):
         (PINNED / name).write_text(output, encoding="utf-8")
     assert output == (PINNED / name).read_text(encoding="utf-8")
 
 
-def test_a_full_record_is_read_back_from_its_line() -> None:
+def test_a_record_with_all_fields_is_read_back_from_its_line() -> None:
     line = json_line(show_secrets=True)
     read = record_from_json(json.loads(line))
     assert json.dumps(record_to_json(read, show_secrets=True), ensure_ascii=True) + "\n" == line

@@ -39,13 +39,13 @@ patiently = settings(deadline=None, max_examples=60, suppress_health_check=[Heal
 
 @patiently
 @given(records | losses)
-def test_every_record_and_loss_is_valid_under_the_schema(event: Event) -> None:
+def test_every_record_and_loss_conforms_to_the_schema(event: Event) -> None:
     line = json.loads(event_line(event, show_secrets=True))
     assert kind_of(line) == ("record" if isinstance(event, ExecFailure) else "loss")
 
 
 @pytest.mark.parametrize("plan", ["tracepoint", None])
-def test_headers_and_endings_are_valid_under_the_schema(plan: str | None) -> None:
+def test_headers_and_endings_conform_to_the_schema(plan: str | None) -> None:
     header = Header(Origin("web-1", "6.1.0", 1, plan), "uid=0", COUNTERS, 2, recording=True)
     assert kind_of(json.loads(header_line(header))) == "header"
     assert kind_of(json.loads(header_line(replace(header, recording=False, evicted=7)))) == "header"
@@ -81,7 +81,7 @@ def test_the_schema_refuses_what_the_program_refuses_to_read(spoilt: tuple[str, 
     assert not OPEN.is_valid(line)
 
 
-def test_a_later_version_may_add_fields_but_this_one_writes_none_outside_the_schema() -> None:
+def test_later_versions_may_add_fields_but_this_one_writes_only_those_of_the_schema() -> None:
     line = record_to_json(failure(), show_secrets=True) | {"brand_new": 1}
     assert OPEN.is_valid(line)
     assert not CLOSED.is_valid(line)

@@ -147,7 +147,7 @@ def _compare(name: str, picture: str, screen: Opened, folder: Path) -> list[str]
     return list(lines)
 
 
-def test_no_picture_is_pinned_that_no_test_takes() -> None:
+def test_every_stored_picture_belongs_to_a_test() -> None:
     taken = {
         f"{view.name}-{theme}-{width}x{height}.txt"
         for theme in THEMES

@@ -50,7 +50,7 @@ def open_files(path: Path) -> int:
     )
 
 
-def test_a_session_gets_its_former_value_back(autogroup: Autogroup) -> None:
+def test_a_session_gets_its_previous_value_back(autogroup: Autogroup) -> None:
     session = Session(str(autogroup.path))
     session.step_back()
     assert autogroup.written == [], "nothing was changed yet"
@@ -74,7 +74,7 @@ def test_a_stopped_program_steps_back_if_it_may_come_again(
     assert autogroup.written == written
 
 
-def test_a_value_that_is_low_enough_is_left_alone(autogroup: Autogroup) -> None:
+def test_a_value_that_is_low_enough_is_not_changed(autogroup: Autogroup) -> None:
     autogroup.path.write_text("/autogroup-12 nice -5\n")
     session = Session(str(autogroup.path))
     session.go_first()
@@ -83,7 +83,7 @@ def test_a_value_that_is_low_enough_is_left_alone(autogroup: Autogroup) -> None:
     assert autogroup.written == []
 
 
-def test_a_session_that_ends_with_the_process_is_raised_for_good(autogroup: Autogroup) -> None:
+def test_a_session_that_ends_with_the_process_stays_raised(autogroup: Autogroup) -> None:
     session = Session(str(autogroup.path))
     session.stay_first()
     session.step_back()
@@ -100,7 +100,7 @@ def test_a_write_that_comes_too_soon_is_tried_again(autogroup: Autogroup) -> Non
 
 
 @pytest.mark.parametrize("refused", [errno.EPERM, errno.EINVAL, errno.EIO])
-def test_what_the_kernel_refuses_is_not_changed_back(autogroup: Autogroup, refused: int) -> None:
+def test_a_change_that_the_kernel_refused_is_not_reverted(autogroup: Autogroup, refused: int) -> None:
     session = Session(str(autogroup.path))
     autogroup.refuses = [refused]
     session.go_first()
@@ -117,7 +117,7 @@ def test_without_a_group_of_its_own_nothing_is_written(autogroup: Autogroup, tex
     assert (autogroup.written, open_files(autogroup.path)) == ([], 0)
 
 
-def test_a_kernel_without_the_file_is_no_trouble(tmp_path: Path) -> None:
+def test_a_kernel_without_the_file_is_supported(tmp_path: Path) -> None:
     session = Session(str(tmp_path / "none"))
     session.go_first()
     session.resume()

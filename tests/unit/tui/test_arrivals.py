@@ -20,7 +20,7 @@ from tests.looks import InlineLookers
 from tests.ui.scripted_source import ScriptedSource, failure
 
 
-def test_what_cannot_be_taken_in_yet_waits_in_the_source() -> None:
+def test_events_that_cannot_be_taken_yet_wait_in_the_source() -> None:
     source, history = ScriptedSource(), History()
     arrivals = Arrivals(source, history, None)
     source.give(*(failure(f"/{number}") for number in range(5_000)))
@@ -31,7 +31,7 @@ def test_what_cannot_be_taken_in_yet_waits_in_the_source() -> None:
     assert len(source.drain()) == 1, "it was taken before the first ones were through"
 
 
-def test_nothing_is_left_out_and_nothing_comes_twice() -> None:
+def test_every_event_arrives_exactly_once() -> None:
     source, history = ScriptedSource(), History()
     arrivals = Arrivals(source, history, None)
     paths = [f"/{number}" for number in range(2_000)]
@@ -42,7 +42,7 @@ def test_nothing_is_left_out_and_nothing_comes_twice() -> None:
     assert [getattr(event, "path", None) for event in held] == paths
 
 
-def test_a_search_that_ends_is_told_to_its_events() -> None:
+def test_the_end_of_a_search_updates_the_events_of_its_tries() -> None:
     source, history = ScriptedSource(), History()
     arrivals = Arrivals(source, history, None)
     path = ("PATH=/a:/b:/bin",)
@@ -70,7 +70,7 @@ def failures_at(kind: int, burst: bool, moments: range) -> list[Report]:
     st.lists(st.tuples(st.integers(0, 2), st.booleans(), st.integers(1, 3000)), min_size=1, max_size=5),
     st.sampled_from([0.0, 1.0]),
 )
-def test_a_burst_is_taken_in_and_diagnosed_as_each_of_its_execs(
+def test_a_burst_is_stored_and_diagnosed_like_its_single_execs(
     pieces: list[tuple[int, bool, int]], seconds: float
 ) -> None:
     source, history = ScriptedSource(), History()
@@ -114,7 +114,7 @@ def code_at(history: History, event_id: int) -> str | None:
     return None if event.diagnosis is None else event.diagnosis.code
 
 
-def test_what_was_dropped_gets_a_look_where_it_is_seen_and_counts_once() -> None:
+def test_a_dropped_look_is_made_when_its_row_is_shown_and_counts_once() -> None:
     source, history = ScriptedSource(), History()
     causes: list[tuple[str, int]] = []
     is_late = True
@@ -153,7 +153,7 @@ def test_a_step_is_bounded_by_its_events_too() -> None:
     assert len(history) == 40_000
 
 
-def test_a_look_that_cannot_be_put_in_costs_no_other_one() -> None:
+def test_a_look_that_cannot_be_stored_affects_no_other() -> None:
     source, history = ScriptedSource(), History()
     causes: list[str] = []
     lookers = InlineLookers(lambda record: Diagnosis(f"cause-{record.path}", "So."))
@@ -176,7 +176,7 @@ def test_a_look_that_cannot_be_put_in_costs_no_other_one() -> None:
     assert [event_id in changed for event_id in range(3)] == [True, False, True]
 
 
-def test_looks_that_cannot_be_put_in_yet_wait_where_each_user_has_a_share() -> None:
+def test_looks_that_cannot_be_stored_yet_wait_with_a_share_for_each_user() -> None:
     source, history = ScriptedSource(), History()
     lookers = InlineLookers(lambda record: Diagnosis("missing", f"{record.path} is missing."))
     asked: list[int | None] = []
@@ -208,7 +208,7 @@ class _Storm(ScriptedSource):
         return super().drain()
 
 
-def test_what_is_left_in_a_storm_has_an_end() -> None:
+def test_taking_the_remaining_events_during_a_storm_terminates() -> None:
     source = _Storm()
     source.give(failure("/first"))
     assert len(Arrivals(source, History(), None).untaken()) == 1

@@ -77,7 +77,7 @@ def test_no_other_module_reaches_into_textual(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_no_private_name_of_a_widget_is_one_of_textuals_own(path: Path) -> None:
+def test_no_private_name_of_a_widget_clashes_with_textual(path: Path) -> None:
     module = importlib.import_module(name_of(path))
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.ClassDef):

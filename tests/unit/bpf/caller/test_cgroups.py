@@ -264,7 +264,7 @@ def test_a_service_in_a_container_has_a_unit_and_a_container() -> None:
 
 
 @given(st.lists(st.text(max_size=20), max_size=8))
-def test_every_fact_is_a_part_of_the_path(components: list[str]) -> None:
+def test_every_cgroup_fact_is_a_part_of_the_path(components: list[str]) -> None:
     cgroup = "/" + "/".join(components)
     where = where_of(cgroup)
     assert (where.unit or "") in cgroup

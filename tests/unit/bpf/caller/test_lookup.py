@@ -63,7 +63,9 @@ def forgotten() -> None:
 # ---- the walk ----
 
 
-def test_a_file_is_found_with_every_component_on_the_way(tmp_path: Path, context: WalkContext) -> None:
+def test_a_walk_returns_the_file_and_every_component_of_its_path(
+    tmp_path: Path, context: WalkContext
+) -> None:
     (tmp_path / "a/b").mkdir(parents=True)
     (tmp_path / "a/b/file").touch()
     resolution = resolution_of(context, "/a/b/file")
@@ -91,13 +93,13 @@ def test_absolute_links_stay_below_the_root(tmp_path: Path, context: WalkContext
     assert resolution.links[0].target == "/etc/mine"
 
 
-def test_dots_do_not_lead_above_the_root(tmp_path: Path, context: WalkContext) -> None:
+def test_dot_dot_does_not_lead_above_the_root(tmp_path: Path, context: WalkContext) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "file").touch()
     assert resolution_of(context, "/../../a/../../file").path == "/file"
 
 
-def test_dots_lead_to_the_directory_above_a_links_target(tmp_path: Path, context: WalkContext) -> None:
+def test_dot_dot_after_a_link_is_the_parent_of_its_target(tmp_path: Path, context: WalkContext) -> None:
     (tmp_path / "x/y").mkdir(parents=True)
     (tmp_path / "x/file").touch()
     (tmp_path / "link").symlink_to("x/y")
@@ -129,7 +131,7 @@ def test_a_component_missing_in_a_links_target_is_reported_with_the_link(
         ("/", End.FOUND, "/"),
     ],
 )
-def test_a_walk_ends_as_the_kernels_does(
+def test_a_walk_ends_with_the_kernels_error(
     path: str, end: End, at: str, tmp_path: Path, context: WalkContext
 ) -> None:
     (tmp_path / "file").touch()
@@ -158,7 +160,7 @@ def test_forty_links_are_followed_as_the_kernel_does(
     assert followed is (end is End.FOUND)
 
 
-def test_a_link_at_the_end_is_not_followed_if_so_asked(tmp_path: Path, context: WalkContext) -> None:
+def test_a_link_at_the_end_is_not_followed_with_nofollow(tmp_path: Path, context: WalkContext) -> None:
     (tmp_path / "link").symlink_to("file")
     resolution = resolution_of(context, "/link", follow_last=False)
     assert (resolution.end, resolution.steps[-1].target) == (End.NOT_FOLLOWED, "file")
@@ -177,7 +179,7 @@ def test_a_walk_through_links_with_long_targets_is_short(
     assert len(resolution.steps) <= MAX_STEPS + 38
 
 
-def test_a_step_knows_the_mount_that_it_was_reached_through(tmp_path: Path, context: WalkContext) -> None:
+def test_a_step_records_the_mount_it_was_reached_through(tmp_path: Path, context: WalkContext) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a/file").touch()
     (tmp_path / "link").symlink_to("a/file")
@@ -192,7 +194,7 @@ def test_a_step_knows_the_mount_that_it_was_reached_through(tmp_path: Path, cont
     assert resolution.may_read
 
 
-def test_without_openat2_a_walk_ends_in_the_same_way(
+def test_without_openat2_a_walk_has_the_same_result(
     tmp_path: Path, context: WalkContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "a").mkdir()
@@ -250,7 +252,7 @@ def test_a_walk_ends_at_its_deadline(tmp_path: Path, context: WalkContext) -> No
 
 
 @given(st.text(alphabet="./ab\x1b\udcff", max_size=60))
-def test_a_walk_agrees_with_the_kernel_about_any_path(text: str) -> None:
+def test_a_walk_agrees_with_the_kernel_on_any_path(text: str) -> None:
     path = "/" + text
     root = os.open("/", os.O_PATH)
     try:
@@ -374,11 +376,11 @@ def test_only_regular_files_are_opened(tmp_path: Path) -> None:
         dataclasses.replace(failure("x"), path=None),
     ],
 )
-def test_a_missing_file_is_none(record: ExecFailure) -> None:
+def test_a_missing_file_is_returned_as_none(record: ExecFailure) -> None:
     assert look_up(record, time.time_ns()) == (None, None)
 
 
-def test_a_caller_in_the_same_chroot_as_this_program_is_looked_at_from_their_root() -> None:
+def test_a_caller_in_our_own_chroot_is_examined_from_that_root() -> None:
     binary, interpreter = look_up(failure("/bin/sh", root="/srv/chroot"), time.time_ns())
     assert binary is not None and binary.inode_number == os.stat("/bin/sh").st_ino
     assert interpreter is not None
@@ -394,7 +396,7 @@ def test_failures_before_a_look_share_its_answer_and_later_ones_do_not(tmp_path:
     assert look_up(failure(str(path)), time.time_ns())[1] == "/bin/sh"
 
 
-def test_a_clock_that_was_set_back_keeps_an_answer_for_a_moment_only(tmp_path: Path) -> None:
+def test_after_the_clock_was_set_back_an_answer_still_expires(tmp_path: Path) -> None:
     path = tmp_path / "job"
     path.touch()
     long_ago = dataclasses.replace(failure(str(path)), timestamp=1)

@@ -73,18 +73,18 @@ def test_an_incomplete_line_is_not_a_mount(line: bytes) -> None:
         ("invented-tomorrow", Access.NONE),
     ],
 )
-def test_only_a_file_system_that_is_known_to_be_safe_is_looked_into(kind: str, expected: Access) -> None:
+def test_only_a_file_system_known_to_be_safe_is_entered(kind: str, expected: Access) -> None:
     assert of_kind(kind) is expected
 
 
-def test_the_file_system_of_our_own_root_directory_is_always_looked_into() -> None:
+def test_the_file_system_of_our_own_root_directory_is_always_entered() -> None:
     own = MountTable(b"1 0 0:30 / / rw - virtiofs root rw\n2 1 0:31 / /x rw - virtiofs x rw\n")
     assert [mount and mount.access for mount in (own.get(1), own.get(2))] == [Access.READ, Access.NONE]
     assert access("9 1 0:30 / / rw - virtiofs root rw", own=own) is Access.READ
     assert access("9 1 0:31 / / rw - virtiofs x rw", own=own) is Access.NONE
 
 
-def test_a_loop_device_of_a_user_is_not_looked_into() -> None:
+def test_a_loop_device_of_a_user_is_not_entered() -> None:
     assert of_kind("iso9660", "ro,nosuid,nodev", "7:3") is Access.NONE
     assert of_kind("squashfs", "ro,nodev", "7:3") is Access.READ
     assert of_kind("ext4", "rw,nosuid", "8:3") is Access.READ
@@ -107,7 +107,7 @@ def test_the_layers_show_which_file_systems_an_overlay_is_on() -> None:
     assert types_below(table, 1, 3, 4) == [set(), {"ext4", "tmpfs"}, {"ext4"}]
 
 
-def test_layers_of_overlays_are_followed_and_what_hides_its_own_is_looked_under() -> None:
+def test_layers_of_nested_overlays_are_followed_even_if_an_overlay_hides_its_own() -> None:
     table = MountTable(
         b"""2 1 0:39 / / rw - overlay overlay rw,lowerdir=/ro,upperdir=/cow/u
 3 2 0:30 / /run rw - tmpfs tmpfs rw
@@ -126,7 +126,7 @@ def types_below(table: MountTable, *numbers: int) -> list[Set[str] | None]:
     return [table.types_below(mount) for number in numbers if (mount := table.get(number))]
 
 
-def test_an_overlay_mounted_by_a_user_is_never_looked_into() -> None:
+def test_an_overlay_mounted_by_a_user_is_never_entered() -> None:
     line = "9 1 0:77 / /x rw - overlay overlay rw,lowerdir=/usr:/bin,userxattr"
     assert access(line, trusted=False, own=OWN) is Access.NONE
     assert access(line, trusted=True, own=OWN) is Access.READ
@@ -149,7 +149,7 @@ def test_the_topmost_of_two_mounts_at_a_mount_point_counts() -> None:
     assert [top.device for top in tops if top is not None] == ["8:2", "8:1"]
 
 
-def test_the_mount_on_the_way_is_the_innermost() -> None:
+def test_the_mount_of_a_path_is_the_innermost() -> None:
     found = [OWN.on_the_way(path) for path in ("/proc/1", "/procx", "/")]
     assert [mount.id for mount in found if mount is not None] == [2, 1, 1]
     assert MountTable().on_the_way("/x/y") is None

@@ -22,7 +22,7 @@ def usual_pace(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     module._forget()
 
 
-def test_waiting_for_anything_but_a_processor_counts() -> None:
+def test_waiting_for_anything_other_than_a_processor_counts() -> None:
     before = own_time()
     time.sleep(0.2)
     assert own_time() - before > 0.19
@@ -46,7 +46,7 @@ def test_waiting_for_a_processor_does_not_count() -> None:
     assert os.waitstatus_to_exitcode(status) == 0
 
 
-def test_without_scheduler_statistics_it_is_the_wall_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_scheduler_statistics_the_wall_clock_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_SCHEDSTAT", "/nonexistent")
     before, began = own_time(), time.monotonic()
     time.sleep(0.05)
@@ -64,7 +64,9 @@ def test_a_slow_machine_gets_more_time_for_the_same_work(monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize(("seconds", "expected"), [(1e-9, 1.0), (0.003, 2.0), (7.0, 10.0)])
-def test_slowness_is_bounded(seconds: float, expected: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_extra_time_of_a_slow_machine_is_bounded(
+    seconds: float, expected: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "_work", lambda: seconds)
     slowness.cache_clear()
     assert slowness() == pytest.approx(expected)

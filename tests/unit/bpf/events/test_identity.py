@@ -51,7 +51,7 @@ SIMPLE: Final = tuple(leaf for leaf in leaves() if leaf not in ("diagnosis", "se
 
 
 @pytest.mark.parametrize("purpose", FAILURE_PURPOSES)
-def test_every_field_is_decided_about_once(purpose: str) -> None:
+def test_every_field_has_exactly_one_identity_decision(purpose: str) -> None:
     identity = FAILURE_PURPOSES[purpose]
     assert {leaf: identity.places_of(leaf) for leaf in leaves()} == dict.fromkeys(leaves(), 1)
     named = (*identity.covered, *identity.left_out)
@@ -78,7 +78,7 @@ def test_records_of_a_run_differ_in_their_first_word() -> None:
     assert [leaf for leaf in RUN.left_out if leaf in SIMPLE] == ["timestamp", "host"]
 
 
-def test_an_occurrence_has_itself_what_its_records_differ_in() -> None:
+def test_an_occurrence_holds_the_fields_in_which_its_records_differ() -> None:
     own = {name for name in OCCURRENCE.left_out if name not in ("diagnosis", "search", "host")}
     assert own == set(Occurrence._fields) - {"template"}
     begin = [field.name for field in layout.HEADER]
@@ -92,7 +92,7 @@ def block_of(*records: ExecFailure) -> Block:
 
 
 @pytest.mark.parametrize("leaf", SIMPLE)
-def test_one_row_shows_what_agrees_in_the_fields_of_the_screen(leaf: str) -> None:
+def test_one_row_represents_events_equal_in_the_fields_of_the_screen(leaf: str) -> None:
     record = replace(FULL, search=None, diagnosis=None, return_value=-2)
     changed = differing(record, leaf)
     runs = block_of(record, changed).runs[:2].tolist()

@@ -30,7 +30,7 @@ def test_the_program_in_the_kernel_has_each_code() -> None:
     assert "KIND_LOSS" not in text, "the kernel writes none"
 
 
-def test_a_table_lacks_no_kind_and_has_no_other() -> None:
+def test_each_table_covers_exactly_the_registered_kinds() -> None:
     assert by_kind({EXEC: 1, LOSS: 2}) == {"exec": 1, "loss": 2}
     assert by_kind({EXEC: 1}, FAILURES) == {"exec": 1}
     with pytest.raises(LookupError, match="differ in: loss"):
@@ -39,7 +39,7 @@ def test_a_table_lacks_no_kind_and_has_no_other() -> None:
         by_kind({EXEC: 1, LOSS: 2}, FAILURES)
 
 
-def test_every_arrival_answers_the_same_questions() -> None:
+def test_every_arrival_has_the_same_interface() -> None:
     np = pytest.importorskip("numpy")
     record = failure()
     again = Occurrence(record, 7, 1, 2, 3, 4)
@@ -56,7 +56,7 @@ def test_every_arrival_answers_the_same_questions() -> None:
     assert [each.search for each in arrivals] == [None] * 4
 
 
-def test_the_guide_to_a_new_kind_names_each_module_that_fails_without_it() -> None:
+def test_the_guide_to_a_new_kind_names_each_module_that_depends_on_kinds() -> None:
     root = Path(__file__).parents[4]
     guide = (root / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("## Add a kind of event")[2]
     section = guide.partition("\n## ")[0]

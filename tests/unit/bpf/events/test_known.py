@@ -18,7 +18,7 @@ def large(number: int) -> ExecFailure:
     return ExecFailure(timestamp=number, path=f"/{number}", return_value=-2, environment=tuple(variables))
 
 
-def test_an_answer_is_worked_out_once_until_there_are_too_many() -> None:
+def test_an_answer_is_computed_once_until_the_memo_is_full() -> None:
     asked: list[bytes] = []
 
     def answer(argument: bytes) -> int:
@@ -36,13 +36,13 @@ def test_an_answer_is_worked_out_once_until_there_are_too_many() -> None:
     assert len(asked) == 1004
 
 
-def test_a_size_counts_what_is_inside() -> None:
+def test_the_size_of_a_value_includes_its_content() -> None:
     assert size_of(("a" * 1000, ("b" * 1000, None))) > 2000
     assert LARGE * 0.8 < size_of_record(large(1)) < LARGE * 1.5
     assert size_of_record(ExecFailure(timestamp=1, path=None, return_value=-2, arguments=(None,))) < 2000
 
 
-def test_what_is_known_of_large_records_does_not_hold_many_of_them() -> None:
+def test_caches_hold_only_a_few_large_records() -> None:
     known = IdentityMemo(lambda record: record.path)
     added = Enricher()
     fact = "fact"
@@ -58,7 +58,7 @@ def test_what_is_known_of_large_records_does_not_hold_many_of_them() -> None:
         assert len(added._shared) * LARGE < 6 << 20
 
 
-def test_many_small_records_are_known() -> None:
+def test_the_memo_holds_many_small_records() -> None:
     asked: list[int] = []
     known = IdentityMemo(lambda record: asked.append(record.timestamp))
     records = [ExecFailure(timestamp=number, path="/x", return_value=-2) for number in range(1000)]
@@ -67,7 +67,7 @@ def test_many_small_records_are_known() -> None:
     assert asked == list(range(1000))
 
 
-def test_a_record_weighs_what_its_wide_characters_take() -> None:
+def test_the_size_of_a_record_includes_its_wide_characters() -> None:
     narrow = ExecFailure(timestamp=0, path="/x", return_value=-2, arguments=("a" * 8000,))
     wide = replace(
         narrow, arguments=("a" * 7999 + "\N{PERFORMING ARTS}",), path="/" + "\N{PERFORMING ARTS}" * 1000

@@ -60,7 +60,7 @@ def test_a_repaired_program_needs_no_repair() -> None:
     assert with_loops_closed_by_jumps(mended) == mended
 
 
-def test_a_loop_that_a_jump_closes_stays_as_it_is() -> None:
+def test_a_loop_closed_by_a_jump_is_unchanged() -> None:
     program = code((MOVE, 0, 0, 0), (ADD, 0, 0, 1), (IF_EQUAL, 0, 1, 3), (ALWAYS, 0, -3, 0), (EXIT, 0, 0, 0))
     assert run(program) == 3
     assert with_loops_closed_by_jumps(program) == program

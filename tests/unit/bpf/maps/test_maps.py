@@ -53,7 +53,7 @@ def test_each_kind_of_loss_has_its_name(fds: tuple[int, int]) -> None:
     counters.close()
 
 
-def test_a_set_that_is_caught_in_between_leaves_the_one_before_it(fds: tuple[int, int]) -> None:
+def test_reading_counters_during_an_update_keeps_the_previous_values(fds: tuple[int, int]) -> None:
     counters = CounterMap(fds[0], 1)
     os.pwrite(fds[0], a_set(seen=10, recorded=10), 0)
     assert counters.read().seen == 10
@@ -74,7 +74,7 @@ class TwoMisses:
         return {"a fact": 5}
 
 
-def test_what_the_kernel_skipped_was_seen_and_lost(fds: tuple[int, int]) -> None:
+def test_runs_that_the_kernel_skipped_count_as_seen_and_lost(fds: tuple[int, int]) -> None:
     os.pwrite(fds[0], a_set(seen=10, recorded=10), 0)
     counters = CounterMap(fds[0], 1, TwoMisses())
     found = counters.read()
@@ -83,7 +83,7 @@ def test_what_the_kernel_skipped_was_seen_and_lost(fds: tuple[int, int]) -> None
     counters.close()
 
 
-def test_a_capture_filter_is_written_beside_the_one_in_force(fds: tuple[int, int]) -> None:
+def test_a_new_capture_filter_is_written_beside_the_active_one(fds: tuple[int, int]) -> None:
     capture = CaptureMap(*fds)
     capture.set(Capture(uid_ranges=((1, 9),)))
     first = os.pread(fds[1], 8, 0)

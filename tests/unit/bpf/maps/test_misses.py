@@ -13,7 +13,7 @@ EVENT = Hook("fexit", "__x64_sys_execve", "the event", "on_exec_return", is_even
 FACT = Hook("kretprobe", "exec_binprm", "the interpreter", "on_exec_binprm_return")
 
 
-def test_what_the_kernel_skips_has_its_hooks_name_and_tells_an_event_from_a_fact(
+def test_skipped_runs_are_counted_by_hook_as_lost_events_or_missing_facts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(misses, "missed_runs", {10: 3, 11: 1}.__getitem__)
@@ -30,7 +30,7 @@ def test_a_hook_that_has_missed_nothing_is_not_named(monkeypatch: pytest.MonkeyP
     assert (counts.of_events(), counts.of_facts()) == ({}, {})
 
 
-def test_what_is_no_probe_has_missed_nothing() -> None:
+def test_a_descriptor_that_is_not_a_probe_has_missed_nothing() -> None:
     descriptor = os.open(os.devnull, os.O_RDONLY)
     try:
         assert missed_hits(descriptor) == 0

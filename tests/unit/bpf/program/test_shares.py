@@ -137,7 +137,7 @@ def test_a_single_user_leaves_a_quarter_of_the_ring(ring: Ring) -> None:
 
 
 @pytest.mark.parametrize("hogs", [1, 2, 8, 40])
-def test_a_user_who_has_written_nothing_finds_room_however_many_fill_the_ring(ring: Ring, hogs: int) -> None:
+def test_a_new_user_finds_room_no_matter_how_many_fill_the_ring(ring: Ring, hogs: int) -> None:
     for _ in range(2 * RING // ROOM):
         for hog in HOGS[:hogs]:
             ring.write(hog)

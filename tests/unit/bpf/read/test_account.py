@@ -21,7 +21,7 @@ def raw(kind: int) -> bytes:
 FAILURE, END = raw(EXEC.code), raw(SEARCH_END_CODE)
 
 
-def test_ends_that_a_full_queue_drops_are_untold() -> None:
+def test_search_ends_dropped_by_a_full_queue_are_counted() -> None:
     account = Account()
     account.add_taken(FAILURE, [])
     account.add_taken(END, [])
@@ -32,7 +32,7 @@ def test_ends_that_a_full_queue_drops_are_untold() -> None:
     assert account.counters.losses == {SHARE_FULL: 1}
 
 
-def test_ends_that_are_abandoned_are_untold() -> None:
+def test_abandoned_search_ends_are_counted() -> None:
     account = Account()
     account.add_abandoned([FAILURE, END, FAILURE])
     account.read()

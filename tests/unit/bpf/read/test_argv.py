@@ -42,7 +42,7 @@ def text(of: tuple[bytes, ...]) -> tuple[str, ...]:
     return tuple(string.decode("utf-8", "surrogateescape") for string in of)
 
 
-def test_the_copy_is_told_and_not_what_the_caller_has_there_now() -> None:
+def test_the_kernels_copy_is_recorded_rather_than_the_callers_current_memory() -> None:
     record = failure(strings(*ARGV, *ENVP), (4, 2, 4))
     assert (record.arguments, record.environment) == (text(ARGV), text(ENVP))
     assert record.arguments_source == "kernel"
@@ -50,7 +50,7 @@ def test_the_copy_is_told_and_not_what_the_caller_has_there_now() -> None:
     assert not (record.truncated.arguments or record.truncated.environment)
 
 
-def test_a_script_has_the_arguments_that_were_passed_with_argv0_of_the_caller() -> None:
+def test_a_script_has_the_passed_arguments_and_argv0_of_the_caller() -> None:
     block = strings(b"/bin/interpreter", b"-x", b"/the/script", *ARGV[1:], *ENVP)
     record = failure(block, (4, 2, 6), argv=element(b"zero"), interpreter=b"/bin/interpreter\0")
     assert (record.arguments, record.environment) == (text(ARGV), text(ENVP))
@@ -63,7 +63,7 @@ def test_a_script_whose_argv0_cannot_be_read_has_none_there() -> None:
     assert record.arguments == (None, "one")
 
 
-def test_a_script_whose_own_arguments_were_not_counted_is_told_by_the_caller() -> None:
+def test_arguments_of_a_script_without_a_kernel_count_come_from_the_caller() -> None:
     block = strings(b"/bin/interpreter", b"/the/script", b"one")
     record = failure(
         block, (3, 0, 3), argv=element(b"zero") + element(b"one"), interpreter=b"/bin/interpreter\0"
@@ -87,7 +87,7 @@ def test_one_empty_string_is_not_an_empty_argv() -> None:
 @pytest.mark.parametrize(
     "block", [strings(*ARGV), strings(*ARGV, *ENVP, b"more"), strings(*ARGV, *ENVP)[:-1]]
 )
-def test_a_copy_that_is_not_what_it_should_be_is_not_told(block: bytes) -> None:
+def test_an_inconsistent_copy_is_not_recorded(block: bytes) -> None:
     record = failure(block, (4, 2, 4))
     assert record.arguments == ("of the caller",)
     assert record.arguments_source == "user"
@@ -102,14 +102,14 @@ def test_a_copy_that_ends_early_is_marked_where_it_ends() -> None:
     assert record.truncated.argc == 3
 
 
-def test_a_limit_holds_for_the_copy_too() -> None:
+def test_a_limit_applies_to_the_copy_too() -> None:
     record = failure(strings(b"a" * 10, b"b" * 20000, b"c"), (3, 0, 3), limits=(100, 100))
     assert record.arguments == ("a" * 10, "b" * 89)
     assert record.truncated.argument_indexes == (1,)
     assert record.truncated.argc == 3
 
 
-def test_strings_that_are_not_as_many_as_the_kernel_counted_are_marked() -> None:
+def test_a_number_of_strings_other_than_the_kernels_count_is_marked() -> None:
     argv = element(b"zero") + element(b"one")
     record = failure(b"", (3, 0, 3), argv=argv, user_counts=(2, 0))
     assert (record.arguments, record.arguments_source) == (("zero", "one"), "user")
@@ -118,7 +118,7 @@ def test_strings_that_are_not_as_many_as_the_kernel_counted_are_marked() -> None
     assert not record.truncated.arguments
 
 
-def test_what_the_kernel_starts_itself_is_the_kernels() -> None:
+def test_a_program_started_by_the_kernel_is_marked_as_such() -> None:
     raw = raw_record({"arguments": element(b"modprobe")}, counts=(1, 0), bits=layout.KERNEL_INVOKED)
     record = decode(raw, 0)[0]
     assert isinstance(record, ExecFailure)
@@ -126,7 +126,7 @@ def test_what_the_kernel_starts_itself_is_the_kernels() -> None:
     assert (record.arguments, record.arguments_source) == (("modprobe",), "kernel")
 
 
-def test_the_file_that_the_kernel_had_open_is_told() -> None:
+def test_the_file_that_the_kernel_had_open_is_recorded() -> None:
     raw = raw_record(
         {"binary": b"x\0bin\0", "interpreter": b"/no/such\0"},
         bits=layout.BINARY_KNOWN,

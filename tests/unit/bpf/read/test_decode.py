@@ -76,7 +76,7 @@ def test_a_mount_namespace_of_another_user_namespace_is_marked() -> None:
     assert not record_of(raw_record()).foreign_mount_ns
 
 
-def test_how_long_a_call_took_is_null_where_nothing_saw_it_begin() -> None:
+def test_the_duration_of_a_call_is_none_if_its_beginning_was_not_seen() -> None:
     assert record_of(raw_record(duration=3001)).duration_ms == 3001
     assert record_of(raw_record()).duration_ms is None
 
@@ -98,7 +98,7 @@ def test_execveat_has_its_directory_and_flags() -> None:
         (layout.PATH_BEFORE, "user", False),
     ],
 )
-def test_it_is_known_what_a_path_is_worth(bits: int, source: str, proven: bool) -> None:
+def test_a_path_has_its_source_and_whether_it_is_proven(bits: int, source: str, proven: bool) -> None:
     record = record_of(raw_record({"path": b"/a\0"}, bits=bits))
     assert (record.path, record.path_source, record.path_is_proven) == ("/a", source, proven)
     assert record.path_afterwards is None
@@ -110,7 +110,7 @@ def test_a_path_that_has_changed_has_both_readings() -> None:
     assert (record.path, record.path_afterwards, record.path_is_proven) == ("/a", "/b\udcff", False)
 
 
-def test_a_path_that_could_be_read_only_before_is_shown_and_proves_nothing() -> None:
+def test_a_path_read_only_before_the_call_is_shown_but_proves_nothing() -> None:
     bits = layout.PATH_BEFORE | layout.PATH_UNREAD
     record = record_of(raw_record({"path": b"/a\0"}, bits=bits))
     assert (record.path, record.path_afterwards, record.path_is_proven) == ("/a", None, False)
@@ -141,7 +141,7 @@ def test_what_the_kernel_puts_before_the_path_of_execveat_is_left_out(copied: by
     assert record_of(raw_record({"path": copied + b"\0"}, bits=bits, dirfd=3)).path == given
 
 
-def test_walked_paths_are_put_in_order() -> None:
+def test_components_of_walked_paths_are_put_in_order() -> None:
     record = record_of(
         raw_record({"cwd": walked(b"srv", b"a\xff"), "root": walked(b"jail"), "cgroup": walked(b"x.slice")})
     )
@@ -179,7 +179,7 @@ def test_a_cwd_that_is_not_plain_is_marked(end: int, bits: int, cwd: str) -> Non
         (0, (), layout.NO_FILE, 0, None),
     ],
 )
-def test_stdin_is_named_as_in_proc(
+def test_stdin_has_the_name_that_proc_shows(
     mode: int, components: tuple[bytes, ...], end: int, bits: int, path: str | None
 ) -> None:
     record = record_of(
@@ -203,14 +203,14 @@ def test_elements_keep_their_state() -> None:
 
 
 @pytest.mark.parametrize("length", [4094, 4095, 4096, 8190, 10_000])
-def test_a_long_element_is_put_together(length: int) -> None:
+def test_a_long_element_is_joined_from_its_pieces(length: int) -> None:
     text = bytes(65 + i % 26 for i in range(length))
     record = record_of(raw_record({"arguments": element(text) + element(b"z")}, counts=(2, 0)))
     assert record.arguments == (text.decode(), "z")
     assert not record.truncated.arguments
 
 
-def test_an_element_whose_end_is_missing_is_marked_as_cut() -> None:
+def test_an_element_without_its_end_is_marked_as_truncated() -> None:
     begun = struct.pack("<H", 3 | layout.CONTINUED) + b"abc"
     record = record_of(raw_record({"environment": element(b"A=1") + begun}, counts=(0, layout.UNKNOWN)))
     assert record.environment == ("A=1", "abc")
@@ -219,7 +219,7 @@ def test_an_element_whose_end_is_missing_is_marked_as_cut() -> None:
     assert record.truncated.envc is None
 
 
-def test_what_follows_a_string_whose_rest_could_not_be_read_is_kept() -> None:
+def test_strings_after_a_partly_unreadable_one_are_kept() -> None:
     begun = struct.pack("<H", 3 | layout.CONTINUED) + b"abc"
     record = record_of(raw_record({"arguments": begun + UNREAD + element(b"z")}, counts=(2, 0)))
     assert record.arguments == ("abc", "z")
@@ -234,7 +234,7 @@ def test_an_array_whose_end_could_not_be_read_is_marked() -> None:
     assert record.arguments_source == "user"
 
 
-def test_arrays_that_could_not_be_read_are_told_apart_from_empty_ones() -> None:
+def test_arrays_that_could_not_be_read_are_distinguished_from_empty_ones() -> None:
     unread = layout.ARGUMENTS_UNREAD | layout.ENVIRONMENT_UNREAD
     assert record_of(raw_record(bits=unread, counts=(layout.UNKNOWN,) * 2)).arguments_source == "unreadable"
     assert record_of(raw_record({"arguments": UNREAD}, counts=(1, 0))).arguments_source == "unreadable"
@@ -261,14 +261,14 @@ def test_after_the_point_of_no_return_path_and_signal_are_found() -> None:
         (errno.EFAULT, layout.PATH_UNREAD, None),
     ],
 )
-def test_one_who_has_lost_the_path_that_the_kernel_had_read_was_killed(
+def test_a_caller_whose_path_is_no_longer_readable_was_killed(
     error: int, bits: int, signal: str | None
 ) -> None:
     raw = raw_record({"path": b""}, return_value=-error, bits=bits, pending_signals=1 << 10)
     assert record_of(raw).killed_by == signal
 
 
-def test_a_pending_signal_alone_has_killed_nobody() -> None:
+def test_a_pending_signal_alone_does_not_count_as_a_kill() -> None:
     assert record_of(raw_record(pending_signals=1 << 10)).killed_by is None
 
 
@@ -279,7 +279,7 @@ def test_ancestors_are_in_order_and_the_first_is_the_parent() -> None:
     assert (record.ppid, record.parent_comm) == (7, "cron")
 
 
-def test_what_ended_a_search_is_no_failure() -> None:
+def test_the_end_of_a_search_is_not_a_failure() -> None:
     raw = raw_record(
         {"path": b"/usr/bin/ls\0"}, bits=layout.FOUND, kind=SEARCH_END_CODE, task=9, tid=3, timestamp=1
     )
@@ -288,7 +288,7 @@ def test_what_ended_a_search_is_no_failure() -> None:
     assert decode(raw, 10)[0] == SearchEnd(11, record_of(raw_record(task=9, pid=0)).task, None, 3)
 
 
-def test_a_task_is_not_the_one_that_had_its_address_before() -> None:
+def test_a_task_differs_from_an_earlier_one_at_the_same_address() -> None:
     before = decode(raw_record({"path": b""}, kind=SEARCH_END_CODE, task=9, pid=3, tid=3), 0)[0]
     decoder = Decoder(0)
     first, again = (decoder.decode(raw_record(task=9, pid=4, tid=4, timestamp=time))[0] for time in (1, 2))
@@ -307,14 +307,14 @@ def test_groups_that_were_too_many_are_unknown() -> None:
 
 
 @given(st.binary(max_size=600))
-def test_bytes_that_are_no_record_are_refused_with_a_sentence(raw: bytes) -> None:
+def test_bytes_that_are_not_a_record_are_refused_with_a_sentence(raw: bytes) -> None:
     try:
         decode(raw, 0)
     except DecodeError as error:
         assert str(error).endswith(".")
 
 
-def test_a_record_of_an_unknown_kind_is_none() -> None:
+def test_a_record_of_an_unknown_kind_is_refused() -> None:
     with pytest.raises(DecodeError, match="unknown kind 77"):
         decode(raw_record(kind=77), 0)
 
@@ -350,7 +350,7 @@ other_facts = st.fixed_dictionaries(
 
 
 @given(st.lists(st.tuples(own_facts, other_facts, st.sampled_from([b"/x\0", b"/y\0"])), max_size=12))
-def test_a_record_that_is_known_again_tells_what_decoding_it_would_tell(
+def test_a_recognized_record_equals_the_one_that_decoding_returns(
     storm: list[tuple[dict[str, int], dict[str, int], bytes]],
 ) -> None:
     decoder = Decoder(1_000)
@@ -366,7 +366,7 @@ def test_a_record_that_is_known_again_tells_what_decoding_it_would_tell(
 
 
 @given(own_facts, other_facts, st.lists(st.integers(0, 1 << 62), min_size=1, max_size=9), st.booleans())
-def test_alike_records_tell_what_each_of_them_would_tell(
+def test_a_record_run_decodes_like_its_single_records(
     own: dict[str, int], others: dict[str, int], times: list[int], lossless: bool
 ) -> None:
     own = own | {"lost_before": 0} if lossless else own
@@ -383,13 +383,13 @@ def test_alike_records_tell_what_each_of_them_would_tell(
     assert all(burst.timestamp == burst[-1].timestamp for burst in events if isinstance(burst, Burst))
 
 
-def test_alike_ends_of_a_search_are_ends_of_searches() -> None:
+def test_a_run_of_search_ends_decodes_to_search_ends() -> None:
     raws = [raw_record({"path": b"/x\0"}, kind=SEARCH_END_CODE, timestamp=time) for time in (1, 2)]
     decoded = Decoder(0).decode_alike(RecordRun(raws[0], np.array([1, 2], np.uint64)))
     assert decoded == [decode(raw, 0) for raw in raws]
 
 
-def test_a_decoder_remembers_within_bounds() -> None:
+def test_the_cache_of_a_decoder_is_bounded() -> None:
     decoder = Decoder(0)
     for number in range(30_000):
         decoder.decode(raw_record({"path": b"/%d\0" % number}, pid=number))

@@ -95,7 +95,7 @@ def test_events_other_than_samples_are_skipped(cpus: tuple[Cpu, Cpu]) -> None:
     buffers.close()
 
 
-def test_a_record_that_wraps_around_is_complete(cpus: tuple[Cpu, Cpu]) -> None:
+def test_a_record_that_wraps_around_is_read_completely(cpus: tuple[Cpu, Cpu]) -> None:
     buffers = PerfBuffers([cpus[0].fd], SIZE)
     found = []
     for timestamp in range(1, 101):

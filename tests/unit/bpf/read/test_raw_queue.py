@@ -37,7 +37,7 @@ def test_a_flood_of_one_user_does_not_delay_the_first_record_of_another() -> Non
     assert (7, 1) in taken
 
 
-def test_beyond_the_bound_only_the_user_with_the_most_records_loses_some() -> None:
+def test_beyond_the_limit_only_the_user_with_most_records_loses_some() -> None:
     queue = RawQueue(max_bytes=100_000)
     assert queue.put(raw(7, 1)) == []
     dropped = [each for number in range(100) for each in queue.put(raw(666, number, 4000))]
@@ -59,7 +59,7 @@ def test_a_user_with_subordinate_ids_has_one_turn(monkeypatch: pytest.MonkeyPatc
     assert len(queue) == 2
 
 
-def test_the_end_of_a_search_is_not_a_failure_and_a_run_is_many() -> None:
+def test_a_search_end_counts_as_no_failure_and_a_run_as_many() -> None:
     assert failures_in(raw(1)) == 1
     assert failures_in(raw(1, kind=SEARCH_END_CODE)) == 0
     assert failures_in(RecordRun(raw(1), np.arange(5, dtype=np.uint64))) == 5
@@ -87,7 +87,7 @@ def test_each_users_records_come_out_in_order(puts: list[tuple[int, int]], step:
     assert (queue.bytes, len(queue)) == (0, 0)
 
 
-def test_only_users_who_are_held_up_wait() -> None:
+def test_only_records_of_users_who_are_held_back_wait() -> None:
     queue = RawQueue()
     for number in range(100):
         queue.put(raw(666, number, 4000))

@@ -10,7 +10,7 @@ from execwhy.bpf.read.reporting import Reporter
 from tests.unit.raw_record import raw_record
 
 
-def test_losses_are_reported_every_second_or_so_while_records_keep_coming(
+def test_losses_are_reported_about_every_second_while_records_keep_coming(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now, lost = 1000.0, 0

@@ -68,7 +68,7 @@ def test_records_come_in_order_and_once(kernel: Kernel, ring: Ring) -> None:
     assert ring.pending == 0
 
 
-def test_a_record_that_wraps_is_whole(kernel: Kernel, ring: Ring) -> None:
+def test_a_record_that_wraps_around_is_read_completely(kernel: Kernel, ring: Ring) -> None:
     kernel.write(b"x" * (SIZE - 100))
     ring.consume(1 << 20)
     kernel.write(b"y" * 300)
@@ -76,9 +76,7 @@ def test_a_record_that_wraps_is_whole(kernel: Kernel, ring: Ring) -> None:
 
 
 @pytest.mark.parametrize("left", [8, 16, 24, 64, 296, 304])
-def test_a_record_that_goes_on_at_the_beginning_is_whole_wherever_it_is_cut(
-    kernel: Kernel, ring: Ring, left: int
-) -> None:
+def test_a_wrapped_record_is_read_completely_wherever_it_wraps(kernel: Kernel, ring: Ring, left: int) -> None:
     kernel.write(b"x" * (SIZE - left - 8))
     ring.consume(1 << 20)
     written = [bytes(range(251)), b"", b"behind it"]
@@ -96,7 +94,7 @@ def test_the_data_is_mapped_once() -> None:
     kernel.close()
 
 
-def test_a_storm_that_goes_on_at_the_beginning_is_told_in_full(kernel: Kernel, ring: Ring) -> None:
+def test_a_storm_that_wraps_around_is_read_completely(kernel: Kernel, ring: Ring) -> None:
     kernel.write(b"x" * (SIZE // 2))
     ring.consume(1 << 20)
     written = storm(b"the same", SIZE // 24 - 10)
@@ -107,7 +105,7 @@ def test_a_storm_that_goes_on_at_the_beginning_is_told_in_full(kernel: Kernel, r
     assert sum(isinstance(piece, RecordRun) for piece in taken) == 2
 
 
-def test_a_record_being_written_and_those_behind_it_wait(kernel: Kernel, ring: Ring) -> None:
+def test_an_unfinished_record_and_those_behind_it_are_not_read_yet(kernel: Kernel, ring: Ring) -> None:
     kernel.write(b"first")
     at = kernel.write(b"later", BUSY)
     kernel.write(b"third")
@@ -155,7 +153,7 @@ def storm(body: bytes, count: int) -> list[bytes]:
     st.sampled_from([0, 8, 1000, SIZE - 200]),
     st.integers(100, 1 << 20),
 )
-def test_records_that_differ_in_their_time_alone_come_together_and_are_what_was_written(
+def test_records_that_differ_only_in_time_form_a_run_equal_to_what_was_written(
     storms: list[tuple[bytes, int]], before: int, max_bytes: int
 ) -> None:
     kernel = Kernel()
@@ -174,7 +172,7 @@ def test_records_that_differ_in_their_time_alone_come_together_and_are_what_was_
     assert taken == written
 
 
-def test_a_storm_is_one_piece_up_to_what_is_no_part_of_it(kernel: Kernel, ring: Ring) -> None:
+def test_a_storm_is_one_run_up_to_the_first_different_record(kernel: Kernel, ring: Ring) -> None:
     for raw in storm(b"the same", 100):
         kernel.write(raw)
     kernel.write(b"the last", DISCARDED)

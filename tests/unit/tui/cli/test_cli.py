@@ -197,7 +197,7 @@ def test_commands_without_a_screen_do_not_import_it(option: str) -> None:
         (["--filter", "\x1b[2J ("], r"\x1b[2J"),
     ],
 )
-def test_a_wrong_command_line_gives_one_sentence_and_status_2(
+def test_an_invalid_command_line_exits_with_one_sentence_and_status_2(
     options: list[str], sentence: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(options) == 2
@@ -220,7 +220,7 @@ def test_a_wrong_command_line_gives_one_sentence_and_status_2(
         (["--max-env-bytes", "1G"], "--max-env-bytes is too large: give at most"),
     ],
 )
-def test_what_the_kernel_cannot_do_gives_status_2_with_and_without_a_terminal(
+def test_what_the_kernel_does_not_support_exits_with_status_2_with_or_without_a_terminal(
     mode: list[str], options: list[str], sentence: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main([*mode, *options]) == 2
@@ -236,7 +236,7 @@ def test_what_the_kernel_cannot_do_gives_status_2_with_and_without_a_terminal(
         ("the reader stopped.", [], 1),
     ],
 )
-def test_a_recording_reports_its_problem_at_the_end_unless_a_notice_has(
+def test_a_recording_reports_its_problem_at_the_end_unless_a_notice_did(
     problem: str, said: list[str], times: int, capfd: pytest.CaptureFixture[str]
 ) -> None:
     result = Result(True, 3, Counters(3, 3), problem)
@@ -275,7 +275,7 @@ def test_a_fault_that_ends_a_recording_is_reported_with_the_counters(
         (["--uid", "0", "--filter", "a or comm=("], "uid==0 (a or comm=( )"),
     ],
 )
-def test_uid_path_and_filter_are_one_filter(options: list[str], expected: str) -> None:
+def test_uid_path_and_filter_options_are_combined(options: list[str], expected: str) -> None:
     assert requested_filter(parse(options)).text == expected
 
 
@@ -300,7 +300,7 @@ def test_a_user_can_be_given_by_name() -> None:
         "/a:b=c",
     ],
 )
-def test_no_character_of_a_path_prefix_is_special(prefix: str) -> None:
+def test_every_character_of_a_path_prefix_is_literal(prefix: str) -> None:
     query = requested_filter(parse([f"--path={prefix}"]))
 
     def matches(path: str) -> bool:
@@ -338,7 +338,7 @@ def test_the_ring_size_is_rounded_up_to_a_power_of_two(text: str, size: int) -> 
 
 
 @pytest.mark.parametrize("text", ["0", "4096", "2G", "x"])
-def test_a_useless_ring_size_is_refused(text: str) -> None:
+def test_an_invalid_ring_size_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="give one"):
         parse(["--ring-size", text])
 
@@ -410,7 +410,7 @@ def test_a_file_that_is_opened_twice_is_refused(tmp_path: Path) -> None:
     assert (run.returncode, run.stderr) == (2, sentence.format("-"))
 
 
-def test_without_a_terminal_a_readable_file_is_left_to_other_programs(
+def test_without_a_terminal_opening_a_file_points_to_other_programs(
     tmp_path: Path,
 ) -> None:
     run = execwhy("--open", str(recording(tmp_path / "a.jsonl")))
@@ -427,7 +427,7 @@ def test_a_closed_standard_input_is_refused() -> None:
     assert run.stderr == "execwhy: --open - reads standard input, and that is closed: give it a file.\n"
 
 
-def test_with_standard_error_closed_no_message_gets_into_the_data() -> None:
+def test_with_standard_error_closed_no_message_ends_up_in_the_data() -> None:
     run = shell("--nonsense 2>&-")
     assert (run.returncode, run.stdout, run.stderr) == (2, "", "")
 
@@ -607,7 +607,7 @@ def test_the_environment_of_root_cannot_make_the_screen_import_code(tmp_path: Pa
     assert not log.exists()
 
 
-def test_a_recording_is_opened_without_bcc_and_without_the_kernels_side(tmp_path: Path) -> None:
+def test_opening_a_recording_imports_neither_bcc_nor_the_kernel_side(tmp_path: Path) -> None:
     path = recording(tmp_path / "a.jsonl")
     script = (
         "import sys; sys.modules['bcc'] = None\n"

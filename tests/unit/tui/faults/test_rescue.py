@@ -110,7 +110,7 @@ def test_events_that_cannot_be_read_are_counted_and_the_others_written(
     assert len(events) == 90 and "10 could not be read" in str(rescued)
 
 
-def test_a_source_that_fails_costs_the_headers_facts_only(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_source_leaves_out_only_the_facts_of_the_header(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(self: ScriptedSource) -> None:
         raise RuntimeError
 

@@ -194,7 +194,7 @@ def test_every_record_is_diagnosed_unless_it_is_already() -> None:
 
 @pytest.mark.parametrize("text", ["", "path:/opt/**", "pid==7", "pid!=7", "age<1d"])
 @pytest.mark.parametrize("show_secrets", [False, True])
-def test_the_lines_of_a_storm_are_those_of_single_records(text: str, show_secrets: bool) -> None:
+def test_the_lines_of_a_storm_equal_those_of_single_records(text: str, show_secrets: bool) -> None:
     def recorded(storm: list[Report]) -> bytes:
         output = Kept()
         options: dict[str, Any] = {"query": "", "lookers": InlineLookers(lambda _: known)}
@@ -220,7 +220,7 @@ def test_the_lines_of_a_storm_are_those_of_single_records(text: str, show_secret
     assert (b"hunter2" in recorded(storm)) == (show_secrets and bool(lines[1:]))
 
 
-def test_only_what_the_filter_selects_is_written_and_every_loss() -> None:
+def test_only_selected_records_and_every_loss_are_written() -> None:
     output = Kept()
     diagnosed: list[str | None] = []
 
@@ -244,7 +244,7 @@ def test_secrets_are_masked_unless_requested() -> None:
         assert (b"hunter2" in output.data) is expected
 
 
-def test_each_batch_is_in_the_file_before_the_next_one_is_waited_for() -> None:
+def test_each_batch_is_written_before_waiting_for_the_next() -> None:
     output = Kept()
     seen: list[int] = []
     source = Script([failures("/a"), failures("/b")], on_wait=lambda: seen.append(output.writes))
@@ -252,7 +252,7 @@ def test_each_batch_is_in_the_file_before_the_next_one_is_waited_for() -> None:
     assert seen == [1, 2]
 
 
-def test_a_recording_ends_after_count_records_and_not_one_more() -> None:
+def test_a_recording_ends_after_exactly_count_records() -> None:
     output = Kept()
     source = Script([failures("/a", "/b", "/c", "/d"), failures("/e")], at_close=failures("/f"))
     assert recorder(source, output, limits=Limits(count=3)).run().written == 3
@@ -260,7 +260,7 @@ def test_a_recording_ends_after_count_records_and_not_one_more() -> None:
     assert "ended" in output.lines[-1]
 
 
-def test_what_the_filter_hides_does_not_count() -> None:
+def test_records_hidden_by_the_filter_do_not_count() -> None:
     output = Kept()
     source = Script([failures("/x", "/a", "/x"), failures("/a", "/a")])
     recorder(source, output, Only("/a"), limits=Limits(count=2)).run()
@@ -273,7 +273,7 @@ def tried(path: str, task: int, timestamp: int) -> ExecFailure:
 
 
 @pytest.mark.parametrize("selected", ["/a/B", "/b/B"])
-def test_a_search_is_selected_whole_even_with_another_between_its_tries(selected: str) -> None:
+def test_all_tries_of_a_search_are_selected_even_if_another_comes_between(selected: str) -> None:
     a, b, c = 1, 2, 3
     output = Kept()
     source = Script([
@@ -288,7 +288,7 @@ def test_a_search_is_selected_whole_even_with_another_between_its_tries(selected
 
 
 @pytest.mark.parametrize(("answer", "expected"), [(False, []), (True, ["/a/B", "/b/B"])])
-def test_the_decision_about_a_search_holds_for_its_later_tries(answer: bool, expected: list[str]) -> None:
+def test_the_decision_about_a_search_applies_to_its_later_tries(answer: bool, expected: list[str]) -> None:
     class Changing(Only):
         """Says something else a moment later, as the filter "age" does."""
 
@@ -326,7 +326,7 @@ def test_a_recording_ends_after_its_duration() -> None:
     assert ["execwhy" in output.lines[0], "ended" in output.lines[1]] == [True, True]
 
 
-def test_what_was_captured_before_the_end_is_written_too() -> None:
+def test_records_captured_before_the_end_are_written_too() -> None:
     output = Kept()
     source = Script([failures("/a")], stage=Stage.LIVE, at_close=failures("/late"))
     recording = recorder(source, output)
@@ -337,7 +337,7 @@ def test_what_was_captured_before_the_end_is_written_too() -> None:
     assert "ended" in output.lines[-1]
 
 
-def test_a_long_batch_is_written_whole_while_nothing_more_is_captured(
+def test_a_long_batch_is_written_completely_after_capture_has_stopped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("execwhy.tui.recording.recorder._ENDING_SECONDS", 100.0)
@@ -349,7 +349,7 @@ def test_a_long_batch_is_written_whole_while_nothing_more_is_captured(
     assert output.writes > 3
 
 
-def test_the_beginning_is_announced_when_it_records_and_not_before() -> None:
+def test_the_start_is_announced_only_once_it_records() -> None:
     output, announced = Kept(), list[str]()
 
     def begin(origin: Origin) -> None:
@@ -382,7 +382,7 @@ def test_a_source_that_fails_to_start_leaves_no_file_and_says_why() -> None:
     )
 
 
-def test_a_source_that_fails_later_leaves_a_whole_recording_and_says_why() -> None:
+def test_a_source_that_fails_later_leaves_a_complete_recording_and_says_why() -> None:
     output = Kept()
     source = Script([failures("/a")], stage=Stage.FAILED, detail="the reader stopped.")
     result = recorder(source, output).run()
@@ -391,7 +391,7 @@ def test_a_source_that_fails_later_leaves_a_whole_recording_and_says_why() -> No
     assert "ended" in output.lines[-1]
 
 
-def test_lookers_that_are_gone_are_reported_at_once_and_at_the_end() -> None:
+def test_lookers_that_died_are_reported_at_once_and_at_the_end() -> None:
     lookers, notices = InlineLookers(why), list[str]()
     lookers.problem = "the processes are gone."
     source = Script([failures("/a"), failures("/b"), failures("/c")])
@@ -438,7 +438,7 @@ def test_a_full_disk_ends_the_recording_with_what_was_written_before() -> None:
     assert result.left_out == {"recording had failed": 50}, "what came and cannot be written is counted"
 
 
-def test_what_waits_when_the_file_is_removed_is_counted_as_left_out() -> None:
+def test_records_waiting_when_the_file_is_removed_are_counted_as_omitted() -> None:
     kept = Kept()
     now = failure().timestamp
     source = Script([[failure(path="/a"), tried("/b/x", 7, now)]], stage=Stage.LIVE)
@@ -472,7 +472,7 @@ def diagnosed(path: str) -> ExecFailure:
 @pytest.mark.parametrize(
     "place", ["the source", "the filter", "an event's line", "what holds back", "a counter"]
 )
-def test_a_fault_of_this_program_loses_nothing_and_ends_the_file(
+def test_an_internal_fault_loses_nothing_and_completes_the_file(
     place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output, selection = Kept(), Only()
@@ -516,7 +516,7 @@ def test_a_fault_before_the_hooks_are_attached_leaves_no_file() -> None:
     assert isinstance(result.fault, IndexError)
 
 
-def test_what_there_is_no_time_for_at_the_end_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_records_without_time_to_be_written_at_the_end_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("execwhy.tui.recording.recorder._LAST_LOOKS_SECONDS", 0.0)
     monkeypatch.setattr("execwhy.tui.recording.recorder._ENDING_SECONDS", 0.0)
     monkeypatch.setattr("execwhy.tui.recording.recorder._FEWEST_SECONDS", 0.0)
@@ -552,7 +552,7 @@ class Flood(Script):
         return Status(self.stage, "", Counters(), ORIGIN)
 
 
-def test_a_flood_is_held_up_once_its_share_is_full_and_is_not_written_before_another_users_record(
+def test_a_flood_beyond_its_share_is_written_after_another_users_record(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("execwhy.tui.recording.held_back.MOST_HELD", 5000)
@@ -580,7 +580,7 @@ class Losing(Script):
 @pytest.mark.parametrize(
     ("counter", "outcome"), [("", "not-found"), ("untold", "open"), ("untracked", "open")]
 )
-def test_an_end_that_was_lost_is_known_before_what_its_task_did_next(counter: str, outcome: str) -> None:
+def test_a_lost_search_end_is_known_before_the_next_exec_of_its_task(counter: str, outcome: str) -> None:
     """The search may have found /c/x, which then failed at /opt/y."""
     tries = [
         replace(failure(path, environment=("PATH=/a:/b:/c",)), task=1) for path in ("/a/x", "/b/x", "/opt/y")
@@ -594,7 +594,7 @@ def test_an_end_that_was_lost_is_known_before_what_its_task_did_next(counter: st
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_first_signal_stops_and_the_handlers_come_back(number: signal.Signals) -> None:
+def test_the_first_signal_stops_and_restores_the_handlers(number: signal.Signals) -> None:
     before = signal.getsignal(number)
     stops: list[bool] = []
     with ending_on_signals(lambda: stops.append(True)):
@@ -622,7 +622,7 @@ class NeverLooking(InlineLookers):
         return []
 
 
-def test_a_failure_that_is_not_looked_at_in_time_is_written_and_says_so(
+def test_a_failure_not_examined_in_time_is_written_and_says_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("execwhy.tui.recording.recorder._LAST_LOOKS_SECONDS", 0.1)

@@ -54,7 +54,7 @@ def desk() -> Desk:
     return Desk()
 
 
-def test_each_form_of_a_record_is_offered_and_the_chosen_one_copied(desk: Desk) -> None:
+def test_each_form_of_a_record_is_offered_and_the_chosen_one_is_copied(desk: Desk) -> None:
     desk.copier.copy()
     assert [key for key, _, _ in desk.offered] == ["y", "j", "s", "b"]
     assert not desk.copied
@@ -77,7 +77,7 @@ def test_the_focused_fact_comes_first(desk: Desk) -> None:
     assert desk.copied == ["inode 7"]
 
 
-def test_a_fact_of_what_is_no_failure_is_copied_at_once(desk: Desk) -> None:
+def test_a_fact_without_a_record_is_copied_without_a_menu(desk: Desk) -> None:
     desk.record, desk.fact = None, "132 events"
     desk.copier.copy()
     assert desk.copied == ["132 events"] and not desk.offered
@@ -86,7 +86,9 @@ def test_a_fact_of_what_is_no_failure_is_copied_at_once(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("is_evicted", "said"), [(True, sentences.EVICTED), (False, "There is nothing to copy here.")]
 )
-def test_nothing_to_copy_is_said(desk: Desk, is_evicted: bool, said: str) -> None:
+def test_an_empty_selection_says_that_there_is_nothing_to_copy(
+    desk: Desk, is_evicted: bool, said: str
+) -> None:
     desk.record, desk.is_evicted = None, is_evicted
     desk.copier.copy()
     assert (desk.copied, desk.said) == ([], [said])
@@ -98,21 +100,21 @@ def test_a_group_is_copied_in_its_one_form(desk: Desk) -> None:
     assert desk.copied == [desk.groups.text]
 
 
-def test_a_text_that_terminals_do_not_take_is_not_sent(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_text_that_is_too_long_for_terminals_is_not_sent(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clipboard, "MOST_BYTES", 10)
     desk.copier.copy()
     desk.choose("y")
     assert not desk.copied and "terminals take 10: write it to a file with w." in desk.said[0]
 
 
-def test_what_no_shell_can_name_is_refused(desk: Desk) -> None:
+def test_a_program_that_no_shell_can_name_is_not_copied_as_a_command(desk: Desk) -> None:
     desk.record = failure(None)
     desk.copier.copy()
     desk.choose("s")
     assert not desk.copied and desk.said == ["A shell cannot name what was to be executed: copy it as JSON."]
 
 
-def test_tmux_is_named_once() -> None:
+def test_the_hint_for_tmux_is_given_once() -> None:
     desk = Desk(in_tmux=True)
     desk.groups.display = True
     desk.copier.copy()

@@ -46,24 +46,24 @@ def contrast(one: str, other: str) -> float:
 
 @pytest.mark.parametrize("text", TEXTS)
 @pytest.mark.parametrize("theme", [DARK, LIGHT, CONTRAST], ids=lambda theme: theme.name)
-def test_text_stands_out_from_everything_that_can_be_behind_it(theme: Theme, text: str) -> None:
+def test_text_has_enough_contrast_on_every_background(theme: Theme, text: str) -> None:
     known = colours(theme)
     ratios = {behind: round(contrast(known[text], known[behind]), 2) for behind in BEHIND}
     assert min(ratios.values()) >= (7.0 if theme is CONTRAST else 4.5), ratios
 
 
 @pytest.mark.parametrize("theme", [DARK, LIGHT, CONTRAST], ids=lambda theme: theme.name)
-def test_a_focused_cell_stands_out(theme: Theme) -> None:
+def test_a_focused_cell_has_enough_contrast(theme: Theme) -> None:
     known = colours(theme)
     assert contrast(known["cell-foreground"], known["cell-background"]) >= 4.5
 
 
-def test_the_theme_without_colour_has_none() -> None:
+def test_the_colourless_theme_has_no_colour() -> None:
     own = {name: value for name, value in colours(MONO).items() if value.startswith(("ansi", "#"))}
     assert set(own.values()) == {"ansi_default"}
 
 
-def test_the_theme_of_the_terminal_has_only_the_terminals_colours() -> None:
+def test_the_terminal_theme_uses_only_the_terminals_colours() -> None:
     assert not any(value.startswith("#") for value in colours(TERMINAL).values())
 
 
@@ -87,7 +87,7 @@ def test_the_command_line_knows_every_theme() -> None:
         (MANY | {"EXECWHY_THEME": "light", "NO_COLOR": "1"}, "contrast", "contrast"),
     ],
 )
-def test_the_first_theme_is_what_was_asked_for_most_plainly(
+def test_the_most_explicit_choice_of_theme_wins(
     environment: dict[str, str], asked: str | None, name: str
 ) -> None:
     assert first_theme(environment, asked) == name

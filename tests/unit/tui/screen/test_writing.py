@@ -51,28 +51,28 @@ class Desk:
         self.stack.closed(said)
 
 
-def test_what_became_of_the_file_is_said() -> None:
+def test_the_result_of_writing_is_reported() -> None:
     desk = Desk()
     desk.dialog()
     desk.close("7 failed execs are in x.jsonl.")
     assert (desk.said, desk.left) == (["7 failed execs are in x.jsonl."], 0)
 
 
-def test_a_dialog_that_was_closed_says_nothing() -> None:
+def test_a_closed_dialog_reports_nothing() -> None:
     desk = Desk()
     desk.dialog()
     desk.close(None)
     assert (desk.said, desk.left) == ([], 0)
 
 
-def test_the_screen_is_left_once_the_dialog_that_was_to_quit_has_closed() -> None:
+def test_quitting_from_the_dialog_leaves_the_screen_once_it_has_closed() -> None:
     desk = Desk()
     desk.dialog().quits = True
     desk.close(None)
     assert desk.left == 1
 
 
-def test_a_key_that_quits_is_left_to_no_dialog_that_does_not_write() -> None:
+def test_a_dialog_that_is_not_writing_does_not_take_the_quit_key() -> None:
     desk = Desk()
     assert not desk.writing.quit_after()
     dialog = desk.dialog()

@@ -69,7 +69,7 @@ def rewrite(path: Path) -> None:
     ],
     ids=["removed", "replaced", "made executable", "rewritten", "made inaccessible"],
 )
-def test_a_file_that_was_changed_right_after_the_exec_is_not_claimed_to_explain_it(
+def test_a_file_changed_right_after_the_exec_is_not_claimed_to_explain_it(
     make: Callable[[Path], Path], change: Callable[[Path], None], codes: set[str], tmp_path: Path
 ) -> None:
     path = make(tmp_path)
@@ -106,7 +106,7 @@ def test_the_same_file_unchanged_is_certain(make: Callable[[Path], Path], tmp_pa
 
 
 @pytest.mark.parametrize("make", [bad_script, text, no_program])
-def test_a_file_that_was_written_right_before_may_have_been_written_again_in_the_same_tick(
+def test_a_file_written_right_before_may_have_been_written_again_in_that_tick(
     make: Callable[[Path], Path], tmp_path: Path
 ) -> None:
     # Its ctime would be the same, which is that of the clock's last tick.
@@ -116,7 +116,7 @@ def test_a_file_that_was_written_right_before_may_have_been_written_again_in_the
     assert not diagnose(dataclasses.replace(record, timestamp=right_after)).certain
 
 
-def test_a_file_that_went_before_anyone_could_look_leaves_a_doubt(tmp_path: Path) -> None:
+def test_a_file_that_vanished_before_the_look_leaves_doubt(tmp_path: Path) -> None:
     path = bad_script(tmp_path)
     record = dataclasses.replace(failed_exec(path), binary=None, interpreter_path=None)
     path.unlink()
@@ -125,7 +125,7 @@ def test_a_file_that_went_before_anyone_could_look_leaves_a_doubt(tmp_path: Path
     assert not diagnosis.certain
 
 
-def test_a_file_that_came_after_the_exec_is_not_blamed(tmp_path: Path) -> None:
+def test_a_file_created_after_the_exec_is_not_blamed(tmp_path: Path) -> None:
     record = failed_exec(tmp_path / "job")
     text(tmp_path)
     diagnosis = diagnose(record)
@@ -133,7 +133,7 @@ def test_a_file_that_came_after_the_exec_is_not_blamed(tmp_path: Path) -> None:
     assert not diagnosis.certain
 
 
-def test_a_script_that_came_after_the_exec_is_not_blamed_for_certain(tmp_path: Path) -> None:
+def test_a_script_created_after_the_exec_is_not_blamed_with_certainty(tmp_path: Path) -> None:
     record = failed_exec(tmp_path / "job")
     bad_script(tmp_path)
     assert not diagnose(record).certain
@@ -151,7 +151,7 @@ def test_an_interpreter_that_appeared_after_the_exec_is_reported(tmp_path: Path)
     assert not diagnosis.certain
 
 
-def test_what_cannot_be_explained_is_not(tmp_path: Path) -> None:
+def test_an_error_that_the_facts_do_not_explain_gets_no_cause(tmp_path: Path) -> None:
     path = tmp_path / "job"
     path.write_text("#!/bin/sh\n")
     path.chmod(0o755)
@@ -182,7 +182,7 @@ def test_every_errno_gets_a_sentence_that_is_not_certain_without_evidence() -> N
         assert bool(doubts) is not diagnosis.certain, (number, diagnosis)
 
 
-def test_a_record_without_any_fact_is_no_reason_to_fail() -> None:
+def test_a_record_without_facts_is_diagnosed_without_an_error() -> None:
     for number in range(1, 134):
         bare = a_failure(None, number, cwd=None, mount_ns=None, groups=None)
         assert diagnose(bare).code != "diagnosis-failed"

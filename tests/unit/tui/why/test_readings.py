@@ -61,7 +61,7 @@ def test_the_readings_read_what_the_identity_covers() -> None:
     assert read_for_any_errno() == {name.partition(".")[0] for name in SHARED_DIAGNOSIS.covered}
 
 
-def test_no_reading_allows_to_read_what_the_identity_leaves_out() -> None:
+def test_no_reading_may_read_a_field_that_the_identity_leaves_out() -> None:
     allowed = {name for number in errno.errorcode for one in readings(number) for name in one.fields}
     assert not allowed & SHARED_DIAGNOSIS.left_out.keys()
 
@@ -72,7 +72,7 @@ def test_records_that_differ_in_what_every_cause_reads_share_no_diagnosis(leaf: 
 
 
 @pytest.mark.parametrize("leaf", SHARED_DIAGNOSIS.left_out)
-def test_what_is_left_out_divides_nothing(leaf: str) -> None:
+def test_a_field_left_out_of_the_key_separates_no_records(leaf: str) -> None:
     if leaf not in FOUND_LATER and "." not in leaf:
         assert cause_key(differing(SHARED, leaf)) == cause_key(SHARED)
 

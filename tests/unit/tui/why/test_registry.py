@@ -56,7 +56,7 @@ def test_a_cause_that_is_made_live_is_declared_for_its_errno(case: Any) -> None:
         assert any(not one.errnos or number in one.errnos for one in declared()[code])
 
 
-def test_every_errno_with_causes_of_its_own_has_one_who_finds_them() -> None:
+def test_every_errno_with_causes_has_a_finder() -> None:
     on_the_way = {errno.ENOTDIR, errno.ENAMETOOLONG}
     for number in {number for one in causes.declarations() for number in one.errnos} - on_the_way:
         has_meaning = errno.errorcode[number].lower() in declared()

@@ -78,7 +78,7 @@ def test_the_search_finds_the_processors_own_files() -> None:
     assert OF_A_PROCESSOR.search('if os.uname().machine != "riscv64":')
 
 
-def test_the_screen_captures_nothing_so_only_diagnoses_name_processors() -> None:
+def test_outside_the_kernel_side_only_diagnoses_name_processors() -> None:
     # A diagnosis knows the loaders and ELF machines of every processor, whichever it runs on.
     naming = {
         path.relative_to(ROOT / "tui").parent.as_posix()
@@ -97,7 +97,7 @@ def test_the_c_part_defines_what_the_others_call(each: Architecture) -> None:
 
 
 @each_architecture
-def test_the_c_part_uses_every_number_and_no_register_that_is_not_declared(each: Architecture) -> None:
+def test_the_c_part_uses_every_declared_number_and_only_declared_registers(each: Architecture) -> None:
     text = c_part(each)
     others = "".join(path.read_text(encoding="utf-8") for path in ARCH.parent.glob("*.c"))
     assert {name for name in each.numbers if not re.search(rf"\b{name}\b", text + others)} == set()
@@ -114,7 +114,7 @@ def test_ring_positions_are_shared_without_barriers(each: Architecture) -> None:
 
 
 @each_architecture
-def test_a_kernel_may_lack_all_but_the_first_entry_points(each: Architecture) -> None:
+def test_a_kernel_may_lack_all_entry_points_except_the_first(each: Architecture) -> None:
     assert [entry.optional for entry in each.entry_points] == [False] + [True] * (len(each.entry_points) - 1)
     assert each.exec_function == each.entry_points[0].functions[0]
 

@@ -58,7 +58,7 @@ def passing(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     return wait
 
 
-def test_what_a_size_bound_leaves_out_is_counted_at_its_place_and_in_the_ending() -> None:
+def test_records_omitted_by_a_size_limit_are_counted_in_place_and_at_the_end() -> None:
     kept, notices = Kept(), list[str]()
     output = bounded_output(kept, notices, max_bytes=64 << 10)
     output.begin()
@@ -82,7 +82,7 @@ def test_what_a_size_bound_leaves_out_is_counted_at_its_place_and_in_the_ending(
     assert not output.problem
 
 
-def test_too_little_free_space_leaves_out_until_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_records_are_omitted_until_there_is_enough_free_space(monkeypatch: pytest.MonkeyPatch) -> None:
     wait = passing(monkeypatch)
     kept, notices = Kept(), list[str]()
     output = bounded_output(kept, notices)
@@ -107,7 +107,7 @@ def test_too_little_free_space_leaves_out_until_there_is_room(monkeypatch: pytes
     assert output.problem and output.problem in notices[0], "the end has nothing to say again"
 
 
-def test_a_write_that_does_not_fit_is_left_out_and_the_next_is_tried_a_second_later(
+def test_a_write_that_does_not_fit_is_omitted_and_the_next_is_tried_a_second_later(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     wait = passing(monkeypatch)
@@ -123,7 +123,7 @@ def test_a_write_that_does_not_fit_is_left_out_and_the_next_is_tried_a_second_la
     assert [line["lost"] for line in lines(kept.data) if "lost" in line] == [output.left_out[NO_ROOM]]
 
 
-def test_standard_output_that_takes_a_part_of_a_line_is_not_written_to_again() -> None:
+def test_standard_output_that_took_part_of_a_line_is_not_written_to_again() -> None:
     kept = Kept(room=10_000, error=NoRoom("there is no room."))
     kept.takes_back = False
     output = bounded_output(kept)
@@ -132,7 +132,7 @@ def test_standard_output_that_takes_a_part_of_a_line_is_not_written_to_again() -
         write(output, 10)
 
 
-def test_a_recording_that_leaves_out_everything_ends_by_its_count_and_says_so() -> None:
+def test_a_recording_that_omits_everything_still_ends_by_its_count_and_says_so() -> None:
     kept = Kept()
     kept.free = 0
     result = recorder(Script([[failure(path="/a"), failure(path="/b")]]), kept, limits=Limits(count=2)).run()
@@ -168,7 +168,7 @@ def test_a_removed_file_ends_the_recording_with_its_name(tmp_path: Path) -> None
     assert output.fate == "removed"
 
 
-def test_a_truncated_file_ends_the_recording_and_has_no_hole(tmp_path: Path) -> None:
+def test_truncating_the_file_ends_the_recording_and_leaves_no_hole(tmp_path: Path) -> None:
     output = bounded_output(LiveFile(str(tmp_path / "r.jsonl")))
     output.begin()
     os.truncate(tmp_path / "r.jsonl", 0)
@@ -179,7 +179,7 @@ def test_a_truncated_file_ends_the_recording_and_has_no_hole(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("replaced", [True, False])
-def test_a_renamed_file_is_written_to_its_end(replaced: bool, tmp_path: Path) -> None:
+def test_a_renamed_file_is_still_written_to(replaced: bool, tmp_path: Path) -> None:
     notices: list[str] = []
     output = bounded_output(LiveFile(str(tmp_path / "r.jsonl")), notices)
     output.begin()
@@ -225,7 +225,7 @@ def test_full_files_are_followed_by_new_ones_and_the_oldest_are_removed(tmp_path
         assert ending["counters"]["seen"] == 0
 
 
-def test_a_record_that_is_larger_than_a_file_is_left_out_and_the_next_one_is_not(tmp_path: Path) -> None:
+def test_a_record_larger_than_a_file_is_omitted_and_the_next_one_is_written(tmp_path: Path) -> None:
     rotation = Rotation(str(tmp_path / "r.jsonl"), 2)
     output = bounded_output(rotation.open_next(), max_bytes=64 << 10, open_next=rotation.open_next)
     output.begin()
@@ -265,7 +265,7 @@ def test_a_number_that_is_taken_is_skipped(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
-def test_what_is_mounted_on_a_name_is_not_looked_at(tmp_path: Path) -> None:
+def test_a_mounted_file_is_neither_examined_nor_removed(tmp_path: Path) -> None:
     path = tmp_path / "r.000001.jsonl"
     path.write_bytes(b'{"execwhy":1}\n')
     subprocess.run(["mount", "--bind", path, path], check=True)
@@ -280,7 +280,9 @@ def test_what_is_mounted_on_a_name_is_not_looked_at(tmp_path: Path) -> None:
     assert sorted(each.name for each in tmp_path.iterdir()) == ["r.000001.jsonl", "r.000003.jsonl"]
 
 
-def test_a_file_that_vanishes_meanwhile_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_vanishes_during_the_scan_is_not_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "r.000001.jsonl").write_bytes(b'{"execwhy":1}\n')
     rotation = Rotation(str(tmp_path / "r.jsonl"), 1)
     found = rotation._found()
@@ -289,20 +291,20 @@ def test_a_file_that_vanishes_meanwhile_is_no_error(tmp_path: Path, monkeypatch:
     assert rotation.open_next().name.endswith("r.000002.jsonl")
 
 
-def test_numbers_that_others_have_taken_end_no_recording(tmp_path: Path) -> None:
+def test_numbers_taken_by_others_do_not_end_a_recording(tmp_path: Path) -> None:
     (tmp_path / "r.000001.jsonl").write_bytes(b'{"execwhy":1}\n')
     for number in range(2, 1502):
         (tmp_path / f"r.{number:06d}.jsonl").write_text("")
     assert Rotation(str(tmp_path / "r.jsonl"), 2).open_next().name.endswith("r.001502.jsonl")
 
 
-def test_numbers_do_not_grow_beyond_what_is_known_again(tmp_path: Path) -> None:
+def test_the_highest_file_number_has_no_successor(tmp_path: Path) -> None:
     (tmp_path / "r.999999999999.jsonl").write_bytes(b'{"execwhy":1}\n')
     with pytest.raises(SnapshotError, match=r"r\.jsonl has no number left: choose another name\.$"):
         Rotation(str(tmp_path / "r.jsonl"), 2).open_next()
 
 
-def test_a_full_file_is_closed_once_where_the_next_one_cannot_be_begun() -> None:
+def test_a_full_file_is_closed_once_if_the_next_one_cannot_be_created() -> None:
     def fails() -> Kept:
         raise SnapshotError("it has no number left.")
 
@@ -315,13 +317,13 @@ def test_a_full_file_is_closed_once_where_the_next_one_cannot_be_begun() -> None
     assert lines(kept.data)[-1]["written"] == result.written
 
 
-def test_a_missing_directory_gives_a_sentence(tmp_path: Path) -> None:
+def test_a_missing_directory_is_reported_in_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(SnapshotError, match="its directory does not exist: make it"):
         Rotation(str(tmp_path / "no/r.jsonl"), 2).open_next()
 
 
 @pytest.mark.parametrize("at", ["open", "header", "ending"])
-def test_no_room_for_the_next_file_leaves_out_until_there_is_some(
+def test_without_room_for_the_next_file_records_are_omitted_until_there_is_some(
     at: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wait = passing(monkeypatch)
@@ -366,7 +368,7 @@ def test_no_room_for_the_next_file_leaves_out_until_there_is_some(
     assert header["recording"] and (ending["written"], ending["left_out"]) == (len(records), {}) == (2, {})
 
 
-def test_a_full_file_that_does_not_reach_the_disk_whole_ends_no_recording(
+def test_a_full_file_that_cannot_be_closed_completely_does_not_end_the_recording(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def close() -> None:
@@ -382,7 +384,7 @@ def test_a_full_file_that_does_not_reach_the_disk_whole_ends_no_recording(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
-def test_a_file_system_without_inodes_keeps_its_file_and_goes_on_once_it_has_some(
+def test_without_free_inodes_the_recording_keeps_its_file_and_rotates_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wait = passing(monkeypatch)
@@ -416,7 +418,7 @@ def test_a_file_system_without_inodes_keeps_its_file_and_goes_on_once_it_has_som
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
-def test_a_file_system_keeps_a_twentieth_free(tmp_path: Path) -> None:
+def test_a_twentieth_of_the_file_system_stays_free(tmp_path: Path) -> None:
     place = tmp_path / "disk"
     place.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", place], check=True)

@@ -17,7 +17,7 @@ from execwhy.tui.recording.files.output import UNREAD, StandardOutput, open_outp
 PROJECT = Path(__file__).parents[5]
 
 
-def test_a_closed_reader_of_standard_output_has_an_exception_of_its_own() -> None:
+def test_a_closed_reader_of_standard_output_raises_its_own_exception() -> None:
     script = (
         "import sys; sys.path.insert(0, '.')\n"
         "from execwhy.tui.recording.files.output import ReaderGone, StandardOutput\n"
@@ -33,7 +33,7 @@ def test_a_closed_reader_of_standard_output_has_an_exception_of_its_own() -> Non
 
 
 @pytest.mark.parametrize("leaves", [True, False])
-def test_whether_a_pipe_is_still_read_is_known_without_writing(leaves: bool) -> None:
+def test_a_pipe_without_readers_is_detected_without_writing(leaves: bool) -> None:
     script = (
         "import sys; sys.path.insert(0, '.')\n"
         "from execwhy.tui.recording.files.output import StandardOutput\n"
@@ -50,7 +50,7 @@ def test_whether_a_pipe_is_still_read_is_known_without_writing(leaves: bool) -> 
         assert process.wait(60) == (8 if leaves else 7)
 
 
-def test_standard_output_that_is_full_or_closed_gives_a_sentence() -> None:
+def test_full_or_closed_standard_output_is_reported_in_one_sentence() -> None:
     script = (
         "import sys, os; sys.path.insert(0, '.')\n"
         "from execwhy.tui.model.files.safe_file import SnapshotError\n"

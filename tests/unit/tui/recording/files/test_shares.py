@@ -35,7 +35,7 @@ def fill(shares: Shares, user: int, size: int = KB, room: int | None = None) -> 
     return written
 
 
-def test_each_user_in_turn_has_three_quarters_of_what_is_left() -> None:
+def test_each_user_in_turn_gets_three_quarters_of_the_rest() -> None:
     shares = Shares(MB)
     assert fill(shares, 1) == 768 * KB
     assert fill(shares, 2) == 192 * KB
@@ -59,7 +59,7 @@ def test_the_free_space_is_shared_as_well() -> None:
     assert shares.admits(1, 100 * MB)
 
 
-def test_in_a_day_a_user_may_write_as_much_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_day_later_a_user_may_write_the_same_amount_again(monkeypatch: pytest.MonkeyPatch) -> None:
     wait = passing(monkeypatch)
     shares = Shares(MB, DAY)
     assert fill(shares, 1) == 768 * KB
@@ -73,7 +73,9 @@ def test_in_a_day_a_user_may_write_as_much_again(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("flooders", [1, 2, 10])
-def test_no_flood_rotates_the_records_of_a_day_away(flooders: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_flood_rotates_out_the_records_of_the_last_day(
+    flooders: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """All flood at once, and again behind each start of the program, of which there is one a day."""
     wait = passing(monkeypatch)
     by_hour: list[int] = []
@@ -119,7 +121,7 @@ def test_a_quiet_user_has_room_under_any_flood(
 
 
 @pytest.mark.parametrize(("max_bytes", "files"), KEPT[:5])
-def test_ten_floods_rotate_no_record_of_the_day_away(
+def test_ten_floods_rotate_out_no_record_of_the_last_day(
     max_bytes: int, files: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wait = passing(monkeypatch)
@@ -147,12 +149,12 @@ def test_least_bytes_give_each_user_room_for_ten_records() -> None:
         assert Bounds(least - KB, Kept, files).shares().floor < LEAST_FLOOR
 
 
-def test_large_files_give_a_user_who_begins_late_a_256th_part() -> None:
+def test_large_files_leave_a_latecomer_a_256th_of_the_space() -> None:
     assert Bounds(64 * MB, Kept, 8).shares().floor == (64 * MB - 8 * KB) * 2 // 256
     assert Bounds(64 * MB).shares().floor == (64 * MB - 8 * KB) // 256
 
 
-def test_losses_between_the_records_take_a_part_of_a_small_recording(
+def test_losses_between_records_use_some_space_of_a_small_recording(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     wait, kept = passing(monkeypatch), Kept()
@@ -249,7 +251,7 @@ def test_many_users_are_not_all_named_and_the_ending_fits_in_the_file() -> None:
     assert output.written + output.left_out.total() == 1010
 
 
-def test_a_flood_does_not_rotate_others_away(tmp_path: Path) -> None:
+def test_a_flood_does_not_rotate_out_the_records_of_others(tmp_path: Path) -> None:
     rotation = Rotation(str(tmp_path / "r.jsonl"), 8)
     source = Script([flood(2, 3), flood(1, 500), flood(2, 1), flood(1, 500), flood(2, 1)])
     first = rotation.open_next()

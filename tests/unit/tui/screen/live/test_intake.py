@@ -30,7 +30,7 @@ def test_a_step_in_which_nothing_comes_is_quiet() -> None:
 
 
 @pytest.mark.parametrize(("waiting", "behind"), [(100, 0), (101, 101)])
-def test_a_few_failures_behind_are_not_worth_a_word(waiting: int, behind: int) -> None:
+def test_being_a_few_failures_behind_is_not_reported(waiting: int, behind: int) -> None:
     source = ScriptedSource()
     source.waiting = waiting
     intake = intake_of(source)

@@ -51,12 +51,12 @@ def ticking(work: Work) -> Ticker:
     return Ticker(work, work, lambda: work.is_typing)
 
 
-def test_a_tick_takes_in_what_has_come_and_then_shows_it(work: Work, ticking: Ticker) -> None:
+def test_a_tick_reads_new_events_and_then_shows_them(work: Work, ticking: Ticker) -> None:
     ticking.on_time()
     assert work.did == ["take in", "show"]
 
 
-def test_a_tick_waits_for_a_key_but_not_for_ever(
+def test_a_tick_waits_for_a_key_only_for_a_limited_time(
     work: Work, ticking: Ticker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ticking.on_time()
@@ -69,14 +69,14 @@ def test_a_tick_waits_for_a_key_but_not_for_ever(
     assert work.did[0] == "take in"
 
 
-def test_steps_that_follow_each_other_do_not_each_show_what_has_changed(work: Work, ticking: Ticker) -> None:
+def test_consecutive_steps_do_not_each_repaint(work: Work, ticking: Ticker) -> None:
     ticking.tick()
     ticking.tick()
     assert work.did == ["take in", "show", "take in"]
 
 
 @pytest.mark.parametrize(("paints", "scheduled"), [(False, "later"), (True, "after painting")])
-def test_more_work_is_done_after_what_has_changed_is_painted(
+def test_further_work_is_done_after_changes_are_painted(
     paints: bool, scheduled: str, work: Work, ticking: Ticker
 ) -> None:
     work.waits, work.paints = True, paints
@@ -99,13 +99,13 @@ def test_only_one_step_is_scheduled_at_a_time(work: Work, ticking: Ticker) -> No
     assert work.did == ["show", "later", "show"]
 
 
-def test_nothing_is_scheduled_while_a_key_waits(work: Work, ticking: Ticker) -> None:
+def test_no_step_is_scheduled_while_a_key_is_pending(work: Work, ticking: Ticker) -> None:
     work.more = work.is_typing = True
     ticking.answer()
     assert work.did == ["show"]
 
 
-def test_a_screen_that_is_being_left_shows_nothing_more(work: Work, ticking: Ticker) -> None:
+def test_a_screen_that_is_being_closed_paints_nothing(work: Work, ticking: Ticker) -> None:
     work.is_over = work.waits = True
     ticking.tick()
     assert work.did == ["take in"]

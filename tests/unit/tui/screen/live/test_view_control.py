@@ -39,14 +39,14 @@ class Set:
         self.control.update()
 
 
-def test_what_comes_is_shown_and_the_table_kept_in_step() -> None:
+def test_new_events_are_shown_and_the_table_is_updated() -> None:
     screen = Set("/a", "/b")
     assert screen.view.shown == 2 and screen.table.synced == 1
     assert not screen.control.update()
     assert screen.table.synced == 1
 
 
-def test_a_frozen_view_holds_still_and_counts_what_comes() -> None:
+def test_a_frozen_view_is_unchanged_and_counts_new_events() -> None:
     screen = Set("/a")
     assert not screen.control.is_frozen
     screen.control.freeze()
@@ -57,7 +57,7 @@ def test_a_frozen_view_holds_still_and_counts_what_comes() -> None:
     assert (screen.view.shown, screen.control.is_frozen) == (3, False)
 
 
-def test_another_filter_takes_into_a_frozen_view_what_came_meanwhile() -> None:
+def test_changing_the_filter_of_a_frozen_view_includes_newer_events() -> None:
     screen = Set("/a")
     screen.control.freeze()
     screen.come("/b")
@@ -65,7 +65,7 @@ def test_another_filter_takes_into_a_frozen_view_what_came_meanwhile() -> None:
     assert screen.control.came_meanwhile == 0
 
 
-def test_writing_takes_in_the_newest_unless_the_view_is_frozen() -> None:
+def test_writing_includes_the_newest_events_unless_the_view_is_frozen() -> None:
     screen = Set("/a")
     screen.history.append([failure("/b")])
     screen.control.catch_up()
@@ -76,7 +76,7 @@ def test_writing_takes_in_the_newest_unless_the_view_is_frozen() -> None:
     assert screen.view.shown == 2
 
 
-def test_a_group_shows_each_event_until_the_filter_no_longer_asks_for_it() -> None:
+def test_an_opened_group_shows_each_event_until_the_filter_changes() -> None:
     screen = Set("/a", "/a", "/a")
     assert screen.view.shown == 1
     screen.control.enter_group("ENOENT", "path==/a")
@@ -86,7 +86,7 @@ def test_a_group_shows_each_event_until_the_filter_no_longer_asks_for_it() -> No
     assert (screen.view.shown, screen.control.filter_before_group) == (1, None)
 
 
-def test_a_group_in_a_group_leads_back_to_folded_repeats() -> None:
+def test_leaving_nested_groups_restores_folded_repeats() -> None:
     screen = Set("/a", "/a")
     screen.control.enter_group("", "path==/a")
     screen.control.enter_group("path==/a", "error==ENOENT")
@@ -95,7 +95,7 @@ def test_a_group_in_a_group_leads_back_to_folded_repeats() -> None:
 
 
 @pytest.mark.parametrize("freezes", [False, True])
-def test_ages_refer_to_now_only_while_events_come_live(freezes: bool) -> None:
+def test_ages_are_relative_to_now_only_for_live_events(freezes: bool) -> None:
     screen = Set("/a")
     if freezes:
         screen.control.freeze()

@@ -89,7 +89,7 @@ cases = pytest.mark.parametrize("make", CASES.values(), ids=CASES.keys())
 
 
 @cases
-def test_what_was_followed_lets_it_run(make: Callable[[Path], Path], tmp_path: Path) -> None:
+def test_following_the_advice_makes_the_program_run(make: Callable[[Path], Path], tmp_path: Path) -> None:
     path = make(tmp_path)
     diagnosis = diagnose(failed_exec(path, cwd=tmp_path))
     assert diagnosis.advice is not None, diagnosis
@@ -108,7 +108,9 @@ def test_what_was_followed_lets_it_run(make: Callable[[Path], Path], tmp_path: P
     ],
     ids=["gzip", "xz", "bzip2"],
 )
-def test_what_is_packed_is_unpacked_as_a_program(name: str, content: bytes, tmp_path: Path) -> None:
+def test_the_advice_unpacks_a_compressed_program_as_an_executable(
+    name: str, content: bytes, tmp_path: Path
+) -> None:
     path = file_of(content, name=name)(tmp_path)
     diagnosis = diagnose(failed_exec(path))
     assert diagnosis.advice is not None
@@ -122,7 +124,9 @@ def test_what_is_packed_is_unpacked_as_a_program(name: str, content: bytes, tmp_
     [file_of(SCRIPT.decode().encode("utf-16")), file_of(SCRIPT.decode().encode("utf-16-le"))],
     ids=["with a mark", "without one"],
 )
-def test_what_takes_a_second_file_is_said_in_words(make: Callable[[Path], Path], tmp_path: Path) -> None:
+def test_advice_that_needs_a_second_file_is_given_in_words(
+    make: Callable[[Path], Path], tmp_path: Path
+) -> None:
     advice = diagnose(failed_exec(make(tmp_path))).advice
     assert advice is not None and advice.startswith("Save it as UTF-8") and "`" not in advice
 
@@ -140,7 +144,7 @@ OTHER_CALLERS: dict[str, dict[str, int]] = {
 
 @cases
 @pytest.mark.parametrize("facts", OTHER_CALLERS.values(), ids=OTHER_CALLERS.keys())
-def test_another_caller_has_no_command_advised(
+def test_no_command_is_advised_to_another_caller(
     make: Callable[[Path], Path], facts: dict[str, int], tmp_path: Path
 ) -> None:
     diagnosis = diagnose(caller_of(failed_exec(make(tmp_path), cwd=tmp_path), **facts))
@@ -151,7 +155,7 @@ def test_another_caller_has_no_command_advised(
 
 @cases
 @pytest.mark.parametrize("mode", [0o777, 0o1777, 0o775, 0o707])
-def test_a_place_where_others_may_write_has_no_command(
+def test_no_command_is_advised_for_a_place_where_others_may_write(
     make: Callable[[Path], Path], mode: int, tmp_path: Path
 ) -> None:
     place = tmp_path / "place"
@@ -164,12 +168,12 @@ def test_a_place_where_others_may_write_has_no_command(
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o775, 0o757])
-def test_a_file_that_others_may_write_has_no_command(mode: int, tmp_path: Path) -> None:
+def test_no_command_is_advised_for_a_file_that_others_may_write(mode: int, tmp_path: Path) -> None:
     advice = diagnose(failed_exec(file_of(b"#!/bin/sh\r\n", mode)(tmp_path))).advice
     assert advice == "Give it Unix line endings, as dos2unix does."
 
 
-def test_a_directory_on_the_way_that_others_may_write_counts_unless_it_is_sticky(tmp_path: Path) -> None:
+def test_a_directory_on_the_path_that_others_may_write_counts_unless_sticky(tmp_path: Path) -> None:
     (tmp_path / "open/own").mkdir(parents=True)
     record = failed_exec(file_of(b"#!/bin/sh\r\n")(tmp_path / "open/own"))
     for mode, named in ((0o777, False), (0o1777, True), (0o755, True)):
@@ -179,7 +183,7 @@ def test_a_directory_on_the_way_that_others_may_write_counts_unless_it_is_sticky
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root gives files away")
 @pytest.mark.parametrize("what", ["file", "directory", "link"])
-def test_what_belongs_to_another_user_has_no_command(what: str, tmp_path: Path) -> None:
+def test_no_command_is_advised_for_a_file_of_another_user(what: str, tmp_path: Path) -> None:
     (tmp_path / "own").mkdir()
     if what == "link":
         path = dangling(tmp_path / "own")
@@ -191,14 +195,14 @@ def test_what_belongs_to_another_user_has_no_command(what: str, tmp_path: Path) 
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root gives files away")
-def test_a_near_name_that_another_user_has_put_there_is_not_mentioned(tmp_path: Path) -> None:
+def test_a_near_name_planted_by_another_user_is_not_mentioned(tmp_path: Path) -> None:
     near = file_of(SCRIPT, name="deploy-all")(tmp_path)
     assert diagnose(failed_exec(tmp_path / "deploy-al")).advice == f"Did you mean {near}?"
     os.chown(near, ANOTHER, ANOTHER)
     assert diagnose(failed_exec(tmp_path / "deploy-al")).advice is None
 
 
-def test_each_try_of_a_search_is_said_to_mean_the_same_program(
+def test_each_try_of_a_search_suggests_the_same_program(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     directories = [tmp_path / name for name in ("one", "two", "three")]
@@ -227,7 +231,7 @@ def test_a_program_in_the_path_of_an_attacker_is_not_named_to_root(
     assert diagnose(record).advice is None
 
 
-def test_a_program_in_path_that_others_decide_is_named_in_no_first_line(
+def test_a_program_in_path_under_control_of_others_is_in_no_shebang_advice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(suggestions, "SYSTEM_DIRECTORIES", {f"{tmp_path}/theirs"})
@@ -242,7 +246,7 @@ def test_a_program_in_path_that_others_decide_is_named_in_no_first_line(
     assert diagnose(record).advice is None
 
 
-def test_another_mount_namespace_or_root_directory_has_no_command(tmp_path: Path) -> None:
+def test_no_command_is_advised_for_another_mount_namespace_or_root(tmp_path: Path) -> None:
     record = failed_exec(file_of(b"#!/bin/sh\r\n")(tmp_path))
     assert "`" in (diagnose(record).advice or "")
     assert "`" not in (diagnose(dataclasses.replace(record, mount_ns=None)).advice or "")
@@ -253,7 +257,7 @@ def test_another_mount_namespace_or_root_directory_has_no_command(tmp_path: Path
 
 
 @pytest.mark.parametrize("kind", ["comm and arguments", "two words"])
-def test_no_process_has_a_script_edited_by_calling_itself_by_its_name(kind: str, tmp_path: Path) -> None:
+def test_no_process_gets_a_script_edited_by_taking_its_name(kind: str, tmp_path: Path) -> None:
     line = {"two words": "#!/usr/bin/env python3 -u\n"}
     script = file_of(line.get(kind, "#!/usr/bin/env python3\n").encode(), name="roots-script")(tmp_path)
     name = {"two words": "python3 -u"}.get(kind, "python3")
@@ -268,7 +272,7 @@ def test_no_process_has_a_script_edited_by_calling_itself_by_its_name(kind: str,
     assert not diagnosis.certain
 
 
-def test_a_script_that_may_have_given_env_a_name_with_cr_is_in_no_command(tmp_path: Path) -> None:
+def test_a_script_that_may_have_passed_env_a_name_with_cr_is_in_no_command(tmp_path: Path) -> None:
     script = file_of(b"#!/usr/bin/env python3\r\n", name="job")(tmp_path)
     record = dataclasses.replace(failed_exec("/usr/bin/python3\r", ["x", str(script)]), comm="job")
     diagnosis = diagnose(record)
@@ -280,7 +284,7 @@ def in_doubt(advice: str | None, certain: bool = False) -> str | None:
     return advise.in_doubt(Diagnosis("code", "Summary.", (), advice, certain, "brief")).advice
 
 
-def test_where_in_doubt_no_command_is_advised() -> None:
+def test_no_command_is_advised_in_doubt() -> None:
     words = "Pass them in parts. Or through a file."
     assert in_doubt(words) == words
     assert in_doubt(None) is None
@@ -291,12 +295,12 @@ def test_where_in_doubt_no_command_is_advised() -> None:
 
 
 @given(st.lists(st.text("aA .?!;", max_size=12) | st.text("xX .?!'\n", max_size=12).map("`{}`".format)))
-def test_no_part_of_a_command_is_left_of_what_is_advised_in_doubt(parts: list[str]) -> None:
+def test_advice_in_doubt_has_no_remains_of_a_command(parts: list[str]) -> None:
     left = in_doubt("".join(parts)) or ""
     assert not set(left) & set("xX'`\n")
 
 
-def test_what_installs_a_shell_is_advised_of_what_is_certain_alone(
+def test_installing_a_shell_is_advised_only_for_a_certain_cause(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loaders, "_family", lambda scene: "debian")
@@ -317,7 +321,7 @@ def test_a_path_that_was_not_expanded_is_in_no_command(path: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["job", "it's a job", "$(touch never)", "-rf", 'a"b', "${IFS}", "名前"])
-def test_no_name_of_a_file_runs_as_a_command(name: str, tmp_path: Path) -> None:
+def test_no_file_name_runs_as_a_command(name: str, tmp_path: Path) -> None:
     for make in (file_of(SCRIPT, 0o644, name), file_of(b"\r\n" + SCRIPT, 0o755, name)):
         path = make(tmp_path)
         (command,) = commands(diagnose(failed_exec(path)).advice)
@@ -327,7 +331,7 @@ def test_no_name_of_a_file_runs_as_a_command(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["`touch never`", "a\nb", "a\\b", "a!b", "\x1b[2J", "\u202ex", "a\udcff"])
-def test_what_cannot_be_pasted_as_it_is_shown_has_no_command(name: str, tmp_path: Path) -> None:
+def test_no_command_is_advised_that_cannot_be_pasted_as_shown(name: str, tmp_path: Path) -> None:
     for make in (file_of(SCRIPT, 0o644, name), file_of(b"\r\n" + SCRIPT, 0o755, name)):
         path = make(tmp_path)
         advice = diagnose(failed_exec(path)).advice
@@ -398,7 +402,7 @@ def make_hostile(directory: Path, kind: str, name: str, other: str) -> tuple[Pat
     other=names,
     relative=st.booleans(),
 )  # fmt: skip
-def test_whatever_was_chosen_is_whole_words_of_a_command(
+def test_text_chosen_by_a_process_is_always_whole_words_of_a_command(
     kind: str, name: str, other: str, relative: bool, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     directory = tmp_path_factory.mktemp("hostile")

@@ -75,7 +75,7 @@ def explained(path: Path) -> Diagnosis:
 
 
 @pytest.mark.parametrize("how", ["child", "apart", "renamed"])
-def test_who_writes_the_file_is_named(how: str, program: Path, writers: list[int]) -> None:
+def test_the_process_that_writes_the_file_is_named(how: str, program: Path, writers: list[int]) -> None:
     pid = start_writer(how, program, writers)
     diagnosis = explained(program)
     assert f"(pid {pid}, fd " in diagnosis.summary
@@ -83,21 +83,23 @@ def test_who_writes_the_file_is_named(how: str, program: Path, writers: list[int
     assert diagnosis.advice is not None and str(pid) not in diagnosis.advice
 
 
-def test_a_writer_that_is_no_relative_is_found_by_another_name(program: Path, writers: list[int]) -> None:
+def test_an_unrelated_writer_is_found_through_another_name_of_the_file(
+    program: Path, writers: list[int]
+) -> None:
     other = program.with_name("other name")
     other.hardlink_to(program)
     pid = start_writer("apart", other, writers)
     assert f"(pid {pid}, fd " in explained(program).summary
 
 
-def test_who_only_reads_the_file_is_not_blamed(program: Path, writers: list[int]) -> None:
+def test_a_process_that_only_reads_the_file_is_not_blamed(program: Path, writers: list[int]) -> None:
     with program.open("rb"):
         pid = start_writer("apart", program, writers)
         assert explained(program).summary.count("(pid ") == 1
         assert f"(pid {pid}, " in explained(program).summary
 
 
-def test_a_file_of_the_same_name_elsewhere_is_not_taken_for_it(
+def test_a_file_of_the_same_name_elsewhere_is_not_confused_with_it(
     program: Path, tmp_path: Path, writers: list[int]
 ) -> None:
     (tmp_path / "elsewhere").mkdir()
@@ -110,7 +112,7 @@ def test_a_file_of_the_same_name_elsewhere_is_not_taken_for_it(
     assert "no process was found" in diagnose(record).summary
 
 
-def test_a_crowd_of_open_files_hides_no_writer(
+def test_many_open_files_do_not_hide_a_writer(
     program: Path, writers: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """20 processes with 1,000 descriptors each took all of the time."""
@@ -146,7 +148,7 @@ def test_a_crowd_of_open_files_hides_no_writer(
             one.communicate()
 
 
-def test_one_list_serves_all_that_failed_before_it(
+def test_one_list_of_open_files_serves_all_failures_before_it(
     program: Path, writers: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     records = []
@@ -170,5 +172,5 @@ def test_one_list_serves_all_that_failed_before_it(
     assert len(made) == 1
 
 
-def test_the_comm_of_a_process_that_is_gone_is_a_question_mark() -> None:
+def test_the_comm_of_a_vanished_process_is_a_question_mark() -> None:
     assert holders.comm(0) == "?"

@@ -30,7 +30,7 @@ def chained(directory: Path, last: str, *between: str) -> Diagnosis:
     return diagnose(failed_exec(directory / "job"))
 
 
-def test_a_cr_is_blamed_on_the_interpreter_that_has_it(tmp_path: Path) -> None:
+def test_a_cr_is_blamed_on_the_interpreter_whose_first_line_has_it(tmp_path: Path) -> None:
     diagnosis = chained(tmp_path, "#!/bin/sh\r\n")
     assert diagnosis.code == "crlf-interpreter"
     assert diagnosis.summary == (
@@ -48,13 +48,13 @@ def test_an_interpreter_of_an_interpreter_is_named_with_both(tmp_path: Path) -> 
     )
 
 
-def test_a_cr_in_the_script_itself_is_the_scripts(tmp_path: Path) -> None:
+def test_a_cr_in_the_script_itself_is_blamed_on_the_script(tmp_path: Path) -> None:
     diagnosis = diagnose(failed_exec(program(tmp_path / "job", "#!/bin/sh\r\n")))
     assert diagnosis.summary.startswith(f'The script "{tmp_path}/job" exists, but its first line ends in CR')
     assert diagnosis.brief == "its #! line ends in CR"
 
 
-def test_what_an_interpreter_misses_is_named_with_the_script(tmp_path: Path) -> None:
+def test_what_an_interpreter_lacks_is_named_with_the_script(tmp_path: Path) -> None:
     diagnosis = chained(tmp_path, "#!/opt/none\n")
     assert diagnosis.summary == (
         f'The interpreter "{tmp_path}/last" of "{tmp_path}/job" exists,'
@@ -63,7 +63,7 @@ def test_what_an_interpreter_misses_is_named_with_the_script(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("interpreted", [True, False])
-def test_a_noexec_mount_is_said_to_be_the_interpreters(
+def test_a_noexec_mount_of_the_interpreter_is_named_as_such(
     interpreted: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     directory = tmp_path / "mount"
@@ -84,7 +84,7 @@ def test_a_noexec_mount_is_said_to_be_the_interpreters(
         assert (diagnosis.advice or "").startswith("Move the program to a file system")
 
 
-def test_the_root_directory_is_named_where_it_is_not_ours(tmp_path: Path) -> None:
+def test_the_root_directory_is_named_if_it_is_not_ours(tmp_path: Path) -> None:
     program(tmp_path / "start", "#!/bin/bash\n")
     record = failed_exec(tmp_path / "none")
     inner = diagnose(dataclasses.replace(record, path="/start", root=str(tmp_path), cwd="/"))
@@ -105,7 +105,7 @@ def test_the_root_directory_is_named_where_it_is_not_ours(tmp_path: Path) -> Non
     assert not any("root directory" in text for text in (ours.summary, *ours.evidence))
 
 
-def test_a_cause_without_a_path_says_nothing_of_the_root_directory(tmp_path: Path) -> None:
+def test_a_cause_without_a_path_does_not_mention_the_root_directory(tmp_path: Path) -> None:
     record = failed_exec(tmp_path / "none")
     big = diagnose(dataclasses.replace(record, return_value=-errno.E2BIG, root=str(tmp_path)))
     assert not any("root directory" in text for text in (big.summary, *big.evidence))

@@ -43,7 +43,7 @@ def test_a_variable_too_long_is_named_without_its_value() -> None:
     assert "s3cr3t" not in str(diagnosis)
 
 
-def test_a_string_of_which_only_the_beginning_was_read_is_named_if_it_is_the_only_one() -> None:
+def test_a_truncated_string_is_named_if_it_is_the_only_one() -> None:
     truncated = Truncated(arguments=True, argc=2, envc=1, argument_indexes=(1,))
     caller = {"pid": os.getpid(), "tid": os.getpid()}
     facts = {"arguments": ("true", "x" * 4095), "environment": ("A=1",), "truncated": truncated, **caller}
@@ -51,7 +51,7 @@ def test_a_string_of_which_only_the_beginning_was_read_is_named_if_it_is_the_onl
 
 
 @pytest.mark.parametrize("measured", [True, False])
-def test_a_string_that_is_too_long_is_not_said_to_be_short(measured: bool) -> None:
+def test_a_string_that_is_too_long_is_not_reported_as_short(measured: bool) -> None:
     truncated = Truncated(
         arguments=True, argc=2, envc=1, argument_indexes=(1,), long_argument=1 if measured else None
     )
@@ -73,12 +73,12 @@ def test_neither_of_two_truncated_strings_is_blamed() -> None:
     assert too_big(**facts)[:2] == ("arguments-too-big", False)
 
 
-def test_strings_that_were_not_read_at_all_leave_it_open() -> None:
+def test_unread_strings_leave_the_cause_open() -> None:
     truncated = Truncated(arguments=True, argc=400, envc=0)
     assert too_big(arguments=("true",) * 41, truncated=truncated)[:2] == ("arguments-too-big", False)
 
 
-def test_what_is_missing_of_the_strings_is_said() -> None:
+def test_missing_parts_of_the_strings_are_reported() -> None:
     truncated = Truncated(arguments=True, argc=5, envc=1, argument_indexes=(1,))
     arguments = ("true", "x" * 4095, None)
     facts = {"arguments": arguments, "environment": ("A=1",), "truncated": truncated}
@@ -94,7 +94,7 @@ def limited(stack: int, whose: str) -> Callable[[object, str], tuple[int, str]]:
     return lambda scene, name: (stack, whose)
 
 
-def test_recording_and_screen_say_the_same_of_the_stack_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recording_and_screen_agree_on_the_stack_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     # The one looks while the caller lives, the other when it may be gone; neither knows the limit of then.
     said = []
     for whose in ("the caller's", "its parent's"):
@@ -110,7 +110,7 @@ def test_recording_and_screen_say_the_same_of_the_stack_limit(monkeypatch: pytes
 
 
 @pytest.mark.parametrize("whose", ["the caller's", "its parent's"])
-def test_all_strings_together_are_it_for_certain_only_beyond_what_any_limit_allows(
+def test_the_total_size_is_certain_only_beyond_what_any_limit_allows(
     whose: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(too_big_strings, "limit_of", limited(8 << 20, whose))
@@ -119,7 +119,7 @@ def test_all_strings_together_are_it_for_certain_only_beyond_what_any_limit_allo
         assert too_big(**facts)[:2] == ("arguments-too-big", certain)
 
 
-def test_a_stack_smaller_than_what_exec_always_allows_is_named_as_the_limit(
+def test_a_stack_limit_below_the_minimum_for_strings_is_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(too_big_strings, "limit_of", limited(65_536, "the caller's"))
@@ -142,7 +142,7 @@ def test_strings_that_are_not_too_long_do_not_explain_the_error(
     assert any("seccomp filter" in fact for fact in diagnosis.evidence), "the caller is gone"
 
 
-def test_strings_within_the_limit_of_a_parent_may_exceed_the_one_of_a_caller_who_is_gone(
+def test_strings_within_the_parents_limit_may_exceed_that_of_a_vanished_caller(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(too_big_strings, "limit_of", limited(8 << 20, "its parent's"))
@@ -153,7 +153,7 @@ def test_strings_within_the_limit_of_a_parent_may_exceed_the_one_of_a_caller_who
     assert any("all strings were read" in fact for fact in diagnosis.evidence)
 
 
-def test_what_was_not_counted_is_not_shown_as_a_count() -> None:
+def test_an_unknown_count_is_not_shown_as_a_count() -> None:
     truncated = Truncated(arguments=True, argc=None, envc=0)
     diagnosis = diagnose(a_failure("/bin/true", errno.E2BIG, arguments=("x",) * 512, truncated=truncated))
     assert "at least 512 arguments and 0 variables" in diagnosis.summary
@@ -163,14 +163,14 @@ def test_what_was_not_counted_is_not_shown_as_a_count() -> None:
     assert "--max-args-bytes" not in " ".join(diagnosis.evidence), "there are too many to read"
 
 
-def test_options_that_have_more_read_are_named_where_they_help() -> None:
+def test_options_that_read_more_are_named_if_they_help() -> None:
     for argc, helps in ((40, True), (60_000, False)):
         truncated = Truncated(arguments=True, argc=argc, envc=0)
         diagnosis = diagnose(a_failure("/bin/true", errno.E2BIG, arguments=("x",) * 30, truncated=truncated))
         assert ("--max-args-bytes" in " ".join(diagnosis.evidence)) is helps
 
 
-def test_the_count_of_the_kernel_is_the_one_that_is_shown() -> None:
+def test_the_count_of_the_kernel_is_shown() -> None:
     truncated = Truncated(arguments=True, argc=60_000, envc=3)
     diagnosis = diagnose(a_failure("/bin/true", errno.E2BIG, arguments=("x",) * 512, truncated=truncated))
     assert "60,000 arguments and 3 variables" in diagnosis.summary
@@ -178,7 +178,7 @@ def test_the_count_of_the_kernel_is_the_one_that_is_shown() -> None:
     assert "at least 540," in diagnosis.evidence[0]
 
 
-def test_the_limit_is_shown_with_what_it_follows_from(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_limit_is_shown_with_its_origin(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(too_big_strings, "limit_of", limited(8 << 20, "the caller's"))
     facts = {"arguments": ("x" * 100_000,) * 30, "truncated": Truncated(argc=30, envc=0)}
     diagnosis = diagnose(a_failure("/bin/true", errno.E2BIG, **facts))
@@ -213,7 +213,7 @@ def of_this_process(error: int, monkeypatch: pytest.MonkeyPatch, most: int | Non
         (None, "not known", "process-limit", "may have been over its process limit"),
     ],
 )
-def test_the_process_limit_is_the_cause_only_where_the_count_does_not_contradict(
+def test_the_process_limit_is_the_cause_only_if_the_count_allows_it(
     most: int | None, whose: str, code: str, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     diagnosis = of_this_process(errno.EAGAIN, monkeypatch, most, whose)
@@ -235,7 +235,7 @@ def test_a_count_just_below_the_limit_leaves_it_possible(monkeypatch: pytest.Mon
         (1 << 20, "unexplained", "its limit (RLIMIT_NOFILE) is 1,048,576"),
     ],
 )
-def test_the_descriptor_limit_is_the_cause_only_where_the_count_does_not_contradict(
+def test_the_descriptor_limit_is_the_cause_only_if_the_count_allows_it(
     most: int, code: str, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     diagnosis = of_this_process(errno.EMFILE, monkeypatch, most, "the caller's")
@@ -243,7 +243,7 @@ def test_the_descriptor_limit_is_the_cause_only_where_the_count_does_not_contrad
     assert said in diagnosis.summary
 
 
-def test_open_files_of_one_who_is_gone_are_not_counted() -> None:
+def test_open_files_of_a_vanished_caller_are_not_counted() -> None:
     diagnosis = diagnose(a_failure("/bin/true", errno.EMFILE))
     assert diagnosis.code == "descriptor-limit"
     assert diagnosis.summary.startswith("The caller may have reached")
@@ -255,7 +255,7 @@ def test_open_files_of_one_who_is_gone_are_not_counted() -> None:
     ("numbers", "code"),
     [("100 0 100", "system-file-limit"), ("99 0 100", "system-file-limit"), ("9 0 100", "unexplained")],
 )
-def test_the_file_table_is_the_cause_only_where_it_is_nearly_full(
+def test_the_file_table_is_the_cause_only_if_it_is_nearly_full(
     numbers: str, code: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "read_proc", lambda path: numbers if path.endswith("file-nr") else None)
@@ -264,7 +264,7 @@ def test_the_file_table_is_the_cause_only_where_it_is_nearly_full(
     assert ("may have reached" in diagnosis.summary) is (numbers == "99 0 100")
 
 
-def test_a_filter_that_made_the_error_is_named_where_the_facts_do_not_explain_it(
+def test_a_seccomp_filter_is_named_if_the_facts_do_not_explain_the_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for seccomp, sentence in (
@@ -298,7 +298,7 @@ def test_a_descriptor_that_is_open_does_not_explain_a_bad_one() -> None:
     assert f"file descriptor {number}, where execveat was to begin, is open" in diagnosis.summary
 
 
-def test_a_bad_pointer_is_claimed_only_where_it_is_the_only_one() -> None:
+def test_a_bad_pointer_is_claimed_only_if_it_is_the_only_one() -> None:
     me = os.getpid()
     for source in ("kernel", "user"):
         facts = {"arguments": ("a", None, "b"), "arguments_source": source, "pid": me, "tid": me}
@@ -309,7 +309,7 @@ def test_a_bad_pointer_is_claimed_only_where_it_is_the_only_one() -> None:
     assert (two.code, two.certain) == ("bad-argument-pointer", False)
 
 
-def test_what_a_filter_of_one_who_is_gone_can_have_made_is_not_certain() -> None:
+def test_an_error_that_the_filter_of_a_vanished_caller_may_have_made_is_not_certain() -> None:
     for error, facts in (
         (errno.EFAULT, {"arguments": ("a", None, "b")}),
         (errno.EBADF, {"dirfd": 7, "syscall": "execveat"}),
@@ -319,7 +319,7 @@ def test_what_a_filter_of_one_who_is_gone_can_have_made_is_not_certain() -> None
         assert not diagnosis.certain, diagnosis
 
 
-def test_of_strings_that_were_not_all_read_another_one_may_be_the_bad_one() -> None:
+def test_among_partly_read_strings_another_one_may_be_the_bad_one() -> None:
     me, truncated = os.getpid(), Truncated(arguments=True, argc=9)
     record = a_failure("x", errno.EFAULT, arguments=("a", None), truncated=truncated, pid=me, tid=me)
     diagnosis = diagnose(record)
@@ -345,7 +345,9 @@ def test_a_file_open_for_writing_is_named_with_its_holder(tmp_path: Path) -> Non
     assert afterwards.summary.endswith("no process was found holding it open for writing.")
 
 
-def test_how_far_the_look_for_a_holder_came_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_progress_of_the_search_for_a_holder_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "job"
     path.write_bytes(b"#!/bin/sh\n")
     path.chmod(0o755)
@@ -365,7 +367,7 @@ def test_how_far_the_look_for_a_holder_came_is_said(tmp_path: Path, monkeypatch:
         )
 
 
-def test_one_who_writes_by_another_name_of_the_file_is_found(tmp_path: Path) -> None:
+def test_a_writer_through_another_name_of_the_file_is_found(tmp_path: Path) -> None:
     path, other = tmp_path / "job", tmp_path / "same"
     path.write_bytes(b"#!/bin/sh\n")
     path.chmod(0o755)
@@ -376,16 +378,14 @@ def test_one_who_writes_by_another_name_of_the_file_is_found(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(("flags", "release"), [(0x1, "6.18.0"), (0x1, "6.1.0"), (0x10000, "6.13.9-arch")])
-def test_flags_that_the_kernel_does_not_know_are_named(
-    flags: int, release: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unknown_flags_are_named(flags: int, release: str, monkeypatch: pytest.MonkeyPatch) -> None:
     kernel(release, monkeypatch)
     diagnosis = diagnose(a_failure("x", errno.EINVAL, syscall="execveat", dirfd=-100, flags=flags))
     assert diagnosis.code == "unknown-flags"
     assert diagnosis.certain
 
 
-def test_a_flag_that_the_kernel_knows_is_not_what_it_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_flag_that_the_kernel_knows_is_not_blamed(monkeypatch: pytest.MonkeyPatch) -> None:
     kernel("6.14.0-rc1", monkeypatch)
     diagnosis = diagnose(a_failure("/x", errno.EINVAL, syscall="execveat", dirfd=-100, flags=0x10000))
     assert diagnosis.code != "unknown-flags"
@@ -397,7 +397,7 @@ def kernel(release: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "uname", lambda: os.uname_result((system[0], system[1], release, *system[3:])))
 
 
-def test_a_process_that_was_killed_is_said_to_be_killed() -> None:
+def test_a_killed_process_is_reported_as_killed() -> None:
     diagnosis = diagnose(a_failure("/bin/true", errno.ELIBBAD, killed_by="SIGSEGV"))
     assert diagnosis.code == "killed-after-point-of-no-return"
     assert diagnosis.brief == "killed by SIGSEGV while loading (ELIBBAD)"
@@ -405,7 +405,7 @@ def test_a_process_that_was_killed_is_said_to_be_killed() -> None:
 
 
 @pytest.mark.parametrize("error", [errno.ENOMEM, errno.EFAULT])
-def test_a_kill_for_lack_of_memory_is_not_certain_where_the_limits_are_gone(error: int) -> None:
+def test_a_kill_for_lack_of_memory_is_not_certain_if_the_limits_are_gone(error: int) -> None:
     diagnosis = diagnose(a_failure("/bin/true", error, killed_by="SIGSEGV"))
     assert not diagnosis.certain
     assert any("RLIMIT_AS, RLIMIT_DATA" in fact for fact in diagnosis.evidence)
@@ -435,7 +435,7 @@ def test_the_limit_on_memory_that_killed_is_named(
     assert diagnosis.advice is not None and f"Raise {name}" in diagnosis.advice
 
 
-def test_a_limit_that_leaves_room_to_load_it_is_not_blamed_for_certain(
+def test_a_limit_that_leaves_room_to_load_the_program_is_not_certain(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(limits, "limit_of", lambda scene, asked: (2 << 30, "the caller's"))
@@ -443,7 +443,7 @@ def test_a_limit_that_leaves_room_to_load_it_is_not_blamed_for_certain(
     assert not diagnosis.certain
 
 
-def test_a_string_that_was_measured_is_named_whatever_follows_it() -> None:
+def test_a_string_of_known_length_is_named_regardless_of_what_follows() -> None:
     """A variable of 150 KB is read only in part, and nothing of what follows it."""
     environment = ("PATH=/bin", "LONG=" + "x" * 8000)
     truncated = Truncated(environment=True, argc=1, envc=40, environment_indexes=(1,), long_variable=1)
@@ -453,7 +453,7 @@ def test_a_string_that_was_measured_is_named_whatever_follows_it() -> None:
     assert summary.startswith('Variable "LONG" has more than 131,072 bytes, its NUL included; ')
 
 
-def test_a_string_that_was_measured_and_not_read_has_its_number() -> None:
+def test_a_measured_but_unread_string_is_named_by_its_number() -> None:
     truncated = Truncated(environment=True, argc=1, envc=40, long_variable=25)
     code, certain, summary = too_big(arguments=("true",), environment=("A=1",), truncated=truncated)
     assert (code, certain) == ("variable-too-long", True)
@@ -468,7 +468,7 @@ def test_a_string_that_was_measured_and_not_read_has_its_number() -> None:
     ("error", "is_cut_off", "certain"),
     [(errno.EIO, True, True), (errno.EFAULT, True, False), (errno.ENOMEM, False, False)],
 )
-def test_a_file_that_is_cut_off_killed_only_with_an_error_that_fits(
+def test_a_truncated_file_is_blamed_for_a_kill_only_with_a_matching_error(
     error: int, is_cut_off: bool, certain: bool, tmp_path: Path
 ) -> None:
     path = tmp_path / "job"

@@ -63,7 +63,7 @@ def of_one_gone(path: Path, error: int = errno.EPERM, **facts: Any) -> ExecFailu
     return a_failure(os.fspath(path), error, pid=child.pid, tid=child.pid, ppid=os.getpid(), **facts)
 
 
-def test_a_caller_that_is_gone_may_have_lacked_what_its_parent_has(
+def test_a_vanished_caller_may_have_lacked_capabilities_of_its_parent(
     program: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     set_capability(monkeypatch, GRANTED)
@@ -74,14 +74,14 @@ def test_a_caller_that_is_gone_may_have_lacked_what_its_parent_has(
     assert any("bounding set of the caller could not be read" in fact for fact in diagnosis.evidence)
 
 
-def test_what_the_parent_lacks_is_named(program: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_capabilities_that_the_parent_lacks_are_named(program: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     set_capability(monkeypatch, LACKING)
     diagnosis = diagnose(of_one_gone(program))
     assert (diagnosis.code, diagnosis.certain) == ("file-capabilities-not-granted", False)
     assert "is not in its bounding set" in diagnosis.summary
 
 
-def test_a_caller_that_lives_and_has_them_was_not_refused_for_them(
+def test_a_living_caller_with_the_capabilities_was_not_refused_for_them(
     program: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     set_capability(monkeypatch, GRANTED)
@@ -96,7 +96,7 @@ def test_capabilities_without_the_effective_bit_refuse_nothing(
     assert diagnose(of_one_gone(program)).code != "file-capabilities-not-granted"
 
 
-def test_capabilities_that_were_set_right_before_are_the_cause_and_no_change_since(
+def test_file_capabilities_set_right_before_the_exec_are_the_cause_and_not_a_later_change(
     program: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     set_capability(monkeypatch, GRANTED)
@@ -107,7 +107,7 @@ def test_capabilities_that_were_set_right_before_are_the_cause_and_no_change_sin
 
 
 @pytest.mark.parametrize("error", [errno.EACCES, errno.EPERM])
-def test_a_file_that_changed_right_before_is_not_said_to_have_changed_since(
+def test_a_file_changed_right_before_the_exec_is_not_reported_as_changed_since(
     program: Path, error: int
 ) -> None:
     program.chmod(0o755)
@@ -119,7 +119,7 @@ def test_a_file_that_changed_right_before_is_not_said_to_have_changed_since(
 
 
 @pytest.mark.parametrize("error", [errno.EACCES, errno.EPERM])
-def test_a_file_that_changed_after_the_exec_has_changed_since(program: Path, error: int) -> None:
+def test_a_file_changed_after_the_exec_is_reported_as_changed_since(program: Path, error: int) -> None:
     record = of_one_gone(program, error)
     time.sleep(SETTLED)
     program.chmod(0o711)

@@ -46,7 +46,7 @@ def said(file: File, *, was_opened: bool = True) -> str:
 
 
 @pytest.mark.parametrize("kind", ["ext2", "ext3", "ext4", "overlay"])
-def test_a_script_and_what_gcc_builds_show_by_their_magic_that_no_block_was_zeroed(kind: str) -> None:
+def test_the_magic_of_scripts_and_gcc_output_proves_that_no_block_was_zeroed(kind: str) -> None:
     for content in (b"#!/no/such/interpreter\n", elf(b"/no/ld.so"), b"echo hello\n", b""):
         assert not said(a_file(content, kind)), content[:20]
 
@@ -63,14 +63,14 @@ def test_a_script_and_what_gcc_builds_show_by_their_magic_that_no_block_was_zero
     ],
     ids=["zeros", "begins with NUL", "name over two blocks", "headers beyond", "name over 1 KiB", "a hole"],
 )
-def test_what_a_zeroed_block_could_have_held_is_not_proven(content: bytes) -> None:
+def test_content_that_a_zeroed_block_could_have_held_is_not_proven(content: bytes) -> None:
     assert "can become zeros without a trace" in said(a_file(content))
     assert not said(a_file(content, uid=0)), "nobody but root can have done it"
     assert said(a_file(content, uid=0, mode=0o100775)), "the group may write it"
     assert not said(a_file(content, kind="btrfs"))
 
 
-def test_what_is_cut_off_rests_on_its_header_and_its_length() -> None:
+def test_a_truncated_file_is_proven_by_its_header_and_length() -> None:
     whole = elf(b"/no/ld.so", headers_at=4096)
     cut = a_file(whole[:4100])
     assert cut.elf is not None
@@ -86,19 +86,19 @@ def test_a_compiled_program_of_a_user_is_proven() -> None:
 
 
 @pytest.mark.parametrize("kind", ["tmpfs", "xfs", "f2fs"])
-def test_where_content_changes_without_a_trace_only_roots_is_proven(kind: str) -> None:
+def test_on_file_systems_without_a_trace_of_changes_only_content_of_root_is_proven(kind: str) -> None:
     file = a_file(b"#!/no/such/interpreter\n", kind)
     assert f"of type {kind}" in said(file)
     assert not said(a_file(b"#!/no/such/interpreter\n", kind, uid=0))
     assert said(dataclasses.replace(a_file(b"#!/x\n", kind, uid=0), acl=b"\2\0\0\0"))
 
 
-def test_an_overlay_on_a_tmpfs_is_as_untraced_as_that() -> None:
+def test_an_overlay_on_a_tmpfs_leaves_no_more_trace_than_the_tmpfs() -> None:
     file = a_file(b"#!/no/such/interpreter\n", "overlay")
     assert "of type tmpfs" in " ".join(doubts(file, was_opened=True, below=frozenset({"ext4", "tmpfs"})))
     assert not list(doubts(file, was_opened=True, below=frozenset({"ext4"})))
     assert "layers are not known" in " ".join(doubts(file, was_opened=True, below=None))
 
 
-def test_what_the_kernel_had_not_opened_could_be_mapped_for_writing() -> None:
+def test_a_file_that_the_kernel_had_not_opened_could_be_mapped_for_writing() -> None:
     assert "had it mapped for writing" in said(a_file(b"#!/x\n"), was_opened=False)

@@ -51,17 +51,19 @@ USER_OBJ, USER, GROUP_OBJ, NAMED_GROUP, MASK, OTHER = 1, 2, 4, 8, 16, 32
         (0o011, who(groups=None), True),
     ],
 )
-def test_the_first_bits_that_fit_decide(mode: int, caller: Credentials, allowed: bool | None) -> None:
+def test_the_first_matching_permission_bits_decide(
+    mode: int, caller: Credentials, allowed: bool | None
+) -> None:
     assert may_execute(caller, inode(mode), None).allowed is allowed
 
 
 @pytest.mark.parametrize("caller", [who(OWNER), who(fsgid=GROUP), who(), who(groups=None)])
-def test_a_file_that_nobody_may_execute_is_decided_by_no_ones_bits(caller: Credentials) -> None:
+def test_a_file_without_execute_bits_is_refused_to_everyone(caller: Credentials) -> None:
     verdict = may_execute(caller, inode(0o644), None)
     assert (verdict.allowed, verdict.by, verdict.class_) == (False, "No execute bit is set.", "a")
 
 
-def test_a_file_that_nobody_may_execute_has_one_account_of_that(tmp_path: Path) -> None:
+def test_a_file_without_execute_bits_is_reported_as_such(tmp_path: Path) -> None:
     path = tmp_path / "job"
     path.write_text("#!/bin/sh\n")
     path.chmod(0o644)
@@ -126,7 +128,7 @@ def test_an_acl_does_not_count_for_the_owner() -> None:
 
 
 @given(st.binary(max_size=64))
-def test_no_acl_is_too_odd(raw: bytes) -> None:
+def test_any_bytes_can_be_read_as_an_acl(raw: bytes) -> None:
     may_execute(who(), inode(0o775), raw)
 
 
@@ -149,7 +151,7 @@ def a_script(path: Path, mode: int) -> Path:
     return path
 
 
-def test_the_user_who_may_not_is_named_with_the_mode(open_to_all: Path) -> None:
+def test_the_refused_user_is_named_with_the_mode(open_to_all: Path) -> None:
     diagnosis = diagnose(a_stranger(a_script(open_to_all / "job", 0o744)))
     assert diagnosis.code == "no-execute-permission"
     assert diagnosis.brief == "not executable for uid 54321 (rwxr--r--)"
@@ -168,12 +170,12 @@ def test_the_bits_that_apply_are_named(groups: tuple[int, ...], said: str, open_
     assert said in diagnose(a_stranger(job, groups)).evidence
 
 
-def test_a_group_that_was_not_read_makes_it_uncertain(open_to_all: Path) -> None:
+def test_an_unread_group_makes_the_cause_uncertain(open_to_all: Path) -> None:
     diagnosis = diagnose(a_stranger(a_script(open_to_all / "job", 0o710), groups=None))
     assert not diagnosis.certain
 
 
-def test_an_unsearchable_directory_is_named_before_what_lies_in_it(open_to_all: Path) -> None:
+def test_an_unsearchable_directory_is_named_before_its_content(open_to_all: Path) -> None:
     (open_to_all / "closed").mkdir(mode=0o700)
     diagnosis = diagnose(a_stranger(open_to_all / "closed/no/such/file"))
     assert diagnosis.code == "unsearchable-directory"

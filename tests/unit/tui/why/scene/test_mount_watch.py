@@ -45,7 +45,7 @@ def since_in_child() -> int:
     return since
 
 
-def test_a_process_that_is_forked_goes_on_where_its_parent_is() -> None:
+def test_a_forked_process_continues_the_watch_of_its_parent() -> None:
     watches = MountWatches()
     known = watches._watches["/proc/self"]
     began = known.unchanged_since()
@@ -58,7 +58,7 @@ def test_a_process_that_is_forked_goes_on_where_its_parent_is() -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
-def test_a_mount_that_was_taken_away_before_the_fork_is_no_secret(tmp_path: Path) -> None:
+def test_a_mount_removed_before_the_fork_is_noticed_by_the_child(tmp_path: Path) -> None:
     watches = MountWatches()
     subprocess.run(["mount", "-t", "tmpfs", "none", tmp_path], check=True)
     mounted = clock.boot_clock()

@@ -27,13 +27,13 @@ def view(*points: str, base: str = "") -> CallerRoot:
         (("/mnt/deep/er", "/mnt"), None, "/mnt"),
     ],
 )
-def test_of_several_mounts_of_a_device_the_one_on_the_way_is_named(
+def test_the_mount_on_the_path_is_named_among_several_of_a_device(
     points: tuple[str, ...], path: str | None, mount_point: str
 ) -> None:
     assert device("254:0", view(*points), path) == f'device 254:0 (ext4 on "{mount_point}")'
 
 
-def test_in_a_chroot_the_way_begins_at_its_root() -> None:
+def test_in_a_chroot_the_path_begins_at_its_root() -> None:
     assert device("254:0", view("/", "/jail/srv", base="/jail"), "/srv/x").endswith('on "/jail/srv")')
 
 

@@ -68,7 +68,7 @@ def doubts(diagnosis: Diagnosis) -> str:
     return " ".join(fact for fact in diagnosis.evidence if fact.startswith("Not certain"))
 
 
-def test_what_changed_while_an_exec_lasted_is_neither_of_before_nor_of_after(no_readings: None) -> None:
+def test_a_change_during_an_exec_counts_as_neither_before_nor_after(no_readings: None) -> None:
     now = time.time_ns()
     at = Moment(now, 3000)
     during = now - SECOND
@@ -79,7 +79,7 @@ def test_what_changed_while_an_exec_lasted_is_neither_of_before_nor_of_after(no_
     assert at.is_changed(now + SECOND // 100)
 
 
-def test_a_call_whose_beginning_nobody_saw_is_as_old_as_its_process(no_readings: None) -> None:
+def test_a_call_whose_beginning_is_unknown_is_as_old_as_its_process(no_readings: None) -> None:
     now = time.time_ns()
     started = now - clock.boot_time() - 10 * SECOND
     at = Moment.of(a_failure("/x", errno.ENOENT, timestamp=now, started=started))
@@ -93,13 +93,13 @@ def key(**facts: Any) -> Hashable:
     return cause_key(a_failure("/nowhere", errno.ENOENT, timestamp=1, **facts))
 
 
-def test_an_exec_that_was_held_up_shares_no_look_with_others() -> None:
+def test_a_delayed_exec_shares_no_look_with_others() -> None:
     tick = round(clock.TICK_NS / MS)
     assert key(duration_ms=tick) == key(duration_ms=2 * tick)
     assert len({key(duration_ms=duration) for duration in (3000, None, tick)}) == 3
 
 
-def test_callers_that_nobody_saw_begin_share_a_look_only_if_they_started_together() -> None:
+def test_calls_of_unknown_beginning_share_a_look_only_if_they_started_together() -> None:
     assert key(started=1, pid=1) == key(started=1, pid=2)
     assert key(started=1) != key(started=2), "a file may have changed since the first, and not the second"
     assert key(started=1, duration_ms=1) == key(started=2, duration_ms=1)
@@ -109,7 +109,7 @@ def test_callers_that_nobody_saw_begin_share_a_look_only_if_they_started_togethe
 
 
 @pytest.mark.parametrize(("tick_ms", "brief"), [(1, 4), (4, 16), (10, 40)])
-def test_how_long_a_brief_exec_is_goes_by_the_ticks(
+def test_a_brief_exec_is_measured_in_clock_ticks(
     tick_ms: int, brief: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(moment, "CLOCK_STEP", 8 * tick_ms * MS)
@@ -119,7 +119,7 @@ def test_how_long_a_brief_exec_is_goes_by_the_ticks(
     assert not Moment(ended, 1).is_unchanged(changed), "the longer call may have begun before that"
 
 
-def test_a_change_proves_nothing_within_some_ticks_of_the_clock(no_readings: None) -> None:
+def test_a_change_within_a_few_clock_ticks_proves_nothing(no_readings: None) -> None:
     now = time.time_ns()
     at = Moment(now)
     assert at.is_unchanged(now - CLOCK_STEP - SECOND // 100 - 1)
@@ -211,7 +211,7 @@ def test_a_write_through_a_mapping_on_a_tmpfs_leaves_no_trace(in_memory: Path) -
     assert "without a trace" in doubts(diagnosis)
 
 
-def test_permissions_on_a_tmpfs_are_proven_all_the_same(in_memory: Path, prompt_changes: None) -> None:
+def test_permissions_on_a_tmpfs_are_proven(in_memory: Path, prompt_changes: None) -> None:
     path = script(in_memory)
     path.chmod(0o644)
     if os.geteuid() == 0:
@@ -230,7 +230,7 @@ def test_a_file_system_without_times_of_changes_proves_nothing(
     assert "of type vfat" in doubts(diagnose(record))
 
 
-def test_a_directory_whose_name_says_that_it_was_removed_is_none_that_was(tmp_path: Path) -> None:
+def test_a_directory_named_like_a_deleted_one_is_not_certainly_deleted(tmp_path: Path) -> None:
     named = tmp_path / "here (deleted)"
     named.mkdir()
     time.sleep(SETTLED)
@@ -241,7 +241,7 @@ def test_a_directory_whose_name_says_that_it_was_removed_is_none_that_was(tmp_pa
     assert (gone.code, gone.certain) == ("working-directory-gone", True), gone
 
 
-def test_a_working_directory_that_was_not_looked_at_in_time_is_not_said_to_have_changed(
+def test_a_working_directory_not_examined_in_time_is_not_reported_as_changed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "here").mkdir()
@@ -261,7 +261,7 @@ def test_a_working_directory_that_was_not_looked_at_in_time_is_not_said_to_have_
     assert "is no longer" not in said
 
 
-def test_a_working_directory_that_was_exchanged_is_not_the_callers(tmp_path: Path) -> None:
+def test_a_replaced_working_directory_is_not_the_callers(tmp_path: Path) -> None:
     for name in ("here", "there"):
         (tmp_path / name).mkdir()
     record = failed_exec("job", cwd=tmp_path / "here")
@@ -271,7 +271,7 @@ def test_a_working_directory_that_was_exchanged_is_not_the_callers(tmp_path: Pat
     assert not diagnose(record).certain
 
 
-def test_what_a_descriptor_was_is_not_known(tmp_path: Path) -> None:
+def test_the_earlier_target_of_a_descriptor_is_unknown(tmp_path: Path) -> None:
     time.sleep(SETTLED)
     directory = os.open(tmp_path, os.O_PATH)
     try:
@@ -284,7 +284,7 @@ def test_what_a_descriptor_was_is_not_known(tmp_path: Path) -> None:
     assert f"file descriptor {directory}" in doubts(diagnosis)
 
 
-def test_the_file_that_the_kernel_had_open_needs_no_proof_of_the_way_to_it(tmp_path: Path) -> None:
+def test_the_file_that_the_kernel_had_open_needs_no_proof_of_its_path(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     path = script(tmp_path / "real", "text")
     link = tmp_path / "link"
@@ -302,7 +302,7 @@ def test_the_file_that_the_kernel_had_open_needs_no_proof_of_the_way_to_it(tmp_p
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root owns what fusermount would not mount on")
-def test_where_nobody_watches_what_a_user_could_have_mounted_on_is_not_proven(
+def test_without_a_mount_watch_a_path_that_a_user_could_mount_on_is_not_proven(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prompt_changes: None
 ) -> None:
     monkeypatch.setattr(mounted, "mount_watch", lambda mount_ns: None)
@@ -356,7 +356,7 @@ def refused_interpreter(directory: Path) -> ExecFailure:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has files that nobody else may write")
-def test_what_a_refused_script_named_is_proven_only_where_nobody_else_could_write_it(
+def test_the_interpreter_of_a_refused_script_is_proven_only_if_nobody_else_could_write_it(
     tmp_path: Path, prompt_changes: None
 ) -> None:
     diagnosis = diagnose(refused_interpreter(tmp_path))
@@ -390,7 +390,7 @@ def test_a_kernel_that_executes_what_is_open_for_writing_proves_no_content(
 
 
 @pytest.mark.parametrize("name", ["exe", "cwd/job", "root/{path}"])
-def test_where_the_links_of_a_process_lead_is_not_proven(name: str, tmp_path: Path) -> None:
+def test_the_targets_of_links_in_proc_are_not_proven(name: str, tmp_path: Path) -> None:
     path = script(tmp_path, "text")
     path.chmod(0o644)
     with subprocess.Popen(["/bin/sleep", "60"], cwd=tmp_path) as other:
@@ -404,7 +404,7 @@ def test_where_the_links_of_a_process_lead_is_not_proven(name: str, tmp_path: Pa
     assert "leads to was looked at" in doubts(diagnosis)
 
 
-def test_only_an_error_of_root_can_no_tracer_have_made_that_is_gone() -> None:
+def test_a_vanished_tracer_is_ruled_out_only_for_root() -> None:
     me = os.getpid()
     for facts, certain in (({}, True), ({"uid": 1000}, False), ({"foreign_user_ns": True}, False)):
         roots = {"uid": 0, "euid": 0, "fsuid": 0, "pid": me, "tid": me}

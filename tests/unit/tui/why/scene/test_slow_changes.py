@@ -94,7 +94,7 @@ OF_OTHERS = (
 
 
 @pytest.mark.parametrize("make", OF_OTHERS, ids=lambda make: make.__name__)
-def test_what_others_than_root_may_change_must_have_been_so_for_seconds(make: Make, place: Path) -> None:
+def test_a_file_that_others_may_change_must_be_unchanged_for_seconds(make: Make, place: Path) -> None:
     record = make(place)
     diagnosis = diagnose(record)
     assert not diagnosis.certain, diagnosis
@@ -126,7 +126,7 @@ def own_content(place: Path) -> ExecFailure:
     [roots_missing_name, roots_directory_in_a_sticky_one, roots_permissions, own_content],
     ids=lambda make: make.__name__,
 )
-def test_what_only_root_can_draw_out_counts_at_once(make: Make, place: Path) -> None:
+def test_a_change_that_only_root_can_prolong_counts_at_once(make: Make, place: Path) -> None:
     diagnosis = diagnose(make(place))
     assert diagnosis.certain, diagnosis
 
@@ -141,7 +141,7 @@ def test_the_file_that_the_kernel_had_open_counts_at_once(place: Path) -> None:
     assert not diagnose(dataclasses.replace(record, binary=other)).certain
 
 
-def test_how_old_a_change_must_be_counts_from_the_beginning_of_the_call() -> None:
+def test_the_age_of_a_change_is_measured_from_the_beginning_of_the_call() -> None:
     at = Moment(1_000 * SECOND, 2_000)
     offset = at._wall - 1_000 * SECOND
     old = (1_000 - 2 - SLOW_SECONDS) * SECOND + offset - CLOCK_STEP - 1

@@ -15,12 +15,12 @@ def after(*totals: int) -> Rate:
     return rate
 
 
-def test_what_came_before_the_first_look_is_no_burst() -> None:
+def test_events_before_the_first_look_are_not_a_burst() -> None:
     assert after(1_000_000).now == 0
     assert after(1_000_000).sparkline(6) == "▁" * 6
 
 
-def test_what_is_read_of_a_file_is_no_rate() -> None:
+def test_events_read_from_a_file_have_no_rate() -> None:
     rate = Rate()
     for total, reads in ((0, True), (5_000, True), (9_000, False), (9_003, False)):
         rate.tick(total, reads=reads)
@@ -45,7 +45,7 @@ def test_a_burst_of_one_second_stands_out_for_a_minute(bars: int) -> None:
     assert len(set(gone)) == 1, "and then it has gone by"
 
 
-def test_a_lone_failure_is_seen_and_no_tower() -> None:
+def test_a_single_failure_is_visible_but_not_a_tall_bar() -> None:
     assert after(0, 1).sparkline(6) == "▁▁▁▁▁▃"
 
 

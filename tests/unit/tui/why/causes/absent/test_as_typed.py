@@ -60,7 +60,7 @@ def test_a_dollar_sign_in_the_middle_of_a_name_proves_no_variable(path: str, hin
     assert diagnosis.brief == "no such file"
 
 
-def test_a_variable_as_a_value_was_not_expanded() -> None:
+def test_a_variable_in_a_value_is_reported_as_not_expanded() -> None:
     assert diagnose(failed_exec("/opt/prefix=$VERSION/tool")).code == "not-expanded"
 
 
@@ -104,7 +104,7 @@ def test_words_that_env_does_not_split_are_named(tmp_path: Path) -> None:
     assert subprocess.run([script], check=True, capture_output=True, text=True).stdout == "done\n"
 
 
-def test_what_another_process_looks_for_is_not_blamed_on_a_script_in_its_arguments(tmp_path: Path) -> None:
+def test_a_search_by_another_process_is_not_blamed_on_a_script_in_its_arguments(tmp_path: Path) -> None:
     script = executable(tmp_path / "job", "#!/usr/bin/env no-such-program\n")
     record = failed_exec("/usr/bin/no-such-program", ["no-such-program", str(script)])
     assert diagnose(dataclasses.replace(record, comm="make")).code == "missing-file"

@@ -65,7 +65,7 @@ def test_the_distribution_is_read_from_os_release(
         assert loaders._family(scene) == family
 
 
-def test_a_shell_that_is_missing_is_installed_by_its_name(
+def test_the_advice_for_a_missing_shell_installs_it_by_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loaders, "_family", lambda scene: "alpine")

@@ -56,7 +56,7 @@ def test_a_mistyped_program_is_found_in_path(tmp_path: Path, monkeypatch: pytest
     assert diagnosis.advice == f"Did you mean {tmp_path}/deploy-all?"
 
 
-def test_what_was_not_looked_for_in_path_has_no_near_name_there(
+def test_a_name_not_searched_in_path_gets_no_suggestion_from_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(suggestions, "SYSTEM_DIRECTORIES", {f"{tmp_path}/bin"})
@@ -66,12 +66,12 @@ def test_what_was_not_looked_for_in_path_has_no_near_name_there(
     assert diagnose(failure).advice is None
 
 
-def test_nothing_is_suggested_that_is_far_from_what_was_asked_for(tmp_path: Path) -> None:
+def test_a_distant_name_is_not_suggested(tmp_path: Path) -> None:
     script(tmp_path / "restore", "#!/bin/sh\n")
     assert diagnose(failed_exec(tmp_path / "backup", environment={"PATH": str(tmp_path)})).advice is None
 
 
-def test_what_is_no_program_is_not_suggested_from_path(
+def test_a_file_that_is_not_a_program_is_not_suggested_from_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(suggestions, "SYSTEM_DIRECTORIES", {str(tmp_path)})
@@ -102,7 +102,7 @@ def test_a_dangling_link_is_named_with_its_target(tmp_path: Path) -> None:
     assert f'"{tmp_path}/releases" does not exist' in diagnosis.summary
 
 
-def test_a_component_missing_behind_a_good_link_is_no_dangling_link(tmp_path: Path) -> None:
+def test_a_missing_component_behind_a_valid_link_is_not_a_dangling_link(tmp_path: Path) -> None:
     (tmp_path / "7").mkdir()
     (tmp_path / "current").symlink_to("7")
     diagnosis = diagnose(failed_exec(tmp_path / "current/app"))
@@ -111,7 +111,7 @@ def test_a_component_missing_behind_a_good_link_is_no_dangling_link(tmp_path: Pa
     assert f'"{tmp_path}/current" links to "7".' in diagnosis.evidence
 
 
-def test_the_same_name_twice_in_a_path_is_not_mixed_up(tmp_path: Path) -> None:
+def test_a_name_that_occurs_twice_in_a_path_is_not_confused(tmp_path: Path) -> None:
     diagnosis = diagnose(failed_exec(tmp_path / "app/app"))
     assert diagnosis.code == "missing-directory"
 
@@ -137,7 +137,7 @@ def test_the_script_whose_first_line_gives_env_a_name_with_cr_is_named(tmp_path:
     assert not diagnosis.certain, "nothing proves that the script was run"
 
 
-def test_a_name_with_cr_that_no_script_asks_for_is_certain_by_itself(tmp_path: Path) -> None:
+def test_a_name_with_cr_is_certain_without_a_script(tmp_path: Path) -> None:
     program = script(tmp_path / "a job", "#!/usr/bin/env python3\nprint()\n")
     record = failed_exec("/usr/bin/python3\r", ["python3\r", str(program)])
     diagnosis = diagnose(dataclasses.replace(record, comm="a job"))
@@ -145,7 +145,7 @@ def test_a_name_with_cr_that_no_script_asks_for_is_certain_by_itself(tmp_path: P
     assert str(program) not in f"{diagnosis.summary} {diagnosis.evidence} {diagnosis.advice}"
 
 
-def test_a_mistyped_interpreter_is_sought_beside_itself_before_path(tmp_path: Path) -> None:
+def test_a_mistyped_interpreter_is_searched_in_its_directory_before_path(tmp_path: Path) -> None:
     for directory in ("usual", "other"):
         (tmp_path / directory).mkdir()
         script(tmp_path / directory / "python3", "#!/bin/sh\n")
@@ -160,7 +160,7 @@ def test_a_relative_path_is_named_with_the_working_directory(tmp_path: Path) -> 
     assert f'The path is relative to the working directory "{tmp_path}".' in diagnosis.evidence
 
 
-def test_hostile_names_stay_as_they_are_and_are_not_in_an_advice(tmp_path: Path) -> None:
+def test_hostile_names_are_kept_as_they_are_and_appear_in_no_advice(tmp_path: Path) -> None:
     existing = tmp_path / "it's \x1b[31m;rm -rf"
     script(existing, "")
     diagnosis = diagnose(failed_exec(tmp_path / "it's \x1b[31m;rm -r"))
@@ -172,7 +172,7 @@ def test_hostile_names_stay_as_they_are_and_are_not_in_an_advice(tmp_path: Path)
     )
 
 
-def test_bytes_that_are_no_utf8_survive(tmp_path: Path) -> None:
+def test_bytes_that_are_not_utf8_survive(tmp_path: Path) -> None:
     diagnosis = diagnose(failed_exec(os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xfe")))
     assert diagnosis.code == "missing-file"
     assert "\udcff\udcfe" in diagnosis.summary
@@ -182,21 +182,21 @@ def test_an_empty_path_names_no_file() -> None:
     assert diagnose(a_failure("", 2)).code == "empty-path"
 
 
-def test_a_descriptor_of_a_caller_that_is_gone_is_not_guessed() -> None:
+def test_a_descriptor_of_a_vanished_caller_is_not_guessed() -> None:
     failure = a_failure("bin/app", 2, syscall="execveat", dirfd=5, flags=0, pid=2**22 + 1)
     diagnosis = diagnose(failure)
     assert diagnosis.code == "not-looked-at"
     assert not diagnosis.certain
 
 
-def test_a_mount_namespace_that_is_gone_is_said_to_be_gone() -> None:
+def test_a_mount_namespace_that_is_gone_is_reported_as_gone() -> None:
     diagnosis = diagnose(a_failure("/usr/bin/no-such-program", 2, mount_ns=1, pid=2**22 + 1))
     assert diagnosis.code == "namespace-gone"
     assert not diagnosis.certain
     assert diagnosis.advice is not None and "sh -c, followed by sleep 1" in diagnosis.advice
 
 
-def test_an_unknown_mount_namespace_makes_it_uncertain(tmp_path: Path) -> None:
+def test_an_unknown_mount_namespace_makes_the_cause_uncertain(tmp_path: Path) -> None:
     diagnosis = diagnose(a_failure(str(tmp_path / "nothing"), 2, mount_ns=None, root=None))
     assert diagnosis.code == "missing-file"
     assert not diagnosis.certain
@@ -217,7 +217,7 @@ def test_a_kernel_helper_of_no_known_setting_keeps_its_cause() -> None:
     assert "The kernel itself started it" in diagnosis.evidence[0]
 
 
-def test_a_removed_script_is_not_taken_for_a_removed_directory(tmp_path: Path) -> None:
+def test_a_removed_script_is_not_confused_with_a_removed_directory(tmp_path: Path) -> None:
     path = script(tmp_path / "job", "#!/no/such/interpreter\n")
     descriptor = os.open(path, os.O_RDONLY)
     os.set_inheritable(descriptor, True)

@@ -25,12 +25,14 @@ def by_definition(one: str, other: str) -> int:
 
 
 @given(NAMES, NAMES, st.integers(0, 3))
-def test_edits_up_to_the_limit_are_counted_right_and_more_are_more(one: str, other: str, limit: int) -> None:
+def test_edit_distances_are_exact_up_to_the_limit_and_above_it_beyond(
+    one: str, other: str, limit: int
+) -> None:
     counted, right = distance(one, other, limit), by_definition(one, other)
     assert counted == right if right <= limit else counted > limit
 
 
-def test_no_more_names_are_compared_when_the_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_more_names_are_compared_after_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     names = ("systemcel", "systemctl")
     assert nearest("systemclt", names, deadline=0.0) == "systemctl", "a few are compared in any case"
     monkeypatch.setattr(nearest_names, "_AT_A_TIME", 2)
@@ -50,7 +52,7 @@ def test_no_more_names_are_compared_when_the_time_is_over(monkeypatch: pytest.Mo
         ("python3.12", "python3.11"),
     ],
 )
-def test_a_mistyped_name_has_its_neighbour(name: str, near: str) -> None:
+def test_a_mistyped_name_gets_the_nearest_name_suggested(name: str, near: str) -> None:
     assert nearest(name, (near,)) == near
 
 
@@ -69,5 +71,5 @@ def test_a_mistyped_name_has_its_neighbour(name: str, near: str) -> None:
         ("redis", "red"),
     ],
 )
-def test_a_short_name_that_has_nothing_to_do_with_it_is_not_suggested(name: str, far: str) -> None:
+def test_an_unrelated_short_name_is_not_suggested(name: str, far: str) -> None:
     assert nearest(name, (far,)) is None

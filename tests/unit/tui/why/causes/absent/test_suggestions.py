@@ -34,7 +34,9 @@ def place(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("where", ["shims", "pyenv/shims", "bin"])
-def test_no_first_line_is_to_name_what_lies_in_a_users_directory(where: str, tmp_path: Path) -> None:
+def test_no_shebang_line_is_suggested_that_names_a_file_in_a_users_directory(
+    where: str, tmp_path: Path
+) -> None:
     program(tmp_path / where / "oython3.6")
     script = program(tmp_path / "job", "#!/usr/local/bin/oython3.4\n")
     record = failed_exec(script, environment={"PATH": f"{tmp_path}/{where}:/usr/bin"})
@@ -44,7 +46,7 @@ def test_no_first_line_is_to_name_what_lies_in_a_users_directory(where: str, tmp
 
 
 @pytest.mark.parametrize(("where", "advised"), [("bin", True), ("shims", False)])
-def test_a_shim_is_suggested_not_even_beside_the_missing_name(
+def test_a_shim_is_not_suggested_even_in_the_directory_of_the_missing_name(
     where: str, advised: bool, tmp_path: Path
 ) -> None:
     near = program(tmp_path / where / "oython3.6")
@@ -60,14 +62,14 @@ def test_a_link_to_a_shim_is_a_shim(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("mode", "advised"), [(0o755, True), (0o644, False)])
-def test_what_nobody_may_execute_is_not_suggested(mode: int, advised: bool, tmp_path: Path) -> None:
+def test_a_file_that_nobody_may_execute_is_not_suggested(mode: int, advised: bool, tmp_path: Path) -> None:
     near = program(tmp_path / "deploy-all")
     near.chmod(mode)
     advice = diagnose(failed_exec(tmp_path / "deploy-al")).advice
     assert advice == (f"Did you mean {near}?" if advised else None)
 
 
-def test_the_next_name_is_suggested_where_the_nearest_is_no_program(tmp_path: Path) -> None:
+def test_the_next_nearest_name_is_suggested_if_the_nearest_is_not_a_program(tmp_path: Path) -> None:
     program(tmp_path / "deploy-all").chmod(0o644)
     near = program(tmp_path / "deploy-alll")
     assert diagnose(failed_exec(tmp_path / "deploy-al")).advice == f"Did you mean {near}?"
@@ -90,7 +92,7 @@ def test_a_program_that_the_caller_may_not_execute_is_not_suggested(
 
 
 @as_root
-def test_what_a_script_asks_env_for_is_not_suggested_from_the_callers_own_directory(place: Path) -> None:
+def test_a_program_for_env_is_not_suggested_from_the_callers_own_directory(place: Path) -> None:
     theirs = program(place / "theirs/oython3.6").parent
     for path in (theirs, theirs / "oython3.6"):
         os.chown(path, NOBODY_IN_PARTICULAR, NOBODY_IN_PARTICULAR)

@@ -68,7 +68,7 @@ def elf_header(machine: int, *, bits: int = 64, big: bool = False, kind: int = 2
         (bytes(range(256)), "not-a-program", "in an unknown format"),
     ],
 )
-def test_what_the_file_is_is_said(content: bytes, code: str, brief: str, tmp_path: Path) -> None:
+def test_the_type_of_the_file_is_named(content: bytes, code: str, brief: str, tmp_path: Path) -> None:
     record = failed_exec(program(tmp_path / "job", content))
     assert record.error == "ENOEXEC"
     diagnosis = diagnose(record)
@@ -101,7 +101,7 @@ def test_a_foreign_program_is_named_with_its_machine(
     assert diagnosis.brief == f"built for {name}, this is x86_64"
 
 
-def test_an_elf_file_that_is_no_program_is_recognized(tmp_path: Path) -> None:
+def test_an_elf_file_that_is_not_a_program_is_recognized(tmp_path: Path) -> None:
     native = {"x86_64": 62, "aarch64": 183}[os.uname().machine]
     for kind, what in ((1, "an object file"), (4, "a core dump")):
         record = failed_exec(program(tmp_path / "job", elf_header(native, kind=kind)))
@@ -117,7 +117,7 @@ def test_no_program_headers_are_malformed(tmp_path: Path) -> None:
     assert "no program headers" in diagnosis.summary
 
 
-def test_a_text_as_interpreter_is_blamed_and_not_the_script(tmp_path: Path) -> None:
+def test_a_text_file_as_interpreter_is_blamed_instead_of_the_script(tmp_path: Path) -> None:
     text = program(tmp_path / "text", b"echo\n")
     record = failed_exec(program(tmp_path / "job", b"#!%s\n" % os.fsencode(text)))
     assert record.error == "ENOEXEC"
@@ -137,7 +137,7 @@ def test_a_script_that_is_its_own_interpreter_is_nested_too_deep(tmp_path: Path)
     assert "leads back to itself" in diagnosis.summary
 
 
-def test_a_slash_behind_a_program_asks_for_a_directory(tmp_path: Path) -> None:
+def test_a_trailing_slash_asks_for_a_directory(tmp_path: Path) -> None:
     shutil.copy("/bin/true", tmp_path / "true")
     record = failed_exec(f"{tmp_path}/true/")
     assert record.error == "ENOTDIR"
@@ -146,7 +146,7 @@ def test_a_slash_behind_a_program_asks_for_a_directory(tmp_path: Path) -> None:
     assert "ends in a slash" in diagnosis.summary
 
 
-def test_a_32_bit_program_is_native_where_the_kernel_runs_it_and_foreign_elsewhere() -> None:
+def test_a_32_bit_program_is_native_only_if_the_kernel_runs_it() -> None:
     i386 = Elf(32, False, 2, 3)
     assert not is_foreign(i386, "x86_64")
     assert is_foreign(i386, "aarch64")
@@ -163,7 +163,7 @@ mask ffffffffffffff00fffffffffffffffffeffffff
 """
 
 
-def test_a_registration_is_read_as_the_kernel_shows_it() -> None:
+def test_a_binfmt_registration_is_read_as_the_kernel_shows_it() -> None:
     handler = parse("qemu-aarch64", QEMU)
     assert handler is not None
     assert handler.interpreter == "/usr/libexec/qemu-binfmt/aarch64-binfmt-P"
@@ -174,7 +174,7 @@ def test_a_registration_is_read_as_the_kernel_shows_it() -> None:
     assert not handler.takes(b"\x7fELF", "/any")
 
 
-def test_a_registration_by_extension_takes_names() -> None:
+def test_a_binfmt_registration_by_extension_matches_names() -> None:
     handler = parse("wine", "disabled\ninterpreter /usr/bin/wine\nflags: \nextension .exe\n")
     assert handler is not None and not handler.enabled
     assert handler.takes(b"MZ", "/opt/setup.exe")
