@@ -23,14 +23,14 @@ _MNT_DETACH: Final = 2
 
 @functools.cache
 def _outside() -> str | None:
-    """A process that has the root directory of our mount namespace, where ours is that of a chroot."""
+    """Find a process that has the root directory of our mount namespace if ours is that of a chroot."""
     anyone = ExecFailure(timestamp=0, path=None, return_value=-2, mount_ns=own_mount_ns())
     return neighbour_of(anyone) if is_chrooted() else None
 
 
 @functools.cache
 def own_root() -> str:
-    """The path of our root directory as the rest of our mount namespace has it: "/" but in a chroot."""
+    """Return the path of our root directory in our mount namespace: "/" except in a chroot."""
     outside = _outside()
     if outside is None:
         return "/"

@@ -30,7 +30,7 @@ CLOSED: Final = jsonschema.Draft202012Validator(_closed(SCHEMA))
 
 
 def kind_of(line: dict[str, Any]) -> str:
-    """Which of the four kinds of line it is: exactly one must hold it.
+    """Return which of the four kinds of line it is: exactly one must match.
 
     Raises:
         jsonschema.ValidationError: None holds it, or several do.

@@ -27,7 +27,7 @@ _START: Final = {
 
 
 def is_completed(shell: str, beginning: str, whole: str) -> bool:
-    """Whether a tab behind the beginning makes the whole of it."""
+    """Return whether a tab behind the beginning completes the word."""
     command, setup = _START[shell]
     process, terminal = pty.fork()
     if process == 0:

@@ -97,7 +97,7 @@ def compare(before: str, after: str) -> int:
 
 
 def _is_worse(was: float, is_now: float, unit: str) -> bool:
-    """Whether a figure has changed for the worse, and by more than noise."""
+    """Return whether a figure has become worse by more than noise."""
     if unit == "/s":
         return is_now < was / WORSE
     return is_now > max(was * WORSE, was + NOISE.get(unit, 0.0))

@@ -25,14 +25,14 @@ class Figure:
 
     @property
     def holds(self) -> bool | None:
-        """Whether the bound is kept; None where there is none."""
+        """Return whether the bound is kept; None if there is none."""
         if self.bound is None:
             return None
         return self.value >= self.bound if self.unit == "/s" else self.value <= self.bound
 
     @property
     def line(self) -> str:
-        """A line of the table."""
+        """Return a line of the table."""
         bound = "" if self.bound is None else f"{self.bound:,.6g} {self.unit}"
         kept = {None: "", True: "kept", False: "NOT KEPT"}[self.holds]
         value = f"{_amount(self.value):>12} {self.unit:<3}"

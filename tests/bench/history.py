@@ -38,7 +38,7 @@ QUERIES: Final = (
 
 
 def events(count: int, variables: int, paths: int) -> Iterator[list[ExecFailure]]:
-    """Batches of failures: 50 environments, some uids and comms, this many paths, all pids different."""
+    """Yield batches of failures: 50 environments, some uids and comms, this many paths, all pids distinct."""
     base = failure()
     environments = [
         tuple(f"VARIABLE_{index}=value-{number}" for index in range(variables)) for number in range(50)
@@ -60,7 +60,7 @@ def events(count: int, variables: int, paths: int) -> Iterator[list[ExecFailure]
 
 
 def filled(count: int, variables: int = 40, paths: int = 1000) -> tuple[History, float, float]:
-    """A history of that many events; the resident memory it took, and microseconds to append one."""
+    """Return a history of that many events, the resident memory it took, and microseconds per append."""
     gc.collect()
     before, taken = resident(), 0.0
     history = History(max_events=count, max_bytes=16 << 30)
@@ -78,7 +78,7 @@ def resident() -> float:
 
 
 def timed(history: History, query: str) -> tuple[float, float, float]:
-    """Milliseconds to the first screen and to the end; and the longest step, in which no key is answered."""
+    """Return milliseconds to the first screen, to the end, and of the longest step, which blocks the keys."""
     view = View(history, parse(""))
     while not view.complete:
         view.advance(STEP)
@@ -96,7 +96,7 @@ def timed(history: History, query: str) -> tuple[float, float, float]:
 
 
 def measure() -> Iterator[Figure]:
-    """The figures of the history and of the filter."""
+    """Measure the history and the filter."""
     history, memory, append = filled(MILLION)
     # What other parts have freed is used again, and is in no difference of resident memory.
     memory = max(memory, history.nbytes / 1e6)
@@ -115,7 +115,7 @@ def measure() -> Iterator[Figure]:
 
 
 def bounded() -> Figure:
-    """The most that a history takes which unlike events overflow."""
+    """Return the most memory that a history takes while distinct events overflow it."""
     history, most = History(max_bytes=BOUND << 20), 0
     base = failure()
     for start in range(0, UNLIKE, 100):

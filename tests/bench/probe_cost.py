@@ -58,7 +58,7 @@ def execwhy(capture: Capture | None = None) -> Iterator[None]:
 
 @contextmanager
 def running(command: list[str]) -> Iterator[None]:
-    """A peer that prints its events into a file that nobody reads."""
+    """Run a peer that prints its events into a file that nobody reads."""
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.DEVNULL)
         time.sleep(SETTLE)
@@ -100,13 +100,13 @@ def peers() -> dict[str, Callable[[], AbstractContextManager[None]]]:
 
 
 def once(loop: Path, what: str, times: int, path: list[str], prefix: tuple[str, ...] = ()) -> float:
-    """Nanoseconds for each of ``times``."""
+    """Return nanoseconds for each of ``times``."""
     command = [*prefix, str(loop), what, str(times), *path]
     return float(subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout)
 
 
 def medians(loop: Path) -> dict[str, dict[str, float]]:
-    """Nanoseconds for one of each kind of work, by who watches: the median of alternating rounds.
+    """Return nanoseconds for one of each kind of work, by watcher: the median of alternating rounds.
 
     Each round counts with its least disturbed fortieth.
     """
@@ -140,7 +140,7 @@ def medians(loop: Path) -> dict[str, dict[str, float]]:
 
 
 def measure(loop: Path) -> Iterator[Figure]:
-    """What each watcher adds to each kind of work."""
+    """Measure what each watcher adds to each kind of work."""
     is_free = choose(None).name == FREE_PLAN
     taken = medians(loop)
     bare = taken.pop("nothing")

@@ -36,7 +36,7 @@ class Monitor(Terminal):
         super().__init__("-m", "execwhy.tui.cli.main", *options, size=(120, 40), environment=environment)
 
     def seconds_to(self, text: str) -> float:
-        """Seconds from the start until this text is on the screen."""
+        """Return the seconds from the start until this text is on the screen."""
         self.wait_for_text(text)
         return time.monotonic() - self.began
 
@@ -80,7 +80,7 @@ def starts() -> Iterator[Figure]:
 
 
 def storm(loop: Path, seconds: int = STORM_SECONDS, paths: int = 1) -> Iterator[Figure]:
-    """One core fails to exec at full speed, so many paths in turn, with the monitor open."""
+    """Measure while one core fails to exec at full speed, with this many paths and the monitor open."""
     name = "storm" if paths == 1 else f"storm of {paths:,} paths"
     bare = float(_run(loop, 300_000))
     monitor = Monitor()
@@ -144,7 +144,7 @@ def _run(loop: Path, times: int) -> str:
 
 
 def _answer(monitor: Monitor) -> float:
-    """Seconds until help is open, which no one can mistake; it is closed again."""
+    """Return the seconds until help is open, which cannot be mistaken; close it again."""
     began = time.monotonic()
     monitor.type("?")
     monitor.wait_for_text("Esc")
@@ -155,12 +155,12 @@ def _answer(monitor: Monitor) -> float:
 
 
 def measure(loop: Path) -> Iterator[Figure]:
-    """All figures of the real program; it needs root and BPF."""
+    """Measure the real program; this needs root and BPF."""
     yield from starts()
     for paths in PATHS:
         yield from storm(loop, paths=paths)
 
 
 def endure(loop: Path) -> Iterator[Figure]:
-    """The storm, for ten minutes: what is kept in memory does not grow, and keys are answered to the end."""
+    """Run the storm for ten minutes: memory must not grow, and keys must be answered until the end."""
     yield from storm(loop, ENDURANCE_SECONDS)

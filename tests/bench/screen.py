@@ -57,7 +57,7 @@ class Steady(ScriptedSource):
         return Occurrence(self._kinds[kind], now + number, pid, pid, kind + 1, 1)
 
     def drain(self) -> Sequence[Report]:
-        """What has come since the last time."""
+        """Return what has come since the last call."""
         with self._lock:
             came, self._came = self._came, []
         self._recorded += len(came)
@@ -73,7 +73,7 @@ def _why(_record: ExecFailure) -> Diagnosis:
 
 
 async def gaps(rate: int) -> tuple[list[float], list[float], float]:
-    """Milliseconds of each gap, ascending; of the loop's own processor time in each; the part taken in."""
+    """Return each gap in ms, ascending, the loop's processor time in each, and the share of events read."""
     source = Steady(rate)
     app = ExecwhyApp(source, history=History(), lookers=InlineLookers(_why))
     walls: list[float] = []
@@ -93,7 +93,7 @@ async def gaps(rate: int) -> tuple[list[float], list[float], float]:
 
 
 def measure() -> Iterator[Figure]:
-    """The gaps at each rate: by the clock, and without what other programs took of the processor."""
+    """Measure the gaps at each rate: by the clock, and without processor time taken by other programs."""
     for rate in RATES:
         walls, busy, taken = asyncio.run(gaps(rate))
         bound = 50 if rate == RATES[-1] else None

@@ -27,7 +27,7 @@ _LATEST: Final = (1 << 62) - 1
 
 
 def decode_record(data: bytes) -> None:
-    """A record's bytes: DecodeError, or a record whose every part can be written and shown."""
+    """Expect a DecodeError, or a record whose every part can be written and shown, from any bytes."""
     if len(data) >= 8:
         # Times come from the kernel's clock, whoever writes the rest.
         data = struct.pack("<Q", struct.unpack_from("<Q", data)[0] & _LATEST) + data[8:]
@@ -46,7 +46,7 @@ def decode_record(data: bytes) -> None:
 
 
 def parse_filter(data: bytes) -> None:
-    """A filter: QueryError with a place in the text, or a query that answers for any record."""
+    """Expect a QueryError with a place in the text, or a query that answers for any record."""
     text = data.decode("utf-8", "surrogateescape")
     try:
         query = parse(text)
@@ -62,7 +62,7 @@ def parse_filter(data: bytes) -> None:
 
 
 def read_line(data: bytes) -> None:
-    """A line of a file: SnapshotError, or what can be written again and is the same then."""
+    """Expect a SnapshotError, or a value that is the same after it was written and read again."""
     try:
         found = parse_line(data)
     except SnapshotError as error:

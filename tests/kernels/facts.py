@@ -86,7 +86,7 @@ FAILS_WITH_THE_FILE: Final = frozenset(
 
 
 def reached(kind: str, killed_by: str | None) -> Reached:
-    """How far the exec of a kind gets; all others fail when their file is opened."""
+    """Return how far the exec of a kind gets; all others fail when their file is opened."""
     if killed_by:
         return Reached.LATE
     if kind in NEVER_A_BPRM:
@@ -99,7 +99,7 @@ def reached(kind: str, killed_by: str | None) -> Reached:
 
 
 def facts(plan: str, release: Release, how_far: Reached) -> Facts:
-    """What must be had. The table: a row is a stage, and its columns are before 6.8 and since."""
+    """Return what must be recorded, from a table: a row per stage, columns before 6.8 and since."""
     if plan == "tracepoint" and how_far is Reached.LATE:
         return Facts("resolved", "unreadable")
     if plan == "tracepoint":

@@ -80,7 +80,7 @@ class Finished:
 
 
 def release_of(series: str) -> str:
-    """The release of the newest kernel of a series, "6.1.0-56-amd64", that ``tools/kernels`` has installed.
+    """Return the newest release of a series, "6.1.0-56-amd64", that ``tools/kernels`` has installed.
 
     Raises:
         GuestError: There is none.
@@ -177,7 +177,7 @@ def _boot(series: str, append: Sequence[str], share: Path, read_only: Sequence[P
 
 
 def main() -> int:
-    """The command line of ``tools/kernels SERIES -- COMMAND``."""
+    """Run the command line of ``tools/kernels SERIES -- COMMAND``."""
     parser = argparse.ArgumentParser("tools/kernels", description=__doc__)
     parser.add_argument("series", choices=SERIES)
     parser.add_argument("--append", action="append", default=[], help="more of the kernel's command line")

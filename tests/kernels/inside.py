@@ -25,7 +25,7 @@ Results = dict[str, object]
 
 
 def under(plan: str, zoo: Zoo, *, witnessed: bool) -> Results:
-    """What becomes of every kind under a plan; or why the plan does not work here."""
+    """Return the verdicts of every kind under a plan, or why the plan does not work here."""
     wanted = next(each for each in PLANS if each.name == plan)
     if obstacles := support.obstacles(wanted):
         return {"obstacles": obstacles, "verdicts": []}
@@ -49,7 +49,7 @@ def under(plan: str, zoo: Zoo, *, witnessed: bool) -> Results:
 
 
 def everything(boot: Boot, zoo: Zoo) -> Results:
-    """What a boot is for."""
+    """Return all results of a boot."""
     began = time.monotonic()
     plans = {plan: under(plan, zoo, witnessed=plan == boot.plans[0]) for plan in boot.plans}
     once = [vars(verdict) for verdict in looks(boot, zoo)]

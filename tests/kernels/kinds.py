@@ -147,7 +147,7 @@ class Run:
         self._witnessed = witnessed
 
     def verdicts(self) -> Iterator[Verdict]:
-        """One after the other."""
+        """Yield the verdict of each kind."""
         for kind, test in self._kinds().items():
             verdict = judged(kind, test)
             # If the guest does not finish, this shows how far it got.
@@ -197,7 +197,7 @@ class Run:
         return replace(expected, path_in_doubt=in_doubt)
 
     def _doubts_paths(self, name: str, killed_by: str | None = None) -> bool:
-        """Whether this plan cannot prove here that a path is the one that the kernel had."""
+        """Return whether this plan cannot prove here that a path is the one that the kernel had."""
         return facts(self._plan, KERNEL_RELEASE, reached(name, killed_by)).path == "user"
 
     def _can_be_had(self, record: ExecFailure, case: Case) -> Found:
@@ -221,7 +221,7 @@ class Run:
         return found
 
     def _is_unseen(self, case: Case) -> bool:
-        """Whether the hook at the beginning of a call does not see it, since seccomp refuses it before."""
+        """Return whether seccomp refuses the call before the hook at its beginning sees it."""
         return self._plan == "tracepoint" and case.name == "denied by seccomp"
 
     def _compat(self, program: str, name: str) -> Found:
@@ -317,7 +317,7 @@ class Run:
 
 
 def left_in(tables: Tables) -> Found:
-    """What the tables of execs under way hold although none is."""
+    """Return what the tables of execs under way hold although none is."""
     deadline = time.monotonic() + _LEAVING
     while any(tables.entries(name) for name in tables.state) and time.monotonic() < deadline:
         time.sleep(0.5)

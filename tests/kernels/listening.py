@@ -12,7 +12,7 @@ from tests.live.listener import Listener
 
 @contextmanager
 def live(**settings: Any) -> Iterator[Listener]:
-    """A source that is live."""
+    """Yield the listener of a source that is live."""
     source = KernelSource(**settings)
     listener = Listener(source)
     try:

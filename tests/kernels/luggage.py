@@ -41,12 +41,12 @@ _PROGRAMS: Final = ("sh", "strace", "tar", "mount", "cat")
 
 
 def python() -> str:
-    """The Python that the guest runs: the one that has bcc, without this project's venv."""
+    """Return the Python that the guest runs: the one that has bcc, outside this project's venv."""
     return "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else interpreter()
 
 
 def packages() -> str:
-    """Where the venv has what the reader needs beside Python's library."""
+    """Return where the venv has what the reader needs besides Python's library."""
     return os.path.dirname(os.path.dirname(numpy.__file__))
 
 
@@ -80,7 +80,7 @@ def _paths() -> Iterator[str]:
 
 
 def _libraries(programs: list[str]) -> Iterator[str]:
-    """The shared libraries that they load."""
+    """Yield the shared libraries that the programs load."""
     for program in programs:
         path = program
         if not program.startswith("/"):

@@ -59,7 +59,7 @@ _OF_ALL_FAILURES: Final = (
 
 
 def looks(boot: Boot, zoo: Zoo) -> Iterator[Verdict]:
-    """The verdict of each."""
+    """Yield the verdict of each check."""
     known: dict[str, Callable[[], Found]] = {
         "page tables": partial(page_tables, boot.levels),
         "types from headers": partial(types_from_headers, zoo),
@@ -81,7 +81,7 @@ def looks(boot: Boot, zoo: Zoo) -> Iterator[Verdict]:
 
 
 def page_tables(levels: int) -> Found:
-    """As many levels as the boot is for: by the processor's flags, the kernel's map, and a mapping."""
+    """Check the page-table levels of the boot: by the processor's flags, the kernel's map, and a mapping."""
     with open("/proc/cpuinfo") as file:
         flag = " la57" in file.read()
     base = direct_map()
@@ -97,7 +97,7 @@ def page_tables(levels: int) -> Found:
 
 
 def full_preemption() -> Found:
-    """The kernel says that it is in force."""
+    """Check that the kernel reports full preemption."""
     with open(_PREEMPTION) as file:
         mode = file.read()
     return {"mode": "" if "(full)" in mode else mode}
@@ -144,7 +144,7 @@ def all_failures(zoo: Zoo) -> Found:
 
 
 def all_failures_without_room(zoo: Zoo) -> Found:
-    """A failure is recorded once even if the table has no room to mark it as recorded for sys_exit."""
+    """Check that a failure is recorded once even if it cannot be marked as recorded for sys_exit."""
     newest = newest_table()
     found: Found = {}
     with live(plan="fentry", all_failures=True) as listener:
@@ -187,7 +187,7 @@ def no_file_left(zoo: Zoo) -> Found:
 
 
 def skipped_programs(zoo: Zoo) -> Found:
-    """What a preempted program makes the kernel skip is counted: records and losses are all execs."""
+    """Check that runs that a preempted program makes the kernel skip are counted as losses."""
     marker = str(uuid.uuid4())
     with live(plan="fentry") as listener:
         command = [zoo / "storm", zoo / "text", marker, str(_STORM_THREADS), str(_STORM_TIMES)]

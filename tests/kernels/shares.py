@@ -79,7 +79,7 @@ def _execs_held_up(zoo: Zoo, listener: Listener, tables: Tables) -> Found:
 
 
 def no_room_at_the_first_check(zoo: Zoo) -> Found:
-    """Where there is room only once the kernel is at the interpreter, that is not what was executed."""
+    """Check that the interpreter is not recorded as the program if room appears only once it is opened."""
     newest = newest_table()
     with live(plan="legacy") as listener:
         tables = Tables(newest)
@@ -151,7 +151,7 @@ def crowd(zoo: Zoo, path: str, processes: int) -> Iterator[subprocess.Popen[byte
 
 
 def _wait_until_all_exec(pid: int, processes: int) -> None:
-    """Until so many children of a process are asleep in an execve."""
+    """Wait until that many children of a process are asleep in an execve."""
     deadline = time.monotonic() + PATIENCE
     while True:
         with open(f"/proc/{pid}/task/{pid}/children") as file:
@@ -169,7 +169,7 @@ def _system_call(pid: str) -> str:
 
 
 def _failure(zoo: Zoo, listener: Listener, user: int) -> ExecFailure:
-    """The record of a user's script whose interpreter is missing."""
+    """Return the record of a user's script whose interpreter is missing."""
 
     def in_child() -> Exec:
         become_user(user)
@@ -181,7 +181,7 @@ def _failure(zoo: Zoo, listener: Listener, user: int) -> ExecFailure:
 
 
 def _is_whole(record: ExecFailure, whose: str) -> Found:
-    """Whether all is there that the kernel alone knows."""
+    """Return whether a record has everything that only the kernel knows."""
     return {
         f"{whose}: path": _difference(record.path_source, "kernel"),
         f"{whose}: binary": _difference(record.binary and record.binary.source, "kernel"),
@@ -195,7 +195,7 @@ def _difference(found: object, wanted: object) -> str:
 
 
 def _end_of_search(listener: Listener, user: int, whose: str) -> Found:
-    """Whether it is known that a user's search is over."""
+    """Return whether the end of a user's search is known."""
 
     def in_child() -> Exec:
         become_user(user)

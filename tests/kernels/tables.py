@@ -34,7 +34,7 @@ _GOLDEN_RATIO: Final = 0x9E37_79B9_7F4A_7C15
 
 
 def newest_table() -> int:
-    """The id of the newest one that there is; 0 without any. Ids only grow."""
+    """Return the id of the newest table; 0 if there is none. Ids only grow."""
     newest = 0
     while (one := _next_id(newest)) is not None:
         newest = one
@@ -54,11 +54,11 @@ class Tables:
 
     @property
     def state(self) -> frozenset[str]:
-        """Which tables of execs under way there are."""
+        """Return which tables of execs under way exist."""
         return STATE & set(self._descriptors)
 
     def entries(self, name: str) -> int:
-        """How many entries one of them has."""
+        """Return how many entries one of them has."""
         key, following = ctypes.create_string_buffer(_KEY_SIZE), ctypes.create_string_buffer(_KEY_SIZE)
         count, before = 0, 0
         descriptor = self._descriptors[name]
@@ -98,7 +98,7 @@ class Tables:
             _bpf(_DELETE, struct.pack("<IxxxxQ", self._descriptors[name], ctypes.addressof(key)))
 
     def held(self) -> tuple[int, int, int]:
-        """How many execs, copies and searches all users are said to have."""
+        """Return how many execs, copies and searches all users hold according to the table."""
         execs = copies = searches = 0
         for place in range(1 << HOLDING_BITS):
             one = self._held_at(place)
@@ -106,7 +106,7 @@ class Tables:
         return execs, copies, searches
 
     def held_by(self, user: int) -> tuple[int, int, int]:
-        """How many one user is said to have."""
+        """Return how many one user holds according to the table."""
         return self._held_at(_place_of(user))
 
     def set_held(self, user: int, execs: int, copies: int) -> None:
@@ -131,7 +131,7 @@ class Tables:
 
 
 def _place_of(user: int) -> int:
-    """A user's place in the table of holdings: ``hash_of`` of bpf/program/base.c."""
+    """Return a user's place in the table of holdings: ``hash_of`` of bpf/program/base.c."""
     return (user * _GOLDEN_RATIO & 0xFFFF_FFFF_FFFF_FFFF) >> 64 - HOLDING_BITS
 
 

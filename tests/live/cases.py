@@ -56,7 +56,7 @@ class Case:
     path_afterwards: str | None = None
 
     def prepare(self, zoo: Zoo) -> Callable[[], Exec]:
-        """What the child has to do."""
+        """Prepare the exec in the child."""
 
         def prepare() -> Exec:
             self.setup(zoo)
@@ -65,7 +65,7 @@ class Case:
         return prepare
 
     def expected(self, zoo: Zoo, attempt: Attempt) -> Expected:
-        """What the record must be."""
+        """Return the expected record."""
         file = None
         if self.binary is not None:
             path = self.binary if self.binary.startswith("/") else zoo / self.binary
@@ -94,21 +94,21 @@ class Case:
 
 
 def named(name: str) -> Call:
-    """An execve of a file in the zoo."""
+    """Return an execve of a file in the zoo."""
     return lambda zoo: Exec(zoo.path(name))
 
 
 def at(name: str, path: bytes, flags: int, open_flags: int = os.O_RDONLY) -> Call:
-    """An execveat at a descriptor of a file in the zoo."""
+    """Return an execveat at a descriptor of a file in the zoo."""
     return lambda zoo: Exec(path, dirfd=os.open(zoo / name, open_flags), flags=flags)
 
 
 def busy(zoo: Zoo) -> Exec:
-    """A program that is open for writing."""
+    """Return an exec of a program that is open for writing."""
     os.open(zoo / "busy", os.O_WRONLY)
     return Exec(zoo.path("busy"))
 
 
 def as_user(zoo: Zoo) -> None:
-    """The caller is not root."""
+    """Make the exec as a caller that is not root."""
     circumstances.become_user()

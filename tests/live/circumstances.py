@@ -231,7 +231,7 @@ def stdin_is_eventfd() -> None:
 
 
 def stdin_is_inotify() -> None:
-    """The same, with a name without brackets."""
+    """Have an inotify descriptor as stdin, whose name has no brackets."""
     os.dup2(libc.inotify_init(), 0)
 
 
@@ -247,7 +247,7 @@ def join_cgroup(path: str) -> None:
 
 
 def untouched(directory: str, text: bytes, owner: int = 0) -> Pointer:
-    """A string in memory that nobody has looked at yet, so that no page of it is mapped.
+    """Return a string in memory that nobody has touched yet, so that none of its pages is mapped.
 
     Since 6.8 the kernel opens the file before it copies argv and envp, and a failure to open leaves them
     unread: what reads without faulting pages in cannot have them.
@@ -263,7 +263,7 @@ def untouched(directory: str, text: bytes, owner: int = 0) -> Pointer:
 
 
 def shared_memory(text: bytes) -> int:
-    """The address of memory that a forked child has, too, with a string in it."""
+    """Return the address of memory with a string in it, shared with forked children."""
     address: int = libc.mmap(
         None, mmap.PAGESIZE, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_SHARED | mmap.MAP_ANONYMOUS, -1, 0
     )
@@ -272,7 +272,7 @@ def shared_memory(text: bytes) -> int:
 
 
 def rewritten(path: bytes, afterwards: bytes) -> Pointer:
-    """A path that another process rewrites while its exec waits for that process's lease on the file."""
+    """Return a path that another process rewrites while its lease on the file delays the exec."""
     address = shared_memory(path)
     hold_up(path, lambda: ctypes.memmove(address, afterwards + b"\0", len(afterwards) + 1))
     return Pointer(address, path)
@@ -293,7 +293,7 @@ def hold_up(path: str | bytes, meanwhile: Callable[[], object]) -> None:
 
 
 def at_the_end_of_memory(strings: Sequence[bytes]) -> Array:
-    """An array, and the last of its strings, right before memory that cannot be read."""
+    """Return an array, and its last string, right before memory that cannot be read."""
 
     def before_a_hole(content: bytes) -> int:
         page = libc.mmap(None, 2 * mmap.PAGESIZE, mmap.PROT_READ | mmap.PROT_WRITE, _MAP_ANONYMOUS, -1, 0)
@@ -307,7 +307,7 @@ def at_the_end_of_memory(strings: Sequence[bytes]) -> Array:
 
 
 def cgroup_file_system() -> str | None:
-    """Where the unified cgroup hierarchy (v2) is mounted."""
+    """Return where the unified cgroup hierarchy (v2) is mounted."""
     with open("/proc/self/mounts") as file:
         for line in file:
             _, where, file_system, *_ = line.split()

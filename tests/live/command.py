@@ -28,7 +28,7 @@ class Recorder:
 
     @property
     def pid(self) -> int:
-        """Of the program itself."""
+        """Return the pid of the program itself."""
         return self.process.pid
 
     def wait_for(self, text: str) -> None:
@@ -85,7 +85,7 @@ def on_terminal(
 
 
 def status_of_threads(pid: int) -> list[dict[str, str]]:
-    """/proc/PID/task/*/status of each thread, as a mapping from its words."""
+    """Return /proc/PID/task/*/status of each thread, as a mapping by field name."""
     found = []
     for task in Path(f"/proc/{pid}/task").iterdir():
         lines = (task / "status").read_text().splitlines()

@@ -14,28 +14,28 @@ from tests.own_root import own_root
 
 @pytest.fixture(scope="session", autouse=True)
 def root() -> None:
-    """Nothing here works without root."""
+    """Require root: nothing here works without it."""
     if os.geteuid() != 0:
         pytest.fail("live tests load BPF programs and change who they are: run them as root")
 
 
 @pytest.fixture(scope="session")
 def zoo() -> Iterator[Zoo]:
-    """Files that cannot be executed, and programs that make execs fail."""
+    """Yield files that cannot be executed, and programs that make execs fail."""
     with built_zoo() as zoo:
         yield zoo
 
 
 @pytest.fixture
 def listener(listener_of_all: Listener) -> Listener:
-    """What the kernel says, from now on; other tests' events have come."""
+    """Return the shared listener, after the events of other tests have arrived."""
     listener_of_all.settle()
     return listener_of_all
 
 
 @pytest.fixture(scope="session")
 def listener_of_all() -> Iterator[Listener]:
-    """The one source that all tests share, but for those that need another."""
+    """Yield the one source that all tests share, except those that need another."""
     from execwhy.bpf.read.reader import DEFAULT_ARGS_BYTES, DEFAULT_ENV_BYTES, KernelSource
 
     source = KernelSource(

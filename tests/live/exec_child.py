@@ -108,7 +108,7 @@ class Exec:
 
     @property
     def path_read(self) -> bytes | None:
-        """The path as anyone can read it, or None."""
+        """Return the path as anyone can read it, or None."""
         return self.path.reads if isinstance(self.path, Pointer) else self.path
 
 
@@ -252,7 +252,7 @@ def _program(argv: list[str | bytes], environment: dict[bytes, bytes]) -> Iterat
 
 
 def _wait_for_name(pid: int, name: bytes) -> None:
-    """The spawning returns a moment before the kernel gives the new program its comm (begin_new_exec)."""
+    """Wait for the comm: spawning returns before the kernel has set the new program's (begin_new_exec)."""
     deadline = time.monotonic() + PATIENCE
     while _comm_of(pid) != name:
         if time.monotonic() > deadline:

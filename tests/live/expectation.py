@@ -75,7 +75,7 @@ class Expected:
 
 
 def _stdin_path(root: bytes, link: bytes) -> str | None:
-    """Of a namespace only its file system knows the name, which the kernel program cannot ask: null."""
+    """Return null for a namespace: only its file system knows the name, and the kernel program cannot ask."""
     return None if link.startswith(b"mnt:[") else os.fsdecode(_below(root, link))
 
 
@@ -90,7 +90,7 @@ def check(record: ExecFailure, attempt: Attempt, expected: Expected) -> None:
 
 
 def compare(record: ExecFailure, attempt: Attempt, expected: Expected) -> dict[str, str]:
-    """Every field of a record by name: what is wrong with it, or "" where it is right.
+    """Compare every field of a record: the problem by name, or "" if the field is right.
 
     Raises:
         AssertionError: The exec did not fail as the test wanted it to, so there is nothing to compare with.
@@ -175,7 +175,7 @@ def compare(record: ExecFailure, attempt: Attempt, expected: Expected) -> dict[s
 
 
 def compare_fields(record: ExecFailure, known: Mapping[str, Any]) -> dict[str, str]:
-    """The same for those fields whose values are given."""
+    """Compare the fields whose values are given."""
     return {
         name: "" if (recorded := getattr(record, name)) == value else f"recorded {recorded!r}, not {value!r}"
         for name, value in known.items()
@@ -255,7 +255,7 @@ def _binary(record: ExecFailure, file: File | None, pid: int) -> Binary | None:
 
 
 def _below(root: bytes, path: bytes) -> bytes:
-    """A path below a process's root directory, as that process sees it."""
+    """Return a path below a process's root directory, as that process sees it."""
     if root == b"/":
         return path
     if path == root or path.startswith(root + b"/"):
@@ -264,7 +264,7 @@ def _below(root: bytes, path: bytes) -> bytes:
 
 
 def _whole(root: bytes) -> str | None:
-    """A root directory as no other root hides a part of it; None where it is that of the mount namespace."""
+    """Return the full path of a root directory; None if it is the root of the mount namespace."""
     whole = own_root().rstrip("/") + os.fsdecode(root).rstrip("/")
     return whole or None
 
@@ -276,7 +276,7 @@ def _cwd(root: bytes, path: bytes) -> bytes:
 
 
 def _comm(attempt: Attempt) -> bytes:
-    """The caller's comm: past the point of no return it is the new program's (begin_new_exec)."""
+    """Return the caller's comm: past the point of no return it is the new program's (begin_new_exec)."""
     if attempt.killed_by and attempt.exec.path_read:
         return os.path.basename(attempt.exec.path_read)[:15]
     return attempt.caller.comm

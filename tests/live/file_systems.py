@@ -49,7 +49,7 @@ _DIRECTORY: Final = 0o40755
 
 @contextmanager
 def mounted_image(image: Path, directory: Path, options: str = "") -> Iterator[None]:
-    """An image of a file system, mounted."""
+    """Mount an image of a file system."""
     directory.mkdir(exist_ok=True)
     subprocess.run(["mount", "-o", f"loop{options}", image, directory], check=True)
     try:
@@ -60,7 +60,7 @@ def mounted_image(image: Path, directory: Path, options: str = "") -> Iterator[N
 
 @contextmanager
 def damaged_file_system(place: Path) -> Iterator[Path]:
-    """A directory with a file ``deleted``, whose inode is none, and ``checksum``, whose checksum is wrong."""
+    """Yield a directory with ``deleted``, whose inode is free, and ``checksum``, whose checksum is wrong."""
     image = _image(place, "deleted", "checksum")
     _debugfs(image, "clri /deleted", "-w")
     _spoil_checksum(image, "checksum")
@@ -70,7 +70,7 @@ def damaged_file_system(place: Path) -> Iterator[Path]:
 
 @contextmanager
 def cut_off_file_system(place: Path) -> Iterator[Path]:
-    """A directory with a file ``program``, of whose content nothing can be read: its disk has ended."""
+    """Yield a directory with a file ``program`` whose content cannot be read: its disk has ended."""
     image = _image(place, "program")
     first = min(map(int, _debugfs(image, "blocks /program").split()))
     with mounted_image(image, place / "cut", ",ro"):
@@ -80,14 +80,14 @@ def cut_off_file_system(place: Path) -> Iterator[Path]:
 
 @contextmanager
 def ext4_file_system(place: Path) -> Iterator[Path]:
-    """An ext4 whose blocks have 4,096 bytes."""
+    """Yield an ext4 whose blocks have 4,096 bytes."""
     with mounted_image(_image(place), place / "ext4"):
         yield place / "ext4"
 
 
 @contextmanager
 def encrypted_file_system(place: Path) -> Iterator[Path]:
-    """A program in an encrypted directory, the key of which has been taken away: its path then."""
+    """Yield the path of a program in an encrypted directory after its key was removed."""
     image = _image(place)
     with mounted_image(image, place / "encrypted"):
         yield place / "encrypted" / _locked(place / "encrypted")
@@ -95,7 +95,7 @@ def encrypted_file_system(place: Path) -> Iterator[Path]:
 
 @contextmanager
 def answering_file_system(directory: Path) -> Iterator[None]:
-    """A FUSE file system on a directory; a look-up of the name of an errno is answered with that."""
+    """Mount a FUSE file system; a look-up of the name of an errno is answered with that errno."""
     directory.mkdir(exist_ok=True)
     device = _mount_fuse(directory)
     server = os.fork()
@@ -115,7 +115,7 @@ def answering_file_system(directory: Path) -> Iterator[None]:
 
 @contextmanager
 def dead_file_system(directory: Path) -> Iterator[None]:
-    """A FUSE file system whose server has ended."""
+    """Mount a FUSE file system whose server has ended."""
     directory.mkdir(exist_ok=True)
     os.close(_mount_fuse(directory))
     try:
@@ -125,7 +125,7 @@ def dead_file_system(directory: Path) -> Iterator[None]:
 
 
 def _image(place: Path, *programs: str) -> Path:
-    """A new ext4 with these files, all of them programs."""
+    """Make a new ext4 with these files, all of them programs."""
     image, tree = place / "image", place / "tree"
     tree.mkdir()
     for name in programs:
@@ -184,7 +184,7 @@ def _locked(root: Path) -> str:
 
 @contextmanager
 def encrypted_directory(root: Path) -> Iterator[tuple[Path, Callable[[], None]]]:
-    """An encrypted directory, and what takes its key away, on an ext4 that can have one."""
+    """Yield an encrypted directory on an ext4 that supports it, and a function that removes its key."""
     directory = root / "secret"
     on_root = os.open(root, os.O_RDONLY)
     try:

@@ -29,7 +29,7 @@ def dumping_to(handler: str) -> Iterator[None]:
 
 
 def crash() -> int:
-    """A process that dumps core; returns its pid once it is gone."""
+    """Let a process dump core; return its pid after it has ended."""
     with subprocess.Popen(["/bin/sh", "-c", "kill -ABRT $$"]) as process:
         process.wait()
     return process.pid

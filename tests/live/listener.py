@@ -46,12 +46,12 @@ class Listener:
 
     @property
     def plan(self) -> str | None:
-        """The hook plan of the source."""
+        """Return the hook plan of the source."""
         return self.source.status().origin.plan
 
     @property
     def counters(self) -> Counters:
-        """The counters now."""
+        """Return the current counters."""
         return self.source.status().counters
 
     def start(self) -> None:
@@ -118,7 +118,7 @@ class Listener:
             self._lost_when_settled = self.counters.lost
 
     def records_of(self, pid: int, since: int) -> list[ExecFailure]:
-        """All records of the execs that a process has made, until now, since a time (CLOCK_REALTIME)."""
+        """Return all records so far of the execs of a process since a time (CLOCK_REALTIME)."""
         self.catch_up()
         # Pids come round again; the clock may have been set by a fraction of a second meanwhile.
         return [
@@ -128,7 +128,7 @@ class Listener:
         ]
 
     def records_with(self, argument: str) -> list[ExecFailure]:
-        """All records until now that have this argument."""
+        """Return all records so far that have this argument."""
         self.catch_up()
         return [failure for failure in self.failures if argument in failure.arguments]
 
@@ -143,7 +143,7 @@ class Listener:
 
 
 def drained(source: EventSource) -> list[Report]:
-    """All that a source has."""
+    """Return everything that a source has."""
     found: list[Report] = []
     while reports := source.drain():
         found += reports
@@ -151,7 +151,7 @@ def drained(source: EventSource) -> list[Report]:
 
 
 def completed(record: ExecFailure) -> ExecFailure:
-    """The record with the file that its path names, as a looker finds it, but without a diagnosis."""
+    """Return the record with the file that its path names, as a looker finds it, but without a diagnosis."""
     found = _FILES.complete(record, clock.now())
     assert isinstance(found, ExecFailure)
     return found
@@ -175,7 +175,7 @@ def fail_to_exec(path: str, *arguments: str) -> None:
 
 
 def add_up(counters: Counters) -> bool:
-    """Nothing is missing between what was seen and what became of it."""
+    """Return whether all execs that were seen are recorded, suppressed or lost."""
     return (
         counters.seen
         == counters.recorded + counters.suppressed + counters.lost

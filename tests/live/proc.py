@@ -45,7 +45,7 @@ class Caller:
 
     @classmethod
     def of(cls, pid: int, tid: int) -> Caller:
-        """The caller as it is now. ``stdin`` is (st_mode, what /proc says it is) or None when closed."""
+        """Return the caller as it is now. ``stdin`` is (st_mode, what /proc shows) or None if closed."""
         task = f"/proc/{pid}/task/{tid}"
         status = _status(task)
         stdin = None
@@ -117,7 +117,7 @@ def _cgroup(task: str) -> bytes | None:
 
 
 def _tty(number: int) -> str | None:
-    """The name of a tty_nr of /proc/PID/stat: only pseudo-terminals are used here."""
+    """Return the name of a tty_nr of /proc/PID/stat: only pseudo-terminals are used here."""
     if not number:
         return None
     minor = (number & 0xFF) | ((number >> 12) & 0xFFF00)
@@ -143,5 +143,5 @@ def mounted_device(path: str, pid: int) -> str | None:
 
 
 def file_type(mode: int) -> int:
-    """The file type of an st_mode, as ``stdin_type`` has it."""
+    """Return the file type of an st_mode, as in ``stdin_type``."""
     return stat.S_IFMT(mode)

@@ -90,7 +90,7 @@ class Server:
             self._answer(operation, unique, node, request[40:])
 
     def _is_victim(self, pid: int) -> bool:
-        """Whether a thread is one of the tests', and not one of this program's."""
+        """Return whether a thread belongs to the tests and not to this program."""
         try:
             with open(f"/proc/{pid}/status", encoding="utf-8") as file:
                 facts = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
@@ -136,7 +136,7 @@ class Server:
 
 
 def _layout(place: str, victim: int) -> Server:
-    """A tmpfs on ``place``, in which everything hostile lies."""
+    """Prepare a tmpfs on ``place``, which holds everything hostile."""
     mount("none", "/", "", _MS_REC | _MS_PRIVATE)
     mount("ground", place, "tmpfs", 0, "mode=755")
     for name in (

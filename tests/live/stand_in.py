@@ -44,7 +44,7 @@ _RUNS: Final = re.compile(r"^run_cnt:\s*(\d+)$", re.MULTILINE)
 
 
 def stands_in(zoo: Zoo) -> dict[str, str]:
-    """What is wrong, by name: both of its programs run for each exec, and the records are as they must be.
+    """Return what is wrong, by name: both programs must run for each exec, and the records must be right.
 
     Raises:
         RuntimeError: The plan does not work here.
@@ -121,7 +121,7 @@ def opening_waits(path: str) -> Iterator[None]:
 
 
 def _wait_until_all_exec(pid: int) -> None:
-    """Until as many threads of a process are asleep in an execve."""
+    """Wait until that many threads of a process are asleep in an execve."""
     deadline = time.monotonic() + PATIENCE
     while True:
         calls = []
@@ -137,7 +137,7 @@ def _wait_until_all_exec(pid: int) -> None:
 
 @contextmanager
 def standing_in() -> Iterator[tuple[Listener, Loaded]]:
-    """A source whose exec_binprm is another function, and what it has loaded."""
+    """Yield a source whose exec_binprm is another function, and what it has loaded."""
     kept: list[Loaded] = []
 
     class Remembering(Loader):
@@ -171,7 +171,7 @@ def counting_runs() -> Iterator[None]:
 
 
 def _runs(loaded: Loaded) -> dict[str, int]:
-    """How often the programs in exec_binprm's place have run, by kind of hook."""
+    """Return how often the programs in exec_binprm's place have run, by kind of hook."""
     runs: dict[str, int] = {}
     for hook, program in loaded.hooks:
         if hook.target == EXEC_BINPRM:

@@ -74,7 +74,7 @@ class Witness:
             time.sleep(0.01)
 
     def seen(self) -> list[Seen]:
-        """What it saw, once the process has ended."""
+        """Return what it saw, after the process has ended."""
         assert self._strace is not None
         self._strace.communicate(timeout=PATIENCE)
         with open(self._output) as file:
@@ -90,7 +90,7 @@ class Witness:
 
 @contextmanager
 def witness(output: str) -> Iterator[Witness]:
-    """A witness that writes to a file."""
+    """Yield a witness that writes to a file."""
     one = Witness(output)
     try:
         yield one
@@ -99,7 +99,7 @@ def witness(output: str) -> Iterator[Witness]:
 
 
 def assert_same(record: ExecFailure, seen: Seen) -> None:
-    """Where the record and strace both know something, they say the same."""
+    """Assert that record and strace agree on everything that both know."""
     assert (record.syscall, record.error) == (seen.syscall, seen.error)
     _assert_same_string(record.path, record.truncated.path, seen.path)
     if record.killed_by:
@@ -143,7 +143,7 @@ def _assert_same_string(recorded: str | None, cut: bool, seen: Word) -> None:
 
 
 def _switches(pid: int, task: str) -> int:
-    """How often a thread has given up its processor; waits for the thread to be asleep."""
+    """Return how often a thread has given up its processor; wait until the thread is asleep."""
     deadline = time.monotonic() + PATIENCE
     while True:
         with open(f"/proc/{pid}/task/{task}/status", "rb") as file:

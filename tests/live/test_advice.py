@@ -44,7 +44,7 @@ def place() -> Iterator[Path]:
 
 @pytest.fixture
 def attack(place: Path, listener: Listener) -> dict[str, ExecFailure]:
-    """What an unprivileged user has fail: a path with blanks for a shell, root's script, files of his."""
+    """Return failed execs of an unprivileged user: a path with blanks, root's script, own files."""
     script, theirs = place / "roots-own-script", place / "theirs"
     script.write_text("#!/usr/bin/env python3\n")
     script.chmod(0o644)

@@ -16,7 +16,7 @@ from tests.live.zoo import Zoo
 
 @pytest.fixture
 def path(zoo: Zoo) -> Iterator[str]:
-    """A path in the zoo at which nothing is yet."""
+    """Return a path in the zoo at which nothing exists yet."""
     path = zoo / str(uuid.uuid4())
     yield path
     if os.path.exists(path):

@@ -149,7 +149,7 @@ CONTAINER = "4f1c8a90b7d2e3f5" * 4
 
 @pytest.fixture
 def container_cgroup(tmp_path: Path) -> Iterator[str]:
-    """A cgroup such as docker's, below the one of this test."""
+    """Yield a cgroup like docker's, below the one of this test."""
     top = circumstances.cgroup_file_system()
     if top is None:
         with mounted(["-t", "cgroup2", "none"], tmp_path):
@@ -194,7 +194,7 @@ def test_cgroup_unit_and_container_are_the_callers(
 
 @pytest.fixture
 def v1_cgroups(tmp_path: Path) -> Iterator[Path]:
-    """A hierarchy of v1, without a controller, as any host can have one beside v2."""
+    """Yield a v1 hierarchy without a controller, as any host can have one beside v2."""
     top = tmp_path / "v1"
     top.mkdir()
     with mounted(["-t", "cgroup", "-o", "none,name=execwhy-test", "none"], top):

@@ -22,7 +22,7 @@ LONGEST = 254
 
 @pytest.fixture
 def capture(listener: Listener) -> Iterator[Callable[[Capture], None]]:
-    """Sets a capture filter for one test."""
+    """Set a capture filter for one test."""
     yield listener.source.set_capture
     listener.source.set_capture(None)
 

@@ -28,7 +28,7 @@ PROJECT = Path(__file__).parent.parent.parent
 
 @contextmanager
 def execwhy(output: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
-    """execwhy as it runs, writing to a file: a pipe that nobody reads would hold it up."""
+    """Run execwhy with its output in a file, since a pipe that nobody reads would block it."""
     with (
         output.open("w") as file,
         subprocess.Popen(
@@ -52,7 +52,7 @@ def keep_failing(path: str, process: subprocess.Popen[str]) -> None:
 
 
 def parsed(lines: str) -> tuple[dict[str, Any], list[dict[str, Any]], dict[str, Any]]:
-    """The header, the events, and the ending of a recording."""
+    """Return the header, the events, and the ending of a recording."""
     header, *events, ending = map(json.loads, lines.splitlines())
     return header, events, ending
 

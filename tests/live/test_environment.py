@@ -56,7 +56,7 @@ class Trap:
         }
 
     def sprung(self) -> str:
-        """What has been run; "" for nothing."""
+        """Return what has been run; "" for nothing."""
         return self.mark.read_text() if self.mark.exists() else ""
 
 

@@ -47,7 +47,7 @@ def looked_at(
     error: str,
     afterwards: Callable[[], object] = lambda: None,
 ) -> tuple[ExecFailure, Diagnosis]:
-    """The record of a failed exec and its cause, found once its caller has done something else."""
+    """Return the record of a failed exec and its diagnosis, made after its caller has done something else."""
     with attempted(prepare, afterwards=afterwards) as attempt:
         assert attempt.error == error
         (record,) = listener.records_of(attempt.caller.pid, attempt.before)

@@ -54,7 +54,7 @@ HISTORY, MOST_ABOVE_HISTORY = 128 << 10, 100 << 10
 
 @pytest.fixture
 def place() -> Iterator[Path]:
-    """A directory that everybody may enter, with one in it that is nobody's."""
+    """Yield a directory that everybody may enter, with one in it that belongs to nobody."""
     with tempfile.TemporaryDirectory(prefix="execwhy-flood-") as directory:
         os.chmod(directory, 0o755)
         for source in (PROGRAMS / "flood.py", Path(__file__).with_name("silent_server.py")):
@@ -107,7 +107,7 @@ class Victim:
 
     @property
     def waited_mostly(self) -> float:
-        """Seconds within which 95 % of the failures were seen."""
+        """Return the seconds within which 95 % of the failures were seen."""
         return sorted(self.waited)[(len(self.waited) * 95 - 1) // 100]
 
     def fails(self, wait: Callable[[str], object]) -> str:

@@ -50,7 +50,7 @@ class Answer:
 
     @property
     def is_disturbed(self) -> bool:
-        """What another program did is why the cause is not certain."""
+        """Return whether the cause is uncertain because of what another program did."""
         facts = () if self.diagnosis is None or self.diagnosis.certain else self.diagnosis.evidence
         return any(reason in fact for fact in facts for reason in DISTURBED)
 

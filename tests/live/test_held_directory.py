@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="it takes root to make
 
 @pytest.fixture
 def place() -> Iterator[Path]:
-    """A directory that other users get to as well."""
+    """Yield a directory that other users can reach too."""
     with tempfile.TemporaryDirectory(prefix="held-") as name:
         yield Path(name)
 

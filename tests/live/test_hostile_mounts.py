@@ -101,7 +101,7 @@ class Hostile:
 
 
 def in_a_child(hostile: Hostile | None, look: Callable[[], Any]) -> Any:
-    """What a look in a process of its own returns; one that waits for ever ends with the server."""
+    """Return what a look returns in a process of its own; one that would block ends with the server."""
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe(duplex=False)
 
@@ -128,13 +128,13 @@ def in_a_child(hostile: Hostile | None, look: Callable[[], Any]) -> Any:
 
 @pytest.fixture(autouse=True)
 def forgotten() -> None:
-    """What was read for another test is not used."""
+    """Drop what was read for other tests."""
     namespaces.tables.begin_anew()
 
 
 @pytest.fixture(scope="module", params=["user", "root"])
 def hostile(request: pytest.FixtureRequest) -> Iterator[Hostile]:
-    """A user in a user namespace of its own, or root in our user namespace with a server of its own."""
+    """Yield a user in a user namespace of its own, or root in ours with a server of its own."""
     place = Path(tempfile.mkdtemp(prefix="hostile-"))
     place.chmod(0o755)
     user = ["unshare", "--user", "--map-root-user", "--mount"]
@@ -294,7 +294,7 @@ def test_an_overlay_mounted_by_root_is_examined(tmp_path: Path) -> None:
 
 @contextlib.contextmanager
 def opened_for_reading() -> Iterator[list[str]]:
-    """The files that this process opens meanwhile as a caller's: by way of a descriptor it has."""
+    """Record the files of callers that this process opens, through descriptors that it has."""
     seen: list[str] = []
     real = os.open
 
@@ -356,7 +356,7 @@ def test_no_kernel_file_is_read_as_a_program(path: str, tmp_path: Path) -> None:
 
 
 def counted_reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Has an entry for each time that mounts are read from now on."""
+    """Yield a list that gets an entry for each time that mounts are read."""
     reads: list[int] = []
     real = mountinfo.Watch.read
 

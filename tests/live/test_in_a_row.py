@@ -26,7 +26,7 @@ def put_in_place_of_stdin(path: str) -> None:
 
 
 def open_stdin(path: str) -> None:
-    """The kernel may give the new file the address of the one that was closed."""
+    """Open a file as stdin; the kernel may reuse the address of the closed file."""
     for _ in range(20):
         if is_open(0):
             os.close(0)

@@ -72,7 +72,7 @@ def wrong_machine() -> bytes:
 
 @pytest.fixture(scope="module")
 def ext4() -> Iterator[Path]:
-    """A directory of root's that all may enter, on an ext4."""
+    """Yield a directory of root that all may enter, on an ext4."""
     with tempfile.TemporaryDirectory(prefix="execwhy-late-") as place:
         os.chmod(place, 0o755)
         with ext4_file_system(Path(place)) as directory:

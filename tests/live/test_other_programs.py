@@ -33,18 +33,18 @@ class Recording:
 
     @property
     def ours(self) -> list[dict[str, Any]]:
-        """The records of our programs, in the order of the recording: that in which they were looked at."""
+        """Return the records of our programs in the order of the recording, in which they were diagnosed."""
         return [line for line in self.lines if str(line.get("path")).startswith(f"{self.directory}/")]
 
     @property
     def by_time(self) -> list[dict[str, Any]]:
-        """The records of our programs, in the order of their times."""
+        """Return the records of our programs in the order of their times."""
         return sorted(self.ours, key=lambda line: str(line["timestamp"]))
 
 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recording:
-    """A script with CR LF, a file that nobody may execute, and one whose name is not valid UTF-8."""
+    """Record a script with CR LF, a file that nobody may execute, and one whose name is not valid UTF-8."""
     directory = tmp_path_factory.mktemp("other")
     programs = [os.fsencode(directory) + name for name in (b"/crlf", b"/plain", b"/\xff")]
     for program in programs[:2]:

@@ -53,7 +53,7 @@ def beside_a_thread() -> Exec:
 
 
 def in_a_file_of(owner: int, directory: Path) -> Callable[[], Exec]:
-    """The path is in a file that was mapped, and nobody has looked at it."""
+    """Have the path in a mapped file that nobody has touched."""
 
     def prepare() -> Exec:
         pointer = circumstances.untouched(str(directory), MISSING, owner)

@@ -41,13 +41,13 @@ _FOR_ALL: Final = struct.pack("<5I", 0x02000001, 1 << 13, 0, 0, 0)
 
 
 def interpreted(base: Path) -> None:
-    """A script whose interpreter is a script, behind a directory of its own."""
+    """Make a script whose interpreter is a script, behind a directory of its own."""
     program("tools/interpreter")(base)
     program("d/job", b"#!{base}/tools/interpreter\n")(base)
 
 
 def sticky(base: Path) -> None:
-    """A directory as /tmp is, with a link of the caller's."""
+    """Make a directory like /tmp, with a link of the caller."""
     (base / "d").chmod(0o1777)
     (base / "d/link").symlink_to("/bin/true")
     os.lchown(base / "d/link", USER, GROUP)
@@ -62,7 +62,7 @@ def with_capability(value: bytes) -> Plant:
 
 
 def binary_of_another_root(base: Path) -> None:
-    """A program with capabilities that count only where another user is root: the kernel ignores them."""
+    """Make a program with capabilities that count only for another root: the kernel ignores them."""
     binary(base)
     with_capability(_FOREIGN_ROOT)(base, 0)
 
@@ -168,7 +168,7 @@ OF_ROOT: Final = frozenset(
 
 @contextmanager
 def caller_of(case: Planted, base: Path, filtered: bool) -> Iterator[ExecFailure]:
-    """A caller that stays, and the record of its exec."""
+    """Yield the record of an exec whose caller stays."""
     path = case.path.removeprefix("=") if case.path.startswith("=") else str(base / case.path)
     ours, theirs = socket.socketpair()
     child = os.fork()

@@ -30,7 +30,7 @@ FOR_DIAGNOSIS = 1 << 2 | 1 << 19
 
 
 def assert_dropped(pid: int, uid: int, gid: int, groups: Sequence[int], kept: int = 0) -> None:
-    """All threads of a process are this user, with these capabilities only, for good."""
+    """Assert that all threads of a process are this user, for good, with only these capabilities."""
     threads = status_of_threads(pid)
     assert threads
     for thread in threads:
@@ -49,7 +49,7 @@ def assert_dropped(pid: int, uid: int, gid: int, groups: Sequence[int], kept: in
 
 
 def children_of(pid: int) -> list[int]:
-    """The processes that a process has started."""
+    """Return the processes that a process has started."""
     found: list[int] = []
     for thread in os.listdir(f"/proc/{pid}/task"):
         found += map(int, Path(f"/proc/{pid}/task/{thread}/children").read_text().split())
@@ -62,7 +62,7 @@ def groups_of(user: pwd.struct_passwd) -> list[int]:
 
 @pytest.fixture
 def place() -> Iterator[Path]:
-    """A directory of nobody's own; those of pytest are root's alone."""
+    """Yield a directory owned by nobody; those of pytest are accessible only to root."""
     with tempfile.TemporaryDirectory(prefix="execwhy-place-") as directory:
         os.chown(directory, NOBODY.pw_uid, NOBODY.pw_gid)
         yield Path(directory)

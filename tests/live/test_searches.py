@@ -48,7 +48,7 @@ class Folding(Listener):
             self.final += [each.materialize() for each in turn]
 
     def of(self, name: str) -> list[ExecFailure]:
-        """The tries for a name, once it is known what became of all of them."""
+        """Return the tries for a name, after the outcome of all of them is known."""
         self.catch_up()
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
@@ -78,13 +78,13 @@ def folding() -> Iterator[Folding]:
 
 @pytest.fixture
 def name() -> str:
-    """A program's name that is nobody else's."""
+    """Return a program name that nothing else uses."""
     return f"program-{uuid.uuid4()}"
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> str:
-    """A PATH of three empty directories and the system's."""
+    """Return a PATH of three empty directories and the system's."""
     directories = [tmp_path / name for name in ("first", "second", "third")]
     for directory in directories:
         directory.mkdir()

@@ -23,7 +23,7 @@ def new_source(plan: str | None = PLAN) -> KernelSource:
 
 
 def bpf_descriptors() -> list[str]:
-    """The descriptors of this process that hold something of BPF in the kernel."""
+    """Return the descriptors of this process that refer to BPF objects."""
     found = []
     for number in os.listdir("/proc/self/fd"):
         try:
@@ -55,7 +55,7 @@ def test_a_source_that_is_closed_before_it_is_live_leaves_nothing() -> None:
 
 
 def header_trees() -> list[Path]:
-    """What the loader has made for its compiler."""
+    """Return what the loader has made for its compiler."""
     return list(Path("/run").glob(f"execwhy-{os.getpid()}-*"))
 
 

@@ -37,7 +37,7 @@ FILLER = 3000
 
 @pytest.fixture
 def files(tmp_path: Path, zoo: Zoo) -> Iterator[str]:
-    """What the program execs, where every user may go."""
+    """Yield the files that the program execs, where every user has access."""
     directory = Path(zoo.directory, "stress-files")
     directory.mkdir()
     for number in range(100):
@@ -107,7 +107,7 @@ def live(source: KernelSource) -> Iterator[Listener]:
 
 
 def both_at_once(first: EventSource, second: EventSource) -> tuple[Counters, Counters]:
-    """The counters of two sources, of a moment in which neither changed."""
+    """Return the counters of two sources at a moment when neither changed."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         before = first.status().counters, second.status().counters

@@ -125,7 +125,7 @@ SCENES: Final = {
 
 @contextmanager
 def built(scene: Scene) -> Iterator[Path]:
-    """The scene's files, in a directory of their own."""
+    """Build the scene's files in a directory of their own."""
     base = Path(tempfile.mkdtemp(prefix="execwhy-swapped-"))
     try:
         base.chmod(0o755)
@@ -209,7 +209,7 @@ def rewrite(place: Path) -> None:
 
 
 def spare_of(place: Path) -> Path:
-    """What is put in its place."""
+    """Return what is put in its place."""
     return place.with_name(f"{place.name}.spare")
 
 
@@ -240,7 +240,7 @@ SWAPS: Final[tuple[Callable[[Path], None], ...]] = (
 
 
 def fits(swap: Callable[[Path], None], place: Path) -> bool:
-    """Whether that can be done with it."""
+    """Return whether the swap can be made there."""
     is_link, is_directory = place.is_symlink(), place.is_dir()
     if swap in (chmod, chmod_and_back):
         return not is_link

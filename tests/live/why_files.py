@@ -112,7 +112,7 @@ def write_files(zoo: Zoo) -> None:
 
 
 def acl(*, user: int, mask: int) -> bytes:
-    """A raw ACL that gives one user these permissions, and everyone else rx."""
+    """Return a raw ACL that gives one user these permissions, and everyone else rx."""
     entries = (
         (_USER_OBJ, 7, _NO_ID),
         (_USER, user, USER),

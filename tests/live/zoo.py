@@ -58,7 +58,7 @@ class Zoo:
         return f"{self.directory}/{name}"
 
     def path(self, name: str) -> bytes:
-        """The path of a file, as an exec takes it."""
+        """Return the path of a file as an exec takes it."""
         return os.fsencode(self / name)
 
 
@@ -159,7 +159,7 @@ def _with_machine(program: bytes, machine: int) -> bytes:
 
 
 def _with_first_load_at(program: bytes, address: int) -> bytes:
-    """The program with its first PT_LOAD moved to where the kernel cannot map it."""
+    """Return the program with its first PT_LOAD moved to where the kernel cannot map it."""
     changed = bytearray(program)
     (offset,) = struct.unpack_from("<Q", program, _ELF_PROGRAM_HEADERS)
     while True:

@@ -82,7 +82,7 @@ class SilentServer(Server):
 
 
 def overlay() -> None:
-    """An overlay over a FUSE file system of our own, whose server never answers who looks."""
+    """Exec on an overlay over a FUSE file system of our own, whose server never answers a look."""
     own_namespace()
     for name in ("low", "low2", "merged"):
         os.mkdir(f"{PLACE}/{name}")
@@ -92,7 +92,7 @@ def overlay() -> None:
 
 
 def proc() -> None:
-    """Files of /proc that take the kernel long to make up."""
+    """Exec files of /proc that the kernel takes long to generate."""
     size = 2 << 30
     memory = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, mmap.PROT_READ)
     memory.madvise(MADV_NOHUGEPAGE)
@@ -171,7 +171,7 @@ def links() -> None:
 
 
 def forged() -> None:
-    """A path that is rewritten while the exec is held up by a lease."""
+    """Exec a path that is rewritten while a lease delays the exec."""
     script = f"{PLACE}/script"
     with open(script, "w") as file:
         file.write("#!/missing-interpreter\n")

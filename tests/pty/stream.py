@@ -19,7 +19,7 @@ _OWN: Final = re.compile(
 
 
 def foreign(output: bytes) -> list[str]:
-    """What is neither printable text nor a sequence that the program itself sends.
+    """Return what is neither printable text nor a sequence that the program itself sends.
 
     What it puts into the clipboard is looked at in the same way: it will be pasted into a shell.
     """
@@ -32,7 +32,7 @@ def foreign(output: bytes) -> list[str]:
 
 
 def _unprintable(text: str) -> list[str]:
-    """Each odd character with what stands around it."""
+    """Yield each unprintable character with its surroundings."""
     return [
         ascii(text[max(0, at - 20) : at + 20])
         for at, character in enumerate(text)

@@ -37,7 +37,7 @@ class Terminal:
         self.resize(*size)
 
     def resize(self, width: int, height: int) -> None:
-        """Another size, as a window gets it."""
+        """Set another size, like a window that is resized."""
         fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
         self._screen.resize(height, width)
 
@@ -63,7 +63,7 @@ class Terminal:
         return bool(chunk)
 
     def read_unseen(self, seconds: float = 0.1) -> bool:
-        """The same for what nobody will look for on the screen: many times as fast."""
+        """Read output that is not looked for on the screen: many times as fast."""
         if select.select([self._master], [], [], seconds)[0]:
             try:
                 self.output += os.read(self._master, 65536)
@@ -77,7 +77,7 @@ class Terminal:
 
     @property
     def text(self) -> str:
-        """What stands on the screen."""
+        """Return the text of the screen."""
         return "\n".join(self._screen.display)
 
     def wait_for(self, holds: Callable[[], bool], what: str) -> None:

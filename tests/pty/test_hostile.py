@@ -48,7 +48,7 @@ few = settings(
 
 
 def hostile_record(number: int, text: str, other: str) -> ExecFailure:
-    """A record with a hostile text wherever a process, or a file system, or a file can put one."""
+    """Return a record with hostile text wherever a process, a file system or a file can put it."""
     seconds = 1_000_000_000
     return replace(
         failure(f"/tmp/{text}", (text, other, f"--password={text}"), (f"{text}={other}", f"A={text}", text)),
@@ -74,7 +74,7 @@ def hostile_record(number: int, text: str, other: str) -> ExecFailure:
 
 
 def hostile_events(chosen: Sequence[str]) -> list[Event]:
-    """Records of all of them, and those that are very long."""
+    """Return records with every hostile text, and very long ones."""
     shifted = (*chosen[1:], *chosen[:1])
     events: list[Event] = [
         hostile_record(number, *pair) for number, pair in enumerate(zip(chosen, shifted, strict=True))
@@ -89,7 +89,7 @@ def hostile_events(chosen: Sequence[str]) -> list[Event]:
 
 
 def lines(events: Sequence[Event], host: str, query: str) -> bytes:
-    """A recording of them, its header as hostile as the rest."""
+    """Return a recording of them, with a header that is just as hostile."""
     header = Header(Origin(host, host, START, host), query, Counters(20, 20), START)
     return "".join(
         [header_line(header), *(event_line(event, show_secrets=True) for event in events)]
@@ -194,7 +194,7 @@ def test_a_hostile_file_with_a_hostile_name_is_shown_escaped(
 
 
 def assert_inert_table(text: str) -> None:
-    """Every cell is printable, and none is a formula."""
+    """Assert that every cell is printable and none is a formula."""
     csv.field_size_limit(64 * LONG_ARGUMENT)
     rows = list(csv.reader(io.StringIO(text, newline="")))
     assert len({len(row) for row in rows}) == 1 and len(rows) > 12
@@ -207,7 +207,7 @@ def assert_inert_table(text: str) -> None:
 
 
 def assert_plain_picture(text: str) -> None:
-    """It is XML, without scripts or links, and all of its text is printable."""
+    """Assert that it is XML, without scripts or links, and all of its text is printable."""
     for element in ElementTree.fromstring(text).iter():
         name = element.tag.rpartition("}")[2]
         assert name in {"svg", "style", "defs", "clipPath", "rect", "g", "text", "circle"}, name

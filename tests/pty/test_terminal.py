@@ -94,7 +94,7 @@ def test_a_signal_ends_the_program_even_if_nobody_reads_its_output() -> None:
 
 
 def wakings(pid: int) -> int:
-    """How often its main thread has slept and gone on: some ten times a second, if only for the tick."""
+    """Return how often its main thread has slept and woken: about ten times a second for the tick."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
 

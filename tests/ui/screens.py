@@ -39,17 +39,17 @@ class Opened:
 
     @property
     def parts(self) -> Parts:
-        """What the screen consists of."""
+        """Return the parts of the screen."""
         return self.app.parts
 
     @property
     def table(self) -> EventTable:
-        """The table of events."""
+        """Return the table of events."""
         return self.app.parts.table
 
     @property
     def detail(self) -> DetailPane:
-        """The facts of the event under the cursor."""
+        """Return the facts of the event under the cursor."""
         return self.app.parts.body.detail
 
     async def give(self, *events: Report) -> None:
@@ -73,7 +73,7 @@ class Opened:
         await self.pilot.pause()
 
     def shows(self, rows: int) -> bool:
-        """Whether that many failed execs have a row."""
+        """Return whether that many failed execs have a row."""
         return self.app.view.shown == rows
 
     async def until(self, holds: Callable[[], bool]) -> None:
@@ -91,7 +91,7 @@ class Opened:
         await self.press(*(names.get(character, character) for character in text))
 
     def lines(self) -> list[str]:
-        """The screen as text, a line each, blanks at the ends cut off."""
+        """Return the screen as lines of text without trailing blanks."""
         width, height = self.app.size
         shown = strips(self.app.screen)
         assert len(shown) == height
@@ -100,43 +100,43 @@ class Opened:
 
     @property
     def text(self) -> str:
-        """The whole screen."""
+        """Return the text of the whole screen."""
         return "\n".join(self.lines())
 
     @property
     def status(self) -> str:
-        """The line of state."""
+        """Return the status line."""
         return self.lines_of(self.parts.status_bar)[0]
 
     @property
     def filter(self) -> str:
-        """The line of filter."""
+        """Return the filter line."""
         return self.lines_of(self.parts.filter_bar)[0]
 
     @property
     def keys(self) -> str:
-        """The line of keys, or what stands in its place: the end of a message, a search."""
+        """Return the line of keys, or what replaces it: the end of a message, a search."""
         return self.lines()[-1]
 
     @property
     def headings(self) -> str:
-        """The line above the rows: headings, or what is wrong with the filter."""
+        """Return the line above the rows: headings, or what is wrong with the filter."""
         header, problem = self.parts.body.header, self.parts.body.problem
         return self.lines_of(header if header.display else problem)[0]
 
     @property
     def rows(self) -> list[str]:
-        """The lines of the table, without its scrollbar."""
+        """Return the lines of the table, without its scrollbar."""
         return self.lines_of(self.table)
 
     def lines_of(self, widget: Widget) -> list[str]:
-        """The lines of a widget, without a scrollbar; blanks at the ends cut off."""
+        """Return the lines of a widget without a scrollbar and without trailing blanks."""
         x, y, width, height = widget.scrollable_content_region
         cut = [strip.crop(x, x + width).text.rstrip() for strip in strips(self.app.screen)]
         return cut[y : y + height]
 
     def line_with(self, text: str) -> str:
-        """The one line that holds a text."""
+        """Return the one line that holds a text."""
         found = [line for line in self.lines() if text in line]
         assert len(found) == 1, f"{len(found)} lines hold {text!r}:\n{self.text}"
         return found[0]

@@ -46,16 +46,16 @@ class ScriptedSource:
                 self._recorded += 1
 
     def start(self) -> None:
-        """Nothing runs."""
+        """Do nothing."""
 
     def drain(self) -> Sequence[Report]:
-        """What was given."""
+        """Return what was given."""
         self.looks += 1
         events, self._queued = self._queued, []
         return events
 
     def status(self) -> Status:
-        """The stage that the test set, and counters that add up."""
+        """Return the stage that the test set, and counters that add up."""
         recorded = self._recorded + self.waiting
         seen = recorded + self.suppressed + self._lost
         losses = {"ring buffer full": self._lost} if self._lost else {}
@@ -75,7 +75,7 @@ class ScriptedSource:
 
 
 def binary(path: str, mode: int = 0o100755, inode: int = 1835021) -> Binary:
-    """A file on a root file system, changed three minutes before."""
+    """Return a file on a root file system, changed three minutes before."""
     return Binary(
         path=path,
         device_id=0xFE00000,
@@ -91,7 +91,7 @@ def binary(path: str, mode: int = 0o100755, inode: int = 1835021) -> Binary:
 
 
 def failure(path: str | None = "/opt/app/run.sh", error: int = 2, **facts: object) -> ExecFailure:
-    """A failed exec of a web server's worker, with other facts where a test names them."""
+    """Return a failed exec of a web server's worker, with other facts if a test names them."""
     known: dict[str, object] = {
         "timestamp": START,
         "path": path,
@@ -125,13 +125,13 @@ def failure(path: str | None = "/opt/app/run.sh", error: int = 2, **facts: objec
 
 
 def diagnosed(record: ExecFailure, code: str, brief: str, summary: str, advice: str | None) -> ExecFailure:
-    """The same with a diagnosis."""
+    """Return a failure with a diagnosis."""
     evidence = (f"{record.path} was looked at in the caller's mount namespace",)
     return replace(record, diagnosis=Diagnosis(code, summary, evidence, advice, True, brief))
 
 
 def a_day(count: int = 7) -> list[Event]:
-    """What one sees on a busy host: each class of error, a loss, a truncated environment."""
+    """Return what happens on a busy host: each class of error, a loss, a truncated environment."""
     shapes: list[tuple[ExecFailure, str, str, str, str | None]] = [
         (
             failure("/opt/app/run.sh", binary=binary("/opt/app/run.sh"), interpreter_path="/usr/bin/pyhton3"),

@@ -36,7 +36,7 @@ class StormySource(ScriptedSource):
                 self._given += event.event_count
 
     def status(self) -> Status:
-        """Counters that add up."""
+        """Return counters that add up."""
         losses = {"ring buffer full": self._missed} if self._missed else {}
         counters = Counters(self._given + self._missed, self._given, 0, self._missed, losses)
         return replace(super().status(), counters=counters)

@@ -48,7 +48,7 @@ def broken(*arguments: object, **named: object) -> None:
 
 
 async def goes_on(screen: Opened) -> None:
-    """Events still come in, and keys are still answered."""
+    """Assert that events still arrive, and keys are still answered."""
     before = len(screen.app.history)
     await screen.give(failure("/come/later"))
     await screen.until(lambda: len(screen.app.history) == before + 1)

@@ -67,7 +67,7 @@ class Opened:
         self.pilot = pilot
 
     async def look(self) -> None:
-        """The app looks at the view, until there is nothing more to count."""
+        """Let the app update the view until there is nothing more to count."""
         self.app.view.refresh()
         while not self.app.view.complete:
             self.app.view.advance(1)
@@ -101,25 +101,25 @@ class Opened:
         return [line for line in self.lines()[2:] if line]
 
     def order(self, *names: str) -> list[str]:
-        """In which order these stand."""
+        """Return the order of these groups."""
         return [name for row in self.rows for name in names if name in row]
 
     @property
     def cursor(self) -> tuple[int, str]:
-        """The line that the cursor is on, and what stands there."""
+        """Return the line of the cursor and its text."""
         ((line, row),) = [(line, row) for line, row in enumerate(self.rows) if row.startswith("▌")]
         return line, row
 
 
 @pytest.fixture(autouse=True)
 def _as_often_as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every look counts; the order holds as long as a test runs."""
+    """Make every look count, and keep the order for as long as a test runs."""
     monkeypatch.setattr(group_table, "_EVERY", 0.0)
     monkeypatch.setattr(group_table, "_HOLD", 3600.0)
 
 
 def never_hold(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if the last key had been pressed long ago."""
+    """Behave as if the last key had been pressed long ago."""
     monkeypatch.setattr(group_table, "_HOLD", 0.0)
 
 

@@ -148,7 +148,7 @@ class Fingers:
 
 
 async def _one_session(random: Random, until: float, done: deque[str]) -> None:
-    """An app from its start until it is left, by a key or as the time is over."""
+    """Run an app from its start until a key or the deadline ends it."""
     source = StormySource()
     history = History(
         random.choice((200, 3000, 30_000, 10**6)), random.choice((1 << 20, 8 << 20, 64 << 20, 384 << 20))
@@ -171,7 +171,7 @@ async def _one_session(random: Random, until: float, done: deque[str]) -> None:
 
 
 def _check(app: ExecwhyApp) -> None:
-    """The rows are those that a new view finds."""
+    """Assert that the rows are those of a new view."""
     view = app.view
     clock = view._clock
     moment = clock()

@@ -32,7 +32,7 @@ class Unending(ScriptedSource):
     has_more = True
 
     def drain(self) -> Sequence[Report]:
-        """One more."""
+        """Return one more event."""
         return [*super().drain(), *([failure()] if self.has_more else [])]
 
 

@@ -9,7 +9,7 @@ from execwhy.bpf.program import layout, limits
 
 
 def element(text: bytes) -> bytes:
-    """One string of argv or envp; long ones in pieces, as the kernel's reads give them."""
+    """Return one string of argv or envp; long ones in pieces, as the kernel program reads them."""
     pieces = []
     while len(text) >= limits.CHUNK - 1:
         pieces.append((text[: limits.CHUNK - 1], True))
@@ -24,7 +24,7 @@ UNREAD = struct.pack("<H", layout.UNREAD)
 
 
 def walked(*components: bytes) -> bytes:
-    """A path as it is walked: from its last component up."""
+    """Return a path as the kernel program walks it: from its last component up."""
     return b"".join(component + b"\0" for component in reversed(components))
 
 

@@ -125,7 +125,7 @@ def failure(
     timestamp: int = 1_795_557_012_031_000_000,
     diagnosis: Diagnosis | None = None,
 ) -> ExecFailure:
-    """A record as it mostly comes."""
+    """Return a typical record."""
     return ExecFailure(
         timestamp=timestamp,
         path=path,

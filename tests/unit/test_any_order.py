@@ -131,7 +131,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule(record=records, count=st.integers(1, 300), single=st.booleans())
     def storm(self, record: ExecFailure, count: int, single: bool) -> None:
-        """One failure over and over, as one burst or one by one."""
+        """Yield one failure over and over, as one burst or one by one."""
         record = replace(record, timestamp=self.now, search=None)
         times = self.now + np.arange(1, count + 1) * (SECOND // 50)
         last = Occurrence(record, int(times[-1]), record.pid, record.tid, record.task, record.started)
@@ -141,7 +141,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule(record=records, count=st.integers(1, 200))
     def unlike(self, record: ExecFailure, count: int) -> None:
-        """Each for another path."""
+        """Add failures with a different path each."""
         self.take(
             [
                 replace(record, path=f"/unlike/{number}", timestamp=self.now + number * SECOND // 100)
@@ -156,7 +156,7 @@ class AnyOrder(RuleBasedStateMachine):
     # What is found out later
 
     def some(self, low: float, high: float) -> list[int]:
-        """Failures among all that have come, held or not."""
+        """Return failures among all that have come, held or not."""
         low, high = sorted((low, high))
         ids = range(int(low * len(self.events)), int(high * len(self.events)) + 1)
         return [
@@ -192,7 +192,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule(place=places, causes=st.lists(st.sampled_from(DIAGNOSES), min_size=1, max_size=60, unique=True))
     def diagnose_each(self, place: float, causes: list[Diagnosis]) -> None:
-        """The newest ones one by one, each with another cause."""
+        """Diagnose the newest ones one by one, each with another cause."""
         for event_id, diagnosis in zip(reversed(self.some(place, 1)), causes, strict=False):
             self.find_out(event_id, Look(diagnosis))
             self.history.set_looks([event_id], Look(diagnosis))

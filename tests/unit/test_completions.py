@@ -22,12 +22,12 @@ COMPLETIONS: Final = ROOT / "completions"
 
 
 def options() -> set[str]:
-    """Every name of every option."""
+    """Return every name of every option."""
     return {name for action in parser()._actions for name in action.option_strings}
 
 
 def by_bash(*words: str) -> set[str]:
-    """What bash offers for the last of the words: its own function, called as bash calls it."""
+    """Return what bash offers for the last word: its own function, called as bash calls it."""
     script = """
         source "$1"; shift
         COMP_WORDS=(execwhy "$@") COMP_CWORD=$#
@@ -76,7 +76,7 @@ def test_bash_offers_files_for_every_value_of_open(tmp_path: Path) -> None:
 
 
 def at_a_prompt(line: str) -> str:
-    """What the line becomes in an interactive bash, tabs typed and all."""
+    """Return what the line becomes in an interactive bash with tabs typed."""
     process, terminal = pty.fork()
     if process == 0:
         os.execvpe("bash", ["bash", "--norc", "-i"], os.environ | {"PS1": "ready>", "TERM": "dumb"})

@@ -24,7 +24,7 @@ many = settings(max_examples=300, deadline=None)
 
 @st.composite
 def mutated(draw: st.DrawFn, seeds: tuple[bytes, ...]) -> bytes:
-    """One of the seeds, or two, with some bytes changed, cut out, doubled or put in."""
+    """Return one of the seeds, or two, with some bytes changed, removed, duplicated or inserted."""
     data = bytearray(draw(st.sampled_from(seeds)))
     for _ in range(draw(st.integers(1, 6))):
         at = draw(st.integers(0, len(data)))

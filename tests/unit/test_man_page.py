@@ -56,24 +56,24 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def plain(text: str) -> str:
-    """What roff makes of a text."""
+    """Return the text that roff renders."""
     return re.sub(r"\\(\([a-z]{2}|f[BIR]|[-e])", lambda found: _ESCAPES[found[1]], text)
 
 
 def section(name: str) -> list[str]:
-    """The lines of a section."""
+    """Return the lines of a section."""
     found = re.search(rf"^\.SH {name}\n(.*?)(?=^\.SH |\Z)", PAGE, re.DOTALL | re.MULTILINE)
     assert found is not None, f"there is no section {name}"
     return found[1].splitlines()
 
 
 def tags(name: str) -> list[str]:
-    """What the items of a section are headed with, as roff has it."""
+    """Return the tags of the items of a section, as roff has them."""
     return [tag for item, tag in pairwise(section(name)) if item.startswith(".TP")]
 
 
 def bold_tags(name: str) -> list[str]:
-    """The items of a section whose heads are names."""
+    """Return the items of a section whose tags are names."""
     return [plain(tag.removeprefix(".B ")) for tag in tags(name) if tag.startswith(".B ")]
 
 
@@ -169,7 +169,7 @@ def test_the_schema_and_the_man_page_have_the_same_fields() -> None:
 
 
 def faults_of_structure() -> Iterator[str]:
-    """What the formatters let pass, and readers stumble over."""
+    """Return faults that the formatters accept and readers stumble over."""
     in_example = False
     lines = PAGE.splitlines()
     for number, (line, following) in enumerate(pairwise([*lines, ""]), 1):
@@ -196,14 +196,14 @@ def faults_of_structure() -> Iterator[str]:
 
 
 def trees(*patterns: str) -> Iterator[tuple[Path, ast.Module]]:
-    """The modules of these patterns, parsed."""
+    """Return the modules of these patterns, parsed."""
     for pattern in patterns:
         for path in sorted(ROOT.glob(pattern)):
             yield path, ast.parse(path.read_text(encoding="utf-8"))
 
 
 def bound_keys() -> Iterator[str]:
-    """The keys of all bindings, as the man page writes them."""
+    """Return the keys of all bindings, as the man page writes them."""
     for _, tree in trees("tui/screen/keys.py", "tui/widgets/**/*.py"):
         for call in calls(tree):
             if not (isinstance(call.func, ast.Name) and call.func.id == "Binding"):
@@ -216,7 +216,7 @@ def bound_keys() -> Iterator[str]:
 
 
 def codes_of_source() -> Iterator[str]:
-    """The codes that the modules of execwhy.tui.why.causes give to a diagnosis."""
+    """Return the codes that the modules of execwhy.tui.why.causes give to a diagnosis."""
     for path, tree in trees("tui/why/causes/**/*.py", "tui/why/scene/*.py"):
         functions = [node for node in ast.walk(tree) if isinstance(node, Function)]
         for function in functions:
@@ -234,12 +234,12 @@ def codes_of_source() -> Iterator[str]:
 
 
 def calls(tree: ast.AST) -> Iterator[ast.Call]:
-    """The calls in a tree."""
+    """Yield the calls in a tree."""
     return (node for node in ast.walk(tree) if isinstance(node, ast.Call))
 
 
 def code_argument(call: ast.Call) -> ast.expr | None:
-    """The code, where the call makes a diagnosis."""
+    """Return the code if the call makes a diagnosis."""
     name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
     named = next((keyword.value for keyword in call.keywords if keyword.arg == "code"), None)
     if named is not None or name not in ("Diagnosis", "diagnosis"):
@@ -248,7 +248,7 @@ def code_argument(call: ast.Call) -> ast.expr | None:
 
 
 def codes_of(expression: ast.expr, function: Function, module: ast.Module) -> set[str]:
-    """The codes that an expression can have: constants in it, and in what the names in it stand for."""
+    """Yield the codes that an expression can have: its constants, and those of its names."""
     if isinstance(expression, ast.Constant):
         return {str(expression.value)}
     if ast.unparse(expression) == "record.error.lower()":
@@ -267,7 +267,7 @@ def codes_of(expression: ast.expr, function: Function, module: ast.Module) -> se
 
 
 def assigned(name: str, scope: Function | ast.Module) -> list[ast.AST]:
-    """What is assigned to a name in a function, or at the top of a module."""
+    """Yield what is assigned to a name in a function, or at the top of a module."""
     nodes = ast.walk(scope) if not isinstance(scope, ast.Module) else scope.body
     values: list[ast.AST] = []
     for node in nodes:

@@ -70,7 +70,7 @@ def test_every_name_of_the_schema_is_written() -> None:
 
 
 def spoiled() -> st.SearchStrategy[tuple[str, Any]]:
-    """A field of a record, and a value of a kind that none has there."""
+    """Return a field of a record, and a value of a type that it never has."""
     return st.sampled_from(sorted(SCHEMA["$defs"]["record"]["required"])).map(lambda name: (name, 1.5))
 
 

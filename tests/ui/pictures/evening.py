@@ -31,7 +31,7 @@ def _at(seconds: float) -> int:
 
 
 def _services() -> list[Report]:
-    """Many failures that differ, so that the table of a large window is full."""
+    """Return many different failures, so that the table of a large window is full."""
     errors = (2, 13, 8, 40, 20, 26, 7)
     causes = (
         ("missing-file", "the directory bin is missing"),
@@ -63,7 +63,7 @@ def _hostile() -> list[Report]:
 
 
 def _searches() -> list[Report]:
-    """One search that found nothing, and one that found its program and is hidden."""
+    """Return one search that found nothing, and one that found its program and is hidden."""
     path = ("PATH=/usr/local/bin:/usr/bin:/bin",)
 
     def tries(name: str, task: int, directories: tuple[str, ...], at: float) -> list[ExecFailure]:

@@ -42,7 +42,7 @@ class Shape:
 
 
 def shapes(name: str) -> Iterator[Shape]:
-    """The shapes of a file, with the same made-up values every time."""
+    """Return the shapes of a file, with the same made-up values every time."""
     for line in (Path(__file__).parent / f"{name}.txt").read_text("utf-8").splitlines():
         if not line.startswith(("A ", "E ", "T ")):
             continue

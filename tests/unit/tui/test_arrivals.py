@@ -57,7 +57,7 @@ def test_the_end_of_a_search_updates_the_events_of_its_tries() -> None:
 
 
 def failures_at(kind: int, burst: bool, moments: range) -> list[Report]:
-    """Failures of one task, each a nanosecond after the one before."""
+    """Return failures of one task, each a nanosecond after the one before."""
     first = replace(failure(f"/missing/{kind}"), timestamp=0, return_value=-(kind + 1), search=None)
     last = Occurrence(first, moments[-1], 7, 8, kind + 1, None)
     if burst:

@@ -23,7 +23,7 @@ def is_private(name: str) -> bool:
 
 
 def of_textual(path: Path) -> bool:
-    """Whether a module imports Textual, or a module of this program that does."""
+    """Return whether a module imports Textual, or a module of this program that does."""
     return any(word in path.read_text(encoding="utf-8") for word in ("textual", "Contained", "Painted"))
 
 

@@ -30,7 +30,7 @@ from tests.own_root import own_root
 
 @pytest.fixture
 def context(tmp_path: Path) -> Iterator[WalkContext]:
-    """A root directory of its own."""
+    """Return a context with a root directory of its own."""
     root = os.open(tmp_path, os.O_PATH)
     yield WalkContext(root, own_mounts())
     os.close(root)
@@ -56,7 +56,7 @@ def failure(path: str, **facts: object) -> ExecFailure:
 
 @pytest.fixture(autouse=True)
 def forgotten() -> None:
-    """Answers of other tests are not shared."""
+    """Drop cached answers of other tests."""
     lookup._answers.clear()
 
 

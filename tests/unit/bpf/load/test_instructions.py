@@ -20,7 +20,7 @@ def listed(program: bytes) -> list[tuple[int, ...]]:
 
 
 def run(program: bytes, steps: int = 1000) -> int:
-    """r0 at the end, of programs that know r0, sums and jumps."""
+    """Return r0 at the end of a program of assignments, sums and jumps."""
     instructions = listed(program)
     at = r0 = 0
     for _ in range(steps):

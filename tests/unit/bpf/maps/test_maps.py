@@ -28,7 +28,7 @@ def in_force(fds: tuple[int, int]) -> tuple[int | bytes, ...]:
 
 
 def a_set(**values: int) -> bytes:
-    """The counters of one CPU."""
+    """Return the counters of one CPU."""
     names = [field.name for field in layout.COUNTERS if field.name != "reserved"]
     assert set(values) <= set(names)
     return layout.COUNTERS_STRUCT.pack(*(values.get(name, 0) for name in names))

@@ -71,7 +71,7 @@ void forget(void) { for (u32 user = 0; user < 65536; user++) known[user].is_ther
 
 
 def function(name: str) -> str:
-    """The text of one of the kernel program's functions."""
+    """Return the text of one of the kernel program's functions."""
     parts = ("users.c", "output.c")
     text = "".join(Path(program.__file__).with_name(part).read_text(encoding="utf-8") for part in parts)
     # Of those that exist twice the last one is that of the ring buffer.

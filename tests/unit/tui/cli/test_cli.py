@@ -39,7 +39,7 @@ NO_TERMINAL = {key: value for key, value in os.environ.items() if not key.starts
 
 
 def execwhy(*options: str, **more: str) -> subprocess.CompletedProcess[str]:
-    """The command without a terminal."""
+    """Run the command without a terminal."""
     return subprocess.run(
         [sys.executable, "-m", "execwhy.tui.cli.main", *options],
         cwd=PROJECT,
@@ -54,7 +54,7 @@ def execwhy(*options: str, **more: str) -> subprocess.CompletedProcess[str]:
 
 
 def imported(*options: str) -> set[str]:
-    """The modules that are loaded after the command ran with these options."""
+    """Return the modules that are loaded after the command ran with these options."""
     script = (
         "import sys\nfrom execwhy.tui.cli.main import main\nstatus = main(sys.argv[1:])\n"
         "print('\\n' + '\\n'.join(sys.modules), file=sys.stderr)\n"
@@ -445,7 +445,7 @@ def test_no_file_gets_the_number_of_a_closed_descriptor() -> None:
 
 
 def shell(options: str) -> subprocess.CompletedProcess[str]:
-    """The command with its descriptors as a shell makes them."""
+    """Run the command with its descriptors as a shell makes them."""
     return subprocess.run(
         ["sh", "-c", f'exec "$0" -m execwhy.tui.cli.main {options}', sys.executable],
         cwd=PROJECT,

@@ -75,13 +75,13 @@ def _facts_of(user: int) -> dict[str, Any]:
 
 
 def a_failure(path: str | None, error: int, **facts: Any) -> ExecFailure:
-    """A record of a failure that cannot be made here, by its facts."""
+    """Return a record, by its facts, of a failure that cannot be made here."""
     known: dict[str, Any] = {"timestamp": time.time_ns(), "cwd": "/", **ours_now(), **facts}
     return ExecFailure(path=path, return_value=-error, **known)
 
 
 def ours_now() -> dict[str, Any]:
-    """This process's own credentials and namespace, as a record has them that is sure of its path."""
+    """Return this process's own credentials and namespace as fields of a record with a proven path."""
     with open("/proc/self/status") as file:
         values = dict(line.split(":", 1) for line in file if ":" in line)
     return {

@@ -47,7 +47,7 @@ def lines(data: bytes) -> list[dict[str, Any]]:
 
 
 def passing(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """A clock that goes on only when it is set forward."""
+    """Install a clock that advances only when it is set forward."""
     now = 1000.0
 
     def wait(seconds: float) -> None:

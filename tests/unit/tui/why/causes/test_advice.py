@@ -37,7 +37,7 @@ def root_is_who_runs_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def file_of(content: bytes, mode: int = 0o755, name: str = "it's a job") -> Callable[[Path], Path]:
-    """Makes a file; its name needs quoting."""
+    """Return a function that makes a file whose name needs quoting."""
 
     def make(directory: Path) -> Path:
         path = directory / name
@@ -369,7 +369,7 @@ _RENAMED = re.compile(r"sed -i 1s\|[\w/.+-]+\|/[\w/.+-]+\| @", re.ASCII)
 
 
 def make_hostile(directory: Path, kind: str, name: str, other: str) -> tuple[Path, list[str]]:
-    """Makes what fails to execute, with a name and another one that someone has chosen; and its arguments."""
+    """Make a file that fails to execute, with names chosen by an attacker; return it and its arguments."""
     path, near = directory / name, directory / f"{name}z"
     content = {
         "no x bit": SCRIPT, "CR": b"#!/bin/sh\r\n", "blanks": b"\n" + SCRIPT, "text": b"echo\n",

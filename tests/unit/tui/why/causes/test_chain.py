@@ -22,7 +22,7 @@ def program(path: Path, content: str) -> Path:
 
 
 def chained(directory: Path, last: str, *between: str) -> Diagnosis:
-    """The diagnosis of a script "job" whose interpreters end in "last"."""
+    """Return the diagnosis of a script "job" whose interpreters end in "last"."""
     names = ["job", *between, "last"]
     for name, following in itertools.pairwise(names):
         program(directory / name, f"#!{directory}/{following}\n")

@@ -28,7 +28,7 @@ def _own_bounding_set() -> int:
 
 
 def lowest(bits: int) -> int:
-    """The lowest one of the bits."""
+    """Return the lowest of the bits."""
     return bits & -bits
 
 
@@ -38,7 +38,7 @@ LACKING = lowest(~_own_bounding_set() & ~(1 << 63))
 
 @pytest.fixture
 def program(tmp_path: Path) -> Path:
-    """A program that has settled."""
+    """Return a program that has settled."""
     path = tmp_path / "capf"
     path.write_bytes(Path("/bin/true").read_bytes())
     path.chmod(0o755)
@@ -57,7 +57,7 @@ def set_capability(patch: pytest.MonkeyPatch, permitted: int, magic: int = _REVI
 
 
 def of_one_gone(path: Path, error: int = errno.EPERM, **facts: Any) -> ExecFailure:
-    """The failure of a child of ours that has ended."""
+    """Return the failure of a child of ours that has ended."""
     child = subprocess.Popen(["/bin/true"])
     child.wait()
     return a_failure(os.fspath(path), error, pid=child.pid, tid=child.pid, ppid=os.getpid(), **facts)

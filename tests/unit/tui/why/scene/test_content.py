@@ -22,7 +22,7 @@ _AT_INTERP = 0x318
 
 
 def elf(interpreter: bytes, at: int = _AT_INTERP, headers_at: int = _HEADER) -> bytes:
-    """A 64-bit program of one program header, PT_INTERP, 8,192 bytes long."""
+    """Return a 64-bit program of one program header, PT_INTERP, 8,192 bytes long."""
     header = b"\x7fELF\2\1\1".ljust(16, b"\0") + struct.pack(
         "<HHIQQQIHHHHHH", 2, 62, 1, 0, headers_at, 0, 0, _HEADER, _ENTRY, 1, 0, 0, 0
     )

@@ -134,7 +134,7 @@ def test_any_bytes_can_be_read_as_an_acl(raw: bytes) -> None:
 
 @pytest.fixture
 def open_to_all(tmp_path: Path) -> Path:
-    """A directory that everyone can reach: only what lies in it can be forbidden."""
+    """Yield a directory that everyone can reach: only what lies in it can be forbidden."""
     for directory in (tmp_path, *tmp_path.parents):
         if directory.stat().st_uid == os.getuid() and not directory.stat().st_mode & 0o001:
             directory.chmod(directory.stat().st_mode | 0o011)

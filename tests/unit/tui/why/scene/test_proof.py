@@ -39,7 +39,7 @@ MS = 1_000_000
 
 @pytest.fixture
 def in_memory() -> Iterator[Path]:
-    """A directory on a tmpfs."""
+    """Yield a directory on a tmpfs."""
     path = Path(tempfile.mkdtemp(dir="/dev/shm"))
     yield path
     shutil.rmtree(path)
@@ -151,7 +151,7 @@ class Clocks:
 
     @property
     def wall(self) -> int:
-        """The wall clock's time, which files have their ctime from."""
+        """Return the wall clock's time, from which files have their ctime."""
         return self.boot + self.ahead
 
 

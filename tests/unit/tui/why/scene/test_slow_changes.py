@@ -22,7 +22,7 @@ SECOND = 1_000_000_000
 
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Path]:
-    """A directory that all may enter, and only root may write."""
+    """Yield a directory that all may enter, and only root may write."""
     for directory in (tmp_path.parent.parent, tmp_path.parent, tmp_path):
         directory.chmod(0o755)
     (tmp_path / "place").mkdir()
@@ -37,7 +37,7 @@ def script(path: Path, mode: int = 0o755) -> Path:
 
 
 def later(record: ExecFailure) -> ExecFailure:
-    """The same exec, so much later that no change can have been drawn out."""
+    """Return the same exec, so much later that no change can have been prolonged until then."""
     return dataclasses.replace(record, timestamp=record.timestamp + (SLOW_SECONDS + 1) * SECOND)
 
 
@@ -53,7 +53,7 @@ def own_entry(place: Path) -> ExecFailure:
 
 
 def roots_file_in_a_sticky_directory(place: Path) -> ExecFailure:
-    """It can have been moved there, from a directory of the user's."""
+    """Make a file that may have been moved there from a directory of the user."""
     place.chmod(0o1777)
     return failed_exec(script(place / "job"))
 

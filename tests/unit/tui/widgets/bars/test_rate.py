@@ -8,7 +8,7 @@ from execwhy.tui.widgets.bars.rate import Rate
 
 
 def after(*totals: int) -> Rate:
-    """A rate that has seen the counter at these values, a second apart."""
+    """Return a rate that has seen the counter at these values, a second apart."""
     rate = Rate()
     for total in totals:
         rate.tick(total)

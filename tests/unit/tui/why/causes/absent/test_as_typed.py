@@ -69,7 +69,7 @@ def test_a_path_with_arguments_is_shown_with_them() -> None:
 
 
 def by_env(script: Path, name: str, *words: str) -> Diagnosis:
-    """What is said where env, run by a script, looks for a program."""
+    """Return the diagnosis if env, run by a script, looks for a program."""
     record = failed_exec(f"/usr/bin/{name}", [name, *words, str(script)])
     return diagnose(dataclasses.replace(record, comm=os.fsdecode(os.fsencode(script.name)[:15])))
 

@@ -14,7 +14,7 @@ from tests.unit.tui.why.failing import failed_exec
 
 
 def program(path: Path, loader: str) -> Path:
-    """An x86_64 program that names a loader and has nothing to run."""
+    """Return an x86_64 program that names a loader and has nothing to run."""
     name = loader.encode() + b"\0"
     ident = b"\x7fELF\2\1\1".ljust(16, b"\0")
     header = struct.pack("<HHIQQQIHHHHHH", 2, 62, 1, 0x400078, 64, 0, 0, 64, 56, 1, 0, 0, 0)

@@ -26,7 +26,7 @@ def program(path: Path, line: str = "#!/bin/sh\n") -> Path:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """A directory that everyone can reach."""
+    """Yield a directory that everyone can reach."""
     for directory in (tmp_path, *tmp_path.parents):
         if directory.stat().st_uid == os.getuid() and not directory.stat().st_mode & 0o001:
             directory.chmod(directory.stat().st_mode | 0o011)

@@ -24,7 +24,7 @@ def program(path: Path, content: bytes) -> Path:
 
 
 def elf_header(machine: int, *, bits: int = 64, big: bool = False, kind: int = 2, count: int = 1) -> bytes:
-    """An ELF file with ``count`` program headers, the first of which is PT_NULL."""
+    """Return an ELF file with ``count`` program headers, the first of which is PT_NULL."""
     order, wide = (">" if big else "<"), bits == 64
     ident = b"\x7fELF" + bytes([2 if wide else 1, 2 if big else 1, 1]).ljust(12, b"\0")
     size, entry = (64, 56) if wide else (52, 32)
