@@ -104,7 +104,7 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedFile:
-    """A path that was looked at: its resolution, and the file if there is one."""
+    """The resolution of a path, and the file that it names, if there is one."""
 
     resolution: Resolution
     file: File | None
@@ -159,8 +159,7 @@ def look_up(failure: ExecFailure | Occurrence, now: int) -> tuple[Binary | None,
     """Return the file that the path names now, and its interpreter; (None, None) if nothing is there.
 
     In a storm, many records wait for an answer. They share it if they name the same path in the same place
-    and failed before it was looked up: a later look would only be further from the exec. A failure after that
-    is looked up again. This never raises an exception.
+    and failed before it was looked up. A failure after that is looked up again. Never raises an exception.
 
     Args:
         failure: The failure.

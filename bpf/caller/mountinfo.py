@@ -81,6 +81,11 @@ class Place:
     mount: Mount | None
     access: Access
 
+    @property
+    def is_proc(self) -> bool:
+        """Whether the mount is a /proc."""
+        return self.mount is not None and self.mount.file_system == "proc"
+
 
 @dataclass(frozen=True, slots=True)
 class Line:

@@ -1,7 +1,8 @@
-"""Processes by their directories in /proc: whether a caller still exists, and when a thread began."""
+"""The directories of processes in /proc: whether a caller still exists, and which lookups are special."""
 
 from __future__ import annotations
 
+import functools
 import os
 from typing import Final
 
@@ -11,6 +12,35 @@ from execwhy.bpf.events.arrivals import Occurrence
 from execwhy.bpf.events.record import ExecFailure
 
 _TICK: Final = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+
+_DIRECT_LINKS: Final = frozenset({"exe", "cwd", "root"})
+_DIRECTORIES_OF_DIRECT_LINKS: Final = ("/fd", "/ns")
+_LISTED_BY_MEMORY: Final = "/map_files"
+
+
+def is_direct_link(directory: str, name: str) -> bool:
+    """Return whether a link in /proc/PID leads directly to a file.
+
+    The text of such a link may be "pipe:[1]" or a deleted path.
+    """
+    return name in _DIRECT_LINKS or directory.endswith(_DIRECTORIES_OF_DIRECT_LINKS)
+
+
+def lookups_wait(directory: str) -> bool:
+    """Return whether a lookup in a directory of /proc waits for the mmap_lock of a process.
+
+    The owner of the process can hold that lock forever.
+    """
+    return directory.endswith(_LISTED_BY_MEMORY)
+
+
+@functools.cache
+def proc_device() -> int:
+    """Return the st_dev of our own /proc; -1 if there is none."""
+    try:
+        return os.stat("/proc/sys").st_dev
+    except OSError:
+        return -1
 
 
 def caller_of(record: ExecFailure | Occurrence, *, even_dead: bool = False) -> str | None:

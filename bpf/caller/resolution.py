@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import errno
 import os
 import stat
 from dataclasses import dataclass
@@ -26,6 +27,13 @@ class End(enum.Enum):
     UNREADABLE = "not readable"
     OUT_OF_TIME = "out of time"
 
+
+END_OF_ERRNO: Final = {
+    errno.ENOENT: End.MISSING,
+    errno.ENOTDIR: End.NOT_A_DIRECTORY,
+    errno.ENAMETOOLONG: End.NAME_TOO_LONG,
+}
+"""How a walk ends at a component that cannot be opened, by the error."""
 
 NO_STAT: Final = os.stat_result(range(10))
 """Of a directory that has not been looked at yet."""

@@ -1,19 +1,16 @@
 """Walk along a path, component by component, as the kernel does (path_resolution(7)).
 
 Only O_PATH descriptors are opened, so no FIFO, device or lease is touched. Every component on the way is
-kept: so the first missing one is known.
+kept, so the first missing one is known.
 
 A step never crosses onto another mount by accident (RESOLVE_NO_XDEV). Where a mount begins, the mount is
-looked up first, and the step is made only if the mount may be looked into. Then the mount of the new
-descriptor is checked, before its file system is asked anything. Opening a mount's root directory with O_PATH
-sends no request to a FUSE server; an fstat of it, or a step below it, would. ``bpf.caller.cached_lookup``
-explains how a step avoids waiting for the lock of a directory.
+looked up first, and the step is made only if it may be looked into. Then the mount of the new descriptor is
+checked, before any request to its file system. Opening a mount's root with O_PATH sends no request to a FUSE
+server; an fstat of it, or a step below it, would. ``cached_lookup`` is about waiting for a directory's lock.
 """
 
 from __future__ import annotations
 
-import errno
-import functools
 import os
 import stat
 import sys
@@ -24,7 +21,8 @@ from execwhy.bpf.caller.descriptors import extended_attribute, is_encrypted
 from execwhy.bpf.caller.mountinfo import Mount, Place
 from execwhy.bpf.caller.mounts import NotEnteredError, check_mount
 from execwhy.bpf.caller.own_time import own_time
-from execwhy.bpf.caller.resolution import NO_STAT, End, Resolution, Step, WalkContext
+from execwhy.bpf.caller.processes import is_direct_link, lookups_wait, proc_device
+from execwhy.bpf.caller.resolution import END_OF_ERRNO, NO_STAT, End, Resolution, Step, WalkContext
 from execwhy.bpf.caller.safety import Access
 from execwhy.bpf.events.users import user_of
 
@@ -35,8 +33,7 @@ MAX_STEPS: Final = 1000
 """Most components of the path and its links, at 10 us each. Forty links of 4,000 bytes have 80,000."""
 
 MAX_PATH_BYTES: Final = 2 << 20
-"""Most memory for the paths of all components of one walk: each is the whole path so far, and links can lead
-far deeper than PATH_MAX."""
+"""Most memory for the paths of one walk: each component has its whole path, and links can exceed PATH_MAX."""
 
 SECONDS: Final = 0.25
 """How long one walk may take; checked between two steps."""
@@ -45,13 +42,6 @@ NAME_MAX: Final = 255
 """Longest component in bytes, on nearly every file system (limits.h)."""
 
 _ACL: Final = "system.posix_acl_access"
-
-_TO_OTHERS: Final = frozenset({"exe", "cwd", "root"})
-_DIRECTORIES_TO_OTHERS: Final = ("/fd", "/ns")
-"""Links in /proc/PID that lead directly to a file; their text may be "pipe:[1]" or a deleted path."""
-
-_LISTED_BY_MEMORY: Final = "/map_files"
-"""A lookup there waits for the process's mmap_lock, which its owner can hold forever."""
 
 _HELD_UP: Final = "lies in a directory where another user can hold up lookups"
 
@@ -161,7 +151,7 @@ class _Walker:
         full = self.context.base + self.at
         if full in self.automounts:
             check_mount(self.mounts.at(full))
-        if self.here.endswith(_LISTED_BY_MEMORY) and self._is_proc(self.place):
+        if self.place.is_proc and lookups_wait(self.here):
             raise NotEnteredError(None, "lies in /proc/PID/map_files, where a lookup waits for the process")
         place = self.place
         try:
@@ -169,7 +159,7 @@ class _Walker:
             if descriptor < 0:
                 descriptor, place = self._cross(name, self.mounts.at(full))
         except OSError as error:
-            return _ENDS.get(error.errno or 0, End.UNREADABLE)
+            return END_OF_ERRNO.get(error.errno or 0, End.UNREADABLE)
         try:
             status = os.fstat(descriptor)
             if not stat.S_ISLNK(status.st_mode):
@@ -214,19 +204,19 @@ class _Walker:
     def _follow(self, name: str, link: int, status: os.stat_result, place: Place) -> End | None:
         self.links += 1
         target = os.readlink("", dir_fd=link)
-        if self._is_proc(place):
+        if place.is_proc:
             self.personal = True
             pid = self.context.pid
-            of_caller = {"self": f"{pid}", "thread-self": f"{pid}/task/{self.context.tid}"}
-            if name in of_caller:
-                target = of_caller[name]
-                if status.st_dev != _proc_device():
+            targets = {"self": f"{pid}", "thread-self": f"{pid}/task/{self.context.tid}"}
+            if name in targets:
+                target = targets[name]
+                if status.st_dev != proc_device():
                     # A container's /proc has other numbers for its processes. This is the same process.
                     self.steps.append(Step(self.at, status, target, None, place))
                     reached = os.open(f"/proc/{target}", COMPONENT)
                     self._stand_at(reached, f"{self.here.rstrip('/')}/{target}", place)
                     return None
-            elif name in _TO_OTHERS or self.here.endswith(_DIRECTORIES_TO_OTHERS):
+            elif is_direct_link(self.here, name):
                 self._jump(name, Step(self.at, status, target, None, place), target)
                 return None
         step = Step(self.at, status, target, None, place)
@@ -298,17 +288,6 @@ class _Walker:
         self.standing = step or self._step(descriptor, path, place, status)
         self.steps.append(self.standing)
 
-    @staticmethod
-    def _is_proc(place: Place) -> bool:
-        return place.mount is not None and place.mount.file_system == "proc"
-
-
-_ENDS: Final = {
-    errno.ENOENT: End.MISSING,
-    errno.ENOTDIR: End.NOT_A_DIRECTORY,
-    errno.ENAMETOOLONG: End.NAME_TOO_LONG,
-}
-
 
 def _components(path: str, link: Step | None) -> list[tuple[str, Step | None]]:
     """Return the components, last first, each with the link whose target has it.
@@ -319,11 +298,3 @@ def _components(path: str, link: Step | None) -> list[tuple[str, Step | None]]:
     if path.endswith("/") and names:
         names.append(".")
     return [(name, link) for name in reversed(names)]
-
-
-@functools.cache
-def _proc_device() -> int:
-    try:
-        return os.stat("/proc/sys").st_dev
-    except OSError:
-        return -1

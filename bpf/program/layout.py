@@ -1,8 +1,7 @@
 """The layout of a record, defined once: for the BPF program as C declarations, and for decoding.
 
-A record is a fixed header and, right behind it, sections of variable length in the order of
-``SECTIONS``; the header holds each section's length. All integers are little-endian, as on
-every supported machine.
+A record is a fixed header, followed by sections of variable length in the order of ``SECTIONS``. The header
+holds each section's length. All integers are little-endian, as on every supported machine.
 """
 
 from __future__ import annotations
@@ -15,13 +14,6 @@ from typing import Any, Final
 
 from execwhy.bpf.events.kinds import KINDS, SEARCH_END_CODE
 from execwhy.bpf.program import limits
-from execwhy.bpf.program.limits import (
-    CAPTURE_PATH_SIZE,
-    CHUNK,
-    MAX_CAPTURE_PATHS,
-    MAX_PATH_BYTES,
-    MAX_UID_RANGES,
-)
 
 COMM_SIZE: Final = 16
 """TASK_COMM_LEN of include/linux/sched.h."""
@@ -156,16 +148,16 @@ HEADER: Final = _padded(
     Field("u64", "capabilities"),
     Field("u64", "stdin_inode"),
     Field("u64", "pending_signals"),
-    Field("u64", "inode_number"),  # of the file that the kernel had open, as the next six
+    Field("u64", "inode_number"),  # of the file that the kernel had open, as are the next six
     Field("u64", "ctime"),  # ns since 1970
     Field("u64", "size"),
     Field("u32", "device"),
     Field("u32", "mode"),
     Field("u32", "owner"),
     Field("u32", "group"),
-    # As passed, and argc after #! lines; UNKNOWN where not had.
+    # As passed, and argc after #! lines; UNKNOWN if not available.
     Field("u32", "bprm_counts", 3, ("argc_of_bprm", "envc_of_bprm", "argc_copied")),
-    Field("u32", "copied_total"),  # bytes of the kernel's copy of argv and envp, of which ``copied`` begins
+    Field("u32", "copied_total"),  # bytes of the kernel's copy of argv and envp; ``copied`` is its beginning
     Field("u32", "uid"),  # these eight in the order of struct cred, which is read in one piece
     Field("u32", "gid"),
     Field("u32", "suid"),
@@ -228,9 +220,8 @@ COUNTERS: Final = (
     Field("u64", "lost"),
     Field("u64", "reported"),  # of the lost, those that a record's ``lost_before`` has reported
     Field("u64", "search_ends_lost"),  # ends of searches for which there was no room
-    Field(
-        "u64", "untracked"
-    ),  # failed execs of tasks whose search had no room in the table or in the user's share
+    # Failed execs of tasks whose search had no room in the table or in the user's share.
+    Field("u64", "untracked"),
     Field("u64", "crowded"),  # of the lost, those for which no buffer was free
     Field("u64", "unjoined"),  # execs that had no room in a table of execs under way, or in the user's share
     Field("u64", "unprobed"),  # of the lost, execs of the kernel's own whose beginning or end no probe saw
@@ -246,10 +237,10 @@ CAPTURE: Final = (
     Field("u32", "paths"),
     Field("u32", "excluded"),  # the number of paths to exclude, which come first
     Field("u8", "reserved", 4),  # the kernel rounds an element up to 8 bytes
-    Field("u32", "uid_low", MAX_UID_RANGES),
-    Field("u32", "uid_high", MAX_UID_RANGES),
-    Field("u32", "path_length", MAX_CAPTURE_PATHS),  # bytes to compare; an exact path includes its NUL
-    Field("char", "path", MAX_CAPTURE_PATHS * CAPTURE_PATH_SIZE),
+    Field("u32", "uid_low", limits.MAX_UID_RANGES),
+    Field("u32", "uid_high", limits.MAX_UID_RANGES),
+    Field("u32", "path_length", limits.MAX_CAPTURE_PATHS),  # bytes to compare; an exact path includes its NUL
+    Field("char", "path", limits.MAX_CAPTURE_PATHS * limits.CAPTURE_PATH_SIZE),
 )
 CAPTURE_STRUCT: Final = struct.Struct(_format(CAPTURE))
 
@@ -268,13 +259,18 @@ def c_declarations(max_args_bytes: int, max_env_bytes: int, max_record_bytes: in
     Args:
         max_args_bytes: Bytes of argv after which no further element is read.
         max_env_bytes: Bytes of envp after which no further element is read.
-        max_record_bytes: The largest record that can be written; data that does not fit is left out and
-        marked.
+        max_record_bytes: The largest record that can be written. What does not fit is left out, and marked.
     """
-    copy_size = max(CHUNK, max_args_bytes + max_env_bytes)
+    copy_size = max(limits.CHUNK, max_args_bytes + max_env_bytes)
     # Each section may overshoot its limit by one read.
-    data_size = 2 * CHUNK + 5 * (MAX_PATH_BYTES + CHUNK) + max_args_bytes + max_env_bytes + 3 * CHUNK
-    data_size += copy_size + 2 * CHUNK
+    data_size = (
+        2 * limits.CHUNK
+        + 5 * (limits.MAX_PATH_BYTES + limits.CHUNK)
+        + max_args_bytes
+        + max_env_bytes
+        + 3 * limits.CHUNK
+    )
+    data_size += copy_size + 2 * limits.CHUNK
     if max_record_bytes is not None:
         data_size = min(data_size, (max_record_bytes - HEADER_STRUCT.size) & ~7)
         copy_size = min(copy_size, max_record_bytes // 4)

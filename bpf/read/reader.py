@@ -6,7 +6,6 @@ import os
 import select
 import threading
 import time
-import traceback
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
@@ -16,7 +15,6 @@ from execwhy.bpf.events.clock import boot_clock, suspended, this_machine
 from execwhy.bpf.events.source import Capture, Stage, Status
 from execwhy.bpf.load.loader import Loaded, Loader
 from execwhy.bpf.load.probe import ProbeError
-from execwhy.bpf.load.rlimits import obstacle
 from execwhy.bpf.load.support import KernelError
 from execwhy.bpf.program.text import Settings
 from execwhy.bpf.read.account import Account
@@ -25,6 +23,7 @@ from execwhy.bpf.read.decode import Decoder
 from execwhy.bpf.read.raw_queue import RawQueue, folded
 from execwhy.bpf.read.reporting import Reporter
 from execwhy.bpf.read.ring import RecordRun
+from execwhy.bpf.read.stopped import expected_reason, unexpected_reason
 
 DEFAULT_ARGS_BYTES: Final = 8192
 DEFAULT_ENV_BYTES: Final = 8192
@@ -44,19 +43,11 @@ _IDLE: Final = 0.25
 """Most seconds to wait for new records, even if the kernel does not wake the thread."""
 
 
-def _stopped(error: BaseException) -> str:
-    """Return the sentence about an unexpected error."""
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    # The error's message may quote what a process wrote; its name cannot.
-    what = f"{type(error).__name__} in {os.path.basename(frame.filename)}, line {frame.lineno}"
-    return f"the reader stopped ({what}): start execwhy again, and report this."
-
-
 class KernelSource:
     """An ``EventSource`` of this kernel's failing execs, with a thread of its own.
 
     The thread moves records from the ring into a queue that is fair to all users. ``drain`` decodes them.
-    Neither touches a file of a caller: that is done by ``tui.why.lookers``.
+    Neither touches a caller's file: ``tui.why.lookers`` does that.
     """
 
     def __init__(
@@ -110,8 +101,6 @@ class KernelSource:
         self._reporter = Reporter(decoder, self._counted_losses)
         self._is_monotonic = False
 
-    # ---- EventSource ----
-
     def load(self) -> None:
         """Start the process that compiles and attaches, with the privileges that this one has now.
 
@@ -163,7 +152,7 @@ class KernelSource:
 
     def _fail(self, error: Exception, left: Sequence[bytes | RecordRun]) -> None:
         """Stop because of an unexpected error, and count all remaining records as lost."""
-        self._enter(Stage.FAILED, _stopped(error))
+        self._enter(Stage.FAILED, unexpected_reason(error))
         with self._lock:
             self._account.add_abandoned(left)
         self.abandon()
@@ -193,8 +182,7 @@ class KernelSource:
     def close(self) -> None:
         """Detach, and free everything in the kernel.
 
-        Records that were taken from the ring can still be drained. Records that are left there after a tenth
-        of a second, as a storm can leave them, are counted as lost.
+        What is left in the ring after 0.1 s is counted as lost; records taken before can still be drained.
         """
         if self._stopping.is_set():
             return
@@ -207,10 +195,8 @@ class KernelSource:
             self._thread.join()
         os.close(self._wake)
 
-    # ---- for callers without an event loop ----
-
     def wait(self, seconds: float) -> None:
-        """Sleep until there are records to drain, or the stage changes; at most that long."""
+        """Sleep until there are records to drain or the stage changes, at most this long."""
         self._something.wait(seconds)
 
     # ---- the thread ----
@@ -228,15 +214,11 @@ class KernelSource:
         except (ProbeError, KernelError, ValueError, OSError) as error:
             if self._stopping.is_set():
                 self._enter(Stage.ENDED)
-            elif isinstance(error, OSError):
-                reason = error.strerror or type(error).__name__
-                unknown = f"the kernel's events cannot be read ({reason}): start execwhy again."
-                self._enter(Stage.FAILED, obstacle(error) or unknown)
             else:
-                self._enter(Stage.FAILED, str(error))
+                self._enter(Stage.FAILED, expected_reason(error))
         except Exception as error:
             # Every error in this thread must reach the operator.
-            self._enter(Stage.FAILED, _stopped(error))
+            self._enter(Stage.FAILED, unexpected_reason(error))
 
     def _begin_loading(self) -> Loader:
         with self._lock:
