@@ -1,4 +1,4 @@
-"""For all tests: none of them depends on how fast the machine is, or on who started them."""
+"""Make all tests independent of the speed of the machine and of how they were started."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from execwhy import bpf
 
 _CHECKOUT: Final = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 if os.path.dirname(os.path.dirname(os.path.realpath(bpf.__file__))) != _CHECKOUT:
-    # The interpreter of another checkout would test that one's modules.
+    # The interpreter of another checkout would test the modules of that checkout.
     pytest.exit(
         f"this Python has another execwhy: use {_CHECKOUT}/.venv/bin/python (tools/setup dev)", returncode=4
     )
@@ -25,21 +25,21 @@ settings.register_profile(
 settings.load_profile("patient")
 
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
-    # Under nohup what the tests start would ignore it, too; a handler ends with the exec.
+    # Under nohup, programs that the tests start would ignore it too; a handler ends with the exec.
     signal.signal(signal.SIGHUP, lambda _number, _frame: None)
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # Likewise in the background of a shell that is a script.
+    # The same holds in the background of a shell script.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _OF_A_PROCESSOR: Final = ("x86", "foreign to this machine")
-"""Parts of the reasons for which root may skip a test."""
+"""Parts of the reasons that allow root to skip a test."""
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Let a test fail that is skipped although root runs it, as CI does.
 
-    What it lacks is for tools/setup, or for the test itself, to provide. Only what another processor does is
+    tools/setup or the test itself must provide what is missing. Only features of another processor are
     not tested on this one.
     """
     report = yield

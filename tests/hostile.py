@@ -1,4 +1,4 @@
-"""Texts that someone has chosen to do harm, for hypothesis."""
+"""Hypothesis strategies for texts chosen to do harm."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SEQUENCES: Final = (
     "\U0001f469\u200d\U0001f680",
     "\ufdfd", "\u0e33", "\U00012031", "../../etc/passwd", "~root", "-rf", "--", "",
 )  # fmt: skip
-"""Escape sequences, controls, bidi, the invisible, markup, formulas, XML, invalid UTF-8, odd widths."""
+"""Escape sequences, control, bidi and invisible characters, markup, formulas, XML, bad UTF-8, odd widths."""
 
 _bytes = st.binary(max_size=12).map(lambda data: data.decode("utf-8", "surrogateescape"))
 _controls = st.sampled_from([chr(code) for code in (*range(0x20), *range(0x7F, 0xA0))])

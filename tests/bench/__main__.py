@@ -31,11 +31,11 @@ PARTS: Final[dict[str, Callable[[Path], Iterator[Figure]]]] = {
     "endurance": program.endure,
 }
 ASKED_FOR: Final = frozenset({"endurance"})
-"""Parts that are measured where they are named, and not in ``make bench``: ten minutes more."""
+"""Parts that run only if they are named, not in ``make bench``: they take ten more minutes."""
 WORSE: Final = 1.25
-"""By what a figure must have grown to be called worse: less is this machine's noise."""
+"""Growth from which a figure counts as worse: anything less is this machine's noise."""
 NOISE: Final = {"ns": 50.0, "ms": 1.0, "MB": 1.0, "%": 0.5}
-"""And by how much at least, by unit: what is nearly nothing has no ratio."""
+"""Least growth by unit: the ratio of two tiny figures means nothing."""
 
 
 def run(parts: list[str], target: str | None) -> int:

@@ -1,4 +1,4 @@
-"""What a benchmark says: one figure, the bound set for it, and a peer's beside it."""
+"""The result of a benchmark: one figure, its bound, and that of a peer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Figure:
         name: What was measured; the same in every run, for comparing.
         value: How much.
         unit: "ns", "ms", "MB", "%", "/s".
-        bound: The most, or of "/s" the least, that it should be; None where there is no budget.
+        bound: The highest value allowed, or the lowest for "/s"; None without a budget.
         note: How it grows, or what a peer takes.
     """
 

@@ -1,4 +1,4 @@
-"""What a million events take in memory, and how long a filter takes over them."""
+"""The memory that a million events take, and the time to filter them."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ BOUND: Final = 64
 """MiB."""
 UNLIKE: Final = 100_000
 VARIABLE: Final = 4000
-"""Characters of a variable that each event has alone."""
+"""Characters of a variable that is unique to each event."""
 SCREEN: Final = 50
-"""Rows that are seen at once."""
+"""Rows visible at once."""
 QUERIES: Final = (
     "uid==3",
     "program77",
@@ -98,7 +98,7 @@ def timed(history: History, query: str) -> tuple[float, float, float]:
 def measure() -> Iterator[Figure]:
     """Measure the history and the filter."""
     history, memory, append = filled(MILLION)
-    # What other parts have freed is used again, and is in no difference of resident memory.
+    # Memory that other parts have freed is reused, so it does not show in the difference.
     memory = max(memory, history.nbytes / 1e6)
     yield Figure(
         "history of 1,000,000 events, environments repeat", memory, "MB", 400, f"{append:.1f} us each"

@@ -1,4 +1,4 @@
-"""What watching costs the machine: nanoseconds added to one exec, for execwhy and its peers, alternating."""
+"""The cost of watching: nanoseconds added to one exec, for execwhy and its peers in turn."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ WORK: Final = {
     "successful exec": ("succeed", 400),
     "getppid": ("getppid", 2_000_000),
 }
-"""What ``loop`` is to do, and how often; strace takes a tenth of that."""
+"""What ``loop`` does, and how often; a tenth of that under strace."""
 NOEXEC: Final = "ENOEXEC, 3 arguments, 4 variables"
 UNRELATED: Final = "getppid"
 FREE_PLAN: Final = "fentry"
-"""With it nothing runs on an unrelated system call."""
+"""The plan with which nothing runs on an unrelated system call."""
 NOISE: Final = 0.05
-"""The part of a system call by which rounds differ when nothing is attached."""
+"""The share of a system call by which rounds differ with nothing attached."""
 OURS: Final = "execwhy"
 QUARTER_OF: Final = "libbpf-tools execsnoop"
 SETTLE: Final = 1.5

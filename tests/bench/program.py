@@ -20,11 +20,11 @@ IDLE_SECONDS: Final = 10.0
 STORM_SECONDS: Final = 20
 ENDURANCE_SECONDS: Final = 600
 SETTLE: Final = 3.0
-"""Seconds after which a monitor has nothing left to do."""
+"""Seconds after which a monitor is idle."""
 GROWTH: Final = 64
-"""MB by which a full history's memory may go up and down: some blocks of it."""
+"""MB by which the memory of a full history may vary: a few of its blocks."""
 PATHS: Final = (1, 100, 10_000)
-"""How many things fail in turn: a storm is mostly one, over and over."""
+"""How many paths fail in turn: a storm is mostly one path, over and over."""
 
 
 class Monitor(Terminal):
@@ -149,7 +149,7 @@ def _answer(monitor: Monitor) -> float:
     monitor.type("?")
     monitor.wait_for_text("Esc")
     seconds = time.monotonic() - began
-    monitor.type("\x1b")  # and whatever is typed next must not make Alt of it
+    monitor.type("\x1b")  # the next key must not be taken for Alt and that key
     monitor.wait_for(lambda: "Esc" not in monitor.text, "closed its help")
     return seconds
 

@@ -24,13 +24,13 @@ RATES: Final = (1_000, 10_000, 100_000)
 PIECE: Final = 0.01
 """Seconds between two batches of events: the reader's are a few thousand."""
 LEFT: Final = 2.0
-"""Percent of ten seconds' events that may be on their way when they end."""
+"""Percent of the events of ten seconds that may still be unread at the end."""
 TICK: Final = 0.002
-"""Seconds between two looks of the clock in the event loop."""
+"""Seconds between two readings of the clock in the event loop."""
 
 
 class Steady(ScriptedSource):
-    """Brings so many events a second of a few programs, from a thread as the reader does."""
+    """A source of this many events a second of a few programs, from a thread like the reader's."""
 
     def __init__(self, rate: int) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
-"""Looks for bytes that break a target, guided by which lines they reach: python -m tests.fuzz TARGET SECONDS.
+"""Search for bytes that break a target, guided by line coverage: python -m tests.fuzz TARGET SECONDS.
 
-What was found is left in fuzz-findings/, and goes with ``python -m tests.fuzz TARGET FILE`` again.
+Findings are left in fuzz-findings/; ``python -m tests.fuzz TARGET FILE`` repeats one.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ with atheris.instrument_imports(include=["execwhy.bpf", "execwhy.tui.model"]):
 
 _FINDINGS = Path("fuzz-findings")
 _LONGEST = 4096
-"""Bytes: what is longer has been tried by hand (tests/unit/test_fuzz.py)."""
+"""Bytes: longer inputs are covered by hand-written tests (tests/unit/test_fuzz.py)."""
 
 
 def main() -> None:
-    """Run one target for so many seconds, or with one file."""
+    """Run one target for this many seconds, or with one file."""
     name, what = sys.argv[1:]
     target, seeds = TARGETS[name]
     if Path(what).is_file():

@@ -1,4 +1,4 @@
-"""What reads bytes that others have chosen: each may refuse them as it is documented, and not otherwise."""
+"""The parsers of untrusted bytes: each may refuse them only in the documented way."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _LATEST: Final = (1 << 62) - 1
 def decode_record(data: bytes) -> None:
     """Expect a DecodeError, or a record whose every part can be written and shown, from any bytes."""
     if len(data) >= 8:
-        # Times come from the kernel's clock, whoever writes the rest.
+        # Times come from the kernel's clock, even if others choose the rest.
         data = struct.pack("<Q", struct.unpack_from("<Q", data)[0] & _LATEST) + data[8:]
     try:
         report, lost = decode(data, 0)
@@ -134,4 +134,4 @@ TARGETS: Final[Mapping[str, tuple[Target, tuple[bytes, ...]]]] = {
         ),
     ),
 }
-"""By name: what is called with bytes, and some that it takes."""
+"""The targets by name: a function of bytes, and inputs that it accepts."""

@@ -1,4 +1,4 @@
-"""Which kernels are booted, how, and what is looked at in each."""
+"""The kernels that are booted, how, and what is tested in each."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Boot:
         series: "6.1", as ``tools/kernels`` has installed it.
         levels: Page-table levels: 5 if the kernel is built for them and started without ``no5lvl``.
         append: More of the kernel's command line.
-        plans: Which plans see every kind of failure.
-        once: What is looked at besides: names of ``tests.kernels.once``.
+        plans: The plans that are tested with every kind of failure.
+        once: Further checks, by their names in ``tests.kernels.once``.
     """
 
     series: str
@@ -28,7 +28,7 @@ class Boot:
 
 
 BOOTS: Final = {
-    # The longest first: there are two guests at once.
+    # The longest first: two guests run at once.
     "6.1": Boot("6.1", 4, ("no5lvl",), once=("page tables", "types from headers")),
     "6.12": Boot(
         "6.12",

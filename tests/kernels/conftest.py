@@ -1,4 +1,4 @@
-"""Ends a run of the kernel tests with one table."""
+"""Print one table at the end of the kernel tests."""
 
 from __future__ import annotations
 

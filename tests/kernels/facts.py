@@ -1,7 +1,7 @@
-"""Which facts can be had of which failure: what a plan's hooks see on which kernel.
+"""The facts that are available for each failure: what a plan's hooks see on each kernel.
 
-How far an exec got decides: since Linux 6.8 the kernel opens the file before it copies argv and envp, and
-before that it did so after them (fs/exec.c, alloc_bprm and bprm_execve).
+They depend on how far the exec got: since Linux 6.8 the kernel opens the file before it copies argv and envp;
+earlier kernels open it afterwards (fs/exec.c, alloc_bprm and bprm_execve).
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ class Reached(Enum):
 
 @dataclass(frozen=True)
 class Facts:
-    """What a record must say.
+    """What a record must contain.
 
     Attributes:
         binary: Where the file's identity comes from, if there is a file at all.
-        arguments: Whose copy of argv it is, if there is anything to read.
-        path: What the path is worth, at least, of a caller without threads.
+        arguments: Whose copy of argv is recorded, if there is anything to read.
+        path: The source of the path, for a caller without threads.
     """
 
     binary: Literal["kernel", "resolved"]

@@ -1,7 +1,7 @@
-"""Runs a command in another kernel: QEMU, with this machine's own root file system, read-only.
+"""Run a command in another kernel: QEMU, with this machine's own root file system, read-only.
 
-``tools/kernels SERIES -- COMMAND`` is the same for a shell. What the guest may write is a directory that
-both sides see; everything else that it writes is gone with it. It sees the project where it is here, its
+``tools/kernels SERIES -- COMMAND`` does the same from a shell. The guest may write to a directory that
+both sides see; everything else that it writes is lost at its end. It sees the project at the same path, its
 TMPDIR is a tmpfs, and it is root.
 """
 
@@ -22,15 +22,15 @@ from typing import Final
 
 PROJECT: Final = Path(__file__).resolve().parents[2]
 SERIES: Final = ("5.10", "6.1", "6.12")
-"""What tools/kernels installs."""
+"""The directory that tools/kernels installs to."""
 
 SECONDS: Final = 1800
-"""For a whole run, when nothing else is said: an emulated processor is 10 to 20 times slower, and shared."""
+"""Default for a whole run: an emulated processor is 10 to 20 times slower, and shared."""
 
 _MODULES: Final = Path("/lib/modules")
 _VNG: Final = PROJECT / ".venv/kernels/bin/vng"
 _HIDDEN: Final = ("/var/tmp", "/var/cache", "/var/log", "/run")
-"""Over these the guest mounts file systems of its own."""
+"""Directories over which the guest mounts file systems of its own."""
 
 _SCRIPT: Final = """\
 mount -t cgroup2 cgroup2 /sys/fs/cgroup 2>/dev/null
@@ -50,16 +50,16 @@ for path in {paths}; do mount --bind /run/luggage/$path $path || exit 1; done
 
 
 class GuestError(Exception):
-    """The kernel did not come up, or did not finish; the message says what it last said."""
+    """The kernel did not boot, or did not finish; the message holds its last output."""
 
 
 @dataclass(frozen=True)
 class Luggage:
-    """Files that the guest has in its memory, so that reading them takes no time (``tests.kernels.luggage``).
+    """Files that the guest keeps in memory, so that reading them is fast (``tests.kernels.luggage``).
 
     Attributes:
         archive: All of them.
-        paths: Which of them to mount over themselves; none holds a character that a shell minds.
+        paths: Those to mount over themselves; none has a character that is special to a shell.
     """
 
     archive: Path
@@ -72,7 +72,7 @@ class Finished:
 
     Attributes:
         status: Its exit status.
-        output: What it wrote, standard error too.
+        output: What it wrote, including standard error.
     """
 
     status: int
@@ -107,11 +107,11 @@ def run_in(
         command: The command and its arguments.
         append: More of the kernel's command line: "preempt=full".
         share: A directory that the guest may write; None for one that is gone afterwards.
-        luggage: What the guest has in its memory.
+        luggage: The files that the guest keeps in memory.
         seconds: How long all of that may take.
 
     Raises:
-        GuestError: There is no such kernel, or it did not come up, or it took longer.
+        GuestError: The kernel is not installed, did not boot, or took longer.
     """
     if share is None:
         with tempfile.TemporaryDirectory(prefix="execwhy-guest-") as directory:
@@ -143,7 +143,7 @@ def _unpacking(luggage: Luggage) -> str:
 
 
 def _boot(series: str, append: Sequence[str], share: Path, read_only: Sequence[Path], seconds: float) -> str:
-    """Boot, run ``script``, and end QEMU in any case; what was said meanwhile."""
+    """Boot, run ``script``, end QEMU in any case, and return the output."""
     if not _VNG.exists():
         raise GuestError("virtme-ng is missing: run tools/kernels.")
     if set("=,") & set(str(share)):
@@ -168,7 +168,7 @@ def _boot(series: str, append: Sequence[str], share: Path, read_only: Sequence[P
             with suppress(subprocess.TimeoutExpired):
                 process.wait(seconds)
         finally:
-            # QEMU is a child of a child; its group is its own.
+            # QEMU is a grandchild in a process group of its own.
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()

@@ -1,4 +1,4 @@
-"""Runs in the guest: all that one boot is for, and what is wrong, as JSON.
+"""Run in the guest: make all checks of one boot, and write what is wrong as JSON.
 
 python3 -m tests.kernels.inside OUTPUT ZOO LOADER BOOT
 """
@@ -63,7 +63,7 @@ def everything(boot: Boot, zoo: Zoo) -> Results:
 
 def main(output: str, directory: str, loader: str, boot: str) -> None:
     """Write the results; they are complete or not there."""
-    # Without the console, whose name the test's own reading of /proc does not know.
+    # Without the console, whose name the test cannot read from /proc.
     os.setsid()
     results = everything(BOOTS[boot], Zoo(directory, loader))
     Path(f"{output}.new").write_text(json.dumps(results))

@@ -1,6 +1,6 @@
 """Every kind of failure under one plan, and what is wrong with its record.
 
-The kinds and what their records must be are those of the live tests; strace watches the same execs.
+The kinds and the expected records are those of the live tests; strace watches the same execs.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from tests.live.zoo import Zoo
 
 X32_EXECVE: Final = 0x40000000 | 520
 _LEAVING: Final = 20.0
-"""Seconds in which the end of an exec that nobody waits for must have come."""
+"""Seconds within which an exec that nobody waits for must have ended."""
 _UNSEEN_BY_FENTRY: Final = "fentry"
 _OF_STRINGS: Final = frozenset(
     (
@@ -85,21 +85,21 @@ KINDS: Final = (
     "counters",
     "nothing is left",
 )
-"""Of which there is a verdict under each plan."""
+"""Kinds that have a verdict under each plan."""
 
 
 Found = dict[str, str]
-"""Of a record, by name: what is wrong with it, or "" where it is right."""
+"""Problems of a record by the name of the fact; "" if it is right."""
 
 
 @dataclass
 class Verdict:
-    """What became of one kind.
+    """The result of one kind.
 
     Attributes:
         kind: Its name.
         problem: What is wrong, or "".
-        facts: How many facts were looked at.
+        facts: How many facts were compared.
         right: How many of them are right.
         seconds: How long it took.
     """
@@ -121,7 +121,7 @@ def judged(kind: str, test: Callable[[], Found]) -> Verdict:
     except Exception as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
         problem = f"{type(error).__name__}: {error} ({place.name}: {place.line})"
-        # Where a record is not to be had, none of its facts is right.
+        # Without a record, none of its facts is right.
         verdict = Verdict(kind, problem[:2000], len(COMPARED))
     verdict.seconds = round(time.monotonic() - began, 2)
     return verdict
@@ -136,9 +136,9 @@ class Run:
         Args:
             plan: Its name.
             zoo: The files.
-            listener: What the plan records, which is live.
+            listener: The live listener of the plan.
             tables: Those that the plan has in the kernel.
-            witnessed: strace watches, too. What it sees of an attempt holds for all plans: it is no plan's.
+            witnessed: Whether strace watches too. What it sees of an attempt does not depend on the plan.
         """
         self._plan = plan
         self._zoo = zoo
@@ -173,8 +173,8 @@ class Run:
     def _case(self, case: Case) -> Found:
         with ExitStack() as stack:
             strace = None
-            # strace reads what nobody has touched, which then is there for the kernel program too.
-            # Of a thread that execs and is killed it loses the call, for that has another tid by then.
+            # strace reads untouched pages, which the kernel program can then read too.
+            # It loses the call of a thread that is killed by its exec, since the tid has changed by then.
             if self._witnessed and "touched" not in case.name and case is not _LATE_IN_THREAD:
                 strace = stack.enter_context(witness(f"{tempfile.gettempdir()}/{uuid.uuid4()}"))
             with attempted(
@@ -309,7 +309,7 @@ class Run:
 
     def _nothing_is_left(self) -> Found:
         self._listener.catch_up()
-        # That an entry would be seen is seen of this task, whose own exec fails.
+        # The entry of this task, whose own exec fails, shows that entries would be seen.
         libc.syscall(ctypes.c_long(EXECVE), b"/no/such/program", None, None)
         assert self._tables.entries(SEARCHERS) > 0, "entries are not seen"
         assert bool(self._tables.state) == (self._plan != "tracepoint"), self._tables.state

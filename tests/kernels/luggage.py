@@ -1,7 +1,7 @@
-"""What a guest reads often, brought along in one piece.
+"""The files that a guest reads often, as one archive.
 
-A guest reads this machine's files through 9p, where each page that a program touches is a question and an
-answer: starting Python takes a minute, loading the compiler two. So these files travel as one archive into
+A guest reads this machine's files through 9p, where each page that a program touches is a request and an
+answer: starting Python takes a minute, loading the compiler two. So these files go as one archive into
 the guest's memory, and are mounted over themselves there.
 """
 
@@ -55,11 +55,11 @@ def pack(archive: Path, zoo: str) -> Luggage:
 
     Args:
         archive: Where to write it.
-        zoo: A directory that comes along, with its files' capabilities; it is mounted like the others.
+        zoo: A directory to include with its files' capabilities; it is mounted like the others.
     """
     paths = sorted(set(_paths()))
     left_out = [f"--exclude={pattern}" for pattern in _UNUSED]
-    # --hard-dereference: each path is mounted by itself, wherever the others are.
+    # --hard-dereference: each path is mounted separately, independent of the others.
     options = ["-P", "--hard-dereference", "--xattrs", "--xattrs-include=*", *left_out]
     subprocess.run(["tar", "-c", *options, "-f", archive, *paths, zoo], check=True)
     return Luggage(archive, (*paths, zoo))

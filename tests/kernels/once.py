@@ -1,4 +1,4 @@
-"""What is looked at once in a boot, beside every kind of failure under every plan."""
+"""Checks that run once per boot, beside every kind of failure under every plan."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def all_failures(zoo: Zoo) -> Found:
                 (record,) = listener.records_of(attempt.caller.pid, attempt.before)
                 of_case = compare(record, attempt, case.expected(zoo, attempt))
             found |= {f"{case.name}: {name}": problem for name, problem in of_case.items()}
-        # Twice in a row by one task: of what the first one has left, nothing hides the second.
+        # Twice in a row by one task: nothing that the first one has left may hide the second.
         for again in ("", ", again"):
             path, error = x32_exec()
             listener.catch_up()
@@ -163,7 +163,7 @@ def all_failures_without_room(zoo: Zoo) -> Found:
 
 
 def no_file_left(zoo: Zoo) -> Found:
-    """ENFILE is named, as long as it is so, but not for certain. Only root can still open files meanwhile."""
+    """Check that ENFILE is named but not certain. Only root can open files while it lasts."""
 
     def in_child() -> Exec:
         become_user()
@@ -195,7 +195,7 @@ def skipped_programs(zoo: Zoo) -> Found:
         records = [record for record in listener.records_with(marker) if record.path == zoo / "text"]
         missing = _STORM_THREADS * _STORM_TIMES - len(records)
         poor = sum(not _is_whole(record) for record in records)
-        # What the kernel has skipped is looked at now and then only.
+        # Skipped runs are read only now and then.
         listener.until(lambda: _have_come(listener.counters, missing, poor), f"{missing} losses, {poor} poor")
         counters = listener.counters
     print(f"{len(records)} records, lost {counters.losses}, incomplete {counters.incomplete}", flush=True)

@@ -1,4 +1,4 @@
-"""No user takes the kernel's facts from others, whatever they hold up."""
+"""No user can deprive others of facts from the kernel by delaying execs."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _SHARE_OF_EXECS: Final = MAX_EXECS // SHARE_OF_TABLE
 _SHARE_OF_COPIES: Final = MAX_COPIES // SHARE_OF_TABLE
 _SHARE_OF_SEARCHES: Final = MAX_SEARCHERS // SHARE_OF_TABLE
 _BEYOND: Final = 64
-"""So many more than their share a user goes for."""
+"""How many execs a user attempts beyond the share."""
 _OTHER_USER: Final = 40_003
 _ROOM: Final = 4
-"""So many execs a user holds up, where the table has no more room."""
+"""How many execs a user delays, beyond the room in the table."""
 _LEFT: Final = 2
-"""So many of them are within the user's share."""
+"""How many of them are within the user's share."""
 
 
 def execs_and_copies(zoo: Zoo) -> Found:
@@ -136,7 +136,7 @@ def held_up(zoo: Zoo, name: str, processes: int) -> Iterator[str]:
 
 @contextmanager
 def crowd(zoo: Zoo, path: str, processes: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Have so many processes of the user exec a path; each writes one byte once that has failed."""
+    """Let this many processes of the user exec a path; each writes one byte after that has failed."""
     command = [zoo / "crowd", path, str(processes)]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, user=USER, group=GROUP, extra_groups=[]

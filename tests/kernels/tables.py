@@ -1,4 +1,4 @@
-"""The tables that the BPF program has in the kernel, found by their names: nothing hands these over."""
+"""The BPF program's tables in the kernel, found by name, since their descriptors are not passed on."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from execwhy.bpf.program.limits import HOLDING_BITS
 from tests.live.exec_child import libc
 
 STATE: Final = frozenset(("execs", "interpreters", "copies", "kernel_calls", "recorded_early"))
-"""Tables of execs that are under way: with none under way they are empty."""
+"""Tables of execs under way: empty if there are none."""
 
 SEARCHERS: Final = "searchers"
 """The table of living tasks whose last exec failed."""
 
 HOLDINGS: Final = "holdings"
-"""How much of these tables is whose."""
+"""The table of how many entries each user holds in them."""
 
 _SYS_BPF: Final = 321
 _LOOKUP, _UPDATE, _DELETE, _GET_NEXT_KEY, _GET_NEXT_ID, _FD_BY_ID, _INFO_BY_FD = 1, 2, 3, 4, 12, 14, 15
@@ -42,7 +42,7 @@ def newest_table() -> int:
 
 
 class Tables:
-    """The tables that have come after another."""
+    """The tables created after a given one."""
 
     def __init__(self, newest_before: int) -> None:
         """Find them, given ``newest_table`` of before the program was loaded."""
@@ -73,7 +73,7 @@ class Tables:
             before = ctypes.addressof(key)
 
     def fill(self, name: str, room: int = 0) -> None:
-        """Leave room for so many entries in one of them, by entries of tasks that do not exist."""
+        """Leave room for this many entries in one of them, by adding entries of tasks that do not exist."""
         key = ctypes.create_string_buffer(_KEY_SIZE)
         value = ctypes.create_string_buffer(_LARGEST_VALUE)
         attributes = (self._descriptors[name], ctypes.addressof(key), ctypes.addressof(value), 0)
@@ -91,7 +91,7 @@ class Tables:
         self.make_room(name, room)
 
     def make_room(self, name: str, room: int) -> None:
-        """Delete so many of the entries that ``fill`` has made, once."""
+        """Delete this many of the entries that ``fill`` has made."""
         key = ctypes.create_string_buffer(_KEY_SIZE)
         for one in range(1, room + 1):
             key.raw = struct.pack("<Q", one)
@@ -110,7 +110,7 @@ class Tables:
         return self._held_at(_place_of(user))
 
     def set_held(self, user: int, execs: int, copies: int) -> None:
-        """Have it said that a user has so many execs and copies, and no searches."""
+        """Make the table say that a user has this many execs and copies, and no searches."""
         key = ctypes.create_string_buffer(struct.pack("<I", _place_of(user)), 4)
         value = ctypes.create_string_buffer(_HOLDING.pack(execs, copies, 0), _HOLDING.size)
         attributes = (self._descriptors[HOLDINGS], ctypes.addressof(key), ctypes.addressof(value), 0)

@@ -1,4 +1,4 @@
-"""Each plan, on each of Debian's kernels: every kind of failure has its record, and all that can be had."""
+"""Each plan on each of Debian's kernels records every kind of failure with all available facts."""
 
 from __future__ import annotations
 

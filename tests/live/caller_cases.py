@@ -1,4 +1,4 @@
-"""Who the caller can be, and where it can be."""
+"""Cases of who the caller is and where it is."""
 
 from __future__ import annotations
 

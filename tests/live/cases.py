@@ -1,4 +1,4 @@
-"""The ways in which an exec fails, as tables: what to exec, how, and what that must give."""
+"""The ways in which an exec fails, as tables: what to exec, how, and the expected result."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Call = Callable[[Zoo], Exec]
 MISSING: Final = b"/no/such/program"
 
 HUGE: Final = b"h" * 100_000
-"""A string that the kernel would take, and that is longer than what is recorded of one."""
+"""A string that the kernel accepts and that is longer than what is recorded of one."""
 
 
 @dataclass(frozen=True)
@@ -30,15 +30,15 @@ class Case:
         error: Name of the errno.
         call: Makes the exec's arguments, in the child.
         setup: Runs in the child before that.
-        binary: Name of the file in the zoo, or its path below the caller's root; None where there is none.
+        binary: Name of the file in the zoo, or its path below the caller's root; None if there is none.
         interpreter: Its interpreter: ``{zoo}`` and ``{loader}`` stand for what only a run knows.
         interpreter_in_use: The interpreter that the kernel was using, if it is known and a different one.
-        unseen_by: Plans whose hooks do not see it.
-        looked_at: Descriptor of the caller at which the file is, where it has no path.
+        unseen_by: Plans whose hooks do not see the failure.
+        looked_at: The caller's descriptor of the file if it has no path.
         in_thread: The exec is made by another thread than the first.
         killed_by: The signal, after the point of no return.
-        path_in_doubt: It need not be known that the kernel had this path.
-        path_afterwards: What the caller's memory says afterwards, where that is another path.
+        path_in_doubt: The record need not prove that the kernel had this path.
+        path_afterwards: The path in the caller's memory afterwards, if it has changed.
     """
 
     name: str

@@ -20,7 +20,7 @@ from tests.live.exec_child import Array, Pointer, libc
 
 USER: Final = 40_001
 GROUP: Final = 40_002
-"""Ids that no account has: a child of their own, with no other process to count."""
+"""Ids without an account, so that no other process of theirs is counted."""
 
 KERNEL_RELEASE: Final = tuple(int(number) for number in os.uname().release.split("-")[0].split(".")[:2])
 
@@ -197,7 +197,7 @@ def descriptor_of_removed_script(top: str) -> int:
 def take_controlling_terminal() -> None:
     """Begin a session on a new pseudo-terminal, with it as stdin."""
     os.setsid()
-    # The controlling side stays open, or the session would be hung up.
+    # The controlling side stays open; otherwise the session would be hung up.
     _, terminal = pty.openpty()
     fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
     os.dup2(terminal, 0)
@@ -209,7 +209,7 @@ def open_stdin(path: str, flags: int = os.O_RDWR) -> None:
 
 
 def stdin_is_deleted_file(directory: str) -> None:
-    """Have a file as stdin that has no name any more."""
+    """Have a file as stdin that no longer has a name."""
     path = f"{directory}/deleted-{uuid.uuid4()}"
     open_stdin(path, os.O_RDWR | os.O_CREAT)
     os.unlink(path)
@@ -250,7 +250,7 @@ def untouched(directory: str, text: bytes, owner: int = 0) -> Pointer:
     """Return a string in memory that nobody has touched yet, so that none of its pages is mapped.
 
     Since 6.8 the kernel opens the file before it copies argv and envp, and a failure to open leaves them
-    unread: what reads without faulting pages in cannot have them.
+    unread: a program that cannot fault pages in does not get them.
     """
     path = f"{directory}/untouched-{uuid.uuid4()}"
     with open(path, "wb") as file:
@@ -279,7 +279,7 @@ def rewritten(path: bytes, afterwards: bytes) -> Pointer:
 
 
 def hold_up(path: str | bytes, meanwhile: Callable[[], object]) -> None:
-    """Have the next one who opens the file wait until ``meanwhile`` has run, in a process of its own."""
+    """Make the next open of the file wait until ``meanwhile`` has run, in a process of its own."""
     ready, is_ready = os.pipe()
     if not os.fork():
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGIO})
@@ -288,7 +288,7 @@ def hold_up(path: str | bytes, meanwhile: Callable[[], object]) -> None:
         os.write(is_ready, b"r")
         signal.sigwait({signal.SIGIO})
         meanwhile()
-        os._exit(0)  # which gives the lease up
+        os._exit(0)  # which gives up the lease
     os.read(ready, 1)
 
 

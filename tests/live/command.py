@@ -1,4 +1,4 @@
-"""The program as an operator runs it, headless or on a terminal, and what /proc says of it."""
+"""The program as an operator runs it, headless or on a terminal, and its state in /proc."""
 
 from __future__ import annotations
 

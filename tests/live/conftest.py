@@ -1,4 +1,4 @@
-"""One live source for all tests. Where BPF cannot run, the tests fail: they prove nothing by skipping."""
+"""One live source for all tests. If BPF cannot run, the tests fail: skipping would prove nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The errors: every errno that an exec can give here, in each way that leads to it."""
+"""Every errno that an exec can fail with here, in each way that leads to it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.live.exec_child import (
 from tests.live.zoo import HOSTILE_NAME, Zoo
 
 EXECVE_NUMBER: Final = EXECVE
-"""What a seccomp filter knows execve by."""
+"""The system call number of execve, for a seccomp filter."""
 
 _MAX_ARG_STRLEN: Final = 131_072
 """Longest string with its NUL: 32 pages (MAX_ARG_STRLEN of include/uapi/linux/binfmts.h)."""

@@ -1,7 +1,7 @@
-"""One exec that fails, in a child of the test, and what ``/proc`` says of that child meanwhile.
+"""One failing exec in a child of the test, and the state of that child in ``/proc``.
 
 The child prepares itself, waits while the test reads ``/proc/PID`` from outside, makes the system call,
-and stays until the test has the record: nothing that is compared can be gone or belong to another.
+and stays until the test has the record, so that everything compared still exists and is the child's.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ UNMAPPED: Final = 0x10
 """An address that no process can have memory at (vm.mmap_min_addr)."""
 
 PATIENCE: Final = 180.0
-"""Seconds for anything that takes milliseconds: an emulated machine under load still makes it."""
+"""Seconds allowed for anything that takes milliseconds, enough for an emulated machine under load."""
 
 EXECVE, EXECVEAT = {"x86_64": (59, 322), "aarch64": (221, 281)}[platform.machine()]
 """System call numbers of this machine."""
@@ -53,7 +53,7 @@ class Pointer:
 
     Attributes:
         address: The address.
-        reads: The string that is there, or None where nothing can be read.
+        reads: The string at the address, or None if it cannot be read.
     """
 
     address: int
@@ -66,7 +66,7 @@ class Array:
 
     Attributes:
         address: The address.
-        reads: The strings that are there, or None where nothing can be read.
+        reads: The strings at the address, or None if they cannot be read.
     """
 
     address: int
@@ -84,7 +84,7 @@ Strings = Sequence[String] | Array
 
 @dataclass(frozen=True)
 class Exec:
-    """The arguments of one execve, or of one execveat where there are flags.
+    """The arguments of one execve, or of one execveat if there are flags.
 
     Attributes:
         path: The path.
@@ -92,7 +92,7 @@ class Exec:
         envp: The same.
         dirfd: Of execveat.
         flags: Of execveat; None makes it an execve.
-        compat: A 32-bit system call.
+        compat: Make a 32-bit system call.
     """
 
     path: String
@@ -121,7 +121,7 @@ class Attempt:
         caller: The task that made it.
         before: CLOCK_REALTIME before it, nanoseconds.
         after: The same, after it.
-        error: Name of the errno that the child got; None where the exec killed it.
+        error: Name of the errno that the child got; None if the exec killed it.
         killed_by: Name of the signal that ended the child.
     """
 
@@ -147,14 +147,14 @@ def attempted(
     """Make one exec in a child; the child lives until the block is left, unless the exec killed it.
 
     Args:
-        prepare: Runs in the child and returns what to exec. It may change anything there, and may fork: then
-            the one that returns is the caller.
+        prepare: Runs in the child and returns what to exec. It may change anything there, and may fork;
+            the process that returns is the caller.
         in_thread: The exec is made by another thread than the child's first.
         meanwhile: Called with the caller's pid, right before the exec is made.
         afterwards: Runs in the child once the exec has failed, before anyone looks.
     """
     ours, theirs = socket.socketpair()
-    # The kernel says who sent a message, in our pid namespace, whatever namespace the sender is in.
+    # The kernel names the sender of a message by its pid in our namespace, even if it is in another.
     ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
     ours.settimeout(PATIENCE)
     child = os.fork()

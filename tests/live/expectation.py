@@ -1,4 +1,4 @@
-"""What a record must be, field by field: from what the test did, and from ``/proc`` and ``stat``."""
+"""The expected record, field by field: from what the test did, and from ``/proc`` and ``stat``."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ LONGEST_PATH: Final = 4095
 """PATH_MAX without its NUL."""
 
 CLOCK_SLACK: Final = 50_000_000
-"""Nanoseconds. Records have the boot clock, converted once; NTP slews the wall clock a little meanwhile."""
+"""Nanoseconds. Records have the boot clock, converted once; NTP may slew the wall clock in between."""
 
 LEAST_COUNTED: Final = 2048
-"""Elements of argv or envp that are counted in any case; how many there are of more may be unknown."""
+"""Elements of argv or envp that are always counted; the number of more elements may be unknown."""
 
 LEAST_HELD: Final = 512
-"""Elements that are recorded in any case, if their bytes are few."""
+"""Elements that are always recorded if they are short."""
 
 LATER: Final = {"diagnosis", "search"}
-"""Fields that are not the kernel's: they have tests of their own."""
+"""Fields that do not come from the kernel: they have tests of their own."""
 
 COMPARED: Final = frozenset(each.name for each in fields(ExecFailure)) - LATER
 """All others."""
@@ -42,7 +42,7 @@ class File:
 
     Attributes:
         path: Its path, every link followed, below the caller's root directory.
-        looked_at: The same file, from the test's point of view; None where that is its path.
+        looked_at: The same file as the test sees it; None if that is its path.
     """
 
     path: str
@@ -55,13 +55,13 @@ class Expected:
 
     Attributes:
         error: Name of the errno.
-        binary: The file, or None where there is none.
+        binary: The file, or None if there is none.
         interpreter: Its interpreter.
         killed_by: The signal, after the point of no return.
         unread: argv and envp cannot be read in the caller's memory.
-        in_use: The interpreter that the kernel was using, if that is another.
-        path_in_doubt: It need not be known that the kernel had this path.
-        path_afterwards: What the caller's memory says afterwards, where that is another path.
+        in_use: The interpreter that the kernel was using, if it is a different one.
+        path_in_doubt: The record need not prove that the kernel had this path.
+        path_afterwards: The path in the caller's memory afterwards, if it has changed.
     """
 
     error: str
@@ -93,14 +93,14 @@ def compare(record: ExecFailure, attempt: Attempt, expected: Expected) -> dict[s
     """Compare every field of a record: the problem by name, or "" if the field is right.
 
     Raises:
-        AssertionError: The exec did not fail as the test wanted it to, so there is nothing to compare with.
+        AssertionError: The exec did not fail as intended, so there is nothing to compare with.
     """
     caller, call = attempt.caller, attempt.exec
     assert attempt.killed_by == expected.killed_by
     if not expected.killed_by:
         assert attempt.error == expected.error, "the exec did not fail as this test wanted it to"
 
-    # The kernel's own copy can be read where the caller's memory cannot.
+    # The kernel's own copy can be read even if the caller's memory cannot.
     unread = expected.unread and record.arguments_source != "kernel"
     sources = ("unreadable",) if unread or _is_unreadable(call.argv) else ("user", "kernel")
     ancestors = tuple((ancestor.pid, os.fsencode(ancestor.comm)) for ancestor in record.ancestors)
@@ -113,12 +113,12 @@ def compare(record: ExecFailure, attempt: Attempt, expected: Expected) -> dict[s
         "groups": record.groups == caller.groups or (record.groups is None and len(caller.groups) > 32),
         "started": not caller.started
         or (record.started is not None and record.started // TICK == caller.started),
-        # Rounded up to ticks of the kernel's clock; unknown where another call's beginning took its place.
+        # Rounded up to ticks of the kernel's clock; unknown if the beginning of another call replaced it.
         "duration_ms": record.duration_ms is None
         or 0 < record.duration_ms <= (attempt.after - attempt.before + CLOCK_STEP) / 1e6,
-        # Known of every caller; which number it is, is the kernel's affair.
+        # Known for every caller; the kernel chooses the number.
         "task": bool(record.task),
-        # The rest of it is looked at with the strings.
+        # The other parts are compared with the strings.
         "truncated": record.truncated.path == (path is not None and len(path) > LONGEST_PATH),
     }
     problems = {
@@ -244,7 +244,7 @@ def _binary(record: ExecFailure, file: File | None, pid: int) -> Binary | None:
         gid=status.st_gid,
         size=status.st_size,
     )
-    # These need not be known, and which hook found the file is the plan's affair.
+    # These need not be known, and the hook that found the file depends on the plan.
     if record.binary:
         binary = replace(binary, source=record.binary.source)
         unknown: dict[str, Any] = {

@@ -1,8 +1,8 @@
-"""A user who holds the lock of a directory, and lets execs fail whose looks need it.
+"""A user who holds the lock of a directory, and makes execs fail whose looks need it.
 
 Run as a program, in a mount namespace that it makes: ``python -m tests.live.held_directory PLACE KIND``. It
-prints one line of JSON: what was found out for the hostile user and for another one, and how many lookers
-could not be killed. Where KIND is "race", nobody sees that the lock is held before it is too late.
+prints one line of JSON: the causes found for the hostile user and for another one, and how many lookers
+could not be killed. With KIND "race", the lock is taken too late to be noticed in advance.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _libc.mmap.restype = ctypes.c_void_p
 
 
 class _Silent(Server):
-    """Does not answer who reads."""
+    """A file system that does not answer reads."""
 
     def _is_victim(self, pid: int) -> bool:
         return False

@@ -1,4 +1,4 @@
-"""Has the kernel start a program itself."""
+"""Make the kernel start a program itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The events of one source, kept, and a way to know that no more of them can be on their way."""
+"""The kept events of one source, and a way to know that no more are on their way."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from tests.live.exec_child import PATIENCE
 _POLL = 0.2
 
 PLAN = os.environ.get("EXECWHY_TEST_PLAN")
-"""The hook plan that all sources of the tests take; None for the best one."""
+"""The hook plan of all test sources; None for the best one."""
 
 
 _LOADING_SECONDS: Final = 600.0
-"""For compiling and attaching: minutes for two plans at once in an emulated guest on a busy machine."""
+"""Seconds for compiling and attaching: minutes for two plans at once in a busy emulated guest."""
 
 
 class LiveSource(EventSource, Protocol):
-    """What the kernel's source can do beyond ``EventSource``."""
+    """The interface of the kernel's source beyond ``EventSource``."""
 
     def wait(self, seconds: float) -> None:
         """Sleep until there is something to drain, at most that long."""
 
 
 class Listener:
-    """Drains a source and keeps all of it: other tests' and other programs' events come along."""
+    """Drains a source and keeps everything, events of other tests and programs included."""
 
     def __init__(self, source: LiveSource) -> None:
         self.source = source
@@ -78,7 +78,7 @@ class Listener:
         """Take events until the condition holds.
 
         Raises:
-            TimeoutError: It never did.
+            TimeoutError: The condition did not become true.
         """
         deadline = time.monotonic() + PATIENCE
         while True:
@@ -92,8 +92,8 @@ class Listener:
     def catch_up(self) -> None:
         """Take every event of an exec that failed before this call.
 
-        An exec is made to fail, and its event waited for: those of the execs before it came before it. If
-        something was lost meanwhile, it may have been that, and is made again.
+        Make an exec fail and wait for its event: the events of earlier execs come before it. If
+        something was lost, it may have been that event, so try again.
         """
         path = f"/execwhy-caught-up/{uuid.uuid4()}"
         lost = self.counters.lost
@@ -120,7 +120,7 @@ class Listener:
     def records_of(self, pid: int, since: int) -> list[ExecFailure]:
         """Return all records so far of the execs of a process since a time (CLOCK_REALTIME)."""
         self.catch_up()
-        # Pids come round again; the clock may have been set by a fraction of a second meanwhile.
+        # Pids are reused; the clock may have been set by a fraction of a second in between.
         return [
             failure
             for failure in self.failures

@@ -1,4 +1,4 @@
-"""The causes that are never certain, so that nothing need be exchanged or planted to try them."""
+"""The causes that are never certain and need no test with replaced or planted evidence."""
 
 from __future__ import annotations
 
@@ -16,4 +16,4 @@ NEVER_CERTAIN: Final = frozenset(
         "vanished-since",
     }
 )  # fmt: skip
-"""Causes of which each diagnosis says what is lacking, and those of other errnos, which leave no trace."""
+"""Causes whose diagnoses say what evidence is missing, and those of other errnos, which leave no trace."""

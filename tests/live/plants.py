@@ -1,4 +1,4 @@
-"""Evidence for a cause that is planted after an exec has failed for another reason, and what plants it."""
+"""Evidence for a cause that is planted after an exec has failed for another reason."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ Plant = Callable[[Path, int], object]
 
 @dataclass(frozen=True)
 class Planted:
-    """What is planted.
+    """One planted cause.
 
     Attributes:
-        code: The cause that it is to make believe in; the look may find another one.
+        code: The cause that the evidence suggests; the look may find another one.
         error: The errno that the caller gets.
-        plant: Does it, given the scene's directory and the caller's pid.
-        path: What is executed, below the scene's directory; a path of its own where it begins with "=".
+        plant: Plants the evidence, given the scene's directory and the caller's pid.
+        path: What is executed, below the scene's directory; a path of its own if it begins with "=".
         before: Prepares the scene, long before the exec.
-        facts: What the record has besides; with None for the caller's user it is root.
+        facts: Further fields of the record; a caller whose ``user`` is None is root.
         user: Who executes it.
         limit: What the caller sets afterwards: a resource, and how much of it.
     """
@@ -82,4 +82,4 @@ def program(name: str, content: bytes = PROGRAM, mode: int = 0o755) -> Callable[
 
 
 def nothing(base: Path, pid: int) -> None:
-    """Plant nothing: it is the caller that does, or the record is what deceives."""
+    """Plant nothing: the caller plants the evidence, or the record itself is misleading."""

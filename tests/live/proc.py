@@ -1,4 +1,4 @@
-"""What ``/proc`` says of a task, read from outside of it: the truth that records are compared with."""
+"""The state of a task in ``/proc``, read from outside: the truth that records are compared with."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 TICK: Final = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
-"""Nanoseconds of the unit that /proc/PID/stat counts in."""
+"""Nanoseconds of one unit of /proc/PID/stat."""
 
 _NS_GET_USERNS: Final = 0xB701
 """include/uapi/linux/nsfs.h; ioctl_ns(2)."""
@@ -20,7 +20,7 @@ _FIRST_USER_NAMESPACE: Final = 0xEFFFFFFD
 
 @dataclass(frozen=True)
 class Caller:
-    """What ``/proc/PID/task/TID`` says, read from outside; bytes as they are there."""
+    """The content of ``/proc/PID/task/TID``, read from outside; bytes as they are."""
 
     pid: int
     tid: int
@@ -51,7 +51,7 @@ class Caller:
         stdin = None
         if os.path.lexists(f"{task}/fd/0"):
             stdin = os.stat(f"{task}/fd/0").st_mode, os.readlink(os.fsencode(f"{task}/fd/0"))
-        # Behind the comm, which may hold anything: state, ppid, pgrp, session, tty_nr, ... (proc(5)).
+        # After the comm, which may hold anything: state, ppid, pgrp, session, tty_nr, ... (proc(5)).
         numbers = _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
         return cls(
             pid=pid,

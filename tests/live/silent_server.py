@@ -1,8 +1,8 @@
-"""A FUSE server that keeps the tests' processes waiting for ever, and answers everybody else.
+"""A FUSE server that never answers the tests' processes, and answers everybody else.
 
 Run as a program, it is a hostile user: it mounts the server where only it and its children see it, puts
-overlays on top, and lets execs fail there. Standard input takes commands, one a line; each is answered by one
-line of JSON. "requests" says which requests of the tests have come.
+overlays on top, and makes execs fail there. Standard input takes commands, one a line; each gets one
+line of JSON. "requests" lists the requests of the tests that have come.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Server:
         try:
             self._serve_all()
         finally:
-            # Else whoever waits would do so beyond the end of this process: its own threads do, too.
+            # Otherwise those that wait, its own threads included, would wait beyond the end of this process.
             os.close(self.device)
 
     def _serve_all(self) -> None:
@@ -127,7 +127,7 @@ class Server:
         try:
             os.write(self.device, struct.pack("<IiQ", 16 + len(data), -error, unique) + data)
         except OSError as failed:
-            if failed.errno != errno.ENOENT:  # who asked is gone
+            if failed.errno != errno.ENOENT:  # the process that asked is gone
                 raise
 
     def _attributes(self, node: int) -> bytes:
@@ -183,7 +183,7 @@ def _fill(place: str, count: int) -> None:
 def _caller(path: str, cwd: str, root: str, detached: str) -> int:
     """Start a process whose exec fails, and which then stays; return its pid once it has failed.
 
-    Its descriptor 9 is its working directory. A mount at ``detached`` is taken away from under it.
+    Its descriptor 9 is its working directory. A mount at ``detached`` is removed from under it.
     """
     ours, theirs = os.pipe()
     pid = os.fork()
@@ -214,7 +214,7 @@ def _caller(path: str, cwd: str, root: str, detached: str) -> int:
 def _hold(server: Server, place: str, name: str, as_root: bool) -> int:
     """Start a process that has a file of an overlay open for writing; return its pid.
 
-    It has the number of the inode of the file of that name that lies in plain view. The overlay is the root
+    It has the inode number of the file of that name that is in plain view. The overlay is the root
     directory of its mount namespace if ``as_root``: then others see nothing but the name.
     """
     server.inodes[_NODES[name.encode()]] = os.stat(f"{place}/plain/{name}").st_ino

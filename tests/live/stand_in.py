@@ -24,7 +24,7 @@ from tests.live.listener import Listener
 from tests.live.zoo import Zoo
 
 STAND_IN: Final = "bprm_execve"
-"""Since 6.8 it takes and returns what exec_binprm does: a bprm with its file open, and an errno."""
+"""It has exec_binprm's signature since 6.8: it takes a bprm with its file open and returns an errno."""
 
 REACHING: Final = (
     "missing #! interpreter",
@@ -33,10 +33,10 @@ REACHING: Final = (
     "#! recursion",
     "after the point of no return",
 )
-"""Kinds of failure that happen within it."""
+"""Kinds of failure that happen within that function."""
 
 _AT_ONCE: Final = 40
-"""Execs: more than a kretprobe has room for (10, or twice the processors' number)."""
+"""Execs: more than a kretprobe has room for (10, or twice the number of processors)."""
 
 _STATISTICS: Final = "/proc/sys/kernel/bpf_stats_enabled"
 _LEASE_SECONDS: Final = "/proc/sys/fs/lease-break-time"
@@ -87,7 +87,7 @@ def misses_are_counted(zoo: Zoo) -> dict[str, str]:
         assert storm.wait(PATIENCE) == 0
         records = listener.records_with(name)
         missing = f"kretprobe {EXEC_BINPRM} skipped by the kernel"
-        # What the kernel counts is looked at now and then only.
+        # The counts of the kernel are read only now and then.
         listener.until(lambda: missing in listener.counters.incomplete, missing)
         counters = listener.counters
     missed = counters.incomplete[missing]
