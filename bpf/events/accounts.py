@@ -22,7 +22,7 @@ def parse(data: bytes) -> Iterator[tuple[str, int]]:
 
 
 def read_names(path: str) -> dict[int, str]:
-    """Return the names of a file's accounts by id, the first of each; nothing where it cannot be read."""
+    """Return the names of a file's accounts by id, the first of each; an empty dict if it cannot be read."""
     names: dict[int, str] = {}
     for name, number in parse(_read(path)):
         names.setdefault(number, name)
@@ -30,7 +30,7 @@ def read_names(path: str) -> dict[int, str]:
 
 
 def read_ids(path: str) -> dict[str, int]:
-    """Return the ids of a file's accounts by name, the first of each; nothing where it cannot be read."""
+    """Return the ids of a file's accounts by name, the first of each; an empty dict if it cannot be read."""
     ids: dict[str, int] = {}
     for name, number in parse(_read(path)):
         ids.setdefault(name, number)

@@ -70,7 +70,7 @@ Errno = Annotated[int, Range(-4095, -1)]
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """What is known of a field beside its name and its type.
+    """What is known about a field besides its name and type.
 
     Attributes:
         help: What it is, for the manual and the schema: plain English, null instead of None.
@@ -141,8 +141,8 @@ class RecordField:
 
     Attributes:
         name: Its name.
-        fact: What was declared of it, with column and CSV name filled in.
-        type: The type of its value, or of each of them where it has many.
+        fact: What was declared for it, with column and CSV name filled in.
+        type: The type of its value, or of each value if it has many.
         optional: It may be None.
         many: It is a tuple; ``type`` is that of the elements.
         limits: The range of its integers.

@@ -33,7 +33,7 @@ class Known(dict[K, V]):
     Args:
         work_out: The function.
         most_bytes: The bound.
-        weigh: The bytes of an argument, and of the answer where it does not grow with that.
+        weigh: The bytes of an argument, and of the answer if it does not grow with the argument.
     """
 
     def __init__(self, work_out: Callable[[K], V], most_bytes: int, weigh: Callable[[K], int]) -> None:

@@ -45,8 +45,8 @@ __all__ = [
 ]  # fmt: skip
 
 KERNEL_ONLY_ERRORS: Final = {524: "ENOTSUPP"}
-"""Errors of the kernel's include/linux/errno.h that have no name in user space, but for 512 to 516: with
-those the kernel makes the call again, so that it has not failed yet."""
+"""Errors of the kernel's include/linux/errno.h that have no name in user space, except 512 to 516: with
+those the kernel restarts the call, so it has not failed yet."""
 
 ArgumentsSource = Literal["kernel", "user", "unreadable"]
 PathSource = Literal["kernel", "unchanged", "user"]
@@ -82,7 +82,7 @@ class ExecFailure:
         "The path in the caller's memory after the exec failed, if it differs from path, which was read "
         "before the kernel copied it. The kernel used one of the two. Else null.",
         Kind.PATH, secret=Secret.BY_SHAPE, csv=34))
-    binary: Binary | None = field(default=None, metadata=fact("The file itself; null where there was none."))
+    binary: Binary | None = field(default=None, metadata=fact("The file itself; null if there was none."))
     interpreter_path: str | None = field(default=None, metadata=fact(
         "The interpreter that the kernel had reached; if it had reached none, the one that the #! line or"
         " PT_INTERP names. Also set for execs that the kernel starts itself.",
@@ -91,7 +91,7 @@ class ExecFailure:
         "File type of descriptor 0, as S_IFMT has it; 0 when closed.",
         Kind.OCTAL, column="stdin", csv=31))
     stdin_path: str | None = field(default=None, metadata=fact(
-        'Path of descriptor 0; "pipe:[123]" or "socket:[123]" where it has none.',
+        'Path of descriptor 0; "pipe:[123]" or "socket:[123]" if it has none.',
         Kind.PATH, short=("stdin",), column="stdin", secret=Secret.BY_SHAPE, csv=32))
     kernel_invoked: bool = field(default=False, metadata=fact(
         "The kernel itself started this exec (usermodehelper). Always false with the tracepoint plan.",
@@ -139,7 +139,7 @@ class ExecFailure:
         "The group id that counts for file permissions.",
         Kind.NUMBER, column="identity"))
     groups: tuple[U32, ...] | None = field(default=None, metadata=fact(
-        "Supplementary groups; null where there were more than could be read.",
+        "Supplementary groups; null if there were more than could be read.",
         Kind.NUMBER, column="identity"))
     capabilities: U64 = field(default=0, metadata=fact(
         "Effective capabilities, a bit each (1 << CAP_DAC_OVERRIDE, and so on).",
@@ -197,7 +197,7 @@ class ExecFailure:
         "or it is not known that none could.",
         column="place", in_file=False))
     task: int = field(default=0, metadata=fact(
-        "Which task it was, 0 where that is unknown; only good for comparing.",
+        "Which task it was, 0 if that is unknown; only good for comparing.",
         storage=Storage.NONE, in_file=False))
     started: U63 | None = field(default=None, metadata=fact(
         "When its process started: nanoseconds of the boot clock.",

@@ -25,7 +25,7 @@ def complain(message: str, status: int) -> int:
 
 
 def report(error: Exception) -> int:
-    """Print the resource limit that an error comes from, or else where it was raised; return the exit status.
+    """Print the resource limit that caused an error, or else where it was raised; return the exit status.
 
     Python's own message could quote what a process wrote.
     """

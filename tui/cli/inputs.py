@@ -11,7 +11,7 @@ from execwhy.tui.cli.complaints import CommandError
 from execwhy.tui.cli.options import UsageError
 
 WITHOUT_SCREEN: Final = "read the file with jq, as it is JSON Lines"
-"""What to do with a recording where there is no terminal."""
+"""What to do with a recording if there is no terminal."""
 
 
 def require_readable(path: str) -> None:

@@ -97,7 +97,7 @@ class HoldBackQueue:
         untold: int = 0,
         behind: Collection[int] | None = (),
     ) -> list[tuple[int, Failure]]:
-        """Take in arrivals (see ``Searches.take``). Call this at least every second.
+        """Process arrivals (see ``Searches.take``). Call this at least every second.
 
         Returns:
             The failures to look at, each with its number.
@@ -117,7 +117,7 @@ class HoldBackQueue:
         return wanted
 
     def add_looks(self, looks: Iterable[tuple[EventIds, Look]]) -> None:
-        """Take in the results of looks by number; results for events that were given back are dropped."""
+        """Apply the results of looks by number; drop results for events that were given back."""
         for numbers, look in looks:
             for number in numbers.tolist():
                 held = self._held.get(number)

@@ -240,7 +240,7 @@ class Recording:
         return self._lookers is not None and self._held_back.waits_for_looks
 
     def _take(self) -> bool:
-        """Take in arrivals and write complete events; return whether there were any."""
+        """Process arrivals and write complete events; return whether there were any."""
         deadline = time.monotonic() + _TAKING_SECONDS
         came = False
         # Events of users whose share is full here wait in the source, which is shared between users, too.

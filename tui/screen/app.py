@@ -150,7 +150,7 @@ class ExecwhyApp(ContainedApp):
         self.source.close()
 
     def untaken(self) -> list[Report]:
-        """Return what has come and is not in the history yet."""
+        """Return the events that have arrived and are not in the history yet."""
         return self.parts.intake.arrivals.untaken()
 
     def _leave(self) -> None:

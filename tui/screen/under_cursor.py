@@ -120,4 +120,4 @@ class UnderCursor:
 _SECTIONS: Final[Mapping[str, Callable[[UnderCursor, Any, int, int | None], list[Section]]]] = by_kind(
     dict.fromkeys(FAILURES, UnderCursor._of_failure) | {LOSS: UnderCursor._of_loss}
 )
-"""The facts of an event, by its kind; of its row where it has one."""
+"""The facts of an event, by its kind; those of its row, if it has one."""

@@ -38,7 +38,7 @@ class Shown:
         intake: The source's state.
         history: Where the events are.
         view: Which of them are shown.
-        control: Takes in what has come.
+        control: Processes the events that have arrived.
         show_secrets: Nothing is masked.
         picture: Returns the screen as SVG.
     """

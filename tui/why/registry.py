@@ -1,4 +1,4 @@
-"""What each cause declares where it is written: its code, its errnos, what it reads, its text in the manual.
+"""The declarations of causes: the code, the errnos, what a cause reads, and its text in the manual.
 
 ``cause`` declares a code on the function that makes its diagnosis, and ``finds`` registers the function that
 is called for an errno. The dispatch, the key of a shared diagnosis, the manual's CAUSES and the codes of the
@@ -34,7 +34,7 @@ class Reading(Generic[T_co]):
     Args:
         of: Returns that part.
         fields: Fields of the record, such as "truncated.path", that may be read directly, because they differ
-            only where that part does.
+            only if that part does.
     """
 
     def __init__(self, of: Callable[[ExecFailure], T_co], *fields: str) -> None:

@@ -1,4 +1,4 @@
-"""The source: what has been taken in of it, its state as the screen shows it, and its rate."""
+"""The intake from the source, the source's state as the screen shows it, and its rate."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FEW: Final = 100
 
 
 class Intake:
-    """Takes events in, and knows how far that has come.
+    """Takes events from the source, and knows how far that has progressed.
 
     Attributes:
         arrivals: Puts what comes into the history.
@@ -29,7 +29,7 @@ class Intake:
         self._has_ended = self._has_all = False
 
     def pull(self, seconds: float, is_urgent: Callable[[], bool]) -> bool:
-        """Take in what has come, for about this long; True if anything came, or nothing more will."""
+        """Process arrivals for about this long; return True if there were any, or if no more will come."""
         came = self.arrivals.pull(seconds, is_urgent)
         if self._has_ended and not self._has_all and not self.arrivals.wait:
             # It had ended before this step, which found nothing behind what it took in.

@@ -25,7 +25,7 @@ class Steps(Protocol):
         """Return whether more could be taken in at once."""
 
     def take_in(self, is_urgent: Callable[[], bool]) -> bool:
-        """Take in what has come, until something is urgent; False if the screen is being left."""
+        """Process arrivals until something is urgent; return False if the screen is being left."""
 
     def show(self) -> bool:
         """Show what has changed; True if there is more to do."""
@@ -66,7 +66,7 @@ class Ticker:
             self.tick()
 
     def tick(self) -> None:
-        """Take in what has come, a few milliseconds at a time, and show what has changed."""
+        """Process arrivals for a few milliseconds at a time, and show what has changed."""
         self._ticked = time.monotonic()
         if not self._steps.take_in(self._is_typing):
             return
@@ -77,7 +77,7 @@ class Ticker:
         self._continue(more or self._steps.waits)
 
     def answer(self) -> None:
-        """Show at once what a key has changed; what has come meanwhile can wait."""
+        """Show at once what a key has changed; arrivals can wait."""
         self._continue(self._show())
 
     def _show(self) -> bool:

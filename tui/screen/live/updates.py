@@ -77,7 +77,7 @@ class Updates:
         return self._arrivals.wait
 
     def take_in(self, is_urgent: Callable[[], bool]) -> bool:
-        """Take in what has come, until something is urgent; False if the screen is being left."""
+        """Process arrivals until something is urgent; return False if the screen is being left."""
         if self._is_over():
             return False
         try:

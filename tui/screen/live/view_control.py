@@ -85,7 +85,7 @@ class ViewControl:
         return self._view.timestamp(len(self._view) - 1) if len(self._view) else time.time_ns()
 
     def update(self) -> bool:
-        """Take in what has changed in the history, a few milliseconds at a time; True if rows changed."""
+        """Process changes of the history for a few milliseconds; return whether rows changed."""
         if self._table.fault:
             # What has failed may have left the view half changed.
             self._view.query = self._view.query
@@ -97,7 +97,7 @@ class ViewControl:
         return changed
 
     def catch_up(self) -> None:
-        """Take in all that has come, unless the view is frozen."""
+        """Process all events that have arrived, unless the view is frozen."""
         if self._frozen_at is None:
             self._view.refresh()
             self._table.sync()

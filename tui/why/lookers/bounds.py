@@ -18,7 +18,7 @@ from execwhy.tui.why.scene import words
 
 MAX_ANSWER: Final = 64 << 10
 """Bytes of an answer: masking them takes the monitor some 30 ms. A path of PATH_MAX bytes takes 4 KiB, or
-24 KiB where no byte of the path is text."""
+24 KiB if no byte of the path is text."""
 
 MAX_SENTENCES: Final = 16
 """Sentences of evidence, not counting the one that says how many are left out."""

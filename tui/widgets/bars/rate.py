@@ -23,7 +23,7 @@ class Rate:
         self._reads = False
 
     def tick(self, total: int, *, reads: bool = False) -> None:
-        """Take in the counter; to be called once a second.
+        """Update the rate from the counter; call this once a second.
 
         Args:
             total: Its value.

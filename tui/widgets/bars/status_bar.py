@@ -36,7 +36,7 @@ class State:
     Attributes:
         stage: What the source is doing.
         host: Where the events come from; raw text.
-        plan: The hook plan, where there is one.
+        plan: The hook plan, if there is one.
         counters: What became of all events.
         hidden: Tries of PATH searches that found their program; they are not shown.
         evicted: Events dropped from memory.

@@ -36,7 +36,7 @@ class Selection:
         rows: How many of these have a row of their own.
         repeats: How many share the row of the same failure; the rest are tries of the rows' searches.
         gone: How many more the view has that have left the history, and can no longer be written.
-        missing: What has come and cannot be in it, in sentences; "" for nothing.
+        missing: Sentences on events that arrived and cannot be in it; "" if there are none.
         header: The file's first line.
         show_secrets: Nothing is masked.
         default_name: The name that is offered.

@@ -11,10 +11,10 @@ _names = cache(read_names)
 
 
 def user_name(uid: int) -> str | None:
-    """Return the name of a local user; None where there is none."""
+    """Return the name of a local user; None if there is none."""
     return _names(USERS).get(uid)
 
 
 def group_name(gid: int) -> str | None:
-    """Return the name of a local group; None where there is none."""
+    """Return the name of a local group; None if there is none."""
     return _names(GROUPS).get(gid)
