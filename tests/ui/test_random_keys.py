@@ -173,9 +173,9 @@ async def _one_session(random: Random, until: float, done: deque[str]) -> None:
 def _check(app: ExecwhyApp) -> None:
     """Assert that the rows are those of a new view."""
     view = app.view
-    clock = view._clock
+    clock = view._scan._clock
     moment = clock()
-    view._clock = lambda: moment
+    view._scan._clock = lambda: moment
     view.refresh()
     while not view.complete:
         view.advance(1)
@@ -186,7 +186,7 @@ def _check(app: ExecwhyApp) -> None:
     assert (view.failures, view.counted, view.losses) == (fresh.failures, fresh.counted, fresh.losses)
     if not view.query.ages:
         assert list(view) == list(fresh)
-    view._clock = clock
+    view._scan._clock = clock
 
 
 async def test_random_keys_during_storms_do_not_end_the_program(

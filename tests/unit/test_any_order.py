@@ -76,9 +76,9 @@ def held_ids(history: History) -> list[int]:
 def evicted_represented(history: History) -> dict[int, int]:
     """Return how many evicted events each held event represents."""
     return {
-        block.id_of(offset): int(block.alike[offset])
+        block.id_of(offset): int(block.represented[offset])
         for block in history.blocks
-        if block.alike is not None
+        if block.represented is not None
         for offset in range(len(block))
     }
 
@@ -291,7 +291,7 @@ class AnyOrder(RuleBasedStateMachine):
         event_id = int(place * len(self.events))
         if event_id in self.history:
             assert self.history[event_id] == as_held(self.events[event_id])
-            assert self.history.told_by(event_id) < len(self.events)
+            assert self.history.representative_of(event_id) < len(self.events)
 
     @invariant()
     def bounds_hold(self) -> None:

@@ -51,12 +51,12 @@ class Block:
         search_version: The same for searches.
         oldest: The smallest timestamp.
         newest: The largest timestamp.
-        alike: How many evicted events each one tells beside itself; None where each tells but itself.
-        lasts: With these, the largest timestamp of all that each one tells; else None.
+        represented: How many evicted events each event represents besides itself; None: none does.
+        lasts: The latest timestamp of each event and those that it represents; None where ``represented`` is.
         is_released: It has left the history: its values are gone.
     """
 
-    alike: Numbers | None = None
+    represented: Numbers | None = None
     lasts: Numbers | None = None
 
     def __init__(self, first_id: int, capacity: int, pools: Pools, before: Block | None = None) -> None:
@@ -105,8 +105,8 @@ class Block:
         return min(event_id - self.first_id, self._length - 1)
 
     @property
-    def kinds(self) -> int:
-        """How many of its events are unlike those before in what a run has in common."""
+    def run_count(self) -> int:
+        """The number of runs that have an event in the block."""
         return int(np.count_nonzero(self.runs[: self._length] == np.arange(self._length)))
 
     @property

@@ -1,4 +1,4 @@
-"""What a full history keeps of a block of which some events go: those of users who have less."""
+"""What a full history keeps of a block that loses events: those of users who have less."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from execwhy.tui.model.history.condensed import CondensedBlock, go_on
 
 
 class Carrier:
-    """Carries events of blocks over into a block of their own, as long as these follow one another.
+    """Carries what is left of successive blocks over into one block.
 
     Attributes:
         into: The block that still grows; None where there is none.
@@ -21,20 +21,20 @@ class Carrier:
         self.into: CondensedBlock | None = None
 
     def end(self) -> None:
-        """The block that still grows has left the history."""
+        """Forget the block that still grows: it has left the history."""
         self.into = None
 
     def carry(self, block: Block, is_kept: Mask, before: Block | None, behind: Block) -> CondensedBlock:
-        """Keep these events of a block, in the block before where that is one which still grows.
+        """Keep these events of a block, in the block before if that one still grows and has room.
 
         Args:
-            block: The block; it can be released afterwards.
-            is_kept: Which ones. Of a run that is all events, or none: a run is of one user.
-            before: The one before it.
-            behind: The one behind it, whose runs go on from where they are now.
+            block: The block. It can be released afterwards.
+            is_kept: Which events to keep: all events of a run or none, because a run has one user.
+            before: The block before it.
+            behind: The block after it, whose links to the runs in ``block`` are updated.
 
         Returns:
-            Where they are now.
+            The block that holds them now.
         """
         kept = np.flatnonzero(is_kept)
         into = self.into
@@ -42,19 +42,19 @@ class Carrier:
             if into is not None:
                 into.seal()
             into = self.into = CondensedBlock(block.first_id, self._capacity, self._pools)
-        runs, firsts, of_each = np.unique(block.runs[kept], return_index=True, return_inverse=True)
+        runs, firsts, indexes = np.unique(block.runs[kept], return_index=True, return_inverse=True)
         run_of = {
             run: go_on(into, len(into) + first, block.continued.get(run), before)
             for run, first in zip(runs.tolist(), firsts.tolist(), strict=True)
         }
         numbers = np.fromiter(run_of.values(), np.uint16, len(run_of))
-        alike, lasts = block.alike, block.lasts
+        represented, lasts = block.represented, block.lasts
         into.take(
             block,
             kept,
-            np.zeros(len(kept), np.int64) if alike is None else alike[kept],
+            np.zeros(len(kept), np.int64) if represented is None else represented[kept],
             (block.numbers["timestamp"] if lasts is None else lasts)[kept],
-            numbers[of_each],
+            numbers[indexes],
         )
         there = {here: run_of[run] for here, run in behind.continued.items() if run in run_of}
         behind.continued.clear()

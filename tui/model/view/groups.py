@@ -1,7 +1,7 @@
-"""The failures that a view shows, by what they have in common.
+"""The failures that a view shows, grouped by one field.
 
-The groups are those of the events that the view's rows tell, no more: what is filtered out, folded into a
-search's one row, or evicted and told by none, does not count. A search is one failure.
+Only events that a row of the view counts are in a group: not those that are filtered out, folded into the
+one row of a search, or evicted without a representative. A search is one failure.
 """
 
 from __future__ import annotations
@@ -9,8 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -18,42 +17,40 @@ from execwhy.tui.model.history.block import Block
 from execwhy.tui.model.history.columns import Key
 from execwhy.tui.model.history.store import History
 from execwhy.tui.model.view.group_by import By, certain_facet, user_facet, why_facet
+from execwhy.tui.model.view.row_sums import extremes, most_frequent, rows_with, sums
 from execwhy.tui.model.view.tally import NOTHING, Counted, Indexes, Tally
 from execwhy.tui.model.view.view import View
 
 SECOND: Final = 1_000_000_000
 
 MINUTE: Final = 60
-"""Seconds that the counts by second span."""
+"""Seconds covered by the counts for each second."""
 
 RATE_SECONDS: Final = 10
-"""Seconds that a rate is the mean of: a unit that restarts every few seconds has a steady one."""
+"""Seconds that a rate averages: a unit that restarts every few seconds has a steady rate."""
 
 _COUNT_BITS: Final = 31
-"""Bits of a count: more than a history in memory can reach."""
-
-MOST_USERS: Final = 4
-"""Users of a group that are named; all are counted."""
+"""Bits of a count: enough for any history that fits in memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Failures that have one thing in common.
+    """Failures that have the same value of a field.
 
     Attributes:
-        value: What they have in common; None where they have it not.
-        count: How many the view shows; 0 where it shows none any more.
-        rate: Failures a second, over the last seconds.
+        value: The value; None where they have none.
+        count: How many the view shows; 0 where it no longer shows any.
+        rate: Failures a second, over the last ``RATE_SECONDS``.
         minute: Failures in each second of the last minute, oldest first.
         first: The earliest timestamp, nanoseconds since 1970 UTC.
         last: The latest timestamp.
-        uids: Who failed most often, at most MOST_USERS of them.
-        users: How many different users.
+        uids: The users who failed most often, at most ``MOST_VALUES`` of them.
+        users: The number of different users.
         example: The id of the newest event; None where there is none.
         why: The most frequent diagnosis in brief; None where none has been made. Raw text.
-        whys: How many different ones.
-        is_uncertain: There are some, and none of them is certain.
-        search: The name that the newest one was searched for on PATH; None where it is no search. Raw text.
+        whys: The number of different diagnoses.
+        is_uncertain: There are diagnoses, and none of them is certain.
+        search: The name that the newest event searched PATH for; None where it is no search. Raw text.
     """
 
     value: Key
@@ -75,7 +72,7 @@ class Groups:
     """Groups of the events in a view, kept up to date in steps.
 
     Nothing happens by itself: ``advance`` takes in what has changed in the view, block by block, and
-    ``look`` sets the time for which rates and ages are told.
+    ``look`` sets the time that rates and ages refer to.
     """
 
     def __init__(self, history: History, view: View, by: By) -> None:
@@ -87,7 +84,7 @@ class Groups:
 
     @property
     def by(self) -> By:
-        """What the failures are grouped by. Setting it begins a new count."""
+        """The field that the failures are grouped by. Setting it begins a new count."""
         return self._by
 
     @by.setter
@@ -106,13 +103,13 @@ class Groups:
         return int(self._counts.sum())
 
     def __len__(self) -> int:
-        """How many groups there are."""
+        """Return the number of groups."""
         return int(np.count_nonzero(self._counts))
 
     def advance(self, seconds: float) -> bool:
-        """Take in what has changed in the view, newest first, for about this long; True if counts changed."""
+        """Take in changes of the view, newest first, for about this long; return whether counts changed."""
         deadline = time.monotonic() + seconds
-        # A view that is not refreshed, because it is frozen, still has parts of evicted blocks.
+        # A frozen view is not refreshed, so it still has parts of evicted blocks.
         shown = [part for part in self._view.parts if not part.block.is_released]
         changed = self._drop({part.block for part in shown})
         self._complete = False
@@ -127,7 +124,7 @@ class Groups:
             if changed and time.monotonic() >= deadline:
                 break
             self._add(tally, -1)
-            tally.count(part.offsets, part.alike)
+            tally.count(part.offsets, part.represented)
             self._add(tally, 1)
             changed = True
         else:
@@ -137,24 +134,24 @@ class Groups:
         return changed
 
     def look(self, now: int) -> None:
-        """Tell rates and the last minute as of this time, in nanoseconds since 1970 UTC."""
+        """Compute rates and the last minute as of this time, in nanoseconds since 1970 UTC."""
         self._now = now
         self._recent = None
 
     def ranked(self, most: int, *, by_rate: bool) -> list[Key]:
-        """The values of the groups with the highest rates, or counts; the highest one first.
+        """Return the values of the groups with the highest rates, or counts, highest first.
 
         Args:
-            most: Of how many at most.
-            by_rate: The rate decides, and the count where rates are equal; else the other way round.
+            most: The most groups to return.
+            by_rate: Rank by rate, then by count; otherwise by count, then by rate.
         """
         numbers, ages, counts = self._last_minute()
         late = ages < RATE_SECONDS
-        recent = _sums(numbers[late], counts[late], len(self._counts))
+        recent = sums(numbers[late], counts[late], len(self._counts))
         ranks = (recent << _COUNT_BITS) + self._counts if by_rate else (self._counts << _COUNT_BITS) + recent
         found = np.flatnonzero(self._counts)
         if len(found) > most:
-            # A sort is quick where few ranks differ, as with very many groups; a partition is not.
+            # With very many groups few ranks differ: a sort is quick then, a partition is not.
             rank = ranks[found]
             floor = np.sort(rank)[-most]
             found = np.concatenate((found[rank > floor], found[rank == floor]))[:most]
@@ -166,18 +163,18 @@ class Groups:
         return [values[number] for _, _, number in order]
 
     def describe(self, values: Sequence[Key]) -> list[Group]:
-        """What is known of some groups, such as those on the screen; they must differ."""
+        """Describe some groups, such as those on the screen. The values must be distinct."""
         row_of = np.full(len(self._counts), -1, np.int64)
         for row, value in enumerate(values):
             number = self._group.numbered.number_of(value)
             if number is not None:
                 row_of[number] = row
         rows, counted = self._rows_of(row_of)
-        totals, firsts, lasts, newest = _extremes(rows, counted, len(values))
-        whys = _most_frequent(rows, counted.whys, counted.counts, self._why.numbered.values, len(values))
-        unknown = _with(rows, counted.whys, self._why.numbered.number_of(None), len(values))
-        certain = _with(rows, counted.certain, self._certain.numbered.number_of(True), len(values))
-        users = _most_frequent(rows, counted.users, counted.counts, self._user.numbered.values, len(values))
+        totals, firsts, lasts, newest = extremes(rows, counted, len(values))
+        whys = most_frequent(rows, counted.whys, counted.counts, self._why.numbered.values, len(values))
+        unknown = rows_with(rows, counted.whys, self._why.numbered.number_of(None), len(values))
+        certain = rows_with(rows, counted.certain, self._certain.numbered.number_of(True), len(values))
+        users = most_frequent(rows, counted.users, counted.counts, self._user.numbered.values, len(values))
         minutes = self._minutes(row_of, len(values))
         return [
             Group(
@@ -201,7 +198,7 @@ class Groups:
         ]
 
     def _search(self, event_id: int) -> str | None:
-        """The name of the search that this event stands for, where groups are told by their paths."""
+        """Return the name of the search that this event represents, if the groups are by path."""
         if self._by.field != "path" or event_id not in self._history:
             return None
         search = self._history[event_id].search
@@ -217,7 +214,7 @@ class Groups:
         self._complete = False
 
     def _drop(self, shown: Set[Block]) -> bool:
-        """Take away what is no longer in the view; True if that was something."""
+        """Subtract what is no longer in the view; return whether counts changed."""
         changed = False
         for block in [block for block in self._tallies if block not in shown]:
             tally = self._tallies[block]
@@ -238,13 +235,13 @@ class Groups:
         np.add.at(self._counts, counted.groups, sign * counted.counts)
 
     def _last_minute(self) -> tuple[Indexes, Indexes, Indexes]:
-        """Of each failure of the last minute its group's number, age in whole seconds, and how many it is."""
+        """Return group number, age in whole seconds and count of each failure of the last minute."""
         if self._recent is None:
             begin = self._now - MINUTE * SECOND
             found = [tally.since(begin) for tally in self._tallies.values() if tally.block.newest > begin]
             nothing = np.empty(0, np.int64)
             numbers, times, counts = map(np.concatenate, zip((nothing,) * 3, *found, strict=True))
-            # What the kernel's clock puts into the future has just come.
+            # A time in the future is due to the kernel's clock: the event has just come.
             self._recent = numbers, np.maximum(0, self._now - times) // SECOND, counts
         return self._recent
 
@@ -253,11 +250,11 @@ class Groups:
         row = row_of[numbers]
         wanted = row >= 0
         cells = row[wanted] * MINUTE + (MINUTE - 1 - ages[wanted])
-        minutes: list[list[int]] = _sums(cells, counts[wanted], rows * MINUTE).reshape(rows, MINUTE).tolist()
+        minutes: list[list[int]] = sums(cells, counts[wanted], rows * MINUTE).reshape(rows, MINUTE).tolist()
         return minutes
 
     def _rows_of(self, row_of: Indexes) -> tuple[Indexes, Counted]:
-        """All counts of some groups, one after the other, and the row that each belongs to."""
+        """Return the row of each count of some groups, and these counts, one after the other."""
         rows = [np.empty(0, np.int64)]
         found = [NOTHING]
         for tally in self._tallies.values():
@@ -267,46 +264,3 @@ class Groups:
                 rows.append(row[wanted])
                 found.append(tally.counted.only(wanted))
         return np.concatenate(rows), Counted.joined(found)
-
-
-def _sums(numbers: Indexes, counts: Indexes, length: int) -> Indexes:
-    """For each number what it counts in all; a float has room for every count that memory holds."""
-    return np.bincount(numbers, counts, minlength=length).astype(np.int64)
-
-
-def _with(rows: Indexes, numbers: Indexes, number: int | None, length: int) -> list[bool]:
-    """For each row whether it has this number."""
-    found = np.zeros(length, np.bool_)
-    if number is not None:
-        found[rows[numbers == number]] = True
-    return found.tolist()
-
-
-def _extremes(rows: Indexes, counted: Counted, length: int) -> tuple[list[int], ...]:
-    """For each row how many, the first time, the last time and the newest id."""
-    totals = np.zeros(length, np.int64)
-    firsts = np.full(length, np.iinfo(np.int64).max)
-    lasts = np.full(length, np.iinfo(np.int64).min)
-    newest = lasts.copy()
-    np.add.at(totals, rows, counted.counts)
-    np.minimum.at(firsts, rows, counted.firsts)
-    np.maximum.at(lasts, rows, counted.lasts)
-    np.maximum.at(newest, rows, counted.newest)
-    return tuple(numbers.tolist() for numbers in (totals, firsts, lasts, newest))
-
-
-def _most_frequent(
-    rows: Indexes, numbers: Indexes, counts: Indexes, values: Sequence[Key], length: int
-) -> list[tuple[list[Any], int]]:
-    """For each row the few values that count most, the highest first, and how many values there are."""
-    pairs = rows * max(1, len(values)) + numbers
-    order = np.argsort(pairs)
-    starts = np.flatnonzero(np.diff(pairs[order], prepend=-1))
-    sums = np.add.reduceat(counts[order], starts) if len(starts) else counts
-    row, number = np.divmod(pairs[order[starts]], max(1, len(values)))
-    order = np.lexsort((-sums, row))
-    bounds = np.searchsorted(row, np.arange(length + 1)).tolist()
-    return [
-        ([values[at] for at in number[order[begin : min(end, begin + MOST_USERS)]].tolist()], end - begin)
-        for begin, end in pairwise(bounds)
-    ]

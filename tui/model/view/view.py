@@ -1,36 +1,31 @@
-"""The events that a filter selects, kept up to date while events come and go."""
+"""The rows that a filter selects: which event each shows, and where an event's row is."""
 
 from __future__ import annotations
 
 import time
-from bisect import bisect_left, bisect_right
-from collections import deque
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from itertools import accumulate
-from typing import Final
 
 import numpy as np
 
-from execwhy.tui.model.history.block import Block
 from execwhy.tui.model.history.columns import NO_NUMBER
 from execwhy.tui.model.history.repeats import Repeats
 from execwhy.tui.model.history.store import History
 from execwhy.tui.model.query import Query
-from execwhy.tui.model.view.selection import Offsets, Part, Selection
-
-_AGE_STEP: Final = 250_000_000
-"""Nanoseconds between two looks at what has grown too old for the filter: an eye sees no difference."""
+from execwhy.tui.model.view.part import Part
+from execwhy.tui.model.view.scan import Scan
+from execwhy.tui.model.view.selection import Offsets, Selection
 
 
 class View:
     """The ids of the events to be shown, in time order; a loss is always among them.
 
-    Those are the events that the filter selects, but for tries that another row tells, for searches that
-    found their program unless they are asked for, and, where ``fold_repeats`` is set, for failures that
-    are like an earlier one.
+    These are the events that the filter selects, without tries that another row represents, without searches
+    that found their program unless they are asked for, and, where ``fold_repeats`` is set, without repeats
+    of an earlier failure.
 
-    Nothing happens by itself: ``refresh`` takes in what changed in the history, ``advance`` goes on
-    with the scan of older events that a new filter begins, newest first.
+    Nothing happens by itself: ``refresh`` takes in what changed in the history, ``advance`` continues the
+    scan of older events that a new filter begins, newest first.
     """
 
     def __init__(
@@ -42,82 +37,75 @@ class View:
         fold_repeats: bool = False,
     ) -> None:
         self._history = history
-        self._selection = Selection(query, show_found=False, fold_repeats=fold_repeats)
-        self._clock = clock
-        self._parts: deque[Part] = deque()
-        self._starts: list[int] | None = None
-        self._arrangement = history.arrangement
-        self._begin()
+        self._scan = Scan(history, Selection(query, show_found=False, fold_repeats=fold_repeats), clock)
 
     @property
     def parts(self) -> Sequence[Part]:
         """What is selected of each block, oldest first."""
-        return self._parts
+        return self._scan.parts
 
     @property
     def query(self) -> Query:
         """The filter. Setting it begins a new scan."""
-        return self._selection.query
+        return self._scan.selection.query
 
     @query.setter
     def query(self, query: Query) -> None:
-        self._selection = Selection(query, self.show_found, self.fold_repeats)
-        self._begin()
+        self._scan.begin(Selection(query, self.show_found, self.fold_repeats))
 
     @property
     def show_found(self) -> bool:
         """Whether searches that found their program have a row. Setting it begins a new scan."""
-        return self._selection.show_found
+        return self._scan.selection.show_found
 
     @show_found.setter
     def show_found(self, show_found: bool) -> None:
-        self._selection = Selection(self.query, show_found, self.fold_repeats)
-        self._begin()
+        self._scan.begin(Selection(self.query, show_found, self.fold_repeats))
 
     @property
     def fold_repeats(self) -> bool:
-        """Whether one row tells a run of failures that are alike. Setting it begins a new scan."""
-        return self._selection.fold_repeats
+        """Whether a run of the same failure has one row. Setting it begins a new scan."""
+        return self._scan.selection.fold_repeats
 
     @fold_repeats.setter
     def fold_repeats(self, fold_repeats: bool) -> None:
-        self._selection = Selection(self.query, self.show_found, fold_repeats)
-        self._begin()
+        self._scan.begin(Selection(self.query, self.show_found, fold_repeats))
 
     @property
     def complete(self) -> bool:
-        """Whether every event held has been looked at, but for those that came since ``refresh``."""
-        blocks = self._history.blocks
-        if not blocks:
-            return True
-        return bool(self._parts) and self._parts[0].block.first_id <= blocks[0].first_id
+        """Whether every event held has been looked at, except those that came since ``refresh``."""
+        return self._scan.complete
 
     @property
     def progress(self) -> float:
-        """The part of the history that was looked at, from 0 to 1: by ids, so with what it let go between."""
-        if self.complete:
-            return 1.0
-        end = self._history.end_id
-        looked_at = end - self._parts[0].block.first_id if self._parts else 0
-        return looked_at / (end - self._history.first_id)
+        """The part of the history that was looked at, from 0 to 1, by ids, so evicted events count too."""
+        return self._scan.progress
+
+    def refresh(self) -> bool:
+        """Take in what was appended, changed, evicted or has grown too old; return whether rows changed."""
+        return self._scan.refresh()
+
+    def advance(self, seconds: float) -> bool:
+        """Scan towards older events for about this long; return whether rows were found."""
+        return self._scan.advance(seconds)
 
     @property
     def failures(self) -> int:
         """How many failed execs the filter selects: ``counted + folded + hidden_found``.
 
-        Each exec counts alone, so that without a filter it is the history's ``failures``. A filter on
-        the path selects of a search's tries those with that path, and the one that stands for all.
+        Each exec counts alone, so that without a filter this is the history's ``failures``. Of a search's
+        tries, a filter on the path selects those with that path and the one that represents them all.
         """
-        return sum(part.failures for part in self._parts)
+        return sum(part.failures for part in self.parts)
 
     @property
     def shown(self) -> int:
         """How many of them have a row."""
-        return sum(part.shown for part in self._parts)
+        return sum(part.shown for part in self.parts)
 
     def evicted(self) -> tuple[int, int]:
-        """How many of ``shown`` and of ``counted`` have been evicted since the last ``refresh``."""
-        gone = [part for part in self._parts if part.block.is_released]
+        """Return how many of ``shown`` and of ``counted`` have been evicted since the last ``refresh``."""
+        gone = [part for part in self.parts if part.block.is_released]
         rows, counted = (
             [self._evicted(part, offsets(part)) for part in gone] for offsets in (_rows, _offsets)
         )
@@ -130,34 +118,34 @@ class View:
 
     @property
     def counted(self) -> int:
-        """How many of them a row tells, their own or that of an earlier one that is alike."""
-        return sum(part.counted for part in self._parts)
+        """How many of them a row counts: their own, or the row of the run that they repeat."""
+        return sum(part.counted for part in self.parts)
 
     @property
     def folded(self) -> int:
-        """How many of them are told by the row of another try of their search, shown or hidden."""
-        return sum(part.folded for part in self._parts)
+        """How many of them another try of their search represents, shown or hidden."""
+        return sum(part.folded for part in self.parts)
 
     @property
     def losses(self) -> int:
-        """How many losses are told by rows, each by its own or by that of its neighbour before."""
-        return sum(part.losses for part in self._parts)
+        """How many losses the rows show; a loss may share the row of the loss right before it."""
+        return sum(part.losses for part in self.parts)
 
     @property
     def hidden_found(self) -> int:
-        """How many selected searches found their program and are not shown for that."""
+        """How many selected searches are hidden because they found their program."""
         return self.failures - self.folded - self.counted
 
     @property
     def hidden(self) -> int:
-        """How many of the failures are of these searches, each try of them counted."""
-        return sum(part.hidden for part in self._parts)
+        """How many of the failures are of these searches, each try counted."""
+        return sum(part.hidden for part in self.parts)
 
     def __len__(self) -> int:
-        return self._row_starts()[-1]
+        return self._scan.row_starts()[-1]
 
     def __getitem__(self, row: int) -> int:
-        """The id of the event in this row.
+        """Return the id of the event in this row.
 
         Raises:
             IndexError: There is no such row.
@@ -168,62 +156,62 @@ class View:
         return part.block.id_of(int(part.rows[at]))
 
     def is_loss(self, row: int) -> bool:
-        """Whether a row is a loss's, also where that has been evicted since the last ``refresh``."""
+        """Return whether a row is a loss, even one that was evicted since the last ``refresh``."""
         part, at = self._place_of(row)
         return int(part.rows[at]) in part.block.losses
 
     def timestamp(self, row: int) -> int:
-        """The timestamp of a row's event, also where that has been evicted since the last ``refresh``."""
+        """Return the timestamp of a row's event, even of one that was evicted since the last ``refresh``."""
         part, at = self._place_of(row)
         offset = int(part.rows[at])
         loss = part.block.losses.get(offset)
         return int(part.block.numbers["timestamp"][offset]) if loss is None else loss.timestamp
 
     def times(self, row: int) -> int:
-        """How many failed execs this row tells, its own included, and evicted ones (see ``Part.times``)."""
-        return sum(part.times(number) for part, number in self._told_along(row))
+        """Return how many failed execs this row counts, even evicted ones (see ``Part.times``)."""
+        return sum(part.times(number) for part, number in self._continued(row))
 
     def repeats(self, row: int) -> Repeats:
-        """The same, with the time of the last one."""
-        repeats = [part.repeats(number) for part, number in self._told_along(row)]
+        """Return how many failed execs this row counts, with the time of the last one."""
+        repeats = [part.repeats(number) for part, number in self._continued(row)]
         return Repeats(sum(each.times for each in repeats), max(each.last for each in repeats))
 
     def lost(self, row: int) -> tuple[int, int]:
-        """How many events were lost in all that a loss's row tells, and the timestamp of the last loss."""
+        """Return how many events the losses in this row add up to, and the timestamp of the last loss."""
         part, at = self._place_of(row)
         return part.lost(at)
 
-    def _told_along(self, row: int) -> Iterator[tuple[Part, int]]:
-        """The parts of which a row tells something, and the number of its row there."""
-        starts = self._row_starts()
+    def _continued(self, row: int) -> Iterator[tuple[Part, int]]:
+        """Yield the parts that a row covers, each with the number of the row in it."""
+        parts, starts = self._scan.parts, self._scan.row_starts()
         index = bisect_right(starts, row) - 1
-        number: int | None = self._parts[index].number_of(row - starts[index])
+        number: int | None = parts[index].number_of(row - starts[index])
         while number is not None:
-            yield self._parts[index], number
+            yield parts[index], number
             index += 1
-            number = self._parts[index].of_part_before(number) if index < len(self._parts) else None
+            number = parts[index].of_part_before(number) if index < len(parts) else None
 
     def _place_of(self, row: int) -> tuple[Part, int]:
-        starts = self._row_starts()
+        starts = self._scan.row_starts()
         index = bisect_right(starts, row) - 1
-        return self._parts[index], row - starts[index]
+        return self._scan.parts[index], row - starts[index]
 
     def __iter__(self) -> Iterator[int]:
-        for part in list(self._parts):
+        for part in list(self.parts):
             yield from part.block.ids_of(part.rows).tolist()
 
     def row_of(self, event_id: int) -> int:
-        """The row of this event, or that tells it, or the nearest one before that; 0 where there is none."""
+        """Return the row that shows or counts this event, else the nearest one before it; 0 if none is."""
         row = self._row_before(event_id)
         if row < len(self) and self[row] == event_id:
             return row
-        told_by = self._told_by(self._history.told_by(event_id))
-        return row if told_by == event_id else self._row_before(told_by)
+        shown = self._first_of_run(self._history.representative_of(event_id))
+        return row if shown == event_id else self._row_before(shown)
 
     def row_at(self, timestamp: int) -> int:
-        """The first row of that time or later; the last one where there is none so late."""
-        starts = self._row_starts()
-        for part, start in zip(self._parts, starts, strict=False):
+        """Return the first row of that time or later; the last row if there is none so late."""
+        starts = self._scan.row_starts()
+        for part, start in zip(self.parts, starts, strict=False):
             if not len(part.rows) or part.block.newest < timestamp:
                 continue
             late = np.flatnonzero(part.block.numbers["timestamp"][part.rows] >= timestamp)
@@ -231,142 +219,46 @@ class View:
                 return start + int(late[0])
         return max(0, len(self) - 1)
 
-    def _told_by(self, event_id: int) -> int:
-        """The event whose row tells this one as it is alike, or itself."""
-        index = bisect_right(self._parts, event_id, key=lambda part: part.block.first_id) - 1
+    def _first_of_run(self, event_id: int) -> int:
+        """Return the event whose row counts this one, the first of its run; else the event itself."""
+        parts = self._scan.parts
+        index = bisect_right(parts, event_id, key=_first_id) - 1
         if index < 0:
             return event_id
-        offset = self._parts[index].block.offset_of(event_id)
-        number = None if offset is None else self._parts[index].number_that_tells(offset)
+        offset = parts[index].block.offset_of(event_id)
+        number = None if offset is None else parts[index].number_for(offset)
         if number is None:
             return event_id
-        while (before := self._parts[index].in_part_before(number)) is not None:
+        while (before := parts[index].in_part_before(number)) is not None:
             index, number = index - 1, before
-        return self._parts[index].block.id_of(self._parts[index].row_of(number))
+        return parts[index].block.id_of(parts[index].row_of(number))
 
     def _row_before(self, event_id: int) -> int:
-        index = bisect_right(self._parts, event_id, key=lambda part: part.block.first_id) - 1
+        index = bisect_right(self._scan.parts, event_id, key=_first_id) - 1
         if index < 0:
             return 0
-        part = self._parts[index]
+        part = self._scan.parts[index]
         within = int(np.searchsorted(part.rows, part.block.last_until(event_id), side="right"))
-        return max(0, self._row_starts()[index] + within - 1)
+        return max(0, self._scan.row_starts()[index] + within - 1)
 
     def with_tries(self) -> list[int]:
-        """The ids of the events shown and of those that their rows tell as well, in time order."""
+        """Return the ids of the events shown and of those that their rows stand for, in time order."""
         ids: list[int] = []
         searches = np.unique(
             np.concatenate(
-                [[NO_NUMBER], *(part.block.numbers["search_id"][part.offsets] for part in self._parts)]
+                [[NO_NUMBER], *(part.block.numbers["search_id"][part.offsets] for part in self.parts)]
             )
         )[1:]
-        for part in self._parts:
+        for part in self.parts:
             if part.block.is_released:
-                # A frozen view still has what has been evicted since; which tries those were is gone.
+                # A frozen view still has events that were evicted since, but no longer knows their tries.
                 ids += np.sort(part.block.ids_of(part.offsets)).tolist()
                 continue
-            told = self._selection.folded(part.block, part.end)
-            told &= np.isin(part.block.numbers["search_id"][: part.end], searches)
-            told[part.offsets] = True
-            ids += part.block.ids_of(np.flatnonzero(told)).tolist()
+            wanted = self._scan.selection.folded(part.block, part.end)
+            wanted &= np.isin(part.block.numbers["search_id"][: part.end], searches)
+            wanted[part.offsets] = True
+            ids += part.block.ids_of(np.flatnonzero(wanted)).tolist()
         return ids
-
-    def refresh(self) -> bool:
-        """Take in what was appended, amended or evicted, or has grown too old; True if rows changed."""
-        now = self._clock()
-        changed = self._follow(now)
-        changed |= self._renew_stale(now)
-        if self._parts and self._parts[-1].extend(self._selection, now):
-            changed = True
-        last = self._parts[-1].block.first_id if self._parts else -1
-        fresh: list[Block] = []
-        for block in reversed(self._history.blocks):
-            if block.first_id <= last:
-                break
-            fresh.append(block)
-        for block in reversed(fresh):
-            self._parts.append(part := Part(block))
-            changed |= part.extend(self._selection, now)
-        changed |= self._link()
-        if changed or fresh:
-            self._starts = None
-        return changed
-
-    def advance(self, seconds: float) -> bool:
-        """Scan on towards older events for about this long; True if rows were found."""
-        deadline = time.monotonic() + seconds
-        now = self._clock()
-        changed = self._follow(now)
-        while not self.complete:
-            part = Part(self._next_block())
-            changed |= part.extend(self._selection, now)
-            self._parts.appendleft(part)
-            self._starts = None
-            if time.monotonic() >= deadline:
-                break
-        if self._link():
-            changed, self._starts = True, None
-        return changed
-
-    def _link(self) -> bool:
-        """Let a run that goes on from one block to the next have one row; True if rows changed."""
-        changed, before = False, None
-        for part in self._parts:
-            is_next = before is not None and before.block.end_id == part.block.first_id
-            changed |= part.link(before if is_next and self.fold_repeats else None)
-            before = part
-        return changed
-
-    def _begin(self) -> None:
-        self._parts.clear()
-        self._starts = None
-        self._aged = self._clock()
-        if self._history.blocks:
-            self._parts.append(part := Part(self._history.blocks[-1]))
-            part.extend(self._selection, self._aged)
-
-    def _next_block(self) -> Block:
-        """The newest block that has not been looked at yet."""
-        blocks = self._history.blocks
-        if not self._parts:
-            return blocks[-1]
-        return blocks[bisect_left(blocks, self._parts[0].block.first_id, key=_first_id) - 1]
-
-    def _follow(self, now: int) -> bool:
-        """Let go of evicted blocks, and look at those in which others are condensed; True if rows changed."""
-        changed = False
-        while self._parts and self._parts[0].block.first_id < self._history.first_id:
-            changed |= len(self._parts.popleft().rows) > 0
-            self._starts = None
-        if self._arrangement != self._history.arrangement and self._parts:
-            start = self._parts[0].block.first_id
-            held = {id(part.block): part for part in self._parts}
-            blocks = [block for block in self._history.blocks if block.end_id > start]
-            self._parts = deque(held.get(id(block)) or Part(block) for block in blocks)
-            for part in self._parts:
-                part.extend(self._selection, now)
-            self._starts, changed = None, True
-        self._arrangement = self._history.arrangement
-        return changed
-
-    def _renew_stale(self, now: int) -> bool:
-        """Look again at blocks where a search, a diagnosis or the time gone by may have changed the rows."""
-        ages = self.query.ages if not 0 <= now - self._aged < _AGE_STEP else ()
-        if ages:
-            self._aged = now
-        changed = False
-        for part in self._parts:
-            if part.is_stale(self.query) or part.has_crossed(ages, now):
-                changed |= part.renew(self._selection, now)
-            else:
-                changed |= part.recount()
-        return changed
-
-    def _row_starts(self) -> list[int]:
-        """The first row of each part, and the number of all rows."""
-        if self._starts is None:
-            self._starts = list(accumulate((len(part.rows) for part in self._parts), initial=0))
-        return self._starts
 
 
 def _rows(part: Part) -> Offsets:
@@ -377,5 +269,5 @@ def _offsets(part: Part) -> Offsets:
     return part.offsets
 
 
-def _first_id(block: Block) -> int:
-    return block.first_id
+def _first_id(part: Part) -> int:
+    return part.block.first_id

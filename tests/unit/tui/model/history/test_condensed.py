@@ -142,7 +142,9 @@ def test_a_search_that_ends_late_is_told_as_what_it_became() -> None:
     history.append(storm(10_000, 0.4, begin=0.5))
     view = complete(history)
     assert view.hidden_found == 1
-    assert sum(view.times(row) for row in range(len(view))) == 20_000 - 1 - int(history.blocks[0].alike[0])  # type: ignore[index]
+    represented = history.blocks[0].represented
+    assert represented is not None
+    assert sum(view.times(row) for row in range(len(view))) == 20_000 - 1 - int(represented[0])
 
 
 def test_all_memory_is_accounted_for_when_all_of_it_has_gone() -> None:

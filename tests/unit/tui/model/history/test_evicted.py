@@ -179,7 +179,7 @@ def test_whoever_has_less_than_half_an_equal_share_keeps_all(
         # Of repeats the history keeps one a second, which tells the others.
         if uid and came_of[uid] * 2 * len(came_of) < most:
             told: list[int] = [
-                int(block.alike[offset]) + 1 if block.alike is not None else 1
+                int(block.represented[offset]) + 1 if block.represented is not None else 1
                 for block in history.blocks
                 for offset in range(len(block))
                 if offset not in block.losses and block[offset].uid == uid  # type: ignore[union-attr]

@@ -247,7 +247,7 @@ def test_a_search_for_an_evicted_event_is_dropped() -> None:
     history = History(max_events=32)
     history.append(failures(100))
     history.set_search(0, Search(7, "x", 2, "not-found"))
-    assert history.told_by(0) == 0
+    assert history.representative_of(0) == 0
 
 
 def test_searches_count_towards_the_byte_bound() -> None:
@@ -264,10 +264,10 @@ def test_a_folded_try_is_told_by_the_one_that_stands_for_its_search() -> None:
     folded = Search(7, "x", 3, "not-found", folded=True)
     searches = {3: folded, 12: replace(folded, folded=False), 14: folded, 15: replace(folded, id=8)}
     history.append([replace(record, search=searches.get(record.pid)) for record in failures(20)])
-    assert [history.told_by(event_id) for event_id in (3, 12, 14)] == [12, 12, 12]
-    assert history.told_by(4) == 4, "no search"
-    assert history.told_by(15) == 15, "nobody stands for it"
-    assert history.told_by(10**9) == 10**9
+    assert [history.representative_of(event_id) for event_id in (3, 12, 14)] == [12, 12, 12]
+    assert history.representative_of(4) == 4, "no search"
+    assert history.representative_of(15) == 15, "nobody stands for it"
+    assert history.representative_of(10**9) == 10**9
 
 
 def test_a_million_tries_of_searches_fit_into_the_budget() -> None:

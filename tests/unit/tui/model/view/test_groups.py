@@ -21,7 +21,8 @@ from execwhy.tui.model.history.columns import Key
 from execwhy.tui.model.history.store import History
 from execwhy.tui.model.query import add_term, parse
 from execwhy.tui.model.view.group_by import BY
-from execwhy.tui.model.view.groups import MOST_USERS, Group, Groups
+from execwhy.tui.model.view.groups import Group, Groups
+from execwhy.tui.model.view.row_sums import MOST_VALUES
 from execwhy.tui.model.view.tally import Offsets, Tally
 from execwhy.tui.model.view.view import View
 
@@ -149,7 +150,7 @@ def test_a_group_tells_its_users_and_its_most_frequent_cause() -> None:
     assert group.why == "missing", "what has no diagnosis yet does not outvote what has one"
     assert group.users == 10
     assert group.uids[0] == 0
-    assert len(group.uids) == MOST_USERS
+    assert len(group.uids) == MOST_VALUES
     history.append([replace(PLAIN, diagnosis=long)] * 12)
     assert only(grouped(history)).why == "It has no brief words."
 
@@ -421,9 +422,9 @@ class KeptAsRecomputed(RuleBasedStateMachine):
         finish(self.groups)
         self.groups.look(self.now)
         told = {
-            block.id_of(offset): (1 + int(block.alike[offset]), int(block.lasts[offset]))
+            block.id_of(offset): (1 + int(block.represented[offset]), int(block.lasts[offset]))
             for block in self.history.blocks
-            if block.alike is not None and block.lasts is not None
+            if block.represented is not None and block.lasts is not None
             for offset in range(len(block))
         }
         members: dict[Key, list[Member]] = defaultdict(list)
@@ -459,7 +460,7 @@ class KeptAsRecomputed(RuleBasedStateMachine):
         assert (group.first, group.last) == (firsts, max(member.last for member in members))
         assert group.example == max(member.event_id for member in members)
         assert group.users == len(users)
-        assert [users[uid] for uid in group.uids] == sorted(users.values(), reverse=True)[:MOST_USERS]
+        assert [users[uid] for uid in group.uids] == sorted(users.values(), reverse=True)[:MOST_VALUES]
         assert (group.why is None, group.whys) == (not whys, len(whys))
         assert group.why is None or whys[group.why] == max(whys.values())
         sure = any(event.diagnosis and event.diagnosis.certain for _, event, _, _ in members)

@@ -492,9 +492,9 @@ class ViewsAgree(RuleBasedStateMachine):
     def alike(self) -> dict[int, int]:
         """How many evicted events some of the others tell."""
         return {
-            block.id_of(offset): int(block.alike[offset])
+            block.id_of(offset): int(block.represented[offset])
             for block in self.history.blocks
-            if block.alike is not None
+            if block.represented is not None
             for offset in range(len(block))
         }
 
