@@ -1,4 +1,4 @@
-"""What comes from the source, from the searches and from the lookers, on its way into the history.
+"""Moves events, ends of searches and looks into the history.
 
 The screen pulls; nothing here calls the screen. Work is done in steps, so that a storm of events
 never keeps a key waiting.
@@ -23,45 +23,45 @@ from execwhy.tui.why.causes import unseen
 from execwhy.tui.why.lookers.fair_queue import EventIds
 
 _STEP: Final = 256
-"""Reports taken in between two looks at the clock: a few milliseconds at most."""
+"""Reports taken in between two checks of the clock: a few milliseconds at most."""
 
 _STEP_EVENTS: Final = 4096
-"""Events in these, where some are bursts: a few milliseconds, if each has to be looked at."""
+"""Events in these reports, some of which may be bursts: a few milliseconds if each is looked at."""
 
 _LOOKS: Final = 16
-"""Looks taken at a time: what cannot be put in yet waits where each user has a share."""
+"""Looks taken at a time: the rest waits in a queue where each user has a share."""
 
 
 class Looking(Protocol):
-    """What has failures looked at: ``tui.why.lookers.Lookers``."""
+    """The interface of ``tui.why.lookers.Lookers``, which has failures looked at."""
 
     @property
     def problem(self) -> str:
-        """One sentence where no cause can be looked for any more, else ""."""
+        """One sentence if causes can no longer be looked for, else ""."""
 
     @property
     def is_looking(self) -> bool:
-        """Causes are looked for, as far as is known."""
+        """Whether causes are being looked for, as far as is known."""
 
     @property
     def is_busy(self) -> bool:
-        """Something waits, or is looked at."""
+        """Whether a failure waits or is being looked at."""
 
     def submit(self, failures: Iterable[tuple[int, Failure | Burst]]) -> None:
-        """Have failures looked at: event id (of a burst its first one's) and failure, oldest first."""
+        """Queue failures, oldest first, each with its event id; a burst has the id of its first event."""
 
     def prefer(self, failures: Iterable[tuple[int, Failure]]) -> None:
-        """Look at these first."""
+        """Look at these failures first."""
 
     def results(self, most: int | None = None) -> Sequence[tuple[EventIds, Look]]:
-        """Take looks that have come, about so many, with a turn for each user; of None all."""
+        """Take about ``most`` looks that have come, in turns between users; None: all of them."""
 
     def close(self) -> None:
         """Stop looking."""
 
 
 class Changed:
-    """Ids of events that have changed, in ascending pieces: a storm's are many, and only few are seen."""
+    """Ids of events that have changed, in ascending pieces: a storm has many, and only few are on screen."""
 
     def __init__(self, pieces: Sequence[Sequence[int] | EventIds] = ()) -> None:
         self._single = {int(piece[0]) for piece in pieces if len(piece) == 1}
@@ -75,13 +75,13 @@ class Changed:
 
 
 class Arrivals:
-    """Takes events from a source, and what lookers find, into the history.
+    """Takes events from a source, and the results of lookers, into the history.
 
     Args:
-        source: Where events come from.
-        history: Where they go.
-        lookers: Look at each failure; None where nothing is to be diagnosed.
-        on_cause: Called with each cause that was found, and with how many events it is for.
+        source: The source of the events.
+        history: The history that takes them.
+        lookers: They look at each failure; None: nothing is diagnosed.
+        on_cause: Called with each cause that was found, and the number of events that it is for.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Arrivals:
         self._history = history
         self._lookers = lookers
         self._searches = Searches(history.end_id)
-        self._untold = 0
+        self._ends_lost = 0
         self._behind: Collection[int] = ()
         self._taken = 0
         self._waiting: deque[Sequence[Report]] = deque()
@@ -106,22 +106,22 @@ class Arrivals:
         self._ended: list[int] = []
         self._step: Sequence[Report] = ()
         self._has_more = False
-        # Events that count as not looked at, and wait for a look all the same.
+        # Events whose look was dropped, and that wait for a second one.
         self._second: set[int] = set()
 
     @property
     def are_diagnosed(self) -> bool:
-        """Each record gets a diagnosis sooner or later."""
+        """Whether each record gets a diagnosis sooner or later."""
         return self._lookers is not None
 
     @property
     def lack_causes(self) -> bool:
-        """Causes are missing from now on, at least for the moment."""
+        """Whether causes are not being found, at least for the moment."""
         return self._lookers is not None and not self._lookers.is_looking
 
     @property
     def problem(self) -> str:
-        """One sentence where causes cannot be looked for any more, else ""."""
+        """One sentence if causes can no longer be looked for, else ""."""
         return "" if self._lookers is None else self._lookers.problem
 
     @property
@@ -131,30 +131,30 @@ class Arrivals:
 
     @property
     def wait(self) -> bool:
-        """The last pull ended before it had taken in all that there was, or looks wait to be put in."""
+        """Whether the last pull ended before it had taken in everything, or looks still wait."""
         return self._has_more or self._has_more_looks
 
     def untaken(self) -> list[Report]:
-        """What has come and is not in the history: a step that failed, what waits, and the source's last.
+        """Return reports that have not reached the history: a failed step, what waits, the source's rest.
 
-        Where the source fails, too, its last is missing.
+        Close the source. If the source fails as well, its rest is missing.
         """
         reports = [*self._step, *(report for waiting in self._waiting for report in waiting)]
         with suppress(Exception):
-            # In a storm a source that goes on would never be empty.
+            # In a storm, a source that is still open would never be empty.
             self._source.close()
             while came := self._source.drain():
                 reports += came
         return reports
 
     def pull(self, seconds: float, is_urgent: Callable[[], bool] = lambda: False) -> bool:
-        """Append what has come, at most about that long; True if there was something.
+        """Append what has come, for about this long; return whether there was anything.
 
         Args:
-            seconds: How long.
-            is_urgent: Asked in between: something else must be done now.
+            seconds: How long to continue.
+            is_urgent: Called between steps; returns whether to stop because something else must be done now.
         """
-        # What cannot be taken in yet waits in the source, which bounds it and counts what is lost.
+        # Events that cannot be taken in yet wait in the source, which bounds them and counts what is lost.
         deadline = time.monotonic() + seconds
         appended = self._has_more = False
         while self._waiting or self._drain():
@@ -164,14 +164,14 @@ class Arrivals:
                 self._waiting.appendleft(reports[len(step) :])
             self._step = step
             behind = None if self._waiting else self._behind
-            self._append(self._searches.take(step, time.monotonic_ns(), self._untold, behind))
+            self._append(self._searches.take(step, time.monotonic_ns(), self._ends_lost, behind))
             self._step = ()
             appended = True
             if time.monotonic() >= deadline or is_urgent():
                 self._has_more = True
                 break
         else:
-            self._append(self._searches.take((), time.monotonic_ns(), self._untold))
+            self._append(self._searches.take((), time.monotonic_ns(), self._ends_lost))
         return appended
 
     def _drain(self) -> bool:
@@ -179,14 +179,14 @@ class Arrivals:
         if came:
             self._waiting.append(came)
             status = self._source.status()
-            self._untold, self._behind = status.counters.ends_lost, status.behind
+            self._ends_lost, self._behind = status.counters.ends_lost, status.behind
         return bool(came)
 
     def take_searches(self) -> Changed:
-        """Put into the history how searches of its events have ended; the ids of the events.
+        """Record in the history how searches have ended; return the ids of their events.
 
         Raises:
-            Exception: The first fault. What failed is lost, all else is in the history.
+            Exception: The first fault. The failed result is lost; all others are in the history.
         """
         fault = None
         for event_id, search in self._searches.ended():
@@ -208,7 +208,7 @@ class Arrivals:
             self._lookers.submit(_undiagnosed(events, event_ids.start))
 
     def prefer(self, event_ids: Iterable[int]) -> None:
-        """Diagnose these before all others: one looks at them."""
+        """Diagnose these before all others, because they are on the screen."""
         if self._lookers is None:
             return
         wanted: list[tuple[int, ExecFailure]] = []
@@ -228,10 +228,10 @@ class Arrivals:
         self._lookers.prefer(wanted)
 
     def take_diagnoses(self, seconds: float = math.inf) -> Changed:
-        """Put what was diagnosed into the history, for about that long; the ids of the events.
+        """Put diagnoses into the history for about this long; return the ids of the events.
 
         Raises:
-            Exception: The first fault. What failed is lost, all else is in the history or waits.
+            Exception: The first fault. The failed look is lost; all others are in the history or wait.
         """
         if self._lookers is None:
             return Changed()
@@ -279,7 +279,7 @@ def _undiagnosed(
 
 
 def _reports_in_step(reports: Sequence[Report]) -> int:
-    """How many of these are taken in before the next look at the clock."""
+    """Return how many of these reports to take in before the next check of the clock."""
     events = 0
     for number, report in enumerate(reports[:_STEP], 1):
         events += report.event_count

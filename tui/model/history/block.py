@@ -1,4 +1,4 @@
-"""A run of successive events, column by column."""
+"""Successive events, column by column."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from execwhy.tui.model.history.columns import (
     record_of,
     search_keys,
 )
-from execwhy.tui.model.history.repeats import TOLD_BY, RunFinder, Runs, told_by_facts
+from execwhy.tui.model.history.repeats import RUN_COLUMNS, RunFinder, Runs, run_facts
 
 __all__ = ["BYTES_AN_EVENT", "Block", "Column", "Mask", "Numbers", "Offsets", "Pools"]
 
@@ -33,7 +33,7 @@ Mask = npt.NDArray[np.bool_]
 Offsets = npt.NDArray[np.integer]
 
 BYTES_AN_EVENT: Final = 4 * len(GROUPS) + 8 * len(NUMBERS) + 2
-"""Bytes of the arrays of a block that still grows, for each event."""
+"""Bytes for each event in the arrays of a block that still grows."""
 
 
 class Block:
@@ -44,16 +44,16 @@ class Block:
         capacity: How many events fit.
         numbers: The arrays of ``NUMBERS``.
         columns: The columns of ``GROUPS``.
-        runs: The offset of the first event of the run that each belongs to (see ``repeats``).
-        continued: Which runs had begun in the block before: the offset of their first event here, and there.
-        losses: The Loss events in it, by offset. Their rows in the columns are blank.
+        runs: The offset of the first event of each event's run (see ``repeats``).
+        continued: The runs that began in the block before: the offset of their first event here, and there.
+        losses: The losses in the block, by offset. Their rows in the columns are blank.
         version: Grows with every diagnosis that is set later.
-        search_version: The same for searches.
+        search_version: Grows with every search that is set later.
         oldest: The smallest timestamp.
         newest: The largest timestamp.
         represented: How many evicted events each event represents besides itself; None: none does.
         lasts: The latest timestamp of each event and those that it represents; None where ``represented`` is.
-        is_released: It has left the history: its values are gone.
+        is_released: Whether it has left the history, so that its values are gone.
     """
 
     represented: Numbers | None = None
@@ -80,28 +80,28 @@ class Block:
 
     @property
     def end_id(self) -> int:
-        """The id after its last event's."""
+        """The id after that of its last event."""
         return self.first_id + self._length
 
     def ids_of(self, offsets: Offsets) -> Numbers:
-        """The ids of the events at these offsets."""
+        """Return the ids of the events at these offsets."""
         return offsets.astype(np.int64) + self.first_id
 
     def id_of(self, offset: int) -> int:
-        """The id of the event at an offset."""
+        """Return the id of the event at an offset."""
         return self.first_id + offset
 
     def offset_of(self, event_id: int) -> int | None:
-        """The offset of an event; None where it is not in the block."""
+        """Return the offset of an event; None where it is not in the block."""
         offset = event_id - self.first_id
         return offset if 0 <= offset < self._length else None
 
     def offsets_of(self, event_ids: Numbers) -> Numbers:
-        """The offsets of those of these events that are in the block; the ids ascend, and are of its span."""
+        """Return the offsets of the events that are in the block; the ids ascend, within its range."""
         return event_ids - self.first_id
 
     def last_until(self, event_id: int) -> int:
-        """The offset of the last event up to this id; -1 where all come later."""
+        """Return the offset of the last event up to this id; -1 where all come later."""
         return min(event_id - self.first_id, self._length - 1)
 
     @property
@@ -111,36 +111,36 @@ class Block:
 
     @property
     def nbytes(self) -> int:
-        """Bytes beside the values in the pools."""
+        """Bytes in use, without the values in the pools."""
         arrays = sum(numbers.nbytes for numbers in self.numbers.values())
         return arrays + self.runs.nbytes + sum(column.nbytes for column in self.columns.values())
 
     def append_burst(self, burst: Burst) -> None:
-        """Take all of it in; there must be room.
+        """Append a burst; there must be room.
 
         Raises:
-            OverflowError: As of ``append``.
+            OverflowError: As in ``append``.
         """
         start, stop = self._length, self._length + len(burst)
         for name, get in NUMBERS.items():
             self.numbers[name][start:stop] = get(burst.last)
         self.numbers["timestamp"][start:stop] = burst.timestamps
         first = burst.template
-        told_by = list(told_by_facts(first))
+        key = list(run_facts(first))
         for name, group in GROUPS.items():
             column = self.columns[name]
             code_of = column.code_of
             code = code_of(group.key(burst.last if name in OWN_GROUPS else first))
             column.codes[start:stop] = code
-            if name in TOLD_BY:
-                told_by.append(column.entries[code].slot)
-        self.runs[start:stop] = self._run_finder.take_alike(tuple(told_by), burst.timestamps, start)
+            if name in RUN_COLUMNS:
+                key.append(column.entries[code].slot)
+        self.runs[start:stop] = self._run_finder.take_burst(tuple(key), burst.timestamps, start)
         self.oldest = min(self.oldest, int(burst.timestamps[0]))
         self.newest = max(self.newest, burst.timestamp)
         self._length = stop
 
     def append(self, events: Sequence[Event | Occurrence]) -> None:
-        """Take these events in; there must be room.
+        """Append events; there must be room.
 
         Raises:
             OverflowError: A time, a pid or a search's id needs more than 64 bits; nothing was taken in.
@@ -179,32 +179,31 @@ class Block:
         self.newest = max(self.newest, int(timestamps.max()))
 
     def _encode(self, records: Sequence[Failure], where: slice | Offsets) -> Iterator[tuple[object, ...]]:
-        """Fill the columns, and return by what each record's run is known.
+        """Fill the columns, and return the key of each record's run.
 
-        What many have in common, as in a storm, is looked up once.
+        What many records share, as in a storm, is looked up once.
         """
-        alike = [record.template for record in records]
-        identities = list(map(id, alike))
-        distinct = dict(zip(identities, alike, strict=True))
+        templates = [record.template for record in records]
+        identities = list(map(id, templates))
+        distinct = dict(zip(identities, templates, strict=True))
         places = dict(zip(distinct, range(len(distinct)), strict=True))
         place_of = np.fromiter(map(places.__getitem__, identities), np.intp, len(records))
-        told_by_slots: list[list[int]] = []
+        run_slots: list[list[int]] = []
         for name, group in GROUPS.items():
             column = self.columns[name]
             own = name in OWN_GROUPS
-            told_by: Collection[Failure] = records if own else distinct.values()
-            codes = np.fromiter(map(column.code_of, map(group.key, told_by)), np.uint32, len(told_by))
+            encoded: Collection[Failure] = records if own else distinct.values()
+            codes = np.fromiter(map(column.code_of, map(group.key, encoded)), np.uint32, len(encoded))
             column.codes[where] = codes if own else codes[place_of]
-            if name in TOLD_BY:
-                told_by_slots.append([column.entries[code].slot for code in codes.tolist()])
+            if name in RUN_COLUMNS:
+                run_slots.append([column.entries[code].slot for code in codes.tolist()])
         keys = [
-            (*told_by_facts(record), *told_by)
-            for record, *told_by in zip(distinct.values(), *told_by_slots, strict=True)
+            (*run_facts(record), *slots) for record, *slots in zip(distinct.values(), *run_slots, strict=True)
         ]
         return map(keys.__getitem__, place_of.tolist())
 
     def seal(self) -> None:
-        """No event will be appended any more. Diagnoses and searches may still be set."""
+        """Let go of unused room: no more events are appended. Diagnoses and searches may still be set."""
         self.capacity = self._length
         self.numbers = {name: numbers[: self._length].copy() for name, numbers in self.numbers.items()}
         self.runs = self.runs[: self._length].copy()
@@ -243,18 +242,18 @@ class Block:
         self.search_version += 1
 
     def tries_of(self, search_id: int) -> list[int]:
-        """The offsets of the tries of a search."""
+        """Return the offsets of the tries of a search."""
         found: list[int] = np.flatnonzero(self.numbers["search_id"][: self._length] == search_id).tolist()
         return found
 
     def is_folded(self, offset: int) -> bool:
-        """Whether this record is a try that another one's row tells."""
+        """Return whether this record is a try that another one represents."""
         column = self.columns["search"]
         key = column.entries[column.codes[offset]].value
         return key is not None and bool(key[SEARCH.index("folded")])
 
     def release(self) -> None:
-        """Give its values back to the pools; no event can be had of it afterwards."""
+        """Give the values back to the pools. The events can no longer be read afterwards."""
         self.is_released = True
         for column in self.columns.values():
             column.pool.release(column.entries)

@@ -1,4 +1,4 @@
-"""Columns of a block, with what all blocks share of them."""
+"""The columns of a block, and the pools that the blocks of a history share."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from execwhy.tui.model.history.pool import Entry, Pool, Stored, digest_of
 from execwhy.tui.model.history.texts import Texts
 
 _ENTRY_BYTES: Final = 116
-"""Bytes that a distinct value costs a column that still grows: a dict's slot and two lists'."""
+"""Bytes that a distinct value costs a growing column: a slot in a dict and in two lists."""
 
 _SEALED_ENTRY_BYTES: Final = 12
-"""And one that does not: the lists' slots."""
+"""Bytes that it costs a sealed column: the slots in the lists."""
 
 
 class Pools:
-    """What the blocks of one history share: a pool for each column, and the long values of all.
+    """The values that the blocks of a history share: a pool for each column, and the long values.
 
     Args:
-        max_bytes: The history's bound.
+        max_bytes: The bound of the history.
     """
 
     def __init__(self, max_bytes: int) -> None:
-        # Those of one column lie together, so that a filter which asks for one unpacks no others.
+        # Each column has its own chunks, so that a filter on one column unpacks no others.
         self._texts = {name: Texts(max_bytes) for name in GROUPS}
         self.of = {name: Pool(self._texts[name], is_text=name in TEXTS) for name in GROUPS}
 
@@ -41,7 +41,7 @@ class Pools:
 
     @property
     def came(self) -> int:
-        """What it takes a filter to look at all long values that have ever come, in bytes."""
+        """The cost for a filter of looking at all long values that have ever come, in bytes."""
         return sum(texts.came for texts in self._texts.values())
 
     def tidy(self) -> None:
@@ -53,8 +53,8 @@ class Pools:
 class Column(dict[Key, int]):
     """One dictionary-encoded column: a code for each event, an entry for each code.
 
-    While it grows it is itself the dictionary from key to code, so that a lookup of a known key runs in C
-    alone; a column of texts is one from digest to code, since it must not hold the texts.
+    While it grows, it is itself the dictionary from key to code, so that the lookup of a known key runs only
+    in C. A column of texts maps digests to codes, because it must not hold the texts.
     """
 
     __slots__ = ("_held_bytes", "_is_sealed", "_slots", "codes", "entries", "pool")
@@ -70,7 +70,7 @@ class Column(dict[Key, int]):
 
     @property
     def code_of(self) -> Callable[[Key], int]:
-        """The function that gives a key's code, a new one where the column does not have the key yet."""
+        """A function that returns the code of a key, and adds the key if the column does not have it."""
         return self._code_of_text if self.pool.is_text else self.__getitem__
 
     def _code_of_text(self, key: Any) -> int:  # noqa: ANN401
@@ -93,8 +93,8 @@ class Column(dict[Key, int]):
         return code
 
     def adopt(self, entry: Entry) -> int:
-        """The code of an entry that another block has."""
-        code = self.get(_known_by(entry))
+        """Return the code of an entry of another block; add it if the column does not have it yet."""
+        code = self.get(_key_of(entry))
         if code is None:
             entry.uses += 1
             code = self._add(entry)
@@ -105,11 +105,11 @@ class Column(dict[Key, int]):
         self.entries.append(entry)
         self._slots.append(entry.slot)
         if not self._is_sealed:
-            self[_known_by(entry)] = code
+            self[_key_of(entry)] = code
         return code
 
     def put(self, offsets: int | Sequence[int] | npt.NDArray[np.int64], key: Key) -> None:
-        """Replace the value of these events, also where the column is sealed."""
+        """Replace the value of these events, even if the column is sealed."""
         code = self._sealed_code_of(key) if self._is_sealed else self.code_of(key)
         if code > np.iinfo(self.codes.dtype).max:
             self.codes = self.codes.astype(np.uint32)
@@ -117,7 +117,7 @@ class Column(dict[Key, int]):
 
     def _sealed_code_of(self, key: Key) -> int:
         entry = self.pool.take(key)
-        # One that nobody else uses is new.
+        # An entry that nothing else uses is new.
         found: list[int] = np.flatnonzero(self.slots == entry.slot).tolist() if entry.uses > 1 else []
         if not found:
             return self._add(entry)
@@ -136,7 +136,7 @@ class Column(dict[Key, int]):
         return sizes
 
     def seal(self, length: int) -> None:
-        """Give up what only a growing column needs."""
+        """Free what only a growing column needs."""
         self.clear()
         self._held_bytes = 0
         self._is_sealed = True
@@ -144,12 +144,12 @@ class Column(dict[Key, int]):
 
     @property
     def nbytes(self) -> int:
-        """Bytes beside the values, which the pool counts."""
+        """Bytes in use, without the values, which the pool counts."""
         entry_bytes = _SEALED_ENTRY_BYTES if self._is_sealed else _ENTRY_BYTES
         return self.codes.nbytes + len(self.entries) * entry_bytes + self._held_bytes
 
 
-def _known_by(entry: Entry) -> Key:
-    """What a growing column knows an entry by."""
-    known_by: Key = entry.digest if isinstance(entry, Stored) else entry.value
-    return known_by
+def _key_of(entry: Entry) -> Key:
+    """Return the key of an entry in a growing column."""
+    key: Key = entry.digest if isinstance(entry, Stored) else entry.value
+    return key

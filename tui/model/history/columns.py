@@ -1,7 +1,7 @@
-"""How a record is cut into columns, and how it is put together again.
+"""How a record is split into columns, and how it is put together again.
 
 Facts that change together share a column: one lookup then encodes eight of them, and a filter looks
-at each distinct combination once. A column's key is made of atoms and tuples of atoms only, which
+at each distinct combination once. The key of a column consists only of atoms and tuples of atoms, which
 hash fast and which the garbage collector stops tracking.
 """
 
@@ -51,14 +51,14 @@ NUMBERS: Final[Mapping[str, Callable[[ExecFailure | Occurrence], int]]] = {
     for field in _STORED
     if field.fact.storage is Storage.NUMBER
 } | {"search_id": _search_id}
-"""Near-unique integers: kept as they are (int64), since a dictionary of them would only be larger."""
+"""Nearly unique integers, kept as int64, because a dictionary of them would only be larger."""
 
 BLANK_NUMBERS: Final[Mapping[str, int]] = {
     field.name: NO_NUMBER if field.optional else 0
     for field in _STORED
     if field.fact.storage is Storage.NUMBER
 } | {"search_id": NO_NUMBER}
-"""What stands in their place where there is no record, such as for a loss."""
+"""Their values where there is no record, such as for a loss."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +67,9 @@ class Group:
 
     Attributes:
         fields: Their names, in the order of ``unpack``.
-        key: What is stored of a record (of an ``Occurrence`` too, in ``OWN_GROUPS``).
-        unpack: The fields' values, from a key.
-        blank: What is stored where there is no record, such as for a loss.
+        key: Returns the stored value of a record (in ``OWN_GROUPS`` also of an ``Occurrence``).
+        unpack: Returns the values of the fields from a key.
+        blank: The key where there is no record, such as for a loss.
     """
 
     fields: tuple[str, ...]
@@ -92,11 +92,11 @@ BINARY: Final = names_in(Binary)
 TRUNCATED: Final = names_in(Truncated)
 DIAGNOSIS: Final = names_in(Diagnosis)
 SEARCH: Final = names_in(Search, "search")
-"""What repeats of a search. Its id and its attempts have columns of their own."""
+"""The fields of a search whose values repeat. Its id and its attempts have columns of their own."""
 
 
 def _blank(field: RecordField) -> Key:
-    """Return what a key has of a field where there is no record: None, or as little as its type can hold."""
+    """Return the value of a field where there is no record: None, or the smallest that its type allows."""
     if field.optional:
         return None
     if field.many:
@@ -129,7 +129,7 @@ def _part(field: RecordField, kind: type[Any]) -> Group:
 
 
 def _with_parts(plain: Sequence[RecordField], several: RecordField, kind: type[Any]) -> Group:
-    """Return the column of a field with several parts each, behind the fields that share it."""
+    """Return the column of a field of several parts, together with the fields that share it."""
     names = (*(field.name for field in plain), several.name)
     values, of_part = attrgetter(*names), attrgetter(*names_in(kind))
     if not plain:
@@ -199,17 +199,17 @@ COLUMN_FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
 OWN_GROUPS: Final = frozenset(
     name for name, group in GROUPS.items() if set(group.fields) <= set(Occurrence._fields)
 )
-"""Columns of facts that ``Occurrence`` has itself, beside the numbers."""
+"""Columns of facts that an ``Occurrence`` has itself, besides the numbers."""
 
 TEXTS: Final = frozenset(field.fact.column for field in _STORED if field.fact.storage is Storage.TEXTS)
-"""Columns whose keys are tuples of many strings: they are kept as bytes, however short."""
+"""Columns whose keys are tuples of many strings: they are kept as bytes, even short ones."""
 
 _diagnosis_key: Final = attrgetter(*DIAGNOSIS)
 _binary_key: Final = attrgetter(*BINARY)
 
 
 def look_keys(look: Look) -> Mapping[str, Key]:
-    """Return the keys of what a look found, by column; its cgroup is not among them."""
+    """Return the keys of what a look found, by column, without its cgroup."""
     keys: dict[str, Key] = {"diagnosis": _diagnosis_key(look.diagnosis)}
     if look.binary is not None:
         keys["binary"] = _binary_key(look.binary)
@@ -227,12 +227,12 @@ def place_in_cgroup(key: Key, cgroup: str) -> Key:
 
 
 def search_keys(search: Search) -> Mapping[str, Key]:
-    """The keys of this search in the columns that have its parts, but for its id."""
+    """Return the keys of a search in the columns of its parts, without its id."""
     return {"search": _search_key(search), "attempts": _attempts_key(search)}
 
 
 def record_of(numbers: Mapping[str, int], keys: Mapping[str, Key]) -> ExecFailure:
-    """The record whose columns hold these numbers and keys."""
+    """Return the record whose columns hold these numbers and keys."""
     facts: dict[str, Any] = {name: None if value == NO_NUMBER else value for name, value in numbers.items()}
     for name, group in GROUPS.items():
         facts.update(zip(group.fields, group.unpack(keys[name]), strict=True))

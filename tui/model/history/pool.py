@@ -1,4 +1,4 @@
-"""Values that blocks share, with the memory that they take."""
+"""Values that blocks share, and the memory that they take."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from execwhy.tui.model.history.columns import Key
 from execwhy.tui.model.history.texts import Chunk, Texts, packed
 
 _DICT_SLOT: Final = 104
-"""Bytes that an entry costs in a dict (CPython: 24 an entry, index and growth on top, at most)."""
+"""The most bytes that an entry costs in a dict (CPython: 24 for the entry, the rest for index and growth)."""
 
 _LONG: Final = 1024
-"""Bytes as an object from which a value is kept as bytes: few are so large, but take most of the memory."""
+"""Size in bytes from which a value is packed: such values are few, but take most of the memory."""
 
 
 class Entry:
-    """A value, how many blocks hold it, and its slot: a small number, reused once the value is gone."""
+    """A value, the number of blocks that hold it, and its slot: a small number, reused once it is gone."""
 
     __slots__ = ("slot", "uses")
 
@@ -33,7 +33,7 @@ class Entry:
 
 
 class Held(Entry):
-    """An entry whose value is kept as it is."""
+    """An entry whose value is kept as an object."""
 
     __slots__ = ("size", "value")
 
@@ -44,10 +44,10 @@ class Held(Entry):
 
 
 class Stored(Entry):
-    """An entry whose value is kept as bytes, and is made anew each time that it is asked for.
+    """An entry whose value is kept as bytes, and is unpacked on each access.
 
     Attributes:
-        digest: What it is known by.
+        digest: The key of the value in the pool.
     """
 
     __slots__ = ("_texts", "at", "chunk", "digest", "length")
@@ -62,42 +62,42 @@ class Stored(Entry):
 
     @property
     def value(self) -> Any:  # noqa: ANN401
-        """The value; ask for it once."""
+        """The value. Each access unpacks it, so read it only once."""
         return self._texts.value(self)
 
 
 _HELD_BYTES: Final = _DICT_SLOT + 64 + 32
-"""An entry with its slot number, and its place in the pool."""
+"""Bytes of an entry with its slot number, and of its place in the pool."""
 
 _STORED_BYTES: Final = _DICT_SLOT + 48
-"""A digest, and its place in the pool; the entry is counted with its text."""
+"""Bytes of a digest, and of its place in the pool. The entry itself is counted with its text."""
 
 
 def digest_of(texts: tuple[str | None, ...]) -> int:
-    """What a tuple of strings is known by without being at hand.
+    """Return a digest that identifies a tuple of strings.
 
-    It is made of 128 bits, from two ways over the strings, which are hashed under a key that Python draws
-    at random when it starts (SipHash): a process that wants its arguments to be taken for others' cannot
-    aim at it. Nothing is packed for it, since most tuples are known already.
+    It has 128 bits, from two passes over the strings, which are hashed with a key that Python draws at random
+    when it starts (SipHash), so a process cannot choose arguments that collide with those of another. Nothing
+    is packed for it, because most tuples are known already.
     """
     second = texts[::-1] if len(texts) > 1 else packed(texts)
     return hash(texts) << 64 ^ hash(second)
 
 
 class Pool:
-    """The distinct keys of one column over all blocks; a key goes with the last block that holds it.
+    """The distinct keys of one column in all blocks. A key is freed with the last block that holds it.
 
     Each column has its own, so that ``False`` in one never stands for an equal ``0`` in another.
 
     Args:
         texts: Where long values are kept.
-        is_text: All values are kept there, and known by their digests.
+        is_text: Whether all values are kept there, and identified by their digests.
 
     Attributes:
-        nbytes: Bytes of the keys, without those of ``texts``.
-        slots: All entries' slots are below this.
-        sizes: By slot, about how many bytes its value takes, before it is compressed.
-        generation: Changes when a slot becomes free, so that verdicts kept by slot can be forgotten.
+        nbytes: Bytes of the keys, without those in ``texts``.
+        slots: Upper bound of all slots, exclusive.
+        sizes: The approximate size in bytes of each slot's value, before it is compressed.
+        generation: Changes when a slot becomes free, so that results cached by slot can be discarded.
     """
 
     def __init__(self, texts: Texts, *, is_text: bool = False) -> None:
@@ -112,7 +112,7 @@ class Pool:
         self._stored: dict[int, Stored] = {}
 
     def take(self, key: Key) -> Entry:
-        """The entry of this key, used once more."""
+        """Return the entry of a key, with one more use."""
         if self.is_text:
             assert isinstance(key, tuple)
             return self.take_stored(digest_of(key), key)
@@ -128,7 +128,7 @@ class Pool:
         return entry
 
     def take_stored(self, digest: int, key: Key) -> Stored:
-        """The same of a key that is kept as bytes, and known by a digest."""
+        """Return the entry of a key that is kept as bytes under a digest, with one more use."""
         entry = self._stored.get(digest)
         if entry is not None:
             entry.uses += 1
@@ -140,7 +140,7 @@ class Pool:
         return entry
 
     def release(self, entries: Iterable[Entry]) -> None:
-        """Take back one use of each."""
+        """Remove one use of each entry."""
         for entry in entries:
             entry.uses -= 1
             if entry.uses:

@@ -1,8 +1,8 @@
-"""Which failed execs are one and the same again: of a crash loop, a fork storm, a probe tried over and over.
+"""Repeats: which failed execs are the same failure again, as in a crash loop, a fork storm or a probe.
 
-Those of one caller for one file with one error are a run, for a minute from its first; then the next run
-begins, so that what goes on has a row in sight. Each block of the history has runs of its own; it knows which
-of them had begun in the block before.
+Failures of one caller with one file and one error are a run, for a minute from the first; then the next run
+begins, so that a failure that continues has a recent row. Each block of the history has its own runs, and
+knows which of them began in the block before.
 """
 
 from __future__ import annotations
@@ -21,21 +21,22 @@ from execwhy.bpf.events.record import ExecFailure
 from execwhy.tui.model.history.columns import COLUMN_FIELDS
 
 RUN: Final = 60_000_000_000
-"""Nanoseconds from the first one of a run: what the status line's sparkline spans."""
+"""Nanoseconds that a run lasts from its first event: the span of the status line's sparkline."""
 
-TOLD_BY, _REST = ON_SCREEN.columns(COLUMN_FIELDS)
-"""The columns in which they agree, beside ``told_by_facts``."""
+RUN_COLUMNS, _REST = ON_SCREEN.columns(COLUMN_FIELDS)
+"""The columns in which the events of a run agree, besides ``run_facts``."""
 
 _surroundings: Final = attrgetter(*_REST)
 _strings: Final = ON_SCREEN.key_if(OF_THE_STRINGS)
 _OF_THE_STRINGS: Final = frozenset({-errno.E2BIG, -errno.EFAULT})
 
 
-def told_by_facts(record: ExecFailure) -> tuple[object, ...]:
-    """The other facts of a record in which they agree; its pid may differ.
+def run_facts(record: ExecFailure) -> tuple[object, ...]:
+    """Return the other facts of a record in which the events of a run agree.
 
-    So may its arguments and its environment, but where the error is theirs: their hash stands for them, since
-    they may be large. The cgroup's path may, too: where v1 hierarchies are mounted, it is not always known.
+    The pid may differ, and so may the arguments and the environment, unless they cause the error; then their
+    hash is compared, because they may be large. The path of the cgroup may differ, too: where v1 hierarchies
+    are mounted, it is not always known.
     """
     strings = hash(_strings(record)) if record.return_value in _OF_THE_STRINGS else 0
     return (*_surroundings(record), strings)
@@ -46,10 +47,10 @@ Runs = npt.NDArray[np.uint16]
 
 @dataclass(frozen=True, slots=True)
 class Repeats:
-    """What a row tells beside its own event.
+    """The repeats that a row counts.
 
     Attributes:
-        times: How many failed execs it stands for, its own included.
+        times: The number of failed execs, the one shown included.
         last: Timestamp of the last one, nanoseconds since 1970 UTC.
     """
 
@@ -58,13 +59,13 @@ class Repeats:
 
 
 class RunFinder:
-    """Finds the runs of one block, as its events come.
+    """Finds the runs of one block as its events come.
 
     Args:
-        before: What found those of the block before.
+        before: The finder of the block before.
 
     Attributes:
-        continued: Which runs had begun in the block before: the offset of their first event here, and there.
+        continued: The runs that began in the block before: the offset of their first event here, and there.
     """
 
     def __init__(self, before: RunFinder | None = None) -> None:
@@ -75,12 +76,12 @@ class RunFinder:
     def take(
         self, keys: Iterable[tuple[object, ...]], times: Sequence[int], offsets: Iterable[int]
     ) -> list[int]:
-        """The offset of the first event of each one's run, which may be its own.
+        """Return for each event the offset of the first event of its run, which may be its own.
 
         Args:
-            keys: What those of a run agree in.
-            times: Their timestamps.
-            offsets: Their offsets.
+            keys: The key of each event's run.
+            times: The timestamps of the events.
+            offsets: The offsets of the events.
         """
         firsts: list[int] = []
         known = self._first
@@ -94,15 +95,15 @@ class RunFinder:
         return firsts
 
     def _begun(self, key: tuple[object, ...], timestamp: int, offset: int) -> int:
-        """When the run of the first event of its kind has begun: now, or in the block before."""
+        """Return when the run of the first event with this key began: now, or in the block before."""
         earlier = self._before.get(key)
         if earlier is None or abs(timestamp - earlier[1]) >= RUN:
             return timestamp
         self.continued[offset] = earlier[0]
         return earlier[1]
 
-    def take_alike(self, key: tuple[object, ...], times: npt.NDArray[np.int64], start: int) -> Runs:
-        """The same of events that are one behind the other and agree in all of that; the times ascend."""
+    def take_burst(self, key: tuple[object, ...], times: npt.NDArray[np.int64], start: int) -> Runs:
+        """Do the same as ``take`` for successive events with one key; the times ascend."""
         firsts = np.empty(len(times), np.uint16)
         at = 0
         while at < len(times):

@@ -1,8 +1,8 @@
-"""The memory of the whole monitor, and what of it is left for the history.
+"""The memory of the whole monitor, and how much of that the history may use.
 
-The history counts what it takes, and holds its bound by that. What the allocator keeps, what waits to be
-taken in and what everything else takes is not in that count. It is bounded where it arises; should that ever
-fail, the history gives way.
+The history counts its own bytes and enforces its bound with that count. The count does not include what the
+allocator keeps, events that wait to be taken in, and everything else. These are bounded where they arise;
+should that ever fail, the history shrinks.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from collections.abc import Callable
 from typing import Final
 
 BESIDE: Final = 100_000_000
-"""Bytes beside the history's that all processes may have, at most: the program, the screen, what waits."""
+"""The most bytes that all processes may use besides the history: the program, the screen, what waits."""
 
 ELSEWHERE: Final = 80_000_000
-"""Of these, what is not the monitor's own: three processes that look for causes have 18 MB each at most, and
-what is mapped of files, the ring among it, takes 26."""
+"""The part of these bytes outside the monitor's own memory: three processes that look for causes, at most
+18 MB each, and 26 MB of mapped files, the ring included."""
 
 _RESERVE: Final = 8_000_000
-"""Bytes that may come between two looks."""
+"""Bytes that may be added between two checks."""
 
 _LEAST: Final = 4
-"""The history keeps one in so many of its bytes: what else has grown by more is not there for its sake."""
+"""The history never shrinks below a quarter of its bound: memory beyond that is not due to it."""
 
 _SECONDS: Final = 1.0
-"""Between two looks: each reads a file of /proc, and one that finds too much asks the allocator."""
+"""Seconds between two checks: each reads a file in /proc and, if memory is exceeded, trims the heap."""
 
 _OF_MALLOC: Final = ((-8, 1), (-3, 128 << 10), (-1, 128 << 10))
 """M_ARENA_MAX; M_MMAP_THRESHOLD and M_TRIM_THRESHOLD at their defaults, which then do not grow (malloc.h)."""
@@ -43,10 +43,10 @@ def resident_bytes() -> int:
 
 
 def keep_heap_compact() -> None:
-    """Have the C library use one heap for all threads, and none for large blocks (mallopt(3)), where it can.
+    """Make the C library use one heap for all threads, and mmap for large blocks, if it has mallopt(3).
 
-    Otherwise what it keeps between small blocks that live long grows to a third of the process in a flood. To
-    be called before there are other threads.
+    Otherwise free memory between small, long-lived blocks grows to a third of the process in
+    a flood. Call this before other threads start.
     """
     set_option = getattr(ctypes.CDLL(None), "mallopt", None)
     if set_option is not None:
@@ -55,20 +55,20 @@ def keep_heap_compact() -> None:
 
 
 def trim() -> None:
-    """Let the C library give free memory back to the kernel (malloc_trim(3)), where it is one that can."""
+    """Give free memory back to the kernel, if the C library has malloc_trim(3)."""
     release = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if release is not None:
         release(0)
 
 
 class Resident:
-    """Says how much the history may take, so that the process stays within its bound.
+    """Decides how much the history may use, so that the process stays within its bound.
 
     Args:
-        resident: The process's resident bytes.
-        clock: Seconds.
-        release: Gives free memory back.
-        beside: Bytes beside the history's that the process may have.
+        resident: Returns the resident bytes of the process.
+        clock: Returns seconds.
+        release: Gives free memory back to the kernel.
+        beside: Bytes that the process may use besides the history.
     """
 
     def __init__(
@@ -86,11 +86,11 @@ class Resident:
         self._next_look = 0.0
 
     def allowed(self, max_bytes: int, nbytes: int) -> int:
-        """What the history may take.
+        """Return how many bytes the history may use.
 
         Args:
-            max_bytes: What it may take at most.
-            nbytes: What it takes.
+            max_bytes: The most that it may ever use.
+            nbytes: The bytes that it uses now.
         """
         allowed = max_bytes if self._allowed is None else self._allowed
         now = self._clock()

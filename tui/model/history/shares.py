@@ -1,4 +1,4 @@
-"""Whose events a full history lets go: of the users who have most, as of ``bpf.events.users``."""
+"""Whose events a full history drops: those of the users (``bpf.events.users``) who have the most."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from execwhy.bpf.events.users import user_of
 from execwhy.tui.model.history.block import BYTES_AN_EVENT, Block, Mask
 
 _SLACK: Final = (1 / 32, 1 / 2)
-"""How much smaller the bound is taken to be where users have their share of it: by as much as a block has;
-then, where no block is mainly of users who have more, by so much that one must be."""
+"""How much smaller the bound is assumed to be when users are given their shares: first by about one block;
+then, if no block belongs mainly to users above their share, by so much that one must."""
 
 _MAINLY: Final = 0.5
-"""The part of a block that must go for the rest to be worth carrying over."""
+"""The part of a block that must be dropped for the rest to be worth carrying over."""
 
 
 class Held(NamedTuple):
-    """What is held of a user.
+    """What the history holds of one user.
 
     Attributes:
-        events: How many.
-        nbytes: About how many bytes these take: of a value, a part for each event of the block that has it.
+        events: The number of events.
+        nbytes: About how many bytes they take; a value's bytes are divided among the events that have it.
     """
 
     events: int
@@ -34,7 +34,7 @@ class Held(NamedTuple):
 _NOTHING: Final = Held(0, 0.0)
 
 Holdings = Mapping[int, Held]
-"""By user. Losses are root's."""
+"""By user. Losses count as root's."""
 
 
 def holdings_of(block: Block) -> Holdings:
@@ -49,19 +49,19 @@ def holdings_of(block: Block) -> Holdings:
             weights += sizes[0] / length
             continue
         codes = column.codes[:length]
-        # A value that was replaced later is one of no event.
+        # A value that was replaced later belongs to no event.
         counts = np.maximum(np.bincount(codes, minlength=len(sizes)), 1)
         weights += (sizes / counts)[codes]
-    users, of_each = _users(block)
-    events = np.bincount(of_each, minlength=len(users)).tolist()
-    nbytes = np.bincount(of_each, weights, minlength=len(users)).tolist()
+    users, indexes = _users(block)
+    events = np.bincount(indexes, minlength=len(users)).tolist()
+    nbytes = np.bincount(indexes, weights, minlength=len(users)).tolist()
     return {user: Held(*held) for user, *held in zip(users, events, nbytes, strict=True) if held[0]}
 
 
 def _is_of(block: Block, users: Collection[int]) -> Mask:
     """Return which events of a block are of these users."""
-    known, of_each = _users(block)
-    found: Mask = np.array([user in users for user in known], np.bool_)[of_each]
+    known, indexes = _users(block)
+    found: Mask = np.array([user in users for user in known], np.bool_)[indexes]
     return found
 
 
@@ -74,7 +74,7 @@ def _users(block: Block) -> tuple[list[int], npt.NDArray[np.intp]]:
 
 
 class Shares:
-    """What each user has of a history: of its blocks that grow no more."""
+    """How much of a history each user has, counted in its sealed blocks."""
 
     def __init__(self) -> None:
         self._of: dict[Block, Holdings] = {}
@@ -82,32 +82,32 @@ class Shares:
         self._held: dict[int, Held] = {}
 
     def count(self, block: Block) -> None:
-        """Count what a block holds by now."""
+        """Count what a block holds now."""
         self.forget(block)
         self._of[block] = holdings_of(block)
         self._add(self._of[block], 1)
 
     def outdate(self, block: Block) -> None:
-        """Count it again when that is needed: it holds other events now."""
+        """Mark a block to be counted again before the next choice: its events have changed."""
         self._outdated.add(block)
 
     def forget(self, block: Block) -> None:
-        """A block has left the history."""
+        """Remove a block that has left the history."""
         self._outdated.discard(block)
         self._add(self._of.pop(block, {}), -1)
 
     def choose(self, blocks: Sequence[Block], by_bytes: bool) -> tuple[Block, Mask | None] | None:
-        """Return a block of which events are to go, and which ones stay; None where no block is to lose any.
+        """Choose the block that loses events, and the events of it to keep.
 
-        Users have a share of the bound each. What one does not need is the others', so that only those who
-        have most are over it. The block is the first one that is mainly theirs.
+        Each user has a share of the bound. What one user does not need is divided among the others, so only
+        those who have the most are above their share. The block is the first that is mainly theirs.
 
         Args:
-            blocks: Those that may lose events, oldest first.
-            by_bytes: The bound that is exceeded is the one in bytes.
+            blocks: The blocks that may lose events, oldest first.
+            by_bytes: Whether the bound that is exceeded is the one in bytes.
 
         Returns:
-            In place of the events that stay None where all go.
+            The block, and which of its events to keep (None: none of them); None if no block is to lose any.
         """
         for block in [*self._outdated]:
             self.count(block)
@@ -126,10 +126,10 @@ class Shares:
         return block, None if over.issuperset(self._of[block]) else ~_is_of(block, over)
 
     def _over(self, slack: float, by_bytes: bool) -> frozenset[int]:
-        """Return the users who would have more than their share if the bound were so much smaller."""
+        """Return the users who would be above their share if the bound were smaller by this part."""
         held = np.array([each[by_bytes] for each in self._held.values()])
         ordered = np.sort(held)
-        # Those below the level keep all that they have, and the others share what is left of the bound.
+        # Users below the level keep all that they have; the others share the rest of the bound equally.
         left = held.sum() * (1 - slack) - (np.cumsum(ordered) - ordered)
         levels = left / np.arange(len(ordered), 0, -1)
         over = np.flatnonzero(levels < ordered)

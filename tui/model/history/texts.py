@@ -1,9 +1,8 @@
-"""Long values as bytes in a few large pieces of memory.
+"""Long values, kept as bytes in a few large pieces of memory.
 
-A million environments are tens of millions of strings. As objects of their own, among all that comes and goes
-meanwhile, they take ten times their text, and what they leave behind when they go is holes, which Python's
-allocator keeps. Here they lie one behind the other in chunks, compressed, and a chunk's memory goes back to
-the kernel as a whole.
+A million environments are tens of millions of strings. As separate objects they take ten times the memory of
+their text, and when they are freed they leave holes that Python's allocator keeps. Here they are stored one
+after another in compressed chunks, and the memory of a chunk goes back to the kernel as a whole.
 """
 
 from __future__ import annotations
@@ -14,50 +13,50 @@ import zlib
 from typing import Any, Final, Protocol
 
 _LARGEST_CHUNK: Final = 128 * 1024
-"""Bytes of values that are compressed together: larger ones compress no better, and each look unpacks all."""
+"""Bytes of values compressed together: larger chunks compress no better, and each access unpacks one."""
 
 _SMALLEST_CHUNK: Final = 4 * 1024
 
 _CHUNKS: Final = 64
-"""A chunk is at most this part of the bound, so that what is not compressed yet is little."""
+"""A chunk is at most this part of the bound, so that little is uncompressed."""
 
 _OWN_MAPPING: Final = 16 * 1024
-"""Bytes from which a chunk's memory is a mapping: malloc would keep it for others when it is freed."""
+"""Bytes from which a chunk has a mapping of its own: malloc would keep freed memory for other uses."""
 
 _LEVEL: Final = 1
-"""Of zlib: 100 MB/s of unlike variables, of which a sixth is left; higher levels halve the speed."""
+"""For zlib: 100 MB/s and a sixth of the size for differing environments; higher levels halve the speed."""
 
 _UNPACKED: Final = 2
-"""Chunks that stay unpacked, beside each other: rows that are seen at once lie in one or two."""
+"""Chunks that stay unpacked: the rows on the screen are in one or two."""
 
 _SPARSE: Final = 4
-"""A chunk is rewritten when less than one in so many of its bytes is used."""
+"""A chunk is rewritten when less than a quarter of its bytes is used."""
 
 _MOST_REWRITTEN: Final = 16
-"""Chunks that are rewritten at once, each within a millisecond or two."""
+"""Chunks that are rewritten at a time, a millisecond or two for each."""
 
 _VALUE_BYTES: Final = 168
-"""Bytes that a value costs beside its text: the object that is its Place, and a slot in the chunk's list."""
+"""Bytes that a value costs besides its text: its ``Place`` object, and a slot in the list of the chunk."""
 
 _LOOK: Final = 300
-"""What it takes a filter to look at a value, as bytes: as long as a text of so many takes in addition."""
+"""Cost for a filter of looking at a value, in bytes of text that would take as long."""
 
 _MARSHAL_VERSION: Final = 2
-"""The last one whose bytes depend on the value alone, and not on which of its parts are one object."""
+"""The last version whose bytes depend only on the value, not on which of its parts are the same object."""
 
 
 def packed(value: Any) -> bytes:  # noqa: ANN401
-    """The bytes of a value that is made of strings, numbers, booleans, None and tuples of these."""
+    """Return the bytes of a value that consists of strings, numbers, booleans, None and tuples of these."""
     return marshal.dumps(value, _MARSHAL_VERSION)
 
 
 class Place(Protocol):
-    """Where the bytes of a value are.
+    """The place of the bytes of a value.
 
     Attributes:
-        chunk: Among which ones; None where they have been dropped.
-        at: Where they begin there.
-        length: How many they are.
+        chunk: The chunk that holds them; None once they have been dropped.
+        at: Their offset in the chunk, before compression.
+        length: Their number.
     """
 
     chunk: Chunk | None
@@ -66,13 +65,13 @@ class Place(Protocol):
 
 
 class Chunk:
-    """Values one behind the other.
+    """Values stored one after another.
 
     Attributes:
-        memory: Their bytes, compressed; None while it grows.
-        raw_length: How many bytes they have before they are compressed.
-        used: How many of these are of values that are still needed.
-        places: Of each value, where it is.
+        memory: The compressed bytes; None while the chunk grows.
+        raw_length: The number of bytes before compression.
+        used: How many of these belong to values that are still needed.
+        places: The place of each value.
     """
 
     __slots__ = ("memory", "places", "raw_length", "used")
@@ -85,7 +84,7 @@ class Chunk:
 
     @property
     def nbytes(self) -> int:
-        """Bytes that it takes; while it grows, of the buffer what it uses."""
+        """Bytes in use; while the chunk grows, the used part of the buffer."""
         memory = self.raw_length if self.memory is None else len(self.memory)
         rest = -memory % mmap.PAGESIZE if isinstance(self.memory, mmap.mmap) else 0
         return memory + rest + _VALUE_BYTES * len(self.places)
@@ -95,11 +94,11 @@ class Texts:
     """The long values of a history.
 
     Args:
-        max_bytes: The bound of the history: chunks are a small part of it.
+        max_bytes: The bound of the history, which limits the size of chunks.
 
     Attributes:
         nbytes: Bytes in use.
-        came: How many bytes of values have ever been put in, with ``_LOOK`` for each value.
+        came: Bytes of all values that have ever been put in, plus ``_LOOK`` for each value.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -113,7 +112,7 @@ class Texts:
         self.came = 0
 
     def put(self, data: bytes, place: Place) -> None:
-        """Keep these bytes, and note where."""
+        """Store these bytes, and record where in ``place``."""
         length = len(data)
         if self._growing.raw_length + length > self._chunk_bytes:
             self._seal(memoryview(self._buffer)[: self._growing.raw_length])
@@ -132,14 +131,14 @@ class Texts:
         self._buffer[place.at : place.at + length] = data
 
     def value(self, place: Place) -> Any:  # noqa: ANN401
-        """The value whose bytes are there."""
+        """Return the value whose bytes are at a place."""
         chunk = place.chunk
         assert chunk is not None
         data = self._buffer if chunk.memory is None else self._unpack(chunk)
         return marshal.loads(data[place.at : place.at + place.length])
 
     def drop(self, place: Place) -> None:
-        """Forget these bytes; their memory is free when enough of those beside them are forgotten, too."""
+        """Drop these bytes. Their memory is freed once enough of the chunk has been dropped."""
         chunk = place.chunk
         assert chunk is not None
         place.chunk = None
@@ -150,7 +149,7 @@ class Texts:
             self._note_sparse(chunk)
 
     def tidy(self) -> None:
-        """Give back the memory of chunks that are hardly used any more, after values have been dropped."""
+        """Rewrite chunks that are mostly unused, after values have been dropped, and free their memory."""
         for _ in range(min(len(self._sparse), _MOST_REWRITTEN)):
             chunk, _none = self._sparse.popitem()
             raw = self._unpack(chunk)

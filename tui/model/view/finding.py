@@ -1,4 +1,4 @@
-"""A search among the rows that are shown: it leads from one match to the next, and hides nothing."""
+"""A search among the rows that are shown: it moves from match to match, and hides nothing."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from execwhy.tui.model.view.view import View
 class Finding:
     """The rows of a view that a query matches.
 
-    As a view it does nothing by itself: ``advance`` goes on with the scan.
+    Like a view, it does nothing by itself: ``advance`` continues the scan.
 
     Args:
-        history: Where the events are.
-        view: Which of them are shown.
-        query: What is looked for, in the filter language.
+        history: The events.
+        view: The rows that are shown.
+        query: The condition to search for, in the filter language.
         clock: Nanoseconds since 1970 UTC.
     """
 
@@ -48,15 +48,15 @@ class Finding:
 
     @property
     def progress(self) -> float:
-        """The part that has been looked at, from 0 to 1."""
+        """The part of the rows that has been looked at, from 0 to 1."""
         return self._matches.progress
 
     def __len__(self) -> int:
-        """How many matches are known; losses are none."""
+        """Return the number of matches known so far; losses are none."""
         return self._matches.shown
 
     def advance(self, seconds: float) -> bool:
-        """Take in what changed, and look on for about this long; True if the matches are others."""
+        """Take in changes, and continue for about this long; return whether the matches changed."""
         if self._of != (self._view.query, self._view.show_found, self._view.fold_repeats):
             self._begin()
             self._matches.advance(seconds)
@@ -67,12 +67,12 @@ class Finding:
         return changed
 
     def holds(self, event_id: int) -> bool:
-        """Whether this event is a match."""
+        """Return whether this event is a match."""
         row = self._at(event_id)
         return row is not None and not self._matches.is_loss(row)
 
     def place(self, event_id: int) -> int:
-        """How many matches come before this event."""
+        """Return how many matches come before this event."""
         losses: int = sum(
             offset in part.block.losses and part.block.id_of(offset) < event_id
             for part in self._matches.parts
@@ -82,23 +82,23 @@ class Finding:
         return bisect_left(self._matches, event_id) - losses
 
     def nearest(self, event_id: int) -> int | None:
-        """The first match from this event on, else the last one before it."""
+        """Return the first match from this event on, else the last one before it."""
         found = self.beyond(event_id - 1, 1)
         return self.beyond(event_id, -1) if found is None else found
 
     def beyond(self, event_id: int, step: int) -> int | None:
-        """The next match after this event (1), or before it (-1)."""
+        """Return the next match after this event (1), or before it (-1)."""
         after, before = bisect_right(self._matches, event_id), bisect_left(self._matches, event_id) - 1
         row = after if step > 0 else before
         while 0 <= row < len(self._matches):
-            # A filter lets every loss pass; nobody searches for one.
+            # A filter passes every loss, but no search is for a loss.
             if not self._matches.is_loss(row):
                 return self._matches[row]
             row += step
         return None
 
     def first(self, step: int) -> int | None:
-        """The match to begin with where there is none beyond: the first (1), or the last (-1)."""
+        """Return the match to continue with after the last (1), or before the first (-1)."""
         return self.beyond(-1, 1) if step > 0 else self.beyond(self._history.end_id, -1)
 
     def _at(self, event_id: int) -> int | None:

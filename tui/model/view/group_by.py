@@ -1,4 +1,4 @@
-"""What failures can be grouped by, and where the history has it."""
+"""The fields that failures can be grouped by, and their columns in the history."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from execwhy.tui.model.view.tally import Facet, Numbered
 
 @dataclass(frozen=True, slots=True)
 class By:
-    """What failures are grouped by.
+    """A field that failures are grouped by.
 
     Attributes:
-        name: What an operator calls it.
-        field: The filter's name for it.
-        unknown: What is said of failures that do not have it.
+        name: The name that an operator sees.
+        field: The name in the filter language.
+        unknown: The label of failures that have no value.
     """
 
     name: str
@@ -27,11 +27,11 @@ class By:
     unknown: str
 
     def asked(self, value: Key) -> object:
-        """What the filter's field is to equal for the group of this value."""
+        """Return the value that the field must equal in a filter for the group of this value."""
         return error_name(-value) if self.field == "error" and isinstance(value, int) else value
 
     def facet(self) -> Facet:
-        """Where the history has it."""
+        """Return the field as a facet: its column in the history, and how to pick it."""
         field = FIELDS["diagnosis.code" if self.field == "why" else self.field]
         return Facet(field.column, field.pick, Numbered())
 
@@ -53,18 +53,18 @@ BY: Final[Mapping[str, By]] = {
 
 
 def why_facet() -> Facet:
-    """The diagnosis in brief, as a column of the screen has it."""
+    """Return the facet of the diagnosis in brief, as the screen shows it in a column."""
     return Facet("diagnosis", _brief, Numbered())
 
 
 def certain_facet() -> Facet:
-    """Whether the diagnosis is certain; None where there is none."""
+    """Return the facet of whether the diagnosis is certain; its value is None without a diagnosis."""
     at = DIAGNOSIS.index("certain")
     return Facet("diagnosis", lambda key: None if key is None else key[at], Numbered())
 
 
 def user_facet() -> Facet:
-    """The real user id."""
+    """Return the facet of the real user id."""
     return BY["user"].facet()
 
 

@@ -1,4 +1,4 @@
-"""A time of day as one types it, and the row that it stands for."""
+"""A time of day as a user types it, and the moment that it means."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ HINT: Final = "a time such as @21:50, @21:50:14 or @2026-11-24 21:50"
 
 
 class MomentError(ValueError):
-    """What was typed is no time; ``str()`` is one sentence that says what to type."""
+    """The text is no time; ``str()`` is one sentence that says what to type."""
 
 
 def is_moment(text: str) -> bool:
-    """Whether this is meant as a time."""
+    """Return whether a text is meant as a time."""
     return text.lstrip().startswith("@")
 
 
 def moment(text: str, oldest: int, newest: int) -> int:
-    """The time that ``@21:50`` means: the last one of that clock time from the oldest event to the newest.
+    """Return the time that ``@21:50`` means: its last occurrence between the oldest event and the newest.
 
-    Where no event is so near, it is that clock time on the newest event's day.
+    If there is none, it is that clock time on the day of the newest event.
 
     Args:
         text: As it was typed, in local time.
         oldest: Timestamp of the oldest event, nanoseconds since 1970 UTC.
-        newest: The same of the newest.
+        newest: Timestamp of the newest event.
 
     Raises:
-        MomentError: It is no time.
+        MomentError: The text is no time.
     """
     match = _SYNTAX.fullmatch(text.strip())
     if match is None:
@@ -44,7 +44,7 @@ def moment(text: str, oldest: int, newest: int) -> int:
         days = min((last - _day(oldest)).days, 366)
         for back in range(days + 1):
             found = _at(last - timedelta(days=back), hour, minute, second)
-            # A minute is meant as a whole where no second was given.
+            # Without seconds, the whole minute is meant.
             length = 1 if match[4] else 60
             if found <= newest and found + length * 1_000_000_000 > oldest:
                 return found

@@ -1,4 +1,4 @@
-"""One block's events, counted by group; and the numbers that groups have over all blocks."""
+"""The events of one block, counted by group, and the numbers of groups in all blocks."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ Offsets = npt.NDArray[np.unsignedinteger]
 
 
 class Numbered:
-    """Distinct values with a small number each, which is used again once no block holds the value.
+    """Distinct values with a small number each, which is reused once no block holds the value.
 
     Attributes:
-        values: The value of each number; what stands at a number that is free means nothing.
+        values: The value of each number; free numbers have None.
     """
 
     def __init__(self) -> None:
@@ -30,11 +30,11 @@ class Numbered:
         self._free: list[int] = []
 
     def number_of(self, value: Key) -> int | None:
-        """The number of a value; None where no block holds it."""
+        """Return the number of a value; None where no block holds it."""
         return self._numbers.get(value)
 
     def take(self, value: Key) -> int:
-        """The number of a value, used once more."""
+        """Return the number of a value, with one more use."""
         number = self._numbers.get(value)
         if number is None:
             if self._free:
@@ -49,7 +49,7 @@ class Numbered:
         return number
 
     def release(self, numbers: Iterable[int]) -> None:
-        """Take back one use of each."""
+        """Remove one use of each number."""
         for number in numbers:
             self._uses[number] -= 1
             if not self._uses[number]:
@@ -60,11 +60,11 @@ class Numbered:
 
 @dataclass(frozen=True, slots=True)
 class Facet:
-    """A fact of a record that groups are told by or tell of.
+    """A fact of a record that groups are made by or show.
 
     Attributes:
-        column: The column of the history that has it.
-        pick: The fact, from that column's key.
+        column: The column of the history that holds the fact.
+        pick: Returns the fact from a key of that column.
         numbered: The numbers of its values.
     """
 
@@ -74,7 +74,7 @@ class Facet:
 
 
 class _Translation:
-    """From a column's codes in one block to the numbers of a facet's values.
+    """Translates the codes of a column in one block to the numbers of a facet's values.
 
     Attributes:
         numbers: The distinct numbers, ascending.
@@ -88,7 +88,7 @@ class _Translation:
         self._rank_of_code: Indexes = self.numbers
 
     def extend(self) -> None:
-        """Take in the codes that the column has got since."""
+        """Take in the codes that were added to the column."""
         known, entries = len(self._of_code), self._column.entries
         if known == len(entries):
             return
@@ -98,7 +98,7 @@ class _Translation:
         self.numbers, self._rank_of_code = np.unique(self._of_code, return_inverse=True)
 
     def ranks(self, offsets: Offsets) -> Indexes:
-        """Of each event, which of ``numbers`` it has."""
+        """Return for each event the index in ``numbers`` of its number."""
         ranks: Indexes = self._rank_of_code[self._column.codes[offsets]]
         return ranks
 
@@ -132,12 +132,12 @@ class Counted:
     newest: Indexes
 
     def only(self, wanted: npt.NDArray[np.bool_]) -> Counted:
-        """Some of the rows."""
+        """Return some of the rows."""
         return Counted(*(getattr(self, name)[wanted] for name in _ROWS))
 
     @staticmethod
     def joined(parts: Sequence[Counted]) -> Counted:
-        """The rows of several, one after the other."""
+        """Return the rows of several counts, one after another."""
         return Counted(*(np.concatenate([getattr(part, name) for part in parts]) for name in _ROWS))
 
 
@@ -148,13 +148,13 @@ NOTHING: Final = Counted(*(np.empty(0, np.int64) for _ in _ROWS))
 
 
 class Tally:
-    """What the selected failures of one block add to the groups.
+    """The counts that the selected failures of one block add to the groups.
 
-    It never changes a little: where the block or its selection has changed, the whole block is counted
-    again, which takes a millisecond or two, and only blocks that change are.
+    It is not updated in place: when a block or its selection has changed, the whole block is counted again,
+    which takes a millisecond or two.
 
-    Only ``count`` reads what may change in a block: a late diagnosis or a condensed block would else give
-    ``since`` values that nobody has counted yet.
+    Only ``count`` reads what may change in a block. Otherwise a late diagnosis or a condensed block could
+    give ``since`` values that have not been counted yet.
 
     Attributes:
         block: The block.
@@ -168,24 +168,24 @@ class Tally:
             _Translation(block.columns[facet.column], facet) for facet in (group, why, certain, user)
         )
         self._selected: Offsets | None = None
-        # Of each counted failure its offset, and the index of its group's number in _groups.
+        # The offset of each counted failure, and the index of its group's number in _groups.
         self._failures: Offsets = np.empty(0, np.uint16)
         self._ranks: Offsets = self._failures
         self._groups: Indexes = NOTHING.groups
-        # How many each of them is; None where each is one.
+        # How many failures each of them counts for; None: one each.
         self._each: Numbers | None = None
         self._version = -1
 
     def is_of(self, selected: Offsets | None) -> bool:
-        """Whether it is a count of this very selection, which is never changed in place, as it is now."""
+        """Return whether this selection, an array that never changes in place, is counted as it is now."""
         return self._selected is selected and (selected is None or self._version == self.block.version)
 
-    def count(self, selected: Offsets, alike: Numbers | None = None) -> None:
-        """Count the failures at these offsets; losses among them are passed over.
+    def count(self, selected: Offsets, represented: Numbers | None = None) -> None:
+        """Count the failures at these offsets, without losses.
 
         Args:
-            selected: Their offsets.
-            alike: Of each event of the block, how many others it stands for; None for none.
+            selected: The offsets.
+            represented: How many other events each event of the block represents; None: none does.
         """
         block = self.block
         self._selected, self._version = selected, block.version
@@ -197,7 +197,7 @@ class Tally:
         groups = self._translations[0]
         self._failures, self._groups = failures, groups.numbers
         self._ranks = groups.ranks(failures).astype(np.min_scalar_type(len(groups.numbers)))
-        self._each = None if alike is None else alike[failures] + 1
+        self._each = None if represented is None else represented[failures] + 1
         self.counted = self._count(failures) if len(failures) else NOTHING
 
     def _count(self, failures: Offsets) -> Counted:
@@ -226,12 +226,12 @@ class Tally:
         )
 
     def leave_out(self) -> None:
-        """Nothing of the block is selected for now."""
+        """Count nothing of the block for now."""
         self._selected, self.counted = None, NOTHING
         self._failures, self._ranks, self._each = self._failures[:0], self._ranks[:0], None
 
     def since(self, timestamp: int) -> tuple[Indexes, Numbers, Numbers]:
-        """Of each counted failure after this time its group's number, its timestamp, and how many it is."""
+        """Return group number, timestamp and count of each counted failure after this time."""
         times = self.block.numbers["timestamp"][self._failures]
         recent = times > timestamp
         times = times[recent]
@@ -239,6 +239,6 @@ class Tally:
         return self._groups[self._ranks[recent]], times, each
 
     def release(self) -> None:
-        """Give its numbers back; it must not be used afterwards."""
+        """Give the numbers back. The tally must not be used afterwards."""
         for translation in self._translations:
             translation.release()

@@ -1,4 +1,4 @@
-"""What a full history keeps of events that are alike."""
+"""What a full history keeps of events that differ only in time and process."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_a_storm_over_many_paths_pushes_out_its_own_repeats_too() -> None:
     assert [view.times(row) for row in range(500, 700)] == [300] * 200
 
 
-def test_the_newest_events_are_kept_however_many_are_alike() -> None:
+def test_the_newest_events_are_kept_even_if_they_repeat() -> None:
     history = History(max_events=3200)
     history.append(storm(40_000, 20))
     assert all(event_id in history for event_id in range(history.end_id - 800, history.end_id))
@@ -88,7 +88,7 @@ def test_of_a_storm_an_event_a_second_is_kept_where_it_was_and_as_it_was() -> No
     assert Counter(events[event_id].timestamp // SECOND for event_id in held)[3] == 1
 
 
-def test_what_is_unlike_is_evicted_block_by_block_when_nothing_alike_is_left() -> None:
+def test_different_events_are_evicted_block_by_block_when_no_repeats_are_left() -> None:
     history = History(max_events=3200)
     history.append(storm(10_000, 5))
     history.append(unlike(50_000, begin=60))
@@ -135,7 +135,7 @@ def test_a_diagnosis_that_comes_late_is_given_to_what_is_kept() -> None:
     assert complete(history, "why:missing-file").times(0) == 20_000
 
 
-def test_a_search_that_ends_late_is_told_as_what_it_became() -> None:
+def test_a_search_that_ends_late_is_shown_with_its_outcome() -> None:
     history = History(max_events=3200)
     history.append(storm(10_000, 0.5))
     history.set_search(0, Search(7, "storm", 1, "found"))
@@ -147,7 +147,7 @@ def test_a_search_that_ends_late_is_told_as_what_it_became() -> None:
     assert sum(view.times(row) for row in range(len(view))) == 20_000 - 1 - int(represented[0])
 
 
-def test_all_memory_is_accounted_for_when_all_of_it_has_gone() -> None:
+def test_all_memory_is_accounted_for_when_all_events_are_gone() -> None:
     history = History(max_events=640)
     history.append(unlike(700))
     level = history.nbytes
@@ -206,7 +206,7 @@ def come(drawn: Sequence[tuple[Event, int, int, bool]]) -> list[tuple[list[Event
 
 @settings(max_examples=30, deadline=None)
 @given(arrivals, st.sampled_from([40, 400, 700]), st.sampled_from(["", "arg:x", "not arg:x", "path:/bin/**"]))
-def test_rows_tell_as_many_as_if_all_had_been_kept(
+def test_rows_count_as_many_as_if_all_had_been_kept(
     drawn: Sequence[tuple[Event, int, int, bool]], most: int, query: str
 ) -> None:
     parts = come(drawn)
@@ -234,8 +234,8 @@ def test_rows_tell_as_many_as_if_all_had_been_kept(
         while not view.complete:
             view.advance(0)
         failed = [row for row in range(len(view)) if not history.is_loss(view[row])]
-        told = sum(view.times(row) for row in failed)
-        assert told == len(wanted)
+        counted = sum(view.times(row) for row in failed)
+        assert counted == len(wanted)
         if failed:
             assert max(view.repeats(row).last for row in failed) == max(wanted)
     assert list(kept_up) == list(complete(history, query))

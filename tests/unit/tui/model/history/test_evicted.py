@@ -176,15 +176,15 @@ def test_whoever_has_less_than_half_an_equal_share_keeps_all(
     came_of = Counter(event.uid if isinstance(event, ExecFailure) else 0 for event in events)
     counts = users(history)
     for uid in came_of:
-        # Of repeats the history keeps one a second, which tells the others.
+        # The history keeps one repeat a second, which represents the others.
         if uid and came_of[uid] * 2 * len(came_of) < most:
-            told: list[int] = [
+            counted: list[int] = [
                 int(block.represented[offset]) + 1 if block.represented is not None else 1
                 for block in history.blocks
                 for offset in range(len(block))
                 if offset not in block.losses and block[offset].uid == uid  # type: ignore[union-attr]
             ]
-            assert sum(told) == came_of[uid], counts
+            assert sum(counted) == came_of[uid], counts
     fresh = View(history, parse(""), fold_repeats=True)
     while not fresh.complete:
         fresh.advance(0)

@@ -135,7 +135,7 @@ def test_the_byte_bound_holds_whatever_comes() -> None:
     assert history[3001] == PLAIN
 
 
-def test_the_bytes_told_are_the_bytes_taken() -> None:
+def test_the_bytes_counted_are_the_bytes_used() -> None:
     history = History(max_events=20_000)
     tracemalloc.start()
     try:
@@ -182,7 +182,7 @@ def test_a_diagnosis_can_come_later() -> None:
     assert history[1] == expected[1]
 
 
-def test_more_diagnoses_than_a_small_code_can_tell_apart() -> None:
+def test_more_diagnoses_than_fit_a_small_code() -> None:
     history = History(max_events=100_000)
     history.append(failures(9000))
     for event_id in range(3000):
@@ -259,14 +259,14 @@ def test_searches_count_towards_the_byte_bound() -> None:
         assert history.nbytes <= 1_000_000
 
 
-def test_a_folded_try_is_told_by_the_one_that_stands_for_its_search() -> None:
+def test_a_folded_try_has_the_representative_of_its_search() -> None:
     history = History(max_events=320)
     folded = Search(7, "x", 3, "not-found", folded=True)
     searches = {3: folded, 12: replace(folded, folded=False), 14: folded, 15: replace(folded, id=8)}
     history.append([replace(record, search=searches.get(record.pid)) for record in failures(20)])
     assert [history.representative_of(event_id) for event_id in (3, 12, 14)] == [12, 12, 12]
     assert history.representative_of(4) == 4, "no search"
-    assert history.representative_of(15) == 15, "nobody stands for it"
+    assert history.representative_of(15) == 15, "its search has no representative"
     assert history.representative_of(10**9) == 10**9
 
 
@@ -287,7 +287,7 @@ def test_a_million_tries_of_searches_fit_into_the_budget() -> None:
     assert history.nbytes / len(history) < 400
 
 
-def test_a_time_that_no_kernel_tells_is_refused_and_changes_nothing() -> None:
+def test_a_time_beyond_64_bits_is_refused_and_changes_nothing() -> None:
     history = History()
     history.append([PLAIN])
     with pytest.raises(OverflowError):

@@ -138,7 +138,7 @@ print(most - before, nbytes, history.evicted)
 
 
 @pytest.mark.parametrize(("variables", "count"), [(40, 20_000), (400, 6_000)])
-def test_unlike_failures_leave_no_memory_behind_but_what_the_history_counts(
+def test_different_failures_leave_no_memory_that_the_history_does_not_count(
     variables: int, count: int
 ) -> None:
     feed = FEED.replace("COUNT", str(count)).replace("VARIABLES", str(variables))

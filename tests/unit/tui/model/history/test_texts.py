@@ -51,7 +51,7 @@ def test_a_value_is_what_it_was_wherever_it_lies() -> None:
     assert texts.value(places[3001]) == text(3001)
 
 
-def test_values_alike_in_part_take_a_small_part_of_their_size() -> None:
+def test_values_with_common_parts_take_a_small_part_of_their_size() -> None:
     texts = Texts(64 * MANY)
     pool = Pool(texts, is_text=True)
     for number in range(2000):

@@ -1,4 +1,4 @@
-"""Which failed execs are one search, and how it ended: as the kernel tells it of real programs."""
+"""Which failed execs are one search, and how it ended: as the kernel reports it for real programs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ PATH = (
 
 
 class Kernel:
-    """Reports as the kernel tells them, a millisecond apart."""
+    """Reports as the kernel sends them, a millisecond apart."""
 
     def __init__(self) -> None:
         self.now = START
@@ -78,8 +78,8 @@ def kernel() -> Kernel:
     return Kernel()
 
 
-def told(reports: Sequence[Report], idle: float = 3) -> list[ExecFailure]:
-    """The records with their searches, however the reports are cut into batches."""
+def records_of(reports: Sequence[Report], idle: float = 3) -> list[ExecFailure]:
+    """Return the records with their searches; check that batches do not matter."""
     at_once = apply(reports, [len(reports)], idle)
     one_by_one = apply(reports, [1] * len(reports), idle)
     assert [record.search for record in at_once] == [record.search for record in one_by_one]
@@ -101,10 +101,10 @@ def apply(reports: Sequence[Report], steps: Sequence[int], idle: float) -> list[
 
 
 def one_search(records: Sequence[ExecFailure]) -> Search:
-    """The search that all of these are tries of, as the one that stands for it tells it."""
-    standing = [record.search for record in records if record.search and not record.search.folded]
-    assert len(standing) == 1
-    search = standing[0]
+    """Return the search that all of these are tries of, as its representative has it."""
+    representatives = [record.search for record in records if record.search and not record.search.folded]
+    assert len(representatives) == 1
+    search = representatives[0]
     assert search is not None
     assert search.tries == len(records)
     assert search.attempts == tuple(Attempt(record.path or "", record.return_value) for record in records)
@@ -117,7 +117,7 @@ def test_env_finds_its_program_after_three_tries(kernel: Kernel) -> None:
     """So do nice, timeout, xargs and a posix_spawnp child: each is a task that calls glibc's execvp."""
     kernel.tries("ls", "/usr/local/sbin", "/usr/local/bin", "/usr/sbin")
     kernel.succeeds("/usr/bin/ls")
-    records = told(kernel.reports)
+    records = records_of(kernel.reports)
     search = one_search(records)
     assert (search.name, search.tries, search.outcome, search.found_path) == ("ls", 3, "found", "/usr/bin/ls")
     last = records[-1].search
@@ -128,14 +128,14 @@ def test_env_finds_its_program_after_three_tries(kernel: Kernel) -> None:
 def test_env_does_not_find_a_name_and_exits(kernel: Kernel) -> None:
     kernel.tries("cmake", "/usr/local/bin", "/usr/bin", "/bin")
     kernel.ends()
-    search = one_search(told(kernel.reports))
+    search = one_search(records_of(kernel.reports))
     assert (search.outcome, search.found_path) == ("not-found", None)
 
 
 def test_one_failure_before_a_success_elsewhere_is_a_found_search(kernel: Kernel) -> None:
     kernel.tries("ls", "/usr/local/bin")
     kernel.succeeds("/usr/bin/ls")
-    assert one_search(told(kernel.reports)).outcome == "found"
+    assert one_search(records_of(kernel.reports)).outcome == "found"
 
 
 @pytest.mark.parametrize("success", [None, "/usr/bin/x", "/bin/sh"])
@@ -143,20 +143,20 @@ def test_one_failure_alone_is_no_search(kernel: Kernel, success: str | None) -> 
     """A retry that succeeds at the same path is none either: ETXTBSY, EAGAIN."""
     kernel.tries("x", "/usr/bin")
     kernel.ends() if success is None else kernel.succeeds(success)
-    assert [record.search for record in told(kernel.reports)] == [None]
+    assert [record.search for record in records_of(kernel.reports)] == [None]
 
 
 def test_the_same_path_again_and_again_is_a_crash_loop_and_no_search(kernel: Kernel) -> None:
     kernel.tries("agent", *["/usr/local/bin"] * 5)
     kernel.ends()
-    assert [record.search for record in told(kernel.reports)] == [None] * 5
+    assert [record.search for record in records_of(kernel.reports)] == [None] * 5
 
 
 def test_a_loop_around_execvp_makes_a_search_of_each_round(kernel: Kernel) -> None:
     for _ in range(3):
         kernel.tries("agent", "/usr/local/bin", "/usr/bin", "/bin")
     kernel.ends()
-    records = told(kernel.reports)
+    records = records_of(kernel.reports)
     rounds = [one_search(records[at : at + 3]) for at in (0, 3, 6)]
     assert [search.outcome for search in rounds] == ["not-found"] * 3
     assert len({search.id for search in rounds}) == 3
@@ -167,7 +167,7 @@ def test_a_directory_that_path_names_twice_does_not_end_the_search(kernel: Kerne
     for directory in ("/a", "/b/", "/a"):
         kernel.fails(f"{directory}/ls".replace("//", "/"), variable=doubled)
     kernel.succeeds("/opt/bin/ls")
-    assert one_search(told(kernel.reports)).tries == 3
+    assert one_search(records_of(kernel.reports)).tries == 3
 
 
 def test_empty_and_relative_entries_of_path_are_directories_as_well(kernel: Kernel) -> None:
@@ -175,7 +175,7 @@ def test_empty_and_relative_entries_of_path_are_directories_as_well(kernel: Kern
     for path in ("cmake", "./cmake", "bin/cmake", "../cmake", "/usr/bin/cmake"):
         kernel.fails(path, variable="PATH=:.:bin/:..:/usr//bin/:/usr/bin")
     kernel.ends()
-    assert one_search(told(kernel.reports)).tries == 5
+    assert one_search(records_of(kernel.reports)).tries == 5
 
 
 def test_a_file_of_that_name_that_is_no_program_is_not_hidden_by_the_one_that_ran_next(
@@ -184,7 +184,7 @@ def test_a_file_of_that_name_that_is_no_program_is_not_hidden_by_the_one_that_ra
     """A script falls back: /opt/jdk/bin is no directory of PATH, and execvp(3) ends with ENOEXEC."""
     kernel.fails("/opt/jdk/bin/java", ENOEXEC)
     kernel.succeeds("/usr/bin/java")
-    assert [record.search for record in told(kernel.reports)] == [None]
+    assert [record.search for record in records_of(kernel.reports)] == [None]
 
 
 @pytest.mark.parametrize("error", [ENOENT, EACCES, ENOEXEC])
@@ -194,7 +194,7 @@ def test_what_is_tried_outside_of_path_is_a_row_however_it_goes_on(kernel: Kerne
     kernel.fails("/opt/jre/bin/java", error)
     kernel.tries("java", "/usr/local/sbin")
     kernel.succeeds("/usr/bin/java")
-    records = told(kernel.reports)
+    records = records_of(kernel.reports)
     assert (records[0].search, records[3].search) == (None, None)
     assert one_search(records[1:3]).outcome == "not-found"
     assert one_search(records[4:]).outcome == "found"
@@ -203,14 +203,14 @@ def test_what_is_tried_outside_of_path_is_a_row_however_it_goes_on(kernel: Kerne
 def test_what_runs_from_outside_of_path_was_not_found_by_the_search(kernel: Kernel) -> None:
     kernel.tries("java", "/usr/local/bin", "/usr/bin")
     kernel.succeeds("/opt/jdk/bin/java")
-    assert one_search(told(kernel.reports)).outcome == "not-found"
+    assert one_search(records_of(kernel.reports)).outcome == "not-found"
 
 
 def test_what_runs_from_a_directory_before_the_tried_one_is_another_matter(kernel: Kernel) -> None:
     """A search would have tried /usr/local/bin first."""
     kernel.tries("java", "/usr/bin")
     kernel.succeeds("/usr/local/bin/java")
-    assert [record.search for record in told(kernel.reports)] == [None]
+    assert [record.search for record in records_of(kernel.reports)] == [None]
 
 
 @pytest.mark.parametrize("error", [ENOEXEC, -7, -26, -40, -1, -12])
@@ -220,7 +220,7 @@ def test_an_error_that_ends_execvp_stays_a_row_beside_a_search_that_found(kernel
     kernel.fails("/usr/local/bin/java", error)
     kernel.tries("java", "/usr/sbin")
     kernel.succeeds("/usr/bin/java")
-    records = told(kernel.reports)
+    records = records_of(kernel.reports)
     assert records[1].search is None
     search = one_search([records[0], records[2]])
     assert (search.outcome, search.found_path) == ("found", "/usr/bin/java")
@@ -231,7 +231,7 @@ def test_of_several_errors_that_end_execvp_none_is_folded_under_another(kernel: 
     kernel.fails("/b/java", -40)
     kernel.tries("java", "/c")
     kernel.ends()
-    records = told(kernel.reports)
+    records = records_of(kernel.reports)
     assert records[0].search is None
     assert one_search(records[1:]).outcome == "not-found"
     assert records[1].search is not None and not records[1].search.folded
@@ -241,7 +241,7 @@ def test_of_several_errors_that_end_execvp_none_is_folded_under_another(kernel: 
 def test_execvp_goes_on_after_these_errors(kernel: Kernel, name: str) -> None:
     kernel.fails("/usr/local/bin/ls", -getattr(errno, name))
     kernel.succeeds("/usr/bin/ls")
-    assert one_search(told(kernel.reports)).outcome == "found"
+    assert one_search(records_of(kernel.reports)).outcome == "found"
 
 
 @pytest.mark.parametrize(
@@ -256,14 +256,14 @@ def test_without_a_path_the_built_in_one_is_searched(kernel: Kernel, tried: list
     for directory in tried:
         kernel.fails(f"{directory}/ls", variable="HOME=/root")
     kernel.succeeds(f"{found}/ls")
-    assert one_search(told(kernel.reports)).outcome == "found"
+    assert one_search(records_of(kernel.reports)).outcome == "found"
 
 
 def test_an_empty_path_is_the_working_directory(kernel: Kernel) -> None:
     kernel.fails("ls", variable="PATH=")
     kernel.fails("/usr/bin/ls", variable="PATH=")
     kernel.ends()
-    assert [record.search for record in told(kernel.reports)] == [None, None]
+    assert [record.search for record in records_of(kernel.reports)] == [None, None]
 
 
 @pytest.mark.parametrize(
@@ -294,7 +294,7 @@ def test_where_path_was_not_read_only_the_default_path_makes_a_search(
     reports = [
         replace(report, **unread) if isinstance(report, ExecFailure) else report for report in kernel.reports
     ]
-    assert searches_in(told(reports)) == [outcome] * len(directories)
+    assert searches_in(records_of(reports)) == [outcome] * len(directories)
 
 
 def test_where_path_was_not_read_what_is_outside_of_the_default_path_ends_a_search(
@@ -307,7 +307,7 @@ def test_where_path_was_not_read_what_is_outside_of_the_default_path_ends_a_sear
         replace(report, environment=("A=b",), truncated=unread) if isinstance(report, ExecFailure) else report
         for report in kernel.reports
     ]
-    assert searches_in(told(reports)) == [None] * 3
+    assert searches_in(records_of(reports)) == [None] * 3
 
 
 def test_a_descriptor_of_a_directory_is_no_part_of_path(kernel: Kernel) -> None:
@@ -317,7 +317,7 @@ def test_a_descriptor_of_a_directory_is_no_part_of_path(kernel: Kernel) -> None:
     reports = [
         replace(report, dirfd=5) if isinstance(report, ExecFailure) else report for report in kernel.reports
     ]
-    assert [record.search for record in told(reports)] == [None, None]
+    assert [record.search for record in records_of(reports)] == [None, None]
 
 
 def test_what_no_search_makes_is_not_held_back(kernel: Kernel) -> None:
@@ -334,7 +334,7 @@ def test_the_row_of_a_search_is_the_directory_that_gave_eacces(kernel: Kernel) -
     kernel.fails("/usr/bin/x/x", ENOTDIR)
     kernel.fails("/bin/x")
     kernel.ends()
-    records = told(kernel.reports)
+    records = records_of(kernel.reports)
     search = one_search(records)
     assert records[1].search == search, "execvp(3) reports EACCES, so this try stands for all"
     assert search.attempts[1] == Attempt("/opt/bin/x", EACCES)
@@ -347,24 +347,24 @@ def test_a_script_without_an_interpreter_line_is_run_by_dash_and_busybox_through
     kernel.tries("script", "/usr/local/bin")
     kernel.fails("/usr/bin/script", ENOEXEC)
     kernel.succeeds("/bin/sh")
-    records = told(kernel.reports)
+    records = records_of(kernel.reports)
     search = one_search(records)
     assert search.outcome == "not-found", "what was found is no program, which an operator wants to know"
     assert records[-1].search == search
 
 
-def test_a_script_that_no_shell_runs_either_is_told_apart_from_the_shell(kernel: Kernel) -> None:
+def test_a_script_that_no_shell_runs_either_is_distinguished_from_the_shell(kernel: Kernel) -> None:
     kernel.fails("/opt/script", ENOEXEC)
     kernel.fails("/bin/sh")
     kernel.ends()
-    assert [record.search for record in told(kernel.reports)] == [None, None]
+    assert [record.search for record in records_of(kernel.reports)] == [None, None]
 
 
 def test_sudo_tries_a_second_name_after_the_first(kernel: Kernel) -> None:
     kernel.tries("cmake3", "/usr/local/bin", "/usr/bin")
     kernel.tries("cmake", "/usr/local/bin")
     kernel.succeeds("/usr/bin/cmake")
-    records = told(kernel.reports)
+    records = records_of(kernel.reports)
     assert one_search(records[:2]).outcome == "not-found"
     assert one_search(records[2:]).outcome == "found"
 
@@ -375,7 +375,7 @@ def test_pythons_subprocess_searches_in_its_vfork_child(kernel: Kernel) -> None:
     kernel.tries("git", "/root/bin", "/usr/local/bin", task=2)
     kernel.succeeds("/usr/bin/git", task=2)
     kernel.ends(task=1)
-    records = told(kernel.reports)
+    records = records_of(kernel.reports)
     assert records[0].search is None
     assert one_search(records[1:]).outcome == "found"
 
@@ -386,7 +386,7 @@ def test_two_threads_that_search_at_once_are_kept_apart(kernel: Kernel) -> None:
         kernel.tries("ls", directory, task=2)
     kernel.succeeds("/opt/ls", task=2)
     kernel.ends(task=1)
-    records = told(kernel.reports)
+    records = records_of(kernel.reports)
     assert one_search(records[0::2]).outcome == "not-found"
     assert one_search(records[1::2]).outcome == "found"
 
@@ -396,13 +396,15 @@ def test_a_loss_in_between_does_not_end_a_search(kernel: Kernel) -> None:
     kernel.reports.append(Loss(kernel.now, 132, "ring buffer full"))
     kernel.tries("ls", "/usr/sbin")
     kernel.succeeds("/usr/bin/ls")
-    assert one_search(told(kernel.reports)).tries == 2
+    assert one_search(records_of(kernel.reports)).tries == 2
 
 
 def test_a_search_whose_task_lives_on_ends_two_seconds_after_its_last_try(kernel: Kernel) -> None:
     kernel.tries("ls", "/usr/local/bin", "/usr/bin")
-    assert [record.search for record in told(kernel.reports, idle=1.9)] == [None, None]
-    assert one_search(told(kernel.reports, idle=2)).outcome == "open", "/bin may come, if the disk is slow"
+    assert [record.search for record in records_of(kernel.reports, idle=1.9)] == [None, None]
+    assert one_search(records_of(kernel.reports, idle=2)).outcome == "open", (
+        "/bin may come, if the disk is slow"
+    )
 
 
 @pytest.mark.parametrize(
@@ -422,7 +424,7 @@ def test_a_search_whose_task_lives_on_found_nothing_if_it_has_tried_the_last_dir
     kernel: Kernel, variable: str, directories: list[str], outcome: str
 ) -> None:
     kernel.tries("ls", *directories, variable=variable)
-    assert one_search(told(kernel.reports)).outcome == outcome
+    assert one_search(records_of(kernel.reports)).outcome == outcome
 
 
 def test_a_task_whose_path_was_not_read_may_still_find_its_program(kernel: Kernel) -> None:
@@ -431,7 +433,7 @@ def test_a_task_whose_path_was_not_read_may_still_find_its_program(kernel: Kerne
         replace(report, environment=("A=b", None)) if isinstance(report, ExecFailure) else report
         for report in kernel.reports
     ]
-    assert searches_in(told(reports)) == ["open", "open"]
+    assert searches_in(records_of(reports)) == ["open", "open"]
 
 
 @pytest.mark.parametrize("succeeds", [True, False])
@@ -442,7 +444,7 @@ def test_what_comes_more_than_two_seconds_later_is_another_matter(kernel: Kernel
         kernel.succeeds("/bin/ls")
     else:
         kernel.fails("/bin/ls")
-    records = told(kernel.reports)
+    records = records_of(kernel.reports)
     assert one_search(records[:2]).outcome == "open"
     assert [record.search for record in records[2:]] == [None] * len(records[2:])
 
@@ -495,7 +497,7 @@ def test_a_task_whose_address_is_used_again_goes_on_with_no_search_of_the_one_be
     other = kernel.reports[-1]
     assert isinstance(other, ExecFailure)
     kernel.reports[-1] = replace(other, tid=4711)
-    records = told(kernel.reports)
+    records = records_of(kernel.reports)
     assert one_search(records[:2]).outcome == "open"
     assert records[2].search is None
 
@@ -507,7 +509,7 @@ def test_execs_without_a_name_or_a_task_are_left_alone(kernel: Kernel) -> None:
     kernel.tries("ls", "/usr/local/bin", "/usr/bin", task=0)
     kernel.ends(task=0)
     kernel.ends(task=7)
-    assert [record.search for record in told(kernel.reports)] == [None] * 5
+    assert [record.search for record in records_of(kernel.reports)] == [None] * 5
 
 
 def test_a_search_folds_events_that_have_been_appended_before(kernel: Kernel) -> None:
@@ -620,22 +622,22 @@ def test_a_file_is_folded_as_it_was_on_screen(kernel: Kernel) -> None:
         kernel.tries("alone", directory, task=4 + len(directory))
     kernel.succeeds("/opt/ls", task=1)
     kernel.ends(task=2)
-    records = told(kernel.reports)
-    assert [record.search for record in told(written(records))] == [record.search for record in records]
+    records = records_of(kernel.reports)
+    assert [record.search for record in records_of(written(records))] == [record.search for record in records]
 
 
 def test_two_recordings_in_one_file_may_count_their_searches_alike(kernel: Kernel) -> None:
     kernel.tries("ls", "/usr/local/bin", "/usr/bin")
     kernel.ends()
-    records = told(kernel.reports)
-    twice = told(written(records) * 2)
+    records = records_of(kernel.reports)
+    twice = records_of(written(records) * 2)
     assert one_search(twice[:2]) == one_search(twice[2:]) == one_search(records)
 
 
 def test_of_a_search_that_a_filter_cut_the_rest_is_folded(kernel: Kernel) -> None:
     kernel.tries("ls", "/usr/local/bin", "/usr/bin", "/bin")
     kernel.ends()
-    records = told(written(told(kernel.reports))[1:])
+    records = records_of(written(records_of(kernel.reports))[1:])
     assert [record.search is not None and record.search.folded for record in records] == [True, False]
     assert records[-1].search is not None
     assert (records[-1].search.tries, len(records[-1].search.attempts)) == (3, 2)
@@ -950,12 +952,12 @@ def test_every_exec_comes_out_once_in_order_and_every_search_adds_up(
         for number, search in searches.ended():
             event = events[number]
             assert isinstance(event, ExecFailure)
-            assert event.search is None, "what has been told of a search never changes"
+            assert event.search is None, "the result of a search never changes"
             events[number] = replace(event, search=search)
     assert without_search(events) == [report for report in reports if not isinstance(report, SearchEnd)]
     records = [event for event in events if isinstance(event, ExecFailure)]
     check_searches(records)
-    again = told(written(records)) if records else []
+    again = records_of(written(records)) if records else []
     assert [record.search for record in again] == [record.search for record in records]
 
 
@@ -1012,17 +1014,17 @@ def again(reports: list[Report]) -> list[Report]:
 
 
 def in_bursts(reports: list[Report]) -> list[Report]:
-    """The same, with what is alike and comes in a row together."""
+    """Return the reports, with successive ones that differ only in time joined to bursts."""
 
     def kind(report: Report) -> object:
         return report._replace(timestamp=0) if isinstance(report, Occurrence) else id(report)
 
     together: list[Report] = []
     for _, group in itertools.groupby(reports, kind):
-        alike = list(group)
-        last = alike[-1]
+        repeats = list(group)
+        last = repeats[-1]
         if isinstance(last, Occurrence):
-            together.append(Burst(last, np.array([report.timestamp for report in alike])))
+            together.append(Burst(last, np.array([report.timestamp for report in repeats])))
         else:
-            together += alike
+            together += repeats
     return together

@@ -139,7 +139,7 @@ def test_an_event_ahead_of_the_clock_has_just_come() -> None:
     assert only(grouped(history)).minute == (*[0] * 59, 1)
 
 
-def test_a_group_tells_its_users_and_its_most_frequent_cause() -> None:
+def test_a_group_shows_its_users_and_its_most_frequent_cause() -> None:
     history = History()
     missing = Diagnosis("missing-file", "The file is missing.", brief="missing")
     long = Diagnosis("other", "It has no brief words.")
@@ -222,7 +222,7 @@ def test_what_is_evicted_leaves_its_group_also_while_the_view_is_frozen() -> Non
     assert groups.failures == len(history)
 
 
-def test_a_group_counts_what_is_evicted_but_told_by_an_event_that_is_kept() -> None:
+def test_a_group_counts_what_is_evicted_but_represented_by_an_event_that_is_kept() -> None:
     history = History(max_events=3200)
     history.append([ago(50, "/one"), *(ago(40 - n / 1000, "/storm") for n in range(40_000))])
     groups = grouped(history)
@@ -261,9 +261,9 @@ def test_only_blocks_that_changed_are_counted_again(monkeypatch: pytest.MonkeyPa
     counted: list[int] = []
     count = Tally.count
 
-    def noted(tally: Tally, selected: Offsets, alike: Numbers | None) -> None:
+    def noted(tally: Tally, selected: Offsets, represented: Numbers | None) -> None:
         counted.append(tally.block.first_id)
-        count(tally, selected, alike)
+        count(tally, selected, represented)
 
     monkeypatch.setattr(Tally, "count", noted)
     assert not groups.advance(0)
@@ -337,8 +337,8 @@ class Member(NamedTuple):
 
     Attributes:
         event_id: Its id.
-        event: What is known of it.
-        times: How many it tells, itself included.
+        event: The event as it is known so far.
+        times: How many events it represents, itself included.
         last: The timestamp of the last one of these.
     """
 
@@ -421,7 +421,7 @@ class KeptAsRecomputed(RuleBasedStateMachine):
             self.view.advance(0)
         finish(self.groups)
         self.groups.look(self.now)
-        told = {
+        represented = {
             block.id_of(offset): (1 + int(block.represented[offset]), int(block.lasts[offset]))
             for block in self.history.blocks
             if block.represented is not None and block.lasts is not None
@@ -431,7 +431,7 @@ class KeptAsRecomputed(RuleBasedStateMachine):
         for event_id in self.view:
             event = self.history[event_id]
             if isinstance(event, ExecFailure):
-                count, last = told.get(event_id, (1, event.timestamp))
+                count, last = represented.get(event_id, (1, event.timestamp))
                 member = Member(event_id, event, count, last)
                 members[VALUES[self.groups.by.name](event)].append(member)
         assert set(values(self.groups)) == set(members)

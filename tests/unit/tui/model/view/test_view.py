@@ -243,7 +243,7 @@ def test_rows_fold_as_their_search_ends() -> None:
     assert view[view.row_of(100)] == 100, "nothing moves before the screen takes it in"
     assert view.refresh()
     assert len(view) == 598
-    assert view[view.row_of(100)] == 350, "the row that tells it now"
+    assert view[view.row_of(100)] == 350, "the row that counts it now"
     assert view.row_of(350) == view.row_of(349) + 1
     assert not view.refresh()
     history.set_search(350, replace(FOLDED, folded=False, outcome="found"))
@@ -466,31 +466,31 @@ class ViewsAgree(RuleBasedStateMachine):
             for event_id in alone
             if self.view.show_found or (search := selected[event_id]) is None or search.outcome != "found"
         ]
-        told_by = {each: each for each in shown}
+        row_by_event = {each: each for each in shown}
         lost_by = {each: each for each in lost}
         if self.view.fold_repeats:
-            told_by, firsts = self.rows_of(shown, selected)
+            row_by_event, firsts = self.rows_of(shown, selected)
             lost_by = self.rows_of_losses(lost, firsts)
-        rows = sorted({*lost_by.values(), *told_by.values()})
+        rows = sorted({*lost_by.values(), *row_by_event.values()})
         assert list(self.view) == rows
-        tellers = [*told_by.values(), *lost_by.values()]
-        alike = {} if query.depends_on_moment else self.alike()
-        times = Counter(tellers)
-        for event_id, row in told_by.items():
-            times[row] += alike.get(event_id, 0)
+        rows_used = [*row_by_event.values(), *lost_by.values()]
+        represented = {} if query.depends_on_moment else self.represented()
+        times = Counter(rows_used)
+        for event_id, row in row_by_event.items():
+            times[row] += represented.get(event_id, 0)
         assert [self.view.times(row) for row in range(len(rows))] == [times[row] for row in rows]
         assert self.view.losses == len(lost)
-        assert all(self.view[self.view.row_of(each)] == row for each, row in told_by.items())
+        assert all(self.view[self.view.row_of(each)] == row for each, row in row_by_event.items())
         assert self.view.counted == len(shown)
         assert self.view.failures == len(selected)
         assert self.view.folded == len(selected) - len(alone)
-        assert self.view.shown == len(set(told_by.values()))
+        assert self.view.shown == len(set(row_by_event.values()))
         assert self.view.hidden_found == len(alone) - len(shown)
         of_found = [search for search in selected.values() if search and search.outcome == "found"]
         assert self.view.hidden == (0 if self.view.show_found else len(of_found))
 
-    def alike(self) -> dict[int, int]:
-        """How many evicted events some of the others tell."""
+    def represented(self) -> dict[int, int]:
+        """Return how many evicted events each of the others represents."""
         return {
             block.id_of(offset): int(block.represented[offset])
             for block in self.history.blocks
@@ -499,8 +499,8 @@ class ViewsAgree(RuleBasedStateMachine):
         }
 
     def rows_of_losses(self, lost: list[int], others: set[int]) -> dict[int, int]:
-        """The row that tells each loss: the one right above where that is such a loss of this minute."""
-        told_by: dict[int, int] = {}
+        """Return the row of each loss: that of the loss right above for the same reason in this minute."""
+        row_by_event: dict[int, int] = {}
         for block in self.history.blocks:
             above: int | None = None
             for event_id in block.ids_of(np.arange(len(block))).tolist():
@@ -516,17 +516,17 @@ class ViewsAgree(RuleBasedStateMachine):
                     ):
                         above = event_id
                     assert above is not None
-                    told_by[event_id] = above
-        return told_by
+                    row_by_event[event_id] = above
+        return row_by_event
 
     def rows_of(
         self, shown: list[int], searches: dict[int, Search | None]
     ) -> tuple[dict[int, int], set[int]]:
-        """The row that tells each event: the first shown one of its run; and the first ones of each block.
+        """Return the row of each event, the first shown one of its run, and the first ones of each block.
 
-        A row tells what comes in the blocks behind its own as long as each of them has some of it.
+        A row counts events in later blocks as long as each block has some of its run.
         """
-        told_by: dict[int, int] = {}
+        row_by_event: dict[int, int] = {}
         firsts: set[int] = set()
         before: dict[tuple[int, bool], int] = {}
         for block in self.history.blocks:
@@ -539,9 +539,9 @@ class ViewsAgree(RuleBasedStateMachine):
                         firsts.add(event_id)
                         earlier = block.continued.get(run, -1), is_found
                         rows[run, is_found] = before.get(earlier, event_id)
-                    told_by[event_id] = rows[run, is_found]
+                    row_by_event[event_id] = rows[run, is_found]
             before = rows
-        return told_by, firsts
+        return row_by_event, firsts
 
     @invariant()
     def rows_are_in_order_and_counted(self) -> None:
