@@ -1,4 +1,4 @@
-"""Lookers of tests: without processes of their own."""
+"""Lookers for tests, without processes of their own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where these tests' root directory is, for records that nobody but the kernel could make.
+"""The path of these tests' root directory, for records that only the kernel could make.
 
 Run as ``python -m tests.own_root COMMAND ...`` from a chroot, the root directory of the command is that of a
 mount namespace of its own: in a chroot the kernel makes no user namespace, and no mount that stays private.
@@ -52,7 +52,7 @@ def take_own_root() -> None:
     """Leave the chroot for a mount namespace whose root directory is the same.
 
     Raises:
-        OSError: That is refused; the process is for ending then.
+        OSError: It is refused; the process should then end.
     """
     path, place = own_root(), os.getcwd()
     if path == "/":
@@ -64,7 +64,7 @@ def take_own_root() -> None:
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number))
 
-    # First out of it: what a new mount namespace copies is also what the root directory stands on.
+    # Leave the chroot first: a new mount namespace also copies the mount below the root directory.
     os.chroot(f"{_outside()}/root")
     os.chdir("/")
     done(libc.unshare(_CLONE_NEWNS))

@@ -1,4 +1,4 @@
-"""How long files must be left alone until an exec that fails on them has a certain cause."""
+"""How long files must be unchanged before an exec that fails on them has a certain cause."""
 
 from __future__ import annotations
 
@@ -16,5 +16,5 @@ watch_mounts()
 """As the program does: it knows of no mount from before it was asked for the first time."""
 
 if os.geteuid() != 0:
-    # Files of others than root must be older, by more than tests can wait for.
+    # Files of other users must be older, by more than tests can wait for.
     vars(moment)["SLOW_SECONDS"] = 0

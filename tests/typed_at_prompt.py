@@ -1,4 +1,4 @@
-"""Types a command's beginning and a tab into a real shell, as one who has just installed the command does.
+"""Type the beginning of a command and a tab into a real shell, like a user who has just installed it.
 
 Run as ``python3 -I typed_at_prompt.py SHELL BEGINNING WHOLE``: ends with 0 where that makes the whole
 of it. It needs nothing but Python, since it runs in the chroots of ``tests/chroot``.
@@ -55,7 +55,7 @@ def is_completed(shell: str, beginning: str, whole: str) -> bool:
         os.write(terminal, f"{setup}\n".encode())
         if not shows("ready>"):
             raise TimeoutError(f"{shell} shows no prompt: {shown!r}")
-        # The line is not run, but printed by what then stands before it.
+        # The line is printed instead of run, by the text inserted before it.
         os.write(terminal, f"{beginning}\t\x01echo printed: \r".encode())
         return shows(f"\nprinted: {whole}")
     finally:

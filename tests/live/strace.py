@@ -1,4 +1,4 @@
-"""strace as a second witness: what it saw of one exec."""
+"""strace as a second witness of one exec."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _OTHER: Final = re.compile(r"[^,\]]+")
 
 @dataclass(frozen=True)
 class Text:
-    """A string as strace shows it; ``cut`` where it went on."""
+    """A string as strace shows it; ``cut`` if strace truncated it."""
 
     content: bytes
     cut: bool = False
@@ -122,7 +122,7 @@ def _assert_same_strings(
         return
     assert len(recorded) <= len(seen)
     for index, (string, word) in enumerate(zip(recorded, seen, strict=False)):
-        # strace reads pages in that nobody has touched; a record leaves them as they were.
+        # strace faults in untouched pages; recording does not.
         if string is not None:
             _assert_same_string(string, index in cut, word)
 

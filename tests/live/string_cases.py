@@ -1,4 +1,4 @@
-"""What path, argv and envp can be."""
+"""Cases of path, argv and envp."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mounts that change between an exec and the look at it, in a mount namespace for that alone.
+"""Mounts that change between an exec and its look, in a mount namespace of their own.
 
 Run as ``unshare --mount --propagation private python -m tests.live.swapped_mounts NAME``; prints the cause's
 code and whether it is certain.
@@ -277,7 +277,7 @@ def handled_file_exchanged(place: Path, other: Path) -> ExecFailure:
 def of_the_first_namespace(place: Path, other: Path) -> ExecFailure:
     """Fail in the namespace of process 1, which this program is not in, as in a container.
 
-    Process 1 is played by the parent: not everywhere may the other be looked at.
+    The parent stands in for process 1, which may not be examined everywhere.
     """
     first = os.getppid()
     mount_watch._FIRST = f"/proc/{first}"  # type: ignore[misc]
@@ -312,7 +312,7 @@ def _handled_exec(other: Path) -> ExecFailure:
     file.write_bytes(_HANDLED)
     file.chmod(0o755)
     record = failed_exec(file)
-    # The kernel has read it to choose the handler, and so had it open.
+    # The kernel has read it to choose the handler, so it had the file open.
     return dataclasses.replace(record, binary=dataclasses.replace(record.binary, source="kernel"))  # type: ignore[type-var]
 
 
@@ -366,11 +366,11 @@ TRUE: Final = {
     "forbidden_link": "links-forbidden-by-mount",
     "handled": "missing-binfmt-interpreter",
 }
-"""The causes where nothing is exchanged after the exec: they are certain."""
+"""Situations in which nothing is replaced after the exec: their causes are certain."""
 
 
 def main() -> None:
-    """Make one situation, and print what is said of it."""
+    """Make one situation, and print its diagnosis."""
     base = Path(tempfile.mkdtemp(prefix="execwhy-mounts-"))
     try:
         place, other = base / "place", base / "other"

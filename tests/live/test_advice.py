@@ -1,4 +1,4 @@
-"""Nobody can have root advised to run what he has chosen, or to change what is not his."""
+"""No user can have root advised to run a file of their choice, or to change a file that is not theirs."""
 
 from __future__ import annotations
 

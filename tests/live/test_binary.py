@@ -1,4 +1,4 @@
-"""The file of a record is the one that the exec met, though callers go and files change."""
+"""The file of a record is the one that the exec met, even if callers exit and files change."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def test_a_failing_munmap_is_not_recorded_as_a_32_bit_execve(zoo: Zoo, listener:
 def test_a_call_of_the_x32_kind_is_recorded(listener: Listener) -> None:
     path = f"/no/{uuid.uuid4()}"
     libc.syscall(ctypes.c_long(X32_EXECVE), path.encode(), None, None)
-    # A kernel that has no x32 refuses the number; one that has it does not find the file.
+    # A kernel without x32 refuses the number; one with x32 does not find the file.
     error = errno.errorcode[ctypes.get_errno()]
     assert error in ("ENOSYS", "ENOENT")
     listener.catch_up()
@@ -242,7 +242,7 @@ def test_a_successful_exec_leaves_no_record(zoo: Zoo, listener: Listener) -> Non
 
 def test_a_failure_followed_by_a_success_of_one_task_is_one_record(zoo: Zoo, listener: Listener) -> None:
     marker = str(uuid.uuid4())
-    # The shell tries the first directory, fails, and goes on to the second in the same process.
+    # The shell fails in the first directory and continues with the second in the same process.
     subprocess.run(
         ["/bin/sh", "-c", f"exec succeeds {marker}"], env={"PATH": f"/no/such:{zoo.directory}"}, check=True
     )

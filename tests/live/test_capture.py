@@ -117,7 +117,7 @@ def test_the_kernel_records_only_the_users_of_the_filter(
     fail_to_exec(path)
     fail_as_user(path)
     assert listener.counters.suppressed > suppressed
-    # No filter any more: what comes now is recorded, and everything before it was.
+    # The filter is gone: execs from now on are recorded, and all earlier records have arrived.
     capture(Capture())
     listener.catch_up()
     uids = [failure.uid for failure in listener.failures if failure.path == path]

@@ -1,4 +1,4 @@
-"""Nobody can have a cause called certain that is not the true one."""
+"""Nobody can make a wrong cause appear certain."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_a_file_replaced_while_its_exec_is_delayed_leaves_doubt(
     def exchange() -> None:
         if exchanged:
             other.rename(script)
-        # By now what it holds was there before the exec returns, as its ctime says.
+        # By its ctime, the content now dates from before the exec returns.
         time.sleep(2 * SETTLED)
 
     def in_child() -> Exec:

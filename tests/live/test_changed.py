@@ -1,4 +1,4 @@
-"""What is changed right after an exec failed yields an honest answer, and no wrong one."""
+"""A change right after a failed exec leads to an honest answer, not to a wrong one."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from tests.settled import SETTLED
 
 @dataclass(frozen=True)
 class Change:
-    """A failing exec and what is done right after it.
+    """A failing exec and the change right after it.
 
     Attributes:
         error: Name of its errno.
         make: Makes the files in a directory, and returns the path to execute.
         then: What changes, given the directory and that path.
         code: The diagnosis's code.
-        says: What its summary or evidence must have in it, or one of several.
+        says: Text that its summary or evidence must contain; one of several.
         as_user: The caller is not root.
     """
 

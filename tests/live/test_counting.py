@@ -1,4 +1,4 @@
-"""Nothing is lost in silence: what was seen was recorded, suppressed by the filter, or counted as lost."""
+"""Nothing is lost silently: every exec seen is recorded, suppressed by the filter, or counted as lost."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_the_number_of_records_equals_the_counter(zoo: Zoo, listener: Listener) 
     listener.catch_up()
 
     def all_arrived() -> bool:
-        # Other programs fail execs all the time: what counts is a moment in which none came in between.
+        # Execs of other programs fail all the time: wait for a moment without any.
         before = listener.counters
         listener.take()
         return before == listener.counters and before.recorded == len(listener.failures)

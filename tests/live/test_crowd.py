@@ -1,4 +1,4 @@
-"""ETXTBSY names who writes a file, within a look's own time, beside a crowd of other open files."""
+"""ETXTBSY names the process that writes a file, within a look's time, despite many other open files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.live.command import recording
 
 TRIES = 8
 SECONDS_APART = 1.5
-"""So that each look begins a list of open files of its own, and none goes on with the last one's."""
+"""Makes each look begin its own list of open files rather than continue the last one."""
 MOST_PROCESSES, MOST_FILES = 20, 1000
 
 WRITER = """
@@ -62,7 +62,7 @@ def start(stack: ExitStack, code: str, *arguments: object) -> subprocess.Popen[b
 
 
 def test_many_open_files_do_not_hide_a_writer_from_the_program(programs: list[Path], tmp_path: Path) -> None:
-    """20 processes with 1,000 descriptors each took all of a look's time, and no writer was named."""
+    """20 processes with 1,000 descriptors each used up a look's time, and no writer was named."""
     few, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(few, MOST_FILES + 100), max(most, MOST_FILES + 100)))
     output = tmp_path / "r.jsonl"

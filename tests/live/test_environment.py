@@ -1,4 +1,4 @@
-"""Whoever controls root's environment, working directory or home directory cannot add code to the program."""
+"""Control of root's environment, working directory or home directory adds no code to the program."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a caller exchanges without a trace right after its exec makes no cause certain."""
+"""A file that a caller replaces without a trace right after its exec makes no cause certain."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_a_caller_in_a_user_namespace_of_its_own_may_lose_its_capabilities(
 
     def in_child() -> Exec:
         circumstances.become_user()
-        circumstances.checked(libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0))  # else these files are root's
+        circumstances.checked(libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0))  # else these files belong to root
         circumstances.checked(libc.unshare(_CLONE_NEWUSER))
         Path("/proc/self/setgroups").write_text("deny")
         Path("/proc/self/uid_map").write_text(f"0 {USER} 1")
@@ -202,7 +202,7 @@ def _emulate(pid: int, error: int) -> None:
             write()
             step(_DETACH)
             return
-        registers[_RIP] -= 2  # begin it anew, in earnest
+        registers[_RIP] -= 2  # restart it for real
         registers[_RAX] = registers[_ORIG_RAX]
         write()
         step(_SYSCALL)

@@ -1,4 +1,4 @@
-"""Whatever goes wrong: one clear sentence, a status that is not 0, nothing lost in silence, nothing left."""
+"""Every fault leads to one clear sentence and a non-zero status, and leaves nothing uncounted or behind."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def in_shell(script: str, *wrapper: str) -> subprocess.CompletedProcess[str]:
         (["unshare", "-m"], "mount -t tmpfs none /proc &&", "there is no /proc here: mount it"),
         (
             ["unshare", "-m"],
-            # Not hidden: the project itself may lie in one of them.
+            # Not hidden: the project itself may be in one of them.
             "for at in /run /tmp /var/tmp; do"
             " mount --bind $at $at && mount -o remount,bind,ro $at || exit; done;",
             "no temporary directory can be written (",
@@ -180,7 +180,7 @@ def test_a_reader_that_dies_hands_over_its_records_and_counts_the_rest(
 
     def dying(self: Decoder, raw: bytes) -> object:
         nonlocal left
-        if self is not source._reporter.decoder:  # that of the other tests goes on
+        if self is not source._reporter.decoder:  # the decoder of the other tests continues
             return original(self, raw)
         left -= 1
         if left < 0:
@@ -199,7 +199,7 @@ def test_a_reader_that_dies_hands_over_its_records_and_counts_the_rest(
         listener.take()
     status = source.status()
     source.close()
-    # The thread may have put more into the queue before it stopped: that counts as lost, too.
+    # Records that the thread queued before it stopped count as lost too.
     listener.take()
     assert status.stage is Stage.FAILED
     assert re.fullmatch(rf"the reader stopped \({error.__name__} in \w+\.py, line \d+\): .+\.", status.detail)
@@ -230,7 +230,7 @@ def test_a_recording_ends_normally_with_its_terminal_or_by_a_signal(
     path = f"/execwhy-{uuid.uuid4()}"
     with recording(tmp_path / "file", "--filter", f"path=={path}") as recorder:
         fail_to_exec(path)
-        # It is held back for two seconds, as a search that may go on: that is when it would be lost.
+        # It is held back for two seconds as part of an open search: it could get lost during that time.
         said = recorder.end(number)
     lines = (tmp_path / "file").read_bytes().splitlines()
     assert isinstance(parse_line(lines[-1]), Ending)

@@ -29,20 +29,20 @@ from tests.live.exec_child import PATIENCE
 from tests.live.listener import fail_to_exec
 
 SECONDS = float(os.environ.get("EXECWHY_FLOOD_SECONDS", "6"))
-"""How long each kind goes on: some seconds in the tests, a minute in make soak."""
+"""How long each kind of flood lasts: some seconds in the tests, a minute in make soak."""
 
 NOBODY = pwd.getpwnam("nobody")
 VICTIM = pwd.getpwnam("daemon")
 PROGRAMS = Path(__file__).parents[1] / "programs"
 KINDS = ("mounts", "overlay", "proc", "busy", "environments", "links", "forged")
 MOST_SECONDS, MOST_SECONDS_TO_END = (1.0, 5.0) if SECONDS >= 60 else (20.0, 20.0)
-"""Until nearly every failure of another user is seen, and until the program has ended. In the tests, which
-run beside others on a busy machine, it may take many times as long."""
+"""Seconds until nearly every failure of another user is seen, and until the program has ended. The tests
+run beside others on a busy machine, where both may take many times as long."""
 
 MOST_SECONDS_OF_ANY = 20.0
-"""Until the last of these failures is seen."""
+"""Seconds until the last of these failures is seen."""
 MOST_ABOVE_REST = 100 << 10
-"""KiB of resident memory of all processes of a recording, above what they have at rest."""
+"""KiB of resident memory that all processes of a recording may use above their memory at rest."""
 
 MOST_OF_RECORD = MAX_ANSWER + (8 << 10)
 """Bytes of a record with a short path and a long diagnosis: a looker's answer, and 8 KiB for all else, of
@@ -61,7 +61,7 @@ def place() -> Iterator[Path]:
             shutil.copy(source, directory)
         (Path(directory) / "work").mkdir()
         os.chown(Path(directory) / "work", NOBODY.pw_uid, NOBODY.pw_gid)
-        # As udev makes it: here it may be root's alone.
+        # The mode that udev sets: here it may be accessible only to root.
         os.mknod(Path(directory) / "fuse", stat.S_IFCHR, os.makedev(10, 229))
         os.chmod(Path(directory) / "fuse", 0o666)
         yield Path(directory)
@@ -86,9 +86,9 @@ def flooding(kind: str, place: Path, work: Path | None = None) -> Iterator[subpr
 
 @contextmanager
 def first_in_turn() -> Iterator[None]:
-    """Run before all others, as a terminal on another machine does; not the children that begin meanwhile.
+    """Run before all others, like a terminal on another machine, except for children started in between.
 
-    A terminal emulator that has to share the processors with the flood is seconds late by itself.
+    A terminal emulator that shares the processors with the flood is itself seconds late.
     """
     os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))
     try:
@@ -98,7 +98,7 @@ def first_in_turn() -> Iterator[None]:
 
 
 class Victim:
-    """Another user, some of whose scripts have an interpreter that is missing."""
+    """Another user with some scripts whose interpreter is missing."""
 
     def __init__(self, place: Path) -> None:
         self._place = place / "victim"
@@ -115,7 +115,7 @@ class Victim:
         script = self._place / uuid.uuid4().hex[:12]
         script.write_text("#!/no/such/interpreter\n")
         script.chmod(0o755)
-        time.sleep(0.2)  # else the file is as new as the failure
+        time.sleep(0.2)  # otherwise the file is as new as the failure
         child = os.fork()
         if child == 0:
             os.setresgid(VICTIM.pw_gid, VICTIM.pw_gid, VICTIM.pw_gid)
@@ -131,7 +131,7 @@ class Victim:
 
 
 class Tail:
-    """Reads a recording as it grows, each line once: reading all of it again would be what is measured."""
+    """Reads a growing recording, each line once: rereading it would distort the measurement."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("rb")
@@ -292,7 +292,7 @@ def test_memory_is_bounded_while_nobody_reads_a_recording(place: Path) -> None:
 
 
 def test_a_recording_holds_the_failures_of_the_floods_themselves(place: Path) -> None:
-    """The floods' own failures are recorded: else they would prove nothing."""
+    """Without records of their own failures, the floods would prove nothing."""
     with recording(place / "file.jsonl") as recorder:
         with flooding("environments", place):
             time.sleep(1)

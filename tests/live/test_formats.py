@@ -1,4 +1,4 @@
-"""What the kernel makes of many first lines and broken programs, and what is said of each of its answers."""
+"""How the kernel reads many first lines and broken programs, and the diagnosis of each of its answers."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ _PHDR = 56
 
 @dataclass(frozen=True)
 class Answer:
-    """The kernel's answer about one file, and what is said of it.
+    """The kernel's answer for one file, and its diagnosis.
 
     Attributes:
         content: What is in the file.
-        error: Name of the errno; None where the program ran, or was killed as it was loaded.
-        diagnosis: Of its record; None where there is no record, as nothing failed.
+        error: Name of the errno; None if the program ran, or was killed while it was loaded.
+        diagnosis: The diagnosis of its record; None without a record, if nothing failed.
     """
 
     content: bytes
@@ -59,7 +59,7 @@ def execute(paths: Sequence[str]) -> list[str | None]:
     """Execute each, from a child without threads: a path in memory that others could write is not certain.
 
     Returns:
-        Their errnos' names; None for one that ran, or was killed.
+        The names of their errnos; None for a program that ran or was killed.
     """
     silent = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in range(3)]
     reading, writing = os.pipe()
@@ -119,13 +119,13 @@ OF_A_LINE = {
     "EACCES": {"shebang-without-interpreter", "interpreter-not-executable"},
     "ENOTDIR": {"not-a-directory"},
 }
-"""What may be said of each error of the lines below: nothing else is wrong with their files."""
+"""The possible causes of each error of the lines below: nothing else is wrong with their files."""
 
 
 def test_every_first_line_is_read_as_the_kernel_reads_it(
     zoo: Zoo, listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # All that is missing is missing in one directory, which nobody else changes meanwhile.
+    # All missing files are missing in one directory, which nobody else changes.
     place = zoo.path(f"lines-{time.monotonic_ns()}")
     os.mkdir(place)
     monkeypatch.chdir(os.fsdecode(place))
@@ -181,7 +181,7 @@ def test_a_program_truncated_anywhere_in_its_headers_is_reported_as_truncated(
     found = answers([program[:length] for length in range(1, headers + 200)], zoo, listener)
     for answer in found:
         assert answer.diagnosis is not None, answer
-        # Behind the headers the kernel's error can be that of a limit, too (EFAULT of clear_user).
+        # After the headers, the kernel's error can also be that of a limit (EFAULT of clear_user).
         assert answer.diagnosis.certain or answer.error is None, answer
         if answer.error is None:
             assert answer.diagnosis.code == "killed-after-point-of-no-return"

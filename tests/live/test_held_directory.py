@@ -1,4 +1,4 @@
-"""Whoever holds the lock of a directory takes nobody else's causes."""
+"""A user who holds the lock of a directory does not prevent the diagnoses of others."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def place() -> Iterator[Path]:
 
 
 def after(place: Path, kind: str) -> dict[str, Any]:
-    """Let the user attack, and return what came of it."""
+    """Let the user attack, and return the result."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.live.held_directory", str(place), kind],
         stdout=subprocess.PIPE,

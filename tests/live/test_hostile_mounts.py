@@ -1,4 +1,4 @@
-"""No look waits for a server of a user's: nothing of it is asked, whatever way leads there."""
+"""No look waits for a file server of a user: no path to it leads to a request."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.own_root import own_root
 
 SERVER: Final = Path(__file__).with_name("silent_server.py")
 GENEROUS: Final = 60.0
-"""Seconds after which a look counts as one that would never have ended."""
+"""Seconds after which a look counts as blocked for ever."""
 
 
 class Hostile:

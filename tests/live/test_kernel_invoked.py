@@ -1,4 +1,4 @@
-"""Execs that the kernel starts itself: a core dump handler that is missing, and what is none of them."""
+"""Execs by the kernel itself: a missing core dump handler, and execs that are not by the kernel."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_missing_core_dump_handler_is_an_exec_by_the_kernel(listener: Listener
 
 def test_an_exec_by_a_core_dump_handler_is_not_one_by_the_kernel(listener: Listener) -> None:
     wanted = f"/no/{uuid.uuid4()}"
-    # The kernel looks for it in the root of the first mount namespace, where no file of ours may be.
+    # The kernel looks for it in the root of the initial mount namespace, where we may have no file.
     handler = "/usr/bin/env"
     with dumping_to(f"{handler} {wanted}"):
         crash()

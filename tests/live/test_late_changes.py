@@ -1,4 +1,4 @@
-"""A user changes a file without a new ctime, or long after it, and no wrong cause is called certain."""
+"""A change of a file without a new ctime, or long after it, makes no wrong cause certain."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ _DIRSYNC: Final = 0x10000
 _HOGS: Final = 4
 _ROUNDS: Final = 12
 _ENOUGH: Final = 20
-"""Seconds after which no other round begins."""
+"""Seconds after which no further round begins."""
 
 _PATIENCE: Final = 300
-"""Seconds after which a process that was forgotten ends itself."""
+"""Seconds after which a stray process ends itself."""
 
 _EXECS: Final = 80
 

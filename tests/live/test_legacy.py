@@ -1,4 +1,4 @@
-"""The legacy plan calls nothing that Linux 5.4 does not have, whatever kernel it is compiled on."""
+"""The legacy plan calls nothing that Linux 5.4 lacks, regardless of the kernel it is compiled on."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_the_kernel_takes_every_kprobe_and_no_helper_is_newer_than_linux_5_4() -
 def test_another_function_can_take_the_place_of_exec_binprm_or_the_plan_says_why_it_cannot_work(
     zoo: Zoo,
 ) -> None:
-    # The proof with kprobes is the same where they are: tests/kernels makes it on real kernels.
+    # tests/kernels proves the same on kernels that have these kprobes.
     if not (obstacles := support.obstacles(LEGACY)):
         wrong = {name: problem for name, problem in stands_in(zoo).items() if problem}
         assert not wrong, wrong

@@ -1,4 +1,4 @@
-"""A real recording, as it is, in the programs that it is promised to load into."""
+"""A real recording loads unchanged into the programs that the documentation names."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_duckdb_imports_a_recording_with_a_type_for_each_field(recorded: Recordi
         (line["path"], line["error"], line["diagnosis"]["code"], "an argument", *types)
         for line in recorded.by_time[:2]
     ]
-    # What it cannot read is a row of nulls.
+    # Lines that it cannot read become rows of nulls.
     assert base.execute(f"select count(*) from {table}").fetchone() == (len(recorded.lines),)
 
 

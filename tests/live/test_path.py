@@ -1,4 +1,4 @@
-"""The path that is shown is the one that the kernel had, or it is marked as one that may not be."""
+"""The path shown is the one that the kernel had, or it is marked as doubtful."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_a_path_that_was_rewritten_is_shown_as_the_kernel_had_it(zoo: Zoo, liste
 
 @pytest.mark.parametrize("selects", [False, True])
 def test_no_capture_leaves_a_rewritten_path_out(selects: bool, zoo: Zoo, listener: Listener) -> None:
-    """What is read from the caller alone may not decide; the kernel's own copy does."""
+    """The kernel's own copy of the path decides, not what is read from the caller."""
     has_copy = listener.plan != "tracepoint"
     chosen = Capture(
         paths=(zoo / "held-up" if has_copy else "/other",), path_prefixes=("/execwhy-caught-up/",)
@@ -119,7 +119,7 @@ def test_the_parent_of_a_vfork_waits_and_changes_no_path(zoo: Zoo, listener: Lis
 
 
 def test_nothing_kept_of_one_call_ends_up_in_the_next(zoo: Zoo, listener: Listener) -> None:
-    """What is passed to the next call is in the same place."""
+    """The path of the next call is at the same address."""
 
     def prepare() -> Exec:
         path = ctypes.create_string_buffer(zoo.path("succeeds"), 256)
@@ -138,7 +138,7 @@ def test_nothing_kept_of_one_call_ends_up_in_the_next(zoo: Zoo, listener: Listen
 
 
 def test_a_passed_check_proves_nothing_about_an_error_that_is_injected_next(zoo: Zoo) -> None:
-    """Before 6.14 the kernel refuses to check: then it is the failure of that which must leave nothing."""
+    """Before 6.14 the kernel refuses the check: then the failure of the check must leave nothing behind."""
 
     def prepare() -> Exec:
         circumstances.deny_exec_by_seccomp(EXECVE, errno.ENOENT)

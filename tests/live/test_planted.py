@@ -1,8 +1,8 @@
-"""An errno is made elsewhere, and evidence for it is planted afterwards: no cause is certain of that.
+"""Another guard makes the errno, and evidence for a cause is planted afterwards: no cause is certain.
 
-The opposite of ``test_swapped``, where a cause that was true is disturbed. What makes the errno is a seccomp
-filter of the caller, who is there at the look or gone by then; or it is another guard (Landlock, AppArmor),
-of which nothing is to be seen in a caller that is there.
+The opposite of ``test_swapped``, where the evidence of a true cause is disturbed. The errno comes from a
+seccomp filter of the caller, which is still there at the look or gone; or from another guard (Landlock,
+AppArmor), which leaves no trace in a caller that is still there.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ CASES: Final = (
 OF_THE_RECORD: Final = frozenset(
     {"empty-path", "path-too-long", "name-too-long", "unknown-flags", "link-not-followed"}
 )
-"""Causes that rest on the path and the flags, which the kernel program read: nothing can be planted."""
+"""Causes based on the path and flags that the kernel program read: nothing can be planted."""
 
 OF_ROOT: Final = frozenset(
     {

@@ -26,7 +26,7 @@ SHELL = (
     "subprocess.run(sys.argv[1:])\n"
     f"print('afterwards', open('{AUTOGROUP}').read(), flush=True)\n"
 )
-"""Stays in the session for as long as the program and longer, as a shell does."""
+"""Stays in the session longer than the program, like a shell."""
 
 pytestmark = pytest.mark.skipif(
     not os.path.exists(AUTOGROUP), reason="this kernel does not group processes by session"

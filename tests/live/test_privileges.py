@@ -1,4 +1,4 @@
-"""Once the hooks are being attached, the monitor can do what diagnosis needs and nothing else."""
+"""Once the hooks are attached, the monitor can do only what diagnosis needs."""
 
 from __future__ import annotations
 
@@ -197,7 +197,7 @@ def test_files_that_only_root_may_see_are_still_diagnosed(place: Path, zoo: Zoo)
         ' && exec /mnt/a/b "$0"'
     )
     with recording(place / "file", **BEHIND_SUDO) as recorder:
-        # It stays where it is until it was looked at: what is asked here is not who is faster.
+        # The caller stays until it was examined: speed is not tested here.
         holder = subprocess.Popen(["unshare", "-m", "--propagation", "private", "sh", "-c",
                                    f"({elsewhere}); sleep 60", marker], start_new_session=True)  # fmt: skip
         with pytest.raises(FileNotFoundError):

@@ -150,7 +150,7 @@ def test_random_keys_during_storms_do_not_end_the_program(
                 with storms(zoo):
                     runs = press(terminal, random, done, min(until, time.monotonic() + 120))
                 terminal.resize(120, 30)
-                # Keys wait for each other: what was typed last has its turn once all others had theirs.
+                # Keys are processed in order: the last one is processed after all others.
                 for _ in range(ROUNDS):
                     if not runs:
                         break

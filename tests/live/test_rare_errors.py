@@ -91,7 +91,7 @@ def test_a_program_on_an_unreadable_disk_is_named(tmp_path: Path, listener: List
 
 
 def test_an_exec_that_a_signal_interrupts_is_not_seen(tmp_path: Path, listener: Listener) -> None:
-    # Whether it begins anew or fails with EINTR is decided on the way to the handler, behind all hooks.
+    # Whether it restarts or fails with EINTR is decided on the way to the handler, after all hooks.
     program = tmp_path / "program"
     shutil.copy("/bin/true", program)
 

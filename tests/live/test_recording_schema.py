@@ -1,4 +1,4 @@
-"""A recording of real failed execs is what the published schema says."""
+"""A recording of real failed execs conforms to the published schema."""
 
 from __future__ import annotations
 

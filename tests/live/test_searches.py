@@ -38,7 +38,7 @@ class Folding(Listener):
 
     def _keep(self, event: ExecFailure | Occurrence | Loss | SearchEnd) -> None:
         super()._keep(event)
-        # More of any user may wait behind it.
+        # More records of any user may wait behind it.
         wanted = self.held_back.take([event], time.monotonic_ns(), behind=None)
         self.held_back.add_looks((np.array([number]), ended_before(failed)) for number, failed in wanted)
         self._release()
@@ -182,7 +182,7 @@ LOOK_FIRST: dict[str, Callable[[str], list[str]]] = {
 def test_a_program_that_checks_before_executing_leaves_no_row_for_a_missing_name(
     caller: str, folding: Folding, name: str, path: str, tmp_path: Path
 ) -> None:
-    """These search PATH with stat(2): there is no exec that could fail, for strace as for us."""
+    """These programs search PATH with stat(2): neither strace nor execwhy sees an exec that fails."""
     assert not [call for call in run(LOOK_FIRST[caller](name), path, tmp_path) if name in call[0]]
     assert folding.of(name) == []
 
@@ -291,7 +291,7 @@ input()
 def test_a_search_whose_next_exec_is_delayed_is_open(
     folding: Folding, name: str, path: str, tmp_path: Path
 ) -> None:
-    """A lease holds up the exec that succeeds, as a slow network disk does."""
+    """A lease delays the exec that succeeds, like a slow network disk."""
     program = tmp_path / "third" / name
     program.write_bytes(Path("/bin/true").read_bytes())
     program.chmod(0o755)

@@ -1,4 +1,4 @@
-"""A user who fills the ring takes no room from others, however long the reader does not come to run."""
+"""A user who fills the ring takes no room from others, no matter how long the reader does not run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.live.command import recording
 from tests.live.zoo import Zoo
 
 HOG, OTHER = 61_236, 61_237
-"""Uids that nobody has."""
+"""Uids that no account has."""
 PROCESSES = 3
 STOPPED = 3.0
 """Seconds for which the reader does not run: a ring of 16 MiB is full in a fraction of one."""

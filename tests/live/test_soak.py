@@ -1,4 +1,4 @@
-"""Hours in minutes: steady and bursty load, and nothing grows that should not.
+"""Hours of steady and bursty load in minutes: nothing grows that should not.
 
 EXECWHY_SOAK_SECONDS makes it longer (``make soak``: five minutes).
 """
@@ -20,10 +20,10 @@ from tests.pty.terminal import Terminal
 
 SECONDS = float(os.environ.get("EXECWHY_SOAK_SECONDS", "12"))
 UID = 61_236
-"""Nobody's: what it fails to exec is what is counted."""
+"""A uid without an account, whose failed execs are counted."""
 ROUNDS = 4
 FLAT = 24 << 20
-"""Bytes that a process may grow by once it has been warm: the allocator's, not the records'."""
+"""Bytes that a warm process may grow by, because of the allocator and not of records."""
 
 
 class Usage:

@@ -1,4 +1,4 @@
-"""The kernel's source from start to close: its stages, and that nothing of it stays behind."""
+"""The kernel's source from start to close: its stages, and that it leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_a_capture_filter_applies_from_the_first_event(zoo: Zoo) -> None:
     source = new_source()
     source.set_capture(Capture(paths=("/execwhy-wanted",)))
     listener = Listener(source)
-    # Something fails all the time while the hooks are attached, in memory that nobody else could write.
+    # An exec fails all the time while the hooks are attached, in memory that nobody else could write.
     storm = [zoo / "loop", "fail", "200000000", "/execwhy-unwanted"]
     with subprocess.Popen(storm, stdout=subprocess.DEVNULL) as process:
         try:
@@ -136,7 +136,7 @@ def test_a_capture_filter_applies_from_the_first_event(zoo: Zoo) -> None:
         listener.until(lambda: any(failure.path == "/execwhy-wanted" for failure in listener.failures), "it")
         others = [failure for failure in listener.failures if failure.path != "/execwhy-wanted"]
         # Other programs' execs in shared memory pass any capture; so does one that began before the hooks
-        # were there, as what its path was then is not known.
+        # were there, since its path at that time is unknown.
         assert not any(failure.path_is_proven for failure in others)
         assert [failure.path for failure in others].count("/execwhy-unwanted") <= 1
         assert listener.counters.suppressed >= 1

@@ -1,4 +1,4 @@
-"""strace watches the same execs: where it and the record both know something, they say the same."""
+"""strace watches the same execs and agrees with the record on everything that both know."""
 
 from __future__ import annotations
 

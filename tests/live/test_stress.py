@@ -1,4 +1,4 @@
-"""The account is right: programs that fail to exec in every way count for themselves, and agree with it.
+"""The counters are right: programs that fail to exec in every way count their failures, and agree.
 
 EXECWHY_STRESS_SECONDS makes it longer (``make stress``: five minutes).
 """
@@ -28,7 +28,7 @@ from tests.live.zoo import Zoo
 
 SECONDS = int(os.environ.get("EXECWHY_STRESS_SECONDS", "12"))
 ALWAYS, SOMETIMES = 61_234, 61_235
-"""Uids that nobody has: the first one's execs are always recorded, the other's only at times."""
+"""Uids without an account: execs of the first are always recorded, those of the other only at times."""
 OURS = ((ALWAYS, SOMETIMES),)
 ALL_OTHERS = ((0, ALWAYS - 1), (SOMETIMES + 1, 0xFFFFFFFE))
 FILLER = 3000
@@ -171,7 +171,7 @@ def test_no_record_of_any_failing_exec_is_lost_or_mixed_up(zoo: Zoo, files: str)
     assert max(seen.ids) == 1, "one exec was recorded twice"
     assert set(seen.by_uid) == {ALWAYS, SOMETIMES}
     assert counters.lost == 0
-    # Those that were killed from outside at any moment are recorded or were never made: nobody else knows.
+    # Execs of processes killed from outside are recorded or were never made: nothing else shows which.
     killed = seen.by_uid[ALWAYS] - failed
     assert 0 <= killed <= begun - failed
     assert begun_too == failed_too > seen.by_uid[SOMETIMES] > 0

@@ -1,4 +1,4 @@
-"""Whatever a cause rests on is exchanged between exec and look: then it is not certain, or still true.
+"""The evidence of a cause is replaced between exec and look: the cause is not certain, or still true.
 
 Each scene has every kind of thing on its way: directories, links that lead on, a working directory, a script
 and its interpreter, permissions, a mount. One of them is changed, in each way in which it can be; and where
@@ -41,11 +41,11 @@ class Scene:
     Attributes:
         code: Its cause.
         path: What is executed, below the scene's directory.
-        job: What the file holds; None where there is none.
+        job: What the file holds; None if there is none.
         mode: The file's.
-        interpreter: What the interpreter holds; None where there is none.
-        rests_on: What can be exchanged, below the scene's directory.
-        cwd: The working directory, likewise, where the path is relative.
+        interpreter: What the interpreter holds; None if there is none.
+        rests_on: What can be replaced, below the scene's directory.
+        cwd: The working directory, below the scene's directory, if the path is relative.
         user: Who executes it.
         of_kernel: The kernel itself starts it, as a setting says.
     """
@@ -276,7 +276,7 @@ def test_no_cause_is_certain_after_its_evidence_was_replaced(
         make_spare(place)
         record = failed(scene, base)
         true = diagnose(record)
-        # With another error the kernel went through a directory, whatever its permissions are since.
+        # With another error the kernel passed through a directory, no matter what its permissions are now.
         went_through = place.is_dir() and swap in (chmod, chmod_and_back) and record.error != "EACCES"
         # Where only the type of what the path leads to counts, its permissions and content do not.
         of_its_type = _OF_ITS_TYPE.get(scene.code) == name and swap in (chmod, chmod_and_back, rewrite)
@@ -340,7 +340,7 @@ OF_THE_RECORD: Final = frozenset(
         "variable-too-long",
     }
 )
-"""Causes that rest on strings and flags that the kernel program read: nothing can be exchanged."""
+"""Causes based on strings and flags that the kernel program read: nothing can be replaced."""
 
 OF_THE_CALLER: Final = frozenset(
     {
@@ -355,7 +355,7 @@ OF_THE_CALLER: Final = frozenset(
         "working-directory-gone",
     }
 )
-"""Causes that rest on what the caller and its like are, have or may: ``test_planted`` exchanges that."""
+"""Causes based on the state and rights of the caller and its relatives: ``test_planted`` covers them."""
 
 LIKE_ANOTHER: Final = {
     "arguments-in-path": "missing-file",
@@ -382,7 +382,7 @@ LIKE_ANOTHER: Final = {
     "truncated-elf": "no-shebang",
     "windows-program": "no-shebang",
 }
-"""Causes that rest on the same things as another one, which is tried here: a name, a content, a type."""
+"""Causes with the same evidence as another one that is tested here: a name, a content, a type."""
 
 
 def test_every_cause_has_a_test_that_replaces_its_evidence() -> None:

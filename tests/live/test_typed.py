@@ -38,7 +38,7 @@ def test_records_are_correct_with_and_without_typed_access(
                 (record,) = listener.records_of(attempt.caller.pid, attempt.before)
                 expected = case.expected(zoo, attempt)
                 if listener.plan == "tracepoint" and not typed:
-                    # What the memory is mapped to is known by following types alone.
+                    # The mapping of the memory is known only by following types.
                     assert record.path is None or record.path_source in ("user", "kernel")
                     expected = replace(expected, path_in_doubt=True)
                 check(record, attempt, expected)

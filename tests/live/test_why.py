@@ -1,4 +1,4 @@
-"""Every cause, made for real, is named rightly, and none is claimed that cannot be known any more."""
+"""Every cause, made for real, is named correctly, and none is claimed that can no longer be known."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_a_limit_on_memory_that_kills_in_the_loader_is_named(
     limit: str, most: int, error: str, listener: Listener
 ) -> None:
     with subprocess.Popen(["prlimit", f"--{limit}={most}", "--core=0", "/bin/true"]) as process:
-        # As long as nobody waits for it, it is a zombie whose limits can be read.
+        # Until it is waited for, it is a zombie whose limits can be read.
         def killed() -> list[ExecFailure]:
             return [one for one in listener.failures if one.pid == process.pid and one.killed_by]
 

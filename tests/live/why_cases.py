@@ -1,4 +1,4 @@
-"""Causes: how each is made, and what must be said of it."""
+"""Causes: how each is made, and its expected diagnosis."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.live.why_files import mount_without_links
 from tests.live.zoo import Zoo
 
 FORGOTTEN: Final = 1.0
-"""Seconds after which nothing is remembered that was looked up in a mount namespace of the same number."""
+"""Seconds after which look-ups in a mount namespace of the same number are forgotten."""
 _EXECVE: Final = {"x86_64": 59, "aarch64": 221}[platform.machine()]
 _STRING: Final = b"x" * 131_072
 _FILLING: Final = tuple(b"FILLING_%d=" % number + b"y" * 4000 for number in range(4))
@@ -39,16 +39,16 @@ class Cause:
         name: What it is, for a reader.
         error: Name of the errno that it gives.
         code: The diagnosis's code.
-        says: What its summary must have in it; ``{zoo}`` stands for the directory.
+        says: Text that its summary must contain; ``{zoo}`` stands for the directory.
         call: Makes the exec's arguments, in the child.
         setup: Runs in the child before that.
         certain: It must be claimed for certain while the caller lives.
-        gone: The code when the caller is gone; None where it is the same.
+        gone: The code when the caller is gone; None if it is the same.
         killed: The exec kills the caller.
         planted: How its evidence is forged after another error (``test_planted``).
-        unplanted: Why nobody can do that, where it is so.
-        like: The code of another cause that rests on the same things, which ``test_swapped`` exchanges.
-        never_certain: Each of its diagnoses says what is lacking: there is nothing to forge or to exchange.
+        unplanted: Why nobody can forge it, if so.
+        like: The code of another cause with the same evidence, which ``test_swapped`` replaces.
+        never_certain: Each of its diagnoses says what is missing: there is nothing to forge or to replace.
     """
 
     name: str

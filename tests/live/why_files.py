@@ -1,4 +1,4 @@
-"""Files that cannot be executed, each for a reason of its own, beside those of the zoo."""
+"""Files that cannot be executed, each for another reason, in addition to those of the zoo."""
 
 from __future__ import annotations
 

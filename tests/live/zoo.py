@@ -21,7 +21,7 @@ DEEPEST_RECURSION: Final = 6
 """One ``#!`` more than the kernel follows ("depth > 5" in exec_binprm of fs/exec.c)."""
 
 HOSTILE_NAME: Final = "\x1b[31mred\n[bold]markup\u202ebidi\udcff\\ name"
-"""What a file may be called: an escape sequence, markup, a bidi control, a byte that is not UTF-8."""
+"""A hostile file name: an escape sequence, markup, a bidi control, a byte that is not UTF-8."""
 
 _ELF_MACHINE: Final = 18
 _ELF_PROGRAM_HEADERS: Final = 32
@@ -47,7 +47,7 @@ class Zoo:
     """The directory. Everyone may search it; its own path holds no symbolic link.
 
     Attributes:
-        directory: Where everything is.
+        directory: The directory of all files.
         loader: The ELF interpreter of ``dynamic``, as readelf reports it.
     """
 

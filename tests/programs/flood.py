@@ -1,4 +1,4 @@
-"""What an unprivileged user can do to whoever looks at failing execs: ``flood.py KIND DIRECTORY SECONDS``.
+"""Attacks by an unprivileged user on a monitor of failing execs: ``flood.py KIND DIRECTORY SECONDS``.
 
 Each kind makes looks slow or large as fast as it can. It runs as nobody, with a copy of silent_server.py
 beside it, and prints "ready" once it is under way.
@@ -72,7 +72,7 @@ def mounts() -> None:
 
 
 class SilentServer(Server):
-    """A FUSE server that answers this program's own processes, and nobody else."""
+    """A FUSE server that answers only this program's own processes."""
 
     def _is_victim(self, pid: int) -> bool:
         try:
@@ -191,7 +191,7 @@ def forged() -> None:
 
             signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGIO])
             descriptor = os.open(script, os.O_RDONLY)
-            while True:  # who looks may have it open
+            while True:  # a looker may have it open
                 with suppress(BlockingIOError):
                     fcntl.fcntl(descriptor, F_SETLEASE, F_WRLCK)
                     break

@@ -1,4 +1,4 @@
-"""Opens the screen on a scripted source: what the pty tests run. It needs no root."""
+"""Open the screen on a scripted source, for the pty tests. It needs no root."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the program sent to its terminal, taken apart: its own sequences, and whatever else there is."""
+"""Split what the program sent to its terminal into its own sequences and everything else."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _OWN: Final = re.compile(
 def foreign(output: bytes) -> list[str]:
     """Return what is neither printable text nor a sequence that the program itself sends.
 
-    What it puts into the clipboard is looked at in the same way: it will be pasted into a shell.
+    Text for the clipboard is checked in the same way: it will be pasted into a shell.
     """
     text = output.decode("utf-8", "surrogateescape")
     clipboards = [match["clipboard"] for match in _OWN.finditer(text) if match["clipboard"] is not None]

@@ -1,4 +1,4 @@
-"""A real pseudo-terminal with a program on it, read by a terminal emulator."""
+"""A real pseudo-terminal with a program, read by a terminal emulator."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from collections.abc import Callable, Mapping
 import pyte
 
 PATIENCE = 90.0
-"""Seconds until something that must happen counts as not happening; the machine may be busy."""
+"""Seconds to wait for something that must happen; the machine may be busy."""
 
 _MODES = ("1049", "1000", "1003", "1006", "2004", "1004")
 
 
 class Terminal:
-    """Runs a Python program; everything it writes is kept, and shown to an emulator."""
+    """Runs a Python program, keeps everything it writes, and feeds it to an emulator."""
 
     def __init__(
         self, program: str, *arguments: str, size: tuple[int, int] = (80, 24), environment: Mapping[str, str]

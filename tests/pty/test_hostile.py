@@ -1,4 +1,4 @@
-"""Random hostile texts in every field that a process controls, on a real terminal: each byte is looked at."""
+"""Random hostile texts in every field that a process controls, on a real terminal: each byte is checked."""
 
 from __future__ import annotations
 
@@ -112,11 +112,11 @@ def opened(size: tuple[int, int], program: str, *arguments: str) -> Iterator[Ter
 
 
 def press(terminal: Terminal, *keys: str) -> None:
-    """Type, and let it be painted. What is painted is what is asked for, not when."""
+    """Type, and wait until it is painted: the output is tested, not its timing."""
     for key in keys:
         terminal.type(key)
         if key == ESCAPE:
-            # Typed right before another key, it would be the beginning of a sequence.
+            # Right before another key, it would begin an escape sequence.
             terminal.read(0.2)
             terminal.read(0.2)
         for _ in range(20):

@@ -1,4 +1,4 @@
-"""The program on a real terminal: what reaches it, and how it is left."""
+"""The program on a real terminal: its output, and the state it leaves behind."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_an_interrupt_from_outside_restores_the_terminal() -> None:
 
 def test_a_signal_ends_the_program_even_if_nobody_reads_its_output() -> None:
     with opened("day") as terminal:
-        # Each of these draws the whole screen, until the terminal takes no more.
+        # Each of these redraws the whole screen, until the terminal accepts no more.
         terminal.type("\x0c" * 400)
         deadline, before = time.monotonic() + PATIENCE, -1
         while before != (before := wakings(terminal.pid)):
@@ -261,7 +261,7 @@ def test_a_console_of_16_colours_gets_no_others() -> None:
 def test_keys_in_one_write_act_like_single_key_presses() -> None:
     with opened("day") as terminal:
         terminal.wait_for_text("entrypoint.sh")
-        # Into the filter and out of it again, from the table into the filter by another key, and out by Esc.
+        # Into the filter and out again, into it by another key, and out with Esc.
         terminal.type("/EACCES\rc/ENOEXEC\x1bk/ETXTBSY\x15comm:worker\rt2")
         terminal.wait_for_text("comm:worker")
         terminal.wait_for_text("▾RATE/s")

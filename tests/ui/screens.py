@@ -1,4 +1,4 @@
-"""Opens the app on a scripted source and reads what stands on the screen."""
+"""Open the app on a scripted source and read the screen."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from tests.looks import InlineLookers
 from tests.ui.scripted_source import ScriptedSource
 
 MOMENT = 0.2
-"""Seconds in which an app on an idle machine has looked at its source at least once."""
+"""Seconds within which an app on an idle machine reads its source at least once."""
 
 LOOKS = 2
-"""So many looks later, what the first one found is on the screen, also on a busy machine."""
+"""Number of looks after which the result of the first is on the screen, even on a busy machine."""
 
 PATIENCE = 60.0
 

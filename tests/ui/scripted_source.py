@@ -1,4 +1,4 @@
-"""An event source that a test writes the script of, and records as they come from real systems."""
+"""An event source scripted by the test, and records like those of real systems."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ START = 1_795_557_012_031_000_000
 
 
 class ScriptedSource:
-    """Hands over what a test gives it, and keeps what the app asks of it."""
+    """Hands over events that a test gives it, and keeps the app's requests."""
 
     def __init__(self, events: Sequence[Report] = (), *, stage: Stage = Stage.LIVE, detail: str = "") -> None:
         self._queued: list[Report] = []

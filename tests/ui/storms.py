@@ -20,7 +20,7 @@ _ERRORS = (1, 2, 5, 7, 8, 12, 13, 20, 26, 36, 40)
 
 
 class StormySource(ScriptedSource):
-    """A scripted source that counts all that it hands over."""
+    """A scripted source that counts what it hands over."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,8 +46,8 @@ class Storms:
     """Makes storms of many kinds.
 
     Args:
-        source: Where they come from.
-        random: What decides.
+        source: The source that they come from.
+        random: The random generator.
     """
 
     def __init__(self, source: ScriptedSource, random: Random) -> None:

@@ -1,4 +1,4 @@
-"""A part that fails says so in its place, and the rest goes on."""
+"""A part that fails shows a message in its place, and the rest keeps working."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ async def test_a_widget_that_cannot_be_drawn_shows_a_message_in_its_place(
             patched.setattr(widget, "_event_line" if widget is EventTable else "line", broken)
             screen.table.redraw()
             await screen.press(*keys, "ctrl+l")
-            # A narrow one has no room for all the words.
+            # A narrow widget has no room for the whole message.
             await screen.until(lambda: "this part" in screen.text or "A part of" in screen.keys)
             assert widget in (Line, HelpText, ChoiceList) or FAULT.search(screen.text)
             await goes_on(screen)
@@ -130,7 +130,7 @@ async def test_a_step_that_fails_is_skipped(
             await screen.give(failure("/come"))
             await screen.until(lambda: bool(screen.app.faults.reports))
             await goes_on(screen)
-            # While a search is typed, its line hides that of faults.
+            # While a search is typed, its line replaces the fault message.
             await screen.until(lambda: keys[-1:] == ("enter",) or bool(FAULT.search(screen.text)))
         await screen.press("escape", "ctrl+l")
         await screen.give(failure("/come/back"))
@@ -144,7 +144,7 @@ async def test_a_frame_that_cannot_be_drawn_is_skipped(name: str, monkeypatch: p
             patched.setattr(Compositor, name, broken)
             screen.app.screen.refresh(layout=True)
             deadline = time.monotonic() + PATIENCE
-            # The pilot would draw, too, and raise the fault in the test.
+            # The pilot would also draw, and raise the fault in the test.
             while not screen.app.faults.reports:
                 assert time.monotonic() < deadline
                 await asyncio.sleep(0.01)

@@ -1,4 +1,4 @@
-"""What ``y`` puts into the clipboard."""
+"""The text that ``y`` copies to the clipboard."""
 
 from __future__ import annotations
 

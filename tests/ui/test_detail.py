@@ -1,4 +1,4 @@
-"""The detail: every fact of a record, marks where something is missing, secrets as dots."""
+"""The detail shows every fact of a record, marks missing parts, and masks secrets as dots."""
 
 from __future__ import annotations
 

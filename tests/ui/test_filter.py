@@ -1,4 +1,4 @@
-"""The filter bar: checked while one types, and never without a filter that works."""
+"""The filter bar checks a filter while it is typed, and always keeps one that works."""
 
 from __future__ import annotations
 

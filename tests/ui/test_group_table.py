@@ -1,4 +1,4 @@
-"""The groups on the screen: what one reads, how it holds still, and what the keys do."""
+"""The groups on the screen: their rows, their stable order, and their keys."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PLAIN = ExecFailure(timestamp=START, path="/bin/x", return_value=-2, diagnosis=M
 
 
 class GroupApp(App[None]):
-    """Nothing but the groups of a view."""
+    """An app with only the groups of a view."""
 
     CSS_PATH = "../../tui/screen/theme.tcss"
 

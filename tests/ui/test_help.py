@@ -1,4 +1,4 @@
-"""Help shows the keys that serve where one is, and its filters can be taken over."""
+"""Help shows the keys of the current view, and its example filters can be used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What another widget would paint as it is does not reach the terminal either."""
+"""Text that another widget would paint unescaped does not reach the terminal either."""
 
 from __future__ import annotations
 

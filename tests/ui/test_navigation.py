@@ -1,4 +1,4 @@
-"""Going to a match, to a mark, to a time: nothing is hidden by it."""
+"""Going to a match, a mark or a time hides no rows."""
 
 from __future__ import annotations
 

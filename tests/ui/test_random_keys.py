@@ -1,4 +1,4 @@
-"""Random keys, clicks and sizes while storms of many kinds come: nothing of it ends the program.
+"""Random keys, clicks and sizes during storms of many kinds do not end the program.
 
 EXECWHY_SOAK_SECONDS makes it longer, with the machine kept busy (``make soak``: ten minutes); EXECWHY_SEED
 repeats what has failed, as far as time allows.
@@ -66,7 +66,7 @@ class Fingers:
     """Presses keys, clicks, scrolls and resizes at random.
 
     Attributes:
-        done: The last that was done.
+        done: The last actions.
     """
 
     def __init__(self, app: ExecwhyApp, random: Random) -> None:

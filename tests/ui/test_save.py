@@ -37,7 +37,7 @@ class Unending(ScriptedSource):
 
 
 class Gated:
-    """A writer that waits after so many events."""
+    """A writer that waits after a number of events."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.opens = threading.Event()
@@ -92,7 +92,7 @@ async def test_a_snapshot_counts_what_was_evicted_before(tmp_path: Path) -> None
 async def test_a_snapshot_holds_what_the_history_holds_when_the_name_is_entered(tmp_path: Path) -> None:
     async with opened(a_day(16), history=History(max_events=16)) as screen:
         await screen.press("w")
-        # While one types a name, the whole history turns over.
+        # While the name is typed, all events of the history are replaced.
         await screen.give(*(failure(path=f"/later/{number}") for number in range(100)))
         await name_it(screen, tmp_path / "x.jsonl")
         said = " ".join(screen.text.split())

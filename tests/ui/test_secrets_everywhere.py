@@ -1,4 +1,4 @@
-"""No way out of the program shows what looks like a secret: not in the table, nor in what leaves it."""
+"""No output of the program contains text that looks like a secret: screen, clipboard or file."""
 
 from __future__ import annotations
 

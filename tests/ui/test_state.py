@@ -1,4 +1,4 @@
-"""The states of the program, each in its words."""
+"""The states of the program and their messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table: what a row shows, and that nothing jumps."""
+"""The table: the content of a row, and rows that do not jump."""
 
 from __future__ import annotations
 

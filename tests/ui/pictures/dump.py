@@ -1,4 +1,4 @@
-"""A picture of the screen as text: smaller than an SVG by far, and a diff of two can be read."""
+"""A picture of the screen as text: far smaller than an SVG, with readable diffs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The events in the pictures: always the same, at fixed times."""
+"""The events in the pictures, the same every time, with fixed timestamps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The screen looks as it did: its text and its colours, in every theme and at three sizes.
+"""Text and colours of the screen are unchanged, in every theme and at three sizes.
 
 After a deliberate change run this module with ``EXECWHY_PIN=1`` and read the difference.
 """
@@ -48,7 +48,7 @@ class View:
         keys: Pressed in the table.
         typed: Entered after that.
         then: Pressed once all of that is on the screen.
-        keys_beside: Pressed in place of ``keys`` where the detail stands beside or below the table already.
+        keys_beside: Pressed instead of ``keys`` if the detail is already beside or below the table.
         back: Pressed to return to the table.
     """
 
@@ -75,7 +75,7 @@ SOME: Final = {
     (120, 40): (TABLE, DETAIL, FILTER_ERROR),
     (200, 60): (TABLE, GROUPS),
 }
-"""What is pinned of the other themes, which share the layout of the dark one."""
+"""Parts stored for the other themes, which share the layout of the dark one."""
 
 
 @pytest.fixture(autouse=True)
