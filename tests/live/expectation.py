@@ -116,6 +116,9 @@ def compare(record: ExecFailure, attempt: Attempt, expected: Expected) -> dict[s
         # Rounded up to ticks of the kernel's clock; unknown if the beginning of another call replaced it.
         "duration_ms": record.duration_ms is None
         or 0 < record.duration_ms <= (attempt.after - attempt.before + CLOCK_STEP) / 1e6,
+        # Threads share them, and whether they are shared is unknown if the beginning of the call was missed.
+        "shared_directories": record.shared_directories
+        == (caller.tid != caller.pid or record.duration_ms is None),
         # Known for every caller; the kernel chooses the number.
         "task": bool(record.task),
         # The other parts are compared with the strings.
