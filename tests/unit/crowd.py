@@ -1,4 +1,4 @@
-"""A process that has to wait for its processor, since others keep it busy."""
+"""A process that has to wait for its processor, which others keep busy."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _CROWD = 4
 def crowded_child(work: Callable[[], None]) -> Iterator[int]:
     """Fork a child of the lowest priority that does this on a processor that others keep busy; its pid.
 
-    Its status is 0 where the work ends without an exception. It is neither ended nor waited for here.
+    Its exit status is 0 if the work ends without an exception. It is neither ended nor waited for here.
     """
     processor = min(os.sched_getaffinity(0))
     crowd = [_fork(processor, 10, _spin) for _ in range(_CROWD)]

@@ -1,4 +1,4 @@
-"""Makes the bytes of a record as the BPF program writes them, for tests of what reads them."""
+"""Make the bytes of a record as the BPF program writes them, to test the code that reads them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records as they may come, for hypothesis; and one as it mostly comes."""
+"""Hypothesis strategies for records, and a typical record."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _U16, _U32, _U64, _I63 = (1 << 16) - 1, (1 << 32) - 1, (1 << 64) - 1, (1 << 63) 
 texts = st.binary(max_size=40).map(lambda data: data.decode("utf-8", "surrogateescape")) | st.text(
     st.characters(exclude_categories=["Cs"]), max_size=20
 )
-"""What a process can put into a string, decoded as the reader does it."""
+"""Any string of a process, decoded as by the reader."""
 
 u32 = st.integers(0, _U32)
 u64 = st.integers(0, _U64)

@@ -84,7 +84,7 @@ def evicted_represented(history: History) -> dict[int, int]:
 
 
 class AnyOrder(RuleBasedStateMachine):
-    """What the screen does with the model, in any order and read at any moment."""
+    """The operations of the screen on the model, in any order, checked at any moment."""
 
     @initialize(
         max_events=st.sampled_from([1, 30, 64, 200, 1000, 5000]),
@@ -101,7 +101,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.events: list[Event] = []
         self.text = ""
 
-    # What comes
+    # Events that arrive
 
     def take(self, reports: list[Report]) -> None:
         arrivals = self.searches.take(reports, self.now)
@@ -153,7 +153,7 @@ class AnyOrder(RuleBasedStateMachine):
     def end_search(self, task: int, found: str | None) -> None:
         self.take([SearchEnd(self.now, task, found)])
 
-    # What is found out later
+    # Facts found later
 
     def some(self, low: float, high: float) -> list[int]:
         """Return failures among all that have come, held or not."""
@@ -203,7 +203,7 @@ class AnyOrder(RuleBasedStateMachine):
             outcome: Outcome = "found" if found else "not-found"
             self.set_search(ids[0], Search(ids[0] + 1, "x", 2, outcome, folded=folded))
 
-    # What is asked
+    # Queries
 
     @rule(text=st.sampled_from(QUERIES))
     def ask(self, text: str) -> None:
@@ -233,7 +233,7 @@ class AnyOrder(RuleBasedStateMachine):
     def wait(self, seconds: int) -> None:
         self.now += seconds * SECOND
 
-    # What is kept up to date, and read
+    # Updates and reads
 
     @rule(count=st.integers(1, 3))
     def tick(self, count: int) -> None:

@@ -1,4 +1,4 @@
-"""The packages: what each is for, how large it may be, and what others may import from it."""
+"""The packages: their purpose, their size limits, and what others may import from them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LAYERS: Final = [
 ]
 
 MOST_MODULES: Final = 15
-"""In one package."""
+"""The most modules in one package."""
 
 SCREEN: Final = (
     "execwhy.tui.cli",
@@ -96,7 +96,7 @@ def test_a_package_exports_what_others_import_and_nothing_else() -> None:
 def test_every_module_is_in_a_layer() -> None:
     assert len(TOOL["importlinter"]["contracts"]) == 1
     outside = [name for name in MODULES if not any(f"{name}.".startswith(f"{layer}.") for layer in LAYERS)]
-    # What only holds packages has no code of its own.
+    # A folder that only holds packages has no code of its own.
     assert outside == ["execwhy.bpf", "execwhy.tui", "execwhy.tui.model", "execwhy.tui.why"]
     for name in outside:
         assert set(imports(MODULES[name])) <= {"__future__"}, name

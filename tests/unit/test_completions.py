@@ -1,4 +1,4 @@
-"""The shells complete what the program understands."""
+"""The shells complete the options, values and fields of the program."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def at_a_prompt(line: str) -> str:
         )
         wait_for(b"loaded>")
         shown = b""
-        # The line is not run, but printed by what stands before it.
+        # The line is printed instead of run, by the text before it.
         os.write(terminal, line.encode() + b"\x01printf '<%s>\\n' \n")
         wait_for(b"\nloaded>")
     finally:

@@ -1,4 +1,4 @@
-"""The table of fields, and what follows from it."""
+"""The table of fields, and what is generated from it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bytes that someone has chosen are refused as documented, or understood: nothing else happens."""
+"""Untrusted bytes are either refused as documented or understood."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is said on standard error may quote anything; none of it is ever more than printable text."""
+"""Messages on standard error may quote anything, but consist only of printable text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is installed beside the program fits it."""
+"""The files installed with the program match it."""
 
 from __future__ import annotations
 

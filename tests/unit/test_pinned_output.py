@@ -1,4 +1,4 @@
-"""What a record looks like outside: pinned, since files, scripts and habits rely on it.
+"""The output for a record is compared with a stored one, since files, scripts and habits rely on it.
 
 A new field changes these files: run this module with ``EXECWHY_PIN=1`` and read the difference.
 """
@@ -90,7 +90,7 @@ FULL: Final = ExecFailure(
     ),
     host=f"web-1 {SECRET}",
 )  # fmt: skip
-"""A record in which every field has a value of its own, and every text a secret."""
+"""A record in which every field has a distinct value, and every text a secret."""
 
 
 def json_line(*, show_secrets: bool) -> str:

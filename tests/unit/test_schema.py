@@ -34,7 +34,7 @@ def test_the_schema_is_valid() -> None:
 
 
 patiently = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
-"""A validator takes its time, and the machine may be busy."""
+"""A validator is slow, and the machine may be busy."""
 
 
 @patiently

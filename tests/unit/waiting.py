@@ -1,4 +1,4 @@
-"""Waiting for what another thread does, however long that takes on a busy machine."""
+"""Wait for another thread, however long it takes on a busy machine."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 PATIENCE = 60.0
-"""Seconds until something that must happen counts as not happening."""
+"""Seconds to wait for something that must happen."""
 
 
 def wait_for(holds: Callable[[], bool]) -> None:

@@ -12,7 +12,7 @@ from execwhy.bpf.priority import Session
 
 
 class Autogroup:
-    """A file that is read and written as the kernel's: each write is the whole value."""
+    """A file that is read and written like the kernel's: each write is the whole value."""
 
     def __init__(self, path: Path, text: str) -> None:
         self.path = path

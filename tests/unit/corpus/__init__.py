@@ -1,4 +1,4 @@
-"""Shapes of secrets, and of what only looks like one, to measure the masking by."""
+"""Shapes of secrets, and of text that only resembles one, to measure the masking."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class Shape:
     """One line of a corpus.
 
     Attributes:
-        line: As it is in the file.
+        line: The line in the file.
         kind: "A" an argv, "E" a variable, "T" one string.
-        words: What a process has: the elements, the variable or the string.
-        secrets: What must not be shown of it.
+        words: The strings of the process: the elements, the variable or the string.
+        secrets: The parts that must not be shown.
     """
 
     line: str

@@ -131,7 +131,7 @@ def test_a_dropped_look_is_made_when_its_row_is_shown_and_counts_once() -> None:
     arrivals.prefer([1])
     assert lookers.preferred == [1]
     events = [event for number in range(3) if isinstance(event := history[number], ExecFailure)]
-    lookers.submit([(1, events[1])])  # as the real ones do with what they are to prefer
+    lookers.submit([(1, events[1])])  # like the real ones with records that they prefer
     arrivals.take_diagnoses()
     assert [code_at(history, number) for number in range(3)] == ["not-looked-at", "missing", "not-looked-at"]
     assert sum(count for _, count in causes) == 3

@@ -1,4 +1,4 @@
-"""Only one module reaches into Textual, and says for each name which public way is missing."""
+"""Only one module uses private names of Textual, and it names the missing public way for each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cgroup paths, as service managers and container runtimes create them, are parsed."""
+"""Cgroup paths of service managers and container runtimes are parsed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ UNITS = [
         "/user.slice/user-1000.slice/user@1000.service/app.slice/app-org.gnome.Terminal.slice/vte-spawn-1.scope",
         "vte-spawn-1.scope",
     ),
-    # Only a slice: what has no service and no scope of its own.
+    # Only a slice: a process without a service or scope of its own.
     ("/system.slice", "system.slice"),
     ("/user.slice/user-1000.slice", "user-1000.slice"),
     ("/kubepods.slice/kubepods-besteffort.slice/" + ID, "kubepods-besteffort.slice"),
@@ -41,12 +41,12 @@ UNITS = [
     ("/machine.slice/machine-qemu\\x2d1\\x2ddebian.scope", "machine-qemu\\x2d1\\x2ddebian.scope"),
     ("/system.slice/_cpu.service", "cpu.service"),
     ("/system.slice/_cgroup.procs.service", "cgroup.procs.service"),
-    # What a unit's own processes made below it is that unit's.
+    # A cgroup that a unit's own processes made below it belongs to that unit.
     ("/system.slice/cron.service/payload/deep", "cron.service"),
     (f"/system.slice/docker-{ID}.scope/system.slice/nginx.service", f"docker-{ID}.scope"),
     (f"/system.slice/docker.service/docker/{ID}", "docker.service"),
     ("/system.slice/cron.service (deleted)", "cron.service"),
-    # No systemd above.
+    # Without systemd above.
     ("/", None),
     ("", None),
     (f"/docker/{ID}", None),
@@ -131,7 +131,7 @@ CONTAINERS = [
 ]
 
 NESTED = [
-    # Paths of real machines, as people showed them: what they say in full.
+    # Paths of real machines from public reports, with everything that they show.
     # A node of kind, its kubelet below one root cgroup: github.com/containerd/nri/pull/227, seen from within.
     (
         "/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-besteffort.slice"
@@ -187,7 +187,7 @@ PODS = [
     (f"/system.slice/containerd.service/kubepods-pod{POD_IN_A_UNIT_NAME}.slice:cri-containerd:{ID}", POD),
     # A static pod's uid is a hash (pkg/kubelet/config/common.go, applyDefaults).
     (f"/kubepods/burstable/pod{ID[:32]}/{ID}", ID[:32]),
-    # What a container's own service manager made below it.
+    # Cgroups that a container's own service manager made below it.
     (f"/kubepods/besteffort/pod{POD}/{ID}/system.slice/nginx.service", POD),
     # No pod of Kubernetes
     (f"/machine.slice/machine-libpod_pod_{OUTER_ID}.slice/libpod-{ID}.scope", None),

@@ -1,4 +1,4 @@
-"""A path leads to the same file as for the kernel, and nothing on the way is touched."""
+"""A path leads to the same file as in the kernel, and nothing on the way is modified."""
 
 from __future__ import annotations
 
@@ -203,7 +203,7 @@ def test_without_openat2_a_walk_has_the_same_result(
     root = os.open("/", os.O_PATH)
 
     def walks() -> list[object]:
-        # Others change the time of access of / meanwhile, and the number of links of /proc.
+        # Others change the access time of /, and the number of links of /proc.
         trails = [resolution_of(context, path) for path in ("/link", "/a/no", "/a/file/x", "/no/x")]
         trails += [
             resolution_of(WalkContext(root, own_mounts()), path)

@@ -130,7 +130,7 @@ def test_an_overlay_mounted_by_a_user_is_never_entered() -> None:
     line = "9 1 0:77 / /x rw - overlay overlay rw,lowerdir=/usr:/bin,userxattr"
     assert access(line, trusted=False, own=OWN) is Access.NONE
     assert access(line, trusted=True, own=OWN) is Access.READ
-    # A container in a user namespace, whose root directory was mounted outside of it.
+    # A container in a user namespace whose root directory was mounted outside it.
     rooted = "9 1 0:40 / / rw - overlay overlay rw,lowerdir=/usr:/bin"
     assert access(rooted, trusted=False, own=OWN) is Access.READ
     unsafe = "9 1 0:42 / / rw - overlay overlay rw,lowerdir=/usr:/bin"

@@ -33,7 +33,7 @@ def starved_by_a_second() -> None:
     began, own, ran = time.monotonic(), own_time(), time.thread_time()
     while True:
         passed, ours = time.monotonic() - began, own_time() - own
-        # What was not read yet, and a tick.
+        # Time that was not read yet, and a tick.
         assert ours <= time.thread_time() - ran + 0.05
         if passed - ours > 1.0:
             return

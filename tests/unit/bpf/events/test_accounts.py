@@ -1,4 +1,4 @@
-"""The files of users and groups are read as far as they hold accounts."""
+"""The passwd and group files are read, and lines that are no accounts are skipped."""
 
 from __future__ import annotations
 

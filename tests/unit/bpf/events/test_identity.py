@@ -1,4 +1,4 @@
-"""What makes two failures the same is decided for every field, and is what the keys are made of."""
+"""Every field has a declared part in what makes two failures the same, and the keys follow from it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known again is bounded in bytes, not in numbers."""
+"""The memo of records is bounded in bytes, not in entries."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def run(program: bytes, steps: int = 1000) -> int:
 
 LOOP_THAT_IS_RUN_INTO = code(
     (MOVE, 0, 0, 1),
-    (ALWAYS, 0, 1, 0),  # into the loop, behind what closes it
+    (ALWAYS, 0, 1, 0),  # into the loop, behind its closing jump
     (ADD, 0, 0, 10),  # the end of the loop runs on into its beginning
     (ADD, 0, 0, 1),  # the beginning
     (IF_EQUAL, 0, 1, 35),
@@ -67,7 +67,7 @@ def test_a_loop_closed_by_a_jump_is_unchanged() -> None:
 
 
 def test_a_load_of_64_bits_counts_as_one_instruction() -> None:
-    # Its second half must not be taken for an instruction: its operation is 0.
+    # Its second half is not an instruction: its operation is 0.
     program = code((LOAD_64, 0x11, 0, 7), (0, 0, 0, 0), (MOVE, 0, 0, 0), (EXIT, 0, 0, 0))
     assert with_loops_closed_by_jumps(program) == program
 

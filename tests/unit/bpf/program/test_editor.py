@@ -32,7 +32,7 @@ def test_every_part_is_in_the_program() -> None:
 
 
 def test_a_part_needs_the_ones_before_it(commands: dict[str, list[str]]) -> None:
-    # Or the test above could not fail.
+    # Otherwise the test above could not fail.
     compiler = shutil.which("cc")
     assert compiler
     part = str(Path(text.DIRECTORY, "write.c"))

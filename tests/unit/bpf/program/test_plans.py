@@ -7,7 +7,7 @@ import pytest
 from execwhy.bpf.program.plans import PLANS, Hook, Plan
 
 COUNTED_BY_THE_PROGRAM = "kretprobe"
-"""What misses an event of these is counted when the task ends (miss_kernel_call of hooks_kprobe.c)."""
+"""A missed event of these hooks is counted when the task ends (miss_kernel_call of hooks_kprobe.c)."""
 
 
 def hands_over_an_event(hook: Hook) -> bool:

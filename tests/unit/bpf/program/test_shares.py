@@ -74,7 +74,7 @@ def function(name: str) -> str:
     """Return the text of one of the kernel program's functions."""
     parts = ("users.c", "output.c")
     text = "".join(Path(program.__file__).with_name(part).read_text(encoding="utf-8") for part in parts)
-    # Of those that exist twice the last one is that of the ring buffer.
+    # If a function exists twice, the last one is for the ring buffer.
     *_, last = re.finditer(rf"^static __always_inline \w+ {name}\(", text, re.MULTILINE)
     begin = last.start()
     return text[begin : text.index("\n}\n", begin) + 3]
@@ -146,7 +146,7 @@ def test_a_new_user_finds_room_no_matter_how_many_fill_the_ring(ring: Ring, hogs
     assert ring.waiting.count(OTHER) == 10
     assert not ring.full
     counts = [ring.waiting.count(hog) for hog in HOGS[:hogs]]
-    # What is written before a quarter is waiting is not counted: it is anybody's.
+    # Records written before a quarter is waiting are not counted: that space is free for all.
     assert max(counts) - min(counts) <= 2 + RING / 4 / ROOM
 
 

@@ -1,4 +1,4 @@
-"""What user space drops is counted: failed execs as lost, and ends of searches as untold."""
+"""Records that user space drops are counted: failed execs as lost, and ends of searches as ``untold``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""argv and envp from the kernel's own copy are those that were passed, without a ``#!`` line's changes."""
+"""argv and envp from the kernel's own copy are as passed, without the changes by a ``#!`` line."""
 
 from __future__ import annotations
 

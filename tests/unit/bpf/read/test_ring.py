@@ -17,7 +17,7 @@ BUSY, DISCARDED = 1 << 31, 1 << 30
 
 
 class Kernel:
-    """The producer's side, in a file that is laid out as a ring buffer's mapping."""
+    """The producer's side, in a file with the layout of a ring buffer's mapping."""
 
     def __init__(self) -> None:
         self.fd = os.memfd_create("ring")

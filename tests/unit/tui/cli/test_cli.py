@@ -1,4 +1,4 @@
-"""The command line says what it does, does what it says, and answers nonsense with one sentence."""
+"""The command line documents its options, does what they say, and answers mistakes with one sentence."""
 
 from __future__ import annotations
 
@@ -350,7 +350,7 @@ def test_options_cannot_be_abbreviated() -> None:
 
 @pytest.mark.parametrize("options", [[], ["--record", "-"]])
 def test_without_root_the_message_says_what_to_do(options: list[str]) -> None:
-    # Imported before, since someone else may not be able to read this directory.
+    # Imported before, since another user may not be able to read this directory.
     script = (
         "import os, sys\nfrom execwhy.tui.cli.main import main\n"
         "import execwhy.bpf.read.reader, execwhy.tui.model.query, execwhy.tui.recording.files.output\n"
@@ -465,7 +465,7 @@ def test_an_interrupt_before_the_hooks_are_attached_is_reported(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     class Slow:
-        """A source whose operator has no patience."""
+        """A source whose operator interrupts it."""
 
         def start(self) -> None:
             signal.raise_signal(signal.SIGINT)
@@ -641,7 +641,7 @@ def test_a_locale_without_utf8_changes_no_path(tmp_path: Path) -> None:
         ["localedef", "-i", "en_US", "-f", "ISO-8859-1", str(locale)],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
-    # It warns, with another status than 0, of what the charmap lacks.
+    # It warns, with a non-zero status, about characters missing in the charmap.
     assert locale.exists(), f"this takes the packages libc-bin and locales: {made.stderr}"
     script = (
         "import os; from execwhy.tui.cli import main as cli\n"

@@ -1,4 +1,4 @@
-"""After a crash the events are in a file: bounded, private, readable, whatever else has failed."""
+"""After a crash the events are in a file: bounded, private and readable, even if more has failed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LOSS = Loss(START, 7, "ring buffer full")
 
 @pytest.fixture(autouse=True)
 def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Below /tmp no directory is this user's own; what is tried next is.
+    # Below /tmp no directory belongs to this user; the next candidate does.
     monkeypatch.setattr(module, "_own_directories", lambda: [])
     monkeypatch.setattr(module, "_LAST_RESORT", str(tmp_path))
 
@@ -125,7 +125,7 @@ def test_without_events_there_is_no_file(tmp_path: Path) -> None:
 
 
 def test_a_private_directory_is_created_and_links_on_the_way_are_refused(tmp_path: Path) -> None:
-    # As root, /root is; else the home directory.
+    # For root it is /root; otherwise the home directory.
     home = Path("/root") if os.geteuid() == 0 else Path.home()
     base = home / f".execwhy-test-{os.getpid()}"
     try:

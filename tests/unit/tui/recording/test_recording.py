@@ -1,4 +1,4 @@
-"""A recording holds what came while it ran, and ends whole however it is ended."""
+"""A recording holds all events of its run, and is complete no matter how it ends."""
 
 from __future__ import annotations
 
@@ -290,7 +290,7 @@ def test_all_tries_of_a_search_are_selected_even_if_another_comes_between(select
 @pytest.mark.parametrize(("answer", "expected"), [(False, []), (True, ["/a/B", "/b/B"])])
 def test_the_decision_about_a_search_applies_to_its_later_tries(answer: bool, expected: list[str]) -> None:
     class Changing(Only):
-        """Says something else a moment later, as the filter "age" does."""
+        """A filter whose answer changes with time, like "age"."""
 
         answer_for_b = answer
 
@@ -451,7 +451,7 @@ def test_records_waiting_when_the_file_is_removed_are_counted_as_omitted() -> No
 
 
 class Silent(InlineLookers):
-    """Looks at nothing, so that what has no diagnosis yet waits."""
+    """Lookers that examine nothing, so that records without a diagnosis wait."""
 
     def results(self, most: int | None = None) -> list[Any]:
         return []
@@ -531,7 +531,7 @@ def test_records_without_time_to_be_written_at_the_end_are_counted(monkeypatch: 
 
 
 class Flood(Script):
-    """Hands over as many failures of one user as it is asked for, until one of another user has come."""
+    """Hands over as many failures of one user as requested, until one of another user has come."""
 
     def __init__(self, output: Kept) -> None:
         super().__init__([])
@@ -567,7 +567,7 @@ def test_a_flood_beyond_its_share_is_written_after_another_users_record(
 
 
 class Losing(Script):
-    """Counts one more of something once its second batch has come out."""
+    """Increments a counter after its second batch was read."""
 
     counter = ""
 

@@ -1,4 +1,4 @@
-"""Copying what the cursor is on, without an app."""
+"""Copying the item under the cursor, without an app."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.ui.scripted_source import ScriptedSource, failure
 
 
 class Desk:
-    """A ``Copier``, what the cursor is on, and what became of it."""
+    """A ``Copier``, the item under the cursor, and the result."""
 
     def __init__(self, *, in_tmux: bool = False) -> None:
         self.record: ExecFailure | None = failure("/opt/x")

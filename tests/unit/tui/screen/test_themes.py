@@ -1,4 +1,4 @@
-"""Every theme can be read: text stands out from what is behind it, and what asks for a theme gets it."""
+"""Every theme is readable: text contrasts with its background, and requests for a theme are followed."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from tests.ui.scripted_source import START
 
 
 class Stack:
-    """Screens on top of each other."""
+    """A stack of screens."""
 
     def __init__(self) -> None:
         self.screen_stack: list[Screen[object]] = []
@@ -26,7 +26,7 @@ class Stack:
 
 
 class Desk:
-    """A ``Writing`` and what it did."""
+    """A ``Writing`` and its effects."""
 
     def __init__(self) -> None:
         self.stack = Stack()

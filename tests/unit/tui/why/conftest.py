@@ -1,4 +1,4 @@
-"""Every test of a cause is also one of what the cause has declared."""
+"""Every test of a cause also checks what the cause declares."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Execs that really fail, in a child that is gone afterwards, and the record that the kernel would give."""
+"""Execs that really fail, in a child that is gone afterwards, and the record that the kernel would write."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def failed_exec(
     settled: float = SETTLED,
     user: int | None = None,
 ) -> ExecFailure:
-    """Make an exec fail, so many seconds after whatever was done before, and return its record.
+    """Make an exec fail, this many seconds after everything before, and return its record.
 
-    Where a user is given, which takes root, it is the caller.
+    If a user is given, which requires root, it is the caller.
 
     Raises:
         AssertionError: The exec did not fail.

@@ -1,4 +1,4 @@
-"""What has changed since the exec is never explained as if it had not."""
+"""A file that has changed since the exec is never explained as if it had not."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_a_clock_that_was_set_since_the_start_changes_nothing(
 ) -> None:
     path = text(tmp_path)
     record = failed_exec(path)
-    # The records' clock is as it was at the start, and the files have their ctime from the one that was set.
+    # Records use the clock as it was at the start, and the ctime of files the clock that was set.
     shift = seconds * 1_000_000_000
     start = clock.boot_time()
     monkeypatch.setattr(clock, "boot_time", lambda: start + shift)
@@ -109,7 +109,7 @@ def test_the_same_file_unchanged_is_certain(make: Callable[[Path], Path], tmp_pa
 def test_a_file_written_right_before_may_have_been_written_again_in_that_tick(
     make: Callable[[Path], Path], tmp_path: Path
 ) -> None:
-    # Its ctime would be the same, which is that of the clock's last tick.
+    # Its ctime would be the same: that of the last clock tick.
     path = make(tmp_path)
     record = failed_exec(path)
     right_after = path.stat().st_ctime_ns + CLOCK_STEP // 2

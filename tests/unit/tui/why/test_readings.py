@@ -1,4 +1,4 @@
-"""What causes declare to read, and what ``SHARED_DIAGNOSIS`` says of every field, are the same."""
+"""The fields that causes declare to read agree with ``SHARED_DIAGNOSIS``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What causes declare, and that it is true."""
+"""The declarations of causes, and that they are true."""
 
 from __future__ import annotations
 

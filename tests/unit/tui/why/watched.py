@@ -23,7 +23,7 @@ _call: Final = Reading.__call__
 
 
 class Log:
-    """What is read of one record: its fields, as "truncated.path", and the readings that are asked."""
+    """The log of one record: the fields read, as "truncated.path", and the readings used."""
 
     def __init__(self) -> None:
         self.fields: set[str] = set()
@@ -31,7 +31,7 @@ class Log:
 
 
 class WatchedTruncated(Truncated):
-    """What was left out of a record, with the log of that record."""
+    """The truncated facts of a record, with the log of that record."""
 
     def __getattribute__(self, name: str) -> Any:
         if not name.startswith("_"):
@@ -76,7 +76,7 @@ def undeclared(record: ExecFailure, log: Log) -> set[str]:
         needed = Log()
         if reading.of(watched(record, needed)) is Sharing.NEVER:
             return set()
-        # A field may be read where its value is part of the key for this very record.
+        # A field may be read if its value is part of the key of this record.
         allowed |= reading.fields & needed.fields
     unknown = {getattr(one.of, "__name__", "?") for one in log.readings - set(readings)}
     return (log.fields - allowed) | unknown

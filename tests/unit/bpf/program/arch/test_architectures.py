@@ -67,7 +67,7 @@ def test_nothing_outside_depends_on_the_processor() -> None:
 
 
 def test_the_search_finds_the_processors_own_files() -> None:
-    # Else the test above could not fail.
+    # Otherwise the test above could not fail.
     inside = {
         path.name
         for path in ARCH.iterdir()
@@ -79,7 +79,7 @@ def test_the_search_finds_the_processors_own_files() -> None:
 
 
 def test_outside_the_kernel_side_only_diagnoses_name_processors() -> None:
-    # A diagnosis knows the loaders and ELF machines of every processor, whichever it runs on.
+    # A diagnosis knows the loaders and ELF machines of all processors, independent of its own.
     naming = {
         path.relative_to(ROOT / "tui").parent.as_posix()
         for path in (ROOT / "tui").rglob("*.py")

@@ -1,4 +1,4 @@
-"""A recording takes no more than it may, and what it leaves out is counted at its place."""
+"""A recording stays within its limits, and records that it omits are counted at their place."""
 
 from __future__ import annotations
 
@@ -221,7 +221,7 @@ def test_full_files_are_followed_by_new_ones_and_the_oldest_are_removed(tmp_path
         assert header["recording"] and len(data) <= 64 << 10
         assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
         assert (ending["written"], ending["left_out"]) == (len(records), {})
-        # Each file has the counters of its own time, so that those of several can be added.
+        # Each file has the counters of its own period, so that those of several can be added.
         assert ending["counters"]["seen"] == 0
 
 

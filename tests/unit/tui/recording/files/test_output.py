@@ -1,4 +1,4 @@
-"""Where a recording goes: a new file, or standard output as it is given."""
+"""The output of a recording: a new file, or the given standard output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nobody can fill a recording, or rotate it away, for all others."""
+"""No user can fill a recording, or rotate out its files, at the expense of others."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_a_day_later_a_user_may_write_the_same_amount_again(monkeypatch: pytest.
 def test_no_flood_rotates_out_the_records_of_the_last_day(
     flooders: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All flood at once, and again behind each start of the program, of which there is one a day."""
+    """All users flood at once, and again after each start of the program, once a day."""
     wait = passing(monkeypatch)
     by_hour: list[int] = []
     for _start in range(3):
@@ -98,7 +98,7 @@ KEPT = [(512 * KB, 3), (MB, 2), (MB, 3), (3 * MB, 2), (160 * KB, 8), (8 * MB, 3)
 def test_a_quiet_user_has_room_under_any_flood(
     max_bytes: int, files: int, flooders: int, tmp_path: Path
 ) -> None:
-    """Ten records of usual size; five in one small file, which no other follows."""
+    """Ten records of usual size; five in one small file without a successor."""
     rotation = Rotation(str(tmp_path / "r.jsonl"), files)
     bounds = Bounds(max_bytes, rotation.open_next if files > 1 else None, files)
     output = BoundedOutput(rotation.open_next(), bounds, status=lambda: STATUS, query="")

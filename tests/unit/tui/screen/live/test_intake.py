@@ -1,4 +1,4 @@
-"""What the intake says of a source, without a screen."""
+"""The intake's report on a source, without a screen."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from tests.ui.scripted_source import START, ScriptedSource, failure
 
 
 class Table:
-    """Counts how often it was brought in step with the view."""
+    """Counts how often it was updated from the view."""
 
     def __init__(self) -> None:
         self.fault = ""
@@ -24,7 +24,7 @@ class Table:
 
 
 class Set:
-    """A view control and what it controls."""
+    """A view control and the parts that it controls."""
 
     def __init__(self, *paths: str) -> None:
         self.source = ScriptedSource()

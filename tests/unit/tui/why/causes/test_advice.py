@@ -1,4 +1,4 @@
-"""Advice that is a command does what it says, and no one can aim it at who follows it."""
+"""A command in an advice does what it says, and nobody can turn it against the user who runs it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.unit.tui.why.failing import failed_exec
 
 SCRIPT = b"#!/bin/sh\necho done\n"
 ANOTHER = 12345
-"""A user who is neither root nor the one who runs the tests."""
+"""A user other than root and the one who runs the tests."""
 
 
 @pytest.fixture(autouse=True)
@@ -83,7 +83,7 @@ CASES = {
     "dangling link": dangling,
     "without program": file_of(b"#!\necho done\n"),
 }
-"""Faults that root's own command mends."""
+"""Faults that a command by root repairs."""
 
 cases = pytest.mark.parametrize("make", CASES.values(), ids=CASES.keys())
 
@@ -363,7 +363,7 @@ PATHLESS = [
     *("sed -i 1s/^[[:blank:]]*// @", "sed -i 1s|.*|#!/bin/sh| @", "sh @", "gunzip -k @", "file @", "unzip @"),
     "sed -i 1i #!/bin/sh @",
 ]
-"""What is left of the commands once each word that is a path is one sign."""
+"""The commands with each path replaced by one sign."""
 
 _RENAMED = re.compile(r"sed -i 1s\|[\w/.+-]+\|/[\w/.+-]+\| @", re.ASCII)
 

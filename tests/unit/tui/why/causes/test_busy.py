@@ -1,4 +1,4 @@
-"""ETXTBSY names who writes the file, whoever that is and however many files are open elsewhere."""
+"""ETXTBSY names the process that writes the file, no matter how many files are open elsewhere."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def start_writer(how: str, path: Path, writers: list[int]) -> int:
         if how == "apart":
             process.wait()
         else:
-            process.returncode = 0  # it is ended by its pid, and waited for by nobody until then
+            process.returncode = 0  # it is ended by its pid; nobody waits for it before
     return writers[-1]
 
 
@@ -115,12 +115,12 @@ def test_a_file_of_the_same_name_elsewhere_is_not_confused_with_it(
 def test_many_open_files_do_not_hide_a_writer(
     program: Path, writers: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """20 processes with 1,000 descriptors each took all of the time."""
+    """20 processes with 1,000 descriptors each used up the time."""
     few, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(few, 1100), max(most, 1100)))
     crowd = "import os, time\nfor _ in range(1000): os.open('/dev/null', os.O_WRONLY)\n"
     crowd += "os.write(1, b'x')\ntime.sleep(600)"
-    # The crowd is newer than the writer, so that it is listed first.
+    # The other processes are newer than the writer, so they are listed first.
     pid = start_writer("apart", program, writers)
     open_ones = [
         subprocess.Popen([sys.executable, "-IS", "-c", crowd], stdout=subprocess.PIPE) for _ in range(20)

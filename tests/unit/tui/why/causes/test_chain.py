@@ -1,4 +1,4 @@
-"""Where the fault is an interpreter's, the summary names that, and how the kernel got there."""
+"""If an interpreter is at fault, the summary names it and how the kernel got there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""E2BIG and its kin: what was too much, and only as far as that was read."""
+"""E2BIG and related errors: the diagnosis names what was too large, as far as it was read."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def limited(stack: int, whose: str) -> Callable[[object, str], tuple[int, str]]:
 
 
 def test_recording_and_screen_agree_on_the_stack_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    # The one looks while the caller lives, the other when it may be gone; neither knows the limit of then.
+    # One looks while the caller lives, the other when it may be gone; neither knows the limit at the exec.
     said = []
     for whose in ("the caller's", "its parent's"):
         monkeypatch.setattr(too_big_strings, "limit_of", limited(8 << 20, whose))
@@ -174,7 +174,7 @@ def test_the_count_of_the_kernel_is_shown() -> None:
     truncated = Truncated(arguments=True, argc=60_000, envc=3)
     diagnosis = diagnose(a_failure("/bin/true", errno.E2BIG, arguments=("x",) * 512, truncated=truncated))
     assert "60,000 arguments and 3 variables" in diagnosis.summary
-    # Each string takes its NUL and a pointer, whatever it is.
+    # Each string also takes its NUL and a pointer.
     assert "at least 540," in diagnosis.evidence[0]
 
 
@@ -188,7 +188,7 @@ def test_the_limit_is_shown_with_its_origin(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_more_than_a_quarter_of_the_callers_stack_is_too_big() -> None:
-    # This process is the caller here, so that its limit can be read.
+    # This process is the caller, so its limit can be read.
     arguments = tuple("x" * 100_000 for _ in range(70))
     code, certain, summary = too_big(
         pid=os.getpid(), tid=os.getpid(), arguments=arguments, truncated=Truncated(argc=70, envc=0)
@@ -444,7 +444,7 @@ def test_a_limit_that_leaves_room_to_load_the_program_is_not_certain(
 
 
 def test_a_string_of_known_length_is_named_regardless_of_what_follows() -> None:
-    """A variable of 150 KB is read only in part, and nothing of what follows it."""
+    """A variable of 150 KB is read only in part, and nothing after it is read."""
     environment = ("PATH=/bin", "LONG=" + "x" * 8000)
     truncated = Truncated(environment=True, argc=1, envc=40, environment_indexes=(1,), long_variable=1)
     facts = {"arguments": ("true",), "environment": environment, "truncated": truncated}

@@ -1,4 +1,4 @@
-"""EPERM: file capabilities are looked at first, and only what did change since is said to have."""
+"""EPERM: file capabilities are checked first, and only real changes since the exec are reported."""
 
 from __future__ import annotations
 

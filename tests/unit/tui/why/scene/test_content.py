@@ -1,4 +1,4 @@
-"""What shows that no block of a file can have become zeros since the exec."""
+"""Evidence that no block of a file can have become zeros since the exec."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from execwhy.tui.why.scene.proof.content import doubts
 _HEADER = 64
 _ENTRY = 56
 _AT_INTERP = 0x318
-"""Where gcc's linker has PT_INTERP."""
+"""The offset of PT_INTERP in the output of gcc's linker."""
 
 
 def elf(interpreter: bytes, at: int = _AT_INTERP, headers_at: int = _HEADER) -> bytes:

@@ -1,4 +1,4 @@
-"""Whether someone may execute a file is decided as the kernel decides it."""
+"""The decision whether a caller may execute a file agrees with the kernel's."""
 
 from __future__ import annotations
 

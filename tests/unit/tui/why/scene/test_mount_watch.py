@@ -1,4 +1,4 @@
-"""Mounts are watched from before the execs that are looked at."""
+"""Mounts are watched since before the execs that are diagnosed."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_forked_process_continues_the_watch_of_its_parent() -> None:
     began = known.unchanged_since()
     with watches.handed_over():
         handed = since_in_child()
-    # Other programs may mount on this machine meanwhile.
+    # Other programs may mount on this machine in between.
     assert handed == began or handed >= known.unchanged_since() > began
     assert not mount_watch_module._handed
     assert since_in_child() > began, "without it, nothing is known from before"

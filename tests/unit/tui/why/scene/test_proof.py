@@ -1,4 +1,4 @@
-"""What proves that a file is what the kernel met, and what does not."""
+"""Which evidence proves that a file is as the kernel found it, and which does not."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ class Clocks:
 
     Attributes:
         boot: Nanoseconds since the boot.
-        ahead: By which the wall clock is ahead of that.
+        ahead: Nanoseconds by which the wall clock is ahead of the boot clock.
     """
 
     def __init__(self) -> None:
@@ -321,7 +321,7 @@ def test_without_a_mount_watch_a_path_that_a_user_could_mount_on_is_not_proven(
     tmp_path.chmod(0o777)
     record = failed()
     assert "may have had something mounted on it" in doubts(diagnose(record))
-    # In a container it is the runtime that mounts; but any user can make a pid namespace.
+    # In a container the runtime mounts; but any user can make a pid namespace.
     me = os.getpid()
     inside = dataclasses.replace(record, pid=me, tid=me, pid_ns=os.stat("/proc/self/ns/pid").st_ino)
     monkeypatch.setattr(mounted, "_own_pid_ns", lambda: 1)
@@ -364,12 +364,12 @@ def test_the_interpreter_of_a_refused_script_is_proven_only_if_nobody_else_could
     os.chown(tmp_path / "job", 1000, 1000)
     record = failed_exec(tmp_path / "job")
     assert "had it mapped for writing" in doubts(diagnose(record))
-    # The kernel had it open, and so nobody else for writing.
+    # The kernel had it open, so nobody else had it open for writing.
     binary = record.binary
     assert binary is not None
     opened = dataclasses.replace(record, binary=dataclasses.replace(binary, source="kernel"))
     assert diagnose(opened).certain
-    # That the script itself may not be executed does not rest on what it holds.
+    # The missing permission of the script itself does not depend on its content.
     (tmp_path / "job").chmod(0o644)
     diagnosis = diagnose(failed_exec(tmp_path / "job"))
     assert (diagnosis.code, diagnosis.certain) == ("no-execute-permission", True), diagnosis

@@ -1,4 +1,4 @@
-"""A change may take effect later than its ctime, as long as its maker can draw it out."""
+"""A change may take effect later than its ctime, for as long as its maker can prolong it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The last minute in the status line: a burst is seen, a lone failure is no tower."""
+"""The last minute in the status line: a burst is visible, a single failure is no tall bar."""
 
 from __future__ import annotations
 

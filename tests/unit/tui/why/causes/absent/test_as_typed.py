@@ -1,4 +1,4 @@
-"""What a shell would have made something else of, and what a script asks env for."""
+"""Paths that a shell would have expanded, and programs that a script asks env for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A loader that is missing: what to do, by the distribution in the caller's root directory."""
+"""The advice for a missing loader, by the distribution in the caller's root directory."""
 
 from __future__ import annotations
 

@@ -119,7 +119,7 @@ def test_a_name_that_occurs_twice_in_a_path_is_not_confused(tmp_path: Path) -> N
 def test_a_cr_in_the_first_line_is_found(tmp_path: Path) -> None:
     program = script(tmp_path / "job", "#!/bin/sh -e\r\necho\r\n")
     with_argument = script(tmp_path / "plain", "#!/bin/sh\r\necho\r\n")
-    # The CR is part of the argument here, so the kernel finds the shell: it is the shell that complains.
+    # The CR is part of the argument here, so the kernel finds the shell, and the shell complains.
     with pytest.raises(AssertionError, match="could be executed"):
         failed_exec(program)
     diagnosis = diagnose(failed_exec(with_argument))

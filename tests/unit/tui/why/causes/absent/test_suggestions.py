@@ -1,4 +1,4 @@
-"""What is suggested can be followed: the caller may execute it, and it works without a user's own set-up."""
+"""Suggested programs work: the caller may execute them, and they need no set-up of a user."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ENOEXEC and its kin: what the file is, and that the kernel does refuse it."""
+"""ENOEXEC and related errors: the type of the file is named, and the kernel does refuse it."""
 
 from __future__ import annotations
 
